@@ -1,0 +1,91 @@
+"""The gRPC edge: methods by name, messages in and out, errors as status codes."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from wherry_proto import codec, messages, services
+from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
+
+log = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 64 << 20
+_STATUS: dict[type[ServiceError], grpc.StatusCode] = {
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unready: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+Unary = Callable[[Any], Awaitable[Any]]
+Streaming = Callable[[Any], AsyncIterator[Any]]
+Handler = Unary | Streaming
+
+
+def generic_handlers(handlers: dict[str, Handler]) -> grpc.GenericRpcHandler:
+    """Return what serves these handlers, named as in `services.METHODS`, for example "Apps.Open".
+
+    A handler takes a message, or an async iterator of messages where the client streams, and returns a
+    message, or is an async generator of messages where the service streams.
+    """
+    served = {services.METHODS[name].path: _method(name, handler) for name, handler in handlers.items()}
+
+    class _Handlers(grpc.GenericRpcHandler):
+        def service(self, call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            return served.get(call_details.method)
+
+    return _Handlers()
+
+
+def _method(name: str, handler: Handler) -> grpc.RpcMethodHandler:
+    method = services.METHODS[name]
+    request_class = getattr(messages, method.request)
+
+    def deserialize(data: bytes) -> Any:
+        return codec.deserialize(request_class, data)
+
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[method.client_stream, method.server_stream]
+    wrapped = _streaming(name, handler) if method.server_stream else _unary(name, handler)
+    return make(wrapped, request_deserializer=deserialize, response_serializer=codec.serialize)
+
+
+def _unary(name: str, handler: Any) -> Any:
+    async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await handler(request)
+        except Exception as error:  # every error becomes a status; what is not ours is logged with its stack
+            await _abort(name, error, context)
+
+    return serve
+
+
+def _streaming(name: str, handler: Any) -> Any:
+    async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            async for message in handler(request):
+                yield message
+        except Exception as error:  # as above
+            await _abort(name, error, context)
+
+    return serve
+
+
+async def _abort(name: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    if isinstance(error, ServiceError):
+        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
+        await context.abort(status, str(error))
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    log.error("%s failed", name, exc_info=error)
+    await context.abort(
+        grpc.StatusCode.INTERNAL, f"the service failed in {name}: {type(error).__name__}: {error}; see its log"
+    )

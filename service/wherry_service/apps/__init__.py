@@ -1,0 +1,1 @@
+"""What is running or deployed: apps and their functions."""

@@ -1,0 +1,225 @@
+"""Apps: opened by a client, published with their functions, stopped with or without it."""
+
+import asyncio
+import logging
+import time
+from typing import Protocol
+
+from wherry_proto.messages import AppInfo, AppState, FunctionInfo, FunctionSpec
+from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
+from wherry_service.calls.retry import RetryPolicy
+from wherry_service.errors import InvalidRequest, NotFound, ServiceError
+from wherry_service.ids import new_id
+from wherry_service.node.node import FoundContainer, Node
+from wherry_service.pools.pool import PoolPlan
+from wherry_service.pools.pools import Pools
+from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
+
+log = logging.getLogger(__name__)
+
+# Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
+STOP_GRACE_S = 5.0
+
+
+class FunctionHost(Protocol):
+    """Who serves functions: the dispatcher."""
+
+    def open_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str) -> None: ...
+    async def close_function(self, function_id: str, grace_s: float, why: str) -> int: ...
+
+
+class App:
+    """A running app."""
+
+    def __init__(self, record: AppRecord) -> None:
+        self.record = record
+        self.functions: dict[str, FunctionRecord] = {}
+        self.lock = asyncio.Lock()
+
+    def __str__(self) -> str:
+        return f"app {self.record.name!r} ({self.record.app_id})"
+
+
+class Apps:
+    """All running apps, in memory and on disk."""
+
+    def __init__(
+        self, store: AppStore, host: FunctionHost, pools: Pools, node: Node, ready_image: ReadyImage
+    ) -> None:
+        self._store = store
+        self._host = host
+        self._pools = pools
+        self._node = node
+        self._ready_image = ready_image
+        self._apps: dict[str, App] = {}
+
+    def __len__(self) -> int:
+        return len(self._apps)
+
+    async def restore(self) -> list[str]:
+        """Serve again what an earlier life served; return the ids of the clients whose ephemeral apps these are."""
+        clients: list[str] = []
+        for record, functions in await self._store.running():
+            app = self._apps[record.app_id] = App(record)
+            for function in functions:
+                try:
+                    self._open(app, function)
+                except ServiceError as error:
+                    log.warning("%s: function %r is not served: %s", app, function.name, error)
+            if record.state == AppState.EPHEMERAL:
+                clients.append(record.client_id)
+        return clients
+
+    def adopt(self, found: list[FoundContainer]) -> list[str]:
+        """Give found containers to the pools they belong to; return the ids of those that nobody wants."""
+        unwanted: list[str] = []
+        for item in found:
+            pool = self._pools.get(item.function_id)
+            if pool is None:
+                unwanted.append(item.container_id)
+            else:
+                pool.adopt(item)
+        return unwanted
+
+    async def open(self, name: str, environment: str, client_id: str, detach: bool) -> AppInfo:
+        """Open an app that ends with its client, or, when detached, by `stop`."""
+        if not name or len(name) > 64:
+            raise InvalidRequest(f"an app's name has 1 to 64 characters, got {len(name)}")
+        record = AppRecord(
+            app_id=new_id("ap"),
+            name=name,
+            environment=environment or "main",
+            state=AppState.DETACHED if detach else AppState.EPHEMERAL,
+            client_id=client_id,
+            created_at_ms=int(time.time() * 1000),
+        )
+        await self._store.add(record)
+        self._apps[record.app_id] = App(record)
+        return self._info(self._apps[record.app_id].record)
+
+    async def publish(self, app_id: str, specs: list[FunctionSpec]) -> list[FunctionInfo]:
+        """Make these the functions of the app, all or none; ids are kept by name."""
+        app = self._running(app_id)
+        async with app.lock:
+            names = [spec.name for spec in specs]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
+            ids = {record.name: record.function_id for record in app.functions.values()}
+            records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
+            for record in records:
+                plan_of(app_id, record.function_id, record.spec, self._ready_image)
+            await self._store.publish(app_id, records)
+            kept = {
+                record.function_id
+                for record in records
+                if (known := app.functions.get(record.function_id)) is not None and known.spec == record.spec
+            }
+            for function_id in [function_id for function_id in app.functions if function_id not in kept]:
+                del app.functions[function_id]
+                await self._host.close_function(function_id, STOP_GRACE_S, f"{app} was published anew without it.")
+            for record in records:
+                if record.function_id not in kept:
+                    self._open(app, record)
+        return [self._function_info(app, record) for record in records]
+
+    async def stop(self, app_id: str, why: str) -> tuple[int, list[str]]:
+        """Stop an app; return how many containers it had, and the names of those the engine still shows."""
+        app = self._running(app_id)
+        async with app.lock:
+            if self._apps.pop(app_id, None) is None:
+                return 0, []
+            log.info("stopping %s: %s", app, why)
+            counts = await asyncio.gather(
+                *(self._host.close_function(function_id, STOP_GRACE_S, why) for function_id in app.functions)
+            )
+            await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
+        left_over = await self._node.left_over("wherry.app", app_id)
+        return sum(counts), left_over
+
+    async def client_gone(self, client_id: str) -> None:
+        """Stop the ephemeral apps of a client that is gone."""
+        gone = [
+            app.record.app_id
+            for app in self._apps.values()
+            if app.record.client_id == client_id and app.record.state == AppState.EPHEMERAL
+        ]
+        for app_id in gone:
+            await self.stop(app_id, "The client that ran its app is gone.")
+
+    async def stop_ephemeral(self) -> int:
+        """Stop all ephemeral apps; return how many containers they had."""
+        ephemeral = [app_id for app_id, app in self._apps.items() if app.record.state == AppState.EPHEMERAL]
+        stopped = await asyncio.gather(*(self.stop(app_id, "The service was stopped.") for app_id in ephemeral))
+        return sum(count for count, _ in stopped)
+
+    async def list(self, environment: str, include_stopped: bool) -> list[AppInfo]:
+        """List an environment's apps, the latest first."""
+        environment = environment or "main"
+        running = [app.record for app in self._apps.values() if app.record.environment == environment]
+        running.sort(key=lambda record: record.created_at_ms, reverse=True)
+        stopped = await self._store.stopped(environment) if include_stopped else []
+        return [self._info(record) for record in [*running, *stopped]]
+
+    def function(self, function_id: str) -> FunctionInfo:
+        """Return a function by id; raise `NotFound`."""
+        for app in self._apps.values():
+            if function_id in app.functions:
+                return self._function_info(app, app.functions[function_id])
+        raise NotFound(f"function {function_id} does not exist, or its app has stopped")
+
+    def lookup(self, app_name: str, name: str, environment: str) -> FunctionInfo:
+        """Return a function by the name of its app, the latest of that name; raise `NotFound` listing near names."""
+        environment = environment or "main"
+        apps = [a for a in self._apps.values() if a.record.environment == environment and a.record.name == app_name]
+        if not apps:
+            names = [a.record.name for a in self._apps.values() if a.record.environment == environment]
+            raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
+        app = max(apps, key=lambda a: a.record.created_at_ms)
+        for record in app.functions.values():
+            if record.name == name:
+                return self._function_info(app, record)
+        names = [record.name for record in app.functions.values()]
+        raise NotFound(f"app {app_name!r} has no function {name!r}{_near(name, names)}")
+
+    def _open(self, app: App, record: FunctionRecord) -> None:
+        plan = plan_of(app.record.app_id, record.function_id, record.spec, self._ready_image)
+        client_id = app.record.client_id
+        self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id)
+        app.functions[record.function_id] = record
+
+    def _running(self, app_id: str) -> App:
+        app = self._apps.get(app_id)
+        if app is None:
+            raise NotFound(f"app {app_id[:64]} does not exist or has stopped")
+        return app
+
+    def _info(self, record: AppRecord) -> AppInfo:
+        app = self._apps.get(record.app_id)
+        pools = [self._pools.get(function_id) for function_id in app.functions] if app is not None else []
+        return AppInfo(
+            app_id=record.app_id,
+            name=record.name,
+            environment=record.environment,
+            state=record.state,
+            created_at_ms=record.created_at_ms,
+            stopped_at_ms=record.stopped_at_ms,
+            num_containers=sum(len(pool.containers) for pool in pools if pool is not None),
+        )
+
+    def _function_info(self, app: App, record: FunctionRecord) -> FunctionInfo:
+        return FunctionInfo(
+            function_id=record.function_id,
+            app_id=app.record.app_id,
+            name=record.name,
+            is_generator=record.spec.is_generator,
+            app_name=app.record.name,
+            environment=app.record.environment,
+        )
+
+
+def _near(name: str, names: list[str]) -> str:
+    import difflib  # only for this message
+
+    near = difflib.get_close_matches(name, names, n=3)
+    shown = near or sorted(set(names))[:5]
+    return f"; did you mean {', '.join(repr(item) for item in shown)}?" if shown else ""

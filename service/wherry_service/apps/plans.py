@@ -1,0 +1,118 @@
+"""From a function's spec to its pool's plan: validation, limits, and how its containers are ordered."""
+
+import math
+from collections.abc import Awaitable, Callable
+
+from wherry_proto.messages import FunctionSpec, PoolSettings, Resources
+from wherry_proto.messages import RetryPolicy as RetryMessage
+from wherry_service.calls.retry import RetryPolicy
+from wherry_service.errors import InvalidRequest
+from wherry_service.node.node import ContainerOrder, LoadOrder
+from wherry_service.pools.autoscaler import Bounds
+from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.pool import PoolPlan
+
+MAX_CONTAINERS = 1000
+MAX_CONCURRENT_INPUTS = 1000
+MAX_TIMEOUT_S = 24 * 3600.0
+MAX_SERIALIZED = 16 << 20
+
+ReadyImage = Callable[[str], Awaitable[str]]
+"""From an image id to the reference the engine starts; may build, may raise ServiceError."""
+
+
+def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: ReadyImage) -> PoolPlan:
+    """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
+    _check(spec)
+    resources = spec.resources or Resources()
+    settings = spec.pool or PoolSettings()
+    load = LoadOrder(
+        app_id=app_id,
+        function_id=function_id,
+        name=spec.name,
+        module_name=spec.module_name,
+        qualname=spec.qualname,
+        serialized=spec.serialized.data if spec.serialized is not None else b"",
+        source_id=spec.source_id,
+        is_generator=spec.is_generator,
+        is_async=spec.is_async,
+        concurrency=max(1, settings.max_concurrent_inputs),
+        timeout_s=spec.timeout_s or 300.0,
+        startup_timeout_s=spec.startup_timeout_s or spec.timeout_s or 300.0,
+        env=dict(spec.env),
+    )
+
+    async def make_order(container_id: str) -> ContainerOrder:
+        return ContainerOrder(
+            container_id=container_id,
+            image=await ready_image(spec.image_id),
+            load=load,
+            cpu_limit=resources.cpu_limit or None,
+            cpu_request=resources.cpu_request or None,
+            memory_limit_mib=resources.memory_limit_mib or None,
+            memory_request_mib=resources.memory_request_mib or None,
+            block_network=spec.block_network,
+        )
+
+    return PoolPlan(
+        function_id=function_id,
+        name=spec.name,
+        bounds=Bounds(
+            min_containers=settings.min_containers,
+            max_containers=settings.max_containers or None,
+            buffer_containers=settings.buffer_containers,
+            slots=load.concurrency,
+        ),
+        scaledown_window_s=settings.scaledown_window_s,
+        timeout_s=load.timeout_s,
+        share=Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None),
+        load=load,
+        make_order=make_order,
+    )
+
+
+def retry_of(spec: FunctionSpec) -> RetryPolicy:
+    """Return the function's retry policy."""
+    message = spec.retry or RetryMessage()
+    return RetryPolicy(
+        max_retries=message.max_retries,
+        backoff_coefficient=message.backoff_coefficient or 1.0,
+        initial_delay_s=message.initial_delay_s,
+        max_delay_s=message.max_delay_s or 60.0,
+    )
+
+
+def _check(spec: FunctionSpec) -> None:
+    settings = spec.pool or PoolSettings()
+    resources = spec.resources or Resources()
+    retry = spec.retry or RetryMessage()
+    _within(spec, "min_containers", settings.min_containers, 0, MAX_CONTAINERS)
+    _within(spec, "max_containers", settings.max_containers, 0, MAX_CONTAINERS)
+    _within(spec, "buffer_containers", settings.buffer_containers, 0, MAX_CONTAINERS)
+    _within(spec, "max_concurrent_inputs", settings.max_concurrent_inputs, 0, MAX_CONCURRENT_INPUTS)
+    _within(spec, "scaledown_window", settings.scaledown_window_s, 0, MAX_TIMEOUT_S)
+    _within(spec, "timeout", spec.timeout_s, 0, MAX_TIMEOUT_S)
+    _within(spec, "startup_timeout", spec.startup_timeout_s, 0, MAX_TIMEOUT_S)
+    _within(spec, "cpu", resources.cpu_limit, 0, 1024)
+    _within(spec, "cpu", resources.cpu_request, 0, 1024)
+    _within(spec, "memory", resources.memory_limit_mib, 0, 1 << 24)
+    _within(spec, "memory", resources.memory_request_mib, 0, 1 << 24)
+    _within(spec, "max_retries", retry.max_retries, 0, 10)
+    if not spec.name or len(spec.name) > 256:
+        raise InvalidRequest(f"a function's name has 1 to 256 characters, got {spec.name[:64]!r}")
+    if not spec.image_id:
+        raise InvalidRequest(f"function {spec.name!r} has no image")
+    if spec.serialized is None and not (spec.module_name and spec.qualname):
+        raise InvalidRequest(f"function {spec.name!r} names no module and is not serialized")
+    if spec.serialized is not None and len(spec.serialized.data) > MAX_SERIALIZED:
+        raise InvalidRequest(f"function {spec.name!r} is over {MAX_SERIALIZED >> 20} MiB serialized")
+    if settings.max_containers and settings.min_containers > settings.max_containers:
+        raise InvalidRequest(
+            f"function {spec.name!r}: min_containers={settings.min_containers} is more than "
+            f"max_containers={settings.max_containers}"
+        )
+
+
+def _within(spec: FunctionSpec, name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high or math.isnan(value):
+        raise InvalidRequest(f"function {spec.name!r}: {name}={value:g} is not between {low:g} and {high:g}")

@@ -1,0 +1,64 @@
+"""Calls and their inputs, as the service keeps them while they are open."""
+
+from typing import TYPE_CHECKING
+
+from wherry_proto.messages import CallKind, Output, Payload
+
+if TYPE_CHECKING:
+    from wherry_service.calls.client import Client
+    from wherry_service.pools.container import Container
+
+
+class Input:
+    """One input: waiting (no container, not done), running (a container) or done."""
+
+    __slots__ = ("call", "call_id", "container", "done", "index", "input_id", "losses", "payload", "retries")
+
+    def __init__(self, input_id: str, call: "Call", index: int, payload: Payload) -> None:
+        self.input_id = input_id
+        self.call = call
+        self.call_id = call.call_id
+        self.index = index
+        self.payload = payload
+        self.container: Container | None = None
+        self.done = False
+        self.losses = 0
+        self.retries = 0
+
+
+class Call:
+    """One call: its open inputs, and the outputs its client has not taken yet."""
+
+    __slots__ = (
+        "call_id",
+        "cancelled",
+        "client",
+        "finished",
+        "function_id",
+        "kind",
+        "num_done",
+        "num_inputs",
+        "open",
+        "parent_input_id",
+        "watchers",
+    )
+
+    def __init__(self, call_id: str, function_id: str, kind: int, client: "Client | None", parent_input_id: str) -> None:
+        self.call_id = call_id
+        self.function_id = function_id
+        self.kind = kind
+        # None for a durable call whose client is not known any more.
+        self.client = client
+        self.parent_input_id = parent_input_id
+        self.open: dict[str, Input] = {}
+        self.finished: dict[str, Output] = {}
+        self.watchers: set[Client] = set()
+        self.num_done = 0
+        # None until the client has said how many there are.
+        self.num_inputs: int | None = None if kind == CallKind.MAP else 1
+        self.cancelled = False
+
+    @property
+    def durable(self) -> bool:
+        """Whether inputs and results live in the database (reference: Function.spawn)."""
+        return self.kind == CallKind.SPAWN

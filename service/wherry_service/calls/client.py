@@ -1,0 +1,172 @@
+"""Client processes: what waits to be sent to each, and when one counts as gone."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from wherry_proto.messages import CallState, LogLine, Notice, Output, SessionDown, Yield
+from wherry_service.node.node import NodeContainer
+
+# Seconds without a session after which a client counts as gone.
+GONE_AFTER_S = 15.0
+# One message carries at most about this many payload bytes.
+MESSAGE_BYTES = 4 << 20
+# A container whose client lags behind by more than this many bytes of log or yields is read no further.
+LAG_BYTES = 4 << 20
+
+
+class Client:
+    """One client process. Everything for it waits here until its session's stream can take it."""
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
+        self.connections = 0
+        self.calls: set[str] = set()
+        self.gone_timer: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
+        self._outputs: deque[Output] = deque()
+        self._yields: deque[Yield] = deque()
+        self._logs: deque[LogLine] = deque()
+        self._accepted: list[str] = []
+        self._states: list[CallState] = []
+        self._notices: list[Notice] = []
+        self._lag = 0
+        self._paused: dict[int, NodeContainer] = {}
+
+    @property
+    def connected(self) -> bool:
+        return self.connections > 0
+
+    # Putting
+
+    def output(self, output: Output) -> None:
+        self._outputs.append(output)
+        self._ready.set()
+
+    def yielded(self, value: Yield, source: NodeContainer | None) -> None:
+        self._yields.append(value)
+        self._lagged(len(value.payload.data) if value.payload is not None else 0, source)
+        self._ready.set()
+
+    def log(self, lines: list[LogLine], source: NodeContainer | None) -> None:
+        if self.connected:
+            self._logs.extend(lines)
+            self._lagged(sum(len(line.text) + 64 for line in lines), source)
+            self._ready.set()
+
+    def accepted(self, input_ids: list[str]) -> None:
+        self._accepted.extend(input_ids)
+        self._ready.set()
+
+    def state(self, state: CallState) -> None:
+        self._states.append(state)
+        self._ready.set()
+
+    def notice(self, notice: Notice) -> None:
+        self._notices.append(notice)
+        self._ready.set()
+
+    def _lagged(self, size: int, source: NodeContainer | None) -> None:
+        self._lag += size
+        if self._lag > LAG_BYTES and source is not None and id(source) not in self._paused:
+            self._paused[id(source)] = source
+            source.pause()
+
+    # Taking
+
+    async def next_message(self) -> SessionDown:
+        """Wait until something is there, and return what fits one message."""
+        await self._ready.wait()
+        message = SessionDown()
+        if self._accepted:
+            message.accepted, self._accepted = self._accepted, []
+        if self._notices:
+            message.notices, self._notices = self._notices, []
+        room = MESSAGE_BYTES
+        # Logs and yields go before the outputs that came after them.
+        logs = message.logs
+        while self._logs and room > 0:
+            line = self._logs.popleft()
+            room -= len(line.text) + 64
+            logs.append(line)
+        while self._yields and room > 0:
+            value = self._yields.popleft()
+            room -= _size(value) + 32
+            message.yields.append(value)
+        outputs = message.outputs
+        pending = self._outputs
+        while pending and room > 0:
+            output = pending.popleft()
+            room -= _size(output) + 32
+            outputs.append(output)
+        if not pending:
+            if self._states:
+                message.states, self._states = self._states, []
+            self._ready.clear()
+        if not self._logs and not self._yields:
+            self._caught_up()
+        return message
+
+    def _caught_up(self) -> None:
+        self._lag = 0
+        if self._paused:
+            paused, self._paused = self._paused, {}
+            for container in paused.values():
+                container.resume()
+
+    def drop_pending(self) -> None:
+        """Forget what waits: the stream broke, and what matters is offered again when the client is back."""
+        for queue in (self._outputs, self._yields, self._logs):
+            queue.clear()
+        self._caught_up()
+
+
+def _size(item: Output | Yield) -> int:
+    return len(item.payload.data) if item.payload is not None else 0
+
+
+class Clients:
+    """All clients; tells when one has been away too long."""
+
+    def __init__(self, on_gone: Callable[[Client], None]) -> None:
+        self._clients: dict[str, Client] = {}
+        self._on_gone = on_gone
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(list(self._clients.values()))
+
+    def get(self, client_id: str) -> Client | None:
+        return self._clients.get(client_id)
+
+    def expect(self, client_id: str, within_s: float = GONE_AFTER_S) -> Client:
+        """Return the client of that id, known or new; a new one is gone if it has no session `within_s`."""
+        client = self._clients.get(client_id)
+        if client is None:
+            client = self._clients[client_id] = Client(client_id)
+            self._start_timer(client, within_s)
+        return client
+
+    def connect(self, client_id: str) -> Client:
+        """Note that a session of this client has begun."""
+        client = self.expect(client_id)
+        client.connections += 1
+        if client.gone_timer is not None:
+            client.gone_timer.cancel()
+            client.gone_timer = None
+        return client
+
+    def disconnect(self, client: Client) -> None:
+        """Note that a session of this client has ended."""
+        client.connections -= 1
+        if not client.connected and client.gone_timer is None:
+            client.drop_pending()
+            self._start_timer(client, GONE_AFTER_S)
+
+    def _start_timer(self, client: Client, seconds: float) -> None:
+        client.gone_timer = asyncio.get_running_loop().call_later(seconds, self._gone, client)
+
+    def _gone(self, client: Client) -> None:
+        if not client.connected:
+            del self._clients[client.client_id]
+            client.drop_pending()
+            self._on_gone(client)

@@ -1,0 +1,341 @@
+"""The dispatcher: hands waiting inputs to containers, and what becomes of them back to their calls."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from wherry_proto.messages import CallKind, Failure, FailureKind, LogLine, Notice, Output, Payload, Yield
+from wherry_service.calls.call import Call, Input
+from wherry_service.calls.client import Clients
+from wherry_service.calls.journal import Journal
+from wherry_service.calls.queue import FunctionQueue
+from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
+from wherry_service.node.node import Assignment, ContainerExit, LogRow, OutputRow, YieldRow
+from wherry_service.pools.container import Container
+from wherry_service.pools.pool import Pool, PoolPlan
+from wherry_service.pools.pools import Pools
+from wherry_service.store.blobs import BlobStore
+
+log = logging.getLogger(__name__)
+
+# The same notice is shown again after this many seconds at the earliest.
+NOTICE_EVERY_S = 10.0
+# Seconds for which the result of an input that nobody has offered again yet is kept after a restart.
+EARLY_RESULT_S = 120.0
+
+
+class Dispatcher:
+    """Queues, by function, and the inputs that are open (implements `pool.PoolListener`)."""
+
+    def __init__(self, pools: Pools, clients: Clients, blobs: BlobStore, journal: Journal) -> None:
+        self._pools = pools
+        self._clients = clients
+        self._blobs = blobs
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self._queues: dict[str, FunctionQueue] = {}
+        self._claims: dict[str, Container] = {}
+        self._early: dict[str, tuple[str, Payload | Failure, int]] = {}
+
+    # Functions
+
+    def open_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str) -> None:
+        """Begin to serve a function; its min_containers start at once."""
+        pool = self._pools.open(plan, self)
+        self._queues[plan.function_id] = FunctionQueue(plan.function_id, app_id, client_id, pool, retry)
+
+    async def close_function(self, function_id: str, grace_s: float, why: str) -> int:
+        """Stop serving a function: what waits is cancelled, containers go. Return how many there were."""
+        queue = self._queues.pop(function_id, None)
+        if queue is None:
+            return 0
+        for item in queue.take_all():
+            self._fail(item, Failure(kind=FailureKind.CANCELLED, message=why))
+        return await self._pools.close(function_id, grace_s)
+
+    def queue(self, function_id: str) -> FunctionQueue | None:
+        """Return the function's queue, if it is served."""
+        return self._queues.get(function_id)
+
+    # Inputs
+
+    def submit(self, items: Iterable[Input]) -> None:
+        """Queue inputs and hand out what can be."""
+        touched: dict[str, FunctionQueue] = {}
+        for item in items:
+            function_id = item.call.function_id
+            queue = touched.get(function_id) or self._queues.get(function_id)
+            if queue is None:
+                self._fail(item, Failure(kind=FailureKind.NOT_FOUND, message=_no_function(function_id)))
+                continue
+            touched[function_id] = queue
+            if self._claims and self._attach_claimed(item, queue):
+                continue
+            if self._early and self._answer_early(item):
+                continue
+            queue.put(item)
+        for queue in touched.values():
+            queue.pool.retry_now()
+            self._pump(queue)
+
+    def cancel(self, call: Call, terminate_containers: bool = False) -> None:
+        """Drop the call's waiting inputs and interrupt its running ones."""
+        call.cancelled = True
+        queue = self._queues.get(call.function_id)
+        if queue is not None:
+            queue.remove_call(call)
+        running: dict[Container, list[str]] = {}
+        for item in list(call.open.values()):
+            if item.container is None:
+                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran."))
+            else:
+                running.setdefault(item.container, []).append(item.input_id)
+        for container, input_ids in running.items():
+            if terminate_containers:
+                container.kill("was ended with a cancelled call")
+            elif container.handle is not None:
+                container.handle.cancel(input_ids)
+        if queue is not None:
+            self._pump(queue)
+
+    def taken(self, item: Input, index: int) -> None:
+        """Let a generator run on: its caller has taken all values below `index`."""
+        if item.container is not None and item.container.handle is not None:
+            item.container.handle.taken([(item.input_id, index)])
+
+    def _pump(self, queue: FunctionQueue) -> None:
+        """Give waiting inputs to containers: fair shares, free slots before places in a row."""
+        pool = queue.pool
+        if queue:
+            pool.backlog = len(queue)
+            rooms = pool.with_room()
+            for position, (container, room) in enumerate(rooms):
+                share = -(-len(queue) // (len(rooms) - position))
+                batch = queue.take(min(room, share))
+                if not batch:
+                    break
+                for item in batch:
+                    item.container = container
+                container.send(batch)
+        pool.set_backlog(len(queue))
+
+    def _attach_claimed(self, item: Input, queue: FunctionQueue) -> bool:
+        container = self._claims.get(item.input_id)
+        if container is None or queue.pool.containers.get(container.container_id) is not container:
+            return False
+        del self._claims[item.input_id]
+        container.hold(item)
+        item.container = container
+        return True
+
+    def _answer_early(self, item: Input) -> bool:
+        early = self._early.get(item.input_id)
+        if early is None or early[0] != item.call.function_id:
+            return False
+        del self._early[item.input_id]
+        _, result, num_yields = early
+        if isinstance(result, Failure):
+            self._fail(item, result, num_yields)
+        else:
+            self._succeed(item, result, num_yields)
+        return True
+
+    # pool.PoolListener
+
+    def on_room(self, pool: Pool) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        if queue is not None and queue.pool is pool:
+            self._pump(queue)
+
+    def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        for input_id in input_ids:
+            item = self._journal.open_input(input_id)
+            if item is not None and item.call.function_id == pool.plan.function_id and item.container is None:
+                if queue is not None and queue.remove(item):
+                    container.hold(item)
+                    item.container = container
+            else:
+                self._claims[input_id] = container
+
+    def on_outputs(self, pool: Pool, container: Container, rows: Sequence[OutputRow]) -> None:
+        for input_id, payload, num_yields in rows:
+            item = container.release(input_id)
+            if item is None:
+                self._keep_early(pool, input_id, payload, num_yields)
+            else:
+                assert isinstance(item, Input)
+                self._succeed(item, payload, num_yields)
+
+    def on_yields(self, pool: Pool, container: Container, rows: Sequence[YieldRow]) -> None:
+        for input_id, index, payload in rows:
+            item = container.held.get(input_id)
+            if isinstance(item, Input):
+                self._journal.yielded(
+                    item,
+                    Yield(
+                        input_id=input_id,
+                        call_id=item.call_id,
+                        index=index,
+                        payload=payload,
+                        input_index=item.index,
+                    ),
+                    container.handle,
+                )
+
+    def on_failure(self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
+        item = container.release(input_id)
+        if item is None:
+            self._keep_early(pool, input_id, failure, num_yields)
+            return
+        assert isinstance(item, Input)
+        queue = self._queues.get(item.call.function_id)
+        if queue is not None and self._may_retry(item, queue, failure):
+            delay = queue.retry.delay(item.retries)
+            item.retries += 1
+            item.container = None
+            self._loop.call_later(delay, self._run_again, item)
+            return
+        self._fail(item, failure, num_yields)
+
+    def on_log(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        client = self._clients.get(queue.client_id) if queue is not None else None
+        if queue is None or client is None:
+            return
+        lines = [
+            LogLine(
+                app_id=queue.app_id,
+                function_id=queue.function_id,
+                container_id=container.container_id,
+                input_id=input_id,
+                stream=stream,
+                text=text,
+                at_ms=at_ms,
+            )
+            for stream, input_id, at_ms, text in rows
+        ]
+        client.log(lines, container.handle)
+
+    def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        again: list[Input] = []
+        for item in inputs:
+            assert isinstance(item, Input)
+            item.container = None
+            if item.done:
+                continue
+            if queue is None or item.call.cancelled:
+                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran."))
+            else:
+                again.append(item)
+        if queue is not None and again:
+            queue.put_back(again)
+
+    def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
+        again: list[Input] = []
+        for item in inputs:
+            assert isinstance(item, Input)
+            item.losses += 1
+            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed:
+                item.container = None
+                self._fail(item, _lost_failure(item, container, exit))
+            else:
+                again.append(item)
+        for item in again:
+            self.on_notice(
+                pool,
+                f"Container {container.container_id} of {pool.plan.name!r} {exit.describe()}; "
+                f"its input runs again ({item.losses} of {MAX_LOSSES})",
+            )
+        self.on_returned(pool, again)
+
+    def on_start_failed(self, pool: Pool, failure: Failure) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        if queue is not None:
+            for item in queue.take_all():
+                self._fail(item, failure)
+            pool.set_backlog(0)
+
+    def on_notice(self, pool: Pool, text: str) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        if queue is None:
+            return
+        now = self._loop.time()
+        if now - queue.noticed.get(text, -NOTICE_EVERY_S) < NOTICE_EVERY_S:
+            return
+        queue.noticed[text] = now
+        log.warning("%s: %s", pool.plan.name, text)
+        client = self._clients.get(queue.client_id)
+        if client is not None:
+            client.notice(Notice(app_id=queue.app_id, function_id=queue.function_id, text=text, warning=True))
+
+    # Ends of inputs
+
+    def _may_retry(self, item: Input, queue: FunctionQueue, failure: Failure) -> bool:
+        return (
+            failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
+            and item.retries < queue.retry.max_retries
+            and item.call.kind != CallKind.GENERATOR
+            and not item.call.cancelled
+        )
+
+    def _run_again(self, item: Input) -> None:
+        if item.call.cancelled:
+            self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before its retry."))
+        elif not item.done:
+            self.submit([item])
+
+    def _succeed(self, item: Input, payload: Payload, num_yields: int) -> None:
+        self._end(
+            item,
+            Output(
+                input_id=item.input_id,
+                call_id=item.call_id,
+                index=item.index,
+                payload=payload,
+                num_yields=num_yields,
+            ),
+        )
+
+    def _fail(self, item: Input, failure: Failure, num_yields: int = 0) -> None:
+        self._end(
+            item,
+            Output(
+                input_id=item.input_id,
+                call_id=item.call_id,
+                index=item.index,
+                failure=failure,
+                num_yields=num_yields,
+            ),
+        )
+
+    def _end(self, item: Input, output: Output) -> None:
+        if item.done:
+            return
+        item.done = True
+        item.container = None
+        if item.payload.blob_id:
+            self._blobs.delete(item.payload.blob_id)
+        self._journal.ended(item, output)
+
+    def _keep_early(self, pool: Pool, input_id: str, result: Payload | Failure, num_yields: int) -> None:
+        """Keep the result of an input that its client, reconnecting after our restart, has yet to offer again."""
+        if self._claims.pop(input_id, None) is not None:
+            self._early[input_id] = (pool.plan.function_id, result, num_yields)
+            self._loop.call_later(EARLY_RESULT_S, self._early.pop, input_id, None)
+
+
+def _no_function(function_id: str) -> str:
+    return f"Function {function_id} does not exist, or its app has stopped."
+
+
+def _lost_failure(item: Input, container: Container, exit: ContainerExit) -> Failure:
+    times = f" It was run {item.losses} times." if item.losses > 1 else ""
+    tail = f"\nThe container's last output:\n{exit.log_tail}" if exit.log_tail else ""
+    return Failure(
+        kind=FailureKind.OUT_OF_MEMORY if exit.oom_killed else FailureKind.CONTAINER_LOST,
+        message=f"The container {exit.describe()} while it ran this input.{times}{tail}",
+        container_id=container.container_id,
+        exit_code=exit.exit_code or 0,
+    )

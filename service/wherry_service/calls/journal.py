@@ -1,0 +1,232 @@
+"""The journal of open calls: what clients have asked, what they have been told, and what of it is on disk."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from wherry_proto.messages import CallStart, CallState, Output, Yield
+from wherry_proto.messages import Input as InputMessage
+from wherry_service.calls.call import Call, Input
+from wherry_service.calls.client import Client
+from wherry_service.ids import check_id
+from wherry_service.node.node import NodeContainer
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.calls import CallStore
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
+
+    def __init__(self, store: CallStore, blobs: BlobStore) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._calls: dict[str, Call] = {}
+        self._inputs: dict[str, Input] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Asking
+
+    def call(self, call_id: str) -> Call | None:
+        return self._calls.get(call_id)
+
+    def open_input(self, input_id: str) -> Input | None:
+        """Return the input of that id unless it has ended."""
+        item = self._inputs.get(input_id)
+        return item if item is not None and not item.done else None
+
+    def calls_of(self, client: Client) -> list[Call]:
+        return [call for call_id in client.calls if (call := self._calls.get(call_id)) is not None]
+
+    # What clients say
+
+    def start(self, client: Client, start: CallStart) -> Call:
+        """Note a call; a known one is returned as it is, now belonging to this session."""
+        call = self._calls.get(start.call_id)
+        if call is None:
+            check_id(start.call_id, "fc", "call id")
+            call = Call(start.call_id, start.function_id, start.kind, client, start.parent_input_id)
+            self._calls[call.call_id] = call
+        call.client = client
+        client.calls.add(call.call_id)
+        return call
+
+    def new_inputs(self, messages: Iterable[InputMessage]) -> list[Input]:
+        """Return those that are new; known ones are ignored, or answered again if they have ended."""
+        fresh: list[Input] = []
+        inputs = self._inputs
+        for message in messages:
+            known = inputs.get(message.input_id)
+            call = self._calls.get(message.call_id)
+            if known is not None:
+                if known.done and call is not None and call.client is not None:
+                    output = call.finished.get(message.input_id)
+                    if output is not None:
+                        call.client.output(output)
+                continue
+            if call is None or message.payload is None:
+                log.warning("an input of unknown call %.40s was ignored", message.call_id)
+                continue
+            item = Input(message.input_id, call, message.index, message.payload)
+            inputs[item.input_id] = item
+            call.open[item.input_id] = item
+            fresh.append(item)
+        return fresh
+
+    def save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
+        """Put durable inputs on disk; then tell the client, and call `then`. Known ones are confirmed again."""
+        self._run(self._save(client, items, then))
+
+    async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
+        await self._store.add_inputs(
+            [(item.input_id, item.call_id, item.call.function_id, item.index, item.payload) for item in items],
+            client.client_id,
+        )
+        client.accepted([item.input_id for item in items])
+        then(items)
+
+    def confirm(self, client: Client, input_ids: list[str]) -> None:
+        """Tell the client again that these durable inputs are on disk (or wait until they are, by `save`)."""
+        client.accepted(input_ids)
+
+    def take(self, input_ids: Iterable[str]) -> None:
+        """Forget outputs that have arrived."""
+        for input_id in input_ids:
+            item = self._inputs.get(input_id)
+            if item is None or not item.done:
+                continue
+            call = item.call
+            output = call.finished.pop(input_id, None)
+            del self._inputs[input_id]
+            if output is not None and not call.durable:
+                self._delete_blob(output)
+            self._forget_if_over(call)
+
+    def end(self, call: Call, num_inputs: int) -> None:
+        """Note that no more inputs will come."""
+        call.num_inputs = num_inputs
+        self._forget_if_over(call)
+
+    def resume(self, client: Client) -> None:
+        """Send again what has ended and was not taken: the client's earlier session broke."""
+        for call in self.calls_of(client):
+            for output in call.finished.values():
+                client.output(output)
+
+    def forget(self, call: Call) -> None:
+        """Forget a call whose client is gone, with all its outputs; a durable one is left to the disk."""
+        for output in call.finished.values():
+            if not call.durable:
+                self._delete_blob(output)
+        for input_id in [*call.finished, *call.open]:
+            self._inputs.pop(input_id, None)
+        self._drop(call)
+
+    def watch(self, client: Client, call_id: str) -> None:
+        """Send what outputs the call has and how it stands; send its other outputs as they come."""
+        call = self._calls.get(call_id)
+        if call is None:
+            self._run(self._watch_stored(client, call_id))
+            return
+        self._show(client, call)
+
+    def _show(self, client: Client, call: Call) -> None:
+        for output in call.finished.values():
+            client.output(output)
+        call.watchers.add(client)
+        client.state(
+            CallState(
+                call_id=call.call_id,
+                known=True,
+                num_inputs=call.num_inputs or len(call.open) + call.num_done,
+                num_done=call.num_done,
+                function_id=call.function_id,
+            )
+        )
+
+    async def _watch_stored(self, client: Client, call_id: str) -> None:
+        outputs = await self._store.outputs(call_id)
+        call = self._calls.get(call_id)
+        if call is not None:
+            self._show(client, call)
+            return
+        if outputs is None:
+            client.state(CallState(call_id=call_id, known=False))
+            return
+        for output in outputs.outputs:
+            client.output(output)
+        client.state(
+            CallState(
+                call_id=call_id,
+                known=True,
+                expired=outputs.expired,
+                num_inputs=outputs.num_inputs,
+                num_done=len(outputs.outputs),
+                function_id=outputs.function_id,
+            )
+        )
+
+    # What the dispatcher says
+
+    def yielded(self, item: Input, value: Yield, source: NodeContainer | None) -> None:
+        client = item.call.client
+        if client is not None:
+            client.yielded(value, source)
+
+    def ended(self, item: Input, output: Output) -> None:
+        """Note and deliver the end of an input; a durable one is delivered when it is on disk."""
+        if item.call.durable:
+            self._run(self._ended_durable(item, output))
+        else:
+            self._deliver(item, output)
+
+    async def _ended_durable(self, item: Input, output: Output) -> None:
+        await self._store.finish_input(output)
+        self._deliver(item, output)
+        # From here on the disk knows it all.
+        if not item.call.open:
+            self.forget(item.call)
+
+    def _deliver(self, item: Input, output: Output) -> None:
+        call = item.call
+        call.open.pop(item.input_id, None)
+        call.num_done += 1
+        if call.call_id in self._calls:
+            call.finished[item.input_id] = output
+        if call.client is not None and not call.durable:
+            call.client.output(output)
+        for client in call.watchers:
+            client.output(output)
+
+    def restore(self, items: Iterable[Input]) -> None:
+        """Take in durable inputs that an earlier life left open."""
+        for item in items:
+            self._calls[item.call_id] = item.call
+            self._inputs[item.input_id] = item
+            item.call.open[item.input_id] = item
+
+    # Forgetting
+
+    def _forget_if_over(self, call: Call) -> None:
+        if call.num_inputs is not None and not call.open and not call.finished and call.num_done >= call.num_inputs:
+            self._drop(call)
+
+    def _drop(self, call: Call) -> None:
+        self._calls.pop(call.call_id, None)
+        if call.client is not None:
+            call.client.calls.discard(call.call_id)
+
+    def _delete_blob(self, output: Output) -> None:
+        if output.payload is not None and output.payload.blob_id:
+            self._blobs.delete(output.payload.blob_id)
+
+    def _run(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the journal could not be written", exc_info=error)

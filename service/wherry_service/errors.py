@@ -1,0 +1,33 @@
+"""Errors that a request can end in, each with the gRPC status it becomes at the edge (api/edge.py).
+
+ServiceError
+├── NotFound
+├── InvalidRequest
+├── AlreadyExists
+├── Exhausted
+└── Unready
+"""
+
+
+class ServiceError(Exception):
+    """A request could not be done; the message is meant for the person who asked."""
+
+
+class NotFound(ServiceError):
+    """The named object does not exist."""
+
+
+class InvalidRequest(ServiceError):
+    """The request itself is wrong."""
+
+
+class AlreadyExists(ServiceError):
+    """Something of that name is there already."""
+
+
+class Exhausted(ServiceError):
+    """A limit was reached; the same request may work later."""
+
+
+class Unready(ServiceError):
+    """Something the request needs is not in the right state, for example an engine that does not answer."""

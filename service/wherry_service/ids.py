@@ -1,0 +1,25 @@
+"""Object ids: a two-letter prefix and a ULID, for example ``co-01JD5W0V7T9Q2M8Z4X6C1B3N5K``."""
+
+import os
+import time
+
+from wherry_service.errors import InvalidRequest
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ALPHABET_SET = frozenset(_ALPHABET)
+_ULID_LENGTH = 26
+
+
+def new_id(prefix: str) -> str:
+    """Return a new id: 48 bits of milliseconds since 1970, then 80 random bits, in Crockford's base 32."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
+    return f"{prefix}-{''.join(digits)}"
+
+
+def check_id(value: str, prefix: str, what: str) -> str:
+    """Return `value` if it is an id with that prefix; raise `InvalidRequest` naming `what` otherwise."""
+    body = value[len(prefix) + 1 :]
+    if not value.startswith(f"{prefix}-") or len(body) != _ULID_LENGTH or not _ALPHABET_SET.issuperset(body):
+        raise InvalidRequest(f"{what} {value[:64]!r} is not an id of the form {prefix}-<26 letters and digits>")
+    return value

@@ -1,0 +1,159 @@
+"""The node agent of this host: makes containers through the engine and serves their runners' sockets."""
+
+import asyncio
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from wherry_service.engines.engine import Engine, EngineError, EngineEvent
+from wherry_service.node.local_container import LocalContainer
+from wherry_service.node.node import (
+    ContainerEvents,
+    ContainerExit,
+    ContainerOrder,
+    FoundContainer,
+    LoadOrder,
+    NodeContainer,
+)
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.sources import SourceStore
+
+log = logging.getLogger(__name__)
+
+
+class LocalNode:
+    """One host's containers, through its engine (implements `node.Node`).
+
+    `directory` holds one subdirectory per container, mounted there as /run/wherry. At most `starts_at_once`
+    containers are being started at any time: the engine only gets slower with more.
+    """
+
+    def __init__(
+        self, engine: Engine, directory: Path, blobs: BlobStore, sources: SourceStore, starts_at_once: int = 4
+    ) -> None:
+        self.engine = engine
+        self.directory = directory
+        self.blobs = blobs
+        self.sources = sources
+        self.start_slots = asyncio.Semaphore(starts_at_once)
+        self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
+        self._containers: dict[str, LocalContainer] = {}
+        self._found: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that mark what this service made."""
+        return {"wherry.instance": self.instance, "wherry.kind": "container"}
+
+    def begin(self) -> None:
+        """Start to follow the engine's events."""
+        self.spawn(self._follow_events())
+
+    # node.Node
+
+    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
+        container = LocalContainer(self, order.container_id, order.load, events, self._forget)
+        self._containers[order.container_id] = container
+        self.spawn(container.begin(order))
+        return container
+
+    async def find(self) -> list[FoundContainer]:
+        found: list[FoundContainer] = []
+        for status in await self.engine.list(self.labels):
+            container_id = status.labels.get("wherry.container", "")
+            if status.running and (self.directory / container_id).is_dir():
+                self._found[container_id] = status.engine_id
+                found.append(FoundContainer(container_id, status.labels.get("wherry.function", "")))
+            else:
+                log.info("removing container %s, left behind by an earlier life", container_id)
+                await self.engine.remove(status.engine_id)
+        known = {item.container_id for item in found}
+        for directory in self.directory.iterdir():
+            if directory.name not in known:
+                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        return found
+
+    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
+        container = LocalContainer(self, found.container_id, load, events, self._forget)
+        self._containers[found.container_id] = container
+        self.spawn(container.adopt(self._found.pop(found.container_id)))
+        return container
+
+    async def discard(self, container_id: str) -> None:
+        engine_id = self._found.pop(container_id, None)
+        if engine_id is not None:
+            log.info("removing container %s, whose function is gone", container_id)
+            await self.engine.remove(engine_id)
+            await asyncio.to_thread(shutil.rmtree, self.directory / container_id, ignore_errors=True)
+
+    async def left_over(self, label: str, value: str) -> list[str]:
+        statuses = await self.engine.list({**self.labels, label: value})
+        return [status.name for status in statuses]
+
+    async def close(self) -> None:
+        self._closing = True
+        containers = list(self._containers.values())
+        for container in containers:
+            container.kill("was ended with the service")
+        await asyncio.gather(*(container.gone.wait() for container in containers))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # For the containers
+
+    def spawn(self, work: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+        """Run a coroutine beside everything else; an error in it is logged, never lost."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the node agent failed", exc_info=error)
+
+    def _forget(self, container: LocalContainer) -> None:
+        self._containers.pop(container.container_id, None)
+
+    # Following the engine
+
+    async def _follow_events(self) -> None:
+        async for event in self.engine.events({"wherry.instance": self.instance}):
+            if event.kind == "reconnected":
+                log.warning("the engine answers again; looking what became of the containers")
+                self.spawn(self._reconcile())
+            elif event.kind in ("die", "oom"):
+                self._heard(event)
+
+    def _heard(self, event: EngineEvent) -> None:
+        container = self._containers.get(event.labels.get("wherry.container", ""))
+        if container is None:
+            return
+        if event.kind == "oom":
+            container.oom_seen = True
+        else:
+            container.on_died(event.exit_code)
+
+    async def _reconcile(self) -> None:
+        try:
+            running = {
+                status.labels.get("wherry.container", "")
+                for status in await self.engine.list(self.labels)
+                if status.running
+            }
+        except EngineError as error:
+            log.warning("the engine went away again: %s", error)
+            return
+        for container in list(self._containers.values()):
+            if container.engine_id and container.container_id not in running:
+                container.on_died(None)
+
+
+ExitCallback = Callable[[ContainerExit], None]

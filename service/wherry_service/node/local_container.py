@@ -1,0 +1,418 @@
+"""One container on this host: its directory, its socket, and what becomes of it."""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from wherry_proto.messages import Failure
+from wherry_service.engines.engine import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    EngineUnreachable,
+    ImageMissing,
+    Mount,
+)
+from wherry_service.errors import ServiceError
+from wherry_service.ids import new_id
+from wherry_service.node.frames import ProtocolError
+from wherry_service.node.node import (
+    Assignment,
+    ContainerEvents,
+    ContainerExit,
+    ContainerOrder,
+    LoadOrder,
+    LogRow,
+    OutputRow,
+    YieldRow,
+)
+from wherry_service.node.runner_link import RunnerLink
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.sources import SourceStore
+
+log = logging.getLogger(__name__)
+
+COMMAND = ("python3", "/wherry/runner/wherry_runner/__main__.py")
+HELLO_DEADLINE_S = 60.0
+RECONNECT_DEADLINE_S = 30.0
+_MAX_ROWS = 256
+_MAX_BODY = 8 << 20
+_LOG_TAIL_LINES = 20
+
+
+class Host(Protocol):
+    """What a container needs of its node (see local.py)."""
+
+    engine: Engine
+    directory: Path
+    blobs: BlobStore
+    sources: SourceStore
+    start_slots: asyncio.Semaphore
+
+    @property
+    def labels(self) -> dict[str, str]: ...
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+
+
+class LocalContainer:
+    """Implements `node.NodeContainer` and hears its links (`runner_link.LinkEvents`)."""
+
+    def __init__(
+        self,
+        host: Host,
+        container_id: str,
+        load: LoadOrder,
+        events: ContainerEvents,
+        forget: Callable[["LocalContainer"], None],
+    ) -> None:
+        self.container_id = container_id
+        self.engine_id = ""
+        self.oom_seen = False
+        self.gone = asyncio.Event()
+        self._host = host
+        self._load = load
+        self._events = events
+        self._forget = forget
+        self._directory = host.directory / container_id
+        self._held: set[str] = set()
+        self._link: RunnerLink | None = None
+        self._loaded = False
+        self._paused = False
+        self._server: asyncio.Server | None = None
+        self._source: asyncio.Future[None] | None = None
+        self._link_lost = asyncio.Event()
+        self._kill_reason = ""
+        self._dying = False
+        self._memory_limit_mib: int | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+
+    # Beginning
+
+    async def begin(self, order: ContainerOrder) -> None:
+        """Make the directory, listen, and have the engine create and start the container."""
+        self._memory_limit_mib = order.memory_limit_mib
+        try:
+            await self._listen()
+            self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
+            async with self._host.start_slots:
+                if self._kill_reason:
+                    raise EngineError(self._kill_reason)
+                self.engine_id = await self._host.engine.create(self._spec(order))
+                await self._host.engine.start(self.engine_id)
+        except (EngineError, ServiceError, OSError) as error:
+            unreachable = isinstance(error, EngineUnreachable)
+            if not unreachable:
+                log.warning("container %s could not start: %s", self.container_id, error)
+            await self._finish(
+                ContainerExit(
+                    reason=str(error),
+                    not_started=True,
+                    permanent=isinstance(error, ImageMissing | ServiceError),
+                    engine_unreachable=unreachable,
+                )
+            )
+            return
+        if self._kill_reason:
+            self.kill(self._kill_reason)
+        self._watch(HELLO_DEADLINE_S, f"did not answer within {HELLO_DEADLINE_S:.0f} s of its start")
+
+    async def adopt(self, engine_id: str) -> None:
+        """Listen again for a runner that an earlier life of the service left running."""
+        self.engine_id = engine_id
+        self._loaded = True
+        await self._listen()
+        self._watch(RECONNECT_DEADLINE_S, f"did not come back within {RECONNECT_DEADLINE_S:.0f} s")
+
+    async def _listen(self) -> None:
+        for name in ("", "source", "in"):
+            (self._directory / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        # The user of the image may be anyone; the parent directory keeps the host's users out.
+        out = self._directory / "out"
+        out.mkdir(exist_ok=True)
+        out.chmod(0o1777)
+        path = self._directory / "runner.sock"
+        path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(
+            lambda: RunnerLink(self.container_id, self._held, self), path=str(path)
+        )
+        os.chmod(path, 0o666)
+
+    def _write_source(self) -> None:
+        if self._load.source_id:
+            self._host.sources.write_to(self._load.source_id, self._directory / "source")
+
+    def _spec(self, order: ContainerOrder) -> ContainerSpec:
+        return ContainerSpec(
+            name=f"wherry-{order.container_id}",
+            image=order.image,
+            command=COMMAND,
+            mounts=(Mount(str(self._directory), "/run/wherry"),),
+            labels={
+                **self._host.labels,
+                "wherry.container": order.container_id,
+                "wherry.app": order.load.app_id,
+                "wherry.function": order.load.function_id,
+            },
+            env={},
+            cpu_limit=order.cpu_limit,
+            cpu_request=order.cpu_request,
+            memory_limit_mib=order.memory_limit_mib,
+            memory_request_mib=order.memory_request_mib,
+            network="none" if order.block_network else "bridge",
+            pids_limit=None,
+        )
+
+    # node.NodeContainer
+
+    def send(self, inputs: Sequence[Assignment]) -> None:
+        rows: list[list[Any]] = []
+        parts: list[bytes] = []
+        size = 0
+        for item in inputs:
+            payload = item.payload
+            name = None
+            if payload.blob_id:
+                name = payload.blob_id
+                self._lend(name)
+            self._held.add(item.input_id)
+            rows.append([item.input_id, item.call_id, payload.format, name])
+            parts.append(payload.data)
+            size += len(payload.data)
+            if len(rows) >= _MAX_ROWS or size >= _MAX_BODY:
+                self._write({"t": "inputs", "rows": rows}, parts)
+                rows, parts, size = [], [], 0
+        if rows:
+            self._write({"t": "inputs", "rows": rows}, parts)
+
+    def cancel(self, input_ids: Sequence[str]) -> None:
+        self._write({"t": "cancel", "inputs": list(input_ids)})
+
+    def recall(self) -> None:
+        self._write({"t": "recall"})
+
+    def taken(self, rows: Sequence[tuple[str, int]]) -> None:
+        self._write({"t": "taken", "rows": rows})
+
+    def drain(self) -> None:
+        self._write({"t": "drain"})
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._link is not None:
+            self._link.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._link is not None:
+            self._link.resume()
+
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    def kill(self, reason: str) -> None:
+        self._kill_reason = self._kill_reason or reason
+        if self.engine_id and not self._dying:
+            self._host.spawn(self._kill())
+
+    async def _kill(self) -> None:
+        try:
+            await self._host.engine.kill(self.engine_id)
+        except EngineError as error:
+            log.warning("container %s could not be killed: %s", self.container_id, error)
+        # The engine's event tells the exit; where it stays silent (it is restarting, say), look for ourselves.
+        try:
+            await asyncio.wait_for(self.gone.wait(), 5.0)
+        except TimeoutError:
+            self.on_died(None)
+
+    def _write(self, header: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+        if self._link is not None:
+            self._link.send(header, parts)
+
+    def _lend(self, blob_id: str) -> None:
+        target = self._directory / "in" / blob_id
+        if not target.exists():
+            try:
+                self._host.blobs.lend(blob_id, target)
+            except ServiceError as error:
+                # The runner reports the missing file as this input's failure.
+                log.warning("container %s: %s", self.container_id, error)
+
+    # runner_link.LinkEvents
+
+    def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+        if self._link is not None:
+            log.warning("container %s connected twice; the newer connection counts", self.container_id)
+            self._link.close()
+        self._cancel_watch()
+        if loaded or self._source is None or self._source.done():
+            self._welcome(link, running, loaded)
+        else:
+            self._host.spawn(self._welcome_with_source(link, running, self._source))
+
+    async def _welcome_with_source(self, link: RunnerLink, running: list[str], source: "asyncio.Future[None]") -> None:
+        await asyncio.wait([source])
+        self._welcome(link, running, False)
+
+    def _welcome(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+        if not loaded:
+            if self._source is not None and (error := self._source.exception()) is not None:
+                self.kill(f"could not get its source: {error}")
+                return
+            link.send(self._load_frame(), [self._load.serialized])
+            limit = self._load.startup_timeout_s
+            self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
+        self._link = link
+        self._link_lost.clear()
+        self._held.update(running)
+        if self._paused:
+            link.pause()
+        self._events.on_connected(running, loaded)
+
+    def _load_frame(self) -> dict[str, Any]:
+        load = self._load
+        return {
+            "t": "load",
+            "function": {
+                "name": load.name,
+                "function_id": load.function_id,
+                "app_id": load.app_id,
+                "module": load.module_name,
+                "qualname": load.qualname,
+                "is_generator": load.is_generator,
+                "is_async": load.is_async,
+            },
+            "concurrency": load.concurrency,
+            "timeout_s": load.timeout_s,
+            "startup_timeout_s": load.startup_timeout_s,
+            "env": dict(load.env),
+        }
+
+    def on_ready(self, seconds: float) -> None:
+        self._loaded = True
+        self._cancel_watch()
+        self._events.on_ready(seconds)
+
+    def on_load_failed(self, failure: Failure) -> None:
+        self._cancel_watch()
+        self._events.on_load_failed(failure)
+        self._watch(10.0, "did not exit after its code could not be loaded")
+
+    def on_log(self, rows: list[LogRow]) -> None:
+        self._events.on_log(rows)
+
+    def on_outputs(self, rows: list[OutputRow]) -> None:
+        self._events.on_outputs(rows)
+
+    def on_yields(self, rows: list[YieldRow]) -> None:
+        self._events.on_yields(rows)
+
+    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._events.on_failure(input_id, failure, num_yields)
+
+    def on_returned(self, input_ids: list[str]) -> None:
+        self._events.on_returned(input_ids)
+
+    def take_blob(self, name: str, size: int) -> str:
+        blob_id = new_id("bl")
+        try:
+            found = self._host.blobs.take_file(blob_id, self._directory / "out" / name)
+        except ServiceError as error:
+            raise ProtocolError(f"named a blob it did not write: {error}") from None
+        if found != size:
+            self._host.blobs.delete(blob_id)
+            raise ProtocolError(f"named a blob of {size} bytes that has {found}")
+        return blob_id
+
+    def on_protocol_error(self, link: RunnerLink, error: ProtocolError) -> None:
+        log.warning("container %s broke the runner protocol: %s", self.container_id, error)
+        self.kill(f"broke the runner protocol: {error}")
+
+    def on_link_lost(self, link: RunnerLink) -> None:
+        if link is not self._link:
+            return
+        self._link = None
+        self._link_lost.set()
+        if not self._dying:
+            self._watch(RECONNECT_DEADLINE_S, f"lost its connection for {RECONNECT_DEADLINE_S:.0f} s")
+            # Usually the container has died: the engine's event is on its way, but it may be missed.
+            self._host.spawn(self._check_alive())
+
+    async def _check_alive(self) -> None:
+        try:
+            await asyncio.wait_for(self.gone.wait(), 2.0)
+        except TimeoutError:
+            try:
+                status = await self._host.engine.inspect(self.engine_id)
+            except EngineError:
+                return
+            if status is None or not status.running:
+                self.on_died(None)
+
+    # The end
+
+    def on_died(self, exit_code: int | None) -> None:
+        """Hear from the engine that the container has ended."""
+        if not self._dying:
+            self._dying = True
+            self._host.spawn(self._bury(exit_code))
+
+    async def _bury(self, exit_code: int | None) -> None:
+        self._cancel_watch()
+        if self._link is not None:
+            # What it wrote before it ended is still being read.
+            try:
+                await asyncio.wait_for(self._link_lost.wait(), 2.0)
+            except TimeoutError:
+                self._link.close()
+        oom_killed, tail = self.oom_seen, ""
+        try:
+            status = await self._host.engine.inspect(self.engine_id)
+            if status is not None:
+                oom_killed = oom_killed or status.oom_killed
+                exit_code = exit_code if exit_code is not None else status.exit_code
+                if exit_code or self._kill_reason:
+                    tail = await self._host.engine.log_tail(self.engine_id, _LOG_TAIL_LINES)
+        except EngineError as error:
+            log.warning("container %s ended; the engine can't say how: %s", self.container_id, error)
+        await self._finish(
+            ContainerExit(
+                exit_code=exit_code,
+                oom_killed=oom_killed,
+                memory_limit_mib=self._memory_limit_mib,
+                reason=self._kill_reason,
+                log_tail=tail,
+                not_started=not self._loaded,
+            )
+        )
+
+    async def _finish(self, exit: ContainerExit) -> None:
+        self._dying = True
+        self._cancel_watch()
+        if self._server is not None:
+            self._server.close()
+        self._events.on_exit(exit)
+        if self.engine_id:
+            try:
+                await self._host.engine.remove(self.engine_id)
+            except EngineError as error:
+                log.warning("container %s could not be removed: %s", self.container_id, error)
+        if self._source is not None:
+            await asyncio.gather(self._source, return_exceptions=True)
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        self._forget(self)
+        self.gone.set()
+
+    def _watch(self, seconds: float, reason: str) -> None:
+        self._cancel_watch()
+        self._watchdog = asyncio.get_running_loop().call_later(seconds, self.kill, reason)
+
+    def _cancel_watch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None

@@ -1,0 +1,192 @@
+"""The `Node` interface: one host's containers as the pools see them, wherever that host is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wherry_proto.messages import Failure, Payload
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOrder:
+    """What a container runs: the contents of the runner's `load` frame."""
+
+    app_id: str
+    function_id: str
+    name: str
+    module_name: str
+    qualname: str
+    serialized: bytes
+    source_id: str
+    is_generator: bool
+    is_async: bool
+    concurrency: int
+    timeout_s: float
+    startup_timeout_s: float
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOrder:
+    """A container to be made: its image, limits and what it loads."""
+
+    container_id: str
+    image: str
+    load: LoadOrder
+    cpu_limit: float | None
+    cpu_request: float | None
+    memory_limit_mib: int | None
+    memory_request_mib: int | None
+    block_network: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExit:
+    """How a container ended. `reason` is set when the agent itself ended it or could not start it."""
+
+    exit_code: int | None = None
+    oom_killed: bool = False
+    memory_limit_mib: int | None = None
+    reason: str = ""
+    log_tail: str = ""
+    # The container never ran: its order can be given again.
+    not_started: bool = False
+    # Starting it again would fail the same way.
+    permanent: bool = False
+    # It could not be started because the engine did not answer.
+    engine_unreachable: bool = False
+
+    def describe(self) -> str:
+        """Return the ending as the end of a sentence, for example "was killed by signal 9 (SIGKILL)"."""
+        if self.reason:
+            return self.reason
+        if self.oom_killed:
+            limit = f" at its limit of {self.memory_limit_mib} MiB" if self.memory_limit_mib else ""
+            return f"ran out of memory{limit}"
+        if self.exit_code is None:
+            return "ended, and the engine does not know how"
+        if self.exit_code > 128:
+            return f"was killed by signal {self.exit_code - 128}{_signal_name(self.exit_code - 128)}"
+        return f"exited with code {self.exit_code}"
+
+
+def _signal_name(number: int) -> str:
+    import signal  # only for this message
+
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:
+        return ""
+
+
+class Assignment(Protocol):
+    """An input as the node needs it."""
+
+    @property
+    def input_id(self) -> str: ...
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def payload(self) -> Payload: ...
+
+
+LogRow = tuple[int, str, int, str]
+"""Stream (1 or 2), input id or "", milliseconds since 1970, one line of text."""
+
+OutputRow = tuple[str, Payload, int]
+"""Input id, value, number of values yielded before it."""
+
+YieldRow = tuple[str, int, Payload]
+"""Input id, index, value."""
+
+
+class ContainerEvents(Protocol):
+    """Who hears from a container. Called on the event loop, in the order things happened."""
+
+    def on_connected(self, running: Sequence[str], loaded: bool) -> None:
+        """Hear that the runner is there, for the first time or again; `running` are the inputs it holds."""
+
+    def on_ready(self, seconds: float) -> None:
+        """Hear that the user's code is imported."""
+
+    def on_load_failed(self, failure: Failure) -> None:
+        """Hear that the user's code could not be imported; the container is about to exit."""
+
+    def on_log(self, rows: Sequence[LogRow]) -> None:
+        """Hear what it printed."""
+
+    def on_outputs(self, rows: Sequence[OutputRow]) -> None:
+        """Hear the values of finished inputs."""
+
+    def on_yields(self, rows: Sequence[YieldRow]) -> None:
+        """Hear values of generators."""
+
+    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        """Hear that an input failed."""
+
+    def on_returned(self, input_ids: Sequence[str]) -> None:
+        """Hear which inputs came back unstarted after a recall."""
+
+    def on_exit(self, exit: ContainerExit) -> None:
+        """Hear that the container is gone; nothing follows."""
+
+
+class NodeContainer(Protocol):
+    """A container on a node. Nothing here waits but `stop`."""
+
+    def send(self, inputs: Sequence[Assignment]) -> None:
+        """Hand over inputs."""
+
+    def cancel(self, input_ids: Sequence[str]) -> None:
+        """Interrupt or drop inputs."""
+
+    def recall(self) -> None:
+        """Ask for the inputs that have not started."""
+
+    def taken(self, rows: Sequence[tuple[str, int]]) -> None:
+        """Say how far the caller has taken a generator's values."""
+
+    def drain(self) -> None:
+        """Let it finish what it holds and exit."""
+
+    def pause(self) -> None:
+        """Read nothing more from it until `resume`."""
+
+    def resume(self) -> None:
+        """Read from it again."""
+
+    def kill(self, reason: str) -> None:
+        """End it now; `on_exit` follows with the reason."""
+
+    def is_connected(self) -> bool:
+        """Whether the runner's socket is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundContainer:
+    """A container that an earlier life of the service left running."""
+
+    container_id: str
+    function_id: str
+
+
+class Node(Protocol):
+    """One host."""
+
+    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
+        """Begin to make a container; what becomes of it is told to `events`."""
+
+    async def find(self) -> list[FoundContainer]:
+        """List the running containers of an earlier life, and remove what is left of the others."""
+
+    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
+        """Take over a found container: listen for its runner again."""
+
+    async def discard(self, container_id: str) -> None:
+        """Remove a found container that nobody wants."""
+
+    async def left_over(self, label: str, value: str) -> list[str]:
+        """Name the containers with that label which the engine still shows."""
+
+    async def close(self) -> None:
+        """End all containers and release what the node holds."""

@@ -1,0 +1,249 @@
+"""One runner's socket: frames in, checked and turned into events; frames out. The runner is treated as hostile."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.node import frames
+from wherry_service.node.frames import Header, ProtocolError
+from wherry_service.node.node import LogRow, OutputRow, YieldRow
+
+_BLOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_FAILURE_KINDS = {
+    "exception": FailureKind.EXCEPTION,
+    "timeout": FailureKind.TIMEOUT,
+    "cancelled": FailureKind.CANCELLED,
+    "serialization": FailureKind.SERIALIZATION,
+}
+_MAX_TYPE_NAME = 256
+_MAX_MESSAGE = 64 << 10
+_MAX_TRACEBACK = 256 << 10
+_MAX_INLINE = 1 << 20
+
+T = TypeVar("T")
+
+
+class LinkEvents(Protocol):
+    """Who hears what a link reads; the container's agent (see local.py)."""
+
+    def on_hello(self, link: "RunnerLink", running: list[str], loaded: bool) -> None: ...
+    def on_ready(self, seconds: float) -> None: ...
+    def on_load_failed(self, failure: Failure) -> None: ...
+    def on_log(self, rows: list[LogRow]) -> None: ...
+    def on_outputs(self, rows: list[OutputRow]) -> None: ...
+    def on_yields(self, rows: list[YieldRow]) -> None: ...
+    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None: ...
+    def on_returned(self, input_ids: list[str]) -> None: ...
+    def on_link_lost(self, link: "RunnerLink") -> None: ...
+    def on_protocol_error(self, link: "RunnerLink", error: ProtocolError) -> None: ...
+    def take_blob(self, name: str, size: int) -> str: ...
+
+
+class RunnerLink(asyncio.Protocol):
+    """The agent's end of one connection.
+
+    `held` is the set of inputs the container has: shared with, and added to by, its owner; an id that is
+    not in it breaks the protocol.
+    """
+
+    def __init__(self, container_id: str, held: set[str], events: LinkEvents) -> None:
+        self._container_id = container_id
+        self._held = held
+        self._events = events
+        self._decoder = frames.Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._greeted = False
+        self._readers: dict[str, Callable[[Header, list[bytes]], None]] = {
+            "ready": self._read_ready,
+            "load_failed": self._read_load_failed,
+            "log": self._read_log,
+            "outputs": self._read_outputs,
+            "yields": self._read_yields,
+            "failure": self._read_failure,
+            "returned": self._read_returned,
+            "pong": lambda header, parts: None,
+            "bye": lambda header, parts: None,
+        }
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for header, parts in self._decoder.feed(data):
+                self._read(header, parts)
+        except ProtocolError as error:
+            self.close()
+            self._events.on_protocol_error(self, error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._events.on_link_lost(self)
+
+    # Sending
+
+    def send(self, header: Header, parts: Sequence[bytes] = ()) -> None:
+        """Write one frame; on a closed link nothing happens, its loss is told by `on_link_lost`."""
+        if self._transport is not None:
+            self._transport.write(frames.encode(header, parts))
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Reading
+
+    def _read(self, header: Header, parts: list[bytes]) -> None:
+        kind = header["t"]
+        if not self._greeted:
+            if kind != "hello":
+                raise ProtocolError(f"{kind[:32]!r} before hello")
+            self._read_hello(header)
+            return
+        reader = self._readers.get(kind)
+        if reader is None:
+            raise ProtocolError(f"unknown frame {kind[:32]!r}")
+        reader(header, parts)
+
+    def _read_hello(self, header: Header) -> None:
+        if header.get("protocol") != frames.PROTOCOL:
+            raise ProtocolError(f"speaks version {header.get('protocol')!r:.32}, this agent speaks {frames.PROTOCOL}")
+        running = _strings(header, "running")
+        self._greeted = True
+        self.send({"t": "welcome", "protocol": frames.PROTOCOL, "container_id": self._container_id})
+        self._events.on_hello(self, running, header.get("loaded") is True)
+
+    def _read_ready(self, header: Header, parts: list[bytes]) -> None:
+        seconds = header.get("seconds")
+        if not isinstance(seconds, int | float):
+            raise ProtocolError("ready without seconds")
+        self._events.on_ready(float(seconds))
+
+    def _read_load_failed(self, header: Header, parts: list[bytes]) -> None:
+        failure = self._failure(header, parts)
+        failure.kind = FailureKind.STARTUP
+        self._events.on_load_failed(failure)
+
+    def _read_log(self, header: Header, parts: list[bytes]) -> None:
+        rows = _rows(header, parts)
+        lines: list[LogRow] = []
+        for row, part in zip(rows, parts, strict=True):
+            stream, input_id, at_ms = _fields(row, 3)
+            if stream not in (1, 2) or type(at_ms) is not int or not (input_id is None or isinstance(input_id, str)):
+                raise ProtocolError("malformed log row")
+            # A line may be printed by a thread that outlives its input: then it belongs to the container.
+            owner = input_id if input_id in self._held else ""
+            lines.append((stream, owner or "", at_ms, part.decode(errors="replace")))
+        self._events.on_log(lines)
+
+    def _read_outputs(self, header: Header, parts: list[bytes]) -> None:
+        rows = _rows(header, parts)
+        outputs: list[OutputRow] = []
+        held = self._held
+        for row, part in zip(rows, parts, strict=True):
+            input_id, format_, name, size, num_yields = _fields(row, 5)
+            if type(num_yields) is not int or num_yields < 0:
+                raise ProtocolError("malformed output row")
+            try:
+                held.remove(input_id)
+            except (KeyError, TypeError):
+                raise ProtocolError("output of an input it does not hold") from None
+            outputs.append((input_id, self._payload(format_, name, size, part), num_yields))
+        self._events.on_outputs(outputs)
+
+    def _read_yields(self, header: Header, parts: list[bytes]) -> None:
+        rows = _rows(header, parts)
+        yields: list[YieldRow] = []
+        for row, part in zip(rows, parts, strict=True):
+            input_id, index, format_, name, size = _fields(row, 5)
+            if type(index) is not int or index < 0:
+                raise ProtocolError("malformed yield row")
+            self._check_held(input_id)
+            yields.append((input_id, index, self._payload(format_, name, size, part)))
+        self._events.on_yields(yields)
+
+    def _read_failure(self, header: Header, parts: list[bytes]) -> None:
+        input_id = header.get("input")
+        self._check_held(input_id)
+        assert isinstance(input_id, str)
+        num_yields = header.get("num_yields", 0)
+        if type(num_yields) is not int or num_yields < 0:
+            raise ProtocolError("malformed failure")
+        failure = self._failure(header, parts)
+        self._held.discard(input_id)
+        self._events.on_failure(input_id, failure, num_yields)
+
+    def _read_returned(self, header: Header, parts: list[bytes]) -> None:
+        input_ids = _strings(header, "inputs")
+        for input_id in input_ids:
+            self._check_held(input_id)
+            self._held.discard(input_id)
+        self._events.on_returned(input_ids)
+
+    def _check_held(self, input_id: Any) -> None:
+        if not isinstance(input_id, str) or input_id not in self._held:
+            raise ProtocolError("names an input it does not hold")
+
+    def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
+        if format_ != Format.PICKLE:
+            raise ProtocolError("unknown payload format")
+        if name is None:
+            if len(part) > _MAX_INLINE:
+                raise ProtocolError(f"inline payload of {len(part)} bytes, at most {_MAX_INLINE} are allowed")
+            return Payload(format=Format.PICKLE, data=part, size=len(part))
+        if not isinstance(name, str) or not _BLOB_NAME.match(name) or type(size) is not int or size < 0:
+            raise ProtocolError("malformed blob name or size")
+        return Payload(format=Format.PICKLE, blob_id=self._events.take_blob(name, size), size=size)
+
+    def _failure(self, header: Header, parts: list[bytes]) -> Failure:
+        kind = _FAILURE_KINDS.get(header.get("kind", "exception"))
+        if kind is None or len(parts) > 1 or (parts and len(parts[0]) > _MAX_INLINE):
+            raise ProtocolError("malformed failure")
+        return Failure(
+            kind=kind,
+            type_name=_text(header, "type", _MAX_TYPE_NAME),
+            message=_text(header, "message", _MAX_MESSAGE),
+            traceback=_text(header, "traceback", _MAX_TRACEBACK),
+            exception=Payload(format=Format.PICKLE, data=parts[0], size=len(parts[0])) if parts and parts[0] else None,
+            container_id=self._container_id,
+        )
+
+
+def _rows(header: Header, parts: list[bytes]) -> list[Any]:
+    rows = header.get("rows")
+    if not isinstance(rows, list) or len(rows) != len(parts):
+        raise ProtocolError("rows and parts do not match")
+    return rows
+
+
+def _fields(row: Any, count: int) -> list[Any]:
+    if not isinstance(row, list) or len(row) != count:
+        raise ProtocolError(f"a row does not have {count} fields")
+    return row
+
+
+def _strings(header: Header, key: str) -> list[str]:
+    value = header.get(key)
+    if not isinstance(value, list) or len(value) > frames.MAX_PARTS * 16 or not all(isinstance(v, str) for v in value):
+        raise ProtocolError(f"{key} is not a list of strings")
+    return value
+
+
+def _text(header: Header, key: str, limit: int) -> str:
+    value = header.get(key, "")
+    if not isinstance(value, str):
+        raise ProtocolError(f"{key} is not text")
+    return value[:limit]

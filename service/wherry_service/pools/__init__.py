@@ -1,0 +1,1 @@
+"""The warm containers behind each function: pool, container state machine, autoscaler, capacity."""

@@ -1,0 +1,47 @@
+"""How many containers a pool should have: one pure function."""
+
+import math
+from dataclasses import dataclass
+
+# Seconds a container takes to start: work that is done sooner needs no further container.
+START_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of a pool now."""
+
+    backlog: int
+    in_flight: int
+    # Seconds one input takes, as measured; None while nothing has finished.
+    seconds_per_input: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A pool's settings, with the reference's meaning (reference: min_containers, max_containers, …)."""
+
+    min_containers: int = 0
+    # None: no limit but the service's own.
+    max_containers: int | None = None
+    buffer_containers: int = 0
+    slots: int = 1
+
+
+def wanted_containers(demand: Demand, bounds: Bounds) -> int:
+    """Return the number of containers to have.
+
+    Enough that the work is done in about the time a container takes to start, and never more than one
+    slot for each input; the buffer comes on top while there is work; min and max hold always.
+    """
+    work = demand.backlog + demand.in_flight
+    needed = math.ceil(work / bounds.slots)
+    if work and demand.seconds_per_input is not None:
+        in_time = math.ceil(work * demand.seconds_per_input / (bounds.slots * START_S))
+        needed = min(needed, max(1, in_time))
+    if work:
+        needed += bounds.buffer_containers
+    needed = max(needed, bounds.min_containers)
+    if bounds.max_containers is not None:
+        needed = min(needed, bounds.max_containers)
+    return needed

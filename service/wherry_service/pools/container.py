@@ -1,0 +1,178 @@
+"""One container of a pool: its state machine and the inputs it holds."""
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+from wherry_proto.messages import Failure
+from wherry_service.node.node import (
+    Assignment,
+    ContainerExit,
+    LogRow,
+    NodeContainer,
+    OutputRow,
+    YieldRow,
+)
+
+
+class State(enum.StrEnum):
+    """creating → starting → idle ⇄ busy → draining → stopped."""
+
+    CREATING = "creating"
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+_NEXT: dict[State, frozenset[State]] = {
+    State.CREATING: frozenset({State.STARTING, State.DRAINING, State.STOPPED}),
+    State.STARTING: frozenset({State.IDLE, State.BUSY, State.DRAINING, State.STOPPED}),
+    State.IDLE: frozenset({State.BUSY, State.DRAINING, State.STOPPED}),
+    State.BUSY: frozenset({State.IDLE, State.DRAINING, State.STOPPED}),
+    State.DRAINING: frozenset({State.STOPPED}),
+    State.STOPPED: frozenset(),
+}
+
+
+class Owner(Protocol):
+    """The pool, as a container tells it what happened."""
+
+    def now(self) -> float: ...
+    def on_connected(self, container: "Container", unknown: Sequence[str]) -> None: ...
+    def on_ready(self, container: "Container", seconds: float) -> None: ...
+    def on_load_failed(self, container: "Container", failure: Failure) -> None: ...
+    def on_log(self, container: "Container", rows: Sequence[LogRow]) -> None: ...
+    def on_outputs(self, container: "Container", rows: Sequence[OutputRow]) -> None: ...
+    def on_yields(self, container: "Container", rows: Sequence[YieldRow]) -> None: ...
+    def on_failure(self, container: "Container", input_id: str, failure: Failure, num_yields: int) -> None: ...
+    def on_returned(self, container: "Container", input_ids: Sequence[str]) -> None: ...
+    def on_exit(self, container: "Container", exit: ContainerExit) -> None: ...
+
+
+class Container:
+    """Implements `node.ContainerEvents`; every transition is kept with its time in `history`."""
+
+    def __init__(self, container_id: str, slots: int, owner: Owner) -> None:
+        self.container_id = container_id
+        self.slots = slots
+        self.state = State.CREATING
+        self.history: list[tuple[State, float]] = [(State.CREATING, owner.now())]
+        # In the order they were handed over: the first `slots` of them are running, the rest wait inside.
+        self.held: dict[str, Assignment] = {}
+        self.idle_since = owner.now()
+        self.last_progress = owner.now()
+        self.recalled = False
+        self.ready = False
+        self.handle: NodeContainer | None = None
+        self._owner = owner
+
+    def __repr__(self) -> str:
+        return f"<Container {self.container_id} {self.state} holding {len(self.held)}>"
+
+    def move(self, state: State) -> None:
+        """Go to `state`; an impossible transition is a bug and raises RuntimeError."""
+        if state is self.state:
+            return
+        if state not in _NEXT[self.state]:
+            raise RuntimeError(f"container {self.container_id} can't go from {self.state} to {state}")
+        self.state = state
+        self.history.append((state, self._owner.now()))
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it may be given inputs."""
+        return self.state in (State.IDLE, State.BUSY) and self.handle is not None and self.handle.is_connected()
+
+    def send(self, inputs: Sequence[Assignment]) -> None:
+        """Hand over inputs."""
+        assert self.handle is not None
+        if not self.held:
+            self.last_progress = self._owner.now()
+        for item in inputs:
+            self.held[item.input_id] = item
+        self.recalled = False
+        if self.state is State.IDLE:
+            self.move(State.BUSY)
+        self.handle.send(inputs)
+
+    def hold(self, item: Assignment) -> None:
+        """Note that it holds an input already, from an earlier life of the service."""
+        self.held[item.input_id] = item
+        if self.state is State.IDLE:
+            self.move(State.BUSY)
+
+    def release(self, input_id: str) -> Assignment | None:
+        """Forget an input that has ended or come back."""
+        item = self.held.pop(input_id, None)
+        if not self.held and self.state is State.BUSY:
+            self.move(State.IDLE)
+            self.idle_since = self._owner.now()
+        return item
+
+    def drain(self) -> None:
+        """Let it finish and go."""
+        if self.state in (State.DRAINING, State.STOPPED):
+            return
+        connected = self.handle is not None and self.handle.is_connected()
+        self.move(State.DRAINING)
+        if self.handle is not None:
+            if connected:
+                self.handle.drain()
+            elif not self.held:
+                self.handle.kill("was not needed any more")
+
+    def kill(self, reason: str) -> None:
+        """End it now."""
+        if self.state is not State.STOPPED and self.handle is not None:
+            if self.state is not State.DRAINING:
+                self.move(State.DRAINING)
+            self.handle.kill(reason)
+
+    # node.ContainerEvents
+
+    def on_connected(self, running: Sequence[str], loaded: bool) -> None:
+        if self.state is State.CREATING:
+            self.move(State.STARTING)
+        if self.state is State.STARTING:
+            self.move(State.IDLE)
+            self.idle_since = self._owner.now()
+        elif self.state is State.DRAINING and self.handle is not None:
+            self.handle.drain()
+        self.ready = self.ready or loaded
+        present = set(running)
+        lost = [input_id for input_id in self.held if input_id not in present]
+        if lost:
+            self._owner.on_returned(self, lost)
+        self._owner.on_connected(self, [input_id for input_id in running if input_id not in self.held])
+
+    def on_ready(self, seconds: float) -> None:
+        self.ready = True
+        self.last_progress = self._owner.now()
+        self._owner.on_ready(self, seconds)
+
+    def on_load_failed(self, failure: Failure) -> None:
+        if self.state not in (State.DRAINING, State.STOPPED):
+            self.move(State.DRAINING)
+        self._owner.on_load_failed(self, failure)
+
+    def on_log(self, rows: Sequence[LogRow]) -> None:
+        self._owner.on_log(self, rows)
+
+    def on_outputs(self, rows: Sequence[OutputRow]) -> None:
+        self._owner.on_outputs(self, rows)
+
+    def on_yields(self, rows: Sequence[YieldRow]) -> None:
+        self.last_progress = self._owner.now()
+        self._owner.on_yields(self, rows)
+
+    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._owner.on_failure(self, input_id, failure, num_yields)
+
+    def on_returned(self, input_ids: Sequence[str]) -> None:
+        self._owner.on_returned(self, input_ids)
+
+    def on_exit(self, exit: ContainerExit) -> None:
+        self.move(State.STOPPED)
+        self._owner.on_exit(self, exit)

@@ -1,0 +1,366 @@
+"""A pool: the containers behind one function, as many as the autoscaler wants and the host carries."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wherry_proto.messages import Failure, FailureKind
+from wherry_service.errors import ServiceError
+from wherry_service.ids import new_id
+from wherry_service.node.node import (
+    Assignment,
+    ContainerExit,
+    ContainerOrder,
+    FoundContainer,
+    LoadOrder,
+    LogRow,
+    Node,
+    OutputRow,
+    YieldRow,
+)
+from wherry_service.pools.autoscaler import Bounds, Demand, wanted_containers
+from wherry_service.pools.capacity import Capacity, Share
+from wherry_service.pools.container import Container, State
+
+log = logging.getLogger(__name__)
+
+# A container is given inputs beyond its slots worth this many seconds, so that it never waits for us.
+PREFETCH_S = 0.005
+MAX_PREFETCH = 256
+# An input that is behind another for this long goes back, so that an idle container can take it.
+STUCK_S = 0.05
+TICK_S = 0.25
+# Seconds past its time-out after which a runner that did not act on it is killed.
+TIMEOUT_GRACE_S = 15.0
+MAX_STRIKES = 3
+MAX_BACKOFF_S = 10.0
+_SMOOTHING = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """What a pool's containers are and how many there may be."""
+
+    function_id: str
+    name: str
+    bounds: Bounds
+    # Seconds an idle container is kept.
+    scaledown_window_s: float
+    # Seconds one input may run.
+    timeout_s: float
+    share: Share
+    load: LoadOrder
+    # Makes the order for a new container; may wait for an image, may raise ServiceError.
+    make_order: Callable[[str], Awaitable[ContainerOrder]]
+
+
+class PoolListener(Protocol):
+    """The dispatcher, as its pools tell it what happened."""
+
+    def on_room(self, pool: "Pool") -> None:
+        """Hear that a container may take inputs."""
+
+    def on_claims(self, pool: "Pool", container: Container, input_ids: Sequence[str]) -> None:
+        """Hear that a container came back from an earlier life holding these inputs."""
+
+    def on_outputs(self, pool: "Pool", container: Container, rows: Sequence[OutputRow]) -> None: ...
+    def on_yields(self, pool: "Pool", container: Container, rows: Sequence[YieldRow]) -> None: ...
+    def on_failure(
+        self, pool: "Pool", container: Container, input_id: str, failure: Failure, num_yields: int
+    ) -> None: ...
+    def on_log(self, pool: "Pool", container: Container, rows: Sequence[LogRow]) -> None: ...
+    def on_returned(self, pool: "Pool", inputs: Sequence[Assignment]) -> None:
+        """Hear that inputs came back without having run."""
+
+    def on_lost(self, pool: "Pool", container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
+        """Hear that inputs were running in a container that ended."""
+
+    def on_start_failed(self, pool: "Pool", failure: Failure) -> None:
+        """Hear that the pool can't get a container to run; what waits must not wait on."""
+
+    def on_notice(self, pool: "Pool", text: str) -> None:
+        """Hear something the people who wait should know."""
+
+
+class Pool:
+    """Implements `container.Owner`."""
+
+    def __init__(
+        self, plan: PoolPlan, node: Node, capacity: Capacity, listener: PoolListener, make_room: Callable[[], None]
+    ) -> None:
+        self.plan = plan
+        self.containers: dict[str, Container] = {}
+        self.seconds_per_input: float | None = None
+        self.backlog = 0
+        self.closed = False
+        self._node = node
+        self._capacity = capacity
+        self._listener = listener
+        self._make_room = make_room
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tick: asyncio.TimerHandle | None = None
+        self._strikes = 0
+        self._retry_at = 0.0
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    # For the dispatcher
+
+    def with_room(self) -> list[tuple[Container, int]]:
+        """Return the containers that may take inputs and how many each, the emptiest first.
+
+        Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
+        """
+        accepting = [container for container in self.containers.values() if container.accepts]
+        ahead = self._prefetch() if self.backlog else 0
+        rooms = [(container, container.slots + ahead - len(container.held)) for container in accepting]
+        rooms = [(container, room) for container, room in rooms if room > 0]
+        rooms.sort(key=lambda pair: len(pair[0].held))
+        return rooms
+
+    def set_backlog(self, backlog: int) -> None:
+        """Take note of how many inputs wait, and get or drop containers accordingly."""
+        self.backlog = backlog
+        self.scale()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(len(container.held) for container in self.containers.values())
+
+    def live(self) -> list[Container]:
+        """Return the containers that are not on their way out."""
+        return [c for c in self.containers.values() if c.state not in (State.DRAINING, State.STOPPED)]
+
+    # Scaling
+
+    def scale(self) -> None:
+        """Start containers up to the wanted number; idle ones go by `_on_tick`."""
+        if self.closed:
+            return
+        live = self.live()
+        demand = Demand(self.backlog, self.in_flight, self.seconds_per_input)
+        wanted = wanted_containers(demand, self.plan.bounds)
+        if wanted > len(live) and self.now() >= self._retry_at:
+            for _ in range(wanted - len(live)):
+                if not self._start_one():
+                    break
+        if self.containers or self.backlog or self.plan.bounds.min_containers:
+            self._schedule_tick()
+
+    def _start_one(self) -> bool:
+        if not self._capacity.take(self.plan.share):
+            if not self._capacity.could_ever_fit(self.plan.share):
+                self._fail_start(
+                    f"needs {self.plan.share.cpu:g} cores and {self.plan.share.memory_mib} MiB, "
+                    f"this host has {self._capacity} for containers: ask for less"
+                )
+                return False
+            self._capacity.wait(self, self.scale)
+            self._make_room()
+            return False
+        container = Container(new_id("co"), self.plan.bounds.slots, self)
+        self._add(container)
+        task = asyncio.ensure_future(self._order(container))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _order(self, container: Container) -> None:
+        try:
+            order = await self.plan.make_order(container.container_id)
+        except ServiceError as error:
+            container.on_exit(ContainerExit(reason=str(error), not_started=True, permanent=True))
+            return
+        if container.state is State.DRAINING or self.closed:
+            container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))
+            return
+        container.handle = self._node.start(order, container)
+
+    def adopt(self, found: FoundContainer) -> None:
+        """Take over a container of an earlier life, whatever the capacity."""
+        container = Container(found.container_id, self.plan.bounds.slots, self)
+        container.move(State.STARTING)
+        self._capacity.take(self.plan.share)
+        self._add(container)
+        container.handle = self._node.adopt(found, self.plan.load, container)
+        self._schedule_tick()
+
+    def _add(self, container: Container) -> None:
+        self.containers[container.container_id] = container
+        self._emptied.clear()
+
+    def idle_longest(self) -> Container | None:
+        """Return the container idle longest of those that may go, for another pool in need."""
+        live = self.live()
+        if len(live) <= self.plan.bounds.min_containers or self.backlog:
+            return None
+        idle = [container for container in live if container.state is State.IDLE and container.ready]
+        return min(idle, key=lambda container: container.idle_since, default=None)
+
+    def _schedule_tick(self) -> None:
+        if self._tick is None and not self.closed:
+            self._tick = self._loop.call_later(TICK_S if not self._prefetched() else STUCK_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._tick = None
+        now = self.now()
+        self._recall_stuck(now)
+        self._kill_overdue(now)
+        self._drop_idle(now)
+        self.scale()
+
+    def _drop_idle(self, now: float) -> None:
+        live = self.live()
+        spare = len(live) - self.plan.bounds.min_containers
+        idle = [c for c in live if c.state is State.IDLE and now - c.idle_since >= self.plan.scaledown_window_s]
+        for container in sorted(idle, key=lambda c: c.idle_since)[: max(0, spare)]:
+            container.drain()
+
+    def _prefetch(self) -> int:
+        if self.seconds_per_input is None:
+            return 0
+        return min(MAX_PREFETCH, int(PREFETCH_S / max(self.seconds_per_input, 1e-6)))
+
+    def _prefetched(self) -> bool:
+        return any(len(container.held) > container.slots for container in self.containers.values())
+
+    def _recall_stuck(self, now: float) -> None:
+        for container in self.containers.values():
+            stuck_s = now - container.last_progress
+            if len(container.held) > container.slots and stuck_s > STUCK_S and not container.recalled:
+                if container.handle is not None and container.ready:
+                    container.recalled = True
+                    self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
+                    container.handle.recall()
+
+    def _kill_overdue(self, now: float) -> None:
+        limit = self.plan.timeout_s + TIMEOUT_GRACE_S
+        for container in self.containers.values():
+            if container.held and container.ready and now - container.last_progress > limit:
+                container.kill(f"did not stop its input {TIMEOUT_GRACE_S:.0f} s after its time-out")
+
+    # container.Owner
+
+    def on_connected(self, container: Container, unknown: Sequence[str]) -> None:
+        if unknown:
+            self._listener.on_claims(self, container, unknown)
+        self._listener.on_room(self)
+
+    def on_ready(self, container: Container, seconds: float) -> None:
+        self._strikes = 0
+        self._retry_at = 0.0
+
+    def on_load_failed(self, container: Container, failure: Failure) -> None:
+        inputs = self._take_all(container)
+        self._listener.on_returned(self, inputs)
+        self._strikes += 1
+        self._back_off()
+        self._listener.on_start_failed(self, failure)
+
+    def on_outputs(self, container: Container, rows: Sequence[OutputRow]) -> None:
+        self._measure(container, len(rows))
+        self._listener.on_outputs(self, container, rows)
+        self._listener.on_room(self)
+
+    def on_yields(self, container: Container, rows: Sequence[YieldRow]) -> None:
+        self._listener.on_yields(self, container, rows)
+
+    def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._measure(container, 1)
+        self._listener.on_failure(self, container, input_id, failure, num_yields)
+        self._listener.on_room(self)
+
+    def on_log(self, container: Container, rows: Sequence[LogRow]) -> None:
+        self._listener.on_log(self, container, rows)
+
+    def on_returned(self, container: Container, input_ids: Sequence[str]) -> None:
+        released = (container.release(input_id) for input_id in input_ids)
+        container.recalled = False
+        self._listener.on_returned(self, [item for item in released if item is not None])
+        self._listener.on_room(self)
+
+    def on_exit(self, container: Container, exit: ContainerExit) -> None:
+        del self.containers[container.container_id]
+        if not self.containers:
+            self._emptied.set()
+        inputs = self._take_all(container)
+        running = inputs[: container.slots] if container.ready else []
+        self._listener.on_returned(self, inputs[len(running) :])
+        if running:
+            self._listener.on_lost(self, container, running, exit)
+        if not container.ready and not self.closed:
+            self._not_started(exit)
+        self._capacity.give_back(self.plan.share)
+        self._listener.on_room(self)
+
+    def _take_all(self, container: Container) -> list[Assignment]:
+        inputs = list(container.held.values())
+        container.held.clear()
+        return inputs
+
+    def _measure(self, container: Container, count: int) -> None:
+        now = self.now()
+        per_input = (now - container.last_progress) * min(container.slots, len(container.held) or 1) / count
+        container.last_progress = now
+        known = self.seconds_per_input
+        self.seconds_per_input = per_input if known is None else known + _SMOOTHING * (per_input - known)
+
+    def _not_started(self, exit: ContainerExit) -> None:
+        if exit.engine_unreachable:
+            self._strikes += 1
+            self._back_off()
+            self._listener.on_notice(self, f"{exit.reason}; trying again")
+            return
+        self._strikes += 1
+        if exit.permanent or self._strikes >= MAX_STRIKES:
+            tail = f"\nIts last output:\n{exit.log_tail}" if exit.log_tail else ""
+            self._fail_start(f"{exit.describe()}{tail}")
+        self._back_off()
+
+    def _fail_start(self, text: str) -> None:
+        failure = Failure(
+            kind=FailureKind.STARTUP, message=f"No container of function {self.plan.name!r} could start: it {text}"
+        )
+        self._listener.on_start_failed(self, failure)
+
+    def _back_off(self) -> None:
+        delay = min(MAX_BACKOFF_S, 0.25 * 2**self._strikes)
+        self._retry_at = self.now() + delay
+        self._loop.call_later(delay + 0.01, self.scale)
+
+    # Ending
+
+    def retry_now(self) -> None:
+        """Forget earlier failures to start: somebody asks anew."""
+        if self._strikes >= MAX_STRIKES:
+            self._strikes = 0
+        self._retry_at = 0.0
+
+    async def close(self, grace_s: float) -> int:
+        """Drain all containers, kill what is left after `grace_s`; return how many there were."""
+        self.closed = True
+        self._capacity.forget(self)
+        if self._tick is not None:
+            self._tick.cancel()
+        count = len(self.containers)
+        for container in list(self.containers.values()):
+            container.drain()
+        try:
+            await asyncio.wait_for(self._emptied.wait(), grace_s)
+        except TimeoutError:
+            for container in list(self.containers.values()):
+                container.kill("was ended with its app")
+            await self._emptied.wait()
+        return count
+
+
+def in_order(pools: Iterable[Pool]) -> list[Container]:
+    """Return the pools' idle containers that may go, the one idle longest first."""
+    idle = [container for pool in pools if (container := pool.idle_longest()) is not None]
+    return sorted(idle, key=lambda container: container.idle_since)

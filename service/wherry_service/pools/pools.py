@@ -1,0 +1,50 @@
+"""All pools of the service, by function."""
+
+import asyncio
+from collections.abc import Iterator
+
+from wherry_service.node.node import Node
+from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.pool import Pool, PoolListener, PoolPlan, in_order
+
+
+class Pools:
+    """Opens and closes pools; they share one host's capacity."""
+
+    def __init__(self, node: Node, capacity: Capacity) -> None:
+        self._node = node
+        self._capacity = capacity
+        self._pools: dict[str, Pool] = {}
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(list(self._pools.values()))
+
+    def get(self, function_id: str) -> Pool | None:
+        """Return the function's pool, if it has one."""
+        return self._pools.get(function_id)
+
+    def open(self, plan: PoolPlan, listener: PoolListener) -> Pool:
+        """Make the pool of a function; its min_containers start at once."""
+        pool = Pool(plan, self._node, self._capacity, listener, self._make_room)
+        self._pools[plan.function_id] = pool
+        pool.scale()
+        return pool
+
+    async def close(self, function_id: str, grace_s: float) -> int:
+        """Close the function's pool; return how many containers it had."""
+        pool = self._pools.pop(function_id, None)
+        return await pool.close(grace_s) if pool is not None else 0
+
+    async def close_all(self, grace_s: float) -> int:
+        """Close all pools; return how many containers they had."""
+        counts = await asyncio.gather(*(self.close(function_id, grace_s) for function_id in list(self._pools)))
+        return sum(counts)
+
+    @property
+    def num_containers(self) -> int:
+        return sum(len(pool.containers) for pool in self)
+
+    def _make_room(self) -> None:
+        idle = in_order(self)
+        if idle:
+            idle[0].drain()

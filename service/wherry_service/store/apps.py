@@ -1,0 +1,112 @@
+"""Apps and their functions on disk."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from wherry_proto import codec
+from wherry_proto.messages import AppState, FunctionSpec
+from wherry_service.store.database import Database
+from wherry_service.store.schema import apps, functions
+
+
+@dataclass(slots=True)
+class AppRecord:
+    """A row of `apps`."""
+
+    app_id: str
+    name: str
+    environment: str
+    state: int
+    client_id: str
+    created_at_ms: int
+    stopped_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class FunctionRecord:
+    """A row of `functions`."""
+
+    function_id: str
+    app_id: str
+    name: str
+    spec: FunctionSpec
+
+
+class AppStore:
+    """Reads and writes the `apps` and `functions` tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, app: AppRecord) -> None:
+        values = {
+            "app_id": app.app_id,
+            "name": app.name,
+            "environment": app.environment,
+            "state": app.state,
+            "client_id": app.client_id,
+            "created_at_ms": app.created_at_ms,
+            "stopped_at_ms": app.stopped_at_ms,
+        }
+        await self._database.write(lambda connection: connection.execute(sa.insert(apps), values).rowcount)
+
+    async def set_state(self, app_id: str, state: int, stopped_at_ms: int) -> None:
+        statement = sa.update(apps).where(apps.c.app_id == app_id).values(state=state, stopped_at_ms=stopped_at_ms)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def publish(self, app_id: str, records: list[FunctionRecord]) -> None:
+        """Make these the app's functions; others it had stay known but inactive."""
+        values = [
+            {
+                "function_id": record.function_id,
+                "app_id": app_id,
+                "name": record.name,
+                "spec": codec.serialize(record.spec),
+                "active": True,
+            }
+            for record in records
+        ]
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(sa.update(functions).where(functions.c.app_id == app_id).values(active=False))
+            for value in values:
+                known = functions.c.function_id == value["function_id"]
+                if connection.execute(sa.update(functions).where(known).values(**value)).rowcount == 0:
+                    connection.execute(sa.insert(functions), value)
+
+        await self._database.write(work)
+
+    async def running(self) -> list[tuple[AppRecord, list[FunctionRecord]]]:
+        """Return the apps that have not stopped, with their active functions."""
+        stopped = apps.c.state == AppState.STOPPED
+        app_rows = await self._database.read(
+            lambda connection: connection.execute(sa.select(apps).where(~stopped).order_by(apps.c.created_at_ms)).all()
+        )
+        function_rows = await self._database.read(
+            lambda connection: connection.execute(sa.select(functions).where(functions.c.active)).all()
+        )
+        by_app: dict[str, list[FunctionRecord]] = {}
+        for row in function_rows:
+            record = FunctionRecord(
+                row.function_id, row.app_id, row.name, codec.deserialize(FunctionSpec, row.spec)
+            )
+            by_app.setdefault(row.app_id, []).append(record)
+        return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
+
+    async def stopped(self, environment: str, limit: int = 100) -> list[AppRecord]:
+        """Return apps that have stopped, the latest first."""
+        query = (
+            sa.select(apps)
+            .where(apps.c.state == AppState.STOPPED, apps.c.environment == environment)
+            .order_by(apps.c.stopped_at_ms.desc())
+            .limit(limit)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [_app(row) for row in rows]
+
+
+def _app(row: "sa.Row[tuple[object, ...]]") -> AppRecord:
+    return AppRecord(
+        row.app_id, row.name, row.environment, row.state, row.client_id, row.created_at_ms, row.stopped_at_ms
+    )

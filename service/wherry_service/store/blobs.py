@@ -1,0 +1,147 @@
+"""Blobs as files: payloads too large for a message ("bl-…") and source files by content ("sha256:…")."""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.ids import new_id
+
+CHUNK = 1 << 20
+_PAYLOAD_ID = re.compile(r"bl-[0-9A-HJKMNP-TV-Z]{26}\Z")
+_CONTENT_ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
+
+
+class BlobStore:
+    """Blobs in a directory. Methods block for as long as the file system does."""
+
+    def __init__(self, root: Path) -> None:
+        self._payloads = root / "payloads"
+        self._contents = root / "contents"
+        self.handover_dir = root / "handover"
+        for directory in (self._payloads, self._contents, self.handover_dir):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, blob_id: str) -> Path:
+        """Return where a blob is or would be; raise `InvalidRequest` for anything that is not a blob id."""
+        if _PAYLOAD_ID.match(blob_id):
+            return self._payloads / blob_id
+        if _CONTENT_ID.match(blob_id):
+            digest = blob_id.removeprefix("sha256:")
+            return self._contents / digest[:2] / digest
+        raise InvalidRequest(f"{blob_id[:80]!r} is not a blob id")
+
+    def size(self, blob_id: str) -> int:
+        """Return its size in bytes; raise `NotFound` if there is no such blob."""
+        try:
+            return self.path(blob_id).stat().st_size
+        except FileNotFoundError:
+            raise NotFound(f"blob {blob_id} does not exist or was taken already") from None
+
+    def missing(self, blob_ids: Iterable[str]) -> list[str]:
+        """Return those that are not here."""
+        return [blob_id for blob_id in blob_ids if not self.path(blob_id).exists()]
+
+    def adopt(self, blob_id: str, file_name: str) -> int:
+        """Take over a file of the hand-over directory as that blob, without copying; return its size."""
+        if Path(file_name).name != file_name or file_name.startswith("."):
+            raise InvalidRequest(f"{file_name[:80]!r} is not the name of a file in the hand-over directory")
+        return self.take_file(blob_id, self.handover_dir / file_name)
+
+    def take_file(self, blob_id: str, file: Path) -> int:
+        """Move a regular file in as that blob; return its size. Links and devices are refused."""
+        target = self.path(blob_id)
+        if not target.name.startswith("bl-"):
+            raise InvalidRequest("only payloads are handed over as files; source files are put in chunks")
+        try:
+            status = file.lstat()
+        except FileNotFoundError:
+            raise NotFound(f"no file {file.name!r} was handed over for blob {blob_id}") from None
+        if not os.path.isfile(file) or file.is_symlink() or status.st_nlink != 1:
+            raise InvalidRequest(f"{file.name!r} is not a regular file of its own")
+        os.replace(file, target)
+        return status.st_size
+
+    def put(self, blob_id: str, chunks: Iterable[bytes]) -> int:
+        """Write a blob; content is checked against a content id. Return its size."""
+        with self.writer(blob_id) as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+            return writer.commit()
+
+    def writer(self, blob_id: str) -> "BlobWriter":
+        """Open a blob for writing; it appears when committed."""
+        return BlobWriter(blob_id, self.path(blob_id), self.handover_dir)
+
+    def read(self, blob_id: str) -> Iterator[bytes]:
+        """Yield a blob's bytes in chunks of at most 1 MiB."""
+        self.size(blob_id)
+        with self.path(blob_id).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def lend(self, blob_id: str, target: Path) -> None:
+        """Make a blob appear at `target`: a hard link where the file system allows it, else a copy."""
+        try:
+            os.link(self.path(blob_id), target)
+        except FileNotFoundError:
+            raise NotFound(f"blob {blob_id} does not exist or was taken already") from None
+        except OSError:
+            shutil.copyfile(self.path(blob_id), target)
+
+    def copy(self, blob_id: str, target: Path) -> None:
+        """Copy a blob, so that what is done to the copy does not touch it."""
+        shutil.copyfile(self.path(blob_id), target)
+
+    def delete(self, blob_id: str) -> None:
+        """Delete a blob; a missing one is fine."""
+        self.path(blob_id).unlink(missing_ok=True)
+
+    def sweep(self, keep: set[str], older_than_s: float) -> int:
+        """Delete payloads that nothing refers to and that are older than that; return how many."""
+        limit = time.time() - older_than_s
+        removed = 0
+        for directory in (self._payloads, self.handover_dir):
+            for file in directory.iterdir():
+                if file.name not in keep and file.stat().st_mtime < limit:
+                    file.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+
+class BlobWriter:
+    """A blob being written, in a file beside the blobs until `commit`."""
+
+    def __init__(self, blob_id: str, target: Path, directory: Path) -> None:
+        self._blob_id = blob_id
+        self._target = target
+        self._part = directory / f"{new_id('bl')}.part"
+        self._file = self._part.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> "BlobWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        if self._blob_id.startswith("sha256:"):
+            self._digest.update(data)
+        self._file.write(data)
+        self._size += len(data)
+
+    def commit(self) -> int:
+        """Put the blob in its place; raise `InvalidRequest` if its content is not what its id says."""
+        self._file.close()
+        if self._blob_id.startswith("sha256:") and self._digest.hexdigest() != self._blob_id.removeprefix("sha256:"):
+            raise InvalidRequest(f"the content sent for {self._blob_id} has another hash: it changed on the way")
+        self._target.parent.mkdir(exist_ok=True)
+        os.replace(self._part, self._target)
+        return self._size

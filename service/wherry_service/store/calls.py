@@ -1,0 +1,147 @@
+"""Durable calls: inputs on disk before they are accepted, results kept until they expire."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from wherry_proto import codec
+from wherry_proto.messages import Output, Payload
+from wherry_service.store.database import Database
+from wherry_service.store.schema import inputs
+
+# Seconds for which the result of a durable call is kept (reference: FunctionCall.get).
+KEEP_RESULTS_S = 7 * 24 * 3600.0
+
+InputRow = tuple[str, str, str, int, Payload]
+"""Input id, call id, function id, position, payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInput:
+    """A durable input that had not ended when the service did."""
+
+    input_id: str
+    call_id: str
+    function_id: str
+    client_id: str
+    index: int
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutputs:
+    """What the disk knows of a call."""
+
+    function_id: str
+    num_inputs: int
+    outputs: list[Output]
+    expired: bool
+
+
+class CallStore:
+    """Reads and writes the `inputs` table."""
+
+    def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+
+    async def add_inputs(self, rows: Sequence[InputRow], client_id: str) -> None:
+        """Write inputs; those that are there already stay as they are."""
+        now_ms = int(self._now() * 1000)
+        values = [
+            {
+                "input_id": input_id,
+                "call_id": call_id,
+                "function_id": function_id,
+                "client_id": client_id,
+                "position": index,
+                "payload": codec.serialize(payload),
+                "created_at_ms": now_ms,
+                "finished_at_ms": 0,
+                "output": b"",
+            }
+            for input_id, call_id, function_id, index, payload in rows
+        ]
+
+        def work(connection: sa.Connection) -> None:
+            ids = [value["input_id"] for value in values]
+            there = set(connection.execute(sa.select(inputs.c.input_id).where(inputs.c.input_id.in_(ids))).scalars())
+            fresh = [value for value in values if value["input_id"] not in there]
+            if fresh:
+                connection.execute(sa.insert(inputs), fresh)
+
+        await self._database.write(work)
+
+    async def finish_input(self, output: Output) -> None:
+        """Write the end of an input, once: a second end changes nothing."""
+        statement = (
+            sa.update(inputs)
+            .where(inputs.c.input_id == output.input_id, inputs.c.finished_at_ms == 0)
+            .values(finished_at_ms=int(self._now() * 1000), output=codec.serialize(output))
+        )
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def outputs(self, call_id: str) -> StoredOutputs | None:
+        """Return what is known of a call; None if it is not known at all."""
+        query = (
+            sa.select(inputs.c.function_id, inputs.c.finished_at_ms, inputs.c.output)
+            .where(inputs.c.call_id == call_id)
+            .order_by(inputs.c.position)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        if not rows:
+            return None
+        finished = [row for row in rows if row.finished_at_ms]
+        return StoredOutputs(
+            function_id=rows[0].function_id,
+            num_inputs=len(rows),
+            outputs=[codec.deserialize(Output, row.output) for row in finished if row.output],
+            expired=any(not row.output for row in finished),
+        )
+
+    async def open_inputs(self) -> list[OpenInput]:
+        """Return all durable inputs that have not ended, oldest first."""
+        query = (
+            sa.select(inputs)
+            .where(inputs.c.finished_at_ms == 0)
+            .order_by(inputs.c.created_at_ms, inputs.c.call_id, inputs.c.position)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [
+            OpenInput(
+                row.input_id,
+                row.call_id,
+                row.function_id,
+                row.client_id,
+                row.position,
+                codec.deserialize(Payload, row.payload),
+            )
+            for row in rows
+        ]
+
+    async def expire(self) -> list[Output]:
+        """Forget results older than `KEEP_RESULTS_S` and return them, so that their blobs can go too."""
+        limit_ms = int((self._now() - KEEP_RESULTS_S) * 1000)
+        old = (inputs.c.finished_at_ms > 0) & (inputs.c.finished_at_ms < limit_ms) & (inputs.c.output != b"")
+
+        def work(connection: sa.Connection) -> list[bytes]:
+            found = list(connection.execute(sa.select(inputs.c.output).where(old)).scalars())
+            if found:
+                connection.execute(sa.update(inputs).where(old).values(output=b"", payload=b""))
+            return found
+
+        return [codec.deserialize(Output, data) for data in await self._database.write(work)]
+
+    async def blob_ids(self) -> set[str]:
+        """Return the blobs that durable inputs and results refer to."""
+        query = sa.select(inputs.c.payload, inputs.c.output)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        found: set[str] = set()
+        for row in rows:
+            payloads = [codec.deserialize(Payload, row.payload)] if row.payload else []
+            if row.output and (payload := codec.deserialize(Output, row.output).payload) is not None:
+                payloads.append(payload)
+            found.update(payload.blob_id for payload in payloads if payload.blob_id)
+        return found

@@ -1,0 +1,147 @@
+"""The database: one writer thread that commits what has gathered, and short reads beside it."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from wherry_service.store.schema import HEAD
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sa.Connection], Any]
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class DatabaseTooNew(Exception):
+    """The database was written by a newer Wherry; the message says which one this is."""
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    future: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Database:
+    """SQLite in WAL mode, fully synced, or another database by its URL.
+
+    Everything that is written goes through `write`: what has gathered while the last transaction was
+    committed goes into the next one, so that a thousand writers cost one sync.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="database-writer")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="database-reader")
+
+    def begin(self) -> None:
+        """Bring the tables up to date and start the writer; raise `DatabaseTooNew` if that can't be done."""
+        self._migrate()
+        self._writer.start()
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in a transaction; return its value when that is committed."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, future, loop))
+        return await future
+
+    async def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work`, which only reads, and return its value."""
+
+        def run() -> T:
+            with self._engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    def close(self) -> None:
+        """Commit what has gathered and close."""
+        if self._writer.is_alive():
+            self._jobs.put(None)
+            self._writer.join()
+        self._readers.shutdown()
+        self._engine.dispose()
+
+    def _write_all(self) -> None:
+        while True:
+            job = self._jobs.get()
+            group = [job]
+            while True:
+                try:
+                    group.append(self._jobs.get_nowait())
+                except queue.Empty:
+                    break
+            jobs = [item for item in group if item is not None]
+            if jobs:
+                self._commit(jobs)
+            if len(jobs) < len(group):
+                return
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        try:
+            with self._engine.begin() as connection:
+                values = [job.work(connection) for job in jobs]
+        except Exception as error:  # one bad job must not take the others with it, nor end the writer
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._commit([job])
+                return
+            _answer(jobs[0], None, error)
+            return
+        for job, value in zip(jobs, values, strict=True):
+            _answer(job, value, None)
+
+    def _migrate(self) -> None:
+        with self._engine.connect() as connection:
+            known = sa.inspect(connection).has_table("alembic_version")
+            current = connection.execute(sa.text("select version_num from alembic_version")).scalar() if known else None
+        if current == HEAD:
+            return
+        if current is not None and current > HEAD:
+            raise DatabaseTooNew(
+                f"the database is at revision {current}, this Wherry knows {HEAD}: it was used by a newer Wherry; "
+                "install that version or point the service at another state directory"
+            )
+        # Loaded only when there is something to migrate: it costs a tenth of the service's start.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        log.info("database brought from revision %s to %s", current or "none", HEAD)
+
+
+def _answer(job: _Job, value: Any, error: Exception | None) -> None:
+    def answer() -> None:
+        if job.future.done():
+            return
+        if error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(value)
+
+    job.loop.call_soon_threadsafe(answer)
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
