@@ -1,0 +1,1 @@
+"""The engines that run containers, behind one narrow interface (engine.py)."""

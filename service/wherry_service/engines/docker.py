@@ -1,0 +1,295 @@
+"""Docker Engine, through the `docker` SDK's low-level client, in threads."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+
+from wherry_service.engines.engine import (
+    ContainerMissing,
+    ContainerSpec,
+    ContainerStatus,
+    EngineError,
+    EngineEvent,
+    EngineStatus,
+    EngineUnreachable,
+    ImageMissing,
+)
+
+if TYPE_CHECKING:
+    import docker
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PIDS_LIMIT = 4096
+THREADS = 8
+TIMEOUT_S = 60
+# Of the engine's default set, these serve no function's code: device nodes, raw sockets, file capabilities, audit.
+DROPPED_CAPABILITIES = ("MKNOD", "NET_RAW", "SETFCAP", "AUDIT_WRITE")
+# The engine's own log keeps what the runner can't send: the last words of a crash.
+LOG_OPTIONS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
+
+
+class DockerEngine:
+    """Implements `engine.Engine`. DOCKER_HOST and the other DOCKER_ variables are honoured."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._lock = threading.Lock()
+        self._client: docker.APIClient | None = None
+        self._closed = False
+
+    async def status(self) -> EngineStatus:
+        try:
+            info = await self._run("info", lambda client: client.info())
+        except EngineError as error:
+            return EngineStatus(reachable=False, error=str(error))
+        return EngineStatus(
+            reachable=True,
+            version=info["ServerVersion"],
+            cpus=info["NCPU"],
+            memory_mib=info["MemTotal"] >> 20,
+        )
+
+    async def create(self, spec: ContainerSpec) -> str:
+        body = _create_body(spec)
+
+        def create(client: "docker.APIClient") -> str:
+            answer = client.create_container_from_config(body, spec.name)
+            return str(answer["Id"])
+
+        return await self._run(f"create container {spec.name} from {spec.image}", create)
+
+    async def start(self, engine_id: str) -> None:
+        await self._run(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
+
+    async def kill(self, engine_id: str) -> None:
+        with contextlib.suppress(ContainerMissing):
+            await self._run(f"kill container {engine_id[:12]}", lambda client: _kill(client, engine_id))
+
+    async def remove(self, engine_id: str) -> None:
+        with contextlib.suppress(ContainerMissing):
+            await self._run(
+                f"remove container {engine_id[:12]}",
+                lambda client: client.remove_container(engine_id, force=True, v=True),
+            )
+
+    async def inspect(self, engine_id: str) -> ContainerStatus | None:
+        try:
+            found = await self._run("inspect", lambda client: client.inspect_container(engine_id))
+        except ContainerMissing:
+            return None
+        state = found["State"]
+        running = bool(state["Running"])
+        return ContainerStatus(
+            engine_id=found["Id"],
+            name=found["Name"].lstrip("/"),
+            running=running,
+            exit_code=None if running else state["ExitCode"],
+            oom_killed=bool(state.get("OOMKilled")),
+            labels=found["Config"].get("Labels") or {},
+        )
+
+    async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
+        filters = {"label": _label_filters(labels)}
+        rows = await self._run("list containers", lambda client: client.containers(all=True, filters=filters))
+        return [
+            ContainerStatus(
+                engine_id=row["Id"],
+                name=row["Names"][0].lstrip("/") if row.get("Names") else row["Id"][:12],
+                running=row["State"] == "running",
+                exit_code=None,
+                oom_killed=False,
+                labels=row.get("Labels") or {},
+            )
+            for row in rows
+        ]
+
+    async def log_tail(self, engine_id: str, lines: int) -> str:
+        try:
+            data = await self._run("read the log", lambda client: client.logs(engine_id, tail=lines))
+        except ContainerMissing:
+            return ""
+        return bytes(data).decode(errors="replace").strip()
+
+    async def memory_bytes(self, engine_id: str) -> int:
+        stats = await self._run("read stats", lambda client: client.stats(engine_id, stream=False, one_shot=True))
+        memory = stats.get("memory_stats") or {}
+        detail = memory.get("stats") or {}
+        reclaimable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+        return max(0, int(memory.get("usage", 0)) - int(reclaimable))
+
+    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+        try:
+            found = await self._run(f"look for image {reference}", lambda client: client.inspect_image(reference))
+        except ImageMissing:
+            return None
+        return (found.get("Config") or {}).get("Labels") or {}
+
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
+        stopped = threading.Event()
+        thread = threading.Thread(
+            target=self._read_events, args=(labels, loop, queue, stopped), name="docker-events", daemon=True
+        )
+        thread.start()
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            stopped.set()
+
+    async def close(self) -> None:
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    # Inside the threads
+
+    def _connected(self) -> "docker.APIClient":
+        with self._lock:
+            if self._client is None:
+                self._client = _connect()
+            return self._client
+
+    async def _run(self, what: str, work: "Callable[[docker.APIClient], T]") -> T:
+        def run() -> T:
+            with _translated(what):
+                return work(self._connected())
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        except RuntimeError as error:
+            if self._closed:
+                raise EngineUnreachable("the connection to the engine is closed") from error
+            raise
+
+    def _read_events(
+        self,
+        labels: Mapping[str, str],
+        loop: asyncio.AbstractEventLoop,
+        queue: "asyncio.Queue[EngineEvent]",
+        stopped: threading.Event,
+    ) -> None:
+        filters = {"type": "container", "event": ["die", "oom"], "label": _label_filters(labels)}
+
+        def put(event: EngineEvent) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        def follow() -> None:
+            with _translated("follow events"), contextlib.closing(_connect(timeout=None)) as client:
+                stream = client.events(decode=True, filters=filters)
+                put(EngineEvent("reconnected"))
+                for row in stream:
+                    if stopped.is_set():
+                        return
+                    put(_event(row))
+            raise EngineUnreachable("the engine closed the stream of events")
+
+        retrying = tenacity.Retrying(
+            wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
+            retry=tenacity.retry_if_exception_type(EngineError),
+            stop=lambda _: stopped.is_set(),
+            sleep=lambda seconds: None if stopped.wait(seconds) else None,
+        )
+        while not stopped.is_set():
+            with contextlib.suppress(tenacity.RetryError):
+                retrying(follow)
+
+
+def _connect(timeout: int | None = TIMEOUT_S) -> "docker.APIClient":
+    import docker  # 150 ms: loaded when the first container or image is asked for
+
+    return docker.APIClient(timeout=timeout, **docker.utils.kwargs_from_env())
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    import docker.errors
+    import requests
+
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        kind = ImageMissing if "image" in str(error.explanation).lower() else ContainerMissing
+        raise kind(f"could not {what}: {error.explanation}") from error
+    except docker.errors.APIError as error:
+        raise EngineError(f"could not {what}: {error.explanation or error}") from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise EngineUnreachable(_unreachable(error)) from error
+
+
+def _unreachable(error: Exception) -> str:
+    text = str(error)
+    if "Permission denied" in text:
+        return "Docker refuses this user: add it to the group `docker` (and log in again), or run as root"
+    if "timed out" in text.lower():
+        return f"Docker does not answer within {TIMEOUT_S} s: look at its log (`journalctl -u docker`)"
+    return "Docker does not answer: start it (`systemctl start docker`, or `dockerd`), or set DOCKER_HOST"
+
+
+def _create_body(spec: ContainerSpec) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "Init": True,
+        "AutoRemove": False,
+        "NetworkMode": spec.network,
+        "Binds": [f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in spec.mounts],
+        "CapDrop": list(DROPPED_CAPABILITIES),
+        "SecurityOpt": ["no-new-privileges"],
+        "PidsLimit": spec.pids_limit or PIDS_LIMIT,
+        "LogConfig": LOG_OPTIONS,
+    }
+    if spec.cpu_limit:
+        host["NanoCpus"] = int(spec.cpu_limit * 1e9)
+    if spec.cpu_request:
+        host["CpuShares"] = max(2, int(spec.cpu_request * 1024))
+    if spec.memory_limit_mib:
+        host["Memory"] = host["MemorySwap"] = spec.memory_limit_mib << 20
+    if spec.memory_request_mib:
+        host["MemoryReservation"] = spec.memory_request_mib << 20
+    return {
+        "Image": spec.image,
+        # An image's own ENTRYPOINT would swallow the runner.
+        "Entrypoint": [],
+        "Cmd": list(spec.command),
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Labels": dict(spec.labels),
+        "HostConfig": host,
+        "StopSignal": "SIGTERM",
+    }
+
+
+def _kill(client: "docker.APIClient", engine_id: str) -> None:
+    import docker.errors
+
+    try:
+        client.kill(engine_id)
+    except docker.errors.APIError as error:
+        # 409: it is not running, which is what was wanted.
+        if error.response is None or error.response.status_code != 409:
+            raise
+
+
+def _label_filters(labels: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def _event(row: Mapping[str, Any]) -> EngineEvent:
+    attributes = row.get("Actor", {}).get("Attributes", {})
+    code = attributes.get("exitCode")
+    return EngineEvent(
+        kind="oom" if row.get("Action") == "oom" else "die",
+        engine_id=row.get("Actor", {}).get("ID", ""),
+        labels=attributes,
+        exit_code=int(code) if code is not None else None,
+    )
