@@ -1025,11 +1025,15 @@ def _ImageEvent_from_pb(pb: image_pb2.ImageEvent) -> messages.ImageEvent:
 
 def _ServerInfoRequest_to_pb(m: messages.ServerInfoRequest) -> server_pb2.ServerInfoRequest:
     pb = server_pb2.ServerInfoRequest()
+    if m.with_engine:
+        pb.with_engine = m.with_engine
     return pb
 
 
 def _ServerInfoRequest_from_pb(pb: server_pb2.ServerInfoRequest) -> messages.ServerInfoRequest:
-    return messages.ServerInfoRequest()
+    return messages.ServerInfoRequest(
+        with_engine=pb.with_engine,
+    )
 
 
 def _EngineInfo_to_pb(m: messages.EngineInfo) -> server_pb2.EngineInfo:

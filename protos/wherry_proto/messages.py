@@ -843,7 +843,14 @@ class ImageEvent(Message):
 
 
 class ServerInfoRequest(Message):
-    __slots__ = ()
+    __slots__ = ("with_engine",)
+
+    def __init__(
+        self,
+        *,
+        with_engine: bool = False,
+    ) -> None:
+        self.with_engine = with_engine
 
 
 class EngineInfo(Message):

@@ -6,8 +6,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServerInfoRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("with_engine",)
+    WITH_ENGINE_FIELD_NUMBER: _ClassVar[int]
+    with_engine: bool
+    def __init__(self, with_engine: _Optional[bool] = ...) -> None: ...
 
 class EngineInfo(_message.Message):
     __slots__ = ("reachable", "version", "error")

@@ -36,6 +36,7 @@ class SessionApi:
                 f"{first.hello.protocol} (wherry {first.hello.version}): install the same version on both sides"
             )
         client = self._clients.connect(check_id(first.hello.client_id, "cl", "client id"))
+        session = client.session
         reader: asyncio.Future[None] | None = None
         try:
             yield SessionDown(
@@ -49,23 +50,21 @@ class SessionApi:
             self._journal.resume(client)
             self._receive(client, first)
             reader = asyncio.ensure_future(self._read(client, requests))
-            async for message in self._outgoing(client, reader):
+            async for message in self._outgoing(client, session, reader):
                 yield message
         finally:
             if reader is not None:
                 reader.cancel()
-            self._clients.disconnect(client)
+            self._clients.disconnect(client, session)
 
-    async def _outgoing(self, client: Client, reader: "asyncio.Future[None]") -> AsyncIterator[SessionDown]:
-        closed = asyncio.ensure_future(client.superseded())
+    async def _outgoing(
+        self, client: Client, session: int, reader: "asyncio.Future[None]"
+    ) -> AsyncIterator[SessionDown]:
         reader.add_done_callback(lambda _: client.wake())
-        try:
-            while not reader.done() and not closed.done():
-                message = await client.next_message()
-                if message is not None:
-                    yield message
-        finally:
-            closed.cancel()
+        while not reader.done() and client.session == session:
+            message = await client.next_message(session)
+            if message is not None:
+                yield message
         if reader.done():
             reader.result()
 
@@ -105,4 +104,4 @@ class SessionApi:
         if durable:
             self._journal.save(client, durable, self._dispatcher.submit)
         if len(fresh) < len(message.inputs):
-            self._journal.confirm_known(client, message.inputs, {item.input_id for item in fresh})
+            self._journal.confirm_known(client, message.inputs)

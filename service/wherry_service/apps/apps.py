@@ -43,9 +43,7 @@ class App:
 class Apps:
     """All running apps, in memory and on disk."""
 
-    def __init__(
-        self, store: AppStore, host: FunctionHost, pools: Pools, node: Node, ready_image: ReadyImage
-    ) -> None:
+    def __init__(self, store: AppStore, host: FunctionHost, pools: Pools, node: Node, ready_image: ReadyImage) -> None:
         self._store = store
         self._host = host
         self._pools = pools

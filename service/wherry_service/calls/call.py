@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Input:
     """One input: waiting (no container, not done), running (a container) or done."""
 
-    __slots__ = ("call", "call_id", "container", "done", "index", "input_id", "losses", "payload", "retries")
+    __slots__ = ("call", "call_id", "container", "done", "index", "input_id", "losses", "payload", "retries", "saved")
 
     def __init__(self, input_id: str, call: "Call", index: int, payload: Payload) -> None:
         self.input_id = input_id
@@ -24,6 +24,8 @@ class Input:
         self.done = False
         self.losses = 0
         self.retries = 0
+        # Whether a durable input is on disk.
+        self.saved = False
 
 
 class Call:
@@ -43,7 +45,9 @@ class Call:
         "watchers",
     )
 
-    def __init__(self, call_id: str, function_id: str, kind: int, client: "Client | None", parent_input_id: str) -> None:
+    def __init__(
+        self, call_id: str, function_id: str, kind: int, client: "Client | None", parent_input_id: str
+    ) -> None:
         self.call_id = call_id
         self.function_id = function_id
         self.kind = kind

@@ -20,7 +20,9 @@ class Client:
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
-        self.connections = 0
+        # Counts sessions: only the latest one is served.
+        self.session = 0
+        self.connected = False
         self.calls: set[str] = set()
         self.gone_timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
@@ -32,10 +34,6 @@ class Client:
         self._notices: list[Notice] = []
         self._lag = 0
         self._paused: dict[int, NodeContainer] = {}
-
-    @property
-    def connected(self) -> bool:
-        return self.connections > 0
 
     # Putting
 
@@ -74,9 +72,15 @@ class Client:
 
     # Taking
 
-    async def next_message(self) -> SessionDown:
-        """Wait until something is there, and return what fits one message."""
+    def wake(self) -> None:
+        """Have `next_message` return, though nothing may be there."""
+        self._ready.set()
+
+    async def next_message(self, session: int) -> SessionDown | None:
+        """Wait until something is there, and return what fits one message; None when woken for nothing."""
         await self._ready.wait()
+        if session != self.session:
+            return None
         message = SessionDown()
         if self._accepted:
             message.accepted, self._accepted = self._accepted, []
@@ -105,7 +109,9 @@ class Client:
             self._ready.clear()
         if not self._logs and not self._yields:
             self._caught_up()
-        return message
+        if outputs or logs or message.yields or message.accepted or message.states or message.notices:
+            return message
+        return None
 
     def _caught_up(self) -> None:
         self._lag = 0
@@ -149,16 +155,19 @@ class Clients:
     def connect(self, client_id: str) -> Client:
         """Note that a session of this client has begun."""
         client = self.expect(client_id)
-        client.connections += 1
+        client.session += 1
+        client.connected = True
+        client.drop_pending()
+        client.wake()
         if client.gone_timer is not None:
             client.gone_timer.cancel()
             client.gone_timer = None
         return client
 
-    def disconnect(self, client: Client) -> None:
+    def disconnect(self, client: Client, session: int) -> None:
         """Note that a session of this client has ended."""
-        client.connections -= 1
-        if not client.connected and client.gone_timer is None:
+        if session == client.session:
+            client.connected = False
             client.drop_pending()
             self._start_timer(client, GONE_AFTER_S)
 

@@ -79,16 +79,23 @@ class Journal:
         self._run(self._save(client, items, then))
 
     async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
-        await self._store.add_inputs(
+        fresh_ids = await self._store.add_inputs(
             [(item.input_id, item.call_id, item.call.function_id, item.index, item.payload) for item in items],
             client.client_id,
         )
+        for item in items:
+            item.saved = True
+            if item.input_id not in fresh_ids:
+                # It ended in an earlier life; the disk answers for it.
+                self.forget(item.call)
         client.accepted([item.input_id for item in items])
-        then(items)
+        then([item for item in items if item.input_id in fresh_ids])
 
-    def confirm(self, client: Client, input_ids: list[str]) -> None:
-        """Tell the client again that these durable inputs are on disk (or wait until they are, by `save`)."""
-        client.accepted(input_ids)
+    def confirm_known(self, client: Client, messages: Iterable[InputMessage]) -> None:
+        """Tell the client again of durable inputs that are on disk: it offered them twice."""
+        known = (self._inputs.get(message.input_id) for message in messages)
+        if on_disk := [item.input_id for item in known if item is not None and item.saved]:
+            client.accepted(on_disk)
 
     def take(self, input_ids: Iterable[str]) -> None:
         """Forget outputs that have arrived."""
@@ -202,6 +209,7 @@ class Journal:
     def restore(self, items: Iterable[Input]) -> None:
         """Take in durable inputs that an earlier life left open."""
         for item in items:
+            item.saved = True
             self._calls[item.call_id] = item.call
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item

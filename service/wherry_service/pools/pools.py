@@ -40,6 +40,15 @@ class Pools:
         counts = await asyncio.gather(*(self.close(function_id, grace_s) for function_id in list(self._pools)))
         return sum(counts)
 
+    async def wait_connected(self, within_s: float) -> None:
+        """Wait until every container is connected, or that many seconds."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while asyncio.get_running_loop().time() < deadline:
+            containers = [container for pool in self for container in pool.containers.values()]
+            if all(container.accepts for container in containers):
+                return
+            await asyncio.sleep(0.05)
+
     @property
     def num_containers(self) -> int:
         return sum(len(pool.containers) for pool in self)

@@ -88,9 +88,7 @@ class AppStore:
         )
         by_app: dict[str, list[FunctionRecord]] = {}
         for row in function_rows:
-            record = FunctionRecord(
-                row.function_id, row.app_id, row.name, codec.deserialize(FunctionSpec, row.spec)
-            )
+            record = FunctionRecord(row.function_id, row.app_id, row.name, codec.deserialize(FunctionSpec, row.spec))
             by_app.setdefault(row.app_id, []).append(record)
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 

@@ -47,8 +47,8 @@ class CallStore:
         self._database = database
         self._now = now
 
-    async def add_inputs(self, rows: Sequence[InputRow], client_id: str) -> None:
-        """Write inputs; those that are there already stay as they are."""
+    async def add_inputs(self, rows: Sequence[InputRow], client_id: str) -> set[str]:
+        """Write inputs and return the ids of those that are new; others stay as they are."""
         now_ms = int(self._now() * 1000)
         values = [
             {
@@ -65,14 +65,15 @@ class CallStore:
             for input_id, call_id, function_id, index, payload in rows
         ]
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sa.Connection) -> set[str]:
             ids = [value["input_id"] for value in values]
             there = set(connection.execute(sa.select(inputs.c.input_id).where(inputs.c.input_id.in_(ids))).scalars())
             fresh = [value for value in values if value["input_id"] not in there]
             if fresh:
                 connection.execute(sa.insert(inputs), fresh)
+            return {str(value["input_id"]) for value in fresh}
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def finish_input(self, output: Output) -> None:
         """Write the end of an input, once: a second end changes nothing."""

@@ -1,0 +1,45 @@
+"""`python -m wherry_service --state-dir DIR`: runs the service until it is told to stop."""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+from pathlib import Path
+
+LOCK_NAME = "server.lock"
+
+
+def main() -> int:
+    """Take the state directory's lock and serve; return the exit code."""
+    parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
+    state_dir = parser.parse_args().state_dir.resolve()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_dir.chmod(0o700)
+    lock = os.open(state_dir / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"a service for {state_dir} is already running", file=sys.stderr)
+        return 0
+    import uvloop
+
+    from wherry_service.server import Service  # the rest is loaded only by the one that serves
+    from wherry_service.store.database import DatabaseTooNew
+
+    async def serve() -> None:
+        await Service(state_dir).run()
+
+    try:
+        uvloop.run(serve())
+    except DatabaseTooNew as error:
+        print(f"wherry: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Blobs: large payloads and source files, in chunks or handed over as files."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from wherry_proto.messages import (
+    BlobAdoptRequest,
+    BlobChunk,
+    BlobGetRequest,
+    BlobInfo,
+    BlobLocation,
+    BlobMissingRequest,
+    BlobMissingResponse,
+    SourceInfo,
+    SourceTree,
+)
+from wherry_service.errors import InvalidRequest
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.sources import SourceStore
+
+
+class BlobApi:
+    """Serves blobs and source trees."""
+
+    def __init__(self, blobs: BlobStore, sources: SourceStore) -> None:
+        self._blobs = blobs
+        self._sources = sources
+
+    async def missing(self, request: BlobMissingRequest) -> BlobMissingResponse:
+        return BlobMissingResponse(blob_ids=await asyncio.to_thread(self._blobs.missing, request.blob_ids))
+
+    async def put(self, chunks: AsyncIterator[BlobChunk]) -> BlobInfo:
+        first = await anext(aiter(chunks), None)
+        if first is None:
+            raise InvalidRequest("a blob begins with a chunk that names it")
+        with self._blobs.writer(first.blob_id) as writer:
+            await asyncio.to_thread(writer.write, first.data)
+            async for chunk in chunks:
+                await asyncio.to_thread(writer.write, chunk.data)
+            return BlobInfo(blob_id=first.blob_id, size=await asyncio.to_thread(writer.commit))
+
+    async def get(self, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
+        chunks = self._blobs.read(request.blob_id)
+        while (data := await asyncio.to_thread(next, chunks, None)) is not None:
+            yield BlobChunk(blob_id=request.blob_id, data=data)
+
+    async def adopt(self, request: BlobAdoptRequest) -> BlobInfo:
+        return BlobInfo(blob_id=request.blob_id, size=self._blobs.adopt(request.blob_id, request.file_name))
+
+    async def locate(self, request: BlobGetRequest) -> BlobLocation:
+        size = self._blobs.size(request.blob_id)
+        return BlobLocation(path=str(self._blobs.path(request.blob_id)), size=size)
+
+    async def put_source(self, request: SourceTree) -> SourceInfo:
+        return SourceInfo(source_id=await asyncio.to_thread(self._sources.put, request.files))

@@ -1,0 +1,58 @@
+"""Server: what runs here, and stopping it."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from wherry_proto.messages import EngineInfo, ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
+from wherry_service import __version__
+from wherry_service.api.sessions import PROTOCOL
+from wherry_service.apps.apps import Apps
+from wherry_service.engines.engine import Engine
+from wherry_service.pools.pools import Pools
+
+
+class ServerApi:
+    """Serves information about the service itself."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        state_dir: Path,
+        handover_dir: Path,
+        engine: Engine,
+        apps: Apps,
+        pools: Pools,
+        request_stop: Callable[[bool], None],
+    ) -> None:
+        self._instance_id = instance_id
+        self._state_dir = state_dir
+        self._handover_dir = handover_dir
+        self._engine = engine
+        self._apps = apps
+        self._pools = pools
+        self._request_stop = request_stop
+        self._started_at_ms = int(time.time() * 1000)
+
+    async def info(self, request: ServerInfoRequest) -> ServerInfo:
+        info = ServerInfo(
+            version=__version__,
+            protocol=PROTOCOL,
+            instance_id=self._instance_id,
+            pid=os.getpid(),
+            started_at_ms=self._started_at_ms,
+            state_dir=str(self._state_dir),
+            handover_dir=str(self._handover_dir),
+            num_apps=len(self._apps),
+            num_containers=self._pools.num_containers,
+        )
+        if request.with_engine:
+            status = await self._engine.status()
+            info.engine = EngineInfo(reachable=status.reachable, version=status.version, error=status.error)
+        return info
+
+    async def stop(self, request: ServerStopRequest) -> ServerStopResponse:
+        count = self._pools.num_containers
+        self._request_stop(request.force)
+        return ServerStopResponse(num_containers_stopped=count)

@@ -1,0 +1,234 @@
+"""Assembles the control plane and runs it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from pathlib import Path
+
+import grpc.aio
+
+from wherry_proto.messages import CallKind
+from wherry_service import __version__
+from wherry_service.api.apps import AppApi
+from wherry_service.api.blobs import BlobApi
+from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.images import ImageApi
+from wherry_service.api.info import ServerApi
+from wherry_service.api.sessions import SessionApi
+from wherry_service.apps.apps import Apps
+from wherry_service.calls.call import Call, Input
+from wherry_service.calls.client import Client, Clients
+from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.journal import Journal
+from wherry_service.engines.docker import DockerEngine
+from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.ids import new_id
+from wherry_service.images.builder import ImageBuilder
+from wherry_service.node.local import LocalNode
+from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.pools import Pools
+from wherry_service.store.apps import AppStore
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.calls import CallStore, OpenInput
+from wherry_service.store.database import Database
+from wherry_service.store.sources import SourceStore
+
+log = logging.getLogger(__name__)
+
+SOCKET_NAME = "wherry.sock"
+# Seconds that clients of an earlier life get to come back before their ephemeral apps stop.
+RETURN_WITHIN_S = 60.0
+# Seconds that found containers get to come back before their work is given to others.
+ADOPTION_S = 2.0
+BLOB_SWEEP_AGE_S = 24 * 3600.0
+EXPIRY_EVERY_S = 3600.0
+STOP_GRACE_S = 10.0
+# Of the host's memory, this part is for containers.
+MEMORY_PART = 0.8
+
+
+class Service:
+    """The control plane of one state directory."""
+
+    def __init__(self, state_dir: Path, engine: Engine | None = None) -> None:
+        self.state_dir = state_dir
+        self.instance_id = new_id("sv")
+        self._engine = engine or DockerEngine()
+        self._stop = asyncio.Event()
+        self._force = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
+        self._blobs = BlobStore(state_dir / "blobs")
+        self._sources = SourceStore(state_dir / "sources", self._blobs)
+        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources)
+        self._capacity = Capacity(*_host_size())
+        self._pools = Pools(self._node, self._capacity)
+        self._call_store = CallStore(self._database)
+        self._journal = Journal(self._call_store, self._blobs)
+        self._clients = Clients(self._client_gone)
+        self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
+        self._builder = ImageBuilder(self._engine, state_dir / "images")
+        self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+                ("grpc.max_send_message_length", MESSAGE_LIMIT),
+            ]
+        )
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        await asyncio.to_thread(self._database.begin)
+        self._server.add_generic_rpc_handlers((generic_handlers(self._handlers()),))
+        self._listen()
+        await self._server.start()
+        self._node.begin()
+        self._spawn(self._recover())
+        self._spawn(self._expire())
+        log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
+        await self._stop.wait()
+        await self._shut_down()
+
+    def request_stop(self, force: bool) -> None:
+        """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
+        self._force = self._force or force or self._stop.is_set()
+        self._stop.set()
+
+    def _handlers(self) -> dict[str, Handler]:
+        apps = AppApi(self._apps, self._clients, self._dispatcher)
+        blobs = BlobApi(self._blobs, self._sources)
+        info = ServerApi(
+            self.instance_id,
+            self.state_dir,
+            self._blobs.handover_dir,
+            self._engine,
+            self._apps,
+            self._pools,
+            self.request_stop,
+        )
+        return {
+            "Calls.Session": SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id).session,
+            "Apps.Open": apps.open,
+            "Apps.Publish": apps.publish,
+            "Apps.Stop": apps.stop,
+            "Apps.List": apps.list,
+            "Functions.Lookup": apps.lookup,
+            "Functions.Stats": apps.stats,
+            "Images.Ensure": ImageApi(self._builder).ensure,
+            "Blobs.Missing": blobs.missing,
+            "Blobs.Put": blobs.put,
+            "Blobs.Get": blobs.get,
+            "Blobs.Adopt": blobs.adopt,
+            "Blobs.Locate": blobs.locate,
+            "Blobs.PutSource": blobs.put_source,
+            "Server.Info": info.info,
+            "Server.Stop": info.stop,
+        }
+
+    def _listen(self) -> None:
+        path = self.state_dir / SOCKET_NAME
+        path.unlink(missing_ok=True)
+        # Only its owner may connect: the socket is the credential.
+        before = os.umask(0o177)
+        try:
+            self._server.add_insecure_port(f"unix:{path}")
+        finally:
+            os.umask(before)
+        path.chmod(0o600)
+
+    # An earlier life
+
+    async def _recover(self) -> None:
+        """Serve again what an earlier life served: apps, their containers, durable inputs."""
+        client_ids = await self._apps.restore()
+        for client_id in client_ids:
+            self._clients.expect(client_id, RETURN_WITHIN_S)
+        adopted = 0
+        try:
+            found = await self._node.find()
+            unwanted = self._apps.adopt(found)
+            for container_id in unwanted:
+                await self._node.discard(container_id)
+            adopted = len(found) - len(unwanted)
+        except EngineError as error:
+            log.warning("containers of an earlier life could not be looked for: %s", error)
+        if adopted:
+            log.info("adopted %d containers of an earlier life", adopted)
+            await self._pools.wait_connected(ADOPTION_S)
+        items = self._restored(await self._call_store.open_inputs())
+        self._journal.restore(items)
+        if items:
+            log.info("queued %d durable inputs that were open", len(items))
+            self._dispatcher.submit(items)
+        keep = await self._call_store.blob_ids()
+        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+
+    def _restored(self, rows: list[OpenInput]) -> list[Input]:
+        calls: dict[str, Call] = {}
+        items: list[Input] = []
+        for row in rows:
+            if self._journal.open_input(row.input_id) is not None:
+                continue
+            call = calls.get(row.call_id) or Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
+            calls[row.call_id] = call
+            item = Input(row.input_id, call, row.index, row.payload)
+            items.append(item)
+        for call in calls.values():
+            call.num_inputs = sum(1 for item in items if item.call is call)
+        return items
+
+    # While it runs
+
+    def _client_gone(self, client: Client) -> None:
+        for call in self._journal.calls_of(client):
+            if call.durable:
+                call.client = None
+            else:
+                self._dispatcher.cancel(call)
+                self._journal.forget(call)
+        self._spawn(self._apps.client_gone(client.client_id))
+
+    async def _expire(self) -> None:
+        while True:
+            for output in await self._call_store.expire():
+                if output.payload is not None and output.payload.blob_id:
+                    self._blobs.delete(output.payload.blob_id)
+            await asyncio.sleep(EXPIRY_EVERY_S)
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the service failed", exc_info=error)
+
+    # The end
+
+    async def _shut_down(self) -> None:
+        log.info("stopping%s", " at once" if self._force else "")
+        grace = 0.0 if self._force else STOP_GRACE_S
+        await self._apps.stop_ephemeral()
+        await self._pools.close_all(grace)
+        await self._node.close()
+        await self._server.stop(1.0)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._engine.close()
+        self._database.close()
+        with contextlib.suppress(FileNotFoundError):
+            (self.state_dir / SOCKET_NAME).unlink()
+        log.info("stopped")
+
+
+def _host_size() -> tuple[float, int]:
+    """Return the cores and the MiB that containers may share."""
+    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return float(os.cpu_count() or 1), int(memory_mib * MEMORY_PART)
