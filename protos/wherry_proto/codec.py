@@ -9,7 +9,7 @@ from wherry_proto.v1 import app_pb2, blob_pb2, call_pb2, function_pb2, image_pb2
 T = TypeVar("T", bound=messages.Message)
 
 
-def _Payload_to_pb(m: messages.Payload) -> payload_pb2.Payload:
+def _Payload_to_pb(m: messages.Payload) -> Any:
     pb = payload_pb2.Payload()
     if m.format:
         pb.format = m.format
@@ -22,7 +22,7 @@ def _Payload_to_pb(m: messages.Payload) -> payload_pb2.Payload:
     return pb
 
 
-def _Payload_from_pb(pb: payload_pb2.Payload) -> messages.Payload:
+def _Payload_from_pb(pb: Any) -> messages.Payload:
     return messages.Payload(
         format=pb.format,
         data=pb.data,
@@ -31,7 +31,7 @@ def _Payload_from_pb(pb: payload_pb2.Payload) -> messages.Payload:
     )
 
 
-def _Failure_to_pb(m: messages.Failure) -> payload_pb2.Failure:
+def _Failure_to_pb(m: messages.Failure) -> Any:
     pb = payload_pb2.Failure()
     if m.kind:
         pb.kind = m.kind
@@ -50,7 +50,7 @@ def _Failure_to_pb(m: messages.Failure) -> payload_pb2.Failure:
     return pb
 
 
-def _Failure_from_pb(pb: payload_pb2.Failure) -> messages.Failure:
+def _Failure_from_pb(pb: Any) -> messages.Failure:
     return messages.Failure(
         kind=pb.kind,
         type_name=pb.type_name,
@@ -62,7 +62,7 @@ def _Failure_from_pb(pb: payload_pb2.Failure) -> messages.Failure:
     )
 
 
-def _Resources_to_pb(m: messages.Resources) -> function_pb2.Resources:
+def _Resources_to_pb(m: messages.Resources) -> Any:
     pb = function_pb2.Resources()
     if m.cpu_request:
         pb.cpu_request = m.cpu_request
@@ -75,7 +75,7 @@ def _Resources_to_pb(m: messages.Resources) -> function_pb2.Resources:
     return pb
 
 
-def _Resources_from_pb(pb: function_pb2.Resources) -> messages.Resources:
+def _Resources_from_pb(pb: Any) -> messages.Resources:
     return messages.Resources(
         cpu_request=pb.cpu_request,
         cpu_limit=pb.cpu_limit,
@@ -84,7 +84,7 @@ def _Resources_from_pb(pb: function_pb2.Resources) -> messages.Resources:
     )
 
 
-def _PoolSettings_to_pb(m: messages.PoolSettings) -> function_pb2.PoolSettings:
+def _PoolSettings_to_pb(m: messages.PoolSettings) -> Any:
     pb = function_pb2.PoolSettings()
     if m.min_containers:
         pb.min_containers = m.min_containers
@@ -99,7 +99,7 @@ def _PoolSettings_to_pb(m: messages.PoolSettings) -> function_pb2.PoolSettings:
     return pb
 
 
-def _PoolSettings_from_pb(pb: function_pb2.PoolSettings) -> messages.PoolSettings:
+def _PoolSettings_from_pb(pb: Any) -> messages.PoolSettings:
     return messages.PoolSettings(
         min_containers=pb.min_containers,
         max_containers=pb.max_containers,
@@ -109,7 +109,7 @@ def _PoolSettings_from_pb(pb: function_pb2.PoolSettings) -> messages.PoolSetting
     )
 
 
-def _RetryPolicy_to_pb(m: messages.RetryPolicy) -> function_pb2.RetryPolicy:
+def _RetryPolicy_to_pb(m: messages.RetryPolicy) -> Any:
     pb = function_pb2.RetryPolicy()
     if m.max_retries:
         pb.max_retries = m.max_retries
@@ -122,7 +122,7 @@ def _RetryPolicy_to_pb(m: messages.RetryPolicy) -> function_pb2.RetryPolicy:
     return pb
 
 
-def _RetryPolicy_from_pb(pb: function_pb2.RetryPolicy) -> messages.RetryPolicy:
+def _RetryPolicy_from_pb(pb: Any) -> messages.RetryPolicy:
     return messages.RetryPolicy(
         max_retries=pb.max_retries,
         backoff_coefficient=pb.backoff_coefficient,
@@ -131,7 +131,7 @@ def _RetryPolicy_from_pb(pb: function_pb2.RetryPolicy) -> messages.RetryPolicy:
     )
 
 
-def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> function_pb2.FunctionSpec:
+def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
     pb = function_pb2.FunctionSpec()
     if m.name:
         pb.name = m.name
@@ -168,7 +168,7 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> function_pb2.FunctionSpec:
     return pb
 
 
-def _FunctionSpec_from_pb(pb: function_pb2.FunctionSpec) -> messages.FunctionSpec:
+def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
     m = messages.FunctionSpec()
     m.name = pb.name
     m.module_name = pb.module_name
@@ -194,7 +194,7 @@ def _FunctionSpec_from_pb(pb: function_pb2.FunctionSpec) -> messages.FunctionSpe
     return m
 
 
-def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> function_pb2.FunctionInfo:
+def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> Any:
     pb = function_pb2.FunctionInfo()
     if m.function_id:
         pb.function_id = m.function_id
@@ -211,7 +211,7 @@ def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> function_pb2.FunctionInfo:
     return pb
 
 
-def _FunctionInfo_from_pb(pb: function_pb2.FunctionInfo) -> messages.FunctionInfo:
+def _FunctionInfo_from_pb(pb: Any) -> messages.FunctionInfo:
     return messages.FunctionInfo(
         function_id=pb.function_id,
         app_id=pb.app_id,
@@ -222,7 +222,7 @@ def _FunctionInfo_from_pb(pb: function_pb2.FunctionInfo) -> messages.FunctionInf
     )
 
 
-def _FunctionLookupRequest_to_pb(m: messages.FunctionLookupRequest) -> function_pb2.FunctionLookupRequest:
+def _FunctionLookupRequest_to_pb(m: messages.FunctionLookupRequest) -> Any:
     pb = function_pb2.FunctionLookupRequest()
     if m.app_name:
         pb.app_name = m.app_name
@@ -235,7 +235,7 @@ def _FunctionLookupRequest_to_pb(m: messages.FunctionLookupRequest) -> function_
     return pb
 
 
-def _FunctionLookupRequest_from_pb(pb: function_pb2.FunctionLookupRequest) -> messages.FunctionLookupRequest:
+def _FunctionLookupRequest_from_pb(pb: Any) -> messages.FunctionLookupRequest:
     return messages.FunctionLookupRequest(
         app_name=pb.app_name,
         name=pb.name,
@@ -244,20 +244,20 @@ def _FunctionLookupRequest_from_pb(pb: function_pb2.FunctionLookupRequest) -> me
     )
 
 
-def _FunctionStatsRequest_to_pb(m: messages.FunctionStatsRequest) -> function_pb2.FunctionStatsRequest:
+def _FunctionStatsRequest_to_pb(m: messages.FunctionStatsRequest) -> Any:
     pb = function_pb2.FunctionStatsRequest()
     if m.function_id:
         pb.function_id = m.function_id
     return pb
 
 
-def _FunctionStatsRequest_from_pb(pb: function_pb2.FunctionStatsRequest) -> messages.FunctionStatsRequest:
+def _FunctionStatsRequest_from_pb(pb: Any) -> messages.FunctionStatsRequest:
     return messages.FunctionStatsRequest(
         function_id=pb.function_id,
     )
 
 
-def _FunctionStats_to_pb(m: messages.FunctionStats) -> function_pb2.FunctionStats:
+def _FunctionStats_to_pb(m: messages.FunctionStats) -> Any:
     pb = function_pb2.FunctionStats()
     if m.backlog:
         pb.backlog = m.backlog
@@ -268,7 +268,7 @@ def _FunctionStats_to_pb(m: messages.FunctionStats) -> function_pb2.FunctionStat
     return pb
 
 
-def _FunctionStats_from_pb(pb: function_pb2.FunctionStats) -> messages.FunctionStats:
+def _FunctionStats_from_pb(pb: Any) -> messages.FunctionStats:
     return messages.FunctionStats(
         backlog=pb.backlog,
         num_active_containers=pb.num_active_containers,
@@ -276,7 +276,7 @@ def _FunctionStats_from_pb(pb: function_pb2.FunctionStats) -> messages.FunctionS
     )
 
 
-def _AppOpenRequest_to_pb(m: messages.AppOpenRequest) -> app_pb2.AppOpenRequest:
+def _AppOpenRequest_to_pb(m: messages.AppOpenRequest) -> Any:
     pb = app_pb2.AppOpenRequest()
     if m.name:
         pb.name = m.name
@@ -289,7 +289,7 @@ def _AppOpenRequest_to_pb(m: messages.AppOpenRequest) -> app_pb2.AppOpenRequest:
     return pb
 
 
-def _AppOpenRequest_from_pb(pb: app_pb2.AppOpenRequest) -> messages.AppOpenRequest:
+def _AppOpenRequest_from_pb(pb: Any) -> messages.AppOpenRequest:
     return messages.AppOpenRequest(
         name=pb.name,
         environment=pb.environment,
@@ -298,7 +298,7 @@ def _AppOpenRequest_from_pb(pb: app_pb2.AppOpenRequest) -> messages.AppOpenReque
     )
 
 
-def _AppInfo_to_pb(m: messages.AppInfo) -> app_pb2.AppInfo:
+def _AppInfo_to_pb(m: messages.AppInfo) -> Any:
     pb = app_pb2.AppInfo()
     if m.app_id:
         pb.app_id = m.app_id
@@ -317,7 +317,7 @@ def _AppInfo_to_pb(m: messages.AppInfo) -> app_pb2.AppInfo:
     return pb
 
 
-def _AppInfo_from_pb(pb: app_pb2.AppInfo) -> messages.AppInfo:
+def _AppInfo_from_pb(pb: Any) -> messages.AppInfo:
     return messages.AppInfo(
         app_id=pb.app_id,
         name=pb.name,
@@ -329,7 +329,7 @@ def _AppInfo_from_pb(pb: app_pb2.AppInfo) -> messages.AppInfo:
     )
 
 
-def _AppPublishRequest_to_pb(m: messages.AppPublishRequest) -> app_pb2.AppPublishRequest:
+def _AppPublishRequest_to_pb(m: messages.AppPublishRequest) -> Any:
     pb = app_pb2.AppPublishRequest()
     if m.app_id:
         pb.app_id = m.app_id
@@ -340,7 +340,7 @@ def _AppPublishRequest_to_pb(m: messages.AppPublishRequest) -> app_pb2.AppPublis
     return pb
 
 
-def _AppPublishRequest_from_pb(pb: app_pb2.AppPublishRequest) -> messages.AppPublishRequest:
+def _AppPublishRequest_from_pb(pb: Any) -> messages.AppPublishRequest:
     m = messages.AppPublishRequest()
     m.app_id = pb.app_id
     if pb.functions:
@@ -349,34 +349,34 @@ def _AppPublishRequest_from_pb(pb: app_pb2.AppPublishRequest) -> messages.AppPub
     return m
 
 
-def _AppPublishResponse_to_pb(m: messages.AppPublishResponse) -> app_pb2.AppPublishResponse:
+def _AppPublishResponse_to_pb(m: messages.AppPublishResponse) -> Any:
     pb = app_pb2.AppPublishResponse()
     if m.functions:
         pb.functions.extend(map(_FunctionInfo_to_pb, m.functions))
     return pb
 
 
-def _AppPublishResponse_from_pb(pb: app_pb2.AppPublishResponse) -> messages.AppPublishResponse:
+def _AppPublishResponse_from_pb(pb: Any) -> messages.AppPublishResponse:
     m = messages.AppPublishResponse()
     if pb.functions:
         m.functions = list(map(_FunctionInfo_from_pb, pb.functions))
     return m
 
 
-def _AppStopRequest_to_pb(m: messages.AppStopRequest) -> app_pb2.AppStopRequest:
+def _AppStopRequest_to_pb(m: messages.AppStopRequest) -> Any:
     pb = app_pb2.AppStopRequest()
     if m.app_id:
         pb.app_id = m.app_id
     return pb
 
 
-def _AppStopRequest_from_pb(pb: app_pb2.AppStopRequest) -> messages.AppStopRequest:
+def _AppStopRequest_from_pb(pb: Any) -> messages.AppStopRequest:
     return messages.AppStopRequest(
         app_id=pb.app_id,
     )
 
 
-def _AppStopResponse_to_pb(m: messages.AppStopResponse) -> app_pb2.AppStopResponse:
+def _AppStopResponse_to_pb(m: messages.AppStopResponse) -> Any:
     pb = app_pb2.AppStopResponse()
     if m.num_containers_stopped:
         pb.num_containers_stopped = m.num_containers_stopped
@@ -385,7 +385,7 @@ def _AppStopResponse_to_pb(m: messages.AppStopResponse) -> app_pb2.AppStopRespon
     return pb
 
 
-def _AppStopResponse_from_pb(pb: app_pb2.AppStopResponse) -> messages.AppStopResponse:
+def _AppStopResponse_from_pb(pb: Any) -> messages.AppStopResponse:
     m = messages.AppStopResponse()
     m.num_containers_stopped = pb.num_containers_stopped
     if pb.left_over:
@@ -393,7 +393,7 @@ def _AppStopResponse_from_pb(pb: app_pb2.AppStopResponse) -> messages.AppStopRes
     return m
 
 
-def _AppListRequest_to_pb(m: messages.AppListRequest) -> app_pb2.AppListRequest:
+def _AppListRequest_to_pb(m: messages.AppListRequest) -> Any:
     pb = app_pb2.AppListRequest()
     if m.environment:
         pb.environment = m.environment
@@ -402,56 +402,56 @@ def _AppListRequest_to_pb(m: messages.AppListRequest) -> app_pb2.AppListRequest:
     return pb
 
 
-def _AppListRequest_from_pb(pb: app_pb2.AppListRequest) -> messages.AppListRequest:
+def _AppListRequest_from_pb(pb: Any) -> messages.AppListRequest:
     return messages.AppListRequest(
         environment=pb.environment,
         include_stopped=pb.include_stopped,
     )
 
 
-def _AppListResponse_to_pb(m: messages.AppListResponse) -> app_pb2.AppListResponse:
+def _AppListResponse_to_pb(m: messages.AppListResponse) -> Any:
     pb = app_pb2.AppListResponse()
     if m.apps:
         pb.apps.extend(map(_AppInfo_to_pb, m.apps))
     return pb
 
 
-def _AppListResponse_from_pb(pb: app_pb2.AppListResponse) -> messages.AppListResponse:
+def _AppListResponse_from_pb(pb: Any) -> messages.AppListResponse:
     m = messages.AppListResponse()
     if pb.apps:
         m.apps = list(map(_AppInfo_from_pb, pb.apps))
     return m
 
 
-def _BlobMissingRequest_to_pb(m: messages.BlobMissingRequest) -> blob_pb2.BlobMissingRequest:
+def _BlobMissingRequest_to_pb(m: messages.BlobMissingRequest) -> Any:
     pb = blob_pb2.BlobMissingRequest()
     if m.blob_ids:
         pb.blob_ids.extend(m.blob_ids)
     return pb
 
 
-def _BlobMissingRequest_from_pb(pb: blob_pb2.BlobMissingRequest) -> messages.BlobMissingRequest:
+def _BlobMissingRequest_from_pb(pb: Any) -> messages.BlobMissingRequest:
     m = messages.BlobMissingRequest()
     if pb.blob_ids:
         m.blob_ids = list(pb.blob_ids)
     return m
 
 
-def _BlobMissingResponse_to_pb(m: messages.BlobMissingResponse) -> blob_pb2.BlobMissingResponse:
+def _BlobMissingResponse_to_pb(m: messages.BlobMissingResponse) -> Any:
     pb = blob_pb2.BlobMissingResponse()
     if m.blob_ids:
         pb.blob_ids.extend(m.blob_ids)
     return pb
 
 
-def _BlobMissingResponse_from_pb(pb: blob_pb2.BlobMissingResponse) -> messages.BlobMissingResponse:
+def _BlobMissingResponse_from_pb(pb: Any) -> messages.BlobMissingResponse:
     m = messages.BlobMissingResponse()
     if pb.blob_ids:
         m.blob_ids = list(pb.blob_ids)
     return m
 
 
-def _BlobChunk_to_pb(m: messages.BlobChunk) -> blob_pb2.BlobChunk:
+def _BlobChunk_to_pb(m: messages.BlobChunk) -> Any:
     pb = blob_pb2.BlobChunk()
     if m.blob_id:
         pb.blob_id = m.blob_id
@@ -460,27 +460,27 @@ def _BlobChunk_to_pb(m: messages.BlobChunk) -> blob_pb2.BlobChunk:
     return pb
 
 
-def _BlobChunk_from_pb(pb: blob_pb2.BlobChunk) -> messages.BlobChunk:
+def _BlobChunk_from_pb(pb: Any) -> messages.BlobChunk:
     return messages.BlobChunk(
         blob_id=pb.blob_id,
         data=pb.data,
     )
 
 
-def _BlobGetRequest_to_pb(m: messages.BlobGetRequest) -> blob_pb2.BlobGetRequest:
+def _BlobGetRequest_to_pb(m: messages.BlobGetRequest) -> Any:
     pb = blob_pb2.BlobGetRequest()
     if m.blob_id:
         pb.blob_id = m.blob_id
     return pb
 
 
-def _BlobGetRequest_from_pb(pb: blob_pb2.BlobGetRequest) -> messages.BlobGetRequest:
+def _BlobGetRequest_from_pb(pb: Any) -> messages.BlobGetRequest:
     return messages.BlobGetRequest(
         blob_id=pb.blob_id,
     )
 
 
-def _BlobInfo_to_pb(m: messages.BlobInfo) -> blob_pb2.BlobInfo:
+def _BlobInfo_to_pb(m: messages.BlobInfo) -> Any:
     pb = blob_pb2.BlobInfo()
     if m.blob_id:
         pb.blob_id = m.blob_id
@@ -489,14 +489,14 @@ def _BlobInfo_to_pb(m: messages.BlobInfo) -> blob_pb2.BlobInfo:
     return pb
 
 
-def _BlobInfo_from_pb(pb: blob_pb2.BlobInfo) -> messages.BlobInfo:
+def _BlobInfo_from_pb(pb: Any) -> messages.BlobInfo:
     return messages.BlobInfo(
         blob_id=pb.blob_id,
         size=pb.size,
     )
 
 
-def _BlobAdoptRequest_to_pb(m: messages.BlobAdoptRequest) -> blob_pb2.BlobAdoptRequest:
+def _BlobAdoptRequest_to_pb(m: messages.BlobAdoptRequest) -> Any:
     pb = blob_pb2.BlobAdoptRequest()
     if m.blob_id:
         pb.blob_id = m.blob_id
@@ -505,14 +505,14 @@ def _BlobAdoptRequest_to_pb(m: messages.BlobAdoptRequest) -> blob_pb2.BlobAdoptR
     return pb
 
 
-def _BlobAdoptRequest_from_pb(pb: blob_pb2.BlobAdoptRequest) -> messages.BlobAdoptRequest:
+def _BlobAdoptRequest_from_pb(pb: Any) -> messages.BlobAdoptRequest:
     return messages.BlobAdoptRequest(
         blob_id=pb.blob_id,
         file_name=pb.file_name,
     )
 
 
-def _BlobLocation_to_pb(m: messages.BlobLocation) -> blob_pb2.BlobLocation:
+def _BlobLocation_to_pb(m: messages.BlobLocation) -> Any:
     pb = blob_pb2.BlobLocation()
     if m.path:
         pb.path = m.path
@@ -521,14 +521,14 @@ def _BlobLocation_to_pb(m: messages.BlobLocation) -> blob_pb2.BlobLocation:
     return pb
 
 
-def _BlobLocation_from_pb(pb: blob_pb2.BlobLocation) -> messages.BlobLocation:
+def _BlobLocation_from_pb(pb: Any) -> messages.BlobLocation:
     return messages.BlobLocation(
         path=pb.path,
         size=pb.size,
     )
 
 
-def _SourceFile_to_pb(m: messages.SourceFile) -> blob_pb2.SourceFile:
+def _SourceFile_to_pb(m: messages.SourceFile) -> Any:
     pb = blob_pb2.SourceFile()
     if m.path:
         pb.path = m.path
@@ -541,7 +541,7 @@ def _SourceFile_to_pb(m: messages.SourceFile) -> blob_pb2.SourceFile:
     return pb
 
 
-def _SourceFile_from_pb(pb: blob_pb2.SourceFile) -> messages.SourceFile:
+def _SourceFile_from_pb(pb: Any) -> messages.SourceFile:
     return messages.SourceFile(
         path=pb.path,
         blob_id=pb.blob_id,
@@ -550,34 +550,34 @@ def _SourceFile_from_pb(pb: blob_pb2.SourceFile) -> messages.SourceFile:
     )
 
 
-def _SourceTree_to_pb(m: messages.SourceTree) -> blob_pb2.SourceTree:
+def _SourceTree_to_pb(m: messages.SourceTree) -> Any:
     pb = blob_pb2.SourceTree()
     if m.files:
         pb.files.extend(map(_SourceFile_to_pb, m.files))
     return pb
 
 
-def _SourceTree_from_pb(pb: blob_pb2.SourceTree) -> messages.SourceTree:
+def _SourceTree_from_pb(pb: Any) -> messages.SourceTree:
     m = messages.SourceTree()
     if pb.files:
         m.files = list(map(_SourceFile_from_pb, pb.files))
     return m
 
 
-def _SourceInfo_to_pb(m: messages.SourceInfo) -> blob_pb2.SourceInfo:
+def _SourceInfo_to_pb(m: messages.SourceInfo) -> Any:
     pb = blob_pb2.SourceInfo()
     if m.source_id:
         pb.source_id = m.source_id
     return pb
 
 
-def _SourceInfo_from_pb(pb: blob_pb2.SourceInfo) -> messages.SourceInfo:
+def _SourceInfo_from_pb(pb: Any) -> messages.SourceInfo:
     return messages.SourceInfo(
         source_id=pb.source_id,
     )
 
 
-def _LogLine_to_pb(m: messages.LogLine) -> log_pb2.LogLine:
+def _LogLine_to_pb(m: messages.LogLine) -> Any:
     pb = log_pb2.LogLine()
     if m.app_id:
         pb.app_id = m.app_id
@@ -596,7 +596,7 @@ def _LogLine_to_pb(m: messages.LogLine) -> log_pb2.LogLine:
     return pb
 
 
-def _LogLine_from_pb(pb: log_pb2.LogLine) -> messages.LogLine:
+def _LogLine_from_pb(pb: Any) -> messages.LogLine:
     return messages.LogLine(
         app_id=pb.app_id,
         function_id=pb.function_id,
@@ -608,7 +608,7 @@ def _LogLine_from_pb(pb: log_pb2.LogLine) -> messages.LogLine:
     )
 
 
-def _Notice_to_pb(m: messages.Notice) -> log_pb2.Notice:
+def _Notice_to_pb(m: messages.Notice) -> Any:
     pb = log_pb2.Notice()
     if m.app_id:
         pb.app_id = m.app_id
@@ -621,7 +621,7 @@ def _Notice_to_pb(m: messages.Notice) -> log_pb2.Notice:
     return pb
 
 
-def _Notice_from_pb(pb: log_pb2.Notice) -> messages.Notice:
+def _Notice_from_pb(pb: Any) -> messages.Notice:
     return messages.Notice(
         app_id=pb.app_id,
         function_id=pb.function_id,
@@ -630,7 +630,7 @@ def _Notice_from_pb(pb: log_pb2.Notice) -> messages.Notice:
     )
 
 
-def _Hello_to_pb(m: messages.Hello) -> call_pb2.Hello:
+def _Hello_to_pb(m: messages.Hello) -> Any:
     pb = call_pb2.Hello()
     if m.client_id:
         pb.client_id = m.client_id
@@ -643,7 +643,7 @@ def _Hello_to_pb(m: messages.Hello) -> call_pb2.Hello:
     return pb
 
 
-def _Hello_from_pb(pb: call_pb2.Hello) -> messages.Hello:
+def _Hello_from_pb(pb: Any) -> messages.Hello:
     return messages.Hello(
         client_id=pb.client_id,
         protocol=pb.protocol,
@@ -652,7 +652,7 @@ def _Hello_from_pb(pb: call_pb2.Hello) -> messages.Hello:
     )
 
 
-def _Welcome_to_pb(m: messages.Welcome) -> call_pb2.Welcome:
+def _Welcome_to_pb(m: messages.Welcome) -> Any:
     pb = call_pb2.Welcome()
     if m.protocol:
         pb.protocol = m.protocol
@@ -665,7 +665,7 @@ def _Welcome_to_pb(m: messages.Welcome) -> call_pb2.Welcome:
     return pb
 
 
-def _Welcome_from_pb(pb: call_pb2.Welcome) -> messages.Welcome:
+def _Welcome_from_pb(pb: Any) -> messages.Welcome:
     return messages.Welcome(
         protocol=pb.protocol,
         version=pb.version,
@@ -674,7 +674,7 @@ def _Welcome_from_pb(pb: call_pb2.Welcome) -> messages.Welcome:
     )
 
 
-def _CallStart_to_pb(m: messages.CallStart) -> call_pb2.CallStart:
+def _CallStart_to_pb(m: messages.CallStart) -> Any:
     pb = call_pb2.CallStart()
     if m.call_id:
         pb.call_id = m.call_id
@@ -687,7 +687,7 @@ def _CallStart_to_pb(m: messages.CallStart) -> call_pb2.CallStart:
     return pb
 
 
-def _CallStart_from_pb(pb: call_pb2.CallStart) -> messages.CallStart:
+def _CallStart_from_pb(pb: Any) -> messages.CallStart:
     return messages.CallStart(
         call_id=pb.call_id,
         function_id=pb.function_id,
@@ -696,7 +696,7 @@ def _CallStart_from_pb(pb: call_pb2.CallStart) -> messages.CallStart:
     )
 
 
-def _Input_to_pb(m: messages.Input) -> call_pb2.Input:
+def _Input_to_pb(m: messages.Input) -> Any:
     pb = call_pb2.Input()
     if m.input_id:
         pb.input_id = m.input_id
@@ -709,7 +709,7 @@ def _Input_to_pb(m: messages.Input) -> call_pb2.Input:
     return pb
 
 
-def _Input_from_pb(pb: call_pb2.Input) -> messages.Input:
+def _Input_from_pb(pb: Any) -> messages.Input:
     return messages.Input(
         input_id=pb.input_id,
         call_id=pb.call_id,
@@ -718,7 +718,7 @@ def _Input_from_pb(pb: call_pb2.Input) -> messages.Input:
     )
 
 
-def _InputsEnd_to_pb(m: messages.InputsEnd) -> call_pb2.InputsEnd:
+def _InputsEnd_to_pb(m: messages.InputsEnd) -> Any:
     pb = call_pb2.InputsEnd()
     if m.call_id:
         pb.call_id = m.call_id
@@ -727,14 +727,14 @@ def _InputsEnd_to_pb(m: messages.InputsEnd) -> call_pb2.InputsEnd:
     return pb
 
 
-def _InputsEnd_from_pb(pb: call_pb2.InputsEnd) -> messages.InputsEnd:
+def _InputsEnd_from_pb(pb: Any) -> messages.InputsEnd:
     return messages.InputsEnd(
         call_id=pb.call_id,
         num_inputs=pb.num_inputs,
     )
 
 
-def _CallCancel_to_pb(m: messages.CallCancel) -> call_pb2.CallCancel:
+def _CallCancel_to_pb(m: messages.CallCancel) -> Any:
     pb = call_pb2.CallCancel()
     if m.call_id:
         pb.call_id = m.call_id
@@ -743,27 +743,27 @@ def _CallCancel_to_pb(m: messages.CallCancel) -> call_pb2.CallCancel:
     return pb
 
 
-def _CallCancel_from_pb(pb: call_pb2.CallCancel) -> messages.CallCancel:
+def _CallCancel_from_pb(pb: Any) -> messages.CallCancel:
     return messages.CallCancel(
         call_id=pb.call_id,
         terminate_containers=pb.terminate_containers,
     )
 
 
-def _CallWatch_to_pb(m: messages.CallWatch) -> call_pb2.CallWatch:
+def _CallWatch_to_pb(m: messages.CallWatch) -> Any:
     pb = call_pb2.CallWatch()
     if m.call_id:
         pb.call_id = m.call_id
     return pb
 
 
-def _CallWatch_from_pb(pb: call_pb2.CallWatch) -> messages.CallWatch:
+def _CallWatch_from_pb(pb: Any) -> messages.CallWatch:
     return messages.CallWatch(
         call_id=pb.call_id,
     )
 
 
-def _YieldsTaken_to_pb(m: messages.YieldsTaken) -> call_pb2.YieldsTaken:
+def _YieldsTaken_to_pb(m: messages.YieldsTaken) -> Any:
     pb = call_pb2.YieldsTaken()
     if m.input_id:
         pb.input_id = m.input_id
@@ -772,14 +772,14 @@ def _YieldsTaken_to_pb(m: messages.YieldsTaken) -> call_pb2.YieldsTaken:
     return pb
 
 
-def _YieldsTaken_from_pb(pb: call_pb2.YieldsTaken) -> messages.YieldsTaken:
+def _YieldsTaken_from_pb(pb: Any) -> messages.YieldsTaken:
     return messages.YieldsTaken(
         input_id=pb.input_id,
         index=pb.index,
     )
 
 
-def _SessionUp_to_pb(m: messages.SessionUp) -> call_pb2.SessionUp:
+def _SessionUp_to_pb(m: messages.SessionUp) -> Any:
     pb = call_pb2.SessionUp()
     if m.hello is not None:
         pb.hello.CopyFrom(_Hello_to_pb(m.hello))
@@ -800,7 +800,7 @@ def _SessionUp_to_pb(m: messages.SessionUp) -> call_pb2.SessionUp:
     return pb
 
 
-def _SessionUp_from_pb(pb: call_pb2.SessionUp) -> messages.SessionUp:
+def _SessionUp_from_pb(pb: Any) -> messages.SessionUp:
     m = messages.SessionUp()
     if pb.HasField("hello"):
         m.hello = _Hello_from_pb(pb.hello)
@@ -821,7 +821,7 @@ def _SessionUp_from_pb(pb: call_pb2.SessionUp) -> messages.SessionUp:
     return m
 
 
-def _Output_to_pb(m: messages.Output) -> call_pb2.Output:
+def _Output_to_pb(m: messages.Output) -> Any:
     pb = call_pb2.Output()
     if m.input_id:
         pb.input_id = m.input_id
@@ -838,7 +838,7 @@ def _Output_to_pb(m: messages.Output) -> call_pb2.Output:
     return pb
 
 
-def _Output_from_pb(pb: call_pb2.Output) -> messages.Output:
+def _Output_from_pb(pb: Any) -> messages.Output:
     return messages.Output(
         input_id=pb.input_id,
         call_id=pb.call_id,
@@ -849,7 +849,7 @@ def _Output_from_pb(pb: call_pb2.Output) -> messages.Output:
     )
 
 
-def _Yield_to_pb(m: messages.Yield) -> call_pb2.Yield:
+def _Yield_to_pb(m: messages.Yield) -> Any:
     pb = call_pb2.Yield()
     if m.input_id:
         pb.input_id = m.input_id
@@ -864,7 +864,7 @@ def _Yield_to_pb(m: messages.Yield) -> call_pb2.Yield:
     return pb
 
 
-def _Yield_from_pb(pb: call_pb2.Yield) -> messages.Yield:
+def _Yield_from_pb(pb: Any) -> messages.Yield:
     return messages.Yield(
         input_id=pb.input_id,
         call_id=pb.call_id,
@@ -874,7 +874,7 @@ def _Yield_from_pb(pb: call_pb2.Yield) -> messages.Yield:
     )
 
 
-def _CallState_to_pb(m: messages.CallState) -> call_pb2.CallState:
+def _CallState_to_pb(m: messages.CallState) -> Any:
     pb = call_pb2.CallState()
     if m.call_id:
         pb.call_id = m.call_id
@@ -893,7 +893,7 @@ def _CallState_to_pb(m: messages.CallState) -> call_pb2.CallState:
     return pb
 
 
-def _CallState_from_pb(pb: call_pb2.CallState) -> messages.CallState:
+def _CallState_from_pb(pb: Any) -> messages.CallState:
     return messages.CallState(
         call_id=pb.call_id,
         known=pb.known,
@@ -905,7 +905,7 @@ def _CallState_from_pb(pb: call_pb2.CallState) -> messages.CallState:
     )
 
 
-def _SessionDown_to_pb(m: messages.SessionDown) -> call_pb2.SessionDown:
+def _SessionDown_to_pb(m: messages.SessionDown) -> Any:
     pb = call_pb2.SessionDown()
     if m.welcome is not None:
         pb.welcome.CopyFrom(_Welcome_to_pb(m.welcome))
@@ -924,7 +924,7 @@ def _SessionDown_to_pb(m: messages.SessionDown) -> call_pb2.SessionDown:
     return pb
 
 
-def _SessionDown_from_pb(pb: call_pb2.SessionDown) -> messages.SessionDown:
+def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     m = messages.SessionDown()
     if pb.HasField("welcome"):
         m.welcome = _Welcome_from_pb(pb.welcome)
@@ -943,7 +943,7 @@ def _SessionDown_from_pb(pb: call_pb2.SessionDown) -> messages.SessionDown:
     return m
 
 
-def _ImageStep_to_pb(m: messages.ImageStep) -> image_pb2.ImageStep:
+def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
     pb = image_pb2.ImageStep()
     if m.kind:
         pb.kind = m.kind
@@ -954,7 +954,7 @@ def _ImageStep_to_pb(m: messages.ImageStep) -> image_pb2.ImageStep:
     return pb
 
 
-def _ImageStep_from_pb(pb: image_pb2.ImageStep) -> messages.ImageStep:
+def _ImageStep_from_pb(pb: Any) -> messages.ImageStep:
     m = messages.ImageStep()
     m.kind = pb.kind
     if pb.args:
@@ -964,7 +964,7 @@ def _ImageStep_from_pb(pb: image_pb2.ImageStep) -> messages.ImageStep:
     return m
 
 
-def _ImageDefinition_to_pb(m: messages.ImageDefinition) -> image_pb2.ImageDefinition:
+def _ImageDefinition_to_pb(m: messages.ImageDefinition) -> Any:
     pb = image_pb2.ImageDefinition()
     if m.steps:
         pb.steps.extend(map(_ImageStep_to_pb, m.steps))
@@ -973,7 +973,7 @@ def _ImageDefinition_to_pb(m: messages.ImageDefinition) -> image_pb2.ImageDefini
     return pb
 
 
-def _ImageDefinition_from_pb(pb: image_pb2.ImageDefinition) -> messages.ImageDefinition:
+def _ImageDefinition_from_pb(pb: Any) -> messages.ImageDefinition:
     m = messages.ImageDefinition()
     if pb.steps:
         m.steps = list(map(_ImageStep_from_pb, pb.steps))
@@ -981,21 +981,21 @@ def _ImageDefinition_from_pb(pb: image_pb2.ImageDefinition) -> messages.ImageDef
     return m
 
 
-def _ImageEnsureRequest_to_pb(m: messages.ImageEnsureRequest) -> image_pb2.ImageEnsureRequest:
+def _ImageEnsureRequest_to_pb(m: messages.ImageEnsureRequest) -> Any:
     pb = image_pb2.ImageEnsureRequest()
     if m.images:
         pb.images.extend(map(_ImageDefinition_to_pb, m.images))
     return pb
 
 
-def _ImageEnsureRequest_from_pb(pb: image_pb2.ImageEnsureRequest) -> messages.ImageEnsureRequest:
+def _ImageEnsureRequest_from_pb(pb: Any) -> messages.ImageEnsureRequest:
     m = messages.ImageEnsureRequest()
     if pb.images:
         m.images = list(map(_ImageDefinition_from_pb, pb.images))
     return m
 
 
-def _ImageEvent_to_pb(m: messages.ImageEvent) -> image_pb2.ImageEvent:
+def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
     pb = image_pb2.ImageEvent()
     if m.index:
         pb.index = m.index
@@ -1012,7 +1012,7 @@ def _ImageEvent_to_pb(m: messages.ImageEvent) -> image_pb2.ImageEvent:
     return pb
 
 
-def _ImageEvent_from_pb(pb: image_pb2.ImageEvent) -> messages.ImageEvent:
+def _ImageEvent_from_pb(pb: Any) -> messages.ImageEvent:
     return messages.ImageEvent(
         index=pb.index,
         log=pb.log,
@@ -1023,20 +1023,20 @@ def _ImageEvent_from_pb(pb: image_pb2.ImageEvent) -> messages.ImageEvent:
     )
 
 
-def _ServerInfoRequest_to_pb(m: messages.ServerInfoRequest) -> server_pb2.ServerInfoRequest:
+def _ServerInfoRequest_to_pb(m: messages.ServerInfoRequest) -> Any:
     pb = server_pb2.ServerInfoRequest()
     if m.with_engine:
         pb.with_engine = m.with_engine
     return pb
 
 
-def _ServerInfoRequest_from_pb(pb: server_pb2.ServerInfoRequest) -> messages.ServerInfoRequest:
+def _ServerInfoRequest_from_pb(pb: Any) -> messages.ServerInfoRequest:
     return messages.ServerInfoRequest(
         with_engine=pb.with_engine,
     )
 
 
-def _EngineInfo_to_pb(m: messages.EngineInfo) -> server_pb2.EngineInfo:
+def _EngineInfo_to_pb(m: messages.EngineInfo) -> Any:
     pb = server_pb2.EngineInfo()
     if m.reachable:
         pb.reachable = m.reachable
@@ -1047,7 +1047,7 @@ def _EngineInfo_to_pb(m: messages.EngineInfo) -> server_pb2.EngineInfo:
     return pb
 
 
-def _EngineInfo_from_pb(pb: server_pb2.EngineInfo) -> messages.EngineInfo:
+def _EngineInfo_from_pb(pb: Any) -> messages.EngineInfo:
     return messages.EngineInfo(
         reachable=pb.reachable,
         version=pb.version,
@@ -1055,7 +1055,7 @@ def _EngineInfo_from_pb(pb: server_pb2.EngineInfo) -> messages.EngineInfo:
     )
 
 
-def _ServerInfo_to_pb(m: messages.ServerInfo) -> server_pb2.ServerInfo:
+def _ServerInfo_to_pb(m: messages.ServerInfo) -> Any:
     pb = server_pb2.ServerInfo()
     if m.version:
         pb.version = m.version
@@ -1080,7 +1080,7 @@ def _ServerInfo_to_pb(m: messages.ServerInfo) -> server_pb2.ServerInfo:
     return pb
 
 
-def _ServerInfo_from_pb(pb: server_pb2.ServerInfo) -> messages.ServerInfo:
+def _ServerInfo_from_pb(pb: Any) -> messages.ServerInfo:
     return messages.ServerInfo(
         version=pb.version,
         protocol=pb.protocol,
@@ -1095,27 +1095,27 @@ def _ServerInfo_from_pb(pb: server_pb2.ServerInfo) -> messages.ServerInfo:
     )
 
 
-def _ServerStopRequest_to_pb(m: messages.ServerStopRequest) -> server_pb2.ServerStopRequest:
+def _ServerStopRequest_to_pb(m: messages.ServerStopRequest) -> Any:
     pb = server_pb2.ServerStopRequest()
     if m.force:
         pb.force = m.force
     return pb
 
 
-def _ServerStopRequest_from_pb(pb: server_pb2.ServerStopRequest) -> messages.ServerStopRequest:
+def _ServerStopRequest_from_pb(pb: Any) -> messages.ServerStopRequest:
     return messages.ServerStopRequest(
         force=pb.force,
     )
 
 
-def _ServerStopResponse_to_pb(m: messages.ServerStopResponse) -> server_pb2.ServerStopResponse:
+def _ServerStopResponse_to_pb(m: messages.ServerStopResponse) -> Any:
     pb = server_pb2.ServerStopResponse()
     if m.num_containers_stopped:
         pb.num_containers_stopped = m.num_containers_stopped
     return pb
 
 
-def _ServerStopResponse_from_pb(pb: server_pb2.ServerStopResponse) -> messages.ServerStopResponse:
+def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
     return messages.ServerStopResponse(
         num_containers_stopped=pb.num_containers_stopped,
     )

@@ -4,7 +4,7 @@
 class Message:
     """A message: keyword arguments in, attributes out; equal when all fields are."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

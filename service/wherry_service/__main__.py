@@ -1,7 +1,6 @@
 """`python -m wherry_service --state-dir DIR`: runs the service until it is told to stop."""
 
 import argparse
-import asyncio
 import fcntl
 import logging
 import os

@@ -5,7 +5,9 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 
@@ -199,7 +201,7 @@ class Service:
                     self._blobs.delete(output.payload.blob_id)
             await asyncio.sleep(EXPIRY_EVERY_S)
 
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -26,7 +26,7 @@ Streaming = Callable[[Any], AsyncIterator[Any]]
 Handler = Unary | Streaming
 
 
-def generic_handlers(handlers: dict[str, Handler]) -> grpc.GenericRpcHandler:
+def generic_handlers(handlers: dict[str, Handler]) -> "grpc.GenericRpcHandler[Any, Any]":
     """Return what serves these handlers, named as in `services.METHODS`, for example "Apps.Open".
 
     A handler takes a message, or an async iterator of messages where the client streams, and returns a
@@ -34,14 +34,14 @@ def generic_handlers(handlers: dict[str, Handler]) -> grpc.GenericRpcHandler:
     """
     served = {services.METHODS[name].path: _method(name, handler) for name, handler in handlers.items()}
 
-    class _Handlers(grpc.GenericRpcHandler):
-        def service(self, call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
+        def service(self, call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
             return served.get(call_details.method)
 
     return _Handlers()
 
 
-def _method(name: str, handler: Handler) -> grpc.RpcMethodHandler:
+def _method(name: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
     method = services.METHODS[name]
     request_class = getattr(messages, method.request)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from wherry_proto.messages import CallStart, CallState, Output, Yield
 from wherry_proto.messages import Input as InputMessage
@@ -229,7 +230,7 @@ class Journal:
         if output.payload is not None and output.payload.blob_id:
             self._blobs.delete(output.payload.blob_id)
 
-    def _run(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ran)

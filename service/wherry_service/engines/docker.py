@@ -62,7 +62,7 @@ class DockerEngine:
         body = _create_body(spec)
 
         def create(client: "docker.APIClient") -> str:
-            answer = client.create_container_from_config(body, spec.name)
+            answer = client.create_container_from_config(body, spec.name)  # type: ignore[no-untyped-call]
             return str(answer["Id"])
 
         return await self._run(f"create container {spec.name} from {spec.image}", create)
@@ -128,7 +128,7 @@ class DockerEngine:
 
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         try:
-            found = await self._run(f"look for image {reference}", lambda client: client.inspect_image(reference))
+            found = await self._run(f"look for image {reference}", _inspect_image(reference))
         except ImageMissing:
             return None
         return (found.get("Config") or {}).get("Labels") or {}
@@ -200,7 +200,7 @@ class DockerEngine:
             wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
             retry=tenacity.retry_if_exception_type(EngineError),
             stop=lambda _: stopped.is_set(),
-            sleep=lambda seconds: None if stopped.wait(seconds) else None,
+            sleep=lambda seconds: _wait(stopped, seconds),
         )
         while not stopped.is_set():
             with contextlib.suppress(tenacity.RetryError):
@@ -209,8 +209,14 @@ class DockerEngine:
 
 def _connect(timeout: int | None = TIMEOUT_S) -> "docker.APIClient":
     import docker  # 150 ms: loaded when the first container or image is asked for
+    import docker.utils as docker_utils
 
-    return docker.APIClient(timeout=timeout, **docker.utils.kwargs_from_env())
+    # The SDK takes None for "no limit", which its stubs do not know.
+    return docker.APIClient(timeout=timeout, **docker_utils.kwargs_from_env())  # type: ignore[arg-type]
+
+
+def _inspect_image(reference: str) -> "Callable[[docker.APIClient], Any]":
+    return lambda client: client.inspect_image(reference)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -278,6 +284,10 @@ def _kill(client: "docker.APIClient", engine_id: str) -> None:
         # 409: it is not running, which is what was wanted.
         if error.response is None or error.response.status_code != 409:
             raise
+
+
+def _wait(stopped: threading.Event, seconds: float) -> None:
+    stopped.wait(seconds)
 
 
 def _label_filters(labels: Mapping[str, str]) -> list[str]:

@@ -4,14 +4,14 @@ import asyncio
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from wherry_service.engines.engine import Engine, EngineError, EngineEvent
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
     ContainerEvents,
-    ContainerExit,
     ContainerOrder,
     FoundContainer,
     LoadOrder,
@@ -107,7 +107,7 @@ class LocalNode:
 
     # For the containers
 
-    def spawn(self, work: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine beside everything else; an error in it is logged, never lost."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -155,5 +155,3 @@ class LocalNode:
             if container.engine_id and container.container_id not in running:
                 container.on_died(None)
 
-
-ExitCallback = Callable[[ContainerExit], None]

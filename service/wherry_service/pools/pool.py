@@ -233,11 +233,11 @@ class Pool:
     def _recall_stuck(self, now: float) -> None:
         for container in self.containers.values():
             stuck_s = now - container.last_progress
-            if len(container.held) > container.slots and stuck_s > STUCK_S and not container.recalled:
-                if container.handle is not None and container.ready:
-                    container.recalled = True
-                    self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
-                    container.handle.recall()
+            waits_inside = len(container.held) > container.slots and container.ready and not container.recalled
+            if waits_inside and stuck_s > STUCK_S and container.handle is not None:
+                container.recalled = True
+                self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
+                container.handle.recall()
 
     def _kill_overdue(self, now: float) -> None:
         limit = self.plan.timeout_s + TIMEOUT_GRACE_S
