@@ -1,0 +1,128 @@
+"""A node whose containers do what a test tells them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.node.node import (
+    Assignment,
+    ContainerEvents,
+    ContainerExit,
+    ContainerOrder,
+    FoundContainer,
+    LoadOrder,
+    NodeContainer,
+)
+
+
+def payload(data: bytes = b"x") -> Payload:
+    return Payload(format=Format.PICKLE, data=data, size=len(data))
+
+
+class FakeContainer:
+    """Holds what it is sent until the test says what becomes of it."""
+
+    def __init__(self, container_id: str, events: ContainerEvents) -> None:
+        self.container_id = container_id
+        self.events = events
+        self.inputs: list[Assignment] = []
+        self.cancelled: list[str] = []
+        self.recalls = 0
+        self.draining = False
+        self.paused = False
+        self.connected = False
+        self.exited = False
+
+    # What the test says
+
+    def connect(self) -> None:
+        self.connected = True
+        self.events.on_connected([], False)
+        self.events.on_ready(0.01)
+
+    def finish(self, count: int | None = None) -> None:
+        """Answer the first `count` inputs, or all."""
+        done, self.inputs = self.inputs[:count], self.inputs[len(self.inputs) if count is None else count :]
+        self.events.on_outputs([(item.input_id, payload(b"out"), 0) for item in done])
+        if self.draining and not self.inputs:
+            self.exit(ContainerExit(exit_code=0))
+
+    def fail(self) -> None:
+        """Have the first input raise."""
+        item = self.inputs.pop(0)
+        failure = Failure(kind=FailureKind.EXCEPTION, type_name="ValueError", message="no")
+        self.events.on_failure(item.input_id, failure, 0)
+
+    def exit(self, exit: ContainerExit) -> None:
+        if not self.exited:
+            self.exited = True
+            self.connected = False
+            self.events.on_exit(exit)
+
+    # node.NodeContainer
+
+    def send(self, inputs: Sequence[Assignment]) -> None:
+        self.inputs.extend(inputs)
+
+    def cancel(self, input_ids: Sequence[str]) -> None:
+        self.cancelled.extend(input_ids)
+
+    def recall(self) -> None:
+        self.recalls += 1
+        back, self.inputs = self.inputs[1:], self.inputs[:1]
+        self.events.on_returned([item.input_id for item in back])
+
+    def taken(self, rows: Sequence[tuple[str, int]]) -> None:
+        pass
+
+    def drain(self) -> None:
+        self.draining = True
+        if not self.inputs:
+            asyncio.get_running_loop().call_soon(self.exit, ContainerExit(exit_code=0))
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def kill(self, reason: str) -> None:
+        asyncio.get_running_loop().call_soon(self.exit, ContainerExit(exit_code=137, reason=reason))
+
+    def is_connected(self) -> bool:
+        return self.connected
+
+
+class FakeNode:
+    """Implements `node.Node`; with `auto` containers connect as soon as they are started."""
+
+    def __init__(self, auto: bool = True) -> None:
+        self.auto = auto
+        self.containers: list[FakeContainer] = []
+
+    def running(self) -> list[FakeContainer]:
+        return [container for container in self.containers if not container.exited]
+
+    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
+        container = FakeContainer(order.container_id, events)
+        self.containers.append(container)
+        if self.auto:
+            asyncio.get_running_loop().call_soon(container.connect)
+        return container
+
+    async def find(self) -> list[FoundContainer]:
+        return []
+
+    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
+        container = FakeContainer(found.container_id, events)
+        self.containers.append(container)
+        return container
+
+    async def discard(self, container_id: str) -> None:
+        pass
+
+    async def left_over(self, label: str, value: str) -> list[str]:
+        return []
+
+    async def close(self) -> None:
+        pass
