@@ -43,7 +43,8 @@ class FakeContainer:
     def finish(self, count: int | None = None) -> None:
         """Answer the first `count` inputs, or all."""
         done, self.inputs = self.inputs[:count], self.inputs[len(self.inputs) if count is None else count :]
-        self.events.on_outputs([(item.input_id, payload(b"out"), 0) for item in done])
+        if done:
+            self.events.on_outputs([(item.input_id, payload(b"out"), 0) for item in done])
         if self.draining and not self.inputs:
             self.exit(ContainerExit(exit_code=0))
 

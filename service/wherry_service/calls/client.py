@@ -103,12 +103,12 @@ class Client:
             output = pending.popleft()
             room -= _size(output) + 32
             outputs.append(output)
-        if not pending:
-            if self._states:
-                message.states, self._states = self._states, []
-            self._ready.clear()
         if not self._logs and not self._yields:
             self._caught_up()
+            if not pending:
+                # A call's state is told after the outputs that are there already.
+                message.states, self._states = self._states, []
+                self._ready.clear()
         if outputs or logs or message.yields or message.accepted or message.states or message.notices:
             return message
         return None

@@ -154,4 +154,3 @@ class LocalNode:
         for container in list(self._containers.values()):
             if container.engine_id and container.container_id not in running:
                 container.on_died(None)
-

@@ -224,7 +224,7 @@ class RunnerLink(asyncio.Protocol):
 
 def _rows(header: Header, parts: list[bytes]) -> list[Any]:
     rows = header.get("rows")
-    if not isinstance(rows, list) or len(rows) != len(parts):
+    if not isinstance(rows, list) or not rows or len(rows) != len(parts):
         raise ProtocolError("rows and parts do not match")
     return rows
 

@@ -88,7 +88,12 @@ class Pool:
     """Implements `container.Owner`."""
 
     def __init__(
-        self, plan: PoolPlan, node: Node, capacity: Capacity, listener: PoolListener, make_room: Callable[[], None]
+        self,
+        plan: PoolPlan,
+        node: Node,
+        capacity: Capacity,
+        listener: PoolListener,
+        make_room: Callable[["Pool"], None],
     ) -> None:
         self.plan = plan
         self.containers: dict[str, Container] = {}
@@ -161,8 +166,9 @@ class Pool:
                     f"this host has {self._capacity} for containers: ask for less"
                 )
                 return False
+            # Told when something comes back; asked for again at each tick meanwhile.
             self._capacity.wait(self, self.scale)
-            self._make_room()
+            self._make_room(self)
             return False
         container = Container(new_id("co"), self.plan.bounds.slots, self)
         self._add(container)

@@ -53,7 +53,15 @@ class Pools:
     def num_containers(self) -> int:
         return sum(len(pool.containers) for pool in self)
 
-    def _make_room(self) -> None:
+    def _make_room(self, asking: Pool) -> None:
+        """Let a container go for another pool: an idle one, or, so that nobody starves, one of the largest pool's."""
         idle = in_order(self)
         if idle:
             idle[0].drain()
+            return
+        if asking.live():
+            return
+        largest = max(self, key=lambda pool: len(pool.live()))
+        live = largest.live()
+        if len(live) > max(1, largest.plan.bounds.min_containers):
+            min(live, key=lambda container: len(container.held)).drain()

@@ -69,7 +69,10 @@ def test_a_sweep_keeps_what_is_referred_to(blobs: BlobStore) -> None:
 def test_source_trees_are_content_addressed_copies(blobs: BlobStore, tmp_path: Path) -> None:
     sources = SourceStore(tmp_path / "sources", blobs)
     content = "sha256:" + hashlib.sha256(b"print()").hexdigest()
-    files = [SourceFile(path="pkg/mod.py", blob_id=content), SourceFile(path="run.sh", blob_id=content, executable=True)]
+    files = [
+        SourceFile(path="pkg/mod.py", blob_id=content),
+        SourceFile(path="run.sh", blob_id=content, executable=True),
+    ]
     with pytest.raises(InvalidRequest, match="have not been sent"):
         sources.put(files)
     blobs.put(content, [b"print()"])

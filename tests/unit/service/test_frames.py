@@ -14,7 +14,9 @@ def raw(head: bytes, body: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 64, 10_000])
 def test_frames_decode_however_the_stream_is_cut(cut: int) -> None:
-    data = frames.encode({"t": "a"}) + frames.encode({"t": "b", "rows": [1, 2]}, [b"one", b""]) + frames.encode({"t": "c"})
+    data = (
+        frames.encode({"t": "a"}) + frames.encode({"t": "b", "rows": [1, 2]}, [b"one", b""]) + frames.encode({"t": "c"})
+    )
     decoder = frames.Decoder()
     found = [frame for start in range(0, len(data), cut) for frame in decoder.feed(data[start : start + cut])]
     assert found == [({"t": "a"}, []), ({"t": "b", "rows": [1, 2], "parts": [3, 0]}, [b"one", b""]), ({"t": "c"}, [])]
