@@ -209,7 +209,7 @@ class RunnerLink(asyncio.Protocol):
         return Payload(format=Format.PICKLE, blob_id=self._events.take_blob(name, size), size=size)
 
     def _failure(self, header: Header, parts: list[bytes]) -> Failure:
-        kind = _FAILURE_KINDS.get(header.get("kind", "exception"))
+        kind = _FAILURE_KINDS.get(_text(header, "kind", 32) or "exception")
         if kind is None or len(parts) > 1 or (parts and len(parts[0]) > _MAX_INLINE):
             raise ProtocolError("malformed failure")
         return Failure(

@@ -1,0 +1,133 @@
+"""A hostile runner: whatever it sends, the agent refuses it with a reason and goes on."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from wherry_proto.messages import Failure
+from wherry_service.node import frames
+from wherry_service.node.frames import ProtocolError
+from wherry_service.node.node import LogRow, OutputRow, YieldRow
+from wherry_service.node.runner_link import RunnerLink
+
+HELLO = {"t": "hello", "protocol": 1, "python": "3.11.2", "pid": 7, "running": [], "loaded": False}
+
+
+class Heard:
+    """Implements `runner_link.LinkEvents` by noting everything."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.error = ""
+
+    def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+        self.events.append(("hello", running, loaded))
+
+    def on_ready(self, seconds: float) -> None:
+        self.events.append(("ready", seconds))
+
+    def on_load_failed(self, failure: Failure) -> None:
+        self.events.append(("load_failed", failure))
+
+    def on_log(self, rows: list[LogRow]) -> None:
+        self.events.append(("log", rows))
+
+    def on_outputs(self, rows: list[OutputRow]) -> None:
+        self.events.append(("outputs", rows))
+
+    def on_yields(self, rows: list[YieldRow]) -> None:
+        self.events.append(("yields", rows))
+
+    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self.events.append(("failure", input_id, failure, num_yields))
+
+    def on_returned(self, input_ids: list[str]) -> None:
+        self.events.append(("returned", input_ids))
+
+    def on_link_lost(self, link: RunnerLink) -> None:
+        self.events.append(("lost",))
+
+    def on_protocol_error(self, link: RunnerLink, error: ProtocolError) -> None:
+        self.error = str(error)
+
+    def take_blob(self, name: str, size: int) -> str:
+        return "bl-taken"
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def link(heard: Heard) -> RunnerLink:
+    return RunnerLink("co-1", {"in-1", "in-2"}, heard)
+
+
+def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
+    link.data_received(frames.encode(dict(HELLO)))
+    link.data_received(frames.encode({"t": "ready", "seconds": 0.5}))
+    link.data_received(frames.encode({"t": "log", "rows": [[1, "in-1", 5], [2, "in-9", 6]]}, [b"hi", b"\xff"]))
+    link.data_received(frames.encode({"t": "outputs", "rows": [["in-1", 1, None, 3, 0]]}, [b"abc"]))
+    failure = {"t": "failure", "input": "in-2", "kind": "exception", "type": "ValueError", "message": "m" * 100_000}
+    link.data_received(frames.encode(failure, [b"pickle"]))
+    assert heard.error == ""
+    kinds = [event[0] for event in heard.events]
+    assert kinds == ["hello", "ready", "log", "outputs", "failure"]
+    # A line for an input that is not held belongs to the container; text that is no UTF-8 is shown as far as it goes.
+    assert heard.events[2][1] == [(1, "in-1", 5, "hi"), (2, "", 6, "�")]
+    assert heard.events[3][1][0][1].data == b"abc"
+    assert len(heard.events[4][2].message) == 64 << 10
+
+
+@pytest.mark.parametrize(
+    ("header", "parts", "says"),
+    [
+        ({"t": "nonsense"}, [], "unknown frame 'nonsense'"),
+        ({"t": "ready"}, [], "ready without seconds"),
+        ({"t": "log", "rows": [[3, None, 1]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1, None]]}, [b"x"], "does not have 3 fields"),
+        ({"t": "log", "rows": []}, [], "rows and parts do not match"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0]]}, [b"x", b"y"], "rows and parts do not match"),
+        ({"t": "outputs", "rows": [["in-9", 1, None, 1, 0]]}, [b"x"], "does not hold"),
+        ({"t": "outputs", "rows": [[["in-1"], 1, None, 1, 0]]}, [b"x"], "does not hold"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0], ["in-1", 1, None, 1, 0]]}, [b"x", b"x"], "does not hold"),
+        ({"t": "outputs", "rows": [["in-1", 7, None, 1, 0]]}, [b"x"], "unknown payload format"),
+        ({"t": "outputs", "rows": [["in-1", 1, "../../etc/passwd", 1, 0]]}, [b""], "malformed blob name"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 1, -1]]}, [b"x"], "malformed output row"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0]]}, [b"x" * ((1 << 20) + 1)], "inline payload of 1048577"),
+        ({"t": "yields", "rows": [["in-9", 0, 1, None, 1]]}, [b"x"], "does not hold"),
+        ({"t": "yields", "rows": [["in-1", "0", 1, None, 1]]}, [b"x"], "malformed yield row"),
+        ({"t": "failure", "input": "in-9", "kind": "exception"}, [], "does not hold"),
+        ({"t": "failure", "input": "in-1", "kind": "magic"}, [], "malformed failure"),
+        ({"t": "failure", "input": "in-1", "kind": ["exception"]}, [], "kind is not text"),
+        ({"t": "failure", "input": "in-1", "kind": "exception", "type": 7}, [], "type is not text"),
+        ({"t": "returned", "inputs": ["in-9"]}, [], "does not hold"),
+        ({"t": "returned", "inputs": "in-1"}, [], "not a list of strings"),
+    ],
+)
+def test_a_runner_that_breaks_the_protocol_is_named(
+    link: RunnerLink, heard: Heard, header: dict[str, Any], parts: list[bytes], says: str
+) -> None:
+    link.data_received(frames.encode(dict(HELLO)))
+    link.data_received(frames.encode(header, parts))
+    assert says in heard.error
+    assert [event[0] for event in heard.events] == ["hello"]
+
+
+def test_nothing_comes_before_hello(link: RunnerLink, heard: Heard) -> None:
+    link.data_received(frames.encode({"t": "ready", "seconds": 0.1}))
+    assert heard.error == "'ready' before hello"
+
+
+@pytest.mark.parametrize("protocol", [2, None, "1", [1] * 1000])
+def test_another_version_is_refused(link: RunnerLink, heard: Heard, protocol: object) -> None:
+    link.data_received(frames.encode({**HELLO, "protocol": protocol}))
+    assert "this agent speaks 1" in heard.error
+    assert len(heard.error) < 100
+
+
+def test_an_oversized_frame_is_refused_before_it_is_read(link: RunnerLink, heard: Heard) -> None:
+    link.data_received(struct.pack(">II", 0xFFFFFFFF, 0xFFFFFFFF))
+    assert "header of 4294967295 bytes" in heard.error
