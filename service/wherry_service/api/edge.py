@@ -62,7 +62,7 @@ def _unary(name: str, handler: Any) -> Any:
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             return await handler(request)
-        except Exception as error:  # every error becomes a status; what is not ours is logged with its stack
+        except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged with its stack
             await _abort(name, error, context)
 
     return serve
@@ -73,7 +73,7 @@ def _streaming(name: str, handler: Any) -> Any:
         try:
             async for message in handler(request):
                 yield message
-        except Exception as error:  # as above
+        except Exception as error:  # noqa: BLE001 - as above
             await _abort(name, error, context)
 
     return serve

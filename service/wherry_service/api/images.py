@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import ImageDefinition, ImageEnsureRequest, ImageEvent
-from wherry_service.images.builder import ImageBuilder, ImageBuildError
+from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.errors import ImageBuildError
 
 
 class ImageApi:

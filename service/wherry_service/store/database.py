@@ -95,7 +95,7 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 values = [job.work(connection) for job in jobs]
-        except Exception as error:  # one bad job must not take the others with it, nor end the writer
+        except Exception as error:  # noqa: BLE001 - one bad job must not take the others with it, nor end the writer
             if len(jobs) > 1:
                 for job in jobs:
                     self._commit([job])

@@ -1,0 +1,96 @@
+"""The base of `Image.debian_slim()`: bootstrapped from Debian packages once, then kept under a local tag."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import wherry_service
+from wherry_service.engines.engine import Engine
+from wherry_service.errors import InvalidRequest, ServiceError, Unready
+from wherry_service.images import host
+from wherry_service.images.process import follow
+
+# Which Debian release has which Python.
+SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+DEFAULT_PYTHON = "3.11"
+
+OnLog = Callable[[str], None]
+
+
+class BaseError(ServiceError):
+    """A base image could not be bootstrapped."""
+
+
+class BaseImages:
+    """Makes each base at most once, whoever asks at the same time."""
+
+    def __init__(self, engine: Engine, work_dir: Path) -> None:
+        self._engine = engine
+        self._work_dir = work_dir
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def ensure(self, python_version: str, docker: str, on_log: OnLog) -> str:
+        """Return the tag of the base with that Python, making it first if need be.
+
+        Raises `InvalidRequest` for a version that no release has, `Unready` or `BaseError` when it can't be made.
+        """
+        version = python_version or DEFAULT_PYTHON
+        suite = SUITES.get(version)
+        if suite is None:
+            raise InvalidRequest(
+                f"Python {version[:20]} can't be had for debian_slim here: without a registry there are "
+                f"{', '.join(SUITES)}; for others use Image.from_registry() with an image that has it"
+            )
+        tag = f"wherry/base:{suite}"
+        async with self._locks.setdefault(suite, asyncio.Lock()):
+            if await self._engine.image_labels(tag) is None:
+                await self._bootstrap(suite, tag, docker, on_log)
+        return tag
+
+    async def _bootstrap(self, suite: str, tag: str, docker: str, on_log: OnLog) -> None:
+        host.debootstrap()
+        if os.geteuid() != 0:
+            raise Unready(
+                "the base of Image.debian_slim() is made by debootstrap, which needs root: run ./dev setup as root once"
+            )
+        on_log(f"making the base image from Debian {suite} packages, once (about a minute)")
+        self._work_dir.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"base-{suite}-", dir=self._work_dir))
+        tail: list[str] = []
+
+        def note(line: str) -> None:
+            tail.append(line)
+            del tail[:-20]
+            # debootstrap's own progress: one line per package is too much, one per phase is right.
+            if line.startswith("I: ") and not line.startswith(
+                ("I: Retrieving", "I: Validating", "I: Unpacking", "I: Extracting", "I: Configuring")
+            ):
+                on_log(line.removeprefix("I: "))
+
+        try:
+            root = scratch / "root"
+            if await follow(
+                [str(_recipe()), suite, str(root)], note, env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+            ):
+                told = "\n".join(tail)
+                raise BaseError(f"the base image from Debian {suite} could not be made:\n{told}")
+            on_log("importing it into the engine")
+            script = 'tar -C "$1" --numeric-owner -c . | "$2" import --change "LABEL wherry.kind=base" --change "CMD [\\"python3\\"]" - "$3"'
+            if await follow(["/bin/sh", "-c", script, "sh", str(root), docker, tag], note):
+                raise BaseError(f"the base image from Debian {suite} could not be imported:\n" + "\n".join(tail))
+        finally:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _recipe() -> Path:
+    package = Path(wherry_service.__file__).parent
+    places = (package / "images" / "recipes" / "debian.sh", package.parents[1] / "images" / "base" / "debian.sh")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise Unready("this installation of Wherry lacks the recipe of its base image: install it again")
+    return found

@@ -1,0 +1,14 @@
+"""What a build can end in."""
+
+from wherry_service.errors import ServiceError
+
+
+class ImageBuildError(ServiceError):
+    """An image could not be built; the message has the step, the reason and the log's tail."""
+
+    def __init__(self, image_id: str, reason: str, log_tail: list[str]) -> None:
+        tail = "\n".join(log_tail)
+        super().__init__(f"Image {image_id} could not be built: {reason}" + (f"\n{tail}" if tail else ""))
+        self.image_id = image_id
+        self.reason = reason
+        self.log_tail = log_tail

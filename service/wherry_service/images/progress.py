@@ -1,0 +1,69 @@
+"""BuildKit's plain progress, turned into lines for people."""
+
+import re
+from collections.abc import Callable, Sequence
+
+_STEP = re.compile(r"#(\d+) \[(?:[^\]]*? )?(\d+)/\d+\] ")
+_OUTPUT = re.compile(r"#(\d+) \d+\.\d+ ?(.*)")
+_ERROR = re.compile(r"#(\d+) ERROR: (.*)")
+_FAILED = re.compile(r"^(?:ERROR|error): (.*)|^.*failed to solve.*?: (.*)")
+_TAIL_LINES = 20
+
+
+class Progress:
+    """Hears BuildKit's lines; `titles` are the instructions after FROM, as a person calls them."""
+
+    def __init__(self, titles: Sequence[str], on_log: Callable[[str], None]) -> None:
+        self._titles = titles
+        self._on_log = on_log
+        self._by_number: dict[str, str] = {}
+        self._tails: dict[str, list[str]] = {}
+        self._other: list[str] = []
+        self._failed = ""
+        self._reason = ""
+
+    def line(self, line: str) -> None:
+        """Hear one line."""
+        if match := _STEP.match(line):
+            self._begin(match[1], int(match[2]))
+        elif match := _ERROR.match(line):
+            self._failed, self._reason = match[1], match[2]
+        elif match := _OUTPUT.match(line):
+            self._output(match[1], match[2])
+        elif match := _FAILED.match(line):
+            self._reason = self._reason or match[1] or match[2]
+            self._remember(self._other, line)
+        elif line and not line.startswith("#"):
+            self._remember(self._other, line)
+
+    def reason(self) -> str:
+        """Return what failed, in one line."""
+        title = self._by_number.get(self._failed)
+        reason = self._reason or (self._other[-1] if self._other else "the builder gave no reason")
+        return f"`{title}` failed: {_short(reason)}" if title else _short(reason)
+
+    def tail(self) -> list[str]:
+        """Return the last lines of what failed."""
+        return self._tails.get(self._failed) or self._other
+
+    def _begin(self, number: str, position: int) -> None:
+        if number in self._by_number or not 2 <= position < len(self._titles) + 2:
+            return
+        self._by_number[number] = self._titles[position - 2]
+        self._on_log(self._titles[position - 2])
+
+    def _output(self, number: str, text: str) -> None:
+        if number in self._by_number and text.strip():
+            self._on_log(f"  {text}")
+        self._remember(self._tails.setdefault(number, []), text)
+
+    @staticmethod
+    def _remember(lines: list[str], line: str) -> None:
+        lines.append(line)
+        del lines[:-_TAIL_LINES]
+
+
+def _short(reason: str) -> str:
+    # BuildKit repeats the whole command before it says how it ended.
+    exit_code = re.search(r"exit code: \d+$", reason)
+    return exit_code[0] if exit_code else reason

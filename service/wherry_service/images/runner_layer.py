@@ -1,0 +1,63 @@
+"""The last layer of every image: the runner, and the SDK below the user's own packages."""
+
+import hashlib
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from wherry_service.errors import Unready
+
+# In the container the SDK speaks frames: what only a client outside needs stays out.
+_LEFT_OUT = {"wherry": {"cli", "_output"}, "wherry_proto": {"v1", "codec.py", "services.py"}}
+_PLACES = {"wherry_runner": "runner", "wherry": "sdk", "wherry_proto": "sdk", "cloudpickle": "sdk", "tblib": "sdk"}
+
+CHECK = (
+    "import sys, compileall; "
+    "sys.version_info >= (3, 10) or "
+    "sys.exit('Wherry needs Python 3.10 or newer in the image, it has ' + sys.version.split()[0]); "
+    "sys.exit(not compileall.compile_dir('/wherry', quiet=1))"
+)
+
+
+class RunnerLayer:
+    """The files of the layer and their hash, which names the layer."""
+
+    def __init__(self) -> None:
+        self._files = sorted(_files())
+        digest = hashlib.sha256(CHECK.encode())
+        for target, path in self._files:
+            digest.update(f"{target}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        self.hash = digest.hexdigest()[:12]
+
+    def write_to(self, directory: Path) -> None:
+        """Write the files below `directory`, as the build context of `dockerfile`."""
+        for target, path in self._files:
+            copy = directory / "wherry" / target
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            copy.chmod(0o644)
+
+    @staticmethod
+    def dockerfile(base: str, labels: dict[str, str]) -> str:
+        """Return the layer's Dockerfile: byte-compiled by the image's own Python, the image's user untouched."""
+        label = " ".join(f'{name}="{value}"' for name, value in labels.items())
+        return (
+            f"FROM {base} AS compiled\nUSER 0\nCOPY wherry /wherry\n"
+            f'RUN ["python3", "-c", "{CHECK}"]\n'
+            f"FROM {base}\nCOPY --from=compiled /wherry /wherry\nLABEL {label}\n"
+        )
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    for package, place in _PLACES.items():
+        # Found, not imported: the service knows nothing of the SDK and the runner but where they are.
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise Unready(f"this installation of Wherry lacks the package {package}: install it again")
+        root = Path(next(iter(spec.submodule_search_locations)))
+        for path in root.rglob("*.py"):
+            relative = path.relative_to(root)
+            if relative.parts[0] not in _LEFT_OUT.get(package, set()):
+                yield f"{place}/{package}/{relative}", path
