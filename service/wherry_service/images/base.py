@@ -18,6 +18,11 @@ from wherry_service.images.process import follow
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
 DEFAULT_PYTHON = "3.11"
 
+_IMPORT = (
+    'tar -C "$1" --numeric-owner -c . | '
+    """"$2" import --change 'LABEL wherry.kind=base' --change 'CMD ["python3"]' - "$3" """
+)
+
 OnLog = Callable[[str], None]
 
 
@@ -79,9 +84,9 @@ class BaseImages:
                 told = "\n".join(tail)
                 raise BaseError(f"the base image from Debian {suite} could not be made:\n{told}")
             on_log("importing it into the engine")
-            script = 'tar -C "$1" --numeric-owner -c . | "$2" import --change "LABEL wherry.kind=base" --change "CMD [\\"python3\\"]" - "$3"'
-            if await follow(["/bin/sh", "-c", script, "sh", str(root), docker, tag], note):
-                raise BaseError(f"the base image from Debian {suite} could not be imported:\n" + "\n".join(tail))
+            if await follow(["/bin/sh", "-c", _IMPORT, "sh", str(root), docker, tag], note):
+                told = "\n".join(tail)
+                raise BaseError(f"the base image from Debian {suite} could not be imported:\n{told}")
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)

@@ -127,8 +127,9 @@ class LocalNode:
     async def _follow_events(self) -> None:
         async for event in self.engine.events({"wherry.instance": self.instance}):
             if event.kind == "reconnected":
-                log.warning("the engine answers again; looking what became of the containers")
-                self.spawn(self._reconcile())
+                if self._containers:
+                    log.warning("following the engine's events anew; looking what became of the containers")
+                    self.spawn(self._reconcile())
             elif event.kind in ("die", "oom"):
                 self._heard(event)
 

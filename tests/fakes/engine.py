@@ -1,0 +1,159 @@
+"""An engine whose containers are plain processes of this machine (implements `engine.Engine`)."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import wherry_runner
+from wherry_service.engines.engine import (
+    ContainerMissing,
+    ContainerSpec,
+    ContainerStatus,
+    EngineEvent,
+    EngineStatus,
+    EngineUnreachable,
+    ImageMissing,
+)
+from wherry_service.node.local_container import COMMAND
+
+RUNNER = str(Path(wherry_runner.__file__).parent / "__main__.py")
+
+
+class _Process:
+    def __init__(self, spec: ContainerSpec) -> None:
+        self.spec = spec
+        self.process: asyncio.subprocess.Process | None = None
+        self.exit_code: int | None = None
+        self.output = b""
+
+
+class FakeEngine:
+    """Runs a container's command here; a directory mounted at /run/wherry is given to the runner by its real path."""
+
+    def __init__(self, images: Mapping[str, Mapping[str, str]]) -> None:
+        self.images = dict(images)
+        self.reachable = True
+        self._containers: dict[str, _Process] = {}
+        self._listeners: list[asyncio.Queue[EngineEvent]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def status(self) -> EngineStatus:
+        if not self.reachable:
+            return EngineStatus(reachable=False, error="the fake engine was told not to answer")
+        return EngineStatus(reachable=True, version="fake", cpus=2, memory_mib=4096)
+
+    async def create(self, spec: ContainerSpec) -> str:
+        self._check()
+        if spec.image not in self.images:
+            raise ImageMissing(f"could not create container {spec.name}: no such image: {spec.image}")
+        engine_id = uuid.uuid4().hex
+        self._containers[engine_id] = _Process(spec)
+        return engine_id
+
+    async def start(self, engine_id: str) -> None:
+        container = self._get(engine_id)
+        command = [sys.executable if part == "python3" else part for part in container.spec.command]
+        if container.spec.command == COMMAND:
+            command = [sys.executable, RUNNER, container.spec.mounts[0].source]
+        container.process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **container.spec.env},
+            start_new_session=True,
+        )
+        task = asyncio.ensure_future(self._wait(engine_id, container))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def kill(self, engine_id: str) -> None:
+        self._check()
+        container = self._containers.get(engine_id)
+        if container is not None and container.process is not None and container.exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(container.process.pid, signal.SIGKILL)
+
+    async def remove(self, engine_id: str) -> None:
+        await self.kill(engine_id)
+        self._containers.pop(engine_id, None)
+
+    async def inspect(self, engine_id: str) -> ContainerStatus | None:
+        self._check()
+        container = self._containers.get(engine_id)
+        return _status(engine_id, container) if container is not None else None
+
+    async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
+        self._check()
+        return [
+            _status(engine_id, container)
+            for engine_id, container in self._containers.items()
+            if labels.items() <= dict(container.spec.labels).items()
+        ]
+
+    async def log_tail(self, engine_id: str, lines: int) -> str:
+        container = self._containers.get(engine_id)
+        if container is None:
+            return ""
+        return "\n".join(container.output.decode(errors="replace").splitlines()[-lines:]).strip()
+
+    async def memory_bytes(self, engine_id: str) -> int:
+        process = self._get(engine_id).process
+        assert process is not None
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+        self._check()
+        return self.images.get(reference)
+
+    async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
+        queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
+        self._listeners.append(queue)
+        try:
+            yield EngineEvent("reconnected")
+            while True:
+                event = await queue.get()
+                if event.kind == "reconnected" or labels.items() <= dict(event.labels).items():
+                    yield event
+        finally:
+            self._listeners.remove(queue)
+
+    async def close(self) -> None:
+        for engine_id in list(self._containers):
+            await self.remove(engine_id)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _wait(self, engine_id: str, container: _Process) -> None:
+        process = container.process
+        assert process is not None
+        assert process.stdout is not None
+        container.output = await process.stdout.read()
+        code = await process.wait()
+        # As a shell and Docker say it.
+        container.exit_code = 128 - code if code < 0 else code
+        event = EngineEvent("die", engine_id, container.spec.labels, container.exit_code)
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    def _get(self, engine_id: str) -> _Process:
+        self._check()
+        if engine_id not in self._containers:
+            raise ContainerMissing(f"no such container: {engine_id[:12]}")
+        return self._containers[engine_id]
+
+    def _check(self) -> None:
+        if not self.reachable:
+            raise EngineUnreachable("the fake engine was told not to answer")
+
+
+def _status(engine_id: str, container: _Process) -> ContainerStatus:
+    running = container.process is not None and container.exit_code is None
+    return ContainerStatus(
+        engine_id, container.spec.name, running, container.exit_code, False, dict(container.spec.labels)
+    )
