@@ -1,0 +1,190 @@
+"""What the three ways of running inputs share: unpickle, answer, keep count."""
+
+from _thread import allocate_lock
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any, Protocol
+
+from wherry_runner.context import call_id, input_id
+from wherry_runner.frames import Header
+from wherry_runner.inputs import Input, Intake
+from wherry_runner.link import OUTPUTS, YIELDS, Link
+from wherry_runner.output import Pipes, Stream
+from wherry_runner.payload import PICKLE, Payloads
+
+BATCH_S = 0.0005
+_NONE = b"\x80\x04N."
+
+
+class Executor(Protocol):
+    """Runs inputs one way. The keeper watches over it (`watch.Charge`)."""
+
+    desk: "Desk"
+    stands_in: bool
+
+    def current(self) -> object: ...
+    def next_deadline(self) -> float | None: ...
+    def on_time(self) -> None: ...
+
+    def run(self) -> None:
+        """Keep the main thread until the runner is to end and all inputs are answered."""
+
+    def start_more(self) -> None:
+        """Hear that inputs have come into the inbox."""
+
+    def end(self, item: Input, by: str) -> None:
+        """End a running input: "cancelled" or "timeout"."""
+
+
+class Desk:
+    """Inputs come in here, and their answers go out."""
+
+    def __init__(
+        self,
+        link: Link,
+        intake: Intake,
+        pipes: Pipes,
+        streams: tuple[Stream, Stream],
+        payloads: Payloads,
+        function: Callable[..., Any],
+        timeout_s: float,
+    ) -> None:
+        self.link = link
+        self.function = function
+        self.timeout_s = timeout_s
+        self.inbox = intake.inbox
+        self.held = intake.held
+        self.running: dict[str, Input] = {}
+        self.ending = False
+        self._pipes = pipes
+        self._streams = streams
+        self._payloads = payloads
+        self._claims = allocate_lock()
+
+    # In
+
+    def unpickle(self, item: Input) -> tuple[Any, Any] | None:
+        """Return `(args, kwargs)`; where that fails, answer with a failure and return None."""
+        try:
+            args, kwargs = self._payloads.read(item.format, item.blob, item.payload)
+        except BaseException as error:  # a user's __setstate__ may raise anything, SystemExit as well
+            self.fail(item, error, "serialization", "the arguments could not be unpickled in the container")
+            return None
+        item.payload = b""
+        return args, kwargs
+
+    def begin(self, item: Input) -> None:
+        """Note an input as running; for executors with several at a time."""
+        item.deadline = monotonic() + self.timeout_s
+        self.running[item.input_id] = item
+        self._name_only()
+        input_id.set(item.input_id)
+        call_id.set(item.call_id)
+
+    def _name_only(self) -> None:
+        """Where one input runs alone, what nobody else claims is its own."""
+        running = list(self.running.values())
+        only = running[0] if len(running) == 1 else None
+        input_id.only = only.input_id if only else None
+        call_id.only = only.call_id if only else None
+
+    # Out
+
+    def give(self, item: Input, value: Any) -> None:
+        """Answer with the function's value."""
+        try:
+            data, blob, size = self._payloads.write(value)
+        except BaseException as error:  # as for unpickling
+            what = f"the function returned a {type(value).__name__}, which can't be pickled"
+            self.fail(item, error, "serialization", what)
+            return
+        self._answer(item, [item.input_id, PICKLE, blob, size, item.window.index if item.window else 0], data)
+
+    def give_end(self, item: Input) -> None:
+        """Answer for a generator that has ended."""
+        assert item.window is not None
+        self._answer(item, [item.input_id, PICKLE, None, len(_NONE), item.window.index], _NONE)
+
+    def give_yield(self, item: Input, value: Any) -> bool:
+        """Send one value of a generator; False: it can't be pickled, and the input is answered so."""
+        assert item.window is not None
+        try:
+            data, blob, size = self._payloads.write(value)
+        except BaseException as error:  # as for unpickling
+            what = f"the generator yielded a {type(value).__name__}, which can't be pickled"
+            self.fail(item, error, "serialization", what)
+            return False
+        self._end_lines(item)
+        index = item.window.note(size)
+        self.link.put_row(YIELDS, [item.input_id, index, PICKLE, blob, size], data)
+        return True
+
+    def _answer(self, item: Input, row: list[object], data: bytes) -> None:
+        if not self._claim(item):
+            return
+        self._end_lines(item)
+        # First into the outbox, then no longer held: a reconnection in between must find it.
+        self.link.put_row(OUTPUTS, row, data)
+        self.held.pop(item.input_id, None)
+
+    def fail(self, item: Input, error: BaseException, kind: str = "exception", what: str = "") -> None:
+        """Answer with a failure made of an exception."""
+        from wherry_runner.failures import describe  # costs 5 ms, and most containers never need it
+
+        header, data = describe(error, kind)
+        if what:
+            header["message"] = f"{what}: {header['type'].removeprefix('builtins.')}: {header['message']}"[: 64 << 10]
+            data = b""
+        self._fail(item, header, data)
+
+    def fail_ended(self, item: Input, error: BaseException | None = None) -> None:
+        """Answer for an input that was ended from outside; `error` tells where it was."""
+        from wherry_runner.failures import cancelled, describe, timed_out
+
+        trace = describe(error)[0]["traceback"] if error is not None else ""
+        header, data = timed_out(self.timeout_s, trace) if item.ended_by == "timeout" else cancelled(trace)
+        self._fail(item, header, data)
+
+    def _fail(self, item: Input, header: Header, data: bytes) -> None:
+        if not self._claim(item):
+            return
+        self._end_lines(item)
+        header |= {"t": "failure", "input": item.input_id, "num_yields": item.window.index if item.window else 0}
+        self.link.put_frame(header, [data])
+        self.held.pop(item.input_id, None)
+
+    def _claim(self, item: Input) -> bool:
+        """An input is answered once, whoever comes first: its function, its timeout, its cancellation."""
+        with self._claims:
+            if item.answered:
+                return False
+            item.answered = True
+            return True
+
+    def _end_lines(self, item: Input) -> None:
+        for stream in self._streams:
+            stream.end_line(item.input_id)
+        self._pipes.end_lines()
+
+    def finish(self, item: Input) -> None:
+        """Note an input as not running any more; for executors with several at a time."""
+        self.running.pop(item.input_id, None)
+        self._name_only()
+
+    def flush_soon(self) -> None:
+        """After an answer: send now, unless more is about to come."""
+        link = self.link
+        if not self.inbox or monotonic() - link.flushed_at > BATCH_S:
+            link.flush(wait=False)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """Seconds until the first running input's deadline."""
+        deadlines = [item.deadline for item in list(self.running.values()) if not item.ended_by]
+        return max(0.0, min(deadlines) - monotonic()) if deadlines else None
+
+    def overdue(self) -> Iterable[Input]:
+        """Running inputs past their deadline."""
+        now = monotonic()
+        return [item for item in list(self.running.values()) if item.deadline < now and not item.ended_by]

@@ -1,0 +1,200 @@
+"""The socket to the node agent: an outbox that batches, and what arrives."""
+
+import os
+from _socket import AF_UNIX, MSG_DONTWAIT, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM, socket
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from wherry_runner.frames import PROTOCOL, Decoder, Frame, Header, encode
+
+MAX_ROWS = 512
+# A chunk never comes near a frame's limit: one more payload (1 MiB) always fits.
+BODY_BYTES = 1 << 20
+LOG_BYTES = 192 << 10
+# What a waiting line weighs beside its text, so that a million empty lines are bounded too.
+LINE_BYTES = 64
+RECEIVE_BYTES = 256 << 10
+
+OUTPUTS = "outputs"
+YIELDS = "yields"
+LOG = "log"
+# A frame of its own, not a row of one.
+FRAME = ""
+
+
+class Link:
+    """Sends rows and frames in the order they were put; safe to use from any thread.
+
+    `put_row` and `put_frame` only note what is to be sent; `flush` sends it, as few frames as the order allows.
+    A frame leaves the outbox when the kernel has taken it whole; else it is sent again on the next connection.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._socket: socket | None = None
+        self._decoder = Decoder()
+        self._sending = allocate_lock()
+        self._outbox: deque[tuple[str, Any, Any]] = deque()
+        self._unsent = b""
+        self._unsent_rows: Sequence[Sequence[object]] = ()
+        self._dead: socket | None = None
+        # Two counters, each with one lock's holders as its only writers.
+        self.log_bytes_put = 0
+        self.log_bytes_sent = 0
+        self.flushed_at = 0.0
+
+    # Connection
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def connect(self, held: Sequence[str], loaded: bool) -> int:
+        """Connect and say hello; return the socket's descriptor. Raise OSError when nobody listens."""
+        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        try:
+            sock.connect(self._path)
+            with self._sending:
+                running = dict.fromkeys(held)
+                running.update(dict.fromkeys(self._answered()))
+                hello = {
+                    "t": "hello",
+                    "protocol": PROTOCOL,
+                    "python": _python_version(),
+                    "pid": os.getpid(),
+                    "running": list(running),
+                    "loaded": loaded,
+                }
+                sock.sendall(encode(hello))
+                self._decoder = Decoder()
+                self._socket = sock
+        except OSError:
+            sock.close()
+            raise
+        return sock.fileno()
+
+    def _answered(self) -> list[str]:
+        """Inputs whose answer has not left: the agent must know that they are held."""
+        answered = [row[0] for row in self._unsent_rows]
+        for kind, row, _ in self._outbox:
+            if kind in (OUTPUTS, YIELDS):
+                answered.append(row[0])
+            elif kind is FRAME and row["t"] == "failure":
+                answered.append(row["input"])
+            elif kind is FRAME and row["t"] == "returned":
+                answered.extend(row["inputs"])
+        return answered
+
+    def close(self) -> None:
+        with self._sending:
+            sock, self._socket = self._socket or self._dead, None
+            self._dead = None
+        if sock is not None:
+            sock.close()
+
+    def abandon(self) -> None:
+        """After a fork: the socket is the parent's."""
+        self._sending = allocate_lock()
+        self._outbox.clear()
+        self._unsent = b""
+        self.close()
+
+    # Out
+
+    def put_row(self, kind: str, row: list[object], part: bytes) -> None:
+        """Note one row of an `outputs`, `yields` or `log` frame."""
+        self._outbox.append((kind, row, part))
+
+    def put_frame(self, header: Header, parts: Sequence[bytes] = ()) -> None:
+        self._outbox.append((FRAME, header, parts))
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._outbox or self._unsent)
+
+    def flush(self, wait: bool = True) -> None:
+        """Send all that is noted. With `wait` false, leave it to the thread that is sending right now."""
+        while self._socket is not None:
+            if not self._sending.acquire(wait):
+                return
+            try:
+                self._drain()
+                self.flushed_at = monotonic()
+            finally:
+                self._sending.release()
+            if not self._outbox:
+                return
+
+    def _drain(self) -> None:
+        while self._socket is not None and (self._unsent or self._outbox):
+            if not self._unsent:
+                self._unsent = self._next_frame()
+            view = memoryview(self._unsent)
+            try:
+                while view:
+                    view = view[self._socket.send(view) :]
+            except OSError:
+                self._break()
+                return
+            self._unsent = b""
+            self._unsent_rows = ()
+
+    def _break(self) -> None:
+        # Whoever watches the socket sees its end, closes it and connects anew; until then nothing is sent.
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            self._dead = sock
+            try:
+                sock.shutdown(SHUT_RDWR)
+            except OSError:
+                pass  # it is gone already, which is what we want
+
+    def _next_frame(self) -> bytes:
+        """Take the next frame's worth from the outbox. Only the holder of `_sending` takes."""
+        outbox = self._outbox
+        kind, row, part = outbox.popleft()
+        if kind is FRAME:
+            if row["t"] == "failure":
+                self._unsent_rows = [[row["input"]]]
+            elif row["t"] == "returned":
+                self._unsent_rows = [[input_id] for input_id in row["inputs"]]
+            return encode(row, part)
+        rows, parts, size = [row], [part], len(part)
+        limit = LOG_BYTES if kind is LOG else BODY_BYTES
+        while outbox and len(rows) < MAX_ROWS:
+            next_kind, row, part = outbox[0]
+            if next_kind is not kind or size + len(part) > limit:
+                break
+            outbox.popleft()
+            rows.append(row)
+            parts.append(part)
+            size += len(part)
+        if kind is LOG:
+            self.log_bytes_sent += size + LINE_BYTES * len(rows)
+        else:
+            self._unsent_rows = rows
+        return encode({"t": kind, "rows": rows}, parts)
+
+    # In
+
+    def receive(self) -> list[Frame] | None:
+        """Return the frames that have arrived, without waiting; None: the connection has ended."""
+        sock = self._socket
+        if sock is None:
+            return None
+        try:
+            data = sock.recv(RECEIVE_BYTES, MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._decoder.feed(data) if data else None
+
+
+def _python_version() -> str:
+    import sys
+
+    return ".".join(map(str, sys.version_info[:3]))

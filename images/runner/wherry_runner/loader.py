@@ -1,0 +1,57 @@
+"""From a `load` frame to the user's function."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wherry_runner.frames import Header
+
+UserFunction = Callable[..., Any]
+
+
+class LoadError(Exception):
+    """The function is not where the app said it is; the message says where it was looked for."""
+
+
+def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
+    """Import the user's module (or unpickle the function) and return the plain function.
+
+    Raise `LoadError`, or whatever the user's module raises.
+    """
+    os.environ.update({str(name): str(value) for name, value in (frame.get("env") or {}).items()})
+    if "TZ" in (frame.get("env") or {}):
+        time.tzset()
+    function = frame["function"]
+    if serialized:
+        import pickle
+
+        return _unwrap(pickle.loads(serialized), function.get("name") or "the function")
+    name: str = function["module"]
+    path = os.path.join(source, *name.split(".")) + ".py"
+    sys.argv = [path if os.path.exists(path) else name]
+    __import__(name)
+    module = sys.modules[name]
+    # Pickles made where this module was the script name its classes `__main__.X`.
+    sys.modules["__main__"] = module
+    target: Any = module
+    for part in function["qualname"].split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            raise LoadError(
+                f"module {name} has no {function['qualname']}: is it defined under a condition, or inside a function? "
+                "A function that its module does not name can be sent with serialized=True."
+            ) from None
+    return _unwrap(target, f"{name}.{function['qualname']}")
+
+
+def _unwrap(target: Any, name: str) -> UserFunction:
+    """Return the plain function behind the SDK's handle, if it is one."""
+    get_raw = getattr(target, "get_raw_f", None)
+    if get_raw is not None:
+        target = get_raw()
+    if not callable(target):
+        raise LoadError(f"{name} is a {type(target).__name__}, not a function")
+    return target  # type: ignore[no-any-return]

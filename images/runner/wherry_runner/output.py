@@ -1,0 +1,264 @@
+"""What user code prints: sys.stdout and sys.stderr line by line, file descriptors 1 and 2 through pipes."""
+
+import io
+import os
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable
+from select import EPOLLIN, epoll
+from time import monotonic, sleep, time
+from typing import Any
+
+from wherry_runner.context import input_id
+from wherry_runner.interrupt import Interrupter
+from wherry_runner.link import LINE_BYTES, LOG, Link
+
+MAX_LINE = 64 << 10
+# A line alone is sent by who printed it; lines soon after another wait for the keeper, and travel together.
+LONE_LINE_S = 0.01
+SEND_AT_BYTES = 128 << 10
+MOST_WAITING_BYTES = 8 << 20
+
+
+class Lines:
+    """Hands lines to the link; makes the printing thread wait when the agent does not read."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._lock = allocate_lock()
+        self.nudge: Callable[[], None] = lambda: None
+
+    def put(self, stream: int, owner: str | None, lines: list[bytes]) -> None:
+        link = self._link
+        at_ms = int(time() * 1000)
+        size = 0
+        with self._lock:
+            for line in lines:
+                for piece in (line,) if len(line) <= MAX_LINE else _pieces(line):
+                    link.put_row(LOG, [stream, owner, at_ms], piece)
+                    size += len(piece) + LINE_BYTES
+            link.log_bytes_put += size
+        if link.log_bytes_put - link.log_bytes_sent > SEND_AT_BYTES:
+            link.flush()
+            while not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES:
+                self.nudge()
+                sleep(0.05)
+        elif monotonic() - link.flushed_at > LONE_LINE_S:
+            link.flush(wait=False)
+        else:
+            self.nudge()
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    pieces: list[bytes] = []
+    start = 0
+    while len(line) - start > MAX_LINE:
+        end = start + MAX_LINE
+        while end > start + MAX_LINE - 4 and line[end] & 0xC0 == 0x80:
+            end -= 1
+        pieces.append(line[start:end])
+        start = end
+    pieces.append(line[start:])
+    return pieces
+
+
+class Stream(io.TextIOBase):
+    """Stands for sys.stdout or sys.stderr. A line belongs to the input that printed it."""
+
+    def __init__(self, number: int, lines: Lines, interrupter: Interrupter) -> None:
+        self._number = number
+        self._lines = lines
+        self._interrupter = interrupter
+        self._lock = allocate_lock()
+        self._begun: dict[str | None, list[str]] = {}
+        self._raw = False
+        self.buffer = _Buffer(self)
+        self.mode = "w"
+        self.name = "<stdout>" if number == 1 else "<stderr>"
+
+    encoding = "utf-8"
+    errors = "replace"
+    line_buffering = True
+    write_through = False
+
+    def write(self, text: str, /) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._raw:
+            os.write(self._number, text.encode("utf-8", "replace"))
+            return len(text)
+        interrupter = self._interrupter
+        shielded = get_ident() == interrupter.main_thread
+        if shielded:
+            interrupter.shield()
+        try:
+            self._take(text)
+        finally:
+            if shielded:
+                interrupter.unshield()
+        return len(text)
+
+    def _take(self, text: str) -> None:
+        owner = input_id.get()
+        with self._lock:
+            begun = self._begun.get(owner)
+            end = text.rfind("\n")
+            if end < 0:
+                if begun is None:
+                    begun = self._begun[owner] = []
+                begun.append(text)
+                if len(begun) < 64 and len(text) < MAX_LINE:
+                    return
+                # Many small pieces are joined now and then; a line without an end goes at the limit.
+                line = "".join(begun)
+                if len(line) < MAX_LINE:
+                    begun[:] = [line]
+                    return
+                del self._begun[owner]
+                lines = [line]
+            else:
+                lines = text[:end].split("\n")
+                if begun is not None:
+                    begun.append(lines[0])
+                    lines[0] = "".join(begun)
+                    del self._begun[owner]
+                if end + 1 < len(text):
+                    self._begun[owner] = [text[end + 1 :]]
+        self._lines.put(self._number, owner, [line.encode("utf-8", "replace") for line in lines])
+
+    def end_line(self, owner: str | None) -> None:
+        """Send the line that `owner` has begun: its output follows."""
+        if self._begun:
+            with self._lock:
+                begun = self._begun.pop(owner, None)
+            if begun and (line := "".join(begun)):
+                self._lines.put(self._number, owner, [line.encode("utf-8", "replace")])
+
+    def write_through_descriptor(self) -> None:
+        """In a forked child: the link is the parent's, the pipe is shared."""
+        self._raw = True
+        self._lock = allocate_lock()
+
+    # What programs ask of a text stream
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._number
+
+    def flush(self) -> None:
+        """Do nothing: whole lines are on their way already, and a begun one is sent with its end."""
+
+    def close(self) -> None:
+        """Do nothing: standard output outlives an input."""
+
+    def reconfigure(self, **options: Any) -> None:
+        """Accept what `io.TextIOWrapper.reconfigure` accepts; the encoding stays UTF-8."""
+
+
+class _Buffer(io.BufferedIOBase):
+    """`sys.stdout.buffer`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._rest = b""
+        self.raw = self
+
+    def write(self, data: Any, /) -> int:
+        chunk = bytes(data)
+        whole = self._rest + chunk
+        # A character may come in two writes.
+        cut = len(whole)
+        for back in range(1, min(4, cut) + 1):
+            byte = whole[cut - back]
+            if byte & 0xC0 == 0xC0:
+                length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+                if back < length:
+                    cut -= back
+                break
+            if byte < 0x80:
+                break
+        self._rest = whole[cut:]
+        self._stream.write(whole[:cut].decode("utf-8", "replace"))
+        return len(chunk)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def flush(self) -> None:
+        """Do nothing, as `Stream.flush`."""
+
+    def close(self) -> None:
+        """Do nothing, as `Stream.close`."""
+
+
+class Pipes:
+    """Descriptors 1 and 2 lead here, so that output of subprocesses and of C code arrives too."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._lock = allocate_lock()
+        self._numbers: dict[int, int] = {}
+        self._begun = {1: b"", 2: b""}
+        self._epoll = epoll()
+        self.original_stderr = os.dup(2)
+        for number in (1, 2):
+            source, target = os.pipe2(os.O_CLOEXEC)
+            os.dup2(target, number, inheritable=True)
+            os.close(target)
+            os.set_blocking(source, False)
+            self._numbers[source] = number
+            self._epoll.register(source, EPOLLIN)
+
+    @property
+    def fds(self) -> list[int]:
+        return list(self._numbers)
+
+    def drain(self) -> None:
+        """Take all that has been written so far."""
+        while ready := self._epoll.poll(0):
+            for fd, _ in ready:
+                if not self.pump_one(fd):
+                    self._epoll.unregister(fd)
+
+    def pump_one(self, fd: int) -> bool:
+        """Take what one pipe holds; False: it has no writer any more (user code closed 1 or 2)."""
+        number = self._numbers[fd]
+        with self._lock:
+            try:
+                data = os.read(fd, 64 << 10)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            lines = (self._begun[number] + data).split(b"\n")
+            self._begun[number] = lines.pop()
+            if len(self._begun[number]) > MAX_LINE:
+                lines.append(self._begun[number])
+                self._begun[number] = b""
+            if lines:
+                self._lines.put(number, input_id.only, [_clean(line) for line in lines])
+        return True
+
+    def end_lines(self) -> None:
+        """Send begun lines too: an output follows."""
+        self.drain()
+        if self._begun[1] or self._begun[2]:
+            with self._lock:
+                for number in (1, 2):
+                    line, self._begun[number] = self._begun[number], b""
+                    if line:
+                        self._lines.put(number, input_id.only, [_clean(line)])
+
+
+def _clean(line: bytes) -> bytes:
+    return line if line.isascii() else line.decode("utf-8", "replace").encode()

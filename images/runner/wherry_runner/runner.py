@@ -1,0 +1,229 @@
+"""The runner's life: hello, load, run inputs until it is told to end, bye."""
+
+import os
+import sys
+
+# The C half of `signal`: enum, which the other half needs, costs 2 ms.
+from _signal import SIG_DFL, SIGINT, SIGTERM, default_int_handler, signal
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from wherry_runner.frames import Frame, Header
+from wherry_runner.inputs import Input, Intake
+from wherry_runner.interrupt import SIGNAL, Interrupter
+from wherry_runner.link import Link
+from wherry_runner.output import Lines, Pipes, Stream
+from wherry_runner.watch import Keeper, Watch
+
+if TYPE_CHECKING:
+    from wherry_runner.executor import Executor
+
+FAULT = 70
+
+
+class Runner:
+    """One container's runner, under `directory` (`/run/wherry`)."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._link = Link(os.path.join(directory, "runner.sock"))
+        self._interrupter = Interrupter()
+        lines = Lines(self._link)
+        self._pipes = Pipes(lines)
+        self._streams = (Stream(1, lines, self._interrupter), Stream(2, lines, self._interrupter))
+        self._watch = Watch(self._link, self._pipes, self._connect, self._on_frames, self._on_drain)
+        self._keeper = Keeper(self._watch, self._link, _Loading(), self.report_fault)
+        lines.nudge = self._keeper.nudge
+        self._intake = Intake()
+        self._load: tuple[Header, bytes] | None = None
+        self._executor: Executor | None = None
+        self._ending = False
+
+    def run(self) -> int:
+        """Return the exit code."""
+        self._take_over_process()
+        self._watch.take_role()
+        while self._load is None and not self._ending:
+            self._watch.wait()
+        self._watch.role.release()
+        if self._load is not None:
+            began = perf_counter()
+            self._keeper.nudge()
+            try:
+                executor = self._make_executor(*self._load)
+            except BaseException as error:  # whatever user code raises as it is imported, SystemExit as well
+                self._fail_to_load(error, self._load[0])
+                return 1
+            self._be_ready(executor, perf_counter() - began)
+            executor.run()
+        self._leave()
+        return 0
+
+    def _take_over_process(self) -> None:
+        sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment,misc]
+        sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment,misc]
+        import faulthandler
+
+        # A crash is told where the engine keeps the container's own log.
+        faulthandler.enable(self._pipes.original_stderr)
+        signal(SIGTERM, self._on_signal)
+        signal(SIGINT, self._on_signal)
+        os.register_at_fork(after_in_child=self._become_child)
+
+    # Loading
+
+    def _make_executor(self, frame: Header, serialized: bytes) -> "Executor":
+        from wherry_runner.executor import Desk
+        from wherry_runner.loader import load
+        from wherry_runner.payload import Payloads
+
+        function = load(frame, serialized, os.path.join(self._directory, "source"))
+        spec = frame["function"]
+        timeout_s = float(frame.get("timeout_s") or 300.0)
+        payloads = Payloads(self._directory)
+        desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
+        concurrency = int(frame.get("concurrency") or 1)
+        is_generator = bool(spec.get("is_generator"))
+        # Each way of running imports what it needs: asyncio costs 8 MiB, threading half a MiB.
+        if spec.get("is_async"):
+            from wherry_runner.tasks import TasksExecutor
+
+            return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
+        if concurrency > 1:
+            from wherry_runner.threads import ThreadsExecutor
+
+            return ThreadsExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
+        from wherry_runner.serial import SerialExecutor
+
+        return SerialExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator)
+
+    def _be_ready(self, executor: "Executor", seconds: float) -> None:
+        self._end_lines()
+        # With the role in hand no frame is handled in another thread while the executor takes over.
+        self._watch.take_role()
+        self._link.put_frame({"t": "ready", "seconds": round(seconds, 6)})
+        self._link.flush()
+        executor.desk.ending = self._ending
+        self._executor = executor
+        self._keeper.charge = executor
+        executor.start_more()
+        self._watch.role.release()
+
+    def _fail_to_load(self, error: BaseException, frame: Header) -> None:
+        from wherry_runner.failures import describe, missing_module_hint
+
+        own_module = str(frame["function"].get("module", ""))
+        hint = missing_module_hint(error, own_module) if isinstance(error, ImportError) else ""
+        header, data = describe(error, hint=hint)
+        self._end_lines()
+        self._link.put_frame({**header, "t": "load_failed"}, [data])
+        self._link.flush()
+
+    def _end_lines(self) -> None:
+        for stream in self._streams:
+            stream.end_line(None)
+        self._pipes.end_lines()
+
+    # Frames: in the main thread, or in the keeper's
+
+    def _connect(self) -> int:
+        return self._link.connect(list(self._intake.held), self._executor is not None)
+
+    def _on_frames(self, frames: list[Frame]) -> None:
+        for header, parts in frames:
+            kind = header["t"]
+            if kind == "inputs":
+                if self._intake.take_in(header["rows"], parts) and self._executor is not None:
+                    self._executor.start_more()
+            elif kind == "taken":
+                self._on_taken(header["rows"])
+            elif kind == "cancel":
+                self._on_cancel(header["inputs"])
+            elif kind == "recall":
+                self._answer_now({"t": "returned", "inputs": self._intake.give_back()})
+            elif kind == "ping":
+                self._answer_now({"t": "pong"})
+            elif kind == "drain":
+                self._on_drain()
+            elif kind == "load" and self._load is None:
+                self._load = (header, parts[0] if parts else b"")
+
+    def _answer_now(self, header: Header, parts: tuple[bytes, ...] = ()) -> None:
+        self._link.put_frame(header, parts)
+        self._link.flush(wait=False)
+
+    def _on_taken(self, rows: list[tuple[str, int]]) -> None:
+        for input_id, below in rows:
+            item = self._intake.held.get(input_id)
+            if item is not None and item.window is not None:
+                item.window.take(below)
+
+    def _on_cancel(self, input_ids: list[str]) -> None:
+        for input_id in input_ids:
+            item = self._intake.held.get(input_id)
+            if item is None:
+                continue  # its answer is on its way
+            if self._intake.drop(item):
+                self._drop(item)
+            elif self._executor is not None:
+                self._executor.end(item, "cancelled")
+
+    def _drop(self, item: Input) -> None:
+        """Answer for an input that was cancelled before it started."""
+        from wherry_runner.failures import cancelled
+
+        header, data = cancelled()
+        self._answer_now({"t": "failure", "input": item.input_id, "num_yields": 0, **header}, (data,))
+        self._intake.held.pop(item.input_id, None)
+
+    # The end
+
+    def _on_drain(self) -> None:
+        self._ending = True
+        if self._executor is not None:
+            self._executor.desk.ending = True
+        self._watch.wake()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._on_drain()
+
+    def _leave(self) -> None:
+        import atexit
+
+        atexit._run_exitfuncs()
+        self._end_lines()
+        self._link.put_frame({"t": "bye", "code": 0})
+        self._link.flush()
+
+    def _become_child(self) -> None:
+        """After a user's fork: the socket, the threads and the signals' meaning are the parent's."""
+        for stream in self._streams:
+            stream.write_through_descriptor()
+        self._link.abandon()
+        signal(SIGTERM, SIG_DFL)
+        signal(SIGINT, default_int_handler)
+        signal(SIGNAL, SIG_DFL)
+
+    def report_fault(self, error: BaseException) -> None:
+        """End at once for a fault of our own, and tell it in the container's own log."""
+        from traceback import format_exception
+
+        text = "".join(format_exception(type(error), error, error.__traceback__))
+        os.write(self._pipes.original_stderr, f"the runner failed: {text}".encode("utf-8", "replace"))
+        # Not sys.exit: this may be the keeper's thread.
+        os._exit(FAULT)
+
+
+class _Loading:
+    """What the keeper watches over while user code is imported: its output, and frames that come early."""
+
+    stands_in = True
+
+    def current(self) -> object:
+        return self
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def on_time(self) -> None:
+        """Nothing: the agent sees to the start-up timeout."""

@@ -1,0 +1,207 @@
+"""One input at a time, on the main thread: the fast way, for plain functions and generators."""
+
+import os
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from wherry_runner.context import call_id, input_id
+from wherry_runner.executor import Desk
+from wherry_runner.inputs import Input, Window
+from wherry_runner.interrupt import Interrupter
+from wherry_runner.watch import Keeper, Watch
+
+
+class SerialExecutor:
+    """Implements `executor.Executor`."""
+
+    stands_in = True
+
+    def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, interrupter: Interrupter, is_generator: bool) -> None:
+        self.desk = desk
+        self._keeper = keeper
+        self._watch = watch
+        self._interrupter = interrupter
+        self._is_generator = is_generator
+        self._current: Input | None = None
+        self._reading = False
+        self._pid = os.getpid()
+        interrupter.install()
+
+    def run(self) -> None:
+        self._watch.take_role()
+        self._reading = True
+        while True:
+            try:
+                self._work()
+                return
+            except BaseException as error:
+                # An interrupt came as its user code was just over. Anything else is our own fault, and ends us.
+                item = self._current
+                if item is None or not item.ended_by:
+                    raise
+                self._interrupter.armed = None
+                self.desk.fail_ended(item, error)
+
+    def start_more(self) -> None:
+        """Nothing to do: the main thread looks into the inbox."""
+
+    def end(self, item: Input, by: str) -> None:
+        if item.ended_by or item.answered:
+            return
+        item.ended_by = by
+        if item is self._current:
+            self._interrupter.interrupt()
+
+    # The main thread
+
+    def _work(self) -> None:
+        desk, link, inbox, watch = self.desk, self.desk.link, self.desk.inbox, self._watch
+        run = self._run_generator if self._is_generator else self._run_function
+        while True:
+            try:
+                item = inbox.popleft()
+            except IndexError:
+                self._current = input_id.only = call_id.only = None
+                if link.has_unsent:
+                    link.flush()
+                if desk.ending and not inbox:
+                    return
+                self._read()
+                continue
+            if self._reading:
+                self._reading = False
+                watch.role.release()
+            item.deadline = monotonic() + desk.timeout_s
+            self._current = item
+            input_id.only, call_id.only = item.input_id, item.call_id
+            if self._keeper.parked:
+                self._keeper.nudge()
+            run(item)
+            desk.flush_soon()
+
+    def _read(self) -> None:
+        if not self._reading:
+            self._watch.take_role()
+            self._reading = True
+            if self.desk.inbox:
+                return
+        self._watch.wait()
+
+    def _run_function(self, item: Input) -> None:
+        desk, interrupter = self.desk, self._interrupter
+        call = desk.unpickle(item)
+        if call is None:
+            return
+        args, kwargs = call
+        try:
+            interrupter.armed = item
+            if item.ended_by:
+                interrupter.check()
+            value = desk.function(*args, **kwargs)
+            interrupter.armed = None
+        except BaseException as error:
+            interrupter.armed = None
+            self._leave_child()
+            if item.ended_by:
+                desk.fail_ended(item, error)
+            else:
+                desk.fail(item, error)
+            return
+        del args, kwargs, call
+        self._leave_child()
+        if item.ended_by:
+            desk.fail_ended(item)
+        else:
+            desk.give(item, value)
+
+    def _run_generator(self, item: Input) -> None:
+        desk = self.desk
+        item.window = Window()
+        call = desk.unpickle(item)
+        if call is None:
+            return
+        values: Iterator[Any] | None = None
+        error: BaseException | None = None
+        try:
+            values = iter(self._guarded(item, lambda: desk.function(*call[0], **call[1])))
+            while True:
+                try:
+                    value = self._guarded(item, values.__next__)
+                except StopIteration:
+                    break
+                if not desk.give_yield(item, value):
+                    break
+                del value
+                self._await_window(item)
+                if item.ended_by:
+                    break
+        except BaseException as raised:
+            error = raised
+        self._leave_child()
+        if item.ended_by or item.answered:
+            error = self._close(values) or error
+        if item.ended_by:
+            desk.fail_ended(item, error)
+        elif error is not None:
+            desk.fail(item, error)
+        else:
+            desk.give_end(item)
+
+    def _guarded(self, item: Input, call: Any) -> Any:
+        """Run user code that an interrupt may end."""
+        interrupter = self._interrupter
+        try:
+            interrupter.armed = item
+            if item.ended_by:
+                interrupter.check()
+            return call()
+        finally:
+            interrupter.armed = None
+
+    def _close(self, values: Any) -> BaseException | None:
+        """Run what the generator has in `finally`."""
+        close = getattr(values, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException as error:  # user code
+                return error
+        return None
+
+    def _await_window(self, item: Input) -> None:
+        """Send what is due; wait while the generator is too far ahead of its caller."""
+        assert item.window is not None
+        link = self.desk.link
+        if not item.window.is_full:
+            # A value alone goes at once; while they come fast, they travel together.
+            if monotonic() - link.flushed_at > 0.001:
+                link.flush(wait=False)
+            return
+        link.flush()
+        self._watch.take_role()
+        try:
+            while item.window.is_full and not item.ended_by:
+                self._watch.wait(self.next_deadline())
+                self.on_time()
+        finally:
+            self._watch.role.release()
+
+    def _leave_child(self) -> None:
+        # A user's os.fork() without exec brings its child back to here.
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+    # The keeper's
+
+    def current(self) -> object:
+        return self._current
+
+    def next_deadline(self) -> float | None:
+        item = self._current
+        return None if item is None or item.ended_by else max(0.0, item.deadline - monotonic())
+
+    def on_time(self) -> None:
+        item = self._current
+        if item is not None and monotonic() > item.deadline:
+            self.end(item, "timeout")

@@ -1,0 +1,189 @@
+"""Coroutine functions and async generators: tasks of one event loop on the main thread."""
+
+import asyncio
+import functools
+import sys
+from _thread import get_ident
+from typing import Any
+
+from wherry_runner.executor import Desk
+from wherry_runner.inputs import Input, Window
+from wherry_runner.link import Link
+from wherry_runner.watch import RECONNECT_S, Keeper, Watch
+
+
+class TasksExecutor:
+    """Implements `executor.Executor`. The loop reads the socket; the keeper does while user code blocks the loop."""
+
+    stands_in = False
+
+    def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int, is_generator: bool) -> None:
+        self.desk = desk
+        self._keeper = keeper
+        self._watch = watch
+        self._concurrency = concurrency
+        self._run_one = self._generate if is_generator else self._call
+        self._loop = asyncio.new_event_loop()
+        self._thread = get_ident()
+        self._done = self._loop.create_future()
+        self._flushing = False
+
+    def run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.add_reader(self._watch.fileno(), self._read)
+            while not self._done.done():
+                try:
+                    self._loop.run_until_complete(self._done)
+                except (SystemExit, KeyboardInterrupt) as error:
+                    # A task that user code started raised it; asyncio stops the loop for that, the container lives on.
+                    print(f"{type(error).__name__} in a task: {error}", file=sys.stderr)
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.remove_reader(self._watch.fileno())
+
+    def start_more(self) -> None:
+        self._in_loop(self._start)
+
+    def end(self, item: Input, by: str) -> None:
+        self._in_loop(self._end, item, by)
+
+    def current(self) -> object:
+        return self if self.desk.running else None
+
+    def next_deadline(self) -> float | None:
+        return None  # the loop's timers see to them
+
+    def on_time(self) -> None:
+        """Nothing to do, as above."""
+
+    def _in_loop(self, call: Any, *args: Any) -> None:
+        # Frames may be read by the keeper.
+        if get_ident() == self._thread:
+            call(*args)
+        else:
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # In the loop
+
+    def _read(self) -> None:
+        if not self._watch.role.acquire(False):
+            return
+        try:
+            self._watch.wait(0)
+        finally:
+            self._watch.role.release()
+        if not self._watch.is_connected:
+            self._loop.call_later(RECONNECT_S, self._read)
+        self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        if self.desk.ending and not self.desk.held and not self._done.done():
+            self._done.set_result(None)
+
+    def _start(self) -> None:
+        desk = self.desk
+        while desk.inbox and len(desk.running) < self._concurrency:
+            try:
+                item = desk.inbox.popleft()
+            except IndexError:
+                break  # the keeper has just given it back
+            desk.running[item.input_id] = item
+            task = self._loop.create_task(self._run(item))
+            item.handle = task
+            task.add_done_callback(functools.partial(self._finish, item))
+
+    def _end(self, item: Input, by: str) -> None:
+        if item.ended_by or item.answered:
+            return
+        item.ended_by = by
+        if not item.deadline:
+            # Its task has not had its first step, and a cancelled one would never have it.
+            self.desk.fail_ended(item)
+        if isinstance(item.handle, asyncio.Task):
+            item.handle.cancel()
+
+    async def _run(self, item: Input) -> None:
+        desk = self.desk
+        desk.begin(item)
+        timer = self._loop.call_later(desk.timeout_s, self._end, item, "timeout")
+        if self._keeper.parked:
+            self._keeper.nudge()
+        try:
+            call = desk.unpickle(item)
+            if call is not None:
+                await self._run_one(item, call)
+        except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on
+            if item.ended_by:
+                desk.fail_ended(item, error)
+            else:
+                desk.fail(item, error)
+        finally:
+            timer.cancel()
+
+    def _finish(self, item: Input, task: "asyncio.Task[None]") -> None:
+        self.desk.finish(item)
+        self._start()
+        self._flush_soon()
+
+    async def _call(self, item: Input, call: tuple[Any, Any]) -> None:
+        value = await self.desk.function(*call[0], **call[1])
+        if item.ended_by:
+            self.desk.fail_ended(item)
+        else:
+            self.desk.give(item, value)
+
+    async def _generate(self, item: Input, call: tuple[Any, Any]) -> None:
+        desk, link = self.desk, self.desk.link
+        window = item.window = TaskWindow(self._loop, link)
+        values = desk.function(*call[0], **call[1])
+        try:
+            async for value in values:
+                if not desk.give_yield(item, value):
+                    return
+                self._flush_soon()
+                if window.is_full:
+                    await window.wait()
+        finally:
+            await values.aclose()
+        if item.ended_by:
+            desk.fail_ended(item)
+        else:
+            desk.give_end(item)
+
+    def _flush_soon(self) -> None:
+        # At the end of the loop's turn: what other tasks answer in it goes along.
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self.desk.link.flush(wait=False)
+        self._look_for_end()
+
+
+class TaskWindow(Window):
+    """A window that a task can wait for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        super().__init__()
+        self._loop = loop
+        self._link = link
+        self._waiter: asyncio.Future[None] | None = None
+
+    def take(self, below: int) -> None:
+        # Perhaps in the keeper's thread, while the loop is blocked.
+        self._loop.call_soon_threadsafe(self._take, below)
+
+    def _take(self, below: int) -> None:
+        super().take(below)
+        if self._waiter is not None and not self.is_full and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until the caller has taken enough."""
+        self._link.flush(wait=False)
+        while self.is_full:
+            self._waiter = self._loop.create_future()
+            await self._waiter
