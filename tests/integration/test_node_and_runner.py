@@ -1,0 +1,318 @@
+"""Dispatcher, node agent and the real runner, its containers being plain processes."""
+
+import asyncio
+import hashlib
+import os
+import pickle
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.engine import FakeEngine
+from wherry_proto.messages import (
+    CallKind,
+    CallStart,
+    FailureKind,
+    Format,
+    FunctionSpec,
+    LogLine,
+    Output,
+    Payload,
+    PoolSettings,
+    SourceFile,
+    Yield,
+)
+from wherry_proto.messages import Input as InputMessage
+from wherry_service.apps.plans import plan_of, retry_of
+from wherry_service.calls.client import Clients
+from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.journal import Journal
+from wherry_service.ids import new_id
+from wherry_service.node.local import LocalNode
+from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.pools import Pools
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.calls import CallStore
+from wherry_service.store.database import Database
+from wherry_service.store.sources import SourceStore
+
+DEADLINE_S = 20.0
+SOURCE = b"""
+import os, signal, subprocess, sys, time
+
+def double(x): return 2 * x
+def big(n): return b"x" * n
+def size(data): return len(data)
+def pid(): return os.getpid()
+def die(path):
+    # The first time only: the second run succeeds.
+    if not os.path.exists(path):
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "lived"
+def always_die(): os._exit(7)
+def fail(text): raise ValueError(text)
+def leave(): sys.exit(3)
+def chat():
+    print("from python")
+    print("to stderr", file=sys.stderr)
+    subprocess.run(["sh", "-c", "echo from a subprocess"])
+    return "done"
+def count(n):
+    for i in range(n):
+        yield i
+def wait(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return os.getpid()
+"""
+
+
+class World:
+    """A service's inside: everything from the dispatcher down is real, but the engine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.engine = FakeEngine({"image": {}})
+        self.blobs = BlobStore(directory / "blobs")
+        sources = SourceStore(directory / "sources", self.blobs)
+        self.database = Database(f"sqlite:///{directory / 'test.db'}")
+        self.database.begin()
+        self.node = LocalNode(self.engine, directory / "run", self.blobs, sources)
+        self.pools = Pools(self.node, Capacity(4.0, 4096))
+        self.clients = Clients(lambda client: None)
+        self.journal = Journal(CallStore(self.database), self.blobs)
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.blobs, self.journal)
+        self.client = self.clients.connect(new_id("cl"))
+        self.outputs: list[Output] = []
+        self.yields: list[Yield] = []
+        self.logs: list[LogLine] = []
+        content = "sha256:" + hashlib.sha256(SOURCE).hexdigest()
+        self.blobs.put(content, [SOURCE])
+        self.source_id = sources.put([SourceFile(path="user_module.py", blob_id=content)])
+        self.node.begin()
+
+    def open(self, name: str, module: str = "user_module", **settings: Any) -> str:
+        settings.setdefault("scaledown_window_s", 60.0)
+        function_id = new_id("fu")
+        spec = FunctionSpec(
+            name=name,
+            module_name=module,
+            qualname=name,
+            image_id="im-1",
+            source_id=self.source_id,
+            is_generator=name == "count",
+            timeout_s=settings.pop("timeout_s", 60.0),
+            pool=PoolSettings(**settings),
+        )
+
+        async def ready(image_id: str) -> str:
+            return "image"
+
+        plan = plan_of("ap-1", function_id, spec, ready)
+        self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
+        return function_id
+
+    def call(self, function_id: str, *arguments: tuple[Any, ...], kind: int = CallKind.MAP) -> str:
+        call_id = new_id("fc")
+        self.journal.start(self.client, CallStart(call_id=call_id, function_id=function_id, kind=kind))
+        messages = []
+        for index, args in enumerate(arguments):
+            data = pickle.dumps((args, {}))
+            payload = Payload(format=Format.PICKLE, data=data, size=len(data))
+            if len(data) > 1 << 20:
+                blob_id = new_id("bl")
+                self.blobs.put(blob_id, [data])
+                payload = Payload(format=Format.PICKLE, blob_id=blob_id, size=len(data))
+            messages.append(InputMessage(input_id=new_id("in"), call_id=call_id, index=index, payload=payload))
+        self.dispatcher.submit(self.journal.new_inputs(messages))
+        return call_id
+
+    async def receive(self, count: int) -> list[Output]:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(self.outputs) < count:
+                message = await self.client.next_message(self.client.session)
+                if message is not None:
+                    self.outputs += message.outputs
+                    self.yields += message.yields
+                    self.logs += message.logs
+        return self.outputs
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    def values(self) -> list[Any]:
+        found = []
+        for output in sorted(self.outputs, key=lambda output: output.index):
+            assert output.failure is None, output.failure
+            assert output.payload is not None
+            blob_id = output.payload.blob_id
+            found.append(pickle.loads(b"".join(self.blobs.read(blob_id)) if blob_id else output.payload.data))
+        return found
+
+
+def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        world = World(tmp_path)
+        try:
+            await scenario(world)
+        finally:
+            await world.pools.close_all(0.0)
+            await world.node.close()
+            await world.engine.close()
+            world.database.close()
+            assert list((tmp_path / "run").iterdir()) == []
+
+    asyncio.run(main())
+
+
+def test_inputs_go_in_and_values_come_back(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("double", max_containers=2), *((x,) for x in range(500)))
+        await world.receive(500)
+        assert world.values() == [2 * x for x in range(500)]
+
+    run(tmp_path, scenario)
+
+
+def test_b19_large_payloads_go_through_blobs_both_ways(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("big"), (3 << 20,))
+        await world.receive(1)
+        assert world.values() == [b"x" * (3 << 20)]
+        world.outputs.clear()
+        world.call(world.open("size"), (b"y" * (5 << 20),))
+        await world.receive(1)
+        assert world.values() == [5 << 20]
+
+    run(tmp_path, scenario)
+
+
+def test_every_line_arrives_before_the_output_and_knows_its_input(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("chat"), ())
+        (output,) = await world.receive(1)
+        lines = {(line.stream, line.text) for line in world.logs}
+        assert lines == {(1, "from python"), (2, "to stderr"), (1, "from a subprocess")}
+        assert {line.input_id for line in world.logs if line.text != "from a subprocess"} == {output.input_id}
+
+    run(tmp_path, scenario)
+
+
+def test_b33_a_killed_container_costs_a_second_run(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("die"), (str(tmp_path / "died"),))
+        await world.receive(1)
+        assert world.values() == ["lived"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_function_that_always_kills_its_process_fails_saying_how(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("always_die", max_containers=1), ())
+        (output,) = await world.receive(1)
+        assert output.failure is not None
+        assert output.failure.kind == FailureKind.CONTAINER_LOST
+        assert output.failure.exit_code == 7
+        assert output.failure.message.startswith("The container exited with code 7 while it ran this input.")
+
+    run(tmp_path, scenario)
+
+
+def test_b26_what_a_function_raises_is_its_failure_and_the_container_lives(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("fail"), ("no",))
+        (output,) = await world.receive(1)
+        assert output.failure is not None
+        assert output.failure.exception is not None
+        exception, _ = pickle.loads(output.failure.exception.data)
+        assert (type(exception), exception.args) == (ValueError, ("no",))
+        world.outputs.clear()
+        leaving = world.open("leave")
+        world.call(leaving, ())
+        (output,) = await world.receive(1)
+        assert output.failure is not None
+        assert output.failure.type_name.endswith("SystemExit")
+        pool = world.pools.get(leaving)
+        assert pool is not None
+        assert len(pool.live()) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_b27_a_module_that_is_missing_fails_what_waits(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("f", module="not_there", max_containers=1), (), ())
+        outputs = await world.receive(2)
+        assert {output.failure.kind for output in outputs if output.failure} == {FailureKind.STARTUP}
+        assert all("not_there" in output.failure.message for output in outputs if output.failure)
+
+    run(tmp_path, scenario)
+
+
+def test_b16_generators_stream_with_back_pressure(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("count"), (2000,), kind=CallKind.GENERATOR)
+        item = None
+        async with asyncio.timeout(DEADLINE_S):
+            while not world.outputs:
+                message = await world.client.next_message(world.client.session)
+                if message is None:
+                    continue
+                world.yields += message.yields
+                world.outputs += message.outputs
+                assert len(world.yields) <= 2000
+                if message.yields and (item := world.journal.open_input(message.yields[0].input_id)):
+                    world.dispatcher.taken(item, len(world.yields))
+        values = [pickle.loads(value.payload.data) for value in world.yields if value.payload]
+        assert values == list(range(2000))
+        assert world.outputs[0].num_yields == 2000
+
+    run(tmp_path, scenario)
+
+
+def test_b41_a_runner_outlives_a_broken_link(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        function_id = world.open("wait", max_containers=1)
+        world.call(function_id, (str(tmp_path / "go"),))
+        pool = world.pools.get(function_id)
+        assert pool is not None
+        await world.until(lambda: any(c.ready and c.held for c in pool.containers.values()))
+        (container,) = pool.containers.values()
+        handle: Any = container.handle
+        handle._link.close()
+        await world.until(lambda: not handle.is_connected())
+        (tmp_path / "go").touch()
+        await world.receive(1)
+        assert list(pool.containers.values()) == [container]
+        assert world.values() != []
+
+    run(tmp_path, scenario)
+
+
+def test_b28_a_function_over_its_time_fails_and_its_container_goes_on(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(world.open("wait", timeout_s=0.3), (str(tmp_path / "never"),))
+        (output,) = await world.receive(1)
+        assert output.failure is not None
+        assert output.failure.kind == FailureKind.TIMEOUT
+
+    run(tmp_path, scenario)
+
+
+def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.engine.reachable = False
+        world.call(world.open("pid"), ())
+        async with asyncio.timeout(DEADLINE_S):
+            while (message := await world.client.next_message(world.client.session)) is None or not message.notices:
+                pass
+        assert "was told not to answer; trying again" in message.notices[0].text
+        world.engine.reachable = True
+        await world.receive(1)
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
