@@ -25,6 +25,8 @@ def main() -> int:
     except BlockingIOError:
         print(f"a service for {state_dir} is already running", file=sys.stderr)
         return 0
+    # The service only forks to exec at once; gRPC's own handlers would log a warning each time.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop
 
     from wherry_service.server import Service  # the rest is loaded only by the one that serves

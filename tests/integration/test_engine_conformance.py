@@ -52,7 +52,11 @@ def run(kind: str, tmp_path: Path, scenario: Scenario) -> None:
 
 def spec(labels: dict[str, str], code: str, **fields: Any) -> ContainerSpec:
     return ContainerSpec(
-        name=f"wherry-test-{uuid.uuid4().hex[:8]}", image=IMAGE, command=("python3", "-c", code), labels=labels, **fields
+        name=f"wherry-test-{uuid.uuid4().hex[:8]}",
+        image=IMAGE,
+        command=("python3", "-c", code),
+        labels=labels,
+        **fields,
     )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import (
     CallKind,
@@ -165,7 +167,7 @@ def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) 
             world.database.close()
             assert list((tmp_path / "run").iterdir()) == []
 
-    asyncio.run(main())
+    uvloop.run(main())
 
 
 def test_inputs_go_in_and_values_come_back(tmp_path: Path) -> None:

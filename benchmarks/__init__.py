@@ -1,0 +1,1 @@
+"""`./dev bench`: how fast Wherry is, beside floors and peers measured in the same run."""

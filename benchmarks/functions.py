@@ -1,0 +1,41 @@
+"""The app that is measured."""
+
+import time
+
+import wherry
+
+app = wherry.App("benchmark")
+image = wherry.Image.debian_slim()
+COLD_FUNCTIONS = 12
+
+
+@app.function(image=image, concurrency_limit=1)
+def noop(data: bytes) -> None:
+    """Do nothing, in one container, as a pool of one process would."""
+
+
+@app.function(image=image, concurrency_limit=2)
+def noop_wide(data: bytes) -> None:
+    """Do nothing, in up to two containers."""
+
+
+@app.function(image=image, concurrency_limit=1)
+def echo(data: bytes) -> bytes:
+    """Give back what came."""
+    return data
+
+
+@app.function(image=image, concurrency_limit=10)
+def hold(seconds: float) -> float:
+    """Tell when it began, and keep the container busy."""
+    began = time.time()
+    time.sleep(seconds)
+    return began
+
+
+def answer() -> int:
+    """Answer; each cold function is this one under another name."""
+    return 1
+
+
+cold = [app.function(image=image, name=f"cold_{number}")(answer) for number in range(COLD_FUNCTIONS)]
