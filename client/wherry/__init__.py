@@ -1,0 +1,56 @@
+"""Wherry: put a decorator on a function, and it runs in a container.
+
+Importing this costs a few milliseconds: gRPC, asyncio and the rest load when an app runs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+from wherry import exception
+from wherry.app import App, Stub
+from wherry.context import current_function_call_id, current_input_id, is_local
+from wherry.exception import Error
+from wherry.function import Function
+from wherry.image import Image
+from wherry.retries import Retries
+
+if TYPE_CHECKING:
+    from wherry import functions
+    from wherry._output.enable import enable_output
+    from wherry.call import FunctionCall, gather
+
+__all__ = [
+    "App",
+    "Error",
+    "Function",
+    "FunctionCall",
+    "Image",
+    "Retries",
+    "Stub",
+    "__version__",
+    "current_function_call_id",
+    "current_input_id",
+    "enable_output",
+    "exception",
+    "functions",
+    "gather",
+    "is_local",
+]
+
+_LAZY = {
+    "FunctionCall": "wherry.call",
+    "gather": "wherry.call",
+    "enable_output": "wherry._output.enable",
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib  # loaded with the interpreter
+
+    if name == "functions":
+        return importlib.import_module("wherry.functions")
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'wherry' has no attribute {name!r}")
+    return getattr(importlib.import_module(module), name)

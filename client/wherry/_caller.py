@@ -1,0 +1,217 @@
+"""Calls a running function: arguments to messages, onto the session, and answers back to values."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wherry import _payload
+from wherry._calls import LoneCall, SpawnedCall
+from wherry._client import INLINE_LIMIT, default_client
+from wherry._ids import check_id, new_id
+from wherry._pump import Pump, fits_at_once, zip_async, zip_rows
+from wherry._session import has_blob
+from wherry._stream_call import StreamCall
+from wherry.context import check_local
+from wherry.results import GeneratorResults, Opened, Results
+from wherry_proto.messages import (
+    CallKind,
+    CallStart,
+    Failure,
+    Format,
+    FunctionInfo,
+    FunctionLookupRequest,
+    Input,
+    Output,
+    Payload,
+)
+
+if TYPE_CHECKING:
+    from wherry._client import Client
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Caller:
+    """A function that runs, bound to the client that calls it.
+
+    `by_reference`: what `__main__` defines is in the source that was shipped, whose root here is `local_root`.
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        info: FunctionInfo,
+        *,
+        by_reference: bool = False,
+        local_root: Path | None = None,
+    ) -> None:
+        self.client = client
+        self.function_id = info.function_id
+        self.name = info.name
+        self.is_generator = info.is_generator
+        self._by_reference = by_reference
+        self._local_root = local_root
+
+    # One input
+
+    def remote(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self._start_lone((args, kwargs))
+        try:
+            output = call.future.result()
+        except BaseException:
+            self.client.session.cancel(call)
+            raise
+        self.client.session.drop(call)
+        return self._value(output)
+
+    async def remote_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        import asyncio  # the caller has it already
+
+        if self.client.is_connected and not _payload.is_large((args, kwargs)):
+            call = self._start_lone((args, kwargs))
+        else:
+            call = await asyncio.to_thread(self._start_lone, (args, kwargs))
+        try:
+            output = await asyncio.wrap_future(call.future)
+        except BaseException:
+            self.client.session.cancel(call)
+            raise
+        self.client.session.drop(call)
+        if has_blob(output):
+            return await asyncio.to_thread(self._value, output)
+        return self._value(output)
+
+    def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the id of the call, once it is on the service's disk."""
+        start, first = self._one(CallKind.SPAWN, (args, kwargs))
+        call = SpawnedCall(start, first)
+        session = self.client.session
+        session.open(call)
+        try:
+            call.stored.result()
+        except BaseException:
+            session.cancel(call)
+            raise
+        session.drop(call)
+        return call.call_id
+
+    def _start_lone(self, arguments: Arguments) -> LoneCall:
+        start, first = self._one(CallKind.REMOTE, arguments)
+        call = LoneCall(start, first)
+        self.client.session.open(call)
+        return call
+
+    def _one(self, kind: int, arguments: Arguments) -> tuple[CallStart, Input]:
+        call_id = new_id("fc")
+        start = CallStart(call_id=call_id, function_id=self.function_id, kind=kind)
+        return start, Input(input_id=new_id("in"), call_id=call_id, payload=self.encode(arguments))
+
+    def _value(self, output: Output) -> Any:
+        try:
+            if output.failure is not None:
+                raise self.failure(output.failure)
+            return self.client.blobs.load(output.payload) if output.payload is not None else None
+        finally:
+            if has_blob(output):
+                self.client.session.take([output.input_id])
+
+    # Many
+
+    def open_generator(self, arguments: Arguments) -> Opened:
+        start, first = self._one(CallKind.GENERATOR, arguments)
+        call = StreamCall(start)
+        call.add(first)
+        call.end_inputs(1)
+        self.client.session.open(call)
+        return Opened(self.client, call, self.failure)
+
+    def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
+        """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
+        call = StreamCall(CallStart(call_id=new_id("fc"), function_id=self.function_id, kind=CallKind.MAP))
+        session = self.client.session
+        session.open(call)
+
+        def encode(row: tuple[Any, ...]) -> Payload:
+            return self.encode((tuple(row[0]) if spread else row, kwargs))
+
+        pump = Pump(call, encode, session.send)
+        total = _total(iterables)
+        if on_loop and any(hasattr(item, "__aiter__") for item in iterables):
+            # Asynchronous iterators belong to the consumer's loop.
+            return Opened(self.client, call, self.failure, pump=pump, rows=zip_async(iterables), total=total)
+        pump.start(zip_rows(iterables), inline=fits_at_once(iterables))
+        return Opened(self.client, call, self.failure, total=total)
+
+    # Values
+
+    def encode(self, arguments: Arguments) -> Payload:
+        """Pickle arguments: inline up to 1 MiB, as a blob beyond. Raises SerializationError that names the culprit."""
+        by_reference = self._by_reference
+        try:
+            if _payload.is_large(arguments):
+                return self.client.blobs.put(lambda file: _payload.dump(arguments, file, by_reference))
+            data = _payload.dumps(arguments, by_reference)
+        except _payload.UNPICKLABLE as error:
+            raise _payload.unpicklable(arguments, self.name, error) from error
+        if len(data) > INLINE_LIMIT:
+            return self.client.blobs.put(lambda file: _write(file, data))
+        return Payload(format=Format.PICKLE, data=data, size=len(data))
+
+    def failure(self, failure: Failure) -> BaseException:
+        """Return the exception to raise for a failure."""
+        return self.client.failures.exception(failure, self._local_root)
+
+
+def map_results(
+    name: str,
+    resolve: Callable[[], Caller],
+    iterables: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    spread: bool,
+    generator: bool,
+    ordered: bool,
+    return_exceptions: bool,
+    wrap_exceptions: bool,
+) -> Results[Any]:
+    """Return the results of a map that begins when they are first asked for."""
+    check_local(name)
+    kind = GeneratorResults if generator else Results
+    return kind(
+        name,
+        lambda on_loop: resolve().open_map(iterables, kwargs, spread=spread, on_loop=on_loop),
+        ordered=ordered and not generator,
+        return_exceptions=return_exceptions,
+        wrap_exceptions=wrap_exceptions,
+    )
+
+
+def generator_results(
+    name: str, ready: Callable[[], Caller], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Results[Any]:
+    """Return the values of a generator that begins when they are first asked for."""
+    return GeneratorResults(f"{name}.remote_gen", lambda on_loop: ready().open_generator((args, kwargs)))
+
+
+def look_up(app_name: str, name: str, environment: str | None, client: "Client | None") -> Caller:
+    """Find a function by the names of its app and its own; raise NotFoundError."""
+    client = client or default_client(f"looking up {app_name}/{name}")
+    request = FunctionLookupRequest(app_name=app_name, name=name, environment=environment or client.environment)
+    return Caller(client, client.call("Functions.Lookup", request, FunctionInfo))
+
+
+def look_up_id(function_id: str, client: "Client | None") -> Caller:
+    """Find a function by its id; raise NotFoundError, or InvalidError when it is not the id of a function."""
+    check_id(function_id, "fu", "function")
+    client = client or default_client(f"looking up {function_id}")
+    return Caller(client, client.call("Functions.Lookup", FunctionLookupRequest(function_id=function_id), FunctionInfo))
+
+
+def _total(iterables: tuple[Any, ...]) -> int | None:
+    """How many rows there will be, where that can be told beforehand."""
+    lengths = [len(item) for item in iterables if type(item) in (list, tuple, range, str, bytes, dict, set, frozenset)]
+    return min(lengths) if len(lengths) == len(iterables) else None
+
+
+def _write(file: Any, data: bytes) -> None:
+    file.write(data)

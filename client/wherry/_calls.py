@@ -1,0 +1,126 @@
+"""Calls of one input: waited for (remote), left alone (spawn), or watched (FunctionCall.get)."""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+
+from wherry.exception import Error
+from wherry_proto.messages import CallStart, CallState, CallWatch, Input, InputsEnd, Output, SessionUp, Yield
+
+
+class _OneInput:
+    """What the calls of one input share."""
+
+    takes_outputs = True
+
+    def __init__(self, start: CallStart, first: Input) -> None:
+        self.call_id = start.call_id
+        self._message = SessionUp(calls=[start], inputs=[first], ends=[InputsEnd(call_id=start.call_id, num_inputs=1)])
+        self._input_id = first.input_id
+
+    def offer(self) -> Iterable[SessionUp]:
+        return (self._message,)
+
+    def state(self, state: CallState) -> None:
+        """Nothing depends on it: only watched calls are told more."""
+
+    def accepted(self, input_id: str) -> None:
+        """Nothing depends on it: only spawned inputs are confirmed."""
+
+
+class LoneCall(_OneInput):
+    """One input, one output: `future` completes with it."""
+
+    def __init__(self, start: CallStart, first: Input) -> None:
+        super().__init__(start, first)
+        self.future: Future[Output] = Future()
+
+    def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
+        if not self.future.done():
+            self.future.set_result(outputs[0])
+
+    def fail(self, error: Error) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class SpawnedCall(_OneInput):
+    """One durable input: `stored` completes when it is on the service's disk."""
+
+    takes_outputs = False
+
+    def __init__(self, start: CallStart, first: Input) -> None:
+        super().__init__(start, first)
+        self.stored: Future[None] = Future()
+
+    def accepted(self, input_id: str) -> None:
+        if input_id == self._input_id and not self.stored.done():
+            self.stored.set_result(None)
+
+    def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
+        # An output says as much: the input was there.
+        if outputs and not self.stored.done():
+            self.stored.set_result(None)
+
+    def fail(self, error: Error) -> None:
+        if not self.stored.done():
+            self.stored.set_exception(error)
+
+
+class WatchedCall:
+    """A call made elsewhere or earlier. `known` completes with how it stands, `output` with its first output."""
+
+    takes_outputs = False
+
+    def __init__(self, call_id: str) -> None:
+        self.call_id = call_id
+        self.known: Future[CallState] = Future()
+        self.output: Future[Output] = Future()
+        # How many threads wait for it; guarded by the lock of `Watches`.
+        self.waiting = 0
+
+    def offer(self) -> Iterable[SessionUp]:
+        return (SessionUp(watches=[CallWatch(call_id=self.call_id)]),)
+
+    def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
+        if outputs and not self.output.done():
+            self.output.set_result(outputs[0])
+
+    def state(self, state: CallState) -> None:
+        if not self.known.done():
+            self.known.set_result(state)
+
+    def accepted(self, input_id: str) -> None:
+        """Nothing depends on it."""
+
+    def fail(self, error: Error) -> None:
+        for future in (self.known, self.output):
+            if not future.done():
+                future.set_exception(error)
+
+
+class Watches:
+    """The calls that are watched now: one watch serves all threads that wait for the same call."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, WatchedCall] = {}
+        self._lock = threading.Lock()
+
+    def join(self, call_id: str) -> tuple[WatchedCall, bool]:
+        """Return the watch of a call, and whether it is new and must be opened."""
+        with self._lock:
+            watch = self._by_id.get(call_id)
+            new = watch is None
+            if watch is None:
+                watch = self._by_id[call_id] = WatchedCall(call_id)
+            watch.waiting += 1
+            return watch, new
+
+    def leave(self, watch: WatchedCall) -> bool:
+        """Return whether nobody is left, so that the watch must be dropped."""
+        with self._lock:
+            watch.waiting -= 1
+            if watch.waiting:
+                return False
+            self._by_id.pop(watch.call_id, None)
+            return True

@@ -1,0 +1,189 @@
+"""This process's connection to the service."""
+
+import atexit
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from wherry import __version__
+from wherry._blobs import Blobs, handover_dir
+from wherry._calls import Watches
+from wherry._failure import Failures
+from wherry._ids import new_id
+from wherry._output.output import Output as Screen
+from wherry._output.output import Silent
+from wherry._reconnect import Reconnect
+from wherry._session import Session
+from wherry._settings import Settings
+from wherry.context import check_local
+from wherry.exception import ConnectionError
+from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
+
+if TYPE_CHECKING:
+    from wherry._output.output import Progress
+    from wherry._transport.transport import Transport
+
+PROTOCOL = 1
+INLINE_LIMIT = 1 << 20
+# How long calls wait for a service that has gone.
+GIVE_UP_S = 120.0
+
+M = TypeVar("M", bound=Message)
+
+
+class Server(Protocol):
+    """Starts the service where that is this client's business."""
+
+    def ensure(self, transport: "Transport") -> bool: ...
+    def revive(self, transport: "Transport") -> None: ...
+
+
+class Listener:
+    """Passes on what arrives to the output that is enabled at that time."""
+
+    def __init__(self) -> None:
+        self.screen: Screen = Silent()
+
+    def log(self, lines: list[LogLine]) -> None:
+        self.screen.log(lines)
+
+    def notice(self, notice: Notice) -> None:
+        self.screen.notice(notice)
+
+    def progress(self, name: str, total: int | None) -> "Progress":
+        return self.screen.progress(name, total)
+
+
+class Client:
+    """One client process. Connects when first used."""
+
+    def __init__(
+        self, transport: "Transport", environment: str, server: Server | None = None, give_up_s: float = GIVE_UP_S
+    ) -> None:
+        self.client_id = new_id("cl")
+        self.environment = environment
+        self.listener = Listener()
+        self.watches = Watches()
+        self._transport = transport
+        self._server = server
+        self._give_up_s = give_up_s
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._blobs: Blobs | None = None
+        self._closing = threading.Event()
+
+    @property
+    def session(self) -> Session:
+        """The open session; opened by the first who asks."""
+        if self._session is None:
+            with self._lock:
+                if self._session is None:
+                    self._session = self._open_session()
+        return self._session
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the session is open and large values need no set-up: using it then does not block."""
+        return self._session is not None
+
+    @property
+    def blobs(self) -> Blobs:
+        if self._blobs is None:
+            with self._lock:
+                if self._blobs is None:
+                    info = self.info()
+                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir))
+        return self._blobs
+
+    @property
+    def failures(self) -> Failures:
+        return Failures(self.blobs.load)
+
+    def info(self) -> ServerInfo:
+        return self.call("Server.Info", ServerInfoRequest(), ServerInfo)
+
+    def call(self, method: str, request: Message, kind: type[M]) -> M:
+        """Call a method of the service, starting or awaiting the service where needed."""
+        answer = self._persist(lambda: self._transport.call(method, request))
+        assert isinstance(answer, kind)
+        return answer
+
+    def stream(self, method: str, request: Message) -> Iterator[Message]:
+        """Call a method whose answer is many messages; it is not repeated when the service goes."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        return self._transport.stream(method, request)
+
+    def close(self) -> None:
+        """Say goodbye: running ephemeral apps end soon after."""
+        self._closing.set()
+        if self._session is not None:
+            self._session.close()
+        self._transport.close()
+
+    def _open_session(self) -> Session:
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        hello = Hello(
+            client_id=self.client_id,
+            protocol=PROTOCOL,
+            version=__version__,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        )
+        reconnect = Reconnect(self._give_up_s, self._revive)
+        session = Session(hello, self._transport.session, reconnect, self.listener)
+        session.start()
+        return session
+
+    def _persist(self, call: Callable[[], Message]) -> Message:
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        try:
+            return call()
+        except ConnectionError:
+            again = Reconnect(self._give_up_s, self._revive)
+            again.connected_before()
+            answer = again(call, self._closing)
+            if answer is None:
+                raise
+            return answer
+
+    def _revive(self) -> None:
+        if self._server is not None:
+            self._server.revive(self._transport)
+
+
+class _Retrying:
+    """The transport for blobs: calls wait for a service that has gone."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        transport = client._transport
+        self.stream = transport.stream
+        self.upload = transport.upload
+        self.session = transport.session
+        self.close = transport.close
+
+    def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
+        return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))
+
+
+def default_client(what: str) -> Client:
+    """Return the client of this process; `what` needs it and is named when there is none to be had."""
+    check_local(what)
+    return _client_of(os.getpid())
+
+
+@functools.cache
+def _client_of(pid: int) -> Client:
+    """One per process, kept for its life: a forked child can't use its parent's connection."""
+    from wherry._server import LocalServer  # loaded with the connection
+    from wherry._transport.grpc import GrpcTransport  # gRPC takes ~60 ms to import
+
+    settings = Settings.from_environment()
+    client = Client(GrpcTransport(f"unix:{settings.socket}"), settings.environment, LocalServer(settings))
+    atexit.register(client.close)
+    return client

@@ -1,0 +1,77 @@
+"""How a function is defined: where its code is, and of what kind it is."""
+
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import Any
+
+from wherry._options import FunctionOptions
+from wherry.exception import InvalidError
+
+# Bits of `co_flags` (inspect.CO_*; importing inspect takes longer than the rest of wherry).
+_GENERATOR = 0x20
+_COROUTINE = 0x80
+_ASYNC_GENERATOR = 0x200
+
+
+class Definition:
+    """A function of the user's, and what it asks for. (reference: Function.info)"""
+
+    __slots__ = ("function", "is_async", "is_generator", "module_name", "name", "options")
+
+    def __init__(
+        self, function: Callable[..., Any], name: str | None, is_generator: bool | None, options: FunctionOptions
+    ) -> None:
+        flags = code_of(function).co_flags
+        self.function = function
+        self.name = name or function.__qualname__
+        self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if is_generator is None else is_generator
+        self.is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+        self.module_name = importable_name(function.__module__)
+        self.options = options
+        if not name and "<locals>" in self.name:
+            self.name = function.__name__
+        if not options.serialized and not self.is_global:
+            kind = "a lambda" if function.__name__ == "<lambda>" else "defined inside another function"
+            raise InvalidError(
+                f"{function.__qualname__} is {kind}, so a container can't import it: move it to the top level "
+                "of a module, or use @app.function(serialized=True) to send the function itself"
+            )
+        if self.is_generator and options.retries is not None and options.retries.max_retries:
+            raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the function can be found by importing its module."""
+        return "<locals>" not in self.function.__qualname__ and self.function.__name__ != "<lambda>"
+
+    @property
+    def module(self) -> ModuleType | None:
+        return sys.modules.get(self.function.__module__)
+
+
+def code_of(function: Callable[..., Any]) -> CodeType:
+    """Return the code of a plain function; raise InvalidError for anything else."""
+    unwrapped = function
+    while (inner := getattr(unwrapped, "__wrapped__", None)) is not None:
+        unwrapped = inner
+    code = getattr(unwrapped, "__code__", None)
+    if not isinstance(code, CodeType):
+        raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
+    return code
+
+
+def importable_name(module_name: str) -> str:
+    """Return the name under which a container imports a module: `__main__` is its file's or package's name."""
+    if module_name != "__main__":
+        return module_name
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    if not file:
+        return "__main__"
+    base: str = file.replace("\\", "/").rpartition("/")[2]
+    stem: str = base.rpartition(".")[0]
+    return stem or base

@@ -1,0 +1,128 @@
+"""From a failure that the service reports to the exception that the caller sees."""
+
+import linecache
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wherry import exception
+from wherry.exception import DeserializationError, ExecutionError, RemoteError
+from wherry_proto.messages import Failure, FailureKind, Payload
+
+_INSTALLED = str(Path(__file__).parent)
+_SOURCE = "/run/wherry/source/"
+
+Load = Callable[[Payload], Any]
+
+
+class Failures:
+    """Rebuilds exceptions. `load` unpickles payloads, `local_root` is the root of the source that was shipped."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def exception(self, failure: Failure, local_root: Path | None = None) -> BaseException:
+        """Return the exception to raise for a failure."""
+        kind = failure.kind
+        if kind in (FailureKind.EXCEPTION, FailureKind.STARTUP, FailureKind.SERIALIZATION):
+            return self._of_user(failure, local_root)
+        made = _KINDS.get(kind, exception.RemoteError)(_text(failure))
+        return made
+
+    def _of_user(self, failure: Failure, local_root: Path | None) -> BaseException:
+        reason = ""
+        if failure.exception is not None and (failure.exception.data or failure.exception.blob_id):
+            try:
+                loaded = self._load(failure.exception)
+                error, traceback = loaded
+                if isinstance(error, BaseException):
+                    return error.with_traceback(_rebuild(traceback, failure.container_id, local_root))
+                reason = f"what came was a {type(error).__name__}, not an exception"
+            except (DeserializationError, RemoteError, TypeError, ValueError) as problem:
+                reason = str(problem)
+        if failure.kind == FailureKind.SERIALIZATION:
+            return exception.SerializationError(_text(failure))
+        if failure.kind == FailureKind.STARTUP:
+            return RemoteError(_text(failure))
+        return ExecutionError(_not_loadable(failure, reason))
+
+
+_KINDS: dict[int, type[exception.Error]] = {
+    FailureKind.TIMEOUT: exception.FunctionTimeoutError,
+    FailureKind.CANCELLED: exception.RemoteError,
+    FailureKind.CONTAINER_LOST: exception.RemoteError,
+    FailureKind.OUT_OF_MEMORY: exception.RemoteError,
+    FailureKind.NOT_FOUND: exception.NotFoundError,
+    FailureKind.EXPIRED: exception.OutputExpiredError,
+    FailureKind.INTERNAL: exception.InternalError,
+}
+
+
+def hide_internals(error: BaseException) -> None:
+    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        kept = _without_internals(current.__traceback__)
+        if kept is not None:
+            current.__traceback__ = kept
+        current = current.__cause__ or current.__context__
+
+
+def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
+    frames: list[TracebackType] = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(_INSTALLED):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    chain: TracebackType | None = None
+    for frame in reversed(frames):
+        chain = TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return chain
+
+
+def _rebuild(described: dict[str, Any] | None, container_id: str, local_root: Path | None) -> TracebackType | None:
+    """Return the traceback that tblib described, each frame marked with the container it ran in."""
+    if not described:
+        return None
+    from tblib import Traceback  # only when something has failed
+
+    frame: dict[str, Any] | None = described
+    while frame:
+        code = frame["tb_frame"]["f_code"]
+        code["co_filename"] = _marked(code["co_filename"], container_id, local_root)
+        frame = frame.get("tb_next")
+    rebuilt: TracebackType | None = Traceback.from_dict(described).as_traceback()
+    return rebuilt
+
+
+def _marked(filename: str, container_id: str, local_root: Path | None) -> str:
+    """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
+    marked = f"<{container_id}>:{filename}" if container_id else filename
+    if local_root is not None and filename.startswith(_SOURCE):
+        local = local_root / filename.removeprefix(_SOURCE)
+        lines = linecache.getlines(str(local))
+        if lines:
+            # An entry without a time is never checked against a file.
+            linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
+    return marked
+
+
+def _not_loadable(failure: Failure, reason: str) -> str:
+    parts = [f"the function raised {failure.type_name or 'an exception'}: {failure.message}"]
+    if reason:
+        parts.append(f"It can't be raised as itself here: {reason}.")
+    if failure.traceback:
+        parts.append(f"Remote traceback:\n{failure.traceback.rstrip()}")
+    return "\n".join(parts)
+
+
+def _text(failure: Failure) -> str:
+    text = failure.message or failure.type_name or "the input failed"
+    if failure.type_name and failure.message and failure.kind == FailureKind.STARTUP:
+        text = f"{failure.type_name}: {failure.message}"
+    if failure.traceback:
+        text += f"\nRemote traceback:\n{failure.traceback.rstrip()}"
+    return text

@@ -1,0 +1,168 @@
+"""The parameters of `@app.function`: checked where they are written, kept until the app runs."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wherry.exception import DeprecationError, InvalidError
+from wherry.image import Image
+from wherry.retries import Retries
+
+if TYPE_CHECKING:
+    from wherry_proto.messages import FunctionSpec
+
+DEFAULT_TIMEOUT_S = 300.0
+DEFAULT_WINDOW_S = 60.0
+_DAY = 86_400.0
+
+# Features that come later: a value is refused rather than silently ignored.
+_NOT_YET = (
+    "secret", "secrets", "volumes", "network_file_systems", "mounts", "mount", "gpu", "ephemeral_disk", "schedule",
+    "interactive", "single_use_containers",
+)  # fmt: skip
+# What means nothing on one's own machines.
+_WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
+_OLD_NAMES = {
+    "concurrency_limit": "max_containers",
+    "keep_warm": "min_containers",
+    "container_idle_timeout": "scaledown_window",
+}
+
+
+class FunctionOptions:
+    """What one function asks for. All values are in range; raises InvalidError when made with others."""
+
+    __slots__ = (
+        "block_network", "buffer_containers", "cpu", "env", "image", "include_source", "max_containers",
+        "max_inputs", "memory", "min_containers", "retries", "scaledown_window", "serialized", "startup_timeout",
+        "timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        retries: int | Retries | None = None,
+        timeout: float | None = None,
+        startup_timeout: float | None = None,
+        max_containers: int | None = None,
+        min_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        allow_concurrent_inputs: int | None = None,
+        serialized: bool = False,
+        block_network: bool = False,
+        include_source: bool | None = None,
+    ) -> None:
+        if image is not None and not isinstance(image, Image):
+            raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+        self.image = image
+        self.env = _environment(env)
+        self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
+        self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+        self.retries = Retries.of(retries)
+        self.timeout = number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
+        self.startup_timeout = number("startup_timeout", startup_timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
+        self.max_containers = int(number("max_containers", max_containers, 1, 10_000, "", 0, whole=True))
+        self.min_containers = int(number("min_containers", min_containers, 0, 10_000, "", 0, whole=True))
+        self.buffer_containers = int(number("buffer_containers", buffer_containers, 0, 10_000, "", 0, whole=True))
+        self.scaledown_window = number("scaledown_window", scaledown_window, 0.1, _DAY, "s", DEFAULT_WINDOW_S)
+        self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 1, whole=True))
+        self.serialized = bool(serialized)
+        self.block_network = bool(block_network)
+        self.include_source = include_source is not False
+        if self.max_containers and self.min_containers > self.max_containers:
+            raise InvalidError(
+                f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
+            )
+
+    def fill(self, spec: "FunctionSpec") -> None:
+        """Write these options into the function's description."""
+        from wherry_proto.messages import PoolSettings, Resources  # not needed to import wherry
+
+        cpu_request, cpu_limit = self.cpu
+        memory_request, memory_limit = self.memory
+        spec.resources = Resources(
+            cpu_request=cpu_request,
+            cpu_limit=cpu_limit,
+            memory_request_mib=int(memory_request),
+            memory_limit_mib=int(memory_limit),
+        )
+        spec.pool = PoolSettings(
+            min_containers=self.min_containers,
+            max_containers=self.max_containers,
+            buffer_containers=self.buffer_containers,
+            scaledown_window_s=self.scaledown_window,
+            max_concurrent_inputs=self.max_inputs,
+        )
+        spec.retry = self.retries._message() if self.retries is not None else None
+        spec.timeout_s = self.timeout
+        spec.startup_timeout_s = self.startup_timeout
+        spec.env = dict(self.env)
+        spec.block_network = self.block_network
+
+
+def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
+    """Return the options that are set, under their newer names.
+
+    Warns of old names and of those without meaning here; raises InvalidError for what is not supported yet.
+    """
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or (name in _NOT_YET and not value):
+            continue
+        if name in _NOT_YET:
+            raise InvalidError(f"{name} is not supported yet by this version of wherry: leave it out")
+        if name in _WITHOUT_MEANING:
+            warnings.warn(
+                f"{name} means nothing on your own machines: it is accepted and ignored",
+                UserWarning,
+                stacklevel=stacklevel + 1,
+            )
+            continue
+        new = _OLD_NAMES.get(name)
+        if new is not None:
+            if given.get(new) is not None:
+                raise InvalidError(f"{name} and {new} are the old and the new name of one parameter: give only {new}")
+            warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
+        options[new or name] = value
+    return options
+
+
+def number(
+    name: str, value: float | None, low: float, high: float, unit: str, default: float, *, whole: bool = False
+) -> float:
+    """Return the value, or the default for None; raise InvalidError when it is not a number of that range."""
+    if value is None:
+        return default
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        what = "a whole number" if whole else "a number"
+        bounds = f"from {low:g} to {high:g}" if high < 1e7 else f"of at least {low:g}"
+        raise InvalidError(f"{name} is {value!r}: it must be {what} {bounds}{' ' + unit if unit else ''}")
+    return value
+
+
+def _pair(name: str, value: Any, low: float, high: float, unit: str, whole: bool = False) -> tuple[float, float]:
+    """Return (request, limit), 0 where unset."""
+    if not isinstance(value, tuple):
+        return number(name, value, low, high, unit, 0, whole=whole), 0
+    if len(value) != 2:
+        raise InvalidError(f"{name} is {value!r}: it must be a number, or (request, limit)")
+    request, limit = (number(name, item, low, high, unit, 0, whole=whole) for item in value)
+    if limit and request > limit:
+        raise InvalidError(f"{name} is {value!r}: the request is above the limit")
+    return request, limit
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (env or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
+            raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
+    return dict(env or {})
+
+
+__all__: Sequence[str] = ("FunctionOptions", "translate")

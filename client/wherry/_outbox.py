@@ -1,0 +1,100 @@
+"""What waits to go out on one session stream."""
+
+import queue
+from collections.abc import Callable, Iterator
+
+from wherry_proto.messages import Input, SessionUp
+
+# One message carries about this many payload bytes at most.
+MESSAGE_BYTES = 4 << 20
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
+
+Item = SessionUp | Input
+
+
+class Outbox:
+    """Gathers what waits into one message whenever a write becomes possible; it never delays what is there.
+
+    Acknowledgements alone are in no hurry: they go with the next message, or when nothing was sent for a moment.
+    `expects_more` tells whether answers, and so acknowledgements, are still to come.
+    """
+
+    def __init__(self, expects_more: Callable[[], bool]) -> None:
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._taken: list[str] = []
+        self._expects_more = expects_more
+
+    def put(self, item: Item) -> None:
+        self._items.put(item)
+
+    def take_note(self, input_ids: list[str]) -> None:
+        """Acknowledge outputs. Only the session's reader may call this."""
+        self._taken.extend(input_ids)
+
+    def close(self) -> None:
+        """End the stream after what is waiting."""
+        self._items.put(None)
+
+    def __iter__(self) -> Iterator[SessionUp]:
+        wait: float = _FIRST_WAIT_S
+        while True:
+            try:
+                item = self._items.get(timeout=wait if self._taken or self._expects_more() else None)
+            except queue.Empty:
+                wait = min(wait * 2, _LONGEST_WAIT_S)
+                if self._taken:
+                    yield SessionUp(taken=self._swap_taken())
+                continue
+            wait = _FIRST_WAIT_S
+            if item is None:
+                break
+            message, ended = self._gather(item)
+            yield message
+            if ended:
+                break
+        if self._taken:
+            yield SessionUp(taken=self._swap_taken())
+
+    def _gather(self, item: Item) -> tuple[SessionUp, bool]:
+        message = SessionUp()
+        room = MESSAGE_BYTES - _merge(message, item)
+        ended = False
+        while room > 0:
+            try:
+                more = self._items.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                ended = True
+                break
+            room -= _merge(message, more)
+        if self._taken:
+            message.taken = self._swap_taken()
+        return message, ended
+
+    def _swap_taken(self) -> list[str]:
+        taken, self._taken = self._taken, []
+        return taken
+
+
+def _merge(message: SessionUp, item: Item) -> int:
+    """Add an item to a message; return about how many bytes it takes."""
+    if type(item) is Input:
+        message.inputs.append(item)
+        return _size(item)
+    assert isinstance(item, SessionUp)
+    if item.hello is not None:
+        message.hello = item.hello
+    message.calls += item.calls
+    message.inputs += item.inputs
+    message.ends += item.ends
+    message.taken += item.taken
+    message.cancels += item.cancels
+    message.watches += item.watches
+    message.yields_taken += item.yields_taken
+    return 128 + sum(map(_size, item.inputs))
+
+
+def _size(item: Input) -> int:
+    return 64 + (len(item.payload.data) if item.payload is not None else 0)

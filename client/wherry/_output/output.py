@@ -1,0 +1,66 @@
+"""The interface of outputs, and the silent one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from wherry_proto.messages import LogLine, Notice
+
+
+class Progress(Protocol):
+    """The progress of one map."""
+
+    def advance(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class Output(Protocol):
+    """Shows what happens. Its methods are called from several threads."""
+
+    def log(self, lines: Sequence[LogLine]) -> None:
+        """Lines that containers printed."""
+
+    def notice(self, notice: Notice) -> None:
+        """Something the service wants the person to know."""
+
+    def step(self, text: str) -> None:
+        """Something was done: an image built, a function made."""
+
+    def detail(self, text: str) -> None:
+        """A line of something in progress, for example of an image's build."""
+
+    def progress(self, name: str, total: int | None) -> Progress:
+        """A map has begun."""
+
+    def close(self) -> None: ...
+
+
+class NoProgress:
+    """Progress that is not shown."""
+
+    def advance(self) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Show nothing."""
+
+
+class Silent:
+    """Shows nothing: how the SDK starts (reference: output must be enabled)."""
+
+    def log(self, lines: Sequence[LogLine]) -> None:
+        """Show nothing."""
+
+    def notice(self, notice: Notice) -> None:
+        """Show nothing."""
+
+    def step(self, text: str) -> None:
+        """Show nothing."""
+
+    def detail(self, text: str) -> None:
+        """Show nothing."""
+
+    def progress(self, name: str, total: int | None) -> Progress:
+        return NoProgress()
+
+    def close(self) -> None:
+        """Nothing is open."""

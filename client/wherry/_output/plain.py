@@ -1,0 +1,53 @@
+"""Output as plain lines: what a pipe or a file gets."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TextIO
+
+from wherry._output.output import NoProgress, Progress
+from wherry_proto.messages import LogLine, Notice, Stream
+
+
+class Plain:
+    """Containers' lines go to the stream they were printed on; everything else to stderr."""
+
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, out: TextIO | None = None, err: TextIO | None = None
+    ) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._lock = threading.Lock()
+
+    def log(self, lines: Sequence[LogLine]) -> None:
+        with self._lock:
+            for line in lines:
+                stream = self._err if line.stream == Stream.STDERR else self._out
+                stream.write(line.text + "\n")
+            self._out.flush()
+            self._err.flush()
+
+    def notice(self, notice: Notice) -> None:
+        if notice.warning or not self._quiet:
+            self._say(("warning: " if notice.warning else "") + notice.text)
+
+    def step(self, text: str) -> None:
+        if not self._quiet:
+            self._say(text)
+
+    def detail(self, text: str) -> None:
+        if self._verbose and not self._quiet:
+            self._say(f"  {text}")
+
+    def progress(self, name: str, total: int | None) -> Progress:
+        return NoProgress()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._err.write(f"wherry: {text}\n")
+            self._err.flush()

@@ -1,0 +1,129 @@
+"""Values to bytes and back."""
+
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from wherry import exception
+
+PROTOCOL = 5
+# What is larger by its own account is pickled straight into a file, not into memory first.
+_LARGE = 1 << 20
+_PLAIN = frozenset((int, float, str, bytes, bool, type(None), complex))
+UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, NotImplementedError)
+
+Dump = Callable[[Any], bytes]
+
+
+def dumps(value: Any, by_reference: bool) -> bytes:
+    """Pickle a value.
+
+    `by_reference`: what is defined in `__main__` is named, since `__main__` is in the shipped source; otherwise it
+    travels by value. Raises whatever pickling raises.
+    """
+    if by_reference:
+        try:
+            return pickle.dumps(value, PROTOCOL)
+        except UNPICKLABLE:
+            pass
+    elif _is_plain(value, 3):
+        return pickle.dumps(value, PROTOCOL)
+    import cloudpickle  # only where pickle can't do it
+
+    data: bytes = cloudpickle.dumps(value, PROTOCOL)
+    return data
+
+
+def dump(value: Any, file: BinaryIO, by_reference: bool) -> None:
+    """Pickle a value into a file; large bytes are written without being copied. As `dumps` otherwise."""
+    start = file.tell()
+    if by_reference or _is_plain(value, 3):
+        try:
+            pickle.dump(value, file, PROTOCOL)
+            return
+        except UNPICKLABLE:
+            file.seek(start)
+            file.truncate()
+    import cloudpickle  # as above
+
+    cloudpickle.dump(value, file, PROTOCOL)
+
+
+def is_large(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> bool:
+    """Whether one of the arguments takes more than 1 MiB by its own account."""
+    args, kwargs = arguments
+    for value in args:
+        if _size(value) > _LARGE:
+            return True
+    return any(_size(value) > _LARGE for value in kwargs.values()) if kwargs else False
+
+
+def unpicklable(arguments: tuple[tuple[Any, ...], dict[str, Any]], function: str, error: Exception) -> Exception:
+    """Return the SerializationError for arguments that could not be pickled: it names the one at fault."""
+    args, kwargs = arguments
+    named = [*((f"argument {number}", value) for number, value in enumerate(args, 1)), *kwargs.items()]
+    for name, value in named:
+        try:
+            dumps(value, True)
+        except Exception as at_fault:  # noqa: BLE001 - pickling runs code of the value's own, which may raise anything
+            shown = name if name.startswith("argument ") else f"argument {name!r}"
+            return exception.SerializationError(
+                f"{shown} of {function} can't be sent: {_kind(value)} can't be pickled ({at_fault}); "
+                "pass plain data instead, and open or make the object inside the function"
+            )
+    return exception.SerializationError(f"the arguments of {function} can't be pickled: {error}")
+
+
+def loads(data: bytes) -> Any:
+    """Unpickle a value; raise DeserializationError that names what is missing."""
+    return _load(lambda: pickle.loads(data))
+
+
+def load(file: BinaryIO) -> Any:
+    """As `loads`, from a file; large bytes are read straight into their place."""
+    return _load(lambda: pickle.load(file))
+
+
+def _load(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except ModuleNotFoundError as error:
+        raise exception.DeserializationError(
+            f"the value can't be read here: its type is defined in module {error.name!r}, which is not installed here; "
+            f"install it, or return plain data"
+        ) from error
+    except Exception as error:
+        raise exception.DeserializationError(
+            f"the value can't be read here: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if depth and (kind is tuple or kind is list):
+        return len(value) <= 1000 and all(_is_plain(item, depth - 1) for item in value)
+    if depth and kind is dict:
+        return len(value) <= 1000 and all(
+            _is_plain(key, 1) and _is_plain(item, depth - 1) for key, item in value.items()
+        )
+    return False
+
+
+def _size(value: Any) -> int:
+    kind = type(value)
+    if kind is int or kind is float:
+        return 0
+    try:
+        size = getattr(value, "nbytes", None)  # arrays and memory views
+        return size if isinstance(size, int) else sys.getsizeof(value)
+    except Exception:  # noqa: BLE001 - a value's own attribute may raise anything; its size is only a hint
+        return 0
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"a {name!r} object"

@@ -1,0 +1,217 @@
+"""Brings an app up: images built, source shipped, functions published; and down again."""
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from wherry import _payload
+from wherry._caller import Caller
+from wherry._client import default_client
+from wherry._definition import Definition, importable_name
+from wherry._source import SourceFile as LocalFile
+from wherry._source import source_files
+from wherry.exception import ConnectionError, ImageBuildError, InvalidError, NotFoundError, SerializationError
+from wherry.function import Function
+from wherry.image import Image
+from wherry_proto.messages import (
+    AppInfo,
+    AppOpenRequest,
+    AppPublishRequest,
+    AppPublishResponse,
+    AppStopRequest,
+    AppStopResponse,
+    BlobMissingRequest,
+    BlobMissingResponse,
+    Format,
+    FunctionSpec,
+    ImageEnsureRequest,
+    ImageEvent,
+    Payload,
+    SourceFile,
+    SourceInfo,
+    SourceTree,
+)
+
+if TYPE_CHECKING:
+    from wherry._client import Client
+    from wherry.app import App
+
+MAX_SERIALIZED = 16 << 20
+WARN_SERIALIZED = 256 << 10
+
+
+class Running:
+    """An app that runs."""
+
+    def __init__(self, client: "Client", app_id: str, functions: list[Function[..., Any]], detach: bool) -> None:
+        self.client = client
+        self.app_id = app_id
+        self._functions = functions
+        self._detach = detach
+
+    def stop(self, failed: bool) -> None:
+        """Stop the app, unless it is detached; its handles can't be called afterwards.
+
+        When the block has failed already, a service that is away is no second failure.
+        """
+        for function in self._functions:
+            function._hydrate(None)
+        if self._detach:
+            return
+        gone = (ConnectionError, NotFoundError) if failed else (NotFoundError,)
+        with contextlib.suppress(*gone):
+            self.client.call("Apps.Stop", AppStopRequest(app_id=self.app_id), AppStopResponse)
+
+
+def start(app: "App", client: "Client | None", detach: bool, environment: str | None) -> Running:
+    """Bring the app up and bind its functions' handles. What any step raises, stops it."""
+    client = client or default_client("running an app")
+    functions = list(app.registered_functions.values())
+    modules = _modules([function.info for function in functions])
+    _alias_main()
+    name = app.name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
+    _ = client.session  # connected first: the service ties the app to it
+    opened = client.call(
+        "Apps.Open",
+        AppOpenRequest(
+            name=name[:64], environment=environment or client.environment, client_id=client.client_id, detach=detach
+        ),
+        AppInfo,
+    )
+    running = Running(client, opened.app_id, functions, detach)
+    try:
+        images = _ensure_images(client, [function.info.options.image or app.image for function in functions])
+        source_id, root = _ship(client, modules)
+        specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
+        published = client.call(
+            "Apps.Publish", AppPublishRequest(app_id=opened.app_id, functions=specs), AppPublishResponse
+        )
+    except BaseException:
+        with contextlib.suppress(ConnectionError, NotFoundError):
+            client.call("Apps.Stop", AppStopRequest(app_id=opened.app_id), AppStopResponse)
+        raise
+    main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
+    for function, info in zip(functions, published.functions, strict=True):
+        function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
+        client.listener.screen.step(f"Created function {function.info.name}")
+    return running
+
+
+def _modules(definitions: list[Definition]) -> list[Any]:
+    """Return the modules that define functions, each once, unless their source is not wanted."""
+    modules: dict[str, Any] = {}
+    for definition in definitions:
+        if definition.options.include_source and definition.module is not None:
+            modules.setdefault(definition.function.__module__, definition.module)
+    return list(modules.values())
+
+
+def _alias_main() -> None:
+    """Let a script's types have one identity here: containers name them by the script's own name."""
+    main = sys.modules["__main__"]
+    if _has_main_file():
+        sys.modules.setdefault(importable_name("__main__"), main)
+
+
+def _has_main_file() -> bool:
+    return bool(getattr(sys.modules["__main__"], "__file__", None))
+
+
+def _ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
+    """Build what is not built; return the image ids, in the order of `wanted`."""
+    images = [image or Image.debian_slim() for image in wanted]
+    distinct = list(dict.fromkeys(images))
+    if not distinct:
+        return []
+    request = ImageEnsureRequest(images=[image._definition() for image in distinct])
+    ids: dict[int, str] = {}
+    screen = client.listener.screen
+    for message in client.stream("Images.Ensure", request):
+        event = cast("ImageEvent", message)
+        if event.log:
+            screen.detail(event.log)
+        if event.error:
+            raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
+        if event.image_id:
+            ids[event.index] = event.image_id
+            if event.built:
+                screen.step(f"Built image {event.image_id} in {event.seconds:.1f} s")
+    if len(ids) < len(distinct):
+        raise ImageBuildError("the service ended the build without saying how it went; see its log")
+    return [ids[distinct.index(image)] for image in images]
+
+
+def _ship(client: "Client", modules: list[Any]) -> tuple[str, Path | None]:
+    """Send the source that the service lacks; return the id of the tree, and its root here."""
+    files, root = source_files(modules)
+    if not files:
+        return "", root
+    by_id = {file.blob_id: file for file in files}
+    request = BlobMissingRequest(blob_ids=list(by_id))
+    missing = client.call("Blobs.Missing", request, BlobMissingResponse).blob_ids
+    started = time.monotonic()
+    for blob_id in missing:
+        client.blobs.put_file(blob_id, by_id[blob_id].local)
+    tree = SourceTree(files=[_described(file) for file in files])
+    source_id = client.call("Blobs.PutSource", tree, SourceInfo).source_id
+    screen = client.listener.screen
+    for file in files:
+        screen.detail(f"source {file.path} ({file.size} bytes)")
+    if missing:
+        screen.step(f"Sent {len(missing)} of {len(files)} source files in {time.monotonic() - started:.1f} s")
+    return source_id, root
+
+
+def _described(file: LocalFile) -> SourceFile:
+    return SourceFile(path=file.path, blob_id=file.blob_id, size=file.size, executable=file.executable)
+
+
+def _spec(definition: Definition, image_id: str, source_id: str) -> FunctionSpec:
+    spec = FunctionSpec(
+        name=definition.name,
+        image_id=image_id,
+        source_id=source_id if definition.options.include_source else "",
+        is_generator=definition.is_generator,
+        is_async=definition.is_async,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+    )
+    if definition.options.serialized:
+        spec.serialized = _serialized(definition)
+    elif definition.module_name == "__main__":
+        raise InvalidError(
+            f"{definition.name} was typed in, so there is no file to send: use @app.function(serialized=True)"
+        )
+    else:
+        spec.module_name = definition.module_name
+        spec.qualname = definition.function.__qualname__
+    definition.options.fill(spec)
+    return spec
+
+
+def _serialized(definition: Definition) -> Payload:
+    """Pickle the function itself, by value."""
+    import cloudpickle  # only for such functions
+
+    try:
+        data: bytes = cloudpickle.dumps(definition.function, _payload.PROTOCOL)
+    except _payload.UNPICKLABLE as error:
+        raise SerializationError(
+            f"{definition.name} can't be sent: something that it uses can't be pickled ({error}); "
+            "make or open it inside the function"
+        ) from error
+    if len(data) > MAX_SERIALIZED:
+        raise InvalidError(
+            f"{definition.name} is {len(data) >> 20} MiB with all that it refers to; at most "
+            f"{MAX_SERIALIZED >> 20} MiB can be sent with a function: pass large data as arguments"
+        )
+    if len(data) > WARN_SERIALIZED:
+        import warnings  # loaded with the interpreter
+
+        warnings.warn(
+            f"{definition.name} is {len(data) >> 10} KiB with all that it refers to: pass large data as arguments",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Payload(format=Format.PICKLE, data=data, size=len(data))

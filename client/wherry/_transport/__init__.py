@@ -1,0 +1,1 @@
+"""How the SDK speaks to the service: one small interface, gRPC outside of containers."""

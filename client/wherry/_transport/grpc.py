@@ -1,0 +1,120 @@
+"""The transport outside of containers: gRPC.
+
+The blocking API, not grpc.aio on a loop in a thread: measured on a unix socket, a lone round trip takes 285 µs
+(p99 450) against 370 (550), and 325 (490) with uvloop, and messages in bulk go through at least as fast.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import grpc
+
+from wherry import exception
+from wherry_proto import codec, messages
+from wherry_proto.messages import Message, SessionDown, SessionUp
+from wherry_proto.services import METHODS
+
+_ERRORS: dict[grpc.StatusCode, type[exception.Error]] = {
+    grpc.StatusCode.NOT_FOUND: exception.NotFoundError,
+    grpc.StatusCode.INVALID_ARGUMENT: exception.InvalidError,
+    grpc.StatusCode.UNAUTHENTICATED: exception.AuthError,
+    grpc.StatusCode.PERMISSION_DENIED: exception.PermissionDeniedError,
+    grpc.StatusCode.ALREADY_EXISTS: exception.AlreadyExistsError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: exception.ResourceExhaustedError,
+    grpc.StatusCode.FAILED_PRECONDITION: exception.ExecutionError,
+    grpc.StatusCode.UNIMPLEMENTED: exception.VersionError,
+    grpc.StatusCode.UNAVAILABLE: exception.ConnectionError,
+    grpc.StatusCode.CANCELLED: exception.ConnectionError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: exception.ConnectionError,
+    grpc.StatusCode.INTERNAL: exception.InternalError,
+}
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A restarted service is found at once, not after gRPC's own back-off.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class GrpcTransport:
+    """Speaks to the service at an address such as "unix:/run/user/0/wherry.sock"."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+
+    def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
+        stub = self._channel.unary_unary(*_method(method))
+        try:
+            answer: Message = stub(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise self._error(method, error) from None
+        return answer
+
+    def stream(self, method: str, request: Message) -> Iterator[Message]:
+        call = self._channel.unary_stream(*_method(method))(request)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._error(method, error) from None
+        finally:
+            call.cancel()  # type: ignore[no-untyped-call]
+
+    def upload(self, method: str, requests: Iterable[Message]) -> Message:
+        stub = self._channel.stream_unary(*_method(method))
+        try:
+            answer: Message = stub(iter(requests))
+        except grpc.RpcError as error:
+            raise self._error(method, error) from None
+        return answer
+
+    def session(self, requests: Iterator[SessionUp]) -> "GrpcSession":
+        call = self._channel.stream_stream(*_method("Calls.Session"))(requests)
+        return GrpcSession(self, call)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _error(self, method: str, error: grpc.RpcError) -> exception.Error:
+        code, details = error.code(), error.details() or ""
+        if code == grpc.StatusCode.INTERNAL and "RST_STREAM" in details:
+            return exception.ConnectionError(f"the connection to {self._address} broke: {details}")
+        kind = _ERRORS.get(code, exception.RemoteError)
+        if kind is exception.ConnectionError:
+            return kind(f"no answer from the service at {self._address} to {method}: {details}")
+        return kind(details or f"{method} failed: {code.name}")
+
+
+class GrpcSession:
+    """A session stream over gRPC."""
+
+    def __init__(self, transport: GrpcTransport, call: Any) -> None:
+        self._transport = transport
+        self._call = call
+
+    def __iter__(self) -> Iterator[SessionDown]:
+        try:
+            yield from self._call
+        except grpc.RpcError as error:
+            raise self._transport._error("Calls.Session", error) from None
+        except ValueError as error:  # grpc's word for a channel that was closed meanwhile
+            raise exception.ConnectionError(str(error)) from None
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+def _method(name: str) -> tuple[str, Any, Any]:
+    """Return path, serializer and deserializer of a method."""
+    method = METHODS[name]
+    response = getattr(messages, method.response)
+
+    def deserialize(data: bytes) -> Message:
+        message: Message = codec.deserialize(response, data)
+        return message
+
+    return method.path, codec.serialize, deserialize

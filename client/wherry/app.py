@@ -1,0 +1,254 @@
+"""Apps: functions that run together."""
+
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from wherry._definition import Definition
+from wherry._options import FunctionOptions, translate
+from wherry.exception import ExecutionError, InvalidError
+from wherry.function import Function
+from wherry.image import Image
+from wherry.retries import Retries
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from wherry._client import Client
+    from wherry._running import Running
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class LocalEntrypoint(Generic[P, R]):
+    """A function that `wherry run` calls here, with the app running. (reference: Stub.local_entrypoint)"""
+
+    def __init__(self, function: Callable[P, R], name: str, app: "App") -> None:
+        self.function = function
+        self.name = name
+        self.app = app
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"LocalEntrypoint({self.name!r})"
+
+
+class App:
+    """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
+
+    `image` is the image of those functions that name none. (reference: Stub)
+    """
+
+    def __init__(self, name: str | None = None, *, image: Image | None = None, **later: Any) -> None:
+        if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
+            raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
+        if image is not None and not isinstance(image, Image):
+            raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+        for parameter, value in later.items():
+            if parameter not in ("secrets", "volumes", "mounts", "include_source"):
+                raise InvalidError(f"App has no parameter {parameter!r}")
+            if value:
+                raise InvalidError(f"{parameter} is not supported yet by this version of wherry: leave it out")
+        self._name = name
+        self._image = image
+        self._functions: dict[str, Function[..., Any]] = {}
+        self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
+        self._running: Running | None = None
+
+    @property
+    def name(self) -> str | None:
+        return self._name
+
+    @property
+    def image(self) -> Image | None:
+        """The image of those functions that name none."""
+        return self._image
+
+    @image.setter
+    def image(self, image: Image) -> None:
+        self._image = image
+
+    @property
+    def app_id(self) -> str | None:
+        """The id, "ap-…", while the app runs."""
+        return self._running.app_id if self._running is not None else None
+
+    @property
+    def registered_functions(self) -> dict[str, Function[..., Any]]:
+        """The functions, by name."""
+        return dict(self._functions)
+
+    @property
+    def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
+        """The local entrypoints, by name."""
+        return dict(self._entrypoints)
+
+    def function(
+        self,
+        _warn_parentheses_missing: Any = None,
+        *,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        retries: int | Retries | None = None,
+        timeout: float | None = None,
+        startup_timeout: float | None = None,
+        max_containers: int | None = None,
+        min_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        concurrency_limit: int | None = None,
+        keep_warm: int | None = None,
+        container_idle_timeout: float | None = None,
+        allow_concurrent_inputs: int | None = None,
+        name: str | None = None,
+        is_generator: bool | None = None,
+        serialized: bool = False,
+        block_network: bool = False,
+        include_source: bool | None = None,
+        secret: Any = None,
+        secrets: Any = None,
+        volumes: Any = None,
+        network_file_systems: Any = None,
+        mounts: Any = None,
+        mount: Any = None,
+        gpu: Any = None,
+        ephemeral_disk: Any = None,
+        schedule: Any = None,
+        interactive: Any = None,
+        single_use_containers: Any = None,
+        cloud: Any = None,
+        region: Any = None,
+        proxy: Any = None,
+        experimental_options: Any = None,
+    ) -> "_FunctionDecorator":
+        """Make the function below one that runs in containers.
+
+        `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
+        `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
+        `min_containers` (old: keep_warm), `buffer_containers` as counts. Raises InvalidError for values out of range
+        and for features that this version lacks. (reference: Stub.function)
+        """
+        given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
+        if given.pop("_warn_parentheses_missing") is not None:
+            raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
+        options = FunctionOptions(**translate(given, stacklevel=2))
+        return _FunctionDecorator(self, name, is_generator, options)
+
+    def local_entrypoint(
+        self, _warn_parentheses_missing: Any = None, *, name: str | None = None
+    ) -> Callable[[Callable[P, R]], LocalEntrypoint[P, R]]:
+        """Make the function below one that `wherry run` calls here, its parameters being options.
+
+        (reference: Stub.local_entrypoint)
+        """
+        if _warn_parentheses_missing is not None:
+            raise InvalidError(
+                "parentheses are missing: write @app.local_entrypoint() instead of @app.local_entrypoint"
+            )
+
+        def decorate(function: Callable[P, R]) -> LocalEntrypoint[P, R]:
+            own_name = name or function.__qualname__
+            if own_name in self._entrypoints:
+                raise InvalidError(f"the app has two local entrypoints named {own_name!r}: give one another name=")
+            entrypoint = LocalEntrypoint(function, own_name, self)
+            self._entrypoints[own_name] = entrypoint
+            return entrypoint
+
+        return decorate
+
+    def run(
+        self,
+        client: "Client | None" = None,
+        show_progress: bool | None = None,
+        detach: bool = False,
+        environment_name: str | None = None,
+    ) -> "AppRun":
+        """Return what runs the app within `with` or `async with`: its functions can be called there.
+
+        `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
+        """
+        return AppRun(self, client, detach, environment_name)
+
+    def _register(self, function: Function[..., Any], name: str) -> None:
+        known = self._functions.get(name)
+        if known is not None and known.info.function.__qualname__ != function.info.function.__qualname__:
+            raise InvalidError(f"the app has two functions named {name!r}: give one another name=")
+        self._functions[name] = function
+
+    def __repr__(self) -> str:
+        return f"App({self._name!r})"
+
+
+Stub = App
+
+
+class _FunctionDecorator:
+    """What `@app.function(...)` gives: makes a `Function` of a plain function, keeping its signature."""
+
+    def __init__(self, app: App, name: str | None, is_generator: bool | None, options: FunctionOptions) -> None:
+        self._app = app
+        self._name = name
+        self._is_generator = is_generator
+        self._options = options
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Function[P, R]: ...
+    def __call__(self, function: Any) -> Any:
+        if isinstance(function, Function):
+            raise InvalidError(f"{function!r} is a function of an app already: decorate it once")
+        if isinstance(function, LocalEntrypoint):
+            raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
+        definition = Definition(function, self._name, self._is_generator, self._options)
+        made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
+        self._app._register(made, definition.name)
+        return made
+
+
+class AppRun:
+    """Runs an app while its block is entered."""
+
+    def __init__(self, app: App, client: "Client | None", detach: bool, environment: str | None) -> None:
+        self._app = app
+        self._client = client
+        self._detach = detach
+        self._environment = environment
+
+    def __enter__(self) -> App:
+        from wherry._running import start  # loads the session
+
+        app = self._app
+        if app._running is not None:
+            raise ExecutionError(f"{app!r} is running already: run it once at a time")
+        app._running = start(app, self._client, self._detach, self._environment)
+        return app
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+    ) -> None:
+        from wherry._failure import hide_internals  # loaded with the session
+
+        running, self._app._running = self._app._running, None
+        if error is not None:
+            hide_internals(error)
+        if running is not None:
+            running.stop(failed=error is not None)
+
+    async def __aenter__(self) -> App:
+        import asyncio  # the caller has it already
+
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+    ) -> None:
+        import asyncio  # as above
+
+        await asyncio.to_thread(self.__exit__, kind, error, traceback)

@@ -1,0 +1,31 @@
+"""What commands share: times, tables, JSON."""
+
+import datetime
+import json
+from typing import Any
+
+import typer
+
+JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
+
+
+def show_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def time_of(ms: int) -> str | None:
+    """Return local time in ISO format, None for 0."""
+    if not ms:
+        return None
+    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
+
+
+def show_table(columns: list[str], rows: list[list[Any]]) -> None:
+    """Print rows under their columns' names."""
+    from rich.console import Console  # only for tables
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if item is None else str(item) for item in row))
+    Console(soft_wrap=True).print(table)

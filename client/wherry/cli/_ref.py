@@ -1,0 +1,91 @@
+"""References to what is to be run: `file.py`, `file.py::f`, `pkg.mod::f`."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from wherry.app import App, LocalEntrypoint
+from wherry.exception import Error
+from wherry.function import Function
+
+Target = LocalEntrypoint[..., Any] | Function[..., Any]
+
+
+class UsageError(Error):
+    """The command line does not name one thing."""
+
+
+def find_target(ref: str) -> Target:
+    """Import what `ref` names and return its entrypoint or function.
+
+    Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
+    """
+    place, _, name = ref.partition("::")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    apps = _apps(module)
+    if not apps:
+        raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+    entrypoints: dict[str, Target] = {}
+    functions: dict[str, Target] = {}
+    for app in apps:
+        entrypoints.update(app.registered_entrypoints)
+        functions.update(app.registered_functions)
+    if name:
+        found = entrypoints.get(name) or functions.get(name)
+        if found is None:
+            raise UsageError(
+                f"{place} has no entrypoint or function {name!r}; {_listed(place, entrypoints, functions)}"
+            )
+        return found
+    if len(entrypoints) == 1:
+        return next(iter(entrypoints.values()))
+    if not entrypoints and len(functions) == 1:
+        return next(iter(functions.values()))
+    if not entrypoints and not functions:
+        raise UsageError(f"{place} has an app without functions: decorate one with @app.function()")
+    raise UsageError(f"say what to run; {_listed(place, entrypoints, {} if entrypoints else functions)}")
+
+
+def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:
+    names = [f"  {place}::{name}" for name in (*entrypoints, *functions)]
+    return "there are:\n" + "\n".join(names)
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    # As `python file.py` does: its directory comes first, whatever the current one is.
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise UsageError(f"there is no module {name}; a file is named with its .py") from None
+        raise
+
+
+def _apps(module: ModuleType) -> list[App]:
+    """Return the module's apps; those named `app` or `stub` alone, if there are such."""
+    named = [value for name in ("app", "stub") if isinstance(value := getattr(module, name, None), App)]
+    apps = named or [value for value in vars(module).values() if isinstance(value, App)]
+    return list({id(app): app for app in apps}.values())

@@ -1,0 +1,82 @@
+"""`wherry app`: what runs."""
+
+import typer
+
+from wherry._client import default_client
+from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry.exception import NotFoundError
+from wherry_proto.messages import AppInfo, AppListRequest, AppListResponse, AppState, AppStopRequest, AppStopResponse
+
+group = typer.Typer(help="Apps that run.", no_args_is_help=True)
+
+_ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
+_STATES = {
+    AppState.EPHEMERAL: "ephemeral",
+    AppState.DETACHED: "detached",
+    AppState.DEPLOYED: "deployed",
+    AppState.STOPPED: "stopped",
+}
+
+
+@group.command("list")
+def list_apps(
+    stopped: bool = typer.Option(False, "--all", help="Show stopped ones too."),
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """List apps, the latest first."""
+    apps = _list(environment, stopped)
+    if as_json:
+        show_json([_described(app) for app in apps])
+        return
+    rows = [
+        [app.app_id, app.name, _STATES.get(app.state), app.num_containers, time_of(app.created_at_ms)] for app in apps
+    ]
+    show_table(["id", "name", "state", "containers", "created"], rows)
+
+
+@group.command()
+def stop(
+    app: str = typer.Argument(help="Id or name."),
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Stop an app and its containers."""
+    app_id = app if app.startswith("ap-") else _id_of(app, environment)
+    client = default_client("wherry app stop")
+    answer = client.call("Apps.Stop", AppStopRequest(app_id=app_id), AppStopResponse)
+    if as_json:
+        show_json({"app_id": app_id, "containers": answer.num_containers_stopped, "left_over": answer.left_over})
+        return
+    typer.echo(f"Stopped {app} and {answer.num_containers_stopped} containers.")
+    for name in answer.left_over:
+        typer.echo(f"The engine still shows {name}.", err=True)
+
+
+def _list(environment: str | None, stopped: bool) -> list[AppInfo]:
+    client = default_client("wherry app")
+    request = AppListRequest(environment=environment or client.environment, include_stopped=stopped)
+    return client.call("Apps.List", request, AppListResponse).apps
+
+
+def _id_of(name: str, environment: str | None) -> str:
+    running = _list(environment, False)
+    found = [app.app_id for app in running if app.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFoundError(f"{len(found)} apps named {name!r} are running: say which by id: {', '.join(found)}")
+    names = ", ".join(sorted({app.name for app in running})) or "none"
+    raise NotFoundError(f"no app named {name!r} is running; running are: {names}")
+
+
+def _described(app: AppInfo) -> dict[str, object]:
+    return {
+        "app_id": app.app_id,
+        "name": app.name,
+        "environment": app.environment,
+        "state": _STATES.get(app.state),
+        "containers": app.num_containers,
+        "created_at": time_of(app.created_at_ms),
+        "stopped_at": time_of(app.stopped_at_ms),
+    }

@@ -1,0 +1,51 @@
+"""The `wherry` command."""
+
+import sys
+
+import typer
+
+from wherry import __version__
+from wherry.cli import app, config, function, server
+from wherry.cli.run import run
+from wherry.exception import Error
+
+cli = typer.Typer(
+    name="wherry",
+    help="Run Python functions in containers on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+cli.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
+)(run)
+cli.add_typer(server.group, name="server")
+cli.add_typer(app.group, name="app")
+cli.add_typer(function.group, name="function")
+cli.add_typer(config.group, name="config")
+
+
+@cli.callback(invoke_without_command=True)
+def top(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+    """Options that belong to no command."""
+    if version:
+        typer.echo(f"wherry {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: exit 0 when all went well, 1 on an error, 130 on Ctrl-C."""
+    try:
+        cli(standalone_mode=True)
+    except Error as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""`wherry run`."""
+
+import asyncio
+import inspect
+import sys
+import traceback
+from typing import Any
+
+import click
+import typer
+
+from wherry._client import Client, default_client
+from wherry._failure import hide_internals
+from wherry._output.enable import screen_for_stdout
+from wherry.app import App, LocalEntrypoint
+from wherry.cli._parameters import parse
+from wherry.cli._ref import Target, UsageError, find_target
+from wherry.exception import Error, InvalidError
+from wherry.function import Function
+
+
+def run(
+    ctx: typer.Context,
+    ref: str = typer.Argument(help="What to run: file.py, file.py::function, or package.module::function."),
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
+    detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
+    interactive: bool = typer.Option(False, "-i", "--interactive", help="Not supported yet."),
+    write_result: str | None = typer.Option(None, "-w", "--write-result", help="Write the function's value to a file."),
+    environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
+) -> None:
+    """Run a local entrypoint, or a function directly, with its app. What follows REF are its own options."""
+    if interactive:
+        raise InvalidError("--interactive is not supported yet by this version of wherry")
+    target = _import(ref)
+    function = target.function if isinstance(target, LocalEntrypoint) else target.get_raw_f()
+    name = target.name if isinstance(target, LocalEntrypoint) else target.info.name
+    args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
+    client = default_client("wherry run")
+    client.listener.screen = screen = screen_for_stdout(quiet=quiet, verbose=verbose)
+    try:
+        value = _run(client, target, args, kwargs, detach, environment)
+    finally:
+        screen.close()
+    if isinstance(target, Function) and value is not None:
+        typer.echo(value if isinstance(value, str) else repr(value))
+    if write_result is not None:
+        _write(write_result, value)
+
+
+def _import(ref: str) -> Target:
+    try:
+        return find_target(ref)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+        _show(error)
+        raise typer.Exit(1) from None
+
+
+def _run(
+    client: Client,
+    target: Target,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    detach: bool,
+    environment: str | None,
+) -> Any:
+    app: App = target.app
+    started = False
+    try:
+        with app.run(client=client, detach=detach, environment_name=environment):
+            started = True
+            return _call(target, args, kwargs)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(130) from None
+    except click.exceptions.Exit:
+        raise
+    except Exception as error:
+        if isinstance(error, Error) and not started:
+            raise
+        _show(error)
+        raise typer.Exit(1) from None
+
+
+def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if isinstance(target, LocalEntrypoint):
+        value = target(*args, **kwargs)
+        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+    if not target.is_generator:
+        return target.remote(*args, **kwargs)
+    for value in target.remote_gen(*args, **kwargs):
+        typer.echo(value if isinstance(value, str) else repr(value))
+    return None
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _show(error: BaseException) -> None:
+    """Print an exception as Python does, without our own frames and those of the import machinery."""
+    hide_internals(error)
+    lines = traceback.format_exception(error)
+    sys.stderr.write("".join(line for line in lines if 'File "<frozen importlib' not in line))
+
+
+def _write(path: str, value: Any) -> None:
+    if not isinstance(value, str | bytes):
+        raise InvalidError(f"--write-result takes str or bytes, the function returned {type(value).__name__}")
+    with open(path, "wb") as file:
+        file.write(value.encode() if isinstance(value, str) else value)

@@ -1,0 +1,134 @@
+"""`wherry server`: the local service."""
+
+import fcntl
+import time
+from typing import cast
+
+import typer
+
+from wherry._server import LocalServer
+from wherry._settings import Settings
+from wherry._transport.grpc import GrpcTransport
+from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.exception import ConnectionError
+from wherry_proto.messages import ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
+
+group = typer.Typer(help="The local service.", no_args_is_help=True)
+
+STOP_DEADLINE_S = 60.0
+
+
+@group.command()
+def start(as_json: bool = JSON_OPTION) -> None:
+    """Start the local service, unless it runs."""
+    settings = Settings.from_environment()
+    transport = _transport(settings)
+    started = LocalServer(settings).ensure(transport)
+    info = _info(transport)
+    if as_json:
+        show_json({**_described(info), "started": started})
+    else:
+        typer.echo(f"The service {'is' if started else 'was already'} running (pid {info.pid}, {settings.state_dir}).")
+
+
+@group.command()
+def status(as_json: bool = JSON_OPTION) -> None:
+    """Show whether the service runs; exit 1 when it does not."""
+    settings = Settings.from_environment()
+    if not LocalServer(settings).answers():
+        if as_json:
+            show_json({"running": False, "state_dir": str(settings.state_dir)})
+        else:
+            typer.echo(f"No service is running ({settings.socket}).")
+        raise typer.Exit(1)
+    info = _info(_transport(settings))
+    if as_json:
+        show_json(_described(info))
+        return
+    engine = info.engine
+    typer.echo(f"The service is running: wherry {info.version}, pid {info.pid}, since {time_of(info.started_at_ms)}.")
+    typer.echo(f"State: {info.state_dir}")
+    if engine is not None:
+        typer.echo(f"Engine: Docker {engine.version}" if engine.reachable else f"Engine: {engine.error}")
+    typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
+
+
+@group.command()
+def stop(
+    force: bool = typer.Option(False, "--force", help="End running inputs now instead of letting them finish."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Stop the service and all its containers."""
+    settings = Settings.from_environment()
+    if not LocalServer(settings).answers():
+        if as_json:
+            show_json({"stopped": False, "containers": 0})
+        else:
+            typer.echo("No service is running.")
+        return
+    transport = _transport(settings)
+    answer = cast("ServerStopResponse", transport.call("Server.Stop", ServerStopRequest(force=force)))
+    _wait_until_gone(settings)
+    if as_json:
+        show_json({"stopped": True, "containers": answer.num_containers_stopped})
+    else:
+        typer.echo(f"Stopped the service and {answer.num_containers_stopped} containers.")
+
+
+@group.command()
+def logs(
+    follow: bool = typer.Option(False, "-f", "--follow", help="Go on showing lines as they come."),
+    lines: int = typer.Option(100, "-n", "--lines", help="How many lines from the end.", min=0),
+) -> None:
+    """Show the service's log."""
+    path = LocalServer(Settings.from_environment()).log_path
+    if not path.exists():
+        typer.echo(f"There is no log yet ({path}).", err=True)
+        raise typer.Exit(1)
+    with path.open(errors="replace") as file:
+        tail = file.readlines()
+        typer.echo("".join(tail[-lines:] if lines else []), nl=False)
+        while follow:
+            if line := file.readline():
+                typer.echo(line, nl=False)
+            else:
+                time.sleep(0.2)
+
+
+def _transport(settings: Settings) -> GrpcTransport:
+    return GrpcTransport(f"unix:{settings.socket}")
+
+
+def _info(transport: GrpcTransport) -> ServerInfo:
+    return cast("ServerInfo", transport.call("Server.Info", ServerInfoRequest(), timeout=10))
+
+
+def _described(info: ServerInfo) -> dict[str, object]:
+    engine = info.engine
+    return {
+        "running": True,
+        "version": info.version,
+        "pid": info.pid,
+        "started_at": time_of(info.started_at_ms),
+        "state_dir": info.state_dir,
+        "engine": {"reachable": engine.reachable, "version": engine.version, "error": engine.error} if engine else None,
+        "apps": info.num_apps,
+        "containers": info.num_containers,
+    }
+
+
+def _wait_until_gone(settings: Settings) -> None:
+    """Wait until the service has let go of its lock: only then is everything cleaned up."""
+    lock = settings.state_dir / "server.lock"
+    deadline = time.monotonic() + STOP_DEADLINE_S
+    while time.monotonic() < deadline:
+        if not lock.exists():
+            return
+        with lock.open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.02)
+            else:
+                return
+    raise ConnectionError(f"the service has not ended after {STOP_DEADLINE_S:.0f} s; see `wherry server logs`")

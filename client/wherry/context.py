@@ -1,0 +1,43 @@
+"""Where the code runs: in a container, for which input and call."""
+
+import sys
+
+from wherry.exception import ExecutionError
+
+
+def is_local() -> bool:
+    """Return False inside a container, True elsewhere. (reference: is_local)"""
+    return "wherry_runner.context" not in sys.modules
+
+
+def current_input_id() -> str | None:
+    """Return the id ("in-…") of the input that the current thread or task works on, or None outside a container.
+
+    (reference: current_input_id)
+    """
+    return _current("input_id")
+
+
+def current_function_call_id() -> str | None:
+    """Return the id ("fc-…") of the call whose input the current thread or task works on, or None.
+
+    (reference: current_function_call_id)
+    """
+    return _current("call_id")
+
+
+def check_local(what: str) -> None:
+    """Raise ExecutionError inside a container, where calls to the service are not supported yet."""
+    if not is_local():
+        raise ExecutionError(
+            f"{what} needs the service, which code inside a container can't reach yet: "
+            "call it from the program that runs the app, or use .local()"
+        )
+
+
+def _current(name: str) -> str | None:
+    context = sys.modules.get("wherry_runner.context")
+    if context is None:
+        return None
+    value: str | None = getattr(context, name).get(None)
+    return value or None

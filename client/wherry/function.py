@@ -1,0 +1,401 @@
+"""Functions: handles on code that runs in containers."""
+
+import warnings
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from wherry._blocking import blocking, blocking_classmethod, iterating
+from wherry._definition import Definition
+from wherry.exception import DeprecationError, ExecutionError, InvalidError
+
+if TYPE_CHECKING:
+    from wherry._caller import Caller
+    from wherry._client import Client
+    from wherry.app import App
+    from wherry.call import FunctionCall
+    from wherry.results import Results
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FunctionStats:
+    """How busy a function is: inputs that wait, containers that work, containers in all. (reference: FunctionStats)"""
+
+    __slots__ = ("backlog", "num_active_runners", "num_total_runners")
+
+    def __init__(self, backlog: int, num_active_runners: int, num_total_runners: int) -> None:
+        self.backlog = backlog
+        self.num_active_runners = num_active_runners
+        self.num_total_runners = num_total_runners
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FunctionStats):
+            return NotImplemented
+        return repr(self) == repr(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return (
+            f"FunctionStats(backlog={self.backlog}, num_active_runners={self.num_active_runners}, "
+            f"num_total_runners={self.num_total_runners})"
+        )
+
+
+class Function(Generic[P, R]):
+    """A handle on a function that runs in containers; made by `@app.function()`, `from_name` or `lookup`.
+
+    (reference: Function)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        app: "App | None" = None,
+        definition: Definition | None = None,
+        resolve: "Callable[[], Caller] | None" = None,
+    ) -> None:
+        self._name = name
+        self._app = app
+        self._definition = definition
+        # How a handle without a definition finds its function, when first used.
+        self._resolve = resolve
+        self._caller: Caller | None = None
+        if definition is not None:
+            self.__doc__ = definition.function.__doc__
+            self.__name__ = name
+            self.__module__ = definition.function.__module__
+            self.__wrapped__ = definition.function
+
+    # Calling
+
+    @blocking
+    def remote(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function in a container, wait without limit and return its value; raise what it raised.
+
+        Raises InvalidError on a generator function. Ctrl-C cancels the call. (reference: Function.remote)
+        """
+        value: R = self._ready("remote", generator=False).remote(args, kwargs)
+        return value
+
+    @remote.awaiting
+    async def _remote_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        caller = self._caller
+        if caller is None:
+            import asyncio  # the caller has it already
+
+            caller = await asyncio.to_thread(self._ready, "remote", generator=False)
+        else:
+            self._check("remote", caller, generator=False)
+        value: R = await caller.remote_async(args, kwargs)
+        return value
+
+    @iterating
+    def remote_gen(self, /, *args: P.args, **kwargs: P.kwargs) -> "Results[Any]":
+        """Run the generator function in a container; iterate its values as they come, with `for` or `async for`.
+
+        Dropping the iterator early ends the remote generator. Raises InvalidError on a function that is no generator.
+        (reference: Function.remote_gen)
+        """
+        if self._definition is not None:
+            self._check("remote_gen", None, generator=True)
+        from wherry._caller import generator_results  # loads the session
+
+        return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
+
+    @iterating
+    def map(
+        self,
+        *input_iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+        order_outputs: bool | None = None,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool = True,
+    ) -> "Results[R]":
+        """Run the function once for each row of the zipped iterators; iterate the results as they come.
+
+        In the order of the inputs unless `order_outputs=False`. The first failing output raises, and what has not
+        begun is cancelled; with `return_exceptions=True` exceptions come in place, wrapped as `UserCodeException`
+        unless `wrap_returned_exceptions=False`. Over a generator function it is a flat map, unordered; there
+        `order_outputs=True` raises ValueError. (reference: Function.map)
+        """
+        if not input_iterators:
+            raise InvalidError(f"{self._name}.map needs at least one iterable of inputs")
+        return self._mapped("map", input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions)
+
+    @iterating
+    def starmap(
+        self,
+        input_iterator: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]],
+        *,
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+        order_outputs: bool | None = None,
+        return_exceptions: bool = False,
+        wrap_returned_exceptions: bool = True,
+    ) -> "Results[R]":
+        """Like `map`, but each input is a sequence of arguments. (reference: Function.starmap)"""
+        return self._mapped(
+            "starmap", (input_iterator,), kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
+        )
+
+    @blocking
+    def for_each(
+        self,
+        *input_iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+        ignore_exceptions: bool = False,
+    ) -> None:
+        """Run the function for all inputs and wait; return nothing. (reference: Function.for_each)"""
+        for _ in self.map(*input_iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore_exceptions):
+            pass
+
+    @for_each.awaiting
+    async def _for_each_aio(
+        self,
+        *input_iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+        ignore_exceptions: bool = False,
+    ) -> None:
+        async for _ in self.map(
+            *input_iterators, kwargs=kwargs, order_outputs=False, return_exceptions=ignore_exceptions
+        ):
+            pass
+
+    @blocking
+    def spawn(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
+        """Begin a call and return when the service has it on disk; its result is kept for 7 days.
+
+        (reference: Function.spawn)
+        """
+        from wherry.call import FunctionCall  # below us only in time: its handles are made here
+
+        caller = self._ready("spawn", generator=None)
+        return FunctionCall._of(caller.client, caller.spawn(args, kwargs))
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Old name of `remote` and `remote_gen`. (reference: Function.call)"""
+        new = "remote_gen" if self.is_generator else "remote"
+        warnings.warn(f"{self._name}.call is now called {new}", DeprecationError, stacklevel=2)
+        return self.remote_gen(*args, **kwargs) if self.is_generator else self.remote(*args, **kwargs)
+
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the plain function, here. Raises ExecutionError without its source. (reference: Function.local)"""
+        return self.get_raw_f()(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise InvalidError: a function is called by `.remote()` or `.local()`."""
+        remote = "remote_gen" if self._definition is not None and self._definition.is_generator else "remote"
+        raise InvalidError(
+            f"{self._name} is a wherry function and can't be called like a plain one: "
+            f"use {self._name}.{remote}(...) to run it in a container, or {self._name}.local(...) to run it here"
+        )
+
+    def shell(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Not supported yet: raises InvalidError."""
+        raise InvalidError(f"{self._name}.shell is not supported yet by this version of wherry")
+
+    # Finding
+
+    @classmethod
+    def from_name(
+        cls,
+        app_name: str,
+        tag: str | None = None,
+        namespace: Any = None,
+        environment_name: str | None = None,
+    ) -> "Function[..., Any]":
+        """Return a handle on a function of a running or deployed app; it is looked up when first used.
+
+        (reference: Function.from_name)
+        """
+        from wherry._caller import look_up  # loads the session
+
+        name = tag or app_name
+        return Function(name, resolve=lambda: look_up(app_name, name, environment_name, None))
+
+    @blocking_classmethod
+    def lookup(
+        cls,
+        app_name: str,
+        tag: str | None = None,
+        namespace: Any = None,
+        client: "Client | None" = None,
+        environment_name: str | None = None,
+    ) -> "Function[..., Any]":
+        """Return a function of a running or deployed app; raise NotFoundError, with near names, if there is none.
+
+        (reference: Function.lookup)
+        """
+        from wherry._caller import look_up  # loads the session
+
+        name = tag or app_name
+        found: Function[..., Any] = Function(name, resolve=lambda: look_up(app_name, name, environment_name, client))
+        found._resolved()
+        return found
+
+    @blocking_classmethod
+    def from_id(cls, object_id: str, client: "Client | None" = None) -> "Function[..., Any]":
+        """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id."""
+        from wherry._caller import look_up_id  # loads the session
+
+        found: Function[..., Any] = Function(object_id, resolve=lambda: look_up_id(object_id, client))
+        found._name = found._resolved().name
+        return found
+
+    @classmethod
+    def persist(cls, *args: Any, **kwargs: Any) -> None:
+        """Raise InvalidError: functions can't be persisted. (reference: Function.persist)"""
+        raise InvalidError("Function.persist is gone: deploy the app, and use Function.from_name")
+
+    # Asking
+
+    @property
+    def object_id(self) -> str:
+        """The id, "fu-…". Raises ExecutionError before there is one."""
+        return self._resolved().function_id
+
+    @property
+    def app(self) -> "App":
+        """The app that defines the function. Raises ExecutionError on a handle that was looked up."""
+        if self._app is None:
+            raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
+        return self._app
+
+    stub = app
+
+    @property
+    def info(self) -> Definition:
+        """How the function is defined. Raises ExecutionError on a handle that was looked up."""
+        if self._definition is None:
+            raise ExecutionError(f"{self._name} was looked up: its source is not known here")
+        return self._definition
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether the function yields values."""
+        if self._definition is not None:
+            return self._definition.is_generator
+        return self._resolved().is_generator
+
+    @property
+    def web_url(self) -> str:
+        """Raise InvalidError: the function is no web endpoint. (reference: Function.web_url)"""
+        raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
+
+    def get_raw_f(self) -> Callable[P, Any]:
+        """Return the plain function. Raises ExecutionError on a handle that was looked up."""
+        if self._definition is None:
+            raise ExecutionError(
+                f"{self._name} was looked up, so its source is not here: use .remote(), or import the module"
+            )
+        return self._definition.function
+
+    @blocking
+    def get_current_stats(self) -> FunctionStats:
+        """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
+        from wherry_proto.messages import FunctionStats as Message  # not needed to import wherry
+        from wherry_proto.messages import FunctionStatsRequest
+
+        caller = self._resolved()
+        stats = caller.client.call("Functions.Stats", FunctionStatsRequest(function_id=caller.function_id), Message)
+        return FunctionStats(stats.backlog, stats.num_active_containers, stats.num_total_containers)
+
+    def __repr__(self) -> str:
+        return f"Function({self._name!r})"
+
+    def __reduce__(self) -> Any:
+        # A handle on a running function arrives as a handle; one at module level is found where it is defined.
+        if self._caller is not None:
+            return _unpickled, (self._caller.function_id,)
+        if self._definition is not None and self._definition.is_global:
+            return _imported, (self._definition.module_name, self._definition.function.__qualname__)
+        raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
+
+    # Inside
+
+    def _hydrate(self, caller: "Caller | None") -> None:
+        """Bind the handle to a running function, or unbind it."""
+        self._caller = caller
+
+    def _resolved(self) -> "Caller":
+        caller = self._caller
+        if caller is not None:
+            return caller
+        if self._resolve is None:
+            self._fail_unresolved()
+        assert self._resolve is not None
+        caller = self._caller = self._resolve()
+        return caller
+
+    def _fail_unresolved(self) -> None:
+        from wherry.context import check_local  # cheap, and only on the way to an error
+
+        check_local(f"calling {self._name}")
+        module = self._definition.module_name if self._definition is not None else "FILE"
+        name = self._app.name if self._app is not None and self._app.name else "its app"
+        raise ExecutionError(
+            f"{self._name} can't be called yet, since {name} is not running: "
+            f"call it within `with app.run():`, or from a local entrypoint with `wherry run {module}.py`"
+        )
+
+    def _ready(self, how: str, *, generator: bool | None) -> "Caller":
+        caller = self._resolved()
+        self._check(how, caller, generator=generator)
+        return caller
+
+    def _check(self, how: str, caller: "Caller | None", *, generator: bool | None) -> None:
+        if generator is None:
+            return
+        definition = self._definition
+        is_generator = definition.is_generator if definition is not None else bool(caller and caller.is_generator)
+        if is_generator and not generator:
+            raise InvalidError(
+                f"{self._name} is a generator function: use {self._name}.remote_gen(...), not .{how}(...)"
+            )
+        if generator and not is_generator:
+            raise InvalidError(
+                f"{self._name} is not a generator function: use {self._name}.remote(...), not .{how}(...)"
+            )
+
+    def _mapped(
+        self,
+        how: str,
+        iterables: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        order_outputs: bool | None,
+        return_exceptions: bool,
+        wrap_exceptions: bool,
+    ) -> "Results[R]":
+        from wherry._caller import map_results  # loads the session
+
+        # A looked-up handle is resolved here only if the answer depends on it.
+        if order_outputs is True and self.is_generator:
+            raise ValueError(f"{self._name} is a generator function: its results can't be ordered (order_outputs=True)")
+        return map_results(
+            f"{self._name}.{how}",
+            self._resolved,
+            iterables,
+            kwargs,
+            spread=how == "starmap",
+            generator=self.is_generator,
+            ordered=order_outputs is not False,
+            return_exceptions=return_exceptions,
+            wrap_exceptions=wrap_exceptions,
+        )
+
+
+def _unpickled(function_id: str) -> "Function[..., Any]":
+    from wherry._caller import look_up_id  # loads the session
+
+    return Function(function_id, resolve=lambda: look_up_id(function_id, None))
+
+
+def _imported(module_name: str, qualname: str) -> Any:
+    import importlib  # only when a handle is unpickled
+
+    found: Any = importlib.import_module(module_name)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
