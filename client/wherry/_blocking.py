@@ -23,10 +23,10 @@ class Bound(Generic[P, R]):
         self._blocking = blocking
         self._awaiting = awaiting
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._blocking(*self._first, *args, **kwargs)
 
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Do the same without blocking the event loop."""
         if self._awaiting is not None:
             return self._awaiting(*self._first, *args, **kwargs)
@@ -92,10 +92,10 @@ class BoundIteration(Generic[P, R]):
         self._instance = instance
         self._method = method
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._method(self._instance, *args, **kwargs)
 
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the same results, to be iterated with `async for`."""
         return self._method(self._instance, *args, **kwargs)
 

@@ -55,7 +55,8 @@ class Reconnect:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(ConnectionError),
-            wait=tenacity.wait_exponential_jitter(initial=_FIRST_DELAY_S, max=_LONGEST_DELAY_S, jitter=_FIRST_DELAY_S),
+            wait=tenacity.wait_exponential(multiplier=_FIRST_DELAY_S, max=_LONGEST_DELAY_S)
+            + tenacity.wait_random(0, _FIRST_DELAY_S),
             stop=stop,
             sleep=pause,
             reraise=True,

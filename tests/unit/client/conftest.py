@@ -1,0 +1,38 @@
+"""A fake service, and apps that run on it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.fakes.service import FakeService
+from wherry import App
+from wherry._client import Client
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def client(service: FakeService) -> Iterator[Client]:
+    client = Client(service, "main", give_up_s=5)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def running(service: FakeService, client: Client) -> Iterator[Callable[..., Any]]:
+    """Make a function of an app that runs: `running(f)`."""
+    with ExitStack() as stack:
+
+        def run(function: Callable[..., Any], **options: Any) -> Any:
+            app = App("test")
+            made = app.function(serialized=True, **options)(function)
+            service.functions[made.info.name] = function
+            stack.enter_context(app.run(client=client))
+            return made
+
+        yield run

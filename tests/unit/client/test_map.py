@@ -1,0 +1,247 @@
+"""map, starmap, for_each: on a fake service."""
+
+import asyncio
+import gc
+import itertools
+import logging
+import sys
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.service import FakeService
+from wherry._stream_call import MAX_UNANSWERED
+from wherry.exception import UserCodeException
+
+Running = Callable[..., Any]
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def pair(a: int, b: int, c: int = 0) -> tuple[int, int, int]:
+    return a, b, c
+
+
+def nothing(x: int) -> None:
+    return None
+
+
+def odd_fails(x: int) -> int:
+    if x % 2:
+        raise ValueError(x)
+    return x
+
+
+def repeat(n: int) -> Iterator[int]:
+    for _ in range(n):
+        yield n
+
+
+def stop(x: int) -> int:
+    raise StopIteration
+
+
+async def arange(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        await asyncio.sleep(0)
+        yield i
+
+
+def test_b03_map_zips_and_keeps_order(service: FakeService, running: Running) -> None:
+    function = running(pair)
+    service.reverse = True
+    service.hold.clear()
+    results = function.map([1, 2, 3], [4, 5])
+    import threading
+
+    released = threading.Thread(target=lambda: (service.wait_for(lambda: len(service.offered) >= 2), service.release()))
+    released.start()
+    assert list(results) == [(1, 4, 0), (2, 5, 0)]
+    released.join()
+
+
+def test_b04_map_unordered_in_order_of_completion(service: FakeService, running: Running) -> None:
+    import threading
+
+    function = running(square)
+    service.reverse = True
+    service.hold.clear()
+    threading.Thread(target=lambda: (service.wait_for(lambda: len(service.offered) >= 3), service.release())).start()
+    assert list(function.map([1, 2, 3], order_outputs=False)) == [9, 4, 1]
+
+
+@pytest.mark.parametrize("inputs", [[], (), range(0), iter(())])
+def test_b05_empty_input(running: Running, inputs: Any) -> None:
+    assert list(running(square).map(inputs)) == []
+
+
+def test_b05_async_input_and_sync_consumer(running: Running) -> None:
+    assert list(running(square).map(arange(5))) == [0, 1, 4, 9, 16]
+
+
+def test_b05_async_consumer(running: Running) -> None:
+    function = running(square)
+
+    async def main() -> None:
+        assert [x async for x in function.map.aio(arange(5))] == [0, 1, 4, 9, 16]
+        assert [x async for x in function.map.aio([1, 2])] == [1, 4]
+        assert [x async for x in function.map.aio(x for x in (1, 2))] == [1, 4]
+        assert [x async for x in function.map.aio([])] == []
+        # A blocking consumer inside async code.
+        assert list(function.map([3])) == [9]
+        await function.for_each.aio([1])
+
+    asyncio.run(main())
+
+
+def test_b06_none_results_are_results(running: Running) -> None:
+    assert list(running(nothing).map(range(3))) == [None] * 3
+
+
+def test_b07_exception_of_the_input_iterator_surfaces(service: FakeService, running: Running) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise LookupError("no more")
+
+    async def broken_async() -> AsyncIterator[int]:
+        yield 1
+        raise LookupError("no more")
+
+    function = running(square)
+    with pytest.raises(LookupError, match="no more"):
+        list(function.map(broken()))
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="no more"):
+            [x async for x in function.map.aio(broken_async())]
+
+    asyncio.run(main())
+    service.wait_for(lambda: len(service.cancelled) == 2)
+
+
+def test_b08_starmap_spreads(running: Running) -> None:
+    function = running(pair)
+    assert list(function.starmap([(1, 2), [3, 4]], kwargs={"c": 5})) == [(1, 2, 5), (3, 4, 5)]
+
+
+def test_b09_for_each(service: FakeService, running: Running) -> None:
+    function = running(odd_fails)
+    function.for_each([0, 1, 2], ignore_exceptions=True)
+    assert len(service.executed) == 3
+    with pytest.raises(ValueError, match="1"):
+        function.for_each([0, 1, 2])
+
+
+def test_b10_first_failure_raises_and_cancels(service: FakeService, running: Running) -> None:
+    results = running(odd_fails).map(itertools.count())
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="1"):
+        next(results)
+    assert list(results) == []
+    service.wait_for(lambda: len(service.cancelled) == 1)
+
+
+def test_b10_return_exceptions(running: Running) -> None:
+    function = running(odd_fails)
+    results = list(function.map(range(3), return_exceptions=True))
+    assert [results[0], results[2]] == [0, 2]
+    assert isinstance(results[1], UserCodeException)
+    assert isinstance(results[1].exc, ValueError)
+    raw = list(function.map(range(3), return_exceptions=True, wrap_returned_exceptions=False))
+    assert isinstance(raw[1], ValueError)
+
+
+def test_b11_unconsumed_map_warns_and_runs_nothing(
+    service: FakeService, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = running(square)
+    with caplog.at_level(logging.WARNING):
+        function.map([1])
+        gc.collect()
+    assert "was not consumed" in caplog.text or "were not consumed" in caplog.text
+    assert "for result in square.map" in caplog.text
+    assert not service.offered
+
+
+def test_map_over_generator_is_a_flat_map(running: Running) -> None:
+    function = running(repeat)
+    assert sorted(function.map([0, 1, 2])) == [1, 2, 2]
+    with pytest.raises(ValueError, match="ordered"):
+        function.map([1], order_outputs=True)
+
+
+def test_b20_duplicates_in_map(service: FakeService, running: Running) -> None:
+    service.deliver_twice = True
+    assert list(running(square).map(range(5))) == [0, 1, 4, 9, 16]
+    assert list(running(square).map(range(5), order_outputs=False)) == [0, 1, 4, 9, 16]
+
+
+def test_stop_iteration_in_the_function_does_not_end_the_loop(running: Running) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(running(stop).map([1]))
+
+
+def test_unconsumed_rest_is_cancelled(service: FakeService, running: Running) -> None:
+    for value in running(square).map(itertools.count()):
+        if value > 10:
+            break
+    gc.collect()
+    service.wait_for(lambda: len(service.cancelled) == 1)
+
+
+def test_outstanding_inputs_are_bounded(service: FakeService, running: Running) -> None:
+    drawn = 0
+
+    def inputs() -> Iterator[int]:
+        nonlocal drawn
+        for drawn in range(10_000):
+            yield drawn
+
+    function = running(square)
+    service.hold.clear()
+    results = function.map(inputs())
+    import threading
+
+    threading.Thread(
+        target=lambda: (service.wait_for(lambda: len(service.offered) >= MAX_UNANSWERED), service.release())
+    ).start()
+    first = next(results)
+    assert first == 0
+    assert drawn <= 2 * MAX_UNANSWERED + 1
+    results.close()
+
+
+def test_memory_stays_flat_over_many_inputs(running: Running, service: FakeService) -> None:
+    function = running(nothing)
+    service.messages = _Forgetful()
+    service.offered = _Forgetful()
+    service.executed = _Forgetful()
+    service.taken = _Forgetful()
+    service._answered = _ForgetfulDict()
+    tracemalloc.start()
+    try:
+        for n, _ in enumerate(function.map(iter(range(20_000)))):
+            if n == 3000:
+                early, _ = tracemalloc.get_traced_memory()
+                tracemalloc.reset_peak()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - early < 16 << 20, f"{(peak - early) >> 20} MiB more, Python {sys.version}"
+
+
+class _Forgetful(list):  # type: ignore[type-arg]
+    def append(self, item: Any) -> None:
+        pass
+
+    def __iadd__(self, other: Any) -> "_Forgetful":  # type: ignore[misc,override]
+        return self
+
+
+class _ForgetfulDict(dict):  # type: ignore[type-arg]
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
