@@ -141,7 +141,8 @@ def test_what_is_missing_is_named_or_fine(kind: str, tmp_path: Path) -> None:
 
 def test_docker_gets_the_limits_as_they_were_asked_for(tmp_path: Path) -> None:
     code = (
-        "import os; limit = next(p for p in ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory.max')"
+        "import os; "
+        "limit = next(p for p in ('/sys/fs/cgroup/memory/memory.limit_in_bytes', '/sys/fs/cgroup/memory.max')"
         " if os.path.exists(p)); print(open(limit).read().strip(), os.getpid(), open('/proc/1/comm').read().strip())"
     )
 

@@ -56,7 +56,7 @@ def ca_bundle() -> Path | None:
 def pip_settings() -> Mapping[str, str]:
     """Return the host's settings of pip's index, from its configuration files and variables."""
     home = Path.home()
-    files = ["/etc/pip.conf", home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
+    files: list[str | Path] = ["/etc/pip.conf", home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
     if named := os.environ.get("PIP_CONFIG_FILE"):
         files.append(named)
     parser = configparser.ConfigParser(interpolation=None)
@@ -66,7 +66,7 @@ def pip_settings() -> Mapping[str, str]:
         raise Unready(f"pip's configuration on this host can't be read: {error}") from None
     found: dict[str, str] = {}
     for key in _PIP_KEYS:
-        value = os.environ.get("PIP_" + key.upper().replace("-", "_")) or parser.get("global", key, fallback="")
+        value = os.environ.get("PIP_" + key.upper().replace("-", "_")) or parser.get("global", key, fallback="") or ""
         # A directory of this host means nothing inside a build.
         urls = [part for part in value.split() if not part.startswith(("file:", "/", "."))]
         if urls:

@@ -51,12 +51,10 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '9999'"))
     engine.dispose()
+    newer = Database(url)
     with pytest.raises(DatabaseTooNew, match="revision 9999"):
-        newer = Database(url)
-        try:
-            newer.begin()
-        finally:
-            newer.close()
+        newer.begin()
+    newer.close()
 
 
 def test_one_bad_job_does_not_take_the_others_with_it(database: Database) -> None:
