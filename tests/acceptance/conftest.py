@@ -1,0 +1,81 @@
+"""One service and one app for all acceptance tests: what a container start costs is paid once per function."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import wherry
+from tests.acceptance.service import OwnService
+from tests.waiting import wait_until
+
+RunApp = Callable[[wherry.App], AbstractContextManager[wherry.App]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure the timeout over the tests alone: the first fixture may have to make the base image."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[OwnService]:
+    """A running service with its own state; the SDK in this process and in its children talks to it."""
+    # Short: the path of a Unix socket has at most 107 characters.
+    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("WHERRY_STATE_DIR", str(state_dir))
+    patch.delenv("WHERRY_SERVER_URL", raising=False)
+    service = OwnService(state_dir)
+    service.start()
+    yield service
+    service.stop()
+    patch.undo()
+    shutil.rmtree(state_dir)
+
+
+@pytest.fixture(scope="session")
+def run_app(service: OwnService) -> RunApp:
+    """Run an app, and check when it has stopped that no container of it is left."""
+
+    @contextmanager
+    def run(app: wherry.App) -> Iterator[wherry.App]:
+        with app.run():
+            app_id = app.app_id
+            assert app_id is not None
+            yield app
+        assert service.containers(app=app_id) == [], "containers are left of an app that has stopped"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def calls(run_app: RunApp) -> Iterator[ModuleType]:
+    """The module `apps.calls`, its app running for the whole session."""
+    from tests.acceptance.apps import calls
+
+    with run_app(calls.app):
+        yield calls
+
+
+@pytest.fixture
+def is_running(calls: ModuleType) -> Callable[[wherry.Function[..., object]], None]:
+    """Wait until a container works on an input of a function."""
+
+    def wait(function: wherry.Function[..., object]) -> None:
+        wait_until(lambda: function.get_current_stats().num_active_runners > 0, f"{function} runs an input")
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def environment(service: OwnService) -> dict[str, str]:
+    """The environment of other client processes of the same service."""
+    return dict(os.environ, PYTHONWARNINGS="error")

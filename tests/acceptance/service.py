@@ -1,0 +1,109 @@
+"""A service of the tests' own, in a state directory of its own, on the real engine."""
+
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from tests.waiting import wait_until
+
+
+class OwnService:
+    """Runs `wherry_service`, and looks through the engine's eyes at what it made."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        # As the node agent computes the label of what it makes.
+        self.instance = hashlib.sha256(str((state_dir / "run").resolve()).encode()).hexdigest()[:12]
+        self._engine = docker.from_env()
+
+    # The process
+
+    def start(self) -> None:
+        """Start the service, and wait until it listens."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir)]
+        with open(self.state_dir / "server.log", "ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(
+            lambda: (self.state_dir / "wherry.sock").exists() or process.poll() is not None,
+            "the service has made its socket",
+        )
+        assert process.poll() is None, self.log()
+        # It may be killed, or replaced by the client: nobody waits for this very process.
+        process.returncode = 0
+
+    @property
+    def pid(self) -> int:
+        """The process that holds the lock now."""
+        lock = (self.state_dir / "server.lock").stat()
+        holder = f":{lock.st_ino} "
+        for line in Path("/proc/locks").read_text().splitlines():
+            if "FLOCK" in line and holder in line:
+                return int(line.split()[4])
+        raise AssertionError("no service holds the lock of the state directory")
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    @property
+    def is_running(self) -> bool:
+        with open(self.state_dir / "server.lock", "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def stop(self) -> None:
+        """End the service in order, and check that nothing of it is left."""
+        if self.is_running:
+            self.signal(signal.SIGTERM)
+            wait_until(lambda: not self.is_running, f"the service has stopped\n{self.log()}", 60)
+        left = self.containers()
+        for container in left:
+            self._engine.api.remove_container(container["Id"], force=True)
+        self._engine.close()
+        assert left == [], f"the service left containers behind\n{self.log()}"
+        assert list((self.state_dir / "run").iterdir()) == []
+        assert not (self.state_dir / "wherry.sock").exists()
+
+    def log(self) -> str:
+        """The end of the service's log."""
+        return (self.state_dir / "server.log").read_text(errors="replace")[-8000:]
+
+    # The engine
+
+    def containers(self, **labels: str) -> list[dict[str, Any]]:
+        """Containers of this service, running or not, with these labels: `app=`, `function=`, `container=`."""
+        wanted = [f"wherry.instance={self.instance}", *(f"wherry.{name}={value}" for name, value in labels.items())]
+        found: list[dict[str, Any]] = self._engine.api.containers(all=True, filters={"label": wanted})
+        return found
+
+    def container_at(self, hostname: str) -> dict[str, Any]:
+        """The container with that host name, as code within it sees it."""
+        (found,) = [container for container in self.containers() if container["Id"].startswith(hostname)]
+        return found
+
+    def kill_container(self, hostname: str) -> None:
+        """Kill it as the kernel would: without a word."""
+        self._engine.api.kill(self.container_at(hostname)["Id"])
+
+    def has_file(self, engine_id: str, path: str) -> bool:
+        """Whether there is such a file inside a container."""
+        try:
+            stream, _ = self._engine.api.get_archive(engine_id, path)
+        except NotFound:
+            return False
+        for _ in stream:
+            pass
+        return True

@@ -1,0 +1,94 @@
+"""Containers and the service itself go, and come back."""
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import wherry
+from tests.acceptance.service import OwnService
+from tests.waiting import wait_until
+
+IsRunning = Callable[[wherry.Function[..., object]], None]
+
+
+def test_b33_an_input_lost_with_its_container_runs_again(
+    calls: ModuleType, service: OwnService, is_running: IsRunning
+) -> None:
+    before = calls.nap.remote(0)
+    with ThreadPoolExecutor(1) as threads:
+        value = threads.submit(calls.nap.remote, 1.0)
+        is_running(calls.nap)
+
+        service.kill_container(before)
+
+        assert value.result(60) != before
+
+
+def test_b33_a_map_loses_nothing_with_a_container(calls: ModuleType, service: OwnService) -> None:
+    results = []
+    for i, where in calls.step.map(range(200)):
+        results.append(i)
+        if i == 20:
+            service.kill_container(where)
+    assert results == list(range(200))
+
+
+def test_b41_a_container_outlives_a_service_that_does_not_answer(
+    calls: ModuleType, service: OwnService, is_running: IsRunning
+) -> None:
+    where = calls.leave_mark.remote("/tmp/before", 0)
+    container = service.container_at(where)["Id"]
+    call = calls.leave_mark.spawn("/tmp/after", 1.0)
+    is_running(calls.leave_mark)
+
+    service.signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: service.has_file(container, "/tmp/after"), "the input has run to its end")
+    finally:
+        service.signal(signal.SIGCONT)
+
+    assert call.get(timeout=60) == where
+    assert calls.leave_mark.remote("/tmp/again", 0) == where
+
+
+def test_b66_a_killed_service_costs_a_map_a_pause_and_no_result(calls: ModuleType, service: OwnService) -> None:
+    calls.step.for_each(range(10))
+    first = service.pid
+    before: set[str] = set()
+    results = []
+    for i, where in calls.step.map(range(300)):
+        results.append(i)
+        if len(results) <= 20:
+            before.add(where)
+        if len(results) == 20:
+            service.signal(signal.SIGKILL)
+    assert results == list(range(300))
+    assert service.pid != first
+    # The containers were taken over, not replaced.
+    assert before <= {container["Id"][:12] for container in service.containers()}
+
+
+def test_b66_a_spawned_call_outlives_the_service(calls: ModuleType, service: OwnService, is_running: IsRunning) -> None:
+    done = calls.echo.spawn("done")
+    assert done.get(timeout=60) == "done"
+    running = calls.after.spawn(1.0, "running")
+    is_running(calls.after)
+
+    service.signal(signal.SIGKILL)
+
+    assert running.get(timeout=60) == "running"
+    assert done.get(timeout=60) == "done"
+
+
+def test_b68_nothing_is_left_when_an_app_has_stopped(
+    run_app: Callable[[wherry.App], object], service: OwnService
+) -> None:
+    from tests.acceptance.apps import short
+
+    with run_app(short.app):
+        assert short.hello.remote("you") == "hello, you"
+        app_id = short.app.app_id
+        assert len(service.containers(app=app_id)) == 1
+    # `run_app` has looked already.
+    assert service.containers(app=app_id) == []
