@@ -3,11 +3,12 @@
 Importing this costs a few milliseconds: gRPC, asyncio and the rest load when an app runs.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 __version__ = "0.1.0"
 
 from wherry import exception
+from wherry._typing import TYPE_CHECKING, Any
 from wherry.app import App, Stub
 from wherry.context import current_function_call_id, current_input_id, is_local
 from wherry.exception import Error

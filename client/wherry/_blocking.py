@@ -1,7 +1,12 @@
 """Methods that block, each with an `.aio` form that awaits: one definition gives both, with their types."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from __future__ import annotations
+
+from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Concatenate
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -63,10 +68,10 @@ class blocking(Generic[S, P, R]):
         return method
 
     @overload
-    def __get__(self, instance: None, owner: type[S]) -> "blocking[S, P, R]": ...
+    def __get__(self, instance: None, owner: type[S]) -> blocking[S, P, R]: ...
     @overload
     def __get__(self, instance: S, owner: type[S]) -> Bound[P, R]: ...
-    def __get__(self, instance: S | None, owner: type[S]) -> "blocking[S, P, R] | Bound[P, R]":
+    def __get__(self, instance: S | None, owner: type[S]) -> blocking[S, P, R] | Bound[P, R]:
         if instance is None:
             return self
         return Bound((instance,), self._blocking, self._awaiting)
@@ -116,10 +121,10 @@ class iterating(Generic[S, P, R]):
         self.__doc__ = method.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type[S]) -> "iterating[S, P, R]": ...
+    def __get__(self, instance: None, owner: type[S]) -> iterating[S, P, R]: ...
     @overload
     def __get__(self, instance: S, owner: type[S]) -> BoundIteration[P, R]: ...
-    def __get__(self, instance: S | None, owner: type[S]) -> "iterating[S, P, R] | BoundIteration[P, R]":
+    def __get__(self, instance: S | None, owner: type[S]) -> iterating[S, P, R] | BoundIteration[P, R]:
         if instance is None:
             return self
         return BoundIteration(instance, self._method)

@@ -1,12 +1,17 @@
 """How a function is defined: where its code is, and of what kind it is."""
 
-import sys
-from collections.abc import Callable
-from types import CodeType, ModuleType
-from typing import Any
+from __future__ import annotations
 
-from wherry._options import FunctionOptions
+import sys
+
+from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType
+
+    from wherry._options import FunctionOptions
 
 # Bits of `co_flags` (inspect.CO_*; importing inspect takes longer than the rest of wherry).
 _GENERATOR = 0x20
@@ -56,9 +61,10 @@ def code_of(function: Callable[..., Any]) -> CodeType:
     while (inner := getattr(unwrapped, "__wrapped__", None)) is not None:
         unwrapped = inner
     code = getattr(unwrapped, "__code__", None)
-    if not isinstance(code, CodeType):
+    if code is None or not hasattr(code, "co_flags"):
         raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
-    return code
+    found: CodeType = code
+    return found
 
 
 def importable_name(module_name: str) -> str:

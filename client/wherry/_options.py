@@ -1,14 +1,15 @@
 """The parameters of `@app.function`: checked where they are written, kept until the app runs."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import DeprecationError, InvalidError
 from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wherry_proto.messages import FunctionSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -79,7 +80,7 @@ class FunctionOptions:
                 f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
             )
 
-    def fill(self, spec: "FunctionSpec") -> None:
+    def fill(self, spec: FunctionSpec) -> None:
         """Write these options into the function's description."""
         from wherry_proto.messages import PoolSettings, Resources  # not needed to import wherry
 
@@ -110,6 +111,8 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
 
     Warns of old names and of those without meaning here; raises InvalidError for what is not supported yet.
     """
+    import warnings  # only where an app is defined
+
     options: dict[str, Any] = {}
     for name, value in given.items():
         if value is None or (name in _NOT_YET and not value):
@@ -163,6 +166,3 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
             raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
     return dict(env or {})
-
-
-__all__: Sequence[str] = ("FunctionOptions", "translate")

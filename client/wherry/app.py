@@ -1,17 +1,17 @@
 """Apps: functions that run together."""
 
-import functools
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from __future__ import annotations
 
 from wherry._definition import Definition
 from wherry._options import FunctionOptions, translate
+from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
     from wherry._client import Client
@@ -24,11 +24,14 @@ R = TypeVar("R")
 class LocalEntrypoint(Generic[P, R]):
     """A function that `wherry run` calls here, with the app running. (reference: Stub.local_entrypoint)"""
 
-    def __init__(self, function: Callable[P, R], name: str, app: "App") -> None:
+    def __init__(self, function: Callable[P, R], name: str, app: App) -> None:
         self.function = function
         self.name = name
         self.app = app
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
+        self.__name__ = name
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
@@ -126,7 +129,7 @@ class App:
         region: Any = None,
         proxy: Any = None,
         experimental_options: Any = None,
-    ) -> "_FunctionDecorator":
+    ) -> _FunctionDecorator:
         """Make the function below one that runs in containers.
 
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
@@ -164,11 +167,11 @@ class App:
 
     def run(
         self,
-        client: "Client | None" = None,
+        client: Client | None = None,
         show_progress: bool | None = None,
         detach: bool = False,
         environment_name: str | None = None,
-    ) -> "AppRun":
+    ) -> AppRun:
         """Return what runs the app within `with` or `async with`: its functions can be called there.
 
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
@@ -215,7 +218,7 @@ class _FunctionDecorator:
 class AppRun:
     """Runs an app while its block is entered."""
 
-    def __init__(self, app: App, client: "Client | None", detach: bool, environment: str | None) -> None:
+    def __init__(self, app: App, client: Client | None, detach: bool, environment: str | None) -> None:
         self._app = app
         self._client = client
         self._detach = detach
@@ -231,7 +234,7 @@ class AppRun:
         return app
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         from wherry._failure import hide_internals  # loaded with the session
 
@@ -247,7 +250,7 @@ class AppRun:
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         import asyncio  # as above
 

@@ -1,14 +1,15 @@
 """Functions: handles on code that runs in containers."""
 
-import warnings
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from __future__ import annotations
 
 from wherry._blocking import blocking, blocking_classmethod, iterating
 from wherry._definition import Definition
+from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterable
+
     from wherry._caller import Caller
     from wherry._client import Client
     from wherry.app import App
@@ -53,9 +54,9 @@ class Function(Generic[P, R]):
         self,
         name: str,
         *,
-        app: "App | None" = None,
+        app: App | None = None,
         definition: Definition | None = None,
-        resolve: "Callable[[], Caller] | None" = None,
+        resolve: Callable[[], Caller] | None = None,
     ) -> None:
         self._name = name
         self._app = app
@@ -93,7 +94,7 @@ class Function(Generic[P, R]):
         return value
 
     @iterating
-    def remote_gen(self, /, *args: P.args, **kwargs: P.kwargs) -> "Results[Any]":
+    def remote_gen(self, /, *args: P.args, **kwargs: P.kwargs) -> Results[Any]:
         """Run the generator function in a container; iterate its values as they come, with `for` or `async for`.
 
         Dropping the iterator early ends the remote generator. Raises InvalidError on a function that is no generator.
@@ -113,7 +114,7 @@ class Function(Generic[P, R]):
         order_outputs: bool | None = None,
         return_exceptions: bool = False,
         wrap_returned_exceptions: bool = True,
-    ) -> "Results[R]":
+    ) -> Results[R]:
         """Run the function once for each row of the zipped iterators; iterate the results as they come.
 
         In the order of the inputs unless `order_outputs=False`. The first failing output raises, and what has not
@@ -134,7 +135,7 @@ class Function(Generic[P, R]):
         order_outputs: bool | None = None,
         return_exceptions: bool = False,
         wrap_returned_exceptions: bool = True,
-    ) -> "Results[R]":
+    ) -> Results[R]:
         """Like `map`, but each input is a sequence of arguments. (reference: Function.starmap)"""
         return self._mapped(
             "starmap", (input_iterator,), kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
@@ -164,7 +165,7 @@ class Function(Generic[P, R]):
             pass
 
     @blocking
-    def spawn(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
+    def spawn(self, /, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
         """Begin a call and return when the service has it on disk; its result is kept for 7 days.
 
         (reference: Function.spawn)
@@ -177,6 +178,8 @@ class Function(Generic[P, R]):
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Old name of `remote` and `remote_gen`. (reference: Function.call)"""
         new = "remote_gen" if self.is_generator else "remote"
+        import warnings  # only for old names
+
         warnings.warn(f"{self._name}.call is now called {new}", DeprecationError, stacklevel=2)
         return self.remote_gen(*args, **kwargs) if self.is_generator else self.remote(*args, **kwargs)
 
@@ -205,7 +208,7 @@ class Function(Generic[P, R]):
         tag: str | None = None,
         namespace: Any = None,
         environment_name: str | None = None,
-    ) -> "Function[..., Any]":
+    ) -> Function[..., Any]:
         """Return a handle on a function of a running or deployed app; it is looked up when first used.
 
         (reference: Function.from_name)
@@ -221,9 +224,9 @@ class Function(Generic[P, R]):
         app_name: str,
         tag: str | None = None,
         namespace: Any = None,
-        client: "Client | None" = None,
+        client: Client | None = None,
         environment_name: str | None = None,
-    ) -> "Function[..., Any]":
+    ) -> Function[..., Any]:
         """Return a function of a running or deployed app; raise NotFoundError, with near names, if there is none.
 
         (reference: Function.lookup)
@@ -236,7 +239,7 @@ class Function(Generic[P, R]):
         return found
 
     @blocking_classmethod
-    def from_id(cls, object_id: str, client: "Client | None" = None) -> "Function[..., Any]":
+    def from_id(cls, object_id: str, client: Client | None = None) -> Function[..., Any]:
         """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id."""
         from wherry._caller import look_up_id  # loads the session
 
@@ -257,7 +260,7 @@ class Function(Generic[P, R]):
         return self._resolved().function_id
 
     @property
-    def app(self) -> "App":
+    def app(self) -> App:
         """The app that defines the function. Raises ExecutionError on a handle that was looked up."""
         if self._app is None:
             raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
@@ -315,11 +318,11 @@ class Function(Generic[P, R]):
 
     # Inside
 
-    def _hydrate(self, caller: "Caller | None") -> None:
+    def _hydrate(self, caller: Caller | None) -> None:
         """Bind the handle to a running function, or unbind it."""
         self._caller = caller
 
-    def _resolved(self) -> "Caller":
+    def _resolved(self) -> Caller:
         caller = self._caller
         if caller is not None:
             return caller
@@ -340,12 +343,12 @@ class Function(Generic[P, R]):
             f"call it within `with app.run():`, or from a local entrypoint with `wherry run {module}.py`"
         )
 
-    def _ready(self, how: str, *, generator: bool | None) -> "Caller":
+    def _ready(self, how: str, *, generator: bool | None) -> Caller:
         caller = self._resolved()
         self._check(how, caller, generator=generator)
         return caller
 
-    def _check(self, how: str, caller: "Caller | None", *, generator: bool | None) -> None:
+    def _check(self, how: str, caller: Caller | None, *, generator: bool | None) -> None:
         if generator is None:
             return
         definition = self._definition
@@ -367,7 +370,7 @@ class Function(Generic[P, R]):
         order_outputs: bool | None,
         return_exceptions: bool,
         wrap_exceptions: bool,
-    ) -> "Results[R]":
+    ) -> Results[R]:
         from wherry._caller import map_results  # loads the session
 
         # A looked-up handle is resolved here only if the answer depends on it.
@@ -386,7 +389,7 @@ class Function(Generic[P, R]):
         )
 
 
-def _unpickled(function_id: str) -> "Function[..., Any]":
+def _unpickled(function_id: str) -> Function[..., Any]:
     from wherry._caller import look_up_id  # loads the session
 
     return Function(function_id, resolve=lambda: look_up_id(function_id, None))

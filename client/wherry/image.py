@@ -1,11 +1,13 @@
 """What a container's file system holds: an image, as an immutable chain of steps."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from wherry._typing import TYPE_CHECKING
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from wherry_proto.messages import ImageDefinition
 
 _Step = tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]
@@ -26,7 +28,7 @@ class Image:
         self._force_build = force_build
 
     @classmethod
-    def debian_slim(cls, python_version: str | None = None, *, force_build: bool = False) -> "Image":
+    def debian_slim(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
         """Return a small Debian with Python; `python_version` is "3.11" for example, None lets the service choose.
 
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
@@ -40,14 +42,14 @@ class Image:
         return cls((_step("debian_slim", (), options),), force_build)
 
     @classmethod
-    def from_registry(cls, tag: str, *, force_build: bool = False) -> "Image":
+    def from_registry(cls, tag: str, *, force_build: bool = False) -> Image:
         """Return the image of a registry, for example "python:3.12-slim"; it must have Python 3.10 or newer.
 
         Raises InvalidError when the tag is empty. (reference: Image.from_registry)
         """
         return cls((_step("from_registry", _strings("from_registry", (tag,)), {}),), force_build)
 
-    def apt_install(self, *packages: str | Sequence[str], force_build: bool = False) -> "Image":
+    def apt_install(self, *packages: str | Sequence[str], force_build: bool = False) -> Image:
         """Install Debian packages. (reference: Image.apt_install)"""
         return self._then("apt_install", _strings("apt_install", packages), {}, force_build)
 
@@ -60,7 +62,7 @@ class Image:
         pre: bool = False,
         extra_options: str = "",
         force_build: bool = False,
-    ) -> "Image":
+    ) -> Image:
         """Install Python packages with pip. (reference: Image.pip_install)"""
         options = {
             "find_links": find_links,
@@ -72,18 +74,18 @@ class Image:
         given = {name: value for name, value in options.items() if value is not None}
         return self._then("pip_install", _strings("pip_install", packages), given, force_build)
 
-    def run_commands(self, *commands: str | Sequence[str], force_build: bool = False) -> "Image":
+    def run_commands(self, *commands: str | Sequence[str], force_build: bool = False) -> Image:
         """Run shell commands while building. (reference: Image.run_commands)"""
         return self._then("run_commands", _strings("run_commands", commands), {}, force_build)
 
-    def env(self, vars: Mapping[str, str]) -> "Image":
+    def env(self, vars: Mapping[str, str]) -> Image:
         """Set environment variables; values must be strings, otherwise InvalidError. (reference: Image.env)"""
         for name, value in vars.items():
             if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
                 raise InvalidError(f"Image.env got {name!r}: {value!r}: names and values must be strings")
         return self._then("env", (), dict(vars), False)
 
-    def workdir(self, path: str) -> "Image":
+    def workdir(self, path: str) -> Image:
         """Set the directory in which commands and functions run. (reference: Image.workdir)"""
         return self._then("workdir", _strings("workdir", (str(path),)), {}, False)
 
@@ -98,10 +100,10 @@ class Image:
     def __repr__(self) -> str:
         return "Image(" + ", ".join(" ".join((kind, *args)) for kind, args, _ in self._steps) + ")"
 
-    def _then(self, kind: str, args: tuple[str, ...], options: Mapping[str, str], force_build: bool) -> "Image":
+    def _then(self, kind: str, args: tuple[str, ...], options: Mapping[str, str], force_build: bool) -> Image:
         return Image((*self._steps, _step(kind, args, options)), self._force_build or force_build)
 
-    def _definition(self) -> "ImageDefinition":
+    def _definition(self) -> ImageDefinition:
         from wherry_proto.messages import ImageDefinition, ImageStep  # not needed to import wherry
 
         return ImageDefinition(

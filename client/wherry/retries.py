@@ -1,7 +1,8 @@
 """How often, and after which delays, a failed input is tried again."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from wherry._typing import TYPE_CHECKING
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Retries:
         self.max_delay = max_delay
 
     @classmethod
-    def of(cls, value: "int | Retries | None") -> "Retries | None":
+    def of(cls, value: int | Retries | None) -> Retries | None:
         """Return the policy that `retries=value` means: a number n is n retries, 1 s apart."""
         if value is None or isinstance(value, Retries):
             return value
@@ -52,7 +53,7 @@ class Retries:
             f"initial_delay={self.initial_delay}, max_delay={self.max_delay})"
         )
 
-    def _message(self) -> "RetryPolicy":
+    def _message(self) -> RetryPolicy:
         from wherry_proto.messages import RetryPolicy  # not needed to import wherry
 
         return RetryPolicy(

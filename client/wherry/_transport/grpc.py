@@ -86,6 +86,8 @@ class GrpcTransport:
         kind = _ERRORS.get(code, exception.RemoteError)
         if kind is exception.ConnectionError:
             return kind(f"no answer from the service at {self._address} to {method}: {details}")
+        if kind is exception.VersionError:
+            return kind(f"the service does not know {method}: install the same version of wherry on both sides")
         return kind(details or f"{method} failed: {code.name}")
 
 

@@ -1,0 +1,33 @@
+"""What type checkers see of `typing`; at run time, stand-ins that cost nothing.
+
+Importing `typing` (with `re`, `collections`, `contextlib`) takes as long as all of wherry's own modules that every
+user's module imports. Those import it from here.
+"""
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any, Generic, ParamSpec, TypeVar, overload
+else:
+    Any = object
+
+    def TypeVar(name):
+        """Return something to put between the brackets of `Generic`."""
+        return name
+
+    ParamSpec = TypeVar
+
+    class Generic:
+        """A base that takes parameters and forgets them."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, parameters):
+            return cls
+
+    def overload(function):
+        """Return the function: the definition that follows the overloads replaces them."""
+        return function
+
+
+__all__ = ["TYPE_CHECKING", "Any", "Generic", "ParamSpec", "TypeVar", "overload"]

@@ -1,0 +1,60 @@
+"""Signatures survive decoration. Checked by mypy, which a test in tests/unit/client runs; never executed."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, assert_type
+
+import wherry
+from wherry import App, Function, FunctionCall
+
+app = App("types")
+
+
+@app.function(cpu=1)
+def plain(a: int, b: str = "") -> float:
+    return a / len(b)
+
+
+@app.function()
+async def coroutine(a: int) -> str:
+    return str(a)
+
+
+@app.function()
+def generator(a: int) -> Iterator[int]:
+    yield a
+
+
+@app.function()
+async def async_generator(a: int) -> AsyncIterator[int]:
+    yield a
+
+
+@app.local_entrypoint()
+def main(n: int) -> str:
+    return str(n)
+
+
+def blocking() -> None:
+    assert_type(plain, Function[[int, str], float])  # type: ignore[assert-type]  # mypy keeps the names too
+    assert_type(plain.remote(1, b="x"), float)
+    assert_type(coroutine.remote(1), str)
+    assert_type(plain.spawn(1), FunctionCall[float])
+    assert_type(plain.spawn(1).get(timeout=1), float)
+    assert_type(next(plain.map([1])), float)
+    assert_type(Function.lookup("app", "f").remote(1), Any)
+    assert_type(main(1), str)
+    assert_type(wherry.gather(plain.spawn(1)), list[Any])
+    plain.remote("a")  # type: ignore[arg-type]
+    plain.remote(1, c=2)  # type: ignore[call-arg]
+    plain.spawn()  # type: ignore[call-arg]
+    main("x")  # type: ignore[arg-type]
+
+
+async def awaiting() -> None:
+    assert_type(await plain.remote.aio(1), float)
+    assert_type(await coroutine.remote.aio(1), str)
+    assert_type(await (await plain.spawn.aio(1)).get.aio(), float)
+    assert_type(await wherry.gather.aio(), list[Any])
+    async for value in plain.map.aio([1]):
+        assert_type(value, float)
+    await plain.remote.aio("a")  # type: ignore[arg-type]

@@ -1,0 +1,136 @@
+"""Ids, settings, payloads, the public names, and what importing costs."""
+
+import io
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wherry
+import wherry.functions
+from wherry import _payload
+from wherry._ids import check_id, id_sequence, new_id
+from wherry._settings import Settings
+from wherry.exception import DeserializationError, InvalidError
+
+
+def test_ids_are_ordered_ulids() -> None:
+    made = [new_id("in") for _ in range(100)]
+    assert len(set(made)) == 100
+    assert check_id(made[0], "in", "input") == made[0]
+    sequence = id_sequence("in")
+    first = [next(sequence) for _ in range(3000)]
+    assert first == sorted(first)
+    assert len(set(first)) == 3000
+    assert all(len(item) == 29 for item in first)
+
+
+def test_settings(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"WHERRY_STATE_DIR": str(tmp_path)})
+    assert settings.socket == tmp_path / "wherry.sock"
+    assert settings.is_default_server
+    assert settings.environment == "main"
+    assert Settings.from_environment({"XDG_STATE_HOME": "/x"}).state_dir == Path("/x/wherry")
+    configured = Settings.from_environment({"WHERRY_SERVER_URL": "unix:///run/w.sock", "WHERRY_ENVIRONMENT": "dev"})
+    assert configured.socket == Path("/run/w.sock")
+    assert not configured.is_default_server
+    assert configured.environment == "dev"
+    for url in ("http://x", "unix://relative", "nonsense"):
+        with pytest.raises(InvalidError, match="unix:///"):
+            Settings.from_environment({"WHERRY_SERVER_URL": url})
+
+
+class Local:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Local)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("by_reference", [True, False])
+@pytest.mark.parametrize("value", [((1, "a", None), {"k": [b"x", {"y": 2.5}]}), ((Local(),), {}), ((), {})])
+def test_payload_round_trip(value: Any, by_reference: bool) -> None:
+    assert _payload.loads(_payload.dumps(value, by_reference)) == value
+    file = io.BytesIO()
+    _payload.dump(value, file, by_reference)
+    file.seek(0)
+    assert _payload.load(file) == value
+
+
+def test_lambdas_travel_by_value() -> None:
+    assert _payload.loads(_payload.dumps(lambda: 5, True))() == 5
+    file = io.BytesIO()
+    _payload.dump(lambda: 5, file, True)
+    file.seek(0)
+    assert _payload.load(file)() == 5
+
+
+def test_missing_module_is_named() -> None:
+    with pytest.raises(DeserializationError, match="not_installed_here"):
+        _payload.loads(b"cnot_installed_here\nX\n.")
+
+
+def test_large_is_told_before_pickling() -> None:
+    assert _payload.is_large(((b"x" * (2 << 20),), {}))
+    assert _payload.is_large(((), {"k": bytearray(2 << 20)}))
+    assert not _payload.is_large(((1, "x" * 1000, threading), {"k": 2.0}))
+
+
+def test_public_names_agree() -> None:
+    for name in wherry.__all__:
+        assert getattr(wherry, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = wherry.nonsense
+    assert wherry.functions.Function is wherry.Function
+
+
+def test_exceptions_are_as_documented() -> None:
+    tree = wherry.exception.__doc__ or ""
+    for name, value in vars(wherry.exception).items():
+        if isinstance(value, type):
+            assert name in tree
+
+
+def test_outside_a_container() -> None:
+    assert wherry.is_local()
+    assert wherry.current_input_id() is None
+    assert wherry.current_function_call_id() is None
+
+
+HEAVY = ["asyncio", "grpc", "typer", "rich", "click", "dataclasses", "inspect", "typing", "logging", "google.protobuf"]
+
+
+def test_import_loads_nothing_heavy() -> None:
+    code = f"import sys; import wherry; import json; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    # -S: what site-packages' .pth files import is not ours.
+    paths = [str(Path(wherry.__file__).parents[1])]
+    script = f"import sys; sys.path[:0] = {paths!r}; " + code
+    loaded = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert json.loads(loaded) == []
+
+
+def test_import_is_fast() -> None:
+    def cost(statement: str) -> float:
+        code = f"import time; start = time.process_time(); {statement}; print(time.process_time() - start)"
+        runs = [
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)
+        ]
+        return min(float(run.stdout) for run in runs)
+
+    assert cost("import wherry") * 1000 < 25
+
+
+def test_in_a_container_the_service_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Context:
+        input_id: Any = type("Var", (), {"get": staticmethod(lambda default=None: "in-1")})
+        call_id: Any = type("Var", (), {"get": staticmethod(lambda default=None: "fc-1")})
+
+    monkeypatch.setitem(sys.modules, "wherry_runner.context", Context)  # type: ignore[arg-type]
+    assert not wherry.is_local()
+    assert (wherry.current_input_id(), wherry.current_function_call_id()) == ("in-1", "fc-1")
+    with pytest.raises(wherry.exception.ExecutionError, match="inside a container"):
+        wherry.App("x").run().__enter__()

@@ -1,0 +1,230 @@
+"""What `@app.function` accepts, and what it says to the rest."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.service import FakeService
+from wherry import App, Function, Image, Retries, Stub
+from wherry.exception import DeprecationError, InvalidError
+from wherry_proto.messages import FunctionSpec
+
+
+def f(x: int) -> int:
+    return x
+
+
+def gen(x: int) -> Iterator[int]:
+    yield x
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timeout": 0}, ["timeout", "0", "from 1 to 86400 s"]),
+        ({"timeout": "5"}, ["timeout", "'5'"]),
+        ({"timeout": True}, ["timeout", "True"]),
+        ({"startup_timeout": -1}, ["startup_timeout", "-1"]),
+        ({"cpu": 0}, ["cpu", "0", "cores"]),
+        ({"cpu": (2, 1)}, ["cpu", "(2, 1)", "above the limit"]),
+        ({"cpu": (1, 2, 3)}, ["cpu", "(request, limit)"]),
+        ({"memory": 1}, ["memory", "1", "MiB"]),
+        ({"memory": 1.5}, ["memory", "whole number"]),
+        ({"max_containers": 0}, ["max_containers", "0"]),
+        ({"min_containers": -1}, ["min_containers", "-1"]),
+        ({"min_containers": 3, "max_containers": 2}, ["min_containers", "3", "max_containers", "2"]),
+        ({"scaledown_window": 0}, ["scaledown_window", "0"]),
+        ({"allow_concurrent_inputs": 1001}, ["allow_concurrent_inputs", "1001", "1000"]),
+        ({"retries": -1}, ["retries", "-1", "10"]),
+        ({"retries": 11}, ["retries", "11"]),
+        ({"retries": "3"}, ["retries", "'3'"]),
+        ({"image": "python:3"}, ["image", "python:3", "Image"]),
+        ({"env": {"A": 1}}, ["env", "A", "strings"]),
+    ],
+)
+def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(InvalidError) as caught:
+        App("x").function(**options)(f)
+    for part in said:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "gpu", "schedule", "ephemeral_disk"]
+)
+def test_what_comes_later_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
+        App("x").function(**{name: ["something"]})
+    App("x").function(**{name: None})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("concurrency_limit", "max_containers", 3),
+        ("keep_warm", "min_containers", 2),
+        ("container_idle_timeout", "scaledown_window", 20),
+    ],
+)
+def test_old_names_work_with_a_warning(old: str, new: str, value: int) -> None:
+    with pytest.warns(DeprecationError, match=new) as caught:
+        function = App("x").function(**{old: value})(f)
+    assert caught[0].filename == __file__
+    assert getattr(function.info.options, new) == value
+    with pytest.raises(InvalidError, match="old and the new name"):
+        App("x").function(**{old: value, new: value})
+
+
+def test_what_means_nothing_here_is_accepted_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="region means nothing"):
+        App("x").function(region="eu")
+
+
+def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callable[..., Any]) -> None:
+    running(
+        f,
+        cpu=(1.5, 2),
+        memory=(128, 256),
+        timeout=7,
+        startup_timeout=8,
+        max_containers=5,
+        min_containers=1,
+        buffer_containers=2,
+        scaledown_window=9,
+        allow_concurrent_inputs=6,
+        retries=Retries(max_retries=2, backoff_coefficient=3, initial_delay=0.5, max_delay=4),
+        env={"A": "b"},
+        block_network=True,
+    )
+    spec: FunctionSpec = next(iter(service.specs.values()))
+    assert spec.resources is not None
+    assert spec.pool is not None
+    assert spec.retry is not None
+    resources, pool, retry = spec.resources, spec.pool, spec.retry
+    assert (resources.cpu_request, resources.cpu_limit) == (1.5, 2)
+    assert (resources.memory_request_mib, resources.memory_limit_mib) == (128, 256)
+    assert (spec.timeout_s, spec.startup_timeout_s, spec.env, spec.block_network) == (7, 8, {"A": "b"}, True)
+    assert (pool.min_containers, pool.max_containers, pool.buffer_containers) == (1, 5, 2)
+    assert (pool.scaledown_window_s, pool.max_concurrent_inputs) == (9, 6)
+    assert (retry.max_retries, retry.backoff_coefficient, retry.initial_delay_s, retry.max_delay_s) == (2, 3, 0.5, 4)
+
+
+def test_b34_retries_refused_on_generators() -> None:
+    with pytest.raises(InvalidError, match="generator"):
+        App("x").function(retries=1)(gen)
+
+
+def test_retries_as_a_number_are_one_second_apart() -> None:
+    policy = Retries.of(3)
+    assert policy is not None
+    assert (policy.max_retries, policy.initial_delay, policy.backoff_coefficient) == (3, 1.0, 1.0)
+
+
+def test_missing_parentheses_show_the_right_line() -> None:
+    with pytest.raises(InvalidError, match=r"@app\.function\(\)"):
+        App("x").function(f)
+    with pytest.raises(InvalidError, match=r"@app\.local_entrypoint\(\)"):
+        App("x").local_entrypoint(f)
+
+
+def test_what_a_container_can_not_import_needs_serialized() -> None:
+    def inner() -> None: ...
+
+    for function in (inner, lambda: None):
+        with pytest.raises(InvalidError, match="serialized=True"):
+            App("x").function()(function)
+        assert isinstance(App("x").function(serialized=True)(function), Function)
+
+
+def test_only_plain_functions_are_decorated() -> None:
+    app = App("x")
+    with pytest.raises(InvalidError, match="plain function"):
+        app.function()(print)
+    made = app.function()(f)
+    with pytest.raises(InvalidError, match="decorate it once"):
+        app.function()(made)
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    app = App("x")
+    app.function(name="same")(f)
+    with pytest.raises(InvalidError, match="same"):
+        app.function(name="same")(gen)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, 5])
+def test_app_names(name: Any) -> None:
+    with pytest.raises(InvalidError, match="name"):
+        App(name)
+
+
+def test_stub_is_app() -> None:
+    assert Stub is App
+    with pytest.raises(InvalidError, match="secrets is not supported yet"):
+        App("x", secrets=[1])
+    with pytest.raises(InvalidError, match="no parameter 'nonsense'"):
+        App("x", nonsense=1)
+
+
+def test_b44_serialized_size_is_bounded(running: Callable[..., Any]) -> None:
+    small, large = b"x" * (300 << 10), b"x" * (17 << 20)
+
+    def warned() -> int:
+        return len(small)
+
+    def refused() -> int:
+        return len(large)
+
+    with pytest.warns(UserWarning, match="300 KiB"):
+        running(warned)
+    with pytest.raises(InvalidError, match="at most 16 MiB"):
+        running(refused)
+
+
+class TestImage:
+    def test_steps_in_order_and_immutable(self) -> None:
+        base = Image.debian_slim("3.11")
+        image = base.apt_install("git", ["curl"]).pip_install("a", pre=True).env({"K": "v"}).workdir("/w")
+        steps = image.run_commands("true")._definition().steps
+        assert [step.kind for step in steps] == [
+            "debian_slim", "apt_install", "pip_install", "env", "workdir", "run_commands",
+        ]  # fmt: skip
+        assert steps[0].options == {"python_version": "3.11"}
+        assert steps[1].args == ["git", "curl"]
+        assert steps[2].options == {"pre": "true"}
+        assert steps[3].options == {"K": "v"}
+        assert len(base._definition().steps) == 1
+
+    def test_equal_chains_are_equal(self) -> None:
+        assert Image.debian_slim().pip_install("a") == Image.debian_slim().pip_install("a")
+        assert len({Image.debian_slim(), Image.debian_slim(), Image.from_registry("x")}) == 2
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: Image.debian_slim("three"),
+            lambda: Image.debian_slim(3.11),  # type: ignore[arg-type]
+            lambda: Image.from_registry(""),
+            lambda: Image.debian_slim().pip_install(),
+            lambda: Image.debian_slim().apt_install([1]),  # type: ignore[list-item]
+            lambda: Image.debian_slim().env({"A": 1}),  # type: ignore[dict-item]
+            Image,
+        ],
+    )
+    def test_nonsense_is_refused(self, make: Callable[[], Image]) -> None:
+        with pytest.raises(InvalidError):
+            make()
+
+
+@pytest.mark.parametrize("bad", [{"max_retries": 11}, {"max_retries": 1, "max_delay": 0.5}, {"max_retries": 1.5}])
+def test_retries_ranges(bad: dict[str, Any]) -> None:
+    with pytest.raises(InvalidError):
+        Retries(**bad)
+
+
+def test_no_warnings_for_plain_use() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        App("x").function(cpu=1, memory=64, timeout=5)(f)
