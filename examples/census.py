@@ -1,28 +1,32 @@
-"""A census of Python's standard library: every module of the container's own, parsed in containers, in one table.
+"""A census of Python's standard library: every module of the containers' own, parsed in containers, in one table.
 
 wherry run examples/census.py
 """
 
 import ast
-import os
 import socket
 import sysconfig
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 import wherry
 
-app = wherry.App("census")
-image = wherry.Image.debian_slim()
+app = wherry.App("census", image=wherry.Image.debian_slim())
 
+CONTAINERS = 4
 LONGEST = 10
+BLOCKS = (
+    ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match,
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef,
+)  # fmt: skip
 
 
-class Module(TypedDict):
+class Counts(TypedDict):
     """What is counted of one module."""
 
-    name: str
+    module: str
     lines: int
     functions: int
     classes: int
@@ -31,94 +35,107 @@ class Module(TypedDict):
     container: str
 
 
-def standard_library() -> list[str]:
-    """Return the paths of all modules of this interpreter's standard library."""
-    root = Path(sysconfig.get_path("stdlib"))
-    packages = ("site-packages", "dist-packages")
-    return sorted(str(path) for path in root.rglob("*.py") if not any(part in packages for part in path.parts))
+@app.function()
+def modules() -> list[str]:
+    """List the modules of the container's own standard library, as paths below its root."""
+    root = library()
+    others = {"site-packages", "dist-packages"}
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.py") if others.isdisjoint(path.parts))
 
 
-def nesting(node: ast.AST) -> int:
-    """Return how deep blocks stand inside one another."""
-    deeper = isinstance(node, (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.FunctionDef, ast.ClassDef))
-    return deeper + max((nesting(child) for child in ast.iter_child_nodes(node)), default=0)
+@app.function(max_containers=CONTAINERS)
+def parse(module: str) -> Counts:
+    """Parse one module, in a container."""
+    return count(module, (library() / module).read_text(errors="replace"))
 
 
-def count(path: str) -> Module:
+@app.function()
+def texts(names: list[str]) -> list[str]:
+    """Return the modules' source, so that another interpreter can do the same work."""
+    return [(library() / name).read_text(errors="replace") for name in names]
+
+
+@app.function()
+def nothing() -> None:
+    """Do nothing: what is left is the cost of a call."""
+
+
+@app.local_entrypoint()
+def main() -> None:
+    """Take the census, print it, and say what it cost."""
+    names = modules.remote()
+    began = time.perf_counter()
+    census = list(parse.map(names))
+    seconds = time.perf_counter() - began
+    show(census)
+
+    sources = texts.remote(names)
+    began = time.perf_counter()
+    here = [count(name, text) for name, text in zip(names, sources, strict=True)]
+    alone = time.perf_counter() - began
+
+    containers = len({counts["container"] for counts in census})
+    lines = sum(counts["lines"] for counts in here)
+    print(f"{len(census)} modules in {seconds:.2f} s by {containers} containers, the time they took to start included")
+    print(f"{len(here)} modules ({lines:,} lines, the same text) in {alone:.2f} s by one local process")
+    print(f"{warm_calls_per_second():,.0f} warm calls per second, one after the other")
+
+
+def library() -> Path:
+    """Return where this interpreter's standard library is."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def count(module: str, text: str) -> Counts:
     """Parse one module and count what is in it."""
-    text = Path(path).read_text(errors="replace")
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):  # the library's own tests of the parser hold wrong programs
-        tree = ast.Module(body=[], type_ignores=[])
-    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    lengths = sorted(((f.end_lineno or f.lineno) - f.lineno + 1, f"{Path(path).name}:{f.name}") for f in functions)
-    return Module(
-        name=path,
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lengths = sorted(((f.end_lineno or f.lineno) - f.lineno + 1, f"{f.name} ({module})") for f in functions)
+    return Counts(
+        module=module,
         lines=text.count("\n"),
         functions=len(functions),
         classes=sum(isinstance(node, ast.ClassDef) for node in ast.walk(tree)),
         nesting=nesting(tree),
         longest=lengths[-LONGEST:],
-        container=f"{socket.gethostname()}:{os.getpid()}",
+        container=socket.gethostname(),
     )
 
 
-@app.function(image=image)
-def modules() -> list[str]:
-    """List the modules of the container's own standard library."""
-    return standard_library()
+def nesting(node: ast.AST) -> int:
+    """Return how many blocks stand inside one another at the deepest place."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        # An elif is an if in the else of another, but it is not a level deeper.
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deepest = max(deepest, nesting(child) - is_elif)
+    return deepest + isinstance(node, BLOCKS)
 
 
-@app.function(image=image, concurrency_limit=4)
-def parse(path: str) -> Module:
-    """Parse one module, in a container."""
-    return count(path)
-
-
-@app.function(image=image)
-def ping() -> None:
-    """Do nothing: what a warm call costs."""
-
-
-@app.local_entrypoint()
-def main() -> None:
-    """Take the census and print it."""
-    from rich.console import Console
+def show(census: Sequence[Counts]) -> None:
+    """Print the tables."""
+    from rich.console import Console  # the containers have no rich, and import this file too
     from rich.table import Table
-
-    paths = modules.remote()
-    began = time.perf_counter()
-    census = list(parse.map(paths))
-    seconds = time.perf_counter() - began
 
     table = Table(
         "", "in all", "most in one module", title=f"{len(census)} modules of the containers' standard library"
     )
     for what in ("lines", "functions", "classes", "nesting"):
-        most = max(census, key=lambda module: module[what])
-        total = "" if what == "nesting" else f"{sum(module[what] for module in census):,}"
-        table.add_row(what, total, f"{most[what]:,}  {Path(most['name']).name}")
+        most = max(census, key=lambda counts: counts[what])
+        total = "" if what == "nesting" else f"{sum(counts[what] for counts in census):,}"
+        table.add_row(what, total, f"{most[what]:,}  {most['module']}")
     longest = Table("lines", "function", title=f"The {LONGEST} longest functions")
-    every = sorted((row for module in census for row in module["longest"]), reverse=True)
-    for lines, name in every[:LONGEST]:
+    for lines, name in sorted((row for counts in census for row in counts["longest"]), reverse=True)[:LONGEST]:
         longest.add_row(str(lines), name)
     console = Console()
-    console.print(table)
-    console.print(longest)
+    console.print(table, longest)
 
-    ping.remote()
+
+def warm_calls_per_second() -> float:
+    """Call a function that does nothing for a second."""
+    nothing.remote()
     calls, began = 0, time.perf_counter()
-    while time.perf_counter() - began < 1.0:
-        ping.remote()
+    while (passed := time.perf_counter() - began) < 1:
+        nothing.remote()
         calls += 1
-
-    containers = len({module["container"] for module in census})
-    here = standard_library()
-    began = time.perf_counter()
-    for path in here:
-        count(path)
-    local = time.perf_counter() - began
-    print(f"{len(census)} modules in {seconds:.2f} s by {containers} containers, their start included")
-    print(f"{len(here)} modules of this interpreter in {local:.2f} s in one local process")
-    print(f"{calls} warm calls per second, one after the other")
+    return calls / passed
