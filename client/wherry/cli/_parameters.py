@@ -7,91 +7,98 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-import click
+import typer
 
 from wherry.exception import InvalidError
 
-_SIMPLE: dict[Any, click.ParamType[Any]] = {
-    str: click.STRING,
-    int: click.INT,
-    float: click.FLOAT,
-    datetime.datetime: click.DateTime(
-        ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S.%f"]
-    ),
-}
+_EMPTY = inspect.Parameter.empty
+_SIMPLE = (str, int, float, bool)
+_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S.%f"]
 
 
 def parse(function: Callable[..., Any], name: str, args: list[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional and keyword arguments that `args` mean for the function.
 
-    Raises click's UsageError for what does not fit, InvalidError for a parameter that can't be an option.
+    Raises InvalidError for a parameter that can't be an option. Exits with 2, having said why, on arguments that do
+    not fit, and with 0 after `--help`.
     """
     parsed: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-    parameters = inspect.signature(function).parameters.values()
+    parameters = list(inspect.signature(function).parameters.values())
     hints = _hints(function)
     variadic = next((item.name for item in parameters if item.kind is inspect.Parameter.VAR_POSITIONAL), None)
-    options = [
-        _parameter(item, hints.get(item.name, inspect.Parameter.empty))
-        for item in parameters
-        if item.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
 
     def keep(**values: Any) -> None:
         nonlocal parsed
-        rest = tuple(values.pop(variadic)) if variadic is not None else ()
+        rest = tuple(values.pop(variadic) or ()) if variadic is not None else ()
         if not rest:
             parsed = (), values
             return
         # Arguments after named parameters can only be passed by position.
-        positional = [
-            values.pop(item.name) for item in parameters if item.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        ]
-        parsed = (*positional, *rest), values
+        before = [item for item in parameters if item.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        parsed = (*(values.pop(item.name, item.default) for item in before), *rest), values
 
-    command = click.Command(name, params=options, callback=keep, help=inspect.getdoc(function))
-    command.main(args=args, prog_name=f"wherry run {name}", standalone_mode=False)
-    if parsed is None:
-        # --help was asked for, and shown.
-        raise SystemExit(0)
+    options = [option for item in parameters if (option := _option(item, hints.get(item.name, _EMPTY))) is not None]
+    keep.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    keep.__annotations__ = {option.name: option.annotation for option in options}
+    keep.__doc__ = inspect.getdoc(function)
+    command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    command.command(name)(keep)
+    try:
+        command(args, prog_name=f"wherry run {name}")
+    except SystemExit:
+        if parsed is None:
+            raise
+    assert parsed is not None
     return parsed
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> click.Parameter:
-    name = parameter.name
-    default = parameter.default
-    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-        return click.Argument([name], nargs=-1, type=_type_of(name, str if hint is inspect.Parameter.empty else hint))
-    required = default is inspect.Parameter.empty
-    if hint is inspect.Parameter.empty:
-        hint = str if required or default is None else type(default)
-    hint, optional = _without_none(hint)
+def _option(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter | None:
+    """Return the parameter as typer wants it; None when it can only keep its default."""
+    name, default = parameter.name, parameter.default
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return None
     if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
         raise InvalidError(f"parameter {name!r} is positional-only, so it can't be an option")
-    flag = name.replace("_", "-")
-    common: dict[str, Any] = {"required": required and not optional}
-    if not required:
-        common["default"] = default
-        common["show_default"] = default is not None
-    if hint is bool:
-        return click.Option([f"--{flag}/--no-{flag}", name], **common)
-    names = [f"--{flag}", *([f"--{name}"] if flag != name else []), name]
+    required = default is _EMPTY
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        kind, extra = _type_of(name, str if hint is _EMPTY else hint)
+        return _made(name, list[kind] | None, typer.Argument(None, **extra))  # type: ignore[valid-type]
+    if hint is _EMPTY:
+        hint = str if required or default is None else type(default)
+    hint, optional = _without_none(hint)
     try:
-        return click.Option(names, type=_type_of(name, hint), **common)
+        kind, extra = _type_of(name, hint)
     except InvalidError:
         if required:
             raise
-        # What has a default of a type that can't be written may stay as it is.
-        return click.Option(names, type=click.UNPROCESSED, hidden=True, default=default)
+        return None
+    if required:
+        default = None if optional else ...
+    annotation = kind | None if default is None else kind
+    return _made(name, annotation, typer.Option(default, *_flags(name, hint), **extra))
 
 
-def _type_of(name: str, hint: Any) -> click.ParamType[Any]:
-    simple = _SIMPLE.get(hint)
-    if simple is not None:
-        return simple
+def _made(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _flags(name: str, hint: Any) -> list[str]:
+    flag = name.replace("_", "-")
     if hint is bool:
-        return click.BOOL
+        return [f"--{flag}/--no-{flag}"]
+    # Spelled as in the code it works too.
+    return [f"--{flag}", *([f"--{name}"] if flag != name else [])]
+
+
+def _type_of(name: str, hint: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the annotation for typer, and what else it needs to know."""
+    if hint in _SIMPLE:
+        return hint, {}
+    if hint is datetime.datetime:
+        return hint, {"formats": _DATES}
     if typing.get_origin(hint) is typing.Literal:
-        return _Literal(typing.get_args(hint))
+        values = typing.get_args(hint)
+        return str, {"parser": _one_of(values), "metavar": "[" + "|".join(map(str, values)) + "]"}
     shown = getattr(hint, "__name__", str(hint))
     raise InvalidError(
         f"parameter {name!r} has type {shown}, which can't be an option: use str, int, float, bool, datetime, "
@@ -99,18 +106,14 @@ def _type_of(name: str, hint: Any) -> click.ParamType[Any]:
     )
 
 
-class _Literal(click.Choice[Any]):
-    """A choice that gives back the literal itself, not its text."""
+def _one_of(values: tuple[Any, ...]) -> Callable[[Any], Any]:
+    def parse_value(text: Any) -> Any:
+        for value in values:
+            if text == value or text == str(value):
+                return value
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, map(str, values)))}")
 
-    def __init__(self, values: tuple[Any, ...]) -> None:
-        super().__init__([str(value) for value in values])
-        self._values = values
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in self._values:
-            return value
-        text = super().convert(value, param, ctx)
-        return next(item for item in self._values if str(item) == text)
+    return parse_value
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

@@ -6,7 +6,6 @@ import sys
 import traceback
 from typing import Any
 
-import click
 import typer
 
 from wherry._client import Client, default_client
@@ -75,7 +74,7 @@ def _run(
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         raise typer.Exit(130) from None
-    except click.exceptions.Exit:
+    except typer.Exit:
         raise
     except Exception as error:
         if isinstance(error, Error) and not started:
