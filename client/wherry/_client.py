@@ -1,6 +1,7 @@
 """This process's connection to the service."""
 
 import atexit
+import contextlib
 import functools
 import os
 import sys
@@ -19,7 +20,7 @@ from wherry._reconnect import Reconnect
 from wherry._session import Session
 from wherry._settings import Settings
 from wherry.context import check_local
-from wherry.exception import ConnectionError
+from wherry.exception import ConnectionError, NotFoundError
 from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class Client:
         answer = self._persist(lambda: self._transport.call(method, request))
         assert isinstance(answer, kind)
         return answer
+
+    def tell(self, method: str, request: Message) -> None:
+        """Call a method whose failing changes nothing: a service that is away is neither started nor awaited."""
+        with contextlib.suppress(ConnectionError, NotFoundError):
+            self._transport.call(method, request)
 
     def stream(self, method: str, request: Message) -> Iterator[Message]:
         """Call a method whose answer is many messages; it is not repeated when the service goes."""

@@ -1,6 +1,5 @@
 """Brings an app up: images built, source shipped, functions published; and down again."""
 
-import contextlib
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from wherry._client import default_client
 from wherry._definition import Definition, importable_name
 from wherry._source import SourceFile as LocalFile
 from wherry._source import source_files
-from wherry.exception import ConnectionError, ImageBuildError, InvalidError, NotFoundError, SerializationError
+from wherry.exception import ImageBuildError, InvalidError, SerializationError
 from wherry.function import Function
 from wherry.image import Image
 from wherry_proto.messages import (
@@ -21,7 +20,6 @@ from wherry_proto.messages import (
     AppPublishRequest,
     AppPublishResponse,
     AppStopRequest,
-    AppStopResponse,
     BlobMissingRequest,
     BlobMissingResponse,
     Format,
@@ -51,18 +49,14 @@ class Running:
         self._functions = functions
         self._detach = detach
 
-    def stop(self, failed: bool) -> None:
-        """Stop the app, unless it is detached; its handles can't be called afterwards.
-
-        When the block has failed already, a service that is away is no second failure.
-        """
+    def stop(self) -> None:
+        """Stop the app, unless it is detached; its handles can't be called afterwards."""
         for function in self._functions:
             function._hydrate(None)
         if self._detach:
             return
-        gone = (ConnectionError, NotFoundError) if failed else (NotFoundError,)
-        with contextlib.suppress(*gone):
-            self.client.call("Apps.Stop", AppStopRequest(app_id=self.app_id), AppStopResponse)
+        # A service that is away stops it by itself: it knows which client is gone.
+        self.client.tell("Apps.Stop", AppStopRequest(app_id=self.app_id))
 
 
 def start(app: "App", client: "Client | None", detach: bool, environment: str | None) -> Running:
@@ -89,8 +83,7 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
             "Apps.Publish", AppPublishRequest(app_id=opened.app_id, functions=specs), AppPublishResponse
         )
     except BaseException:
-        with contextlib.suppress(ConnectionError, NotFoundError):
-            client.call("Apps.Stop", AppStopRequest(app_id=opened.app_id), AppStopResponse)
+        client.tell("Apps.Stop", AppStopRequest(app_id=opened.app_id))
         raise
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):

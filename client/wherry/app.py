@@ -242,7 +242,7 @@ class AppRun:
         if error is not None:
             hide_internals(error)
         if running is not None:
-            running.stop(failed=error is not None)
+            running.stop()
 
     async def __aenter__(self) -> App:
         import asyncio  # the caller has it already

@@ -1,0 +1,202 @@
+"""The command line, on a fake service."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.service import FakeService
+from wherry._client import Client
+from wherry.cli import main as cli
+from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
+
+SCRIPT = """
+import wherry
+app = wherry.App("demo")
+
+@app.function()
+def double(n: int) -> int:
+    return n * 2
+
+@app.function()
+def fail(n: int) -> int:
+    raise LookupError("bad", n)
+
+@app.function()
+def count(n: int):
+    yield from range(n)
+"""
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(
+    service: FakeService,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Run:
+    """Run `wherry run …` in this process: `run(script, *args)` → exit code."""
+    functions: dict[str, Callable[..., object]] = {
+        "double": lambda n: n * 2,
+        "fail": _fail,
+        "count": lambda n: (value for value in range(n)),
+    }
+    service.functions = functions
+    monkeypatch.setattr("wherry.cli.run.default_client", lambda what: client)
+    stem = "script_" + re.sub(r"\W", "_", request.node.name)
+
+    def run(script: str, *args: str) -> int:
+        path = tmp_path / f"{stem}.py"
+        path.write_text(SCRIPT + script)
+        words = [word.replace("SCRIPT", str(path)) for word in args]
+        monkeypatch.setattr("sys.argv", ["wherry", *words])
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return int(caught.value.code or 0)
+
+    return run
+
+
+def _fail(n: int) -> int:
+    raise LookupError("bad", n)
+
+
+ENTRYPOINT = """
+@app.local_entrypoint()
+def main(n: int = 1):
+    print("got", double.remote(n))
+"""
+
+
+def test_single_entrypoint_is_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "SCRIPT", "--n", "4") == 0
+    out, err = capsys.readouterr()
+    assert out == "got 8\n"
+    assert "Created function double" in err
+
+
+def test_quiet_shows_only_what_functions_print(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "-q", "SCRIPT") == 0
+    assert capsys.readouterr() == ("got 2\n", "")
+
+
+def test_verbose_lists_the_source(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "-v", "SCRIPT") == 0
+    assert re.search(r"source script_\w+\.py \(\d+ bytes\)", capsys.readouterr().err)
+
+
+def test_async_entrypoint(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "@app.local_entrypoint()\nasync def main():\n    print(await double.remote.aio(5))\n"
+    assert run(script, "run", "-q", "SCRIPT") == 0
+    assert capsys.readouterr().out == "10\n"
+
+
+def test_function_is_run_directly_and_its_value_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("", "run", "-q", "SCRIPT::double", "--n", "21") == 0
+    assert capsys.readouterr().out == "42\n"
+
+
+def test_generator_is_run_directly(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("", "run", "-q", "SCRIPT::count", "--n", "3") == 0
+    assert capsys.readouterr().out == "0\n1\n2\n"
+
+
+def test_b60_ambiguous_target_lists_candidates(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("", "run", "SCRIPT") == 1
+    err = capsys.readouterr().err
+    assert "::double" in err
+    assert "::fail" in err
+
+
+def test_unknown_target_lists_candidates(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("", "run", "SCRIPT::nope") == 1
+    assert "::double" in capsys.readouterr().err
+
+
+def test_b60_exception_ends_in_1_with_a_trimmed_traceback(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "@app.local_entrypoint()\ndef main():\n    fail.remote(3)\n"
+    assert run(script, "run", "SCRIPT") == 1
+    err = capsys.readouterr().err
+    assert "fail.remote(3)" in err
+    assert "LookupError: ('bad', 3)" in err
+    assert "client/wherry/" not in err
+
+
+def test_exception_while_importing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("1 / 0\n", "run", "SCRIPT") == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err
+    assert "importlib" not in err
+
+
+def test_ctrl_c(run: Run, capsys: pytest.CaptureFixture[str], service: FakeService) -> None:
+    script = "@app.local_entrypoint()\ndef main():\n    raise KeyboardInterrupt\n"
+    assert run(script, "run", "SCRIPT") == 130
+    assert capsys.readouterr().err.endswith("Stopped.\n")
+    assert service.requests[-1][0] == "Apps.Stop"
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"), [("nope.py", "no file"), ("no_such_module_w", "no module"), ("json::loads", "has no app")]
+)
+def test_refs_that_name_nothing(run: Run, capsys: pytest.CaptureFixture[str], ref: str, said: str) -> None:
+    assert run("", "run", ref) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_failed_build_is_a_message_not_a_traceback(
+    run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.image_error = "E: no such package"
+    assert run(ENTRYPOINT, "run", "SCRIPT") == 1
+    err = capsys.readouterr().err
+    assert "E: no such package" in err
+    assert "Traceback" not in err
+
+
+def test_logs_come_before_the_result_each_on_its_stream(
+    run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printing(n: int) -> int:
+        lines = [
+            LogLine(text="to stdout", stream=Stream.STDOUT),
+            LogLine(text="to stderr", stream=Stream.STDERR),
+        ]
+        service.send(SessionDown(logs=lines, notices=[Notice(text="no room", warning=True)]))
+        return n
+
+    service.functions["double"] = printing
+    assert run(ENTRYPOINT, "run", "-q", "SCRIPT") == 0
+    assert capsys.readouterr() == ("to stdout\ngot 1\n", "to stderr\nwherry: warning: no room\n")
+
+
+def test_write_result(run: Run, tmp_path: Path, service: FakeService) -> None:
+    service.functions["double"] = lambda n: "text"
+    target = tmp_path / "out"
+    assert run("", "run", "-q", "-w", str(target), "SCRIPT::double", "--n", "1") == 0
+    assert target.read_text() == "text"
+
+
+def test_interactive_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 1
+    assert "not supported yet" in capsys.readouterr().err
+
+
+def test_config_and_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WHERRY_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["wherry", "config", "show", "--json"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    assert json.loads(capsys.readouterr().out)["state_dir"] == str(tmp_path)
+    monkeypatch.setattr("sys.argv", ["wherry", "server", "status", "--json"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    assert json.loads(capsys.readouterr().out)["running"] is False

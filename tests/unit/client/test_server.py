@@ -1,0 +1,150 @@
+"""Starting, finding and reviving the local service: on a stand-in for its module."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wherry._server import MAX_RESTARTS, LocalServer
+from wherry._settings import Settings
+from wherry.exception import ConnectionError, Error
+from wherry_proto.messages import Message, ServerInfo
+
+STAND_IN = """
+    import os, signal, socket, sys
+    state = sys.argv[sys.argv.index("--state-dir") + 1]
+    with open(state + "/started", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    if os.path.exists(state + "/broken"):
+        sys.exit("no engine here")
+    path = state + "/wherry.sock"
+    if os.path.exists(path):
+        os.unlink(path)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen(100)
+    signal.pause()
+"""
+
+
+class Answers:
+    """A transport to a service that is ready as soon as it listens."""
+
+    def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
+        return ServerInfo()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    module = tmp_path / "lib" / "wherry_service"
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text("")
+    (module / "__main__.py").write_text(textwrap.dedent(STAND_IN))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    state = tmp_path / "state"
+    yield state
+    for pid in started(state):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def started(state: Path) -> list[int]:
+    path = state / "started"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def server(state: Path, is_default: bool = True) -> LocalServer:
+    return LocalServer(Settings(state, state / "wherry.sock", "main", is_default))
+
+
+def test_started_once_by_many_at_once(state: Path) -> None:
+    results: list[bool] = []
+    threads = [threading.Thread(target=lambda: results.append(server(state).ensure(Answers()))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(results) == [False] * 4 + [True]
+    assert len(started(state)) == 1
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_one_that_does_not_start_is_explained_with_its_log(state: Path) -> None:
+    state.mkdir()
+    (state / "broken").touch()
+    with pytest.raises(ConnectionError, match=r"code 1 (.|\n)*no engine here"):
+        server(state).ensure(Answers())
+
+
+def test_configured_one_is_never_started(state: Path) -> None:
+    with pytest.raises(ConnectionError, match="WHERRY_SERVER_URL"):
+        server(state, is_default=False).ensure(Answers())
+    server(state, is_default=False).revive(Answers())
+    assert not started(state)
+
+
+def test_service_that_is_not_installed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConnectionError, match=r"pip install 'wherry\[service\]'"):
+        server(state).ensure(Answers())
+
+
+def test_killed_service_is_revived_a_bounded_number_of_times(state: Path) -> None:
+    local = server(state)
+    local.ensure(Answers())
+    for restarts in range(1, MAX_RESTARTS + 1):
+        kill(started(state)[-1], local)
+        local.revive(Answers())
+        assert len(started(state)) == restarts + 1
+    kill(started(state)[-1], local)
+    with pytest.raises(Error, match="died again"):
+        local.revive(Answers())
+
+
+def test_service_that_was_stopped_in_order_is_left_alone(state: Path) -> None:
+    local = server(state)
+    local.ensure(Answers())
+    kill(started(state)[-1], local)
+    (state / "wherry.sock").unlink()
+    local.revive(Answers())
+    assert len(started(state)) == 1
+
+
+def kill(pid: int, local: LocalServer) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not local.answers()
+
+
+def test_state_directory_of_another_is_no_service(tmp_path: Path) -> None:
+    path = tmp_path / "wherry.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    assert not server(tmp_path).answers()
+
+
+def test_module_runs_without_the_current_directory(state: Path, tmp_path: Path) -> None:
+    # A file named like a module of the standard library, where the user happens to be.
+    (tmp_path / "socket.py").write_text("raise RuntimeError('shadowed')")
+    code = (
+        "from tests.unit.client.test_server import Answers, server; from pathlib import Path; "
+        f"print(server(Path({str(state)!r})).ensure(Answers()))"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(Path(__file__).parents[3])])}
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "True", run.stderr
