@@ -1,5 +1,7 @@
 """An exception as a `failure` frame: text always, the exception itself where it can be pickled."""
 
+from __future__ import annotations
+
 import io
 import os
 import sys
@@ -7,9 +9,11 @@ from collections.abc import Callable
 from pickle import Pickler
 from traceback import format_exception
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wherry_runner.frames import Header
+if TYPE_CHECKING:
+    from wherry_runner.frames import Header
+
 
 MAX_TYPE = 256
 MAX_MESSAGE = 64 << 10
@@ -82,7 +86,7 @@ def _type_name(error: BaseException) -> str:
 def _message(error: BaseException, hint: str) -> str:
     try:
         text = str(error)
-    except Exception as second:  # a user's __str__ may raise anything
+    except Exception as second:  # a user's __str__ may raise anything  # noqa: BLE001
         text = f"<its message can't be shown: __str__ raised {type(second).__name__}>"
     return f"{text}\n{hint}" if hint else text
 
@@ -90,7 +94,7 @@ def _message(error: BaseException, hint: str) -> str:
 def _traceback_text(error: BaseException, trace: TracebackType | None, hint: str) -> str:
     try:
         text = "".join(format_exception(type(error), error, trace))
-    except Exception as second:  # it calls __str__, too
+    except Exception as second:  # it calls __str__, too  # noqa: BLE001
         return f"<no traceback: {type(second).__name__} while it was formatted>"
     return text if not hint or hint in text else f"{text}{hint}\n"
 
@@ -141,7 +145,7 @@ def _try_pickle(base: type[Pickler], value: Any, bare: bool) -> bytes:
             return b""
         again, _ = pickle.loads(data)
         return data if type(again) is type(value[0]) or base is not Pickler else b""
-    except Exception:  # a user's __reduce__ and __init__ may raise anything; the text remains
+    except Exception:  # a user's __reduce__ and __init__ may raise anything; the text remains  # noqa: BLE001
         return b""
 
 
@@ -177,7 +181,7 @@ def _traceback_dict(trace: TracebackType | None) -> dict[str, Any] | None:
         from tblib import Traceback
 
         details: dict[str, Any] = Traceback(trace).to_dict()
-    except Exception:  # absent, or one that does not know this Python; the text remains
+    except Exception:  # absent, or one that does not know this Python; the text remains  # noqa: BLE001
         return None
     return details
 

@@ -1,9 +1,9 @@
-"""Ending an input that runs on the main thread: a private signal, whose handler raises in user code and nowhere else."""
+"""Ending an input that runs on the main thread: a private signal; its handler raises in user code and nowhere else."""
 
 import sys
 
 # The C half of `signal`: enum, which the other half needs, costs 2 ms.
-from _signal import SIGRTMIN, pthread_kill, signal
+from _signal import SIGRTMIN, pthread_kill, signal  # type: ignore[import-not-found]
 from _thread import get_ident
 
 from wherry_runner.inputs import Input

@@ -1,22 +1,30 @@
 """The runner's life: hello, load, run inputs until it is told to end, bye."""
 
+from __future__ import annotations
+
 import os
 import sys
 
 # The C half of `signal`: enum, which the other half needs, costs 2 ms.
-from _signal import SIG_DFL, SIGINT, SIGTERM, default_int_handler, signal
+from _signal import (  # type: ignore[import-not-found]
+    SIG_DFL,
+    SIGINT,
+    SIGTERM,
+    default_int_handler,
+    signal,
+)
 from time import perf_counter
-from typing import TYPE_CHECKING
 
-from wherry_runner.frames import Frame, Header
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.interrupt import SIGNAL, Interrupter
 from wherry_runner.link import Link
 from wherry_runner.output import Lines, Pipes, Stream
 from wherry_runner.watch import Keeper, Watch
 
+TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
     from wherry_runner.executor import Executor
+    from wherry_runner.frames import Frame, Header
 
 FAULT = 70
 
@@ -51,7 +59,7 @@ class Runner:
             self._keeper.nudge()
             try:
                 executor = self._make_executor(*self._load)
-            except BaseException as error:  # whatever user code raises as it is imported, SystemExit as well
+            except BaseException as error:  # whatever user code raises as it is imported, SystemExit as well  # noqa: BLE001
                 self._fail_to_load(error, self._load[0])
                 return 1
             self._be_ready(executor, perf_counter() - began)
@@ -72,7 +80,7 @@ class Runner:
 
     # Loading
 
-    def _make_executor(self, frame: Header, serialized: bytes) -> "Executor":
+    def _make_executor(self, frame: Header, serialized: bytes) -> Executor:
         from wherry_runner.executor import Desk
         from wherry_runner.loader import load
         from wherry_runner.payload import Payloads
@@ -97,7 +105,7 @@ class Runner:
 
         return SerialExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator)
 
-    def _be_ready(self, executor: "Executor", seconds: float) -> None:
+    def _be_ready(self, executor: Executor, seconds: float) -> None:
         self._end_lines()
         # With the role in hand no frame is handled in another thread while the executor takes over.
         self._watch.take_role()
@@ -110,11 +118,16 @@ class Runner:
         self._watch.role.release()
 
     def _fail_to_load(self, error: BaseException, frame: Header) -> None:
-        from wherry_runner.failures import describe, missing_module_hint
+        from wherry_runner.failures import describe, fields, missing_module_hint
+        from wherry_runner.loader import LoadError
 
         own_module = str(frame["function"].get("module", ""))
         hint = missing_module_hint(error, own_module) if isinstance(error, ImportError) else ""
-        header, data = describe(error, hint=hint)
+        if isinstance(error, LoadError):
+            # Ours, not the user's: a client could not unpickle it, and its traceback says nothing.
+            header, data = fields("exception", "wherry.exception.ExecutionError", str(error)), b""
+        else:
+            header, data = describe(error, hint=hint)
         self._end_lines()
         self._link.put_frame({**header, "t": "load_failed"}, [data])
         self._link.flush()
@@ -167,13 +180,14 @@ class Runner:
                 self._drop(item)
             elif self._executor is not None:
                 self._executor.end(item, "cancelled")
+        self._link.flush(wait=False)
 
     def _drop(self, item: Input) -> None:
         """Answer for an input that was cancelled before it started."""
         from wherry_runner.failures import cancelled
 
         header, data = cancelled()
-        self._answer_now({"t": "failure", "input": item.input_id, "num_yields": 0, **header}, (data,))
+        self._link.put_frame({"t": "failure", "input": item.input_id, "num_yields": 0, **header}, (data,))
         self._intake.held.pop(item.input_id, None)
 
     # The end

@@ -113,7 +113,7 @@ class TasksExecutor:
             call = desk.unpickle(item)
             if call is not None:
                 await self._run_one(item, call)
-        except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on
+        except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on  # noqa: BLE001
             if item.ended_by:
                 desk.fail_ended(item, error)
             else:

@@ -8,15 +8,15 @@ from typing import Any
 
 from wherry_runner.executor import Desk
 from wherry_runner.inputs import Input, Window
-from wherry_runner.interrupt import cancellation
 from wherry_runner.watch import Keeper, Watch
 
 
 class ThreadsExecutor:
     """Implements `executor.Executor`. The main thread reads the socket; workers send their answers themselves.
 
-    A thread can't be interrupted while it waits in C code. An input that is to end is answered so at once; its
-    thread is asked to end, is given up, and another takes its slot.
+    A thread is not interrupted: an exception raised in it from outside could hit it inside a print, holding a lock.
+    An input that is to end is answered so at once, its thread is given up and runs on
+    unheard, and another takes its slot.
     """
 
     stands_in = False
@@ -57,14 +57,11 @@ class ThreadsExecutor:
                 return
             item.ended_by = by
             self._workers -= 1
-        thread = item.handle
         self.desk.fail_ended(item)
         self.desk.finish(item)
         self.desk.link.flush(wait=False)
         if isinstance(item.window, ThreadWindow):
             item.window.changed.set()
-        if isinstance(thread, threading.Thread):
-            _raise_in(thread)
         with self._lock:
             if self._workers < self._concurrency and self.desk.inbox:
                 self._hire()
@@ -82,14 +79,13 @@ class ThreadsExecutor:
                 continue  # it was recalled or cancelled
             with self._lock:
                 self._free -= 1
-            item.handle = threading.current_thread()
             desk.begin(item)
             if self._keeper.parked:
                 self._keeper.nudge()
             try:
                 if not item.ended_by:
                     self._run(item)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 # Asked to end as it was about to answer.
                 if not item.ended_by:
                     desk.fail(item, error)
@@ -112,7 +108,7 @@ class ThreadsExecutor:
                 self._generate(item, call)
                 return
             value = desk.function(*call[0], **call[1])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             if not item.ended_by:
                 desk.fail(item, error)
             return
@@ -173,12 +169,3 @@ class ThreadWindow(Window):
             self.changed.clear()
             if self.is_full and not given_up():
                 self.changed.wait()
-
-
-def _raise_in(thread: threading.Thread) -> None:
-    """Have a thread raise at its next bytecode. Where ctypes is missing, it runs to its end unheard."""
-    try:
-        import ctypes
-    except ImportError:
-        return
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(cancellation()))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -113,9 +114,20 @@ class ScriptedAgent:
 
     def send(self, header: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
         assert self.connection is not None
-        self.connection.settimeout(DEADLINE_S)
-        self.connection.sendall(frames.encode(header, parts))
-        self.connection.settimeout(0.05)
+        # As the real agent, it goes on reading while it can't write: else the two may wait for each other.
+        rest = memoryview(frames.encode(header, parts))
+        end = time.monotonic() + DEADLINE_S
+        while rest:
+            readable, writable, _ = select.select([self.connection], [self.connection], [], 0.05)
+            if readable:
+                self.read()
+            if writable:
+                try:
+                    rest = rest[self.connection.send(rest, socket.MSG_DONTWAIT) :]
+                except BlockingIOError:
+                    continue
+            if time.monotonic() > end:
+                raise AssertionError(f"the runner did not read for {DEADLINE_S} s; its log: {self.own_log}")
 
     def give(self, *calls: tuple[Any, ...], input_ids: Sequence[str] = (), **kwargs: Any) -> list[str]:
         """Send inputs, one for each tuple of arguments, in one frame; return their ids."""

@@ -45,7 +45,8 @@ def test_environment_is_a_normal_one(agent: ScriptedAgent) -> None:
         """
         import os, sys
         def f():
-            return sys.argv, sys.path[0], sys.path[-1], sys.modules["__main__"].__name__, os.environ["COLOUR"], os.getcwd()
+            main = sys.modules["__main__"].__name__
+            return sys.argv, sys.path[0], sys.path[-1], main, os.environ["COLOUR"], os.getcwd()
         """,
         env={"COLOUR": "blue"},
     )
