@@ -70,7 +70,7 @@ class Outbox:
                 break
             room -= _merge(message, more)
         if self._taken:
-            message.taken = self._swap_taken()
+            message.taken += self._swap_taken()
         return message, ended
 
     def _swap_taken(self) -> list[str]:

@@ -7,7 +7,7 @@ from wherry.exception import ExecutionError
 
 def is_local() -> bool:
     """Return False inside a container, True elsewhere. (reference: is_local)"""
-    return "wherry_runner.context" not in sys.modules
+    return not getattr(sys.modules.get("wherry_runner.context"), "in_container", False)
 
 
 def current_input_id() -> str | None:
@@ -36,8 +36,7 @@ def check_local(what: str) -> None:
 
 
 def _current(name: str) -> str | None:
-    context = sys.modules.get("wherry_runner.context")
-    if context is None:
+    if is_local():
         return None
-    value: str | None = getattr(context, name).get(None)
+    value: str | None = getattr(sys.modules["wherry_runner.context"], name).get(None)
     return value or None

@@ -63,6 +63,7 @@ class Function(Generic[P, R]):
         self._definition = definition
         # How a handle without a definition finds its function, when first used.
         self._resolve = resolve
+        self._known_id = ""
         self._caller: Caller | None = None
         if definition is not None:
             self.__doc__ = definition.function.__doc__
@@ -257,7 +258,7 @@ class Function(Generic[P, R]):
     @property
     def object_id(self) -> str:
         """The id, "fu-…". Raises ExecutionError before there is one."""
-        return self._resolved().function_id
+        return self._known_id or self._resolved().function_id
 
     @property
     def app(self) -> App:
@@ -310,8 +311,9 @@ class Function(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         # A handle on a running function arrives as a handle; one at module level is found where it is defined.
-        if self._caller is not None:
-            return _unpickled, (self._caller.function_id,)
+        known = self._known_id or (self._caller.function_id if self._caller is not None else "")
+        if known:
+            return _unpickled, (known,)
         if self._definition is not None and self._definition.is_global:
             return _imported, (self._definition.module_name, self._definition.function.__qualname__)
         raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
@@ -390,9 +392,12 @@ class Function(Generic[P, R]):
 
 
 def _unpickled(function_id: str) -> Function[..., Any]:
-    from wherry._caller import look_up_id  # loads the session
+    def resolve() -> Caller:
+        from wherry._caller import look_up_id  # loads the session; a handle that only travels does without it
 
-    return Function(function_id, resolve=lambda: look_up_id(function_id, None))
+        return look_up_id(function_id, None)
+
+    return Function(function_id, resolve=resolve)
 
 
 def _imported(module_name: str, qualname: str) -> Any:

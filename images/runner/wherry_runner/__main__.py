@@ -8,8 +8,10 @@ def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "/run/wherry"
     sdk = sys.argv[2] if len(sys.argv) > 2 else "/wherry/sdk"
     _fix_path(os.path.join(directory, "source"), sdk)
+    from wherry_runner import context
     from wherry_runner.runner import Runner
 
+    context.in_container = True
     runner = Runner(directory)
     try:
         code = runner.run()

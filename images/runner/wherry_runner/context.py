@@ -21,5 +21,7 @@ class Current:
         self._var.set(value)
 
 
+# Set by __main__: that the module is importable does not say that this is a container.
+in_container = False
 input_id = Current("input_id")
 call_id = Current("call_id")

@@ -26,6 +26,8 @@ class Journal:
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Who waits for calls that the disk knows and that are still to be restored.
+        self._early_watchers: dict[str, set[Client]] = {}
 
     # Asking
 
@@ -164,6 +166,9 @@ class Journal:
             return
         for output in outputs.outputs:
             client.output(output)
+        if len(outputs.outputs) < outputs.num_inputs and not outputs.expired:
+            # The call runs, and is about to be restored after a restart.
+            self._early_watchers.setdefault(call_id, set()).add(client)
         client.state(
             CallState(
                 call_id=call_id,
@@ -214,6 +219,7 @@ class Journal:
             self._calls[item.call_id] = item.call
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item
+            item.call.watchers |= self._early_watchers.pop(item.call_id, set())
 
     # Forgetting
 

@@ -1,6 +1,7 @@
 """The node agent of this host: makes containers through the engine and serves their runners' sockets."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import shutil
@@ -21,6 +22,9 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 
 log = logging.getLogger(__name__)
+
+# Seconds after its end for which a container may still be on its way out.
+LEFT_OVER_AFTER_S = 10.0
 
 
 class LocalNode:
@@ -92,6 +96,11 @@ class LocalNode:
             await asyncio.to_thread(shutil.rmtree, self.directory / container_id, ignore_errors=True)
 
     async def left_over(self, label: str, value: str) -> list[str]:
+        # Those that have ended are still being removed; only what stays is left over.
+        ending = [c.gone.wait() for c in list(self._containers.values()) if c.labels.get(label) == value]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEFT_OVER_AFTER_S):
+                await asyncio.gather(*ending)
         statuses = await self.engine.list({**self.labels, label: value})
         return [status.name for status in statuses]
 

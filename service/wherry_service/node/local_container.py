@@ -90,6 +90,15 @@ class LocalContainer:
         self._memory_limit_mib: int | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that tell this container from the service's others."""
+        return {
+            "wherry.container": self.container_id,
+            "wherry.app": self._load.app_id,
+            "wherry.function": self._load.function_id,
+        }
+
     # Beginning
 
     async def begin(self, order: ContainerOrder) -> None:
@@ -154,9 +163,7 @@ class LocalContainer:
             mounts=(Mount(str(self._directory), "/run/wherry"),),
             labels={
                 **self._host.labels,
-                "wherry.container": order.container_id,
-                "wherry.app": order.load.app_id,
-                "wherry.function": order.load.function_id,
+                **self.labels,
             },
             env={},
             cpu_limit=order.cpu_limit,

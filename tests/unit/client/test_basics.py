@@ -126,6 +126,7 @@ def test_import_is_fast() -> None:
 
 def test_in_a_container_the_service_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     class Context:
+        in_container = True
         input_id: Any = type("Var", (), {"get": staticmethod(lambda default=None: "in-1")})
         call_id: Any = type("Var", (), {"get": staticmethod(lambda default=None: "fc-1")})
 
