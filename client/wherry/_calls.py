@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from wherry.exception import Error
+from wherry.exception import Error, RemoteError
 from wherry_proto.messages import CallStart, CallState, CallWatch, Input, InputsEnd, Output, SessionUp, Yield
 
 
@@ -89,6 +89,9 @@ class WatchedCall:
     def state(self, state: CallState) -> None:
         if not self.known.done():
             self.known.set_result(state)
+        elif not (state.known or self.output.done()):
+            # Known once, and forgotten by a service that has restarted: nothing will come.
+            self.output.set_exception(RemoteError(f"the service no longer knows {self.call_id}, after a restart"))
 
     def accepted(self, input_id: str) -> None:
         """Nothing depends on it."""

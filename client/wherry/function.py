@@ -63,6 +63,7 @@ class Function(Generic[P, R]):
         self._definition = definition
         # How a handle without a definition finds its function, when first used.
         self._resolve = resolve
+        # What a handle that has travelled knows without asking the service.
         self._known_id = ""
         self._caller: Caller | None = None
         if definition is not None:
@@ -397,7 +398,9 @@ def _unpickled(function_id: str) -> Function[..., Any]:
 
         return look_up_id(function_id, None)
 
-    return Function(function_id, resolve=resolve)
+    handle: Function[..., Any] = Function(function_id, resolve=resolve)
+    handle._known_id = function_id
+    return handle
 
 
 def _imported(module_name: str, qualname: str) -> Any:

@@ -235,9 +235,13 @@ def test_lookup_and_from_name(client: Client, running: Running) -> None:
     assert found.get_current_stats().num_total_runners == 3
 
 
-def test_handle_pickles_while_running(running: Running) -> None:
+def test_b13_function_handle_travels_without_asking_the_service(service: FakeService, running: Running) -> None:
     function = running(add)
-    assert pickle.loads(pickle.dumps(function))._name == function.object_id
+    service.requests.clear()
+    there = pickle.loads(pickle.dumps(function))
+    back = pickle.loads(pickle.dumps(there))
+    assert back.object_id == function.object_id
+    assert not service.requests
 
 
 def test_keyword_named_self_is_possible(running: Running) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.service import FakeService
 from wherry import FunctionCall
 from wherry._client import Client
-from wherry.exception import ConnectionError, VersionError
+from wherry.exception import ConnectionError, RemoteError, VersionError
 from wherry_proto.messages import SessionUp, Welcome
 
 Running = Callable[..., Any]
@@ -64,6 +64,28 @@ def test_watched_calls_are_watched_again(service: FakeService, client: Client, r
     service.break_connection()
     thread.join(10)
     assert values == [9]
+
+
+def test_watched_call_that_a_restarted_service_forgot_raises(
+    service: FakeService, client: Client, running: Running
+) -> None:
+    call = running(square).spawn(3)
+    service.kept.clear()
+    errors: list[Exception] = []
+
+    def get() -> None:
+        try:
+            FunctionCall.from_id(call.object_id, client).get()
+        except RemoteError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=get)
+    thread.start()
+    service.wait_for(lambda: any(message.watches for message in service.messages))
+    service.forget()
+    service.break_connection()
+    thread.join(10)
+    assert "no longer knows" in str(errors[0])
 
 
 def test_gives_up_with_a_reason(service: FakeService, running: Running, client: Client) -> None:

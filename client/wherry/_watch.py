@@ -1,0 +1,107 @@
+"""Waiting for the results of calls made elsewhere or earlier."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from wherry._client import Client
+from wherry._session import has_blob
+from wherry.exception import NotFoundError, OutputExpiredError
+from wherry_proto.messages import CallState, Output
+
+
+class Watch:
+    """Watches one call for as long as a `with` block is entered."""
+
+    def __init__(self, client: Client, call_id: str) -> None:
+        self._client = client
+        self._call_id = call_id
+
+    def __enter__(self) -> Watch:
+        self._watched, new = self._client.watches.join(self._call_id)
+        if new:
+            self._client.session.open(self._watched)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._client.watches.leave(self._watched):
+            self._client.session.drop(self._watched)
+
+    @property
+    def output(self) -> Future[Output]:
+        return self._watched.output
+
+    def get(self, timeout: float | None) -> Any:
+        """Return the call's value, or raise; as `FunctionCall.get`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            self.check()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            output = self.output.result(left)
+        except FutureTimeoutError:
+            raise self._late(timeout) from None
+        return self.value(output)
+
+    async def get_async(self, timeout: float | None) -> Any:
+        """As `get`, without blocking the event loop."""
+        import asyncio  # the caller has it already
+
+        try:
+            self._check(await asyncio.wrap_future(_follow(self._watched.known)))
+            output = await asyncio.wait_for(asyncio.wrap_future(_follow(self.output)), timeout)
+        except TimeoutError:
+            raise self._late(timeout) from None
+        return await asyncio.to_thread(self.value, output) if has_blob(output) else self.value(output)
+
+    def check(self) -> None:
+        """Wait until the service has said how the call stands; raise if there is none, or its result has expired."""
+        self._check(self._watched.known.result())
+
+    def value(self, output: Output) -> Any:
+        """Return the value of an output, or raise its failure."""
+        if output.failure is not None:
+            raise self._client.failures.exception(output.failure)
+        return self._client.blobs.load(output.payload) if output.payload is not None else None
+
+    def _check(self, state: CallState) -> None:
+        if not state.known:
+            raise NotFoundError(f"there is no call {self._call_id}, or it was cancelled or forgotten long ago")
+        if state.expired:
+            raise OutputExpiredError(f"the result of {self._call_id} is no longer kept")
+
+    def _late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(f"{self._call_id} has no result after {timeout:g} s")
+
+
+def gather_values(watches: list[Watch]) -> list[Any]:
+    """Wait for all; return their values in order, or raise what the first to fail raised."""
+    for watch in watches:
+        watch.check()
+    by_output = {watch.output: watch for watch in watches}
+    pending = set(by_output)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            if future.result().failure is not None:
+                by_output[future].value(future.result())
+    return [watch.value(watch.output.result()) for watch in watches]
+
+
+def _follow(future: Future[Any]) -> Future[Any]:
+    """Return a future that completes like this one, and whose cancellation leaves it alone: others may wait for it."""
+    own: Future[Any] = Future()
+
+    def copy(done: Future[Any]) -> None:
+        if own.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            own.set_exception(error)
+        else:
+            own.set_result(done.result())
+
+    future.add_done_callback(copy)
+    return own
