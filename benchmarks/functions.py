@@ -9,23 +9,23 @@ image = wherry.Image.debian_slim()
 COLD_FUNCTIONS = 12
 
 
-@app.function(image=image, concurrency_limit=1)
+@app.function(image=image, max_containers=1)
 def noop(data: bytes) -> None:
     """Do nothing, in one container, as a pool of one process would."""
 
 
-@app.function(image=image, concurrency_limit=2)
+@app.function(image=image, max_containers=2)
 def noop_wide(data: bytes) -> None:
     """Do nothing, in up to two containers."""
 
 
-@app.function(image=image, concurrency_limit=1)
+@app.function(image=image, max_containers=1)
 def echo(data: bytes) -> bytes:
     """Give back what came."""
     return data
 
 
-@app.function(image=image, concurrency_limit=10)
+@app.function(image=image, max_containers=10)
 def hold(seconds: float) -> float:
     """Tell when it began, and keep the container busy."""
     began = time.time()

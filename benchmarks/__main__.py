@@ -1,0 +1,167 @@
+"""`./dev bench [--quick] [--json FILE]`: everything in one run, in turn, medians and p99."""
+
+import argparse
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import floors, report
+from benchmarks.ray_environment import measure_ray
+from benchmarks.timing import Sample, in_turn, timed
+from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
+
+MIB = 1 << 20
+DATA = b"x" * 64
+MANY = 10_000
+HOLD_S = 2.0
+
+
+def main() -> None:
+    """Measure, print the tables, write the JSON and docs/performance.md."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: under four minutes, Ray installed already")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and ratios there")
+    parser.add_argument("--no-docs", action="store_true", help="leave docs/performance.md as it is")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    rows: dict[str, Any] = {"conditions": conditions()}
+    rounds = 1 if options.quick else 3
+    measure_start_costs(rows, rounds)
+    ray = measure_ray(rounds=200 * rounds, many=MANY)
+    rows["ray"] = ray if isinstance(ray, str) else summary_of_ray(ray)
+    with own_state_dir():
+        measure_app(rows, rounds)
+    rows["ratios"] = ratios(rows)
+    rows["conditions"]["seconds"] = round(time.perf_counter() - began, 1)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    print(report.table(rows))
+    if not (options.quick or options.no_docs):
+        report.write_page(rows)
+
+
+def conditions() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": os.cpu_count(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+    }
+
+
+def measure_start_costs(rows: dict[str, Any], rounds: int) -> None:
+    """Measure what is paid before anything runs: the import, the service's start."""
+    say("import wherry")
+    # Once with byte code written, as an installed package has it.
+    floors.import_time("import wherry")
+    imports, bare = in_turn(
+        [lambda: floors.import_time("import wherry"), lambda: floors.import_time("pass")], rounds=10 * rounds
+    )
+    rows["import_wherry"], rows["bare_interpreter"] = imports.row(), bare.row()
+    say("the service's start")
+    ready, memory = measure_service(2 * rounds)
+    rows["server_ready"] = Sample(tuple(ready)).row()
+    rows["server_idle_mib"] = memory
+
+
+def measure_app(rows: dict[str, Any], rounds: int) -> None:
+    """Measure calls, maps, payloads and cold starts of one running app."""
+    from benchmarks import functions
+
+    with functions.app.run(), multiprocessing.Pool(2) as pool:
+        say("warm calls")
+        noop = functions.noop
+        noop.remote(DATA)
+        remote, apply = in_turn(
+            [lambda: noop.remote(DATA), lambda: pool.apply(floors.pool_noop, (DATA,))], rounds=10 * rounds, block=100
+        )
+        rows["remote"], rows["pool_apply"] = remote.row(), apply.row()
+        rows["idle_container_mib"] = idle_container_mib(noop.object_id)
+        say("maps")
+        list(functions.noop_wide.map([DATA] * 100))
+        many, apply_async = in_turn(
+            [
+                lambda: list(functions.noop_wide.map([DATA] * MANY)),
+                lambda: floors.pool_apply_async(pool, MANY, DATA),
+            ],
+            rounds=3 * rounds,
+        )
+        rows["map_10k"], rows["pool_apply_async_10k"] = many.row(), apply_async.row()
+        say("payloads")
+        measure_payloads(rows, functions.echo, rounds)
+        say("cold starts")
+        measure_cold_starts(rows, functions, image_reference(noop.object_id), rounds)
+
+
+def measure_payloads(rows: dict[str, Any], echo: Any, rounds: int) -> None:
+    """Measure a payload there and back, beside a file's round trip."""
+    with tempfile.TemporaryDirectory(prefix="wherry-bench-") as scratch:
+        for name, size, count in (("1mib", MIB, 10), ("100mib", 100 * MIB, 3)):
+            data = os.urandom(size)
+            times = in_turn(
+                [lambda data=data: echo.remote(data), lambda data=data: floors.file_copy_twice(data, Path(scratch))],
+                rounds=count * rounds,
+            )
+            rows[f"payload_{name}"], rows[f"file_copy_{name}"] = times[0].row(), times[1].row()
+
+
+def measure_cold_starts(rows: dict[str, Any], functions: Any, image: str, rounds: int) -> None:
+    """Measure first calls, one and ten at once, beside the bare engine."""
+    engine = floors.BareEngine(image)
+    first, bare = [], []
+    for cold in functions.cold[: 4 * rounds]:
+        first.append(timed(cold.remote))
+        bare.append(timed(engine.start_and_answer))
+        engine.remove_last()
+    rows["cold_first_call"], rows["engine_start"] = Sample(tuple(first)).row(), Sample(tuple(bare)).row()
+    began = time.time()
+    starts = list(functions.hold.map([HOLD_S] * 10, order_outputs=False))
+    rows["cold_10_at_once"] = Sample((max(starts) - began,)).row()
+    rows["engine_10_at_once"] = Sample((engine.start_many(10),)).row()
+
+
+def summary_of_ray(ray: dict[str, Any]) -> dict[str, Any]:
+    """Return Ray's times as rows."""
+    found = {name: Sample(tuple(ray[name])).row() for name in ("task", "actor", "many")}
+    return {"version": ray["version"], **found}
+
+
+def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
+    """Return the figures that are compared from release to release; None where a peer could not be measured."""
+    ray = rows["ray"] if isinstance(rows["ray"], dict) else None
+
+    def over(name: str, peer: str) -> float:
+        return float(rows[name]["p50_s"] / rows[peer]["p50_s"])
+
+    return {
+        "remote_p50_vs_pool_apply": over("remote", "pool_apply"),
+        "remote_p50_vs_ray_task": rows["remote"]["p50_s"] / ray["task"]["p50_s"] if ray else None,
+        "remote_p50_vs_ray_actor": rows["remote"]["p50_s"] / ray["actor"]["p50_s"] if ray else None,
+        "map_10k_vs_pool_apply_async": over("pool_apply_async_10k", "map_10k"),
+        "map_10k_vs_ray_tasks": ray["many"]["p50_s"] / rows["map_10k"]["p50_s"] if ray else None,
+        "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),
+        "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
+        "payload_100mib_vs_file_copy": over("file_copy_100mib", "payload_100mib"),
+        "idle_container_mib": rows["idle_container_mib"],
+        "import_wherry_ms": 1000 * (rows["import_wherry"]["p50_s"] - rows["bare_interpreter"]["p50_s"]),
+        "server_ready_ms": 1000 * rows["server_ready"]["p50_s"],
+        "server_idle_mib": rows["server_idle_mib"],
+    }
+
+
+def say(what: str) -> None:
+    """Tell what is measured now."""
+    print(f"measuring {what} …", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The figures as a table, and as docs/performance.md."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+# Ratio, what it is, the goal; "<" where less is better.
+GOALS = {
+    "remote_p50_vs_pool_apply": ("warm call over multiprocessing's Pool.apply, p50", "<", 3.0),
+    "remote_p50_vs_ray_task": ("warm call over a Ray task, p50", "<", 0.25),
+    "remote_p50_vs_ray_actor": ("warm call over a Ray actor's call, p50", "<", 0.75),
+    "map_10k_vs_pool_apply_async": ("map of 10,000, rate over Pool.apply_async", ">", 0.5),
+    "map_10k_vs_ray_tasks": ("map of 10,000, rate over Ray tasks", ">", 15.0),
+    "cold_first_call_vs_engine_start": ("first call over the engine's bare create and start", "<", 1.3),
+    "cold_10_at_once_vs_engine_start": ("ten cold containers over ten bare ones, all at once", "<", 1.3),
+    "payload_100mib_vs_file_copy": ("100 MiB there and back, rate over a file's round trip", ">", 0.5),
+    "idle_container_mib": ("memory of an idle container, MiB", "<", 6.0),
+    "import_wherry_ms": ("import wherry over a bare interpreter, ms", "<", 25.0),
+    "server_ready_ms": ("service: start to first answer, ms", "<", 1500.0),
+    "server_idle_mib": ("service: idle memory, MiB", "<", 150.0),
+}
+
+
+def _figures(rows: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, p50 and p99 of every time, in milliseconds."""
+    flat = {name: row for name, row in rows.items() if isinstance(row, dict) and "p50_s" in row}
+    if isinstance(rows["ray"], dict):
+        flat |= {f"ray_{name}": rows["ray"][name] for name in ("task", "actor", "many")}
+    return [(name, f"{row['p50_s'] * 1000:,.2f}", f"{row['p99_s'] * 1000:,.2f}") for name, row in flat.items()]
+
+
+def _verdicts(rows: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return ratio, its value, its goal, and whether it is reached."""
+    found = []
+    for name, (what, direction, goal) in GOALS.items():
+        value = rows["ratios"][name]
+        if value is None:
+            found.append((what, "not measured", f"{direction} {goal:g}", "?"))
+            continue
+        reached = value <= goal if direction == "<" else value >= goal
+        bound = "≤" if direction == "<" else "≥"
+        found.append((what, f"{value:.2f}", f"{bound} {goal:g}", "yes" if reached else "no"))
+    return found
+
+
+def table(rows: dict[str, Any]) -> str:
+    """Return both tables as text."""
+    console = Console(width=110)
+    figures = Table("measured", "p50 ms", "p99 ms", title="Times")
+    for row in _figures(rows):
+        figures.add_row(*row)
+    verdicts = Table("ratio or size", "value", "goal", "reached", title="Against floors and peers of the same run")
+    for verdict in _verdicts(rows):
+        verdicts.add_row(*verdict)
+    with console.capture() as capture:
+        console.print(figures)
+        console.print(verdicts)
+        if isinstance(rows["ray"], str):
+            console.print(rows["ray"])
+    return capture.get()
+
+
+def write_page(rows: dict[str, Any]) -> None:
+    """Write docs/performance.md."""
+    conditions = rows["conditions"]
+    lines = [
+        "# How fast it is",
+        "",
+        "Written by `./dev bench`: everything below was measured in one run, in turn with what it is compared with, so",
+        "that a machine that slows down slows both. Ratios travel from machine to machine; milliseconds do not.",
+        "",
+        f"{conditions['date']}, {conditions['cores']} cores, {conditions['system']}, Python {conditions['python']}, "
+        f"load {conditions['load_at_start']} at the start, {conditions['seconds']:.0f} s in all.",
+        "",
+        "| ratio or size | value | goal | reached |",
+        "|---|---|---|---|",
+        *(f"| {what} | {value} | {goal} | {reached} |" for what, value, goal, reached in _verdicts(rows)),
+        "",
+        "| measured | p50, ms | p99, ms |",
+        "|---|---|---|",
+        *(f"| {name} | {p50} | {p99} |" for name, p50, p99 in _figures(rows)),
+        "",
+        "What is compared with:",
+        "",
+        "- `pool_apply`, `pool_apply_async_10k`: a `multiprocessing.Pool` of two processes and the same no-op.",
+        "- `ray_*`: Ray in an environment of its own"
+        + (f", version {rows['ray']['version']}." if isinstance(rows["ray"], dict) else f". {rows['ray']}"),
+        "- `engine_start`: create and start of the same image through the docker SDK, same network mode, until a",
+        "  Python in it has connected to a socket; `engine_10_at_once`: ten of those in ten threads.",
+        "- `file_copy_*`: the same bytes pickled, written to a file, read and unpickled, twice.",
+        "- `bare_interpreter`: the same interpreter running `pass`.",
+        "",
+    ]
+    PAGE.write_text("\n".join(lines))
