@@ -3,6 +3,7 @@
 Beside protoc's own output (v1/*_pb2.py) it writes
 - messages.py: one plain class per message, without protobuf, so that a container can speak the same words;
 - codec.py: between those classes and protobuf's bytes;
+- rows.py: between those classes and rows, JSON's lists with the bytes beside them, where there is no protobuf;
 - services.py: the methods by name.
 """
 
@@ -154,6 +155,141 @@ def codec_functions(module: str, message: DescriptorProto) -> str:
     return "\n".join(lines)
 
 
+def row_functions(message: DescriptorProto) -> str:
+    name = message.name
+    fields = [Field(message, proto) for proto in message.field]
+    lines = [f"def _{name}_to_row(m: messages.{name}, parts: list[bytes]) -> list[Any]:"]
+    values: list[str] = []
+    for field in fields:
+        f = f"m.{field.name}"
+        if field.map_types:
+            values.append(f"list({f}.items())")
+        elif field.repeated and field.message:
+            values.append(f"[_{field.message}_to_row(item, parts) for item in {f}]")
+        elif field.message:
+            values.append(f"None if {f} is None else _{field.message}_to_row({f}, parts)")
+        elif field.scalar == "bytes":
+            lines.append(f"    if {f}:\n        parts.append({f})")
+            values.append(f"len({f})")
+        else:
+            values.append(f)
+    lines.append(f"    return [{', '.join(values)}]\n\n")
+    lines.append(f"def _{name}_from_row(row: Any, body: Body) -> messages.{name}:")
+    if not fields:
+        lines.append(f"    return messages.{name}()\n\n\n")
+        return "\n".join(lines)
+    names = [f"f{number}" for number in range(len(fields))]
+    lines.append("    try:")
+    lines.append(f"        {', '.join(names)}{',' if len(names) == 1 else ''} = row")
+    lines.append("    except (TypeError, ValueError):")
+    lines.append(f'        raise RowError("{name} has other fields here: another version speaks") from None')
+    checks: list[str] = []
+    arguments: list[str] = []
+    takes: list[str] = []
+    for field, value in zip(fields, names, strict=True):
+        if field.map_types:
+            arguments.append(f"{field.name}=_map({value}, {', '.join(field.map_types)})")
+        elif field.repeated and field.message:
+            checks.append(f"type({value}) is list")
+            arguments.append(f"{field.name}=[_{field.message}_from_row(item, body) for item in {value}]")
+        elif field.repeated:
+            arguments.append(f"{field.name}=_list({value}, {field.scalar})")
+        elif field.message:
+            arguments.append(f"{field.name}=None if {value} is None else _{field.message}_from_row({value}, body)")
+        elif field.scalar == "bytes":
+            checks.append(f"type({value}) is int")
+            # Taken in the order in which to_row puts them: a message's own before those of the messages in it.
+            takes.append(f'    b{value} = body.take({value}) if {value} else b""')
+            arguments.append(f"{field.name}=b{value}")
+        elif field.scalar == "float":
+            checks.append(f"type({value}) in _NUMBERS")
+            arguments.append(f"{field.name}={value}")
+        else:
+            checks.append(f"type({value}) is {field.scalar}")
+            arguments.append(f"{field.name}={value}")
+    if checks:
+        lines.append(f"    if not ({' and '.join(checks)}):")
+        lines.append(f'        raise RowError("a field of {name} has another type")')
+    lines += takes
+    lines.append(f"    return messages.{name}({', '.join(arguments)})\n\n\n")
+    return "\n".join(lines)
+
+
+ROWS_HEAD = '''from collections.abc import Callable
+from typing import Any, TypeVar
+
+from wherry_proto import messages
+
+T = TypeVar("T", bound=messages.Message)
+_NUMBERS = (int, float)
+
+
+class RowError(ValueError):
+    """What arrived is not such a message."""
+
+
+class Body:
+    """The bytes beside a row, taken in the order in which they were put."""
+
+    __slots__ = ("_data", "_position")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def take(self, length: int) -> bytes:
+        """Return the next bytes; raise RowError where there are not so many."""
+        start = self._position
+        self._position = end = start + length
+        if length < 0 or end > len(self._data):
+            raise RowError("a field is longer than what came")
+        return self._data[start:end]
+
+
+def _list(value: Any, kind: type) -> list[Any]:
+    if type(value) is not list or not all(type(item) is kind for item in value):
+        raise RowError("a list has an item of another type")
+    return value
+
+
+def _map(value: Any, key: type, item: type) -> dict[Any, Any]:
+    try:
+        found = dict(value)
+    except (TypeError, ValueError):
+        raise RowError("a map is none") from None
+    if not all(type(k) is key and type(v) is item for k, v in found.items()):
+        raise RowError("a map has an item of another type")
+    return found
+
+
+'''
+
+
+def rows_module(files: list[FileDescriptorProto]) -> str:
+    ordered = [message for _, message in in_order(files)]
+    text = HEADER + ROWS_HEAD + "".join(row_functions(message) for message in ordered)
+    text += "_TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {\n"
+    text += "".join(f"    messages.{m.name}: _{m.name}_to_row,\n" for m in ordered)
+    text += "}\n_FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {\n"
+    text += "".join(f"    messages.{m.name}: _{m.name}_from_row,\n" for m in ordered)
+    return (
+        text
+        + '''}
+
+
+def to_row(message: messages.Message, parts: list[bytes]) -> list[Any]:
+    """Return the message as a row for JSON; its bytes are appended to `parts`."""
+    return _TO_ROW[type(message)](message, parts)
+
+
+def from_row(kind: type[T], row: Any, body: bytes) -> T:
+    """Return the message of that class; raise RowError if row and body are none, whatever they are."""
+    message: T = _FROM_ROW[kind](row, Body(body))
+    return message
+'''
+    )
+
+
 def services_module(files: list[FileDescriptorProto]) -> str:
     text = (
         HEADER
@@ -262,9 +398,10 @@ def generate(target: Path) -> None:
     (package / "v1" / "__init__.py").write_text('"""Protobuf\'s own modules, generated by ./dev proto."""\n')
     (package / "messages.py").write_text(messages)
     (package / "codec.py").write_text(codec_module(files))
+    (package / "rows.py").write_text(rows_module(files))
     (package / "services.py").write_text(services_module(files))
     (package / "py.typed").write_text("")
-    ours = [str(package / name) for name in ("messages.py", "codec.py", "services.py")]
+    ours = [str(package / name) for name in ("messages.py", "codec.py", "rows.py", "services.py")]
     ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "--isolated", "--line-length", "120", *ours]
     subprocess.run(ruff, check=True)
 

@@ -1,7 +1,6 @@
 """Assembles the control plane and runs it."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from wherry_service.api.blobs import BlobApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
+from wherry_service.api.local import LocalApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -39,7 +39,9 @@ from wherry_service.store.sources import SourceStore
 
 log = logging.getLogger(__name__)
 
+# gRPC, for any client; and frames, which the SDK on the same machine speaks (api/local.py).
 SOCKET_NAME = "wherry.sock"
+LOCAL_SOCKET_NAME = "local.sock"
 # Seconds that clients of an earlier life get to come back before their ephemeral apps stop.
 RETURN_WITHIN_S = 60.0
 # Seconds that found containers get to come back before their work is given to others.
@@ -61,6 +63,7 @@ class Service:
         self._stop = asyncio.Event()
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._local: asyncio.Server | None = None
         self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
@@ -71,6 +74,7 @@ class Service:
         self._journal = Journal(self._call_store, self._blobs)
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
+        self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._builder = ImageBuilder(self._engine, state_dir / "images")
         self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
         self._server = grpc.aio.server(
@@ -83,8 +87,9 @@ class Service:
     async def run(self) -> None:
         """Serve until told to stop."""
         await asyncio.to_thread(self._database.begin)
-        self._server.add_generic_rpc_handlers((generic_handlers(self._handlers()),))
-        self._listen()
+        handlers = self._handlers()
+        self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
+        await self._listen(handlers)
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover())
@@ -113,7 +118,7 @@ class Service:
             self.request_stop,
         )
         return {
-            "Calls.Session": SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id).session,
+            "Calls.Session": self._sessions.serve,
             "Apps.Open": apps.open,
             "Apps.Publish": apps.publish,
             "Apps.Stop": apps.stop,
@@ -131,16 +136,20 @@ class Service:
             "Server.Stop": info.stop,
         }
 
-    def _listen(self) -> None:
-        path = self.state_dir / SOCKET_NAME
-        path.unlink(missing_ok=True)
-        # Only its owner may connect: the socket is the credential.
+    async def _listen(self, handlers: dict[str, Handler]) -> None:
+        grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
+        # Only their owner may connect: the sockets are the credential.
         before = os.umask(0o177)
         try:
-            self._server.add_insecure_port(f"unix:{path}")
+            for path in (grpc_path, local_path):
+                path.unlink(missing_ok=True)
+            self._server.add_insecure_port(f"unix:{grpc_path}")
+            self._local = await asyncio.get_running_loop().create_unix_server(
+                LocalApi(handlers, self._sessions), path=str(local_path)
+            )
         finally:
             os.umask(before)
-        path.chmod(0o600)
+        grpc_path.chmod(0o600)
 
     # An earlier life
 
@@ -219,14 +228,16 @@ class Service:
         await self._apps.stop_ephemeral()
         await self._pools.close_all(grace)
         await self._node.close()
+        if self._local is not None:
+            self._local.close()
         await self._server.stop(1.0)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
         self._database.close()
-        with contextlib.suppress(FileNotFoundError):
-            (self.state_dir / SOCKET_NAME).unlink()
+        for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
+            (self.state_dir / name).unlink(missing_ok=True)
         log.info("stopped")
 
 

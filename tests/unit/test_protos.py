@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from google.protobuf.message import DecodeError
 
-from wherry_proto import codec, messages, services
+from wherry_proto import codec, messages, rows, services
 
 ROOT = Path(__file__).parents[2]
 KINDS = sorted(
@@ -99,6 +100,36 @@ def test_messages_compare_and_show_by_fields() -> None:
         hash(message)
     with pytest.raises(AttributeError):
         message.other = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_survives_as_a_row(kind: type[messages.Message]) -> None:
+    message = filled(kind)
+    parts: list[bytes] = []
+    row = json.loads(json.dumps(rows.to_row(message, parts)))
+    assert rows.from_row(kind, row, b"".join(parts)) == message
+    empty = kind()
+    assert rows.from_row(kind, json.loads(json.dumps(rows.to_row(empty, []))), b"") == empty
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        7,
+        "x",
+        {},
+        [],
+        [1],
+        ["", "", 0],
+        ["", "", 0, [1, 99, "", 0]],
+        ["", "", 0, [1, -1, "", 0]],
+        [[], "", 0, None],
+    ],
+)
+def test_rows_that_are_no_message_are_refused(row: object) -> None:
+    with pytest.raises(rows.RowError):
+        rows.from_row(messages.Input, row, b"short")
 
 
 def test_bytes_that_are_no_message_are_refused() -> None:

@@ -1,6 +1,5 @@
 """The gRPC edge: methods by name, messages in and out, errors as status codes."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -8,18 +7,9 @@ import grpc
 import grpc.aio
 
 from wherry_proto import codec, messages, services
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
-
-log = logging.getLogger(__name__)
+from wherry_service.api.statuses import status_of
 
 MESSAGE_LIMIT = 64 << 20
-_STATUS: dict[type[ServiceError], grpc.StatusCode] = {
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
-    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Unready: grpc.StatusCode.FAILED_PRECONDITION,
-}
 
 Unary = Callable[[Any], Awaitable[Any]]
 Streaming = Callable[[Any], AsyncIterator[Any]]
@@ -80,12 +70,7 @@ def _streaming(name: str, handler: Any) -> Any:
 
 
 async def _abort(name: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    if isinstance(error, ServiceError):
-        status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
-        await context.abort(status, str(error))
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    log.error("%s failed", name, exc_info=error)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, f"the service failed in {name}: {type(error).__name__}: {error}; see its log"
-    )
+    status, text = status_of(name, error)
+    await context.abort(grpc.StatusCode[status], text)

@@ -25,10 +25,9 @@ class SessionApi:
         self._dispatcher = dispatcher
         self._instance_id = instance_id
 
-    async def session(self, requests: AsyncIterator[SessionUp]) -> AsyncIterator[SessionDown]:
-        """Serve one stream until either side ends it."""
-        first = await anext(aiter(requests), None)
-        if first is None or first.hello is None:
+    def begin(self, first: SessionUp) -> "Session":
+        """Begin a session with its first message; raise `InvalidRequest` if that is no hello this service knows."""
+        if first.hello is None:
             raise InvalidRequest("a session begins with hello")
         if first.hello.protocol != PROTOCOL:
             raise InvalidRequest(
@@ -36,43 +35,46 @@ class SessionApi:
                 f"{first.hello.protocol} (wherry {first.hello.version}): install the same version on both sides"
             )
         client = self._clients.connect(check_id(first.hello.client_id, "cl", "client id"))
-        session = client.session
-        reader: asyncio.Future[None] | None = None
+        self._journal.resume(client)
+        self.receive(client, first)
+        return Session(client, self)
+
+    def end(self, client: Client, number: int) -> None:
+        """End a session."""
+        self._clients.disconnect(client, number)
+
+    def welcome(self) -> SessionDown:
+        """Return the service's first message."""
+        welcome = Welcome(
+            protocol=PROTOCOL, version=__version__, instance_id=self._instance_id, inline_limit=INLINE_LIMIT
+        )
+        return SessionDown(welcome=welcome)
+
+    async def serve(self, requests: AsyncIterator[SessionUp]) -> AsyncIterator[SessionDown]:
+        """Serve one gRPC stream until either side ends it."""
+        first = await anext(aiter(requests), None)
+        if first is None:
+            raise InvalidRequest("a session begins with hello")
+        session = self.begin(first)
+        reader = asyncio.ensure_future(self._read(session, requests))
+        reader.add_done_callback(lambda _: session.client.wake())
         try:
-            yield SessionDown(
-                welcome=Welcome(
-                    protocol=PROTOCOL,
-                    version=__version__,
-                    instance_id=self._instance_id,
-                    inline_limit=INLINE_LIMIT,
-                )
-            )
-            self._journal.resume(client)
-            self._receive(client, first)
-            reader = asyncio.ensure_future(self._read(client, requests))
-            async for message in self._outgoing(client, session, reader):
-                yield message
+            yield self.welcome()
+            while not reader.done() and session.is_current:
+                message = await session.client.next_message(session.number)
+                if message is not None:
+                    yield message
+            if reader.done():
+                reader.result()
         finally:
-            if reader is not None:
-                reader.cancel()
-            self._clients.disconnect(client, session)
+            reader.cancel()
+            session.end()
 
-    async def _outgoing(
-        self, client: Client, session: int, reader: "asyncio.Future[None]"
-    ) -> AsyncIterator[SessionDown]:
-        reader.add_done_callback(lambda _: client.wake())
-        while not reader.done() and client.session == session:
-            message = await client.next_message(session)
-            if message is not None:
-                yield message
-        if reader.done():
-            reader.result()
-
-    async def _read(self, client: Client, requests: AsyncIterator[SessionUp]) -> None:
+    async def _read(self, session: "Session", requests: AsyncIterator[SessionUp]) -> None:
         async for message in requests:
-            self._receive(client, message)
+            session.receive(message)
 
-    def _receive(self, client: Client, message: SessionUp) -> None:
+    def receive(self, client: Client, message: SessionUp) -> None:
         """Pass on what a message says, in the order that makes sense of it."""
         journal = self._journal
         if message.taken:
@@ -105,3 +107,25 @@ class SessionApi:
             self._journal.save(client, durable, self._dispatcher.submit)
         if len(fresh) < len(message.inputs):
             self._journal.confirm_known(client, message.inputs)
+
+
+class Session:
+    """One open session, whatever carries it."""
+
+    def __init__(self, client: Client, api: SessionApi) -> None:
+        self.client = client
+        self.number = client.session
+        self._api = api
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no later session of the same client has begun."""
+        return self.client.session == self.number
+
+    def receive(self, message: SessionUp) -> None:
+        """Hear a message of the client."""
+        self._api.receive(self.client, message)
+
+    def end(self) -> None:
+        """Note that its stream has ended."""
+        self._api.end(self.client, self.number)

@@ -25,7 +25,8 @@ class Client:
         self.connected = False
         self.calls: set[str] = set()
         self.gone_timer: asyncio.TimerHandle | None = None
-        self._ready = asyncio.Event()
+        self._event = asyncio.Event()
+        self._wake: Callable[[], None] = self._event.set
         self._outputs: deque[Output] = deque()
         self._yields: deque[Yield] = deque()
         self._logs: deque[LogLine] = deque()
@@ -39,30 +40,30 @@ class Client:
 
     def output(self, output: Output) -> None:
         self._outputs.append(output)
-        self._ready.set()
+        self._wake()
 
     def yielded(self, value: Yield, source: NodeContainer | None) -> None:
         self._yields.append(value)
         self._lagged(len(value.payload.data) if value.payload is not None else 0, source)
-        self._ready.set()
+        self._wake()
 
     def log(self, lines: list[LogLine], source: NodeContainer | None) -> None:
         if self.connected:
             self._logs.extend(lines)
             self._lagged(sum(len(line.text) + 64 for line in lines), source)
-            self._ready.set()
+            self._wake()
 
     def accepted(self, input_ids: list[str]) -> None:
         self._accepted.extend(input_ids)
-        self._ready.set()
+        self._wake()
 
     def state(self, state: CallState) -> None:
         self._states.append(state)
-        self._ready.set()
+        self._wake()
 
     def notice(self, notice: Notice) -> None:
         self._notices.append(notice)
-        self._ready.set()
+        self._wake()
 
     def _lagged(self, size: int, source: NodeContainer | None) -> None:
         self._lag += size
@@ -73,14 +74,26 @@ class Client:
     # Taking
 
     def wake(self) -> None:
-        """Have `next_message` return, though nothing may be there."""
-        self._ready.set()
+        """Have whoever takes look, though nothing may be there."""
+        self._wake()
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called whenever something is there to `take`, until the next session begins."""
+        self._wake = wake
+        wake()
+
+    def detach(self) -> None:
+        """Go back to `next_message`."""
+        self._wake = self._event.set
 
     async def next_message(self, session: int) -> SessionDown | None:
-        """Wait until something is there, and return what fits one message; None when woken for nothing."""
-        await self._ready.wait()
-        if session != self.session:
-            return None
+        """Wait until something is there, and take it; None when woken for nothing."""
+        await self._event.wait()
+        self._event.clear()
+        return self.take() if session == self.session else None
+
+    def take(self) -> SessionDown | None:
+        """Return what fits one message, None where nothing is there; the rest wakes again."""
         message = SessionDown()
         if self._accepted:
             message.accepted, self._accepted = self._accepted, []
@@ -108,7 +121,8 @@ class Client:
             if not pending:
                 # A call's state is told after the outputs that are there already.
                 message.states, self._states = self._states, []
-                self._ready.clear()
+        if self._logs or self._yields or pending:
+            self._wake()
         if outputs or logs or message.yields or message.accepted or message.states or message.notices:
             return message
         return None
@@ -158,7 +172,9 @@ class Clients:
         client.session += 1
         client.connected = True
         client.drop_pending()
+        # An earlier session's taker looks once more, and finds that it is over.
         client.wake()
+        client.detach()
         if client.gone_timer is not None:
             client.gone_timer.cancel()
             client.gone_timer = None

@@ -1,16 +1,16 @@
 """Frames on a runner's socket, the agent's half (see docs/internals/runner-protocol.md)."""
 
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from wherry_service.frames import FrameError, Splitter, pack
 
 PROTOCOL = 1
 MAX_HEADER = 1 << 20
 MAX_BODY = 16 << 20
 MAX_PARTS = 4096
 
-_LENGTHS = struct.Struct(">II")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -25,41 +25,26 @@ def encode(header: Header, parts: Sequence[bytes] = ()) -> bytes:
     """Return one frame; `header` gets the lengths of `parts`."""
     if parts:
         header["parts"] = [len(part) for part in parts]
-    head = _dumps(header).encode()
-    body = b"".join(parts)
-    return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
+    return pack(_dumps(header).encode(), list(parts))
 
 
 class Decoder:
-    """Cuts a byte stream into frames, bounding every length before it allocates."""
+    """Cuts a byte stream into frames and checks their form."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._splitter = Splitter(MAX_HEADER, MAX_BODY)
 
     def feed(self, data: bytes) -> Iterator[tuple[Header, list[bytes]]]:
         """Yield each (header, parts) that `data` completes; raise `ProtocolError` on a malformed frame."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
         try:
-            while len(buffer) - start >= _LENGTHS.size:
-                head_length, body_length = _LENGTHS.unpack_from(buffer, start)
-                if head_length > MAX_HEADER:
-                    raise ProtocolError(f"header of {head_length} bytes, at most {MAX_HEADER} are allowed")
-                if body_length > MAX_BODY:
-                    raise ProtocolError(f"body of {body_length} bytes, at most {MAX_BODY} are allowed")
-                body_start = start + _LENGTHS.size + head_length
-                end = body_start + body_length
-                if len(buffer) < end:
-                    break
-                header = _parse_header(buffer[start + _LENGTHS.size : body_start])
-                start = end
-                yield header, _cut(header, bytes(memoryview(buffer)[body_start:end]))
-        finally:
-            del buffer[:start]
+            for head, body in self._splitter.feed(data):
+                header = _parse_header(head)
+                yield header, _cut(header, body)
+        except FrameError as error:
+            raise ProtocolError(str(error)) from None
 
 
-def _parse_header(raw: bytearray) -> Header:
+def _parse_header(raw: bytes) -> Header:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,189 @@
+"""The API for clients on this machine: frames on a unix socket that only its owner can open.
+
+One connection carries one call of a method. The client sends ["call", METHOD, row], then ["item", row] where it
+streams, then ["end"]; the service answers with ["item", row] once or often, then ["end"], or ["error", STATUS, text].
+A row is a message as `wherry_proto.rows` makes it, its bytes in the frame's body. Closing the connection cancels.
+
+Against gRPC this saves four thread switches a call, which are most of a warm call's time on an idle machine, and the
+client need not load gRPC at all.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+from wherry_proto import messages, rows, services
+from wherry_proto.messages import Message, SessionUp
+from wherry_service.api.sessions import Session, SessionApi
+from wherry_service.api.statuses import status_of
+from wherry_service.errors import InvalidRequest
+from wherry_service.frames import FrameError, Splitter, pack
+
+log = logging.getLogger(__name__)
+
+MAX_HEADER = 64 << 20
+MAX_BODY = 64 << 20
+SESSION = "Calls.Session"
+# Items of an upload that may wait before the client is read no further.
+_MAX_WAITING = 8
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+Handler = Callable[[Any], Any]
+
+
+class LocalApi:
+    """Makes a `Connection` for each client that connects."""
+
+    def __init__(self, handlers: dict[str, Handler], sessions: SessionApi) -> None:
+        self.handlers = handlers
+        self.sessions = sessions
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self) -> asyncio.Protocol:
+        return Connection(self)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: one call."""
+
+    def __init__(self, api: LocalApi) -> None:
+        self._api = api
+        self._splitter = Splitter(MAX_HEADER, MAX_BODY)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._method = ""
+        self._request: type[Message] = SessionUp
+        self._session: Session | None = None
+        self._items: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._flushing = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for head, body in self._splitter.feed(data):
+                self._frame(json.loads(head), body)
+        except (FrameError, rows.RowError, ValueError, IndexError, TypeError) as error:
+            self._fail(InvalidRequest(f"what came is no message of this service's: {error}"))
+        except InvalidRequest as error:
+            self._fail(error)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        if self._session is not None:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._writable.set()
+        if self._session is not None:
+            self._session.end()
+        if self._task is not None:
+            self._task.cancel()
+
+    # Hearing
+
+    def _frame(self, header: Any, body: bytes) -> None:
+        kind = header[0]
+        if kind == "item":
+            message = rows.from_row(self._request, header[1], body)
+            if self._session is not None:
+                self._session.receive(cast("SessionUp", message))
+            else:
+                self._put(message)
+        elif kind == "call" and not self._method:
+            self._call(header[1], header[2], body)
+        elif kind == "end":
+            self._put(None)
+        else:
+            raise InvalidRequest(f"unknown frame {str(kind)[:32]!r}")
+
+    def _call(self, name: str, row: Any, body: bytes) -> None:
+        method = services.METHODS.get(name)
+        if method is None or (name != SESSION and name not in self._api.handlers):
+            raise InvalidRequest(f"this service has no method {name[:64]!r}")
+        self._method = name
+        self._request = getattr(messages, method.request)
+        first = rows.from_row(self._request, row, body)
+        if name == SESSION:
+            self._session = self._api.sessions.begin(cast("SessionUp", first))
+            self._send(self._api.sessions.welcome())
+            self._session.client.attach(self._wake)
+            return
+        request: Any = first
+        if method.client_stream:
+            self._items.put_nowait(first)
+            request = self._uploaded()
+        self._task = asyncio.ensure_future(self._serve(method.server_stream, self._api.handlers[name](request)))
+        self._api.tasks.add(self._task)
+        self._task.add_done_callback(self._api.tasks.discard)
+
+    def _put(self, item: Message | None) -> None:
+        self._items.put_nowait(item)
+        if self._items.qsize() > _MAX_WAITING and self._transport is not None:
+            self._transport.pause_reading()
+
+    async def _uploaded(self) -> AsyncIterator[Message]:
+        while (item := await self._items.get()) is not None:
+            if self._items.qsize() <= _MAX_WAITING and self._transport is not None:
+                self._transport.resume_reading()
+            yield item
+
+    # Answering
+
+    async def _serve(self, streams: bool, answer: Any) -> None:
+        try:
+            if streams:
+                async for message in answer:
+                    await self._writable.wait()
+                    self._send(message)
+            else:
+                self._send(await answer)
+        except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged
+            self._fail(error)
+        else:
+            self._end(["end"])
+
+    def _wake(self) -> None:
+        # Once per turn of the loop: whatever has gathered by then goes out in one message.
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        session = self._session
+        if session is None or self._transport is None:
+            return
+        if not session.is_current:
+            self._transport.close()
+            return
+        while self._writable.is_set() and (message := session.client.take()) is not None:
+            self._send(message)
+
+    def _send(self, message: Message) -> None:
+        if self._transport is not None:
+            parts: list[bytes] = []
+            row = rows.to_row(message, parts)
+            self._transport.write(pack(_dumps(["item", row]).encode(errors="replace"), parts))
+
+    def _fail(self, error: Exception) -> None:
+        status, text = status_of(self._method or "a call", error)
+        self._end(["error", status, text])
+
+    def _end(self, header: list[str]) -> None:
+        if self._transport is not None:
+            self._transport.write(pack(_dumps(header).encode(errors="replace"), []))
+            self._transport.close()
