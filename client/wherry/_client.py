@@ -187,9 +187,9 @@ def default_client(what: str) -> Client:
 def _client_of(pid: int) -> Client:
     """One per process, kept for its life: a forked child can't use its parent's connection."""
     from wherry._server import LocalServer  # loaded with the connection
-    from wherry._transport.grpc import GrpcTransport  # gRPC takes ~60 ms to import
+    from wherry._transport import open_transport
 
     settings = Settings.from_environment()
-    client = Client(GrpcTransport(f"unix:{settings.socket}"), settings.environment, LocalServer(settings))
+    client = Client(open_transport(settings), settings.environment, LocalServer(settings))
     atexit.register(client.close)
     return client

@@ -1,8 +1,12 @@
 """What waits to go out on one session stream."""
 
+import collections
+import contextlib
 import queue
+import threading
 from collections.abc import Callable, Iterator
 
+from wherry.exception import ConnectionError
 from wherry_proto.messages import Input, SessionUp
 
 # One message carries about this many payload bytes at most.
@@ -16,25 +20,78 @@ Item = SessionUp | Input
 class Outbox:
     """Gathers what waits into one message whenever a write becomes possible; it never delays what is there.
 
-    Acknowledgements alone are in no hurry: they go with the next message, or when nothing was sent for a moment.
-    `expects_more` tells whether answers, and so acknowledgements, are still to come.
+    Either a transport takes messages by iterating, or it attaches: then whoever puts something sends it, with all that
+    others put meanwhile. Acknowledgements alone are in no hurry: they go with the next message, or when nothing was
+    sent for a moment. `expects_more` tells whether answers, and so acknowledgements, are still to come.
     """
 
     def __init__(self, expects_more: Callable[[], bool]) -> None:
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._taken: list[str] = []
+        self._taken: collections.deque[str] = collections.deque()
         self._expects_more = expects_more
+        self._send: Callable[[SessionUp | None], None] | None = None
+        self._sending = threading.Lock()
 
     def put(self, item: Item) -> None:
         self._items.put(item)
+        if self._send is not None:
+            self._drain(self._send)
 
     def take_note(self, input_ids: list[str]) -> None:
-        """Acknowledge outputs. Only the session's reader may call this."""
+        """Acknowledge outputs."""
         self._taken.extend(input_ids)
 
     def close(self) -> None:
         """End the stream after what is waiting."""
         self._items.put(None)
+        if self._send is not None:
+            self._drain(self._send)
+
+    # Pushing
+
+    def attach(self, send: Callable[[SessionUp | None], None]) -> None:
+        self._send = send
+        self._drain(send)
+
+    @property
+    def has_acknowledgements(self) -> bool:
+        return bool(self._taken)
+
+    def flush(self) -> None:
+        """Send waiting acknowledgements, unless somebody is sending anyway."""
+        if self._send is not None and self._taken and self._sending.acquire(blocking=False):
+            try:
+                self._push(self._send, SessionUp(taken=self._swap_taken()))
+            finally:
+                self._sending.release()
+
+    def _drain(self, send: Callable[[SessionUp | None], None]) -> None:
+        # Who finds another sending leaves: the other looks again after he has let go.
+        while not self._items.empty() and self._sending.acquire(blocking=False):
+            try:
+                self._send_waiting(send)
+            finally:
+                self._sending.release()
+
+    def _send_waiting(self, send: Callable[[SessionUp | None], None]) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._items.get_nowait()
+                message, ended = self._gather(item) if item is not None else (SessionUp(taken=self._swap_taken()), True)
+                if item is not None or message.taken:
+                    self._push(send, message)
+                if ended:
+                    self._push(send, None)
+                    self._send = None
+                    return
+
+    @staticmethod
+    def _push(send: Callable[[SessionUp | None], None], message: SessionUp | None) -> None:
+        # The reader notices too that the connection broke; all that matters is offered again on the next one.
+        with contextlib.suppress(ConnectionError):
+            send(message)
+
+    # Iterating
 
     def __iter__(self) -> Iterator[SessionUp]:
         wait: float = _FIRST_WAIT_S
@@ -57,24 +114,30 @@ class Outbox:
             yield SessionUp(taken=self._swap_taken())
 
     def _gather(self, item: Item) -> tuple[SessionUp, bool]:
-        message = SessionUp()
-        room = MESSAGE_BYTES - _merge(message, item)
         ended = False
-        while room > 0:
-            try:
-                more = self._items.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                ended = True
-                break
-            room -= _merge(message, more)
+        if type(item) is SessionUp and self._items.empty():
+            # The lone call: nothing to merge.
+            message = item
+        else:
+            message = SessionUp()
+            room = MESSAGE_BYTES - _merge(message, item)
+            while room > 0:
+                try:
+                    more = self._items.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ended = True
+                    break
+                room -= _merge(message, more)
         if self._taken:
             message.taken += self._swap_taken()
         return message, ended
 
     def _swap_taken(self) -> list[str]:
-        taken, self._taken = self._taken, []
+        taken, count = [], len(self._taken)
+        for _ in range(count):
+            taken.append(self._taken.popleft())
         return taken
 
 

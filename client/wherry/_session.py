@@ -6,6 +6,7 @@ from typing import Protocol
 
 from wherry._outbox import Outbox
 from wherry._reconnect import Reconnect
+from wherry._transport.transport import Outgoing
 from wherry._transport.transport import Session as Stream
 from wherry.exception import ConnectionError, Error, InternalError, VersionError
 from wherry_proto.messages import (
@@ -50,7 +51,7 @@ class Session:
     """Sends and receives for all calls of this process."""
 
     def __init__(
-        self, hello: Hello, connect: Callable[[Iterator[SessionUp]], Stream], reconnect: Reconnect, listener: Listener
+        self, hello: Hello, connect: Callable[[Outgoing], Stream], reconnect: Reconnect, listener: Listener
     ) -> None:
         self._hello = hello
         self._connect = connect
@@ -134,7 +135,7 @@ class Session:
             self._outbox.close()
             self._outbox = outbox = Outbox(self._expects_more)
             outbox.put(SessionUp(hello=self._hello))
-        stream = self._stream = self._connect(iter(outbox))
+        stream = self._stream = self._connect(outbox)
         messages = iter(stream)
         try:
             first = next(messages, None)

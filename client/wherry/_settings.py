@@ -23,7 +23,7 @@ class Settings:
         """Read WHERRY_STATE_DIR, WHERRY_SERVER_URL and WHERRY_ENVIRONMENT; raise InvalidError on nonsense."""
         state_dir = _state_dir(environ)
         url = environ.get("WHERRY_SERVER_URL", "")
-        socket = state_dir / "wherry.sock"
+        socket = state_dir / "local.sock"
         if url:
             scheme, _, path = url.partition("://")
             if scheme != "unix" or not path.startswith("/"):

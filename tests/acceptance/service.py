@@ -35,7 +35,7 @@ class OwnService:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         wait_until(
-            lambda: (self.state_dir / "wherry.sock").exists() or process.poll() is not None,
+            lambda: (self.state_dir / "local.sock").exists() or process.poll() is not None,
             "the service has made its socket",
         )
         assert process.poll() is None, self.log()
@@ -75,7 +75,7 @@ class OwnService:
         self._engine.close()
         assert left == [], f"the service left containers behind\n{self.log()}"
         assert list((self.state_dir / "run").iterdir()) == []
-        assert not (self.state_dir / "wherry.sock").exists()
+        assert not (self.state_dir / "local.sock").exists()
 
     def log(self) -> str:
         """The end of the service's log."""

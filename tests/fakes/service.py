@@ -103,10 +103,10 @@ class FakeService:
         (self.uploads if blob_id.startswith("sha256:") else self.blobs)[blob_id] = data
         return BlobInfo(blob_id=blob_id, size=len(data))
 
-    def session(self, requests: Iterator[SessionUp]) -> "FakeStream":
+    def session(self, outgoing: Iterable[SessionUp]) -> "FakeStream":
         if self.down:
             raise exception.ConnectionError("the fake is down")
-        stream = FakeStream(self, requests)
+        stream = FakeStream(self, iter(outgoing))
         self.streams.append(stream)
         return stream
 

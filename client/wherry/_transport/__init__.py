@@ -1,1 +1,20 @@
-"""How the SDK speaks to the service: one small interface, gRPC outside of containers."""
+"""What carries messages between the SDK and the service."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wherry._settings import Settings
+    from wherry._transport.transport import Transport
+
+LOCAL_SOCKET_NAME = "local.sock"
+
+
+def open_transport(settings: "Settings") -> "Transport":
+    """Return the transport to the configured service: frames to one on this machine, gRPC to any other."""
+    if settings.socket.name == LOCAL_SOCKET_NAME:
+        from wherry._transport.frames import FramesTransport  # the one or the other, never both
+
+        return FramesTransport(str(settings.socket))
+    from wherry._transport.grpc import GrpcTransport  # gRPC takes ~60 ms to import
+
+    return GrpcTransport(f"unix:{settings.socket}")

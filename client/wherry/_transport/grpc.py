@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 
 from wherry import exception
+from wherry._transport.transport import Outgoing
 from wherry_proto import codec, messages
-from wherry_proto.messages import Message, SessionDown, SessionUp
+from wherry_proto.messages import Message, SessionDown
 from wherry_proto.services import METHODS
 
 _ERRORS: dict[grpc.StatusCode, type[exception.Error]] = {
@@ -72,8 +73,8 @@ class GrpcTransport:
             raise self._error(method, error) from None
         return answer
 
-    def session(self, requests: Iterator[SessionUp]) -> "GrpcSession":
-        call = self._channel.stream_stream(*_method("Calls.Session"))(requests)
+    def session(self, outgoing: Outgoing) -> "GrpcSession":
+        call = self._channel.stream_stream(*_method("Calls.Session"))(iter(outgoing))
         return GrpcSession(self, call)
 
     def close(self) -> None:

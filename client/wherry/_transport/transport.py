@@ -1,6 +1,6 @@
 """The interface between the SDK and what carries its messages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from wherry_proto.messages import Message, SessionDown, SessionUp
@@ -13,6 +13,22 @@ class Session(Protocol):
 
     def cancel(self) -> None:
         """End the stream now; its iterator ends or raises ConnectionError."""
+
+
+class Outgoing(Protocol):
+    """What a session has to send: taken one by one, each when there is something, or pushed to whoever attaches."""
+
+    def __iter__(self) -> Iterator[SessionUp]: ...
+
+    def attach(self, send: Callable[[SessionUp | None], None]) -> None:
+        """Have `send` called, one call at a time, with each message; None ends the stream."""
+
+    @property
+    def has_acknowledgements(self) -> bool:
+        """Whether acknowledgements wait for the next message."""
+
+    def flush(self) -> None:
+        """Send waiting acknowledgements."""
 
 
 class Transport(Protocol):
@@ -28,8 +44,8 @@ class Transport(Protocol):
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         """Call a method whose request is many messages."""
 
-    def session(self, requests: Iterator[SessionUp]) -> Session:
-        """Open the session stream. `requests` blocks until there is something to send."""
+    def session(self, outgoing: Outgoing) -> Session:
+        """Open the session stream."""
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -8,7 +8,8 @@ import typer
 
 from wherry._server import LocalServer
 from wherry._settings import Settings
-from wherry._transport.grpc import GrpcTransport
+from wherry._transport import open_transport
+from wherry._transport.transport import Transport
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.exception import ConnectionError
 from wherry_proto.messages import ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
@@ -95,11 +96,11 @@ def logs(
                 time.sleep(0.2)
 
 
-def _transport(settings: Settings) -> GrpcTransport:
-    return GrpcTransport(f"unix:{settings.socket}")
+def _transport(settings: Settings) -> Transport:
+    return open_transport(settings)
 
 
-def _info(transport: GrpcTransport) -> ServerInfo:
+def _info(transport: Transport) -> ServerInfo:
     return cast("ServerInfo", transport.call("Server.Info", ServerInfoRequest(), timeout=10))
 
 

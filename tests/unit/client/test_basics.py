@@ -31,7 +31,7 @@ def test_ids_are_ordered_ulids() -> None:
 
 def test_settings(tmp_path: Path) -> None:
     settings = Settings.from_environment({"WHERRY_STATE_DIR": str(tmp_path)})
-    assert settings.socket == tmp_path / "wherry.sock"
+    assert settings.socket == tmp_path / "local.sock"
     assert settings.is_default_server
     assert settings.environment == "main"
     assert Settings.from_environment({"XDG_STATE_HOME": "/x"}).state_dir == Path("/x/wherry")

@@ -1,0 +1,193 @@
+"""The transport to a service on this machine: frames on a unix socket, one connection a call.
+
+Against gRPC a lone call wakes half as many threads, and neither gRPC nor protobuf is loaded. What the frames hold is
+said in the service's api/local.py, which speaks the other half.
+"""
+
+import contextlib
+import json
+import select
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from wherry import exception
+from wherry._transport.transport import Outgoing
+from wherry_proto import messages, rows
+from wherry_proto.messages import Message, SessionDown, SessionUp
+from wherry_proto.services import METHODS
+
+_LENGTHS = struct.Struct(">II")
+_RECEIVE = 1 << 18
+# After this many milliseconds of quiet, acknowledgements go out by themselves.
+_QUIET_MS = 50
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_ERRORS: dict[str, type[exception.Error]] = {
+    "NOT_FOUND": exception.NotFoundError,
+    "INVALID_ARGUMENT": exception.InvalidError,
+    "ALREADY_EXISTS": exception.AlreadyExistsError,
+    "RESOURCE_EXHAUSTED": exception.ResourceExhaustedError,
+    "FAILED_PRECONDITION": exception.ExecutionError,
+    "INTERNAL": exception.InternalError,
+}
+
+
+class FramesTransport:
+    """Speaks to the service that listens at a path."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
+        with _Connection(self._path, method, timeout) as connection:
+            connection.call(request)
+            return connection.only_item()
+
+    def stream(self, method: str, request: Message) -> Iterator[Message]:
+        with _Connection(self._path, method) as connection:
+            connection.call(request)
+            yield from connection.items()
+
+    def upload(self, method: str, requests: Iterable[Message]) -> Message:
+        with _Connection(self._path, method) as connection:
+            for number, request in enumerate(requests):
+                connection.item(request) if number else connection.call(request)
+            connection.end()
+            return connection.only_item()
+
+    def session(self, outgoing: Outgoing) -> "FramesSession":
+        return FramesSession(_Connection(self._path, "Calls.Session"), outgoing)
+
+    def close(self) -> None:
+        """Nothing is kept open but sessions, which are closed by themselves."""
+
+
+class FramesSession:
+    """A session over frames. Whoever has something to send writes it himself; one thread reads."""
+
+    def __init__(self, connection: "_Connection", outgoing: Outgoing) -> None:
+        self._connection = connection
+        self._outgoing = outgoing
+        self._begun = False
+        outgoing.attach(self._send)
+
+    def __iter__(self) -> Iterator[SessionDown]:
+        quiet = select.poll()
+        quiet.register(self._connection.socket, select.POLLIN)
+        outgoing = self._outgoing
+
+        def wait() -> None:
+            while not quiet.poll(_QUIET_MS if outgoing.has_acknowledgements else None):
+                outgoing.flush()
+
+        with self._connection:
+            for message in self._connection.items(wait):
+                yield cast("SessionDown", message)
+
+    def cancel(self) -> None:
+        self._connection.shut_down()
+
+    def _send(self, message: SessionUp | None) -> None:
+        if message is None:
+            self._connection.end()
+        elif self._begun:
+            self._connection.item(message)
+        else:
+            self._begun = True
+            self._connection.call(message)
+
+
+class _Connection:
+    """One call of a method: frames out, frames in, errors as exceptions."""
+
+    def __init__(self, path: str, method: str, timeout: float | None = None) -> None:
+        self._path = path
+        self._method = method
+        self._answer: type[Message] = getattr(messages, METHODS[method].response)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        try:
+            self.socket.connect(path)
+        except OSError as error:
+            self.socket.close()
+            raise self._away(error) from None
+
+    def __enter__(self) -> "_Connection":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.socket.close()
+
+    # Sending
+
+    def call(self, request: Message) -> None:
+        parts: list[bytes] = []
+        self._write(["call", self._method, rows.to_row(request, parts)], parts)
+
+    def item(self, message: Message) -> None:
+        parts: list[bytes] = []
+        self._write(["item", rows.to_row(message, parts)], parts)
+
+    def end(self) -> None:
+        self._write(["end"], [])
+
+    def shut_down(self) -> None:
+        with contextlib.suppress(OSError):  # it is down already
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _write(self, header: list[Any], parts: list[bytes]) -> None:
+        head = _dumps(header).encode(errors="replace")
+        body = b"".join(parts)
+        try:
+            self.socket.sendall(b"".join((_LENGTHS.pack(len(head), len(body)), head, body)))
+        except OSError as error:
+            raise self._away(error) from None
+
+    # Receiving
+
+    def only_item(self) -> Message:
+        found: list[Message] = list(self.items())
+        if len(found) != 1:
+            raise exception.InternalError(f"{self._method} was answered by {len(found)} messages")
+        return found[0]
+
+    def items(self, wait: Any = None) -> Iterator[Message]:
+        """Yield what arrives until the service ends; raise what it answers, or ConnectionError."""
+        for head, body in self._frames(wait):
+            header = json.loads(head)
+            kind = header[0]
+            if kind == "item":
+                yield rows.from_row(self._answer, header[1], body)
+            elif kind == "error":
+                raise _ERRORS.get(header[1], exception.RemoteError)(header[2])
+            elif kind == "end":
+                return
+
+    def _frames(self, wait: Any) -> Iterator[tuple[bytes, bytes]]:
+        buffer = bytearray()
+        start = 0
+        while True:
+            while len(buffer) - start >= _LENGTHS.size:
+                head_length, body_length = _LENGTHS.unpack_from(buffer, start)
+                head = start + _LENGTHS.size
+                end = head + head_length + body_length
+                if len(buffer) < end:
+                    break
+                frame = bytes(buffer[head : head + head_length]), bytes(buffer[head + head_length : end])
+                start = end
+                yield frame
+            del buffer[:start]
+            start = 0
+            if wait is not None:
+                wait()
+            try:
+                data = self.socket.recv(_RECEIVE)
+            except OSError as error:
+                raise self._away(error) from None
+            if not data:
+                raise self._away("it closed the connection")
+            buffer += data
+
+    def _away(self, error: object) -> exception.ConnectionError:
+        return exception.ConnectionError(f"no answer from the service at {self._path} to {self._method}: {error}")
