@@ -21,8 +21,9 @@ class Outbox:
     """Gathers what waits into one message whenever a write becomes possible; it never delays what is there.
 
     Either a transport takes messages by iterating, or it attaches: then whoever puts something sends it, with all that
-    others put meanwhile. Acknowledgements alone are in no hurry: they go with the next message, or when nothing was
-    sent for a moment. `expects_more` tells whether answers, and so acknowledgements, are still to come.
+    others put meanwhile; but the inputs of maps are sent by a thread of their own, so that they gather.
+    Acknowledgements alone are in no hurry: they go with the next message, or when nothing was sent for a moment.
+    `expects_more` tells whether answers, and so acknowledgements, are still to come.
     """
 
     def __init__(self, expects_more: Callable[[], bool]) -> None:
@@ -31,10 +32,17 @@ class Outbox:
         self._expects_more = expects_more
         self._send: Callable[[SessionUp | None], None] | None = None
         self._sending = threading.Lock()
+        # Wakes the thread that sends what has gathered: True to send, False to end. Not yet started: None.
+        self._gathered: queue.SimpleQueue[bool] | None = None
+        self._woken = False
 
     def put(self, item: Item) -> None:
         self._items.put(item)
-        if self._send is not None:
+        if self._send is None:
+            return
+        if type(item) is Input:
+            self._wake_sender()
+        else:
             self._drain(self._send)
 
     def take_note(self, input_ids: list[str]) -> None:
@@ -46,8 +54,27 @@ class Outbox:
         self._items.put(None)
         if self._send is not None:
             self._drain(self._send)
+        if self._gathered is not None:
+            self._gathered.put(False)
 
     # Pushing
+
+    def _wake_sender(self) -> None:
+        if self._woken:
+            return
+        self._woken = True
+        if self._gathered is None:
+            self._gathered = queue.SimpleQueue()
+            threading.Thread(
+                target=self._send_gathered, args=(self._gathered,), name="wherry-sender", daemon=True
+            ).start()
+        self._gathered.put(True)
+
+    def _send_gathered(self, gathered: "queue.SimpleQueue[bool]") -> None:
+        while gathered.get():
+            self._woken = False
+            if self._send is not None:
+                self._drain(self._send)
 
     def attach(self, send: Callable[[SessionUp | None], None]) -> None:
         self._send = send

@@ -29,6 +29,7 @@ from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.node.local import LocalNode
+from wherry_service.node.node import FoundContainer
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
@@ -46,6 +47,9 @@ LOCAL_SOCKET_NAME = "local.sock"
 RETURN_WITHIN_S = 60.0
 # Seconds that found containers get to come back before their work is given to others.
 ADOPTION_S = 2.0
+# Seconds that the engine gets at the start to list its containers, and between asking it again.
+FIND_WITHIN_S = 2.0
+FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
@@ -86,13 +90,15 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        await asyncio.to_thread(self._database.begin)
+        # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
+        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
+        await self._restore(found or [])
         handlers = self._handlers()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()
         self._node.begin()
-        self._spawn(self._recover())
+        self._spawn(self._recover(found))
         self._spawn(self._expire())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,23 +159,28 @@ class Service:
 
     # An earlier life
 
-    async def _recover(self) -> None:
-        """Serve again what an earlier life served: apps, their containers, durable inputs."""
-        client_ids = await self._apps.restore()
-        for client_id in client_ids:
-            self._clients.expect(client_id, RETURN_WITHIN_S)
-        adopted = 0
+    async def _find(self) -> list[FoundContainer] | None:
+        """Return the containers of an earlier life; None if the engine does not say in time."""
         try:
-            found = await self._node.find()
-            unwanted = self._apps.adopt(found)
-            for container_id in unwanted:
-                await self._node.discard(container_id)
-            adopted = len(found) - len(unwanted)
-        except EngineError as error:
-            log.warning("containers of an earlier life could not be looked for: %s", error)
-        if adopted:
-            log.info("adopted %d containers of an earlier life", adopted)
-            await self._pools.wait_connected(ADOPTION_S)
+            async with asyncio.timeout(FIND_WITHIN_S):
+                return await self._node.find()
+        except (EngineError, TimeoutError) as error:
+            log.warning("containers of an earlier life cannot be looked for yet: %s", error or "the engine is slow")
+            return None
+
+    async def _restore(self, found: list[FoundContainer]) -> None:
+        """Serve the apps of an earlier life again, with their containers."""
+        for client_id in await self._apps.restore(found):
+            self._clients.expect(client_id, RETURN_WITHIN_S)
+
+    async def _recover(self, found: list[FoundContainer] | None) -> None:
+        """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
+        if found is None:
+            self._spawn(self._find_late())
+        else:
+            await self._discard(self._apps.unwanted(found))
+            if self._pools.num_containers:
+                await self._pools.wait_connected(ADOPTION_S)
         items = self._restored(await self._call_store.open_inputs())
         self._journal.restore(items)
         if items:
@@ -177,6 +188,20 @@ class Service:
             self._dispatcher.submit(items)
         keep = await self._call_store.blob_ids()
         await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+
+    async def _find_late(self) -> None:
+        """Look for containers of an earlier life until the engine answers."""
+        while (found := await self._find()) is None:
+            await asyncio.sleep(FIND_EVERY_S)
+        self._apps.adopt(found)
+        await self._discard(self._apps.unwanted(found))
+
+    async def _discard(self, container_ids: list[str]) -> None:
+        for container_id in container_ids:
+            try:
+                await self._node.discard(container_id)
+            except EngineError as error:
+                log.warning("container %s of an earlier life could not be removed: %s", container_id, error)
 
     def _restored(self, rows: list[OpenInput]) -> list[Input]:
         calls: dict[str, Call] = {}

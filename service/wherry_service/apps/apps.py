@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from wherry_proto.messages import AppInfo, AppState, FunctionInfo, FunctionSpec
@@ -24,7 +25,9 @@ STOP_GRACE_S = 5.0
 class FunctionHost(Protocol):
     """Who serves functions: the dispatcher."""
 
-    def open_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str) -> None: ...
+    def open_function(
+        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
+    ) -> None: ...
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int: ...
 
 
@@ -54,30 +57,33 @@ class Apps:
     def __len__(self) -> int:
         return len(self._apps)
 
-    async def restore(self) -> list[str]:
-        """Serve again what an earlier life served; return the ids of the clients whose ephemeral apps these are."""
+    async def restore(self, found: list[FoundContainer]) -> list[str]:
+        """Serve again what an earlier life served; return the ids of the clients whose ephemeral apps these are.
+
+        Found containers go to their pools first, so that none is started in the place of one that is there.
+        """
         clients: list[str] = []
         for record, functions in await self._store.running():
             app = self._apps[record.app_id] = App(record)
             for function in functions:
                 try:
-                    self._open(app, function)
+                    self._open(app, function, [item for item in found if item.function_id == function.function_id])
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             if record.state == AppState.EPHEMERAL:
                 clients.append(record.client_id)
         return clients
 
-    def adopt(self, found: list[FoundContainer]) -> list[str]:
-        """Give found containers to the pools they belong to; return the ids of those that nobody wants."""
-        unwanted: list[str] = []
+    def adopt(self, found: list[FoundContainer]) -> None:
+        """Give containers that were found late to the pools they belong to."""
         for item in found:
             pool = self._pools.get(item.function_id)
-            if pool is None:
-                unwanted.append(item.container_id)
-            else:
+            if pool is not None:
                 pool.adopt(item)
-        return unwanted
+
+    def unwanted(self, found: list[FoundContainer]) -> list[str]:
+        """Return the ids of found containers whose function is no longer served."""
+        return [item.container_id for item in found if self._pools.get(item.function_id) is None]
 
     async def open(self, name: str, environment: str, client_id: str, detach: bool) -> AppInfo:
         """Open an app that ends with its client, or, when detached, by `stop`."""
@@ -179,10 +185,10 @@ class Apps:
         names = [record.name for record in app.functions.values()]
         raise NotFound(f"app {app_name!r} has no function {name!r}{_near(name, names)}")
 
-    def _open(self, app: App, record: FunctionRecord) -> None:
+    def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         plan = plan_of(app.record.app_id, record.function_id, record.spec, self._ready_image)
         client_id = app.record.client_id
-        self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id)
+        self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id, found)
         app.functions[record.function_id] = record
 
     def _running(self, app_id: str) -> App:

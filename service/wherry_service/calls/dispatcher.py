@@ -10,7 +10,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import FunctionQueue
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
-from wherry_service.node.node import Assignment, ContainerExit, LogRow, OutputRow, YieldRow
+from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, LogRow, OutputRow, YieldRow
 from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool, PoolPlan
 from wherry_service.pools.pools import Pools
@@ -39,9 +39,11 @@ class Dispatcher:
 
     # Functions
 
-    def open_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str) -> None:
-        """Begin to serve a function; its min_containers start at once."""
-        pool = self._pools.open(plan, self)
+    def open_function(
+        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
+    ) -> None:
+        """Begin to serve a function, with the containers found of it; its min_containers start at once."""
+        pool = self._pools.open(plan, self, found)
         self._queues[plan.function_id] = FunctionQueue(plan.function_id, app_id, client_id, pool, retry)
 
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int:

@@ -70,6 +70,8 @@ class LocalNode:
         found: list[FoundContainer] = []
         for status in await self.engine.list(self.labels):
             container_id = status.labels.get("wherry.container", "")
+            if container_id in self._containers:
+                continue
             if status.running and (self.directory / container_id).is_dir():
                 self._found[container_id] = status.engine_id
                 found.append(FoundContainer(container_id, status.labels.get("wherry.function", "")))
@@ -78,7 +80,7 @@ class LocalNode:
                 await self.engine.remove(status.engine_id)
         known = {item.container_id for item in found}
         for directory in self.directory.iterdir():
-            if directory.name not in known:
+            if directory.name not in known and directory.name not in self._containers:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         return found
 

@@ -1,9 +1,9 @@
 """All pools of the service, by function."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from wherry_service.node.node import Node
+from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pool import Pool, PoolListener, PoolPlan, in_order
 
@@ -23,10 +23,12 @@ class Pools:
         """Return the function's pool, if it has one."""
         return self._pools.get(function_id)
 
-    def open(self, plan: PoolPlan, listener: PoolListener) -> Pool:
-        """Make the pool of a function; its min_containers start at once."""
+    def open(self, plan: PoolPlan, listener: PoolListener, found: Sequence[FoundContainer] = ()) -> Pool:
+        """Make the pool of a function, with the containers found of it; its min_containers start at once."""
         pool = Pool(plan, self._node, self._capacity, listener, self._make_room)
         self._pools[plan.function_id] = pool
+        for item in found:
+            pool.adopt(item)
         pool.scale()
         return pool
 
