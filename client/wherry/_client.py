@@ -152,7 +152,7 @@ class Client:
         except ConnectionError:
             again = Reconnect(self._give_up_s, self._revive)
             again.connected_before()
-            answer = again(call, self._closing)
+            answer = again(call, self._closing, awaited=True)
             if answer is None:
                 raise
             return answer

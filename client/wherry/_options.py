@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry._typing import TYPE_CHECKING, Any
+from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
 from wherry.image import Image
 from wherry.retries import Retries
@@ -120,17 +121,20 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
         if name in _NOT_YET:
             raise InvalidError(f"{name} is not supported yet by this version of wherry: leave it out")
         if name in _WITHOUT_MEANING:
-            warnings.warn(
-                f"{name} means nothing on your own machines: it is accepted and ignored",
-                UserWarning,
-                stacklevel=stacklevel + 1,
-            )
+            if is_local():
+                warnings.warn(
+                    f"{name} means nothing on your own machines: it is accepted and ignored",
+                    UserWarning,
+                    stacklevel=stacklevel + 1,
+                )
             continue
         new = _OLD_NAMES.get(name)
         if new is not None:
             if given.get(new) is not None:
                 raise InvalidError(f"{name} and {new} are the old and the new name of one parameter: give only {new}")
-            warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
+            # The container runs the same source; saying it once, here, is enough.
+            if is_local():
+                warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
         options[new or name] = value
     return options
 

@@ -30,8 +30,11 @@ class Reconnect:
         """Wait also when the first attempt fails: there was a connection."""
         self._connected_before = True
 
-    def __call__(self, connect: Callable[[], T], closing: threading.Event) -> T | None:
-        """Return what `connect` returns; None when `closing` is set meanwhile. Raises what is not a ConnectionError."""
+    def __call__(self, connect: Callable[[], T], closing: threading.Event, awaited: bool) -> T | None:
+        """Return what `connect` returns; None when `closing` is set meanwhile. Raises what is not a ConnectionError.
+
+        The user is told of it where `awaited`: something waits for an answer.
+        """
         try:
             stream = connect()
         except ConnectionError as error:
@@ -39,8 +42,12 @@ class Reconnect:
                 return None
             if not self._connected_before:
                 raise
-            log.warning("wherry: the connection to the service broke; waiting for it to come back")
-            return self._again(connect, closing, error)
+            level = logging.WARNING if awaited else logging.DEBUG
+            log.log(level, "wherry: the connection to the service broke; waiting for it to come back")
+            stream = self._again(connect, closing, error)
+            if stream is not None:
+                log.log(level, "wherry: connected to the service again")
+            return stream
         self._connected_before = True
         return stream
 
@@ -67,7 +74,6 @@ class Reconnect:
             if closing.is_set():
                 return None
             raise ConnectionError(f"the service did not come back within {self._give_up_s:.0f} s: {error}") from first
-        log.warning("wherry: connected to the service again")
         return stream
 
     def _attempt(self, connect: Callable[[], T]) -> T:

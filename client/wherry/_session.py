@@ -119,7 +119,7 @@ class Session:
     def _run(self) -> None:
         try:
             while not self._closing.is_set():
-                stream = self._reconnect(self._open_stream, self._closing)
+                stream = self._reconnect(self._open_stream, self._closing, awaited=bool(self._calls))
                 if stream is not None:
                     self._read(stream)
         except Error as error:

@@ -61,6 +61,8 @@ class StreamCall:
         with self._lock:
             inputs = list(self._unanswered.values())
             ended = self.num_inputs
+            # A generator that begins anew runs on past these without waiting for us.
+            taken = [YieldsTaken(input_id=input_id, index=index) for input_id, index in self._next_yield.items()]
         message = SessionUp(calls=[self._start])
         size = 0
         for item in inputs:
@@ -71,6 +73,7 @@ class StreamCall:
                 message, size = SessionUp(), 0
         if ended is not None:
             message.ends = [InputsEnd(call_id=self.call_id, num_inputs=ended)]
+        message.yields_taken = taken
         yield message
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:

@@ -69,6 +69,26 @@ def test_b66_a_killed_service_costs_a_map_a_pause_and_no_result(calls: ModuleTyp
     assert before <= {container["Id"][:12] for container in service.containers()}
 
 
+def test_b66_a_generator_goes_on_over_a_killed_service(calls: ModuleType, service: OwnService) -> None:
+    values = []
+    # More than the runner gives ahead of its caller, before and after.
+    for value in calls.numbers.remote_gen(6000):
+        values.append(value)
+        if value == 2000:
+            service.signal(signal.SIGKILL)
+    assert values == list(range(6000))
+
+
+def test_a_generator_loses_no_value_with_a_session(calls: ModuleType) -> None:
+    session = calls.app._running.client.session
+    values = []
+    for value in calls.numbers.remote_gen(6000):
+        values.append(value)
+        if value % 1000 == 500:
+            session._stream.cancel()
+    assert values == list(range(6000))
+
+
 def test_b66_a_spawned_call_outlives_the_service(calls: ModuleType, service: OwnService, is_running: IsRunning) -> None:
     done = calls.echo.spawn("done")
     assert done.get(timeout=60) == "done"

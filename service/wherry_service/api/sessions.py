@@ -87,7 +87,7 @@ class SessionApi:
             if (call := journal.call(end.call_id)) is not None:
                 journal.end(call, end.num_inputs)
         for row in message.yields_taken:
-            if (item := journal.open_input(row.input_id)) is not None:
+            if (item := journal.yields_taken(row.input_id, row.index)) is not None:
                 self._dispatcher.taken(item, row.index)
         for cancel in message.cancels:
             if (call := journal.call(cancel.call_id)) is not None:

@@ -1,8 +1,9 @@
 """Calls and their inputs, as the service keeps them while they are open."""
 
+from collections import deque
 from typing import TYPE_CHECKING
 
-from wherry_proto.messages import CallKind, Output, Payload
+from wherry_proto.messages import CallKind, Output, Payload, Yield
 
 if TYPE_CHECKING:
     from wherry_service.calls.client import Client
@@ -12,7 +13,20 @@ if TYPE_CHECKING:
 class Input:
     """One input: waiting (no container, not done), running (a container) or done."""
 
-    __slots__ = ("call", "call_id", "container", "done", "index", "input_id", "losses", "payload", "retries", "saved")
+    __slots__ = (
+        "call",
+        "call_id",
+        "container",
+        "done",
+        "index",
+        "input_id",
+        "losses",
+        "payload",
+        "retries",
+        "saved",
+        "yields",
+        "yields_taken",
+    )
 
     def __init__(self, input_id: str, call: "Call", index: int, payload: Payload) -> None:
         self.input_id = input_id
@@ -26,6 +40,27 @@ class Input:
         self.retries = 0
         # Whether a durable input is on disk.
         self.saved = False
+        # What a generator has yielded and its client has not taken: sent again when a session breaks.
+        # The runner's window bounds it; None where there was no value yet.
+        self.yields: deque[Yield] | None = None
+        # All below this index were taken.
+        self.yields_taken = 0
+
+    def keep_yield(self, value: Yield) -> bool:
+        """Keep a value until it is taken; return False for one that a run before this one has yielded already."""
+        if self.yields is None:
+            self.yields = deque()
+        known = self.yields[-1].index + 1 if self.yields else self.yields_taken
+        if value.index < known:
+            return False
+        self.yields.append(value)
+        return True
+
+    def take_yields(self, below: int) -> None:
+        """Forget the values of a lower index: they were taken."""
+        self.yields_taken = max(self.yields_taken, below)
+        while self.yields and self.yields[0].index < below:
+            self.yields.popleft()
 
 
 class Call:

@@ -151,6 +151,11 @@ class Dispatcher:
 
     def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
         queue = self._queues.get(pool.plan.function_id)
+        if pool.plan.load.is_generator:
+            # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
+            if container.handle is not None:
+                container.handle.cancel(list(input_ids))
+            return
         for input_id in input_ids:
             item = self._journal.open_input(input_id)
             if item is not None and item.call.function_id == pool.plan.function_id and item.container is None:
@@ -191,6 +196,10 @@ class Dispatcher:
             self._keep_early(pool, input_id, failure, num_yields)
             return
         assert isinstance(item, Input)
+        if failure.kind == FailureKind.CANCELLED and not item.call.cancelled:
+            # The end of a run from our earlier life, which this one was to replace.
+            self.on_returned(pool, [item])
+            return
         queue = self._queues.get(item.call.function_id)
         if queue is not None and self._may_retry(item, queue, failure):
             delay = queue.retry.delay(item.retries)

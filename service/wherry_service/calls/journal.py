@@ -121,6 +121,10 @@ class Journal:
     def resume(self, client: Client) -> None:
         """Send again what has ended and was not taken: the client's earlier session broke."""
         for call in self.calls_of(client):
+            for input_id in [*call.open, *call.finished]:
+                item = self._inputs.get(input_id)
+                for value in (item.yields if item is not None else None) or ():
+                    client.yielded(value, None)
             for output in call.finished.values():
                 client.output(output)
 
@@ -184,8 +188,20 @@ class Journal:
 
     def yielded(self, item: Input, value: Yield, source: NodeContainer | None) -> None:
         client = item.call.client
-        if client is not None:
-            client.yielded(value, source)
+        if item.keep_yield(value):
+            if client is not None:
+                client.yielded(value, source)
+        elif source is not None:
+            # The caller will not take it a second time.
+            source.taken([(item.input_id, item.yields_taken)])
+
+    def yields_taken(self, input_id: str, below: int) -> Input | None:
+        """Forget the values of a lower index; return the input if it still runs."""
+        item = self._inputs.get(input_id)
+        if item is None:
+            return None
+        item.take_yields(below)
+        return item if not item.done else None
 
     def ended(self, item: Input, output: Output) -> None:
         """Note and deliver the end of an input; a durable one is delivered when it is on disk."""

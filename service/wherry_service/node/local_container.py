@@ -114,7 +114,7 @@ class LocalContainer:
                 await self._host.engine.start(self.engine_id)
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
-            if not unreachable:
+            if not unreachable and not self._kill_reason:
                 log.warning("container %s could not start: %s", self.container_id, error)
             await self._finish(
                 ContainerExit(
