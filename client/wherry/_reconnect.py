@@ -44,10 +44,10 @@ class Reconnect:
                 raise
             level = logging.WARNING if awaited else logging.DEBUG
             log.log(level, "wherry: the connection to the service broke; waiting for it to come back")
-            stream = self._again(connect, closing, error)
-            if stream is not None:
+            again = self._again(connect, closing, error)
+            if again is not None:
                 log.log(level, "wherry: connected to the service again")
-            return stream
+            return again
         self._connected_before = True
         return stream
 
