@@ -112,10 +112,11 @@ class Client:
         assert isinstance(answer, kind)
         return answer
 
-    def tell(self, method: str, request: Message) -> None:
+    def tell(self, method: str, request: Message) -> Message | None:
         """Call a method whose failing changes nothing: a service that is away is neither started nor awaited."""
         with contextlib.suppress(ConnectionError, NotFoundError):
-            self._transport.call(method, request)
+            return self._transport.call(method, request)
+        return None
 
     def stream(self, method: str, request: Message) -> Iterator[Message]:
         """Call a method whose answer is many messages; it is not repeated when the service goes."""

@@ -1,5 +1,6 @@
 """Brings an app up: images built, source shipped, functions published; and down again."""
 
+import logging
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from wherry_proto.messages import (
     AppPublishRequest,
     AppPublishResponse,
     AppStopRequest,
+    AppStopResponse,
     BlobMissingRequest,
     BlobMissingResponse,
     Format,
@@ -35,6 +37,8 @@ from wherry_proto.messages import (
 if TYPE_CHECKING:
     from wherry._client import Client
     from wherry.app import App
+
+log = logging.getLogger("wherry")
 
 MAX_SERIALIZED = 16 << 20
 WARN_SERIALIZED = 256 << 10
@@ -56,7 +60,12 @@ class Running:
         if self._detach:
             return
         # A service that is away stops it by itself: it knows which client is gone.
-        self.client.tell("Apps.Stop", AppStopRequest(app_id=self.app_id))
+        answer = self.client.tell("Apps.Stop", AppStopRequest(app_id=self.app_id))
+        if isinstance(answer, AppStopResponse) and answer.left_over:
+            log.warning(
+                "wherry: the engine did not answer, so %s may still be there; removed when it does",
+                ", ".join(answer.left_over),
+            )
 
 
 def start(app: "App", client: "Client | None", detach: bool, environment: str | None) -> Running:

@@ -38,7 +38,7 @@ class FakeEngine:
     def __init__(self, images: Mapping[str, Mapping[str, str]]) -> None:
         self.images = dict(images)
         self.reachable = True
-        self._containers: dict[str, _Process] = {}
+        self.containers: dict[str, _Process] = {}
         self._listeners: list[asyncio.Queue[EngineEvent]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -47,12 +47,18 @@ class FakeEngine:
             return EngineStatus(reachable=False, error="the fake engine was told not to answer")
         return EngineStatus(reachable=True, version="fake", cpus=2, memory_mib=4096)
 
+    def come_back(self) -> None:
+        """Answer again, and say so to those who follow events."""
+        self.reachable = True
+        for queue in self._listeners:
+            queue.put_nowait(EngineEvent("reconnected"))
+
     async def create(self, spec: ContainerSpec) -> str:
         self._check()
         if spec.image not in self.images:
             raise ImageMissing(f"could not create container {spec.name}: no such image: {spec.image}")
         engine_id = uuid.uuid4().hex
-        self._containers[engine_id] = _Process(spec)
+        self.containers[engine_id] = _Process(spec)
         return engine_id
 
     async def start(self, engine_id: str) -> None:
@@ -74,30 +80,30 @@ class FakeEngine:
 
     async def kill(self, engine_id: str) -> None:
         self._check()
-        container = self._containers.get(engine_id)
+        container = self.containers.get(engine_id)
         if container is not None and container.process is not None and container.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(container.process.pid, signal.SIGKILL)
 
     async def remove(self, engine_id: str) -> None:
         await self.kill(engine_id)
-        self._containers.pop(engine_id, None)
+        self.containers.pop(engine_id, None)
 
     async def inspect(self, engine_id: str) -> ContainerStatus | None:
         self._check()
-        container = self._containers.get(engine_id)
+        container = self.containers.get(engine_id)
         return _status(engine_id, container) if container is not None else None
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
         self._check()
         return [
             _status(engine_id, container)
-            for engine_id, container in self._containers.items()
+            for engine_id, container in self.containers.items()
             if labels.items() <= dict(container.spec.labels).items()
         ]
 
     async def log_tail(self, engine_id: str, lines: int) -> str:
-        container = self._containers.get(engine_id)
+        container = self.containers.get(engine_id)
         if container is None:
             return ""
         return "\n".join(container.output.decode(errors="replace").splitlines()[-lines:]).strip()
@@ -125,7 +131,7 @@ class FakeEngine:
             self._listeners.remove(queue)
 
     async def close(self) -> None:
-        for engine_id in list(self._containers):
+        for engine_id in list(self.containers):
             await self.remove(engine_id)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -143,9 +149,9 @@ class FakeEngine:
 
     def _get(self, engine_id: str) -> _Process:
         self._check()
-        if engine_id not in self._containers:
+        if engine_id not in self.containers:
             raise ContainerMissing(f"no such container: {engine_id[:12]}")
-        return self._containers[engine_id]
+        return self.containers[engine_id]
 
     def _check(self) -> None:
         if not self.reachable:

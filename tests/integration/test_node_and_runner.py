@@ -318,3 +318,24 @@ def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
         os.kill(world.values()[0], signal.SIGCONT)
 
     run(tmp_path, scenario)
+
+
+def test_b68_what_an_engine_that_is_away_could_not_remove_is_named_and_removed_later(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        function_id = world.open("pid")
+        world.call(function_id, ())
+        await world.receive(1)
+        world.engine.reachable = False
+
+        os.kill(world.values()[0], signal.SIGKILL)
+        await world.dispatcher.close_function(function_id, 0.0, "The app was stopped.")
+        (name,) = await world.node.left_over("wherry.app", "ap-1")
+
+        assert name.startswith("wherry-co-")
+        world.engine.come_back()
+        assert [status.name for status in await world.engine.list({})] == [name]
+        await world.until(lambda: not world.engine.containers)
+
+    run(tmp_path, scenario)
+
+    run(tmp_path, scenario)

@@ -45,6 +45,8 @@ class LocalNode:
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}
+        # Ended, and not removed since the engine did not answer.
+        self._unremoved: dict[str, LocalContainer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,11 +101,17 @@ class LocalNode:
 
     async def left_over(self, label: str, value: str) -> list[str]:
         # Those that have ended are still being removed; only what stays is left over.
-        ending = [c.gone.wait() for c in list(self._containers.values()) if c.labels.get(label) == value]
+        of_label = [c for c in self._containers.values() if c.labels.get(label) == value]
+        ending = [c.gone.wait() for c in of_label]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEFT_OVER_AFTER_S):
                 await asyncio.gather(*ending)
-        statuses = await self.engine.list({**self.labels, label: value})
+        try:
+            statuses = await self.engine.list({**self.labels, label: value})
+        except EngineError as error:
+            log.warning("the engine can't say what is left over: %s", error)
+            of_label += [c for c in self._unremoved.values() if c.labels.get(label) == value]
+            return sorted({c.name for c in of_label if c.engine_id and not c.removed})
         return [status.name for status in statuses]
 
     async def close(self) -> None:
@@ -125,6 +133,10 @@ class LocalNode:
         task.add_done_callback(self._ended)
         return task
 
+    def remove_later(self, container: LocalContainer) -> None:
+        """Remove a container as soon as the engine answers again."""
+        self._unremoved[container.container_id] = container
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -138,7 +150,7 @@ class LocalNode:
     async def _follow_events(self) -> None:
         async for event in self.engine.events({"wherry.instance": self.instance}):
             if event.kind == "reconnected":
-                if self._containers:
+                if self._containers or self._unremoved:
                     log.warning("following the engine's events anew; looking what became of the containers")
                     self.spawn(self._reconcile())
             elif event.kind in ("die", "oom"):
@@ -163,6 +175,8 @@ class LocalNode:
         except EngineError as error:
             log.warning("the engine went away again: %s", error)
             return
+        for container_id in list(self._unremoved):
+            self.spawn(self._unremoved.pop(container_id).remove())
         for container in list(self._containers.values()):
             if container.engine_id and container.container_id not in running:
                 container.on_died(None)

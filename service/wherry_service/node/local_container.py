@@ -56,6 +56,7 @@ class Host(Protocol):
     @property
     def labels(self) -> dict[str, str]: ...
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def remove_later(self, container: "LocalContainer") -> None: ...
 
 
 class LocalContainer:
@@ -73,6 +74,7 @@ class LocalContainer:
         self.engine_id = ""
         self.oom_seen = False
         self.gone = asyncio.Event()
+        self.removed = False
         self._host = host
         self._load = load
         self._events = events
@@ -98,6 +100,11 @@ class LocalContainer:
             "wherry.app": self._load.app_id,
             "wherry.function": self._load.function_id,
         }
+
+    @property
+    def name(self) -> str:
+        """The engine's name for it."""
+        return f"wherry-{self.container_id}"
 
     # Beginning
 
@@ -157,7 +164,7 @@ class LocalContainer:
 
     def _spec(self, order: ContainerOrder) -> ContainerSpec:
         return ContainerSpec(
-            name=f"wherry-{order.container_id}",
+            name=self.name,
             image=order.image,
             command=COMMAND,
             mounts=(Mount(str(self._directory), "/run/wherry"),),
@@ -405,15 +412,21 @@ class LocalContainer:
             self._server.close()
         self._events.on_exit(exit)
         if self.engine_id:
-            try:
-                await self._host.engine.remove(self.engine_id)
-            except EngineError as error:
-                log.warning("container %s could not be removed: %s", self.container_id, error)
+            await self.remove()
         if self._source is not None:
             await asyncio.gather(self._source, return_exceptions=True)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         self._forget(self)
         self.gone.set()
+
+    async def remove(self) -> None:
+        """Remove it from the engine, now or when the engine answers again."""
+        try:
+            await self._host.engine.remove(self.engine_id)
+            self.removed = True
+        except EngineError as error:
+            log.warning("container %s could not be removed yet: %s", self.container_id, error)
+            self._host.remove_later(self)
 
     def _watch(self, seconds: float, reason: str) -> None:
         self._cancel_watch()
