@@ -96,6 +96,12 @@ def _PoolSettings_to_pb(m: messages.PoolSettings) -> Any:
         pb.scaledown_window_s = m.scaledown_window_s
     if m.max_concurrent_inputs:
         pb.max_concurrent_inputs = m.max_concurrent_inputs
+    if m.target_concurrent_inputs:
+        pb.target_concurrent_inputs = m.target_concurrent_inputs
+    if m.max_batch_size:
+        pb.max_batch_size = m.max_batch_size
+    if m.batch_wait_ms:
+        pb.batch_wait_ms = m.batch_wait_ms
     return pb
 
 
@@ -106,6 +112,9 @@ def _PoolSettings_from_pb(pb: Any) -> messages.PoolSettings:
         buffer_containers=pb.buffer_containers,
         scaledown_window_s=pb.scaledown_window_s,
         max_concurrent_inputs=pb.max_concurrent_inputs,
+        target_concurrent_inputs=pb.target_concurrent_inputs,
+        max_batch_size=pb.max_batch_size,
+        batch_wait_ms=pb.batch_wait_ms,
     )
 
 
@@ -128,6 +137,41 @@ def _RetryPolicy_from_pb(pb: Any) -> messages.RetryPolicy:
         backoff_coefficient=pb.backoff_coefficient,
         initial_delay_s=pb.initial_delay_s,
         max_delay_s=pb.max_delay_s,
+    )
+
+
+def _GpuRequest_to_pb(m: messages.GpuRequest) -> Any:
+    pb = function_pb2.GpuRequest()
+    if m.type:
+        pb.type = m.type
+    if m.count:
+        pb.count = m.count
+    return pb
+
+
+def _GpuRequest_from_pb(pb: Any) -> messages.GpuRequest:
+    return messages.GpuRequest(
+        type=pb.type,
+        count=pb.count,
+    )
+
+
+def _MethodSpec_to_pb(m: messages.MethodSpec) -> Any:
+    pb = function_pb2.MethodSpec()
+    if m.name:
+        pb.name = m.name
+    if m.is_generator:
+        pb.is_generator = m.is_generator
+    if m.is_async:
+        pb.is_async = m.is_async
+    return pb
+
+
+def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
+    return messages.MethodSpec(
+        name=pb.name,
+        is_generator=pb.is_generator,
+        is_async=pb.is_async,
     )
 
 
@@ -165,6 +209,12 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.block_network = m.block_network
     if m.python:
         pb.python = m.python
+    if m.methods:
+        pb.methods.extend(map(_MethodSpec_to_pb, m.methods))
+    if m.parameters is not None:
+        pb.parameters.CopyFrom(_Payload_to_pb(m.parameters))
+    if m.gpus:
+        pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
     return pb
 
 
@@ -191,6 +241,12 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.env = dict(pb.env)
     m.block_network = pb.block_network
     m.python = pb.python
+    if pb.methods:
+        m.methods = list(map(_MethodSpec_from_pb, pb.methods))
+    if pb.HasField("parameters"):
+        m.parameters = _Payload_from_pb(pb.parameters)
+    if pb.gpus:
+        m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
     return m
 
 
@@ -208,18 +264,68 @@ def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> Any:
         pb.app_name = m.app_name
     if m.environment:
         pb.environment = m.environment
+    if m.methods:
+        pb.methods.extend(map(_MethodSpec_to_pb, m.methods))
     return pb
 
 
 def _FunctionInfo_from_pb(pb: Any) -> messages.FunctionInfo:
-    return messages.FunctionInfo(
-        function_id=pb.function_id,
-        app_id=pb.app_id,
-        name=pb.name,
-        is_generator=pb.is_generator,
-        app_name=pb.app_name,
-        environment=pb.environment,
-    )
+    m = messages.FunctionInfo()
+    m.function_id = pb.function_id
+    m.app_id = pb.app_id
+    m.name = pb.name
+    m.is_generator = pb.is_generator
+    m.app_name = pb.app_name
+    m.environment = pb.environment
+    if pb.methods:
+        m.methods = list(map(_MethodSpec_from_pb, pb.methods))
+    return m
+
+
+def _FunctionBindRequest_to_pb(m: messages.FunctionBindRequest) -> Any:
+    pb = function_pb2.FunctionBindRequest()
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.parameters is not None:
+        pb.parameters.CopyFrom(_Payload_to_pb(m.parameters))
+    if m.changes is not None:
+        pb.changes.CopyFrom(_FunctionSpec_to_pb(m.changes))
+    if m.fields:
+        pb.fields.extend(m.fields)
+    return pb
+
+
+def _FunctionBindRequest_from_pb(pb: Any) -> messages.FunctionBindRequest:
+    m = messages.FunctionBindRequest()
+    m.function_id = pb.function_id
+    if pb.HasField("parameters"):
+        m.parameters = _Payload_from_pb(pb.parameters)
+    if pb.HasField("changes"):
+        m.changes = _FunctionSpec_from_pb(pb.changes)
+    if pb.fields:
+        m.fields = list(pb.fields)
+    return m
+
+
+def _FunctionUpdateRequest_to_pb(m: messages.FunctionUpdateRequest) -> Any:
+    pb = function_pb2.FunctionUpdateRequest()
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.pool is not None:
+        pb.pool.CopyFrom(_PoolSettings_to_pb(m.pool))
+    if m.fields:
+        pb.fields.extend(m.fields)
+    return pb
+
+
+def _FunctionUpdateRequest_from_pb(pb: Any) -> messages.FunctionUpdateRequest:
+    m = messages.FunctionUpdateRequest()
+    m.function_id = pb.function_id
+    if pb.HasField("pool"):
+        m.pool = _PoolSettings_from_pb(pb.pool)
+    if pb.fields:
+        m.fields = list(pb.fields)
+    return m
 
 
 def _FunctionLookupRequest_to_pb(m: messages.FunctionLookupRequest) -> Any:
@@ -706,6 +812,8 @@ def _Input_to_pb(m: messages.Input) -> Any:
         pb.index = m.index
     if m.payload is not None:
         pb.payload.CopyFrom(_Payload_to_pb(m.payload))
+    if m.method:
+        pb.method = m.method
     return pb
 
 
@@ -715,6 +823,7 @@ def _Input_from_pb(pb: Any) -> messages.Input:
         call_id=pb.call_id,
         index=pb.index,
         payload=_Payload_from_pb(pb.payload) if pb.HasField("payload") else None,
+        method=pb.method,
     )
 
 
@@ -903,6 +1012,67 @@ def _CallState_from_pb(pb: Any) -> messages.CallState:
         function_id=pb.function_id,
         is_generator=pb.is_generator,
     )
+
+
+def _CallGraphRequest_to_pb(m: messages.CallGraphRequest) -> Any:
+    pb = call_pb2.CallGraphRequest()
+    if m.call_id:
+        pb.call_id = m.call_id
+    return pb
+
+
+def _CallGraphRequest_from_pb(pb: Any) -> messages.CallGraphRequest:
+    return messages.CallGraphRequest(
+        call_id=pb.call_id,
+    )
+
+
+def _CallGraphNode_to_pb(m: messages.CallGraphNode) -> Any:
+    pb = call_pb2.CallGraphNode()
+    if m.input_id:
+        pb.input_id = m.input_id
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.parent_input_id:
+        pb.parent_input_id = m.parent_input_id
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.status:
+        pb.status = m.status
+    if m.function_name:
+        pb.function_name = m.function_name
+    if m.module_name:
+        pb.module_name = m.module_name
+    return pb
+
+
+def _CallGraphNode_from_pb(pb: Any) -> messages.CallGraphNode:
+    return messages.CallGraphNode(
+        input_id=pb.input_id,
+        call_id=pb.call_id,
+        parent_input_id=pb.parent_input_id,
+        container_id=pb.container_id,
+        status=pb.status,
+        function_name=pb.function_name,
+        module_name=pb.module_name,
+    )
+
+
+def _CallGraph_to_pb(m: messages.CallGraph) -> Any:
+    pb = call_pb2.CallGraph()
+    if m.nodes:
+        pb.nodes.extend(map(_CallGraphNode_to_pb, m.nodes))
+    if m.truncated:
+        pb.truncated = m.truncated
+    return pb
+
+
+def _CallGraph_from_pb(pb: Any) -> messages.CallGraph:
+    m = messages.CallGraph()
+    if pb.nodes:
+        m.nodes = list(map(_CallGraphNode_from_pb, pb.nodes))
+    m.truncated = pb.truncated
+    return m
 
 
 def _SessionDown_to_pb(m: messages.SessionDown) -> Any:
@@ -1127,8 +1297,12 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Resources: _Resources_to_pb,
     messages.PoolSettings: _PoolSettings_to_pb,
     messages.RetryPolicy: _RetryPolicy_to_pb,
+    messages.GpuRequest: _GpuRequest_to_pb,
+    messages.MethodSpec: _MethodSpec_to_pb,
     messages.FunctionSpec: _FunctionSpec_to_pb,
     messages.FunctionInfo: _FunctionInfo_to_pb,
+    messages.FunctionBindRequest: _FunctionBindRequest_to_pb,
+    messages.FunctionUpdateRequest: _FunctionUpdateRequest_to_pb,
     messages.FunctionLookupRequest: _FunctionLookupRequest_to_pb,
     messages.FunctionStatsRequest: _FunctionStatsRequest_to_pb,
     messages.FunctionStats: _FunctionStats_to_pb,
@@ -1164,6 +1338,9 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Output: _Output_to_pb,
     messages.Yield: _Yield_to_pb,
     messages.CallState: _CallState_to_pb,
+    messages.CallGraphRequest: _CallGraphRequest_to_pb,
+    messages.CallGraphNode: _CallGraphNode_to_pb,
+    messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
@@ -1181,8 +1358,12 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.Resources: (function_pb2.Resources.FromString, _Resources_from_pb),
     messages.PoolSettings: (function_pb2.PoolSettings.FromString, _PoolSettings_from_pb),
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),
+    messages.GpuRequest: (function_pb2.GpuRequest.FromString, _GpuRequest_from_pb),
+    messages.MethodSpec: (function_pb2.MethodSpec.FromString, _MethodSpec_from_pb),
     messages.FunctionSpec: (function_pb2.FunctionSpec.FromString, _FunctionSpec_from_pb),
     messages.FunctionInfo: (function_pb2.FunctionInfo.FromString, _FunctionInfo_from_pb),
+    messages.FunctionBindRequest: (function_pb2.FunctionBindRequest.FromString, _FunctionBindRequest_from_pb),
+    messages.FunctionUpdateRequest: (function_pb2.FunctionUpdateRequest.FromString, _FunctionUpdateRequest_from_pb),
     messages.FunctionLookupRequest: (function_pb2.FunctionLookupRequest.FromString, _FunctionLookupRequest_from_pb),
     messages.FunctionStatsRequest: (function_pb2.FunctionStatsRequest.FromString, _FunctionStatsRequest_from_pb),
     messages.FunctionStats: (function_pb2.FunctionStats.FromString, _FunctionStats_from_pb),
@@ -1218,6 +1399,9 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.Output: (call_pb2.Output.FromString, _Output_from_pb),
     messages.Yield: (call_pb2.Yield.FromString, _Yield_from_pb),
     messages.CallState: (call_pb2.CallState.FromString, _CallState_from_pb),
+    messages.CallGraphRequest: (call_pb2.CallGraphRequest.FromString, _CallGraphRequest_from_pb),
+    messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
+    messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),

@@ -60,6 +60,16 @@ class CallKind:
     SPAWN = 4
 
 
+class InputStatus:
+    UNSPECIFIED = 0
+    PENDING = 1
+    RUNNING = 2
+    SUCCESS = 3
+    FAILURE = 4
+    TERMINATED = 5
+    TIMEOUT = 6
+
+
 class Payload(Message):
     __slots__ = ("format", "data", "blob_id", "size")
 
@@ -118,7 +128,16 @@ class Resources(Message):
 
 
 class PoolSettings(Message):
-    __slots__ = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s", "max_concurrent_inputs")
+    __slots__ = (
+        "min_containers",
+        "max_containers",
+        "buffer_containers",
+        "scaledown_window_s",
+        "max_concurrent_inputs",
+        "target_concurrent_inputs",
+        "max_batch_size",
+        "batch_wait_ms",
+    )
 
     def __init__(
         self,
@@ -128,12 +147,18 @@ class PoolSettings(Message):
         buffer_containers: int = 0,
         scaledown_window_s: float = 0.0,
         max_concurrent_inputs: int = 0,
+        target_concurrent_inputs: int = 0,
+        max_batch_size: int = 0,
+        batch_wait_ms: int = 0,
     ) -> None:
         self.min_containers = min_containers
         self.max_containers = max_containers
         self.buffer_containers = buffer_containers
         self.scaledown_window_s = scaledown_window_s
         self.max_concurrent_inputs = max_concurrent_inputs
+        self.target_concurrent_inputs = target_concurrent_inputs
+        self.max_batch_size = max_batch_size
+        self.batch_wait_ms = batch_wait_ms
 
 
 class RetryPolicy(Message):
@@ -151,6 +176,34 @@ class RetryPolicy(Message):
         self.backoff_coefficient = backoff_coefficient
         self.initial_delay_s = initial_delay_s
         self.max_delay_s = max_delay_s
+
+
+class GpuRequest(Message):
+    __slots__ = ("type", "count")
+
+    def __init__(
+        self,
+        *,
+        type: str = "",
+        count: int = 0,
+    ) -> None:
+        self.type = type
+        self.count = count
+
+
+class MethodSpec(Message):
+    __slots__ = ("name", "is_generator", "is_async")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        is_generator: bool = False,
+        is_async: bool = False,
+    ) -> None:
+        self.name = name
+        self.is_generator = is_generator
+        self.is_async = is_async
 
 
 class FunctionSpec(Message):
@@ -171,6 +224,9 @@ class FunctionSpec(Message):
         "env",
         "block_network",
         "python",
+        "methods",
+        "parameters",
+        "gpus",
     )
 
     def __init__(
@@ -192,6 +248,9 @@ class FunctionSpec(Message):
         env: dict[str, str] | None = None,
         block_network: bool = False,
         python: str = "",
+        methods: list[MethodSpec] | None = None,
+        parameters: Payload | None = None,
+        gpus: list[GpuRequest] | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -209,10 +268,13 @@ class FunctionSpec(Message):
         self.env: dict[str, str] = {} if env is None else env
         self.block_network = block_network
         self.python = python
+        self.methods: list[MethodSpec] = [] if methods is None else methods
+        self.parameters = parameters
+        self.gpus: list[GpuRequest] = [] if gpus is None else gpus
 
 
 class FunctionInfo(Message):
-    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment")
+    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods")
 
     def __init__(
         self,
@@ -223,6 +285,7 @@ class FunctionInfo(Message):
         is_generator: bool = False,
         app_name: str = "",
         environment: str = "",
+        methods: list[MethodSpec] | None = None,
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id
@@ -230,6 +293,39 @@ class FunctionInfo(Message):
         self.is_generator = is_generator
         self.app_name = app_name
         self.environment = environment
+        self.methods: list[MethodSpec] = [] if methods is None else methods
+
+
+class FunctionBindRequest(Message):
+    __slots__ = ("function_id", "parameters", "changes", "fields")
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+        parameters: Payload | None = None,
+        changes: FunctionSpec | None = None,
+        fields: list[str] | None = None,
+    ) -> None:
+        self.function_id = function_id
+        self.parameters = parameters
+        self.changes = changes
+        self.fields: list[str] = [] if fields is None else fields
+
+
+class FunctionUpdateRequest(Message):
+    __slots__ = ("function_id", "pool", "fields")
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+        pool: PoolSettings | None = None,
+        fields: list[str] | None = None,
+    ) -> None:
+        self.function_id = function_id
+        self.pool = pool
+        self.fields: list[str] = [] if fields is None else fields
 
 
 class FunctionLookupRequest(Message):
@@ -605,7 +701,7 @@ class CallStart(Message):
 
 
 class Input(Message):
-    __slots__ = ("input_id", "call_id", "index", "payload")
+    __slots__ = ("input_id", "call_id", "index", "payload", "method")
 
     def __init__(
         self,
@@ -614,11 +710,13 @@ class Input(Message):
         call_id: str = "",
         index: int = 0,
         payload: Payload | None = None,
+        method: str = "",
     ) -> None:
         self.input_id = input_id
         self.call_id = call_id
         self.index = index
         self.payload = payload
+        self.method = method
 
 
 class InputsEnd(Message):
@@ -757,6 +855,53 @@ class CallState(Message):
         self.num_done = num_done
         self.function_id = function_id
         self.is_generator = is_generator
+
+
+class CallGraphRequest(Message):
+    __slots__ = ("call_id",)
+
+    def __init__(
+        self,
+        *,
+        call_id: str = "",
+    ) -> None:
+        self.call_id = call_id
+
+
+class CallGraphNode(Message):
+    __slots__ = ("input_id", "call_id", "parent_input_id", "container_id", "status", "function_name", "module_name")
+
+    def __init__(
+        self,
+        *,
+        input_id: str = "",
+        call_id: str = "",
+        parent_input_id: str = "",
+        container_id: str = "",
+        status: int = 0,
+        function_name: str = "",
+        module_name: str = "",
+    ) -> None:
+        self.input_id = input_id
+        self.call_id = call_id
+        self.parent_input_id = parent_input_id
+        self.container_id = container_id
+        self.status = status
+        self.function_name = function_name
+        self.module_name = module_name
+
+
+class CallGraph(Message):
+    __slots__ = ("nodes", "truncated")
+
+    def __init__(
+        self,
+        *,
+        nodes: list[CallGraphNode] | None = None,
+        truncated: bool = False,
+    ) -> None:
+        self.nodes: list[CallGraphNode] = [] if nodes is None else nodes
+        self.truncated = truncated
 
 
 class SessionDown(Message):

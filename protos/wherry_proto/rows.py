@@ -116,18 +116,43 @@ def _Resources_from_row(row: Any, body: Body) -> messages.Resources:
 
 
 def _PoolSettings_to_row(m: messages.PoolSettings, parts: list[bytes]) -> list[Any]:
-    return [m.min_containers, m.max_containers, m.buffer_containers, m.scaledown_window_s, m.max_concurrent_inputs]
+    return [
+        m.min_containers,
+        m.max_containers,
+        m.buffer_containers,
+        m.scaledown_window_s,
+        m.max_concurrent_inputs,
+        m.target_concurrent_inputs,
+        m.max_batch_size,
+        m.batch_wait_ms,
+    ]
 
 
 def _PoolSettings_from_row(row: Any, body: Body) -> messages.PoolSettings:
     try:
-        f0, f1, f2, f3, f4 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("PoolSettings has other fields here: another version speaks") from None
-    if not (type(f0) is int and type(f1) is int and type(f2) is int and type(f3) in _NUMBERS and type(f4) is int):
+    if not (
+        type(f0) is int
+        and type(f1) is int
+        and type(f2) is int
+        and type(f3) in _NUMBERS
+        and type(f4) is int
+        and type(f5) is int
+        and type(f6) is int
+        and type(f7) is int
+    ):
         raise RowError("a field of PoolSettings has another type")
     return messages.PoolSettings(
-        min_containers=f0, max_containers=f1, buffer_containers=f2, scaledown_window_s=f3, max_concurrent_inputs=f4
+        min_containers=f0,
+        max_containers=f1,
+        buffer_containers=f2,
+        scaledown_window_s=f3,
+        max_concurrent_inputs=f4,
+        target_concurrent_inputs=f5,
+        max_batch_size=f6,
+        batch_wait_ms=f7,
     )
 
 
@@ -143,6 +168,34 @@ def _RetryPolicy_from_row(row: Any, body: Body) -> messages.RetryPolicy:
     if not (type(f0) is int and type(f1) in _NUMBERS and type(f2) in _NUMBERS and type(f3) in _NUMBERS):
         raise RowError("a field of RetryPolicy has another type")
     return messages.RetryPolicy(max_retries=f0, backoff_coefficient=f1, initial_delay_s=f2, max_delay_s=f3)
+
+
+def _GpuRequest_to_row(m: messages.GpuRequest, parts: list[bytes]) -> list[Any]:
+    return [m.type, m.count]
+
+
+def _GpuRequest_from_row(row: Any, body: Body) -> messages.GpuRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("GpuRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int):
+        raise RowError("a field of GpuRequest has another type")
+    return messages.GpuRequest(type=f0, count=f1)
+
+
+def _MethodSpec_to_row(m: messages.MethodSpec, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.is_generator, m.is_async]
+
+
+def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("MethodSpec has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is bool and type(f2) is bool):
+        raise RowError("a field of MethodSpec has another type")
+    return messages.MethodSpec(name=f0, is_generator=f1, is_async=f2)
 
 
 def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[Any]:
@@ -163,12 +216,15 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         list(m.env.items()),
         m.block_network,
         m.python,
+        [_MethodSpec_to_row(item, parts) for item in m.methods],
+        None if m.parameters is None else _Payload_to_row(m.parameters, parts),
+        [_GpuRequest_to_row(item, parts) for item in m.gpus],
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18 = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -183,6 +239,8 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f12) in _NUMBERS
         and type(f14) is bool
         and type(f15) is str
+        and type(f16) is list
+        and type(f18) is list
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -202,16 +260,27 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         env=_map(f13, str, str),
         block_network=f14,
         python=f15,
+        methods=[_MethodSpec_from_row(item, body) for item in f16],
+        parameters=None if f17 is None else _Payload_from_row(f17, body),
+        gpus=[_GpuRequest_from_row(item, body) for item in f18],
     )
 
 
 def _FunctionInfo_to_row(m: messages.FunctionInfo, parts: list[bytes]) -> list[Any]:
-    return [m.function_id, m.app_id, m.name, m.is_generator, m.app_name, m.environment]
+    return [
+        m.function_id,
+        m.app_id,
+        m.name,
+        m.is_generator,
+        m.app_name,
+        m.environment,
+        [_MethodSpec_to_row(item, parts) for item in m.methods],
+    ]
 
 
 def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
     try:
-        f0, f1, f2, f3, f4, f5 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("FunctionInfo has other fields here: another version speaks") from None
     if not (
@@ -221,9 +290,58 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         and type(f3) is bool
         and type(f4) is str
         and type(f5) is str
+        and type(f6) is list
     ):
         raise RowError("a field of FunctionInfo has another type")
-    return messages.FunctionInfo(function_id=f0, app_id=f1, name=f2, is_generator=f3, app_name=f4, environment=f5)
+    return messages.FunctionInfo(
+        function_id=f0,
+        app_id=f1,
+        name=f2,
+        is_generator=f3,
+        app_name=f4,
+        environment=f5,
+        methods=[_MethodSpec_from_row(item, body) for item in f6],
+    )
+
+
+def _FunctionBindRequest_to_row(m: messages.FunctionBindRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.function_id,
+        None if m.parameters is None else _Payload_to_row(m.parameters, parts),
+        None if m.changes is None else _FunctionSpec_to_row(m.changes, parts),
+        m.fields,
+    ]
+
+
+def _FunctionBindRequest_from_row(row: Any, body: Body) -> messages.FunctionBindRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("FunctionBindRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of FunctionBindRequest has another type")
+    return messages.FunctionBindRequest(
+        function_id=f0,
+        parameters=None if f1 is None else _Payload_from_row(f1, body),
+        changes=None if f2 is None else _FunctionSpec_from_row(f2, body),
+        fields=_list(f3, str),
+    )
+
+
+def _FunctionUpdateRequest_to_row(m: messages.FunctionUpdateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.function_id, None if m.pool is None else _PoolSettings_to_row(m.pool, parts), m.fields]
+
+
+def _FunctionUpdateRequest_from_row(row: Any, body: Body) -> messages.FunctionUpdateRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("FunctionUpdateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of FunctionUpdateRequest has another type")
+    return messages.FunctionUpdateRequest(
+        function_id=f0, pool=None if f1 is None else _PoolSettings_from_row(f1, body), fields=_list(f2, str)
+    )
 
 
 def _FunctionLookupRequest_to_row(m: messages.FunctionLookupRequest, parts: list[bytes]) -> list[Any]:
@@ -610,18 +728,18 @@ def _CallStart_from_row(row: Any, body: Body) -> messages.CallStart:
 
 
 def _Input_to_row(m: messages.Input, parts: list[bytes]) -> list[Any]:
-    return [m.input_id, m.call_id, m.index, None if m.payload is None else _Payload_to_row(m.payload, parts)]
+    return [m.input_id, m.call_id, m.index, None if m.payload is None else _Payload_to_row(m.payload, parts), m.method]
 
 
 def _Input_from_row(row: Any, body: Body) -> messages.Input:
     try:
-        f0, f1, f2, f3 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("Input has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is str and type(f2) is int):
+    if not (type(f0) is str and type(f1) is str and type(f2) is int and type(f4) is str):
         raise RowError("a field of Input has another type")
     return messages.Input(
-        input_id=f0, call_id=f1, index=f2, payload=None if f3 is None else _Payload_from_row(f3, body)
+        input_id=f0, call_id=f1, index=f2, payload=None if f3 is None else _Payload_from_row(f3, body), method=f4
     )
 
 
@@ -792,6 +910,58 @@ def _CallState_from_row(row: Any, body: Body) -> messages.CallState:
     return messages.CallState(
         call_id=f0, known=f1, expired=f2, num_inputs=f3, num_done=f4, function_id=f5, is_generator=f6
     )
+
+
+def _CallGraphRequest_to_row(m: messages.CallGraphRequest, parts: list[bytes]) -> list[Any]:
+    return [m.call_id]
+
+
+def _CallGraphRequest_from_row(row: Any, body: Body) -> messages.CallGraphRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("CallGraphRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of CallGraphRequest has another type")
+    return messages.CallGraphRequest(call_id=f0)
+
+
+def _CallGraphNode_to_row(m: messages.CallGraphNode, parts: list[bytes]) -> list[Any]:
+    return [m.input_id, m.call_id, m.parent_input_id, m.container_id, m.status, m.function_name, m.module_name]
+
+
+def _CallGraphNode_from_row(row: Any, body: Body) -> messages.CallGraphNode:
+    try:
+        f0, f1, f2, f3, f4, f5, f6 = row
+    except (TypeError, ValueError):
+        raise RowError("CallGraphNode has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is int
+        and type(f5) is str
+        and type(f6) is str
+    ):
+        raise RowError("a field of CallGraphNode has another type")
+    return messages.CallGraphNode(
+        input_id=f0, call_id=f1, parent_input_id=f2, container_id=f3, status=f4, function_name=f5, module_name=f6
+    )
+
+
+def _CallGraph_to_row(m: messages.CallGraph, parts: list[bytes]) -> list[Any]:
+    return [[_CallGraphNode_to_row(item, parts) for item in m.nodes], m.truncated]
+
+
+def _CallGraph_from_row(row: Any, body: Body) -> messages.CallGraph:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("CallGraph has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is bool):
+        raise RowError("a field of CallGraph has another type")
+    return messages.CallGraph(nodes=[_CallGraphNode_from_row(item, body) for item in f0], truncated=f1)
 
 
 def _SessionDown_to_row(m: messages.SessionDown, parts: list[bytes]) -> list[Any]:
@@ -995,8 +1165,12 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.Resources: _Resources_to_row,
     messages.PoolSettings: _PoolSettings_to_row,
     messages.RetryPolicy: _RetryPolicy_to_row,
+    messages.GpuRequest: _GpuRequest_to_row,
+    messages.MethodSpec: _MethodSpec_to_row,
     messages.FunctionSpec: _FunctionSpec_to_row,
     messages.FunctionInfo: _FunctionInfo_to_row,
+    messages.FunctionBindRequest: _FunctionBindRequest_to_row,
+    messages.FunctionUpdateRequest: _FunctionUpdateRequest_to_row,
     messages.FunctionLookupRequest: _FunctionLookupRequest_to_row,
     messages.FunctionStatsRequest: _FunctionStatsRequest_to_row,
     messages.FunctionStats: _FunctionStats_to_row,
@@ -1032,6 +1206,9 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.Output: _Output_to_row,
     messages.Yield: _Yield_to_row,
     messages.CallState: _CallState_to_row,
+    messages.CallGraphRequest: _CallGraphRequest_to_row,
+    messages.CallGraphNode: _CallGraphNode_to_row,
+    messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
@@ -1049,8 +1226,12 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Resources: _Resources_from_row,
     messages.PoolSettings: _PoolSettings_from_row,
     messages.RetryPolicy: _RetryPolicy_from_row,
+    messages.GpuRequest: _GpuRequest_from_row,
+    messages.MethodSpec: _MethodSpec_from_row,
     messages.FunctionSpec: _FunctionSpec_from_row,
     messages.FunctionInfo: _FunctionInfo_from_row,
+    messages.FunctionBindRequest: _FunctionBindRequest_from_row,
+    messages.FunctionUpdateRequest: _FunctionUpdateRequest_from_row,
     messages.FunctionLookupRequest: _FunctionLookupRequest_from_row,
     messages.FunctionStatsRequest: _FunctionStatsRequest_from_row,
     messages.FunctionStats: _FunctionStats_from_row,
@@ -1086,6 +1267,9 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Output: _Output_from_row,
     messages.Yield: _Yield_from_row,
     messages.CallState: _CallState_from_row,
+    messages.CallGraphRequest: _CallGraphRequest_from_row,
+    messages.CallGraphNode: _CallGraphNode_from_row,
+    messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,

@@ -16,6 +16,8 @@ class Method(NamedTuple):
 METHODS: dict[str, Method] = {
     "Functions.Lookup": Method("/wherry.v1.Functions/Lookup", "FunctionLookupRequest", "FunctionInfo", False, False),
     "Functions.Stats": Method("/wherry.v1.Functions/Stats", "FunctionStatsRequest", "FunctionStats", False, False),
+    "Functions.Bind": Method("/wherry.v1.Functions/Bind", "FunctionBindRequest", "FunctionInfo", False, False),
+    "Functions.Update": Method("/wherry.v1.Functions/Update", "FunctionUpdateRequest", "FunctionInfo", False, False),
     "Apps.Open": Method("/wherry.v1.Apps/Open", "AppOpenRequest", "AppInfo", False, False),
     "Apps.Publish": Method("/wherry.v1.Apps/Publish", "AppPublishRequest", "AppPublishResponse", False, False),
     "Apps.Stop": Method("/wherry.v1.Apps/Stop", "AppStopRequest", "AppStopResponse", False, False),
@@ -26,6 +28,7 @@ METHODS: dict[str, Method] = {
     "Blobs.Adopt": Method("/wherry.v1.Blobs/Adopt", "BlobAdoptRequest", "BlobInfo", False, False),
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
+    "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),

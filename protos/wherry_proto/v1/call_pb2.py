@@ -26,15 +26,17 @@ from wherry_proto.v1 import payload_pb2 as wherry_dot_v1_dot_payload__pb2
 from wherry_proto.v1 import log_pb2 as wherry_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/call.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x13wherry/v1/log.proto\"M\n\x05Hello\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06python\x18\x04 \x01(\t\"W\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x14\n\x0cinline_limit\x18\x04 \x01(\r\"m\n\tCallStart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.wherry.v1.CallKind\x12\x17\n\x0fparent_input_id\x18\x04 \x01(\t\"^\n\x05Input\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\"0\n\tInputsEnd\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nnum_inputs\x18\x02 \x01(\r\";\n\nCallCancel\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x1c\n\x14terminate_containers\x18\x02 \x01(\x08\"\x1c\n\tCallWatch\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\".\n\x0bYieldsTaken\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\"\xa3\x02\n\tSessionUp\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.wherry.v1.Hello\x12#\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x14.wherry.v1.CallStart\x12 \n\x06inputs\x18\x03 \x03(\x0b\x32\x10.wherry.v1.Input\x12\"\n\x04\x65nds\x18\x04 \x03(\x0b\x32\x14.wherry.v1.InputsEnd\x12\r\n\x05taken\x18\x05 \x03(\t\x12&\n\x07\x63\x61ncels\x18\x06 \x03(\x0b\x32\x15.wherry.v1.CallCancel\x12%\n\x07watches\x18\x07 \x03(\x0b\x32\x14.wherry.v1.CallWatch\x12,\n\x0cyields_taken\x18\x08 \x03(\x0b\x32\x16.wherry.v1.YieldsTaken\"\x98\x01\n\x06Output\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x12.wherry.v1.Failure\x12\x12\n\nnum_yields\x18\x06 \x01(\r\"s\n\x05Yield\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x13\n\x0binput_index\x18\x05 \x01(\r\"\x8d\x01\n\tCallState\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05known\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x08\x12\x12\n\nnum_inputs\x18\x04 \x01(\r\x12\x10\n\x08num_done\x18\x05 \x01(\r\x12\x13\n\x0b\x66unction_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\"\xf6\x01\n\x0bSessionDown\x12#\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.wherry.v1.Welcome\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\t\x12\"\n\x07outputs\x18\x03 \x03(\x0b\x32\x11.wherry.v1.Output\x12 \n\x06yields\x18\x04 \x03(\x0b\x32\x10.wherry.v1.Yield\x12 \n\x04logs\x18\x05 \x03(\x0b\x32\x12.wherry.v1.LogLine\x12$\n\x06states\x18\x06 \x03(\x0b\x32\x14.wherry.v1.CallState\x12\"\n\x07notices\x18\x07 \x03(\x0b\x32\x11.wherry.v1.Notice*|\n\x08\x43\x61llKind\x12\x19\n\x15\x43\x41LL_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41LL_KIND_REMOTE\x10\x01\x12\x11\n\rCALL_KIND_MAP\x10\x02\x12\x17\n\x13\x43\x41LL_KIND_GENERATOR\x10\x03\x12\x13\n\x0f\x43\x41LL_KIND_SPAWN\x10\x04\x32\x44\n\x05\x43\x61lls\x12;\n\x07Session\x12\x14.wherry.v1.SessionUp\x1a\x16.wherry.v1.SessionDown(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/call.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x13wherry/v1/log.proto\"M\n\x05Hello\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06python\x18\x04 \x01(\t\"W\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x14\n\x0cinline_limit\x18\x04 \x01(\r\"m\n\tCallStart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.wherry.v1.CallKind\x12\x17\n\x0fparent_input_id\x18\x04 \x01(\t\"n\n\x05Input\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x0e\n\x06method\x18\x05 \x01(\t\"0\n\tInputsEnd\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x12\n\nnum_inputs\x18\x02 \x01(\r\";\n\nCallCancel\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x1c\n\x14terminate_containers\x18\x02 \x01(\x08\"\x1c\n\tCallWatch\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\".\n\x0bYieldsTaken\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\"\xa3\x02\n\tSessionUp\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.wherry.v1.Hello\x12#\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x14.wherry.v1.CallStart\x12 \n\x06inputs\x18\x03 \x03(\x0b\x32\x10.wherry.v1.Input\x12\"\n\x04\x65nds\x18\x04 \x03(\x0b\x32\x14.wherry.v1.InputsEnd\x12\r\n\x05taken\x18\x05 \x03(\t\x12&\n\x07\x63\x61ncels\x18\x06 \x03(\x0b\x32\x15.wherry.v1.CallCancel\x12%\n\x07watches\x18\x07 \x03(\x0b\x32\x14.wherry.v1.CallWatch\x12,\n\x0cyields_taken\x18\x08 \x03(\x0b\x32\x16.wherry.v1.YieldsTaken\"\x98\x01\n\x06Output\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x12.wherry.v1.Failure\x12\x12\n\nnum_yields\x18\x06 \x01(\r\"s\n\x05Yield\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12#\n\x07payload\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x13\n\x0binput_index\x18\x05 \x01(\r\"\x8d\x01\n\tCallState\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\r\n\x05known\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xpired\x18\x03 \x01(\x08\x12\x12\n\nnum_inputs\x18\x04 \x01(\r\x12\x10\n\x08num_done\x18\x05 \x01(\r\x12\x13\n\x0b\x66unction_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\"#\n\x10\x43\x61llGraphRequest\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\"\xb5\x01\n\rCallGraphNode\x12\x10\n\x08input_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x17\n\x0fparent_input_id\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12&\n\x06status\x18\x05 \x01(\x0e\x32\x16.wherry.v1.InputStatus\x12\x15\n\rfunction_name\x18\x06 \x01(\t\x12\x13\n\x0bmodule_name\x18\x07 \x01(\t\"G\n\tCallGraph\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.wherry.v1.CallGraphNode\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xf6\x01\n\x0bSessionDown\x12#\n\x07welcome\x18\x01 \x01(\x0b\x32\x12.wherry.v1.Welcome\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x03(\t\x12\"\n\x07outputs\x18\x03 \x03(\x0b\x32\x11.wherry.v1.Output\x12 \n\x06yields\x18\x04 \x03(\x0b\x32\x10.wherry.v1.Yield\x12 \n\x04logs\x18\x05 \x03(\x0b\x32\x12.wherry.v1.LogLine\x12$\n\x06states\x18\x06 \x03(\x0b\x32\x14.wherry.v1.CallState\x12\"\n\x07notices\x18\x07 \x03(\x0b\x32\x11.wherry.v1.Notice*|\n\x08\x43\x61llKind\x12\x19\n\x15\x43\x41LL_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41LL_KIND_REMOTE\x10\x01\x12\x11\n\rCALL_KIND_MAP\x10\x02\x12\x17\n\x13\x43\x41LL_KIND_GENERATOR\x10\x03\x12\x13\n\x0f\x43\x41LL_KIND_SPAWN\x10\x04*\xca\x01\n\x0bInputStatus\x12\x1c\n\x18INPUT_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14INPUT_STATUS_PENDING\x10\x01\x12\x18\n\x14INPUT_STATUS_RUNNING\x10\x02\x12\x18\n\x14INPUT_STATUS_SUCCESS\x10\x03\x12\x18\n\x14INPUT_STATUS_FAILURE\x10\x04\x12\x1b\n\x17INPUT_STATUS_TERMINATED\x10\x05\x12\x18\n\x14INPUT_STATUS_TIMEOUT\x10\x06\x32\x80\x01\n\x05\x43\x61lls\x12:\n\x05Graph\x12\x1b.wherry.v1.CallGraphRequest\x1a\x14.wherry.v1.CallGraph\x12;\n\x07Session\x12\x14.wherry.v1.SessionUp\x1a\x16.wherry.v1.SessionDown(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.call_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLKIND']._serialized_start=1604
-  _globals['_CALLKIND']._serialized_end=1728
+  _globals['_CALLKIND']._serialized_start=1914
+  _globals['_CALLKIND']._serialized_end=2038
+  _globals['_INPUTSTATUS']._serialized_start=2041
+  _globals['_INPUTSTATUS']._serialized_end=2243
   _globals['_HELLO']._serialized_start=81
   _globals['_HELLO']._serialized_end=158
   _globals['_WELCOME']._serialized_start=160
@@ -42,25 +44,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLSTART']._serialized_start=249
   _globals['_CALLSTART']._serialized_end=358
   _globals['_INPUT']._serialized_start=360
-  _globals['_INPUT']._serialized_end=454
-  _globals['_INPUTSEND']._serialized_start=456
-  _globals['_INPUTSEND']._serialized_end=504
-  _globals['_CALLCANCEL']._serialized_start=506
-  _globals['_CALLCANCEL']._serialized_end=565
-  _globals['_CALLWATCH']._serialized_start=567
-  _globals['_CALLWATCH']._serialized_end=595
-  _globals['_YIELDSTAKEN']._serialized_start=597
-  _globals['_YIELDSTAKEN']._serialized_end=643
-  _globals['_SESSIONUP']._serialized_start=646
-  _globals['_SESSIONUP']._serialized_end=937
-  _globals['_OUTPUT']._serialized_start=940
-  _globals['_OUTPUT']._serialized_end=1092
-  _globals['_YIELD']._serialized_start=1094
-  _globals['_YIELD']._serialized_end=1209
-  _globals['_CALLSTATE']._serialized_start=1212
-  _globals['_CALLSTATE']._serialized_end=1353
-  _globals['_SESSIONDOWN']._serialized_start=1356
-  _globals['_SESSIONDOWN']._serialized_end=1602
-  _globals['_CALLS']._serialized_start=1730
-  _globals['_CALLS']._serialized_end=1798
+  _globals['_INPUT']._serialized_end=470
+  _globals['_INPUTSEND']._serialized_start=472
+  _globals['_INPUTSEND']._serialized_end=520
+  _globals['_CALLCANCEL']._serialized_start=522
+  _globals['_CALLCANCEL']._serialized_end=581
+  _globals['_CALLWATCH']._serialized_start=583
+  _globals['_CALLWATCH']._serialized_end=611
+  _globals['_YIELDSTAKEN']._serialized_start=613
+  _globals['_YIELDSTAKEN']._serialized_end=659
+  _globals['_SESSIONUP']._serialized_start=662
+  _globals['_SESSIONUP']._serialized_end=953
+  _globals['_OUTPUT']._serialized_start=956
+  _globals['_OUTPUT']._serialized_end=1108
+  _globals['_YIELD']._serialized_start=1110
+  _globals['_YIELD']._serialized_end=1225
+  _globals['_CALLSTATE']._serialized_start=1228
+  _globals['_CALLSTATE']._serialized_end=1369
+  _globals['_CALLGRAPHREQUEST']._serialized_start=1371
+  _globals['_CALLGRAPHREQUEST']._serialized_end=1406
+  _globals['_CALLGRAPHNODE']._serialized_start=1409
+  _globals['_CALLGRAPHNODE']._serialized_end=1590
+  _globals['_CALLGRAPH']._serialized_start=1592
+  _globals['_CALLGRAPH']._serialized_end=1663
+  _globals['_SESSIONDOWN']._serialized_start=1666
+  _globals['_SESSIONDOWN']._serialized_end=1912
+  _globals['_CALLS']._serialized_start=2246
+  _globals['_CALLS']._serialized_end=2374
 # @@protoc_insertion_point(module_scope)
