@@ -11,7 +11,7 @@ from wherry._ids import check_id, new_id
 from wherry._pump import Pump, fits_at_once, zip_async, zip_rows
 from wherry._session import has_blob
 from wherry._stream_call import StreamCall
-from wherry.context import check_local
+from wherry.context import current_input_id
 from wherry.results import GeneratorResults, Opened, Results
 from wherry_proto.messages import (
     CallKind,
@@ -103,7 +103,9 @@ class Caller:
 
     def _one(self, kind: int, arguments: Arguments) -> tuple[CallStart, Input]:
         call_id = new_id("fc")
-        start = CallStart(call_id=call_id, function_id=self.function_id, kind=kind)
+        start = CallStart(
+            call_id=call_id, function_id=self.function_id, kind=kind, parent_input_id=current_input_id() or ""
+        )
         return start, Input(input_id=new_id("in"), call_id=call_id, payload=self.encode(arguments))
 
     def _value(self, output: Output) -> Any:
@@ -127,7 +129,14 @@ class Caller:
 
     def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
         """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
-        call = StreamCall(CallStart(call_id=new_id("fc"), function_id=self.function_id, kind=CallKind.MAP))
+        call = StreamCall(
+            CallStart(
+                call_id=new_id("fc"),
+                function_id=self.function_id,
+                kind=CallKind.MAP,
+                parent_input_id=current_input_id() or "",
+            )
+        )
         session = self.client.session
         session.open(call)
 
@@ -175,7 +184,6 @@ def map_results(
     wrap_exceptions: bool,
 ) -> Results[Any]:
     """Return the results of a map that begins when they are first asked for."""
-    check_local(name)
     kind = GeneratorResults if generator else Results
     return kind(
         name,
@@ -195,15 +203,23 @@ def generator_results(
 
 def look_up(app_name: str, name: str, environment: str | None, client: "Client | None") -> Caller:
     """Find a function by the names of its app and its own; raise NotFoundError."""
-    client = client or default_client(f"looking up {app_name}/{name}")
+    client = client or default_client()
     request = FunctionLookupRequest(app_name=app_name, name=name, environment=environment or client.environment)
     return Caller(client, client.call("Functions.Lookup", request, FunctionInfo))
+
+
+def look_up_own(app_name: str, name: str) -> Caller:
+    """Find a function of the app that this container belongs to, or of another that its modules define."""
+    client = default_client()
+    return Caller(
+        client, client.call("Functions.Lookup", FunctionLookupRequest(app_name=app_name, name=name), FunctionInfo)
+    )
 
 
 def look_up_id(function_id: str, client: "Client | None") -> Caller:
     """Find a function by its id; raise NotFoundError, or InvalidError when it is not the id of a function."""
     check_id(function_id, "fu", "function")
-    client = client or default_client(f"looking up {function_id}")
+    client = client or default_client()
     return Caller(client, client.call("Functions.Lookup", FunctionLookupRequest(function_id=function_id), FunctionInfo))
 
 

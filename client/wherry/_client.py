@@ -19,7 +19,7 @@ from wherry._output.output import Silent
 from wherry._reconnect import Reconnect
 from wherry._session import Session
 from wherry._settings import Settings
-from wherry.context import check_local
+from wherry.context import container_directory
 from wherry.exception import ConnectionError, NotFoundError
 from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
 
@@ -178,15 +178,19 @@ class _Retrying:
         return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))
 
 
-def default_client(what: str) -> Client:
-    """Return the client of this process; `what` needs it and is named when there is none to be had."""
-    check_local(what)
+def default_client() -> Client:
+    """Return the client of this process."""
     return _client_of(os.getpid())
 
 
 @functools.cache
 def _client_of(pid: int) -> Client:
     """One per process, kept for its life: a forked child can't use its parent's connection."""
+    if directory := container_directory():
+        from wherry._transport.frames import FramesTransport  # the one or the other
+
+        # The service knows which container asks, and so its environment.
+        return Client(FramesTransport(f"{directory}/api.sock"), environment="")
     from wherry._server import LocalServer  # loaded with the connection
     from wherry._transport import open_transport
 

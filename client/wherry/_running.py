@@ -12,6 +12,7 @@ from wherry._client import default_client
 from wherry._definition import Definition, importable_name
 from wherry._source import SourceFile as LocalFile
 from wherry._source import source_files
+from wherry.context import check_local
 from wherry.exception import ImageBuildError, InvalidError, SerializationError
 from wherry.function import Function
 from wherry.image import Image
@@ -70,7 +71,8 @@ class Running:
 
 def start(app: "App", client: "Client | None", detach: bool, environment: str | None) -> Running:
     """Bring the app up and bind its functions' handles. What any step raises, stops it."""
-    client = client or default_client("running an app")
+    check_local("running an app")
+    client = client or default_client()
     functions = list(app.registered_functions.values())
     modules = _modules([function.info for function in functions])
     _alias_main()

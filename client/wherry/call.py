@@ -89,12 +89,9 @@ class FunctionCall(Generic[R]):
     @property
     def _client(self) -> Client:
         if self._known_client is None:
-            from wherry.context import check_local  # cheap, and says more than a failing import
-
-            check_local(f"the result of {self._call_id}")
             from wherry._client import default_client  # loads the session
 
-            self._known_client = default_client(f"the result of {self._call_id}")
+            self._known_client = default_client()
         return self._known_client
 
 

@@ -27,12 +27,14 @@ def current_function_call_id() -> str | None:
 
 
 def check_local(what: str) -> None:
-    """Raise ExecutionError inside a container, where calls to the service are not supported yet."""
+    """Raise ExecutionError inside a container."""
     if not is_local():
-        raise ExecutionError(
-            f"{what} needs the service, which code inside a container can't reach yet: "
-            "call it from the program that runs the app, or use .local()"
-        )
+        raise ExecutionError(f"{what} is not possible inside a container: do it in the program that runs the app")
+
+
+def container_directory() -> str:
+    """Return where this container's sockets are; "" outside a container."""
+    return "" if is_local() else str(sys.modules["wherry_runner.context"].directory)
 
 
 def _current(name: str) -> str | None:

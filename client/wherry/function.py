@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry._blocking import blocking, blocking_classmethod, iterating
 from wherry._definition import Definition
 from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -329,16 +330,17 @@ class Function(Generic[P, R]):
         caller = self._caller
         if caller is not None:
             return caller
-        if self._resolve is None:
-            self._fail_unresolved()
-        assert self._resolve is not None
-        caller = self._caller = self._resolve()
+        resolve = self._resolve or self._find_own()
+        caller = self._caller = resolve()
         return caller
 
-    def _fail_unresolved(self) -> None:
-        from wherry.context import check_local  # cheap, and only on the way to an error
+    def _find_own(self) -> Callable[[], Caller]:
+        """Return how to find the function that this handle defines; raise ExecutionError if its app is not running."""
+        if not is_local():
+            from wherry._caller import look_up_own  # loads the session
 
-        check_local(f"calling {self._name}")
+            app_name = (self._app.name if self._app is not None else None) or ""
+            return lambda: look_up_own(app_name, self._name)
         module = self._definition.module_name if self._definition is not None else "FILE"
         name = self._app.name if self._app is not None and self._app.name else "its app"
         raise ExecutionError(

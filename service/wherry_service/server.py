@@ -15,6 +15,7 @@ from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
@@ -90,10 +91,12 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
+        handlers = self._handlers()
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
+        self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
         await self._restore(found or [])
-        handlers = self._handlers()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()

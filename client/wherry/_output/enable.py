@@ -12,7 +12,7 @@ from wherry._output.plain import Plain
 @contextlib.contextmanager
 def enable_output(show_progress: bool = True) -> Iterator[None]:
     """Show within this block what containers print, and what is built. (reference: enable_output)"""
-    listener = default_client("showing output").listener
+    listener = default_client().listener
     before = listener.screen
     listener.screen = screen_for_stdout(quiet=not show_progress, verbose=False)
     try:

@@ -43,7 +43,7 @@ def stop(
 ) -> None:
     """Stop an app and its containers."""
     app_id = app if app.startswith("ap-") else _id_of(app, environment)
-    client = default_client("wherry app stop")
+    client = default_client()
     answer = client.call("Apps.Stop", AppStopRequest(app_id=app_id), AppStopResponse)
     if as_json:
         show_json({"app_id": app_id, "containers": answer.num_containers_stopped, "left_over": answer.left_over})
@@ -54,7 +54,7 @@ def stop(
 
 
 def _list(environment: str | None, stopped: bool) -> list[AppInfo]:
-    client = default_client("wherry app")
+    client = default_client()
     request = AppListRequest(environment=environment or client.environment, include_stopped=stopped)
     return client.call("Apps.List", request, AppListResponse).apps
 

@@ -35,7 +35,7 @@ def run(
     function = target.function if isinstance(target, LocalEntrypoint) else target.get_raw_f()
     name = target.name if isinstance(target, LocalEntrypoint) else target.info.name
     args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
-    client = default_client("wherry run")
+    client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=quiet, verbose=verbose)
     try:
         value = _run(client, target, args, kwargs, detach, environment)

@@ -12,6 +12,7 @@ def main() -> None:
     from wherry_runner.runner import Runner
 
     context.in_container = True
+    context.directory = directory
     runner = Runner(directory)
     try:
         code = runner.run()

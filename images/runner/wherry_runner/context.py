@@ -23,5 +23,7 @@ class Current:
 
 # Set by __main__: that the module is importable does not say that this is a container.
 in_container = False
+# Where the container's sockets are.
+directory = ""
 input_id = Current("input_id")
 call_id = Current("call_id")

@@ -16,15 +16,15 @@ from typing import Any, cast
 
 from wherry_proto import messages, rows, services
 from wherry_proto.messages import Message, SessionUp
-from wherry_service.api.sessions import Session, SessionApi
+from wherry_service.api.sessions import Guest, Session, SessionApi
 from wherry_service.api.statuses import status_of
-from wherry_service.errors import InvalidRequest
+from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.frames import FrameError, Splitter, pack
 
 log = logging.getLogger(__name__)
 
-MAX_HEADER = 64 << 20
-MAX_BODY = 64 << 20
+MAX_FRAME = 64 << 20
+MAX_CONNECTIONS = 10_000
 SESSION = "Calls.Session"
 # Items of an upload that may wait before the client is read no further.
 _MAX_WAITING = 8
@@ -36,9 +36,21 @@ Handler = Callable[[Any], Any]
 class LocalApi:
     """Makes a `Connection` for each client that connects."""
 
-    def __init__(self, handlers: dict[str, Handler], sessions: SessionApi) -> None:
+    def __init__(
+        self,
+        handlers: dict[str, Handler],
+        sessions: SessionApi,
+        guest: Guest | None = None,
+        limit: int = MAX_FRAME,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self.handlers = handlers
         self.sessions = sessions
+        self.guest = guest
+        # Bytes of a frame's header, and of its body.
+        self.limit = limit
+        self.max_connections = max_connections
+        self.num_connections = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> asyncio.Protocol:
@@ -50,7 +62,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._splitter = Splitter(MAX_HEADER, MAX_BODY)
+        self._splitter = Splitter(api.limit, api.limit)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._method = ""
@@ -67,6 +79,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        self._api.num_connections += 1
+        if self._api.num_connections > self._api.max_connections:
+            self._fail(Exhausted(f"there are {self._api.max_connections} open connections: close some"))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -86,6 +101,7 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._api.num_connections -= 1
         self._transport = None
         self._writable.set()
         if self._session is not None:
@@ -118,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._request = getattr(messages, method.request)
         first = rows.from_row(self._request, row, body)
         if name == SESSION:
-            self._session = self._api.sessions.begin(cast("SessionUp", first))
+            self._session = self._api.sessions.begin(cast("SessionUp", first), self._api.guest)
             self._send(self._api.sessions.welcome())
             self._session.client.attach(self._wake)
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from wherry_proto.messages import CallKind, SessionDown, SessionUp, Welcome
 from wherry_service import __version__
@@ -13,6 +14,17 @@ from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
 
 PROTOCOL = 1
+
+
+class Guest(Protocol):
+    """Who asks from inside a container (see guests.py)."""
+
+    container_id: str
+
+    def restrict(self, message: SessionUp) -> None:
+        """Take out of a message what a container may not ask."""
+
+
 INLINE_LIMIT = 1 << 20
 
 
@@ -25,7 +37,7 @@ class SessionApi:
         self._dispatcher = dispatcher
         self._instance_id = instance_id
 
-    def begin(self, first: SessionUp) -> "Session":
+    def begin(self, first: SessionUp, guest: Guest | None = None) -> "Session":
         """Begin a session with its first message; raise `InvalidRequest` if that is no hello this service knows."""
         if first.hello is None:
             raise InvalidRequest("a session begins with hello")
@@ -34,10 +46,12 @@ class SessionApi:
                 f"this service speaks protocol {PROTOCOL} (wherry {__version__}), the client speaks "
                 f"{first.hello.protocol} (wherry {first.hello.version}): install the same version on both sides"
             )
-        client = self._clients.connect(check_id(first.hello.client_id, "cl", "client id"))
+        client_id = check_id(first.hello.client_id, "cl", "client id")
+        client = self._clients.connect(client_id, guest.container_id if guest is not None else "")
         self._journal.resume(client)
-        self.receive(client, first)
-        return Session(client, self)
+        session = Session(client, self, guest)
+        session.receive(first)
+        return session
 
     def end(self, client: Client, number: int) -> None:
         """End a session."""
@@ -112,8 +126,9 @@ class SessionApi:
 class Session:
     """One open session, whatever carries it."""
 
-    def __init__(self, client: Client, api: SessionApi) -> None:
+    def __init__(self, client: Client, api: SessionApi, guest: Guest | None) -> None:
         self.client = client
+        self._guest = guest
         self.number = client.session
         self._api = api
 
@@ -124,6 +139,8 @@ class Session:
 
     def receive(self, message: SessionUp) -> None:
         """Hear a message of the client."""
+        if self._guest is not None:
+            self._guest.restrict(message)
         self._api.receive(self.client, message)
 
     def end(self) -> None:

@@ -171,6 +171,19 @@ class Apps:
                 return self._function_info(app, app.functions[function_id])
         raise NotFound(f"function {function_id} does not exist, or its app has stopped")
 
+    def info(self, app_id: str) -> AppInfo:
+        """Return a running app by id; raise `NotFound`."""
+        return self._info(self._running(app_id).record)
+
+    def function_of(self, app_id: str, name: str) -> FunctionInfo:
+        """Return a function of a running app by its name; raise `NotFound` listing near names."""
+        app = self._running(app_id)
+        for record in app.functions.values():
+            if record.name == name:
+                return self._function_info(app, record)
+        names = [record.name for record in app.functions.values()]
+        raise NotFound(f"app {app.record.name!r} has no function {name!r}{_near(name, names)}")
+
     def lookup(self, app_name: str, name: str, environment: str) -> FunctionInfo:
         """Return a function by the name of its app, the latest of that name; raise `NotFound` listing near names."""
         environment = environment or "main"
@@ -178,12 +191,7 @@ class Apps:
         if not apps:
             names = [a.record.name for a in self._apps.values() if a.record.environment == environment]
             raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
-        app = max(apps, key=lambda a: a.record.created_at_ms)
-        for record in app.functions.values():
-            if record.name == name:
-                return self._function_info(app, record)
-        names = [record.name for record in app.functions.values()]
-        raise NotFound(f"app {app_name!r} has no function {name!r}{_near(name, names)}")
+        return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
 
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         plan = plan_of(app.record.app_id, record.function_id, record.spec, self._ready_image)

@@ -16,6 +16,7 @@ class Input:
     __slots__ = (
         "call",
         "call_id",
+        "children",
         "container",
         "done",
         "index",
@@ -38,6 +39,8 @@ class Input:
         self.done = False
         self.losses = 0
         self.retries = 0
+        # Open calls that it has made: while there are any, it waits rather than works.
+        self.children = 0
         # Whether a durable input is on disk.
         self.saved = False
         # What a generator has yielded and its client has not taken: sent again when a session breaks.
@@ -45,6 +48,11 @@ class Input:
         self.yields: deque[Yield] | None = None
         # All below this index were taken.
         self.yields_taken = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has made calls that are not over."""
+        return self.children > 0
 
     def keep_yield(self, value: Yield) -> bool:
         """Keep a value until it is taken; return False for one that a run before this one has yielded already."""

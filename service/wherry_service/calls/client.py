@@ -5,10 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from wherry_proto.messages import CallState, LogLine, Notice, Output, SessionDown, Yield
+from wherry_service.errors import InvalidRequest
 from wherry_service.node.node import NodeContainer
 
 # Seconds without a session after which a client counts as gone.
 GONE_AFTER_S = 15.0
+# The same for one in a container, whose socket breaks only with one side's end.
+GUEST_GONE_AFTER_S = 3.0
 # One message carries at most about this many payload bytes.
 MESSAGE_BYTES = 4 << 20
 # A container whose client lags behind by more than this many bytes of log or yields is read no further.
@@ -18,8 +21,10 @@ LAG_BYTES = 4 << 20
 class Client:
     """One client process. Everything for it waits here until its session's stream can take it."""
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, container_id: str) -> None:
         self.client_id = client_id
+        # The container it runs in; "" outside.
+        self.container_id = container_id
         # Counts sessions: only the latest one is served.
         self.session = 0
         self.connected = False
@@ -158,17 +163,22 @@ class Clients:
     def get(self, client_id: str) -> Client | None:
         return self._clients.get(client_id)
 
-    def expect(self, client_id: str, within_s: float = GONE_AFTER_S) -> Client:
-        """Return the client of that id, known or new; a new one is gone if it has no session `within_s`."""
+    def expect(self, client_id: str, within_s: float = GONE_AFTER_S, container_id: str = "") -> Client:
+        """Return the client of that id, known or new; a new one is gone if it has no session `within_s`.
+
+        Raises `InvalidRequest` when somebody else has that id.
+        """
         client = self._clients.get(client_id)
         if client is None:
-            client = self._clients[client_id] = Client(client_id)
+            client = self._clients[client_id] = Client(client_id, container_id)
             self._start_timer(client, within_s)
+        elif client.container_id != container_id:
+            raise InvalidRequest(f"client {client_id} belongs to somebody else")
         return client
 
-    def connect(self, client_id: str) -> Client:
+    def connect(self, client_id: str, container_id: str = "") -> Client:
         """Note that a session of this client has begun."""
-        client = self.expect(client_id)
+        client = self.expect(client_id, container_id=container_id)
         client.session += 1
         client.connected = True
         client.drop_pending()
@@ -185,7 +195,7 @@ class Clients:
         if session == client.session:
             client.connected = False
             client.drop_pending()
-            self._start_timer(client, GONE_AFTER_S)
+            self._start_timer(client, GUEST_GONE_AFTER_S if client.container_id else GONE_AFTER_S)
 
     def _start_timer(self, client: Client, seconds: float) -> None:
         client.gone_timer = asyncio.get_running_loop().call_later(seconds, self._gone, client)

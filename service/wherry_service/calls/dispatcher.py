@@ -71,6 +71,8 @@ class Dispatcher:
                 self._fail(item, Failure(kind=FailureKind.NOT_FOUND, message=_no_function(function_id)))
                 continue
             touched[function_id] = queue
+            if item.call.parent_input_id:
+                queue.pool.is_nested = True
             if self._claims and self._attach_claimed(item, queue):
                 continue
             if self._early and self._answer_early(item):

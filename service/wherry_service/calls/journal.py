@@ -51,6 +51,8 @@ class Journal:
             check_id(start.call_id, "fc", "call id")
             call = Call(start.call_id, start.function_id, start.kind, client, start.parent_input_id)
             self._calls[call.call_id] = call
+            if (parent := self._inputs.get(start.parent_input_id)) is not None:
+                parent.children += 1
         call.client = client
         client.calls.add(call.call_id)
         return call
@@ -244,7 +246,9 @@ class Journal:
             self._drop(call)
 
     def _drop(self, call: Call) -> None:
-        self._calls.pop(call.call_id, None)
+        known = self._calls.pop(call.call_id, None)
+        if known is not None and (parent := self._inputs.get(call.parent_input_id)) is not None:
+            parent.children -= 1
         if call.client is not None:
             call.client.calls.discard(call.call_id)
 

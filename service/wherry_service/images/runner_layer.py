@@ -9,8 +9,15 @@ from pathlib import Path
 from wherry_service.errors import Unready
 
 # In the container the SDK speaks frames: what only a client outside needs stays out.
-_LEFT_OUT = {"wherry": {"cli"}, "wherry_proto": {"v1", "codec.py", "services.py"}}
-_PLACES = {"wherry_runner": "runner", "wherry": "sdk", "wherry_proto": "sdk", "cloudpickle": "sdk", "tblib": "sdk"}
+_LEFT_OUT = {"wherry": {"cli"}, "wherry_proto": {"v1", "codec.py"}}
+_PLACES = {
+    "wherry_runner": "runner",
+    "wherry": "sdk",
+    "wherry_proto": "sdk",
+    "cloudpickle": "sdk",
+    "tblib": "sdk",
+    "tenacity": "sdk",
+}
 
 CHECK = (
     "import sys, compileall; "

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import logging
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class LocalNode:
         self.blobs = blobs
         self.sources = sources
         self.start_slots = asyncio.Semaphore(starts_at_once)
+        self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import shutil
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -52,6 +51,8 @@ class Host(Protocol):
     blobs: BlobStore
     sources: SourceStore
     start_slots: asyncio.Semaphore
+    # Makes the protocol that answers the container's own requests: (container id, app id).
+    connect_guest: Callable[[str, str], asyncio.Protocol] | None
 
     @property
     def labels(self) -> dict[str, str]: ...
@@ -84,7 +85,7 @@ class LocalContainer:
         self._link: RunnerLink | None = None
         self._loaded = False
         self._paused = False
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._source: asyncio.Future[None] | None = None
         self._link_lost = asyncio.Event()
         self._kill_reason = ""
@@ -150,13 +151,16 @@ class LocalContainer:
         out = self._directory / "out"
         out.mkdir(exist_ok=True)
         out.chmod(0o1777)
-        path = self._directory / "runner.sock"
+        await self._listen_at("runner.sock", lambda: RunnerLink(self.container_id, self._held, self))
+        connect_guest = self._host.connect_guest
+        if connect_guest is not None:
+            await self._listen_at("api.sock", lambda: connect_guest(self.container_id, self._load.app_id))
+
+    async def _listen_at(self, name: str, factory: Callable[[], asyncio.Protocol]) -> None:
+        path = self._directory / name
         path.unlink(missing_ok=True)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: RunnerLink(self.container_id, self._held, self), path=str(path)
-        )
-        os.chmod(path, 0o666)
+        self._servers.append(await asyncio.get_running_loop().create_unix_server(factory, path=str(path)))
+        path.chmod(0o666)
 
     def _write_source(self) -> None:
         if self._load.source_id:
@@ -408,8 +412,8 @@ class LocalContainer:
     async def _finish(self, exit: ContainerExit) -> None:
         self._dying = True
         self._cancel_watch()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self._events.on_exit(exit)
         if self.engine_id:
             await self.remove()

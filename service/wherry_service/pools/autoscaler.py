@@ -28,8 +28,8 @@ class Bounds:
     slots: int = 1
 
 
-def wanted_containers(demand: Demand, bounds: Bounds) -> int:
-    """Return the number of containers to have.
+def wanted_containers(demand: Demand, bounds: Bounds, blocked: int = 0) -> int:
+    """Return the number of containers to have, with those that are `blocked` and so do none of the demand's work.
 
     Enough that the work is done in about the time a container takes to start, and never more than one
     slot for each input; the buffer comes on top while there is work; min and max hold always.
@@ -41,7 +41,7 @@ def wanted_containers(demand: Demand, bounds: Bounds) -> int:
         needed = min(needed, max(1, in_time))
     if work:
         needed += bounds.buffer_containers
-    needed = max(needed, bounds.min_containers)
+    needed = max(needed + blocked, bounds.min_containers)
     if bounds.max_containers is not None:
         needed = min(needed, bounds.max_containers)
     return needed

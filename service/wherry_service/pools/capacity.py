@@ -34,9 +34,11 @@ class Capacity:
         """Whether such a container fits an empty host."""
         return share.cpu <= self._cpu + 1e-9 and share.memory_mib <= self._memory_mib
 
-    def take(self, share: Share) -> bool:
-        """Reserve; False when it does not fit now."""
-        if self._cpu_used + share.cpu > self._cpu + 1e-9 or self._memory_used + share.memory_mib > self._memory_mib:
+    def take(self, share: Share, beyond_cpu: bool = False) -> bool:
+        """Reserve; False when it does not fit now. `beyond_cpu`: only the memory must fit."""
+        if self._memory_used + share.memory_mib > self._memory_mib:
+            return False
+        if self._cpu_used + share.cpu > self._cpu + 1e-9 and not beyond_cpu:
             return False
         self._cpu_used += share.cpu
         self._memory_used += share.memory_mib

@@ -97,6 +97,11 @@ class Container:
             self.move(State.BUSY)
         self.handle.send(inputs)
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether all slots are taken by inputs that wait for calls of their own."""
+        return len(self.held) >= self.slots and all(item.is_waiting for item in self.held.values())
+
     def hold(self, item: Assignment) -> None:
         """Note that it holds an input already, from an earlier life of the service."""
         self.held[item.input_id] = item

@@ -99,6 +99,8 @@ class Pool:
         self.containers: dict[str, Container] = {}
         self.seconds_per_input: float | None = None
         self.backlog = 0
+        # Whether inputs of other containers' calls come here, so that those wait for ours.
+        self.is_nested = False
         self.closed = False
         self._node = node
         self._capacity = capacity
@@ -124,7 +126,10 @@ class Pool:
         """
         accepting = [container for container in self.containers.values() if container.accepts]
         ahead = self._prefetch() if self.backlog else 0
-        rooms = [(container, container.slots + ahead - len(container.held)) for container in accepting]
+        rooms = [
+            (container, container.slots + (0 if container.is_blocked else ahead) - len(container.held))
+            for container in accepting
+        ]
         rooms = [(container, room) for container, room in rooms if room > 0]
         rooms.sort(key=lambda pair: len(pair[0].held))
         return rooms
@@ -149,8 +154,11 @@ class Pool:
         if self.closed:
             return
         live = self.live()
-        demand = Demand(self.backlog, self.in_flight, self.seconds_per_input)
-        wanted = wanted_containers(demand, self.plan.bounds)
+        # What waits for calls of its own, perhaps for these very inputs, will not take more.
+        blocked = [container for container in live if container.is_blocked] if self.is_nested else []
+        in_flight = self.in_flight - sum(len(container.held) for container in blocked)
+        demand = Demand(self.backlog, in_flight, self.seconds_per_input)
+        wanted = wanted_containers(demand, self.plan.bounds, len(blocked))
         if wanted > len(live) and self.now() >= self._retry_at:
             for _ in range(wanted - len(live)):
                 if not self._start_one():
@@ -159,7 +167,9 @@ class Pool:
             self._schedule_tick()
 
     def _start_one(self) -> bool:
-        if not self._capacity.take(self.plan.share):
+        # Nested calls must not starve behind the callers that wait for them, which use no processor.
+        starved = self.is_nested and self.backlog > 0 and all(container.is_blocked for container in self.live())
+        if not self._capacity.take(self.plan.share, beyond_cpu=starved):
             if not self._capacity.could_ever_fit(self.plan.share):
                 self._fail_start(
                     f"needs {self.plan.share.cpu:g} cores and {self.plan.share.memory_mib} MiB, "
