@@ -1,5 +1,6 @@
 """Calls from inside containers."""
 
+import os
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -60,9 +61,10 @@ def test_an_app_can_not_be_run_inside(nested: ModuleType) -> None:
 
 
 def test_a_function_that_calls_itself_gets_containers_enough(nested: ModuleType) -> None:
-    assert nested.fibonacci.remote(6) == 8
-    # Deeper than this host carries containers by its processors.
-    assert nested.countdown.remote(30) == list(range(30, -1, -1))
+    assert nested.fibonacci.remote(5) == 5
+    # Deeper than the processors carry such containers.
+    depth = 2 * (os.cpu_count() or 1) + 2
+    assert nested.countdown.remote(depth) == list(range(depth, -1, -1))
 
 
 def test_a_cancelled_call_ends_those_it_made(nested: ModuleType) -> None:

@@ -70,6 +70,6 @@ def fibonacci(n: int) -> int:
     return n if n < 2 else fibonacci.remote(n - 1) + fibonacci.remote(n - 2)
 
 
-@app.function()
+@app.function(cpu=0.5)
 async def countdown(n: int) -> list[int]:
     return [n, *(await countdown.remote.aio(n - 1))] if n else [0]

@@ -47,7 +47,7 @@ def run(
         "count": lambda n: (value for value in range(n)),
     }
     service.functions = functions
-    monkeypatch.setattr("wherry.cli.run.default_client", lambda what: client)
+    monkeypatch.setattr("wherry.cli.run.default_client", lambda: client)
     stem = "script_" + re.sub(r"\W", "_", request.node.name)
 
     def run(script: str, *args: str) -> int:

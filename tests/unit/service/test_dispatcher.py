@@ -27,7 +27,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
-from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.capacity import CONTAINERS_PER_CORE, Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
@@ -67,9 +67,10 @@ class World:
         plan = plan_of("ap-1", function_id, spec, ready)
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
 
-    def call(self, count: int, kind: int = CallKind.MAP, function_id: str = FUNCTION) -> list[str]:
+    def call(self, count: int, kind: int = CallKind.MAP, function_id: str = FUNCTION, parent: str = "") -> list[str]:
         call_id = new_id("fc")
-        self.journal.start(self.client, CallStart(call_id=call_id, function_id=function_id, kind=kind))
+        start = CallStart(call_id=call_id, function_id=function_id, kind=kind, parent_input_id=parent)
+        self.journal.start(self.client, start)
         ids = [new_id("in") for _ in range(count)]
         self.offer(call_id, ids)
         return ids
@@ -372,6 +373,32 @@ def test_results_not_taken_are_sent_again_to_a_client_that_comes_back(tmp_path: 
         assert world.gone == []
 
     run(tmp_path, scenario)
+
+
+def test_calls_that_callers_wait_for_get_containers_beyond_the_processors(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        # The host carries two such containers by its processors.
+        parents = world.call(1)
+        for depth in range(1, 5):
+            await world.until(lambda depth=depth: sum(len(c.inputs) for c in world.node.containers) == depth)
+            parents = world.call(1, parent=parents[0])
+        await world.until(lambda: sum(len(c.inputs) for c in world.node.containers) == 5)
+        assert [len(container.inputs) for container in world.node.containers] == [1] * 5
+
+        for container in reversed(world.node.containers):
+            container.finish()
+        await world.receive(5)
+
+    run(tmp_path, scenario, cpu=2 / CONTAINERS_PER_CORE)
+
+
+def test_a_call_without_a_waiting_caller_stays_within_the_processors(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(5)
+        await world.until(lambda: sum(len(c.inputs) for c in world.node.containers) == 2)
+        assert len(world.node.containers) == 2
+
+    run(tmp_path, scenario, cpu=2 / CONTAINERS_PER_CORE)
 
 
 @pytest.mark.parametrize("field", ["max_containers", "min_containers", "max_concurrent_inputs"])
