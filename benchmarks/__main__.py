@@ -86,6 +86,12 @@ def measure_app(rows: dict[str, Any], rounds: int) -> None:
         )
         rows["remote"], rows["pool_apply"] = remote.row(), apply.row()
         rows["idle_container_mib"] = idle_container_mib(noop.object_id)
+        say("calls from inside a container")
+        rows["remote_inside"] = Sample(tuple(functions.inside.remote(300 * rounds, DATA))).row()
+        say("generators")
+        list(functions.values.remote_gen(100))
+        (generator,) = in_turn([lambda: list(functions.values.remote_gen(MANY))], rounds=3 * rounds)
+        rows["remote_gen_10k"] = generator.row()
         say("maps")
         list(functions.noop_wide.map([DATA] * 100))
         many, apply_async = in_turn(
@@ -146,6 +152,8 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "remote_p50_vs_pool_apply": over("remote", "pool_apply"),
         "remote_p50_vs_ray_task": rows["remote"]["p50_s"] / ray["task"]["p50_s"] if ray else None,
         "remote_p50_vs_ray_actor": rows["remote"]["p50_s"] / ray["actor"]["p50_s"] if ray else None,
+        "remote_inside_vs_remote": over("remote_inside", "remote"),
+        "remote_gen_values_per_second": MANY / rows["remote_gen_10k"]["p50_s"],
         "map_10k_vs_pool_apply_async": over("pool_apply_async_10k", "map_10k"),
         "map_10k_vs_ray_tasks": ray["many"]["p50_s"] / rows["map_10k"]["p50_s"] if ray else None,
         "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),

@@ -1,6 +1,7 @@
 """The app that is measured."""
 
 import time
+from collections.abc import Iterator
 
 import wherry
 
@@ -23,6 +24,24 @@ def noop_wide(data: bytes) -> None:
 def echo(data: bytes) -> bytes:
     """Give back what came."""
     return data
+
+
+@app.function(image=image, max_containers=1)
+def inside(count: int, data: bytes) -> list[float]:
+    """Call `noop` from inside a container; return the seconds each call took."""
+    noop.remote(data)
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        noop.remote(data)
+        times.append(time.perf_counter() - began)
+    return times
+
+
+@app.function(image=image, max_containers=1)
+def values(count: int) -> Iterator[int]:
+    """Yield numbers."""
+    yield from range(count)
 
 
 @app.function(image=image, max_containers=10)

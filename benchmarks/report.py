@@ -12,6 +12,8 @@ GOALS = {
     "remote_p50_vs_pool_apply": ("warm call over multiprocessing's Pool.apply, p50", "<", 3.0),
     "remote_p50_vs_ray_task": ("warm call over a Ray task, p50", "<", 0.25),
     "remote_p50_vs_ray_actor": ("warm call over a Ray actor's call, p50", "<", 0.75),
+    "remote_inside_vs_remote": ("warm call from inside a container over one from outside, p50", "<", 1.5),
+    "remote_gen_values_per_second": ("generator of 10,000 numbers, values per second", ">", 30_000.0),
     "map_10k_vs_pool_apply_async": ("map of 10,000, rate over Pool.apply_async", ">", 0.5),
     "map_10k_vs_ray_tasks": ("map of 10,000, rate over Ray tasks", ">", 15.0),
     "cold_first_call_vs_engine_start": ("first call over the engine's bare create and start", "<", 1.3),

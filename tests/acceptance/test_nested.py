@@ -49,6 +49,11 @@ def test_b21_an_exception_comes_through_two_containers(nested: ModuleType) -> No
         nested.ask.remote("fail", "from within")
 
 
+def test_calls_from_inside_disturb_no_package_of_the_image(nested: ModuleType) -> None:
+    assert nested.ask_beside_old_packages.remote(1) == (2, "3.20.3", "1.51.3")
+    assert nested.modules.remote(1) == (2, [])
+
+
 def test_a_function_knows_ids_inside(nested: ModuleType) -> None:
     input_id, function_id = nested.ask.remote("ids")
     assert input_id.startswith("in-")

@@ -1,5 +1,6 @@
 """Functions that call functions: of their own app, of another, themselves."""
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,21 @@ def ask(how: str, *args: Any) -> Any:
         with wherry.App("inner").run():
             return None
     return slow.remote(*args)
+
+
+@app.function(max_containers=1, image=wherry.Image.debian_slim().pip_install("protobuf==3.20.3", "grpcio==1.51.3"))
+def ask_beside_old_packages(x: int) -> tuple[int, str, str]:
+    """Call from a process that has its own, older protobuf and gRPC loaded."""
+    import google.protobuf
+    import grpc
+
+    return double.remote(x), google.protobuf.__version__, grpc.__version__
+
+
+@app.function(max_containers=1)
+def modules(x: int) -> tuple[int, list[str]]:
+    """Call, and tell what of the service's own needs has been loaded for it."""
+    return double.remote(x), [name for name in ("google", "grpc", "asyncio", "rich") if name in sys.modules]
 
 
 @app.function(max_containers=1)
