@@ -1,0 +1,131 @@
+"""Writes docs/reference.md from the docstrings of everything public: `./dev docs [--check]`."""
+
+import argparse
+import enum
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import wherry
+from wherry._blocking import Bound, blocking, blocking_classmethod, iterating
+
+PAGE = Path(__file__).parent / "reference.md"
+HEAD = """# Reference
+
+Every public name, made from the docstrings by `./dev docs`. "(reference: X)" names what a symbol follows
+in the API that Wherry is compatible with. A method marked `.aio` blocks when called plainly and has an
+asynchronous form: `await f.remote.aio(x)`, or `async for` where it iterates.
+"""
+_BLOCKING = (blocking, blocking_classmethod, iterating)
+
+
+def main() -> None:
+    """Write the page, or with --check fail if it is not what would be written."""
+    parser = argparse.ArgumentParser(prog="./dev docs", description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        sys.exit("docs/reference.md is not what the docstrings say: run ./dev docs")
+
+
+def page() -> str:
+    """Return the page's text."""
+    parts = [HEAD]
+    modules = [name for name in wherry.__all__ if isinstance(getattr(wherry, name), ModuleType)]
+    for name in sorted(set(wherry.__all__) - set(modules) - {"__version__"}, key=str.lower):
+        parts += _entry(f"wherry.{name}", getattr(wherry, name))
+    for name in sorted(modules):
+        module = importlib.import_module(f"wherry.{name}")
+        parts.append(f"## wherry.{name}\n")
+        parts.append(_text(module))
+        for own in _names_of(module):
+            item = getattr(module, own)
+            if getattr(wherry, own, None) is item and own in wherry.__all__:
+                parts.append(f"- `{own}`: the same as [wherry.{own}](#{_anchor(f'wherry.{own}')})\n")
+            else:
+                parts += _entry(f"wherry.{name}.{own}", item, level=3)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _names_of(module: ModuleType) -> list[str]:
+    found = getattr(module, "__all__", None)
+    if found is None:
+        found = [name for name, item in vars(module).items() if getattr(item, "__module__", None) == module.__name__]
+    return [name for name in found if not name.startswith("_")]
+
+
+def _entry(name: str, item: Any, level: int = 2) -> list[str]:
+    parts = [f"{'#' * level} {name}\n"]
+    if inspect.isclass(item) and item.__name__ != name.rpartition(".")[2]:
+        return [*parts, f"The same as [wherry.{item.__name__}](#{_anchor(f'wherry.{item.__name__}')}).\n"]
+    if inspect.isclass(item):
+        if not issubclass(item, enum.Enum):
+            parts.append(_code(f"class {name.rpartition('.')[2]}{_signature(item)}{_bases(item)}"))
+        parts.append(_text(item))
+        for member_name, member in _members(item):
+            parts += _member(member_name, member)
+    else:
+        if isinstance(item, Bound):
+            item = item.__wrapped__
+        parts.append(_code(f"{name.rpartition('.')[2]}{_signature(item)}"))
+        parts.append(_text(item))
+    return parts
+
+
+def _bases(item: type) -> str:
+    named = [base.__name__ for base in item.__bases__ if base is not object and base.__name__ != "Generic"]
+    return f"  # is a {', '.join(named)}" if named else ""
+
+
+def _members(item: type) -> Iterator[tuple[str, Any]]:
+    kinds = (FunctionType, classmethod, staticmethod, property, enum.Enum, *_BLOCKING)
+    for name, member in vars(item).items():
+        if not name.startswith("_") and isinstance(member, kinds) and getattr(member, "__doc__", None):
+            yield name, member
+
+
+def _member(name: str, member: Any) -> list[str]:
+    if isinstance(member, enum.Enum):
+        return [f"- `{name}`\n"]
+    if isinstance(member, property):
+        return [f"**`.{name}`**\n", _text(member)]
+    plain = member
+    suffix = ""
+    if isinstance(member, _BLOCKING):
+        plain = member._method if isinstance(member, iterating) else member._blocking
+        suffix = "  (`.aio`)"
+    elif isinstance(member, classmethod | staticmethod):
+        plain = member.__func__
+    return [f"**`.{name}{_signature(plain)}`**{suffix}\n", _text(plain)]
+
+
+def _signature(item: Any) -> str:
+    try:
+        signature = inspect.signature(item)
+    except (TypeError, ValueError):
+        return ""
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    shown = [p for p in parameters if not p.name.startswith("_")]
+    return str(signature.replace(parameters=shown, return_annotation=signature.empty))
+
+
+def _text(item: Any) -> str:
+    return (inspect.getdoc(item) or "").strip() + "\n"
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```\n"
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(".", "")
+
+
+if __name__ == "__main__":
+    main()
