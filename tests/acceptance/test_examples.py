@@ -1,0 +1,47 @@
+"""Each example does what it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.acceptance.service import OwnService
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(service: OwnService, name: str, *args: str) -> str:
+    """Run an example as its first lines say, and return what it printed."""
+    command = [sys.executable, "-m", "wherry.cli.main", "run", "-q", str(EXAMPLES / name), *args]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_every_example_is_run_here() -> None:
+    source = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in source] == []
+
+
+def test_census(service: OwnService) -> None:
+    printed = run(service, "census.py")
+    assert "modules of the containers' standard library" in printed
+    assert "warm calls per second" in printed
+
+
+def test_word_count(service: OwnService) -> None:
+    printed = run(service, "word_count.py", "--top", "3").splitlines()
+    assert "words" in printed[0]
+    assert len(printed) == 5
+
+
+def test_pipeline(service: OwnService) -> None:
+    printed = run(service, "pipeline.py", "--module", "textwrap").splitlines()
+    assert printed[0].startswith("textwrap: 6 definitions")
+    assert any(line.split()[1:] == ["self"] for line in printed)
+
+
+def test_flaky(service: OwnService) -> None:
+    printed = run(service, "flaky.py", "--items", "6").splitlines()
+    assert printed[0].startswith("6 items, ")
+    assert len(printed) == 7
+    assert any("●●" in line for line in printed)
