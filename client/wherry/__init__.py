@@ -18,31 +18,46 @@ from wherry.retries import Retries
 
 if TYPE_CHECKING:
     from wherry import functions
+    from wherry._blueprint import parameter
     from wherry._output.enable import enable_output
+    from wherry._partial import PartialFunction, enter, exit, method
     from wherry.call import FunctionCall, gather
+    from wherry.cls import Cls
 
 __all__ = [
     "App",
+    "Cls",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
+    "PartialFunction",
     "Retries",
     "Stub",
     "__version__",
     "current_function_call_id",
     "current_input_id",
     "enable_output",
+    "enter",
     "exception",
+    "exit",
     "functions",
     "gather",
     "is_local",
+    "method",
+    "parameter",
 ]
 
 _LAZY = {
     "FunctionCall": "wherry.call",
     "gather": "wherry.call",
     "enable_output": "wherry._output.enable",
+    "Cls": "wherry.cls",
+    "PartialFunction": "wherry._partial",
+    "enter": "wherry._partial",
+    "exit": "wherry._partial",
+    "method": "wherry._partial",
+    "parameter": "wherry._blueprint",
 }
 
 

@@ -1,5 +1,6 @@
 """Calls a running function: arguments to messages, onto the session, and answers back to values."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from wherry._pump import Pump, fits_at_once, zip_async, zip_rows
 from wherry._session import has_blob
 from wherry._stream_call import StreamCall
 from wherry.context import current_input_id
+from wherry.exception import NotFoundError
 from wherry.results import GeneratorResults, Opened, Results
 from wherry_proto.messages import (
     CallKind,
@@ -49,8 +51,23 @@ class Caller:
         self.function_id = info.function_id
         self.name = info.name
         self.is_generator = info.is_generator
+        # Of a class: which of its methods yield values; and the one that is called.
+        self.methods = {method.name: method.is_generator for method in info.methods}
+        self.method = ""
         self._by_reference = by_reference
         self._local_root = local_root
+
+    def like(self, info: FunctionInfo) -> "Caller":
+        """Return who calls another function of the same source."""
+        return Caller(self.client, info, by_reference=self._by_reference, local_root=self._local_root)
+
+    def of_method(self, name: str) -> "Caller":
+        """Return who calls one of the class's methods."""
+        caller = copy.copy(self)
+        caller.method = name
+        caller.name = f"{self.name}.{name}"
+        caller.is_generator = self.methods[name]
+        return caller
 
     # One input
 
@@ -106,7 +123,8 @@ class Caller:
         start = CallStart(
             call_id=call_id, function_id=self.function_id, kind=kind, parent_input_id=current_input_id() or ""
         )
-        return start, Input(input_id=new_id("in"), call_id=call_id, payload=self.encode(arguments))
+        payload = self.encode(arguments)
+        return start, Input(input_id=new_id("in"), call_id=call_id, payload=payload, method=self.method)
 
     def _value(self, output: Output) -> Any:
         try:
@@ -143,7 +161,7 @@ class Caller:
         def encode(row: tuple[Any, ...]) -> Payload:
             return self.encode((tuple(row[0]) if spread else row, kwargs))
 
-        pump = Pump(call, encode, session.send)
+        pump = Pump(call, encode, session.send, self.method)
         total = _total(iterables)
         if on_loop and any(hasattr(item, "__aiter__") for item in iterables):
             # Asynchronous iterators belong to the consumer's loop.
@@ -202,10 +220,23 @@ def generator_results(
 
 
 def look_up(app_name: str, name: str, environment: str | None, client: "Client | None") -> Caller:
-    """Find a function by the names of its app and its own; raise NotFoundError."""
+    """Find a function, or a class, or as `Class.method` one of its methods, by names; raise NotFoundError."""
     client = client or default_client()
-    request = FunctionLookupRequest(app_name=app_name, name=name, environment=environment or client.environment)
-    return Caller(client, client.call("Functions.Lookup", request, FunctionInfo))
+
+    def found(own: str) -> Caller:
+        request = FunctionLookupRequest(app_name=app_name, name=own, environment=environment or client.environment)
+        return Caller(client, client.call("Functions.Lookup", request, FunctionInfo))
+
+    try:
+        return found(name)
+    except NotFoundError:
+        class_name, _, method = name.rpartition(".")
+        if not class_name:
+            raise
+        caller = found(class_name)
+        if method not in caller.methods:
+            raise
+        return caller.of_method(method)
 
 
 def look_up_own(app_name: str, name: str) -> Caller:
@@ -216,11 +247,14 @@ def look_up_own(app_name: str, name: str) -> Caller:
     )
 
 
-def look_up_id(function_id: str, client: "Client | None") -> Caller:
+def look_up_id(function_id: str, client: "Client | None", method: str = "") -> Caller:
     """Find a function by its id; raise NotFoundError, or InvalidError when it is not the id of a function."""
     check_id(function_id, "fu", "function")
     client = client or default_client()
-    return Caller(client, client.call("Functions.Lookup", FunctionLookupRequest(function_id=function_id), FunctionInfo))
+    found = Caller(
+        client, client.call("Functions.Lookup", FunctionLookupRequest(function_id=function_id), FunctionInfo)
+    )
+    return found.of_method(method) if method else found
 
 
 def _total(iterables: tuple[Any, ...]) -> int | None:

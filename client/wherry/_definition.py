@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, ModuleType
 
+    from wherry._blueprint import Blueprint
     from wherry._options import FunctionOptions
+    from wherry_proto.messages import MethodSpec
 
 # Bits of `co_flags` (inspect.CO_*; importing inspect takes longer than the rest of wherry).
 _GENERATOR = 0x20
@@ -51,8 +53,51 @@ class Definition:
         return "<locals>" not in self.function.__qualname__ and self.function.__name__ != "<lambda>"
 
     @property
+    def shipped(self) -> Any:
+        """What is pickled where the code itself is sent."""
+        return self.function
+
+    @property
     def module(self) -> ModuleType | None:
         return sys.modules.get(self.function.__module__)
+
+
+class ClassDefinition(Definition):
+    """A class of the user's, and what it asks for."""
+
+    __slots__ = ("blueprint",)
+
+    def __init__(self, blueprint: Blueprint, name: str | None, options: FunctionOptions) -> None:
+        user_class = blueprint.user_class
+        self.blueprint = blueprint
+        self.function = user_class
+        self.name = name or user_class.__name__
+        self.is_generator = self.is_async = False
+        self.module_name = importable_name(user_class.__module__)
+        self.options = options
+        if not options.serialized and not self.is_global:
+            raise InvalidError(
+                f"class {user_class.__qualname__} is defined inside a function, so a container can't import it: move "
+                "it to the top level of a module, or use @app.cls(serialized=True) to send the class itself"
+            )
+
+    @property
+    def shipped(self) -> Any:
+        return self.blueprint
+
+    def method_specs(self) -> list[MethodSpec]:
+        """Describe the methods for the service."""
+        from wherry_proto.messages import MethodSpec  # not needed to import wherry
+
+        found = []
+        for name, partial in self.blueprint.methods.items():
+            flags = code_of(partial.raw_f).co_flags
+            is_generator = partial.is_generator
+            if is_generator is None:
+                is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
+            is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+            found.append(MethodSpec(name=name, is_generator=is_generator, is_async=is_async))
+        return found
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:

@@ -115,7 +115,15 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     import warnings  # only where an app is defined
 
     options: dict[str, Any] = {}
+    code = FunctionOptions.__init__.__code__
+    own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
+    known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
     for name, value in given.items():
+        if name not in known:
+            import difflib  # only for this message
+
+            near = difflib.get_close_matches(name, known, n=1)
+            raise InvalidError(f"there is no parameter {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
         if value is None or (name in _NOT_YET and not value):
             continue
         if name in _NOT_YET:

@@ -15,11 +15,16 @@ class Pump:
     """Sends one input for each row of arguments, as far as the call has room."""
 
     def __init__(
-        self, call: StreamCall, encode: Callable[[Row], Payload], send: Callable[[SessionUp | Input], None]
+        self,
+        call: StreamCall,
+        encode: Callable[[Row], Payload],
+        send: Callable[[SessionUp | Input], None],
+        method: str = "",
     ) -> None:
         self._call = call
         self._encode = encode
         self._send = send
+        self._method = method
         self._ids = id_sequence("in")
         self._count = 0
 
@@ -55,7 +60,13 @@ class Pump:
             call.fail(error)
 
     def _feed(self, row: Row) -> None:
-        item = Input(input_id=next(self._ids), call_id=self._call.call_id, index=self._count, payload=self._encode(row))
+        item = Input(
+            input_id=next(self._ids),
+            call_id=self._call.call_id,
+            index=self._count,
+            payload=self._encode(row),
+            method=self._method,
+        )
         self._call.add(item)
         self._send(item)
         self._count += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from wherry import _payload
 from wherry._caller import Caller
 from wherry._client import default_client
-from wherry._definition import Definition, importable_name
+from wherry._definition import ClassDefinition, Definition, importable_name
 from wherry._source import SourceFile as LocalFile
 from wherry._source import source_files
 from wherry.context import check_local
@@ -73,7 +73,7 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
     """Bring the app up and bind its functions' handles. What any step raises, stops it."""
     check_local("running an app")
     client = client or default_client()
-    functions = list(app.registered_functions.values())
+    functions = list(app._functions.values())
     modules = _modules([function.info for function in functions])
     _alias_main()
     name = app.name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
@@ -87,7 +87,7 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
     )
     running = Running(client, opened.app_id, functions, detach)
     try:
-        images = _ensure_images(client, [function.info.options.image or app.image for function in functions])
+        images = ensure_images(client, [function.info.options.image or app.image for function in functions])
         source_id, root = _ship(client, modules)
         specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
         published = client.call(
@@ -123,7 +123,7 @@ def _has_main_file() -> bool:
     return bool(getattr(sys.modules["__main__"], "__file__", None))
 
 
-def _ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
+def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
     """Build what is not built; return the image ids, in the order of `wanted`."""
     images = [image or Image.debian_slim() for image in wanted]
     distinct = list(dict.fromkeys(images))
@@ -190,6 +190,8 @@ def _spec(definition: Definition, image_id: str, source_id: str) -> FunctionSpec
     else:
         spec.module_name = definition.module_name
         spec.qualname = definition.function.__qualname__
+    if isinstance(definition, ClassDefinition):
+        spec.methods = definition.method_specs()
     definition.options.fill(spec)
     return spec
 
@@ -199,7 +201,7 @@ def _serialized(definition: Definition) -> Payload:
     import cloudpickle  # only for such functions
 
     try:
-        data: bytes = cloudpickle.dumps(definition.function, _payload.PROTOCOL)
+        data: bytes = cloudpickle.dumps(definition.shipped, _payload.PROTOCOL)
     except _payload.UNPICKLABLE as error:
         raise SerializationError(
             f"{definition.name} can't be sent: something that it uses can't be pickled ({error}); "

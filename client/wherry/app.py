@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._definition import Definition
+from wherry._definition import ClassDefinition, Definition
 from wherry._options import FunctionOptions, translate
 from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry.exception import ExecutionError, InvalidError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class LocalEntrypoint(Generic[P, R]):
@@ -83,7 +84,13 @@ class App:
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
         """The functions, by name."""
-        return dict(self._functions)
+        return {n: f for n, f in self._functions.items() if not isinstance(f._definition, ClassDefinition)}
+
+    @property
+    def registered_classes(self) -> dict[str, type]:
+        """The plain classes that `@app.cls()` was on, by name."""
+        classes = {n: f._definition for n, f in self._functions.items() if isinstance(f._definition, ClassDefinition)}
+        return {name: definition.blueprint.user_class for name, definition in classes.items()}
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
@@ -142,6 +149,24 @@ class App:
             raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
         options = FunctionOptions(**translate(given, stacklevel=2))
         return _FunctionDecorator(self, name, is_generator, options)
+
+    def cls(
+        self, _warn_parentheses_missing: Any = None, *, name: str | None = None, **options: Any
+    ) -> Callable[[type[T]], type[T]]:
+        """Make the class below one whose methods with `@method()` run in containers.
+
+        Its options are those of `function`. (reference: Stub.cls)
+        """
+        if _warn_parentheses_missing is not None:
+            raise InvalidError("parentheses are missing: write @app.cls() instead of @app.cls")
+        checked = FunctionOptions(**translate(options, stacklevel=2))
+
+        def decorate(user_class: Any) -> Any:
+            from wherry.cls import make  # only where there are classes
+
+            return make(self, user_class, name, checked)
+
+        return decorate
 
     def local_entrypoint(
         self, _warn_parentheses_missing: Any = None, *, name: str | None = None

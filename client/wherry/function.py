@@ -67,6 +67,9 @@ class Function(Generic[P, R]):
         # What a handle that has travelled knows without asking the service.
         self._known_id = ""
         self._caller: Caller | None = None
+        # Of a variant: what it was made of, and what is otherwise.
+        self._base: Function[P, R] | None = None
+        self._changes: Any = None
         if definition is not None:
             self.__doc__ = definition.function.__doc__
             self.__name__ = name
@@ -255,6 +258,78 @@ class Function(Generic[P, R]):
         """Raise InvalidError: functions can't be persisted. (reference: Function.persist)"""
         raise InvalidError("Function.persist is gone: deploy the app, and use Function.from_name")
 
+    # Scaling
+
+    def with_options(self, **options: Any) -> Function[P, R]:
+        """Return the function with other options, in containers of its own; the parameters are `@app.function`'s.
+
+        Raises InvalidError for what can't differ. (reference: Function.with_options)
+        """
+        from wherry._variant import changes_of  # loads the messages
+
+        return self._variant(changes_of(options))
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R]:
+        """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
+        from wherry._variant import concurrency  # as above
+
+        return self._variant(concurrency(max_inputs, target_inputs))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R]:
+        """Return the batched function with batches of another size. (reference: Function.with_batching)"""
+        from wherry._variant import batching  # as above
+
+        return self._variant(batching(max_batch_size, wait_ms))
+
+    def _variant(self, changes: Any) -> Function[P, R]:
+        from wherry._variant import bind  # as above
+
+        base = self._base or self
+        changes = changes.over(self._changes)
+        made: Function[P, R] = Function(
+            self._name,
+            app=self._app,
+            definition=self._definition,
+            resolve=lambda: bind(base._resolved(), None, changes),
+        )
+        made._base, made._changes = base, changes
+        return made
+
+    def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
+        """Return the same method of an object made with these arguments. (reference: Function.from_parametrized)"""
+        raise InvalidError(f"{self._name} is not a method: only methods of a class with @app.cls() have parameters")
+
+    @blocking
+    def keep_warm(self, warm_pool_size: int) -> None:
+        """Keep so many containers from now on, until the app is published anew. (reference: Function.keep_warm)"""
+        self._update(min_containers=warm_pool_size)
+
+    @blocking
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> None:
+        """Change how the function scales from now on, until its app is published anew; None changes nothing.
+
+        Counts of containers, and seconds. Raises InvalidError out of range. (reference: Function.update_autoscaler)
+        """
+        self._update(min_containers, max_containers, buffer_containers, scaledown_window)
+
+    def _update(
+        self,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> None:
+        from wherry._variant import update  # loads the messages
+
+        update(self._resolved(), min_containers, max_containers, buffer_containers, scaledown_window)
+
     # Asking
 
     @property
@@ -315,7 +390,7 @@ class Function(Generic[P, R]):
         # A handle on a running function arrives as a handle; one at module level is found where it is defined.
         known = self._known_id or (self._caller.function_id if self._caller is not None else "")
         if known:
-            return _unpickled, (known,)
+            return _unpickled, (known, self._caller.method if self._caller is not None else "")
         if self._definition is not None and self._definition.is_global:
             return _imported, (self._definition.module_name, self._definition.function.__qualname__)
         raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
@@ -394,11 +469,11 @@ class Function(Generic[P, R]):
         )
 
 
-def _unpickled(function_id: str) -> Function[..., Any]:
+def _unpickled(function_id: str, method: str = "") -> Function[..., Any]:
     def resolve() -> Caller:
         from wherry._caller import look_up_id  # loads the session; a handle that only travels does without it
 
-        return look_up_id(function_id, None)
+        return look_up_id(function_id, None, method)
 
     handle: Function[..., Any] = Function(function_id, resolve=resolve)
     handle._known_id = function_id

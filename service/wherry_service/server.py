@@ -134,6 +134,8 @@ class Service:
             "Apps.List": apps.list,
             "Functions.Lookup": apps.lookup,
             "Functions.Stats": apps.stats,
+            "Functions.Bind": apps.bind,
+            "Functions.Update": apps.update,
             "Images.Ensure": ImageApi(self._builder).ensure,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
@@ -214,7 +216,7 @@ class Service:
                 continue
             call = calls.get(row.call_id) or Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
             calls[row.call_id] = call
-            item = Input(row.input_id, call, row.index, row.payload)
+            item = Input(row.input_id, call, row.index, row.payload, row.method)
             items.append(item)
         for call in calls.values():
             call.num_inputs = sum(1 for item in items if item.call is call)

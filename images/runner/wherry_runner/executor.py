@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from wherry_runner.frames import Header
 
+    Target = tuple[Callable[..., Any], bool, bool]
+    """A function, whether it is a generator, whether it is asynchronous."""
+
 BATCH_S = 0.0005
 _NONE = b"\x80\x04N."
 
@@ -62,6 +65,8 @@ class Desk:
         self.timeout_s = timeout_s
         self.inbox = intake.inbox
         self.held = intake.held
+        # Of a class: its methods.
+        self.methods: dict[str, Target] | None = None
         self.running: dict[str, Input] = {}
         self.ending = False
         self._pipes = pipes
@@ -80,6 +85,13 @@ class Desk:
             return None
         item.payload = b""
         return args, kwargs
+
+    def method(self, item: Input) -> Target | None:
+        """Return the method that an input means; where there is none, answer with a failure and return None."""
+        found = (self.methods or {}).get(item.method)
+        if found is None:
+            self.fail(item, AttributeError(f"the class has no method {item.method!r}"))
+        return found
 
     def begin(self, item: Input) -> None:
         """Note an input as running; for executors with several at a time."""

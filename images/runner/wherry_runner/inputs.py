@@ -24,16 +24,21 @@ class Input:
         "format",
         "handle",
         "input_id",
+        "method",
         "payload",
         "window",
     )
 
-    def __init__(self, input_id: str, call_id: str, format: int, blob: str | None, payload: bytes) -> None:
+    def __init__(
+        self, input_id: str, call_id: str, format: int, blob: str | None, payload: bytes, method: str = ""
+    ) -> None:
         self.input_id = input_id
         self.call_id = call_id
         self.format = format
         self.blob = blob
         self.payload = payload
+        # Of a class: which method to run.
+        self.method = method
         self.ended_by = ""
         self.answered = False
         self.deadline = 0.0
@@ -54,7 +59,7 @@ class Intake:
         new = 0
         for row, part in zip(rows, parts, strict=True):
             if row[0] not in self.held:
-                item = self.held[row[0]] = Input(row[0], row[1], row[2], row[3], part)
+                item = self.held[row[0]] = Input(row[0], row[1], row[2], row[3], part, *row[4:])
                 self.inbox.append(item)
                 new += 1
         return new

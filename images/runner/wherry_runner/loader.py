@@ -21,7 +21,7 @@ class LoadError(Exception):
 
 
 def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
-    """Import the user's module (or unpickle the function) and return the plain function.
+    """Import the user's module (or unpickle the function) and return the plain function; of a class, its blueprint.
 
     Raise `LoadError`, or whatever the user's module raises.
     """
@@ -32,7 +32,7 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
     if serialized:
         import pickle
 
-        return _unwrap(pickle.loads(serialized), function.get("name") or "the function")
+        return _unwrap(pickle.loads(serialized), function.get("name") or "the function", function.get("methods"))
     name: str = function["module"]
     path = os.path.join(source, *name.split(".")) + ".py"
     sys.argv = [path if os.path.exists(path) else name]
@@ -49,11 +49,16 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
                 f"module {name} has no {function['qualname']}: is it defined under a condition, or inside a function? "
                 "A function that its module does not name can be sent with serialized=True."
             ) from None
-    return _unwrap(target, f"{name}.{function['qualname']}")
+    return _unwrap(target, f"{name}.{function['qualname']}", function.get("methods"))
 
 
-def _unwrap(target: Any, name: str) -> UserFunction:
+def _unwrap(target: Any, name: str, methods: Any) -> UserFunction:
     """Return the plain function behind the SDK's handle, if it is one."""
+    if methods:
+        blueprint = getattr(target, "_blueprint", None)
+        if blueprint is None:
+            raise LoadError(f"{name} is a {type(target).__name__}, not a class of an app")
+        return blueprint  # type: ignore[no-any-return]
     get_raw = getattr(target, "get_raw_f", None)
     if get_raw is not None:
         target = get_raw()

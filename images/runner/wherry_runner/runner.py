@@ -23,7 +23,8 @@ from wherry_runner.watch import Keeper, Watch
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
-    from wherry_runner.executor import Executor
+    from wherry_runner.classes import Instance
+    from wherry_runner.executor import Desk, Executor
     from wherry_runner.frames import Frame, Header
 
 FAULT = 70
@@ -43,7 +44,8 @@ class Runner:
         self._keeper = Keeper(self._watch, self._link, _Loading(), self.report_fault)
         lines.nudge = self._keeper.nudge
         self._intake = Intake()
-        self._load: tuple[Header, bytes] | None = None
+        self._load: tuple[Header, list[bytes]] | None = None
+        self._instance: Instance | None = None
         self._executor: Executor | None = None
         self._ending = False
 
@@ -64,6 +66,8 @@ class Runner:
                 return 1
             self._be_ready(executor, perf_counter() - began)
             executor.run()
+            if self._instance is not None:
+                self._instance.exit()
         self._leave()
         return 0
 
@@ -80,20 +84,30 @@ class Runner:
 
     # Loading
 
-    def _make_executor(self, frame: Header, serialized: bytes) -> Executor:
+    def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
         from wherry_runner.executor import Desk
         from wherry_runner.loader import load
         from wherry_runner.payload import Payloads
 
-        function = load(frame, serialized, os.path.join(self._directory, "source"))
+        function = load(frame, parts[0] if parts else b"", os.path.join(self._directory, "source"))
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)
         desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         concurrency = int(frame.get("concurrency") or 1)
-        is_generator = bool(spec.get("is_generator"))
+        methods = spec.get("methods") or []
+        is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
+        executor = self._executor_of(desk, concurrency, bool(spec.get("is_generator")), is_async)
+        if methods:
+            from wherry_runner.classes import Instance
+
+            self._instance = Instance(function, parts[1] if len(parts) > 1 else b"", getattr(executor, "loop", None))
+            desk.methods = self._instance.enter(methods)
+        return executor
+
+    def _executor_of(self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool) -> Executor:
         # Each way of running imports what it needs: asyncio costs 8 MiB, threading half a MiB.
-        if spec.get("is_async"):
+        if is_async:
             from wherry_runner.tasks import TasksExecutor
 
             return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
@@ -159,7 +173,7 @@ class Runner:
             elif kind == "drain":
                 self._on_drain()
             elif kind == "load" and self._load is None:
-                self._load = (header, parts[0] if parts else b"")
+                self._load = (header, parts)
 
     def _answer_now(self, header: Header, parts: tuple[bytes, ...] = ()) -> None:
         self._link.put_frame(header, parts)

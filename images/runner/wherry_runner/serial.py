@@ -63,6 +63,8 @@ class SerialExecutor:
     def _work(self) -> None:
         desk, link, inbox, watch = self.desk, self.desk.link, self.desk.inbox, self._watch
         run = self._run_generator if self._is_generator else self._run_function
+        if desk.methods is not None:
+            run = self._run_method
         while True:
             try:
                 item = inbox.popleft()
@@ -92,6 +94,13 @@ class SerialExecutor:
             if self.desk.inbox:
                 return
         self._watch.wait()
+
+    def _run_method(self, item: Input) -> None:
+        target = self.desk.method(item)
+        if target is not None:
+            # One input at a time runs here.
+            self.desk.function, is_generator, _ = target
+            self._run_generator(item) if is_generator else self._run_function(item)
 
     def _run_function(self, item: Input) -> None:
         desk, interrupter = self.desk, self._interrupter

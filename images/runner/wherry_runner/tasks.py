@@ -22,8 +22,8 @@ class TasksExecutor:
         self._keeper = keeper
         self._watch = watch
         self._concurrency = concurrency
-        self._run_one = self._generate if is_generator else self._call
-        self._loop = asyncio.new_event_loop()
+        self._target = (desk.function, is_generator, True)
+        self.loop = self._loop = asyncio.new_event_loop()
         self._thread = get_ident()
         self._done = self._loop.create_future()
         self._flushing = False
@@ -110,9 +110,17 @@ class TasksExecutor:
         if self._keeper.parked:
             self._keeper.nudge()
         try:
-            call = desk.unpickle(item)
-            if call is not None:
-                await self._run_one(item, call)
+            target = self._target if desk.methods is None else desk.method(item)
+            call = desk.unpickle(item) if target is not None else None
+            if call is not None and target is not None:
+                function, is_generator, is_async = target
+                if is_generator:
+                    values = function(*call[0], **call[1])
+                    await self._generate(item, values if is_async else _in_threads(values))
+                elif is_async:
+                    await self._call(item, function(*call[0], **call[1]))
+                else:
+                    await self._call(item, asyncio.to_thread(function, *call[0], **call[1]))
         except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on  # noqa: BLE001
             if item.ended_by:
                 desk.fail_ended(item, error)
@@ -126,17 +134,16 @@ class TasksExecutor:
         self._start()
         self._flush_soon()
 
-    async def _call(self, item: Input, call: tuple[Any, Any]) -> None:
-        value = await self.desk.function(*call[0], **call[1])
+    async def _call(self, item: Input, awaitable: Any) -> None:
+        value = await awaitable
         if item.ended_by:
             self.desk.fail_ended(item)
         else:
             self.desk.give(item, value)
 
-    async def _generate(self, item: Input, call: tuple[Any, Any]) -> None:
+    async def _generate(self, item: Input, values: Any) -> None:
         desk, link = self.desk, self.desk.link
         window = item.window = TaskWindow(self._loop, link)
-        values = desk.function(*call[0], **call[1])
         try:
             async for value in values:
                 if not desk.give_yield(item, value):
@@ -161,6 +168,16 @@ class TasksExecutor:
         self._flushing = False
         self.desk.link.flush(wait=False)
         self._look_for_end()
+
+
+async def _in_threads(values: Any) -> Any:
+    """Iterate a plain generator without blocking the loop."""
+    end = object()
+    try:
+        while (value := await asyncio.to_thread(next, values, end)) is not end:
+            yield value
+    finally:
+        await asyncio.to_thread(values.close)
 
 
 class TaskWindow(Window):

@@ -26,7 +26,7 @@ class ThreadsExecutor:
         self._keeper = keeper
         self._watch = watch
         self._concurrency = concurrency
-        self._is_generator = is_generator
+        self._target = (desk.function, is_generator, False)
         self._tickets: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._workers = 0
@@ -100,14 +100,16 @@ class ThreadsExecutor:
 
     def _run(self, item: Input) -> None:
         desk = self.desk
-        call = desk.unpickle(item)
-        if call is None:
+        target = self._target if desk.methods is None else desk.method(item)
+        call = desk.unpickle(item) if target is not None else None
+        if call is None or target is None:
             return
+        function, is_generator, _ = target
         try:
-            if self._is_generator:
-                self._generate(item, call)
+            if is_generator:
+                self._generate(item, function(*call[0], **call[1]))
                 return
-            value = desk.function(*call[0], **call[1])
+            value = function(*call[0], **call[1])
         except BaseException as error:  # noqa: BLE001
             if not item.ended_by:
                 desk.fail(item, error)
@@ -115,10 +117,9 @@ class ThreadsExecutor:
         if not item.ended_by:
             desk.give(item, value)
 
-    def _generate(self, item: Input, call: tuple[Any, Any]) -> None:
+    def _generate(self, item: Input, values: Any) -> None:
         desk, link = self.desk, self.desk.link
         window = item.window = ThreadWindow()
-        values = desk.function(*call[0], **call[1])
         close: Callable[[], None] = getattr(values, "close", lambda: None)
         try:
             for value in values:

@@ -9,10 +9,12 @@ from wherry_proto.messages import (
     AppPublishResponse,
     AppStopRequest,
     AppStopResponse,
+    FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
     FunctionStats,
     FunctionStatsRequest,
+    FunctionUpdateRequest,
 )
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
@@ -49,6 +51,14 @@ class AppApi:
         if request.function_id:
             return self._apps.function(check_id(request.function_id, "fu", "function id"))
         return self._apps.lookup(request.app_name, request.name, request.environment)
+
+    async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
+        check_id(request.function_id, "fu", "function id")
+        return await self._apps.bind(request)
+
+    async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
+        check_id(request.function_id, "fu", "function id")
+        return await self._apps.update(request)
 
     async def stats(self, request: FunctionStatsRequest) -> FunctionStats:
         queue = self._dispatcher.queue(request.function_id)

@@ -1,15 +1,25 @@
 """Apps: opened by a client, published with their functions, stopped with or without it."""
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from wherry_proto.messages import AppInfo, AppState, FunctionInfo, FunctionSpec
+from wherry_proto import codec
+from wherry_proto.messages import (
+    AppInfo,
+    AppState,
+    FunctionBindRequest,
+    FunctionInfo,
+    FunctionSpec,
+    FunctionUpdateRequest,
+)
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
+from wherry_service.apps.variants import bind_key, updated, variant_of
 from wherry_service.calls.retry import RetryPolicy
-from wherry_service.errors import InvalidRequest, NotFound, ServiceError
+from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.pool import PoolPlan
@@ -20,6 +30,7 @@ log = logging.getLogger(__name__)
 
 # Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
 STOP_GRACE_S = 5.0
+MAX_VARIANTS = 1000
 
 
 class FunctionHost(Protocol):
@@ -108,8 +119,9 @@ class Apps:
             names = [spec.name for spec in specs]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
-            ids = {record.name: record.function_id for record in app.functions.values()}
+            ids = {record.name: record.function_id for record in app.functions.values() if not record.base_id}
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
+            records += _followed(app, records)
             for record in records:
                 plan_of(app_id, record.function_id, record.spec, self._ready_image)
             await self._store.publish(app_id, records)
@@ -124,7 +136,42 @@ class Apps:
             for record in records:
                 if record.function_id not in kept:
                     self._open(app, record)
-        return [self._function_info(app, record) for record in records]
+        return [self._function_info(app, record) for record in records if not record.base_id]
+
+    async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
+        """Return the variant of a function that has these parameters and options; made when first asked for."""
+        app, base = self._find(request.function_id)
+        if base.base_id:
+            raise InvalidRequest(f"function {base.function_id} is a variant itself: bind the one it was made of")
+        key = bind_key(request)
+        if not key:
+            return self._function_info(app, base)
+        async with app.lock:
+            for record in app.functions.values():
+                if record.base_id == base.function_id and record.bind == key:
+                    return self._function_info(app, record)
+            if sum(1 for record in app.functions.values() if record.base_id) >= MAX_VARIANTS:
+                raise Exhausted(f"{app} has {MAX_VARIANTS} variants of its functions: use fewer different parameters")
+            record = FunctionRecord(
+                new_id("fu"), app.record.app_id, base.name, variant_of(base.spec, request), base.function_id, key
+            )
+            plan_of(record.app_id, record.function_id, record.spec, self._ready_image)
+            await self._store.add_variant(record)
+            self._open(app, record)
+        return self._function_info(app, record)
+
+    async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
+        """Change how a function scales, until its app is published anew."""
+        app, record = self._find(request.function_id)
+        async with app.lock:
+            spec = updated(record.spec, request)
+            plan = plan_of(record.app_id, record.function_id, spec, self._ready_image)
+            record.spec = spec
+            await self._store.set_spec(record)
+            pool = self._pools.get(record.function_id)
+            if pool is not None:
+                pool.replan(plan)
+        return self._function_info(app, record)
 
     async def stop(self, app_id: str, why: str) -> tuple[int, list[str]]:
         """Stop an app; return how many containers it had, and the names of those the engine still shows."""
@@ -166,10 +213,7 @@ class Apps:
 
     def function(self, function_id: str) -> FunctionInfo:
         """Return a function by id; raise `NotFound`."""
-        for app in self._apps.values():
-            if function_id in app.functions:
-                return self._function_info(app, app.functions[function_id])
-        raise NotFound(f"function {function_id} does not exist, or its app has stopped")
+        return self._function_info(*self._find(function_id))
 
     def info(self, app_id: str) -> AppInfo:
         """Return a running app by id; raise `NotFound`."""
@@ -179,9 +223,9 @@ class Apps:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
         app = self._running(app_id)
         for record in app.functions.values():
-            if record.name == name:
+            if record.name == name and not record.base_id:
                 return self._function_info(app, record)
-        names = [record.name for record in app.functions.values()]
+        names = [record.name for record in app.functions.values() if not record.base_id]
         raise NotFound(f"app {app.record.name!r} has no function {name!r}{_near(name, names)}")
 
     def lookup(self, app_name: str, name: str, environment: str) -> FunctionInfo:
@@ -198,6 +242,13 @@ class Apps:
         client_id = app.record.client_id
         self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id, found)
         app.functions[record.function_id] = record
+
+    def _find(self, function_id: str) -> tuple[App, FunctionRecord]:
+        for app in self._apps.values():
+            record = app.functions.get(function_id)
+            if record is not None:
+                return app, record
+        raise NotFound(f"function {function_id[:64]} does not exist, or its app has stopped")
 
     def _running(self, app_id: str) -> App:
         app = self._apps.get(app_id)
@@ -226,7 +277,20 @@ class Apps:
             is_generator=record.spec.is_generator,
             app_name=app.record.name,
             environment=app.record.environment,
+            methods=record.spec.methods,
         )
+
+
+def _followed(app: App, bases: list[FunctionRecord]) -> list[FunctionRecord]:
+    """Return the app's variants as they are of these functions; those of functions that are gone go with them."""
+    by_id = {base.function_id: base for base in bases}
+    found = []
+    for record in app.functions.values():
+        base = by_id.get(record.base_id)
+        if base is not None and bool(base.spec.methods) == bool(record.spec.methods):
+            spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
+            found.append(dataclasses.replace(record, name=base.name, spec=spec))
+    return found
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -16,6 +16,8 @@ MAX_CONTAINERS = 1000
 MAX_CONCURRENT_INPUTS = 1000
 MAX_TIMEOUT_S = 24 * 3600.0
 MAX_SERIALIZED = 16 << 20
+MAX_PARAMETERS = 1 << 20
+MAX_METHODS = 1000
 
 ReadyImage = Callable[[str], Awaitable[str]]
 """From an image id to the reference the engine starts; may build, may raise ServiceError."""
@@ -40,6 +42,8 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         timeout_s=spec.timeout_s or 300.0,
         startup_timeout_s=spec.startup_timeout_s or spec.timeout_s or 300.0,
         env=dict(spec.env),
+        methods=tuple((method.name, method.is_generator, method.is_async) for method in spec.methods),
+        parameters=spec.parameters.data if spec.parameters is not None else b"",
     )
 
     async def make_order(container_id: str) -> ContainerOrder:
@@ -106,6 +110,10 @@ def _check(spec: FunctionSpec) -> None:
         raise InvalidRequest(f"function {spec.name!r} names no module and is not serialized")
     if spec.serialized is not None and len(spec.serialized.data) > MAX_SERIALIZED:
         raise InvalidRequest(f"function {spec.name!r} is over {MAX_SERIALIZED >> 20} MiB serialized")
+    if spec.parameters is not None and len(spec.parameters.data) > MAX_PARAMETERS:
+        raise InvalidRequest(f"the parameters of {spec.name!r} are over {MAX_PARAMETERS >> 20} MiB")
+    if len(spec.methods) > MAX_METHODS:
+        raise InvalidRequest(f"class {spec.name!r} has over {MAX_METHODS} methods")
     if settings.max_containers and settings.min_containers > settings.max_containers:
         raise InvalidRequest(
             f"function {spec.name!r}: min_containers={settings.min_containers} is more than "

@@ -22,6 +22,7 @@ class Input:
         "index",
         "input_id",
         "losses",
+        "method",
         "payload",
         "retries",
         "saved",
@@ -29,12 +30,14 @@ class Input:
         "yields_taken",
     )
 
-    def __init__(self, input_id: str, call: "Call", index: int, payload: Payload) -> None:
+    def __init__(self, input_id: str, call: "Call", index: int, payload: Payload, method: str = "") -> None:
         self.input_id = input_id
         self.call = call
         self.call_id = call.call_id
         self.index = index
         self.payload = payload
+        # Of a class: which method runs.
+        self.method = method
         self.container: Container | None = None
         self.done = False
         self.losses = 0

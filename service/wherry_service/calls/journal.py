@@ -73,7 +73,7 @@ class Journal:
             if call is None or message.payload is None:
                 log.warning("an input of unknown call %.40s was ignored", message.call_id)
                 continue
-            item = Input(message.input_id, call, message.index, message.payload)
+            item = Input(message.input_id, call, message.index, message.payload, message.method)
             inputs[item.input_id] = item
             call.open[item.input_id] = item
             fresh.append(item)
@@ -85,7 +85,10 @@ class Journal:
 
     async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
         fresh_ids = await self._store.add_inputs(
-            [(item.input_id, item.call_id, item.call.function_id, item.index, item.payload) for item in items],
+            [
+                (item.input_id, item.call_id, item.call.function_id, item.index, item.payload, item.method)
+                for item in items
+            ],
             client.client_id,
         )
         for item in items:

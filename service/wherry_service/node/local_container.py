@@ -198,7 +198,8 @@ class LocalContainer:
                 name = payload.blob_id
                 self._lend(name)
             self._held.add(item.input_id)
-            rows.append([item.input_id, item.call_id, payload.format, name])
+            row = [item.input_id, item.call_id, payload.format, name]
+            rows.append([*row, item.method] if item.method else row)
             parts.append(payload.data)
             size += len(payload.data)
             if len(rows) >= _MAX_ROWS or size >= _MAX_BODY:
@@ -282,7 +283,7 @@ class LocalContainer:
             if self._source is not None and (error := self._source.exception()) is not None:
                 self.kill(f"could not get its source: {error}")
                 return
-            link.send(self._load_frame(), [self._load.serialized])
+            link.send(self._load_frame(), [self._load.serialized, self._load.parameters])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._link = link
@@ -304,6 +305,7 @@ class LocalContainer:
                 "qualname": load.qualname,
                 "is_generator": load.is_generator,
                 "is_async": load.is_async,
+                "methods": load.methods,
             },
             "concurrency": load.concurrency,
             "timeout_s": load.timeout_s,

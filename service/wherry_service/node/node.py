@@ -24,6 +24,9 @@ class LoadOrder:
     timeout_s: float
     startup_timeout_s: float
     env: Mapping[str, str] = field(default_factory=dict)
+    # Of a class: its methods, each (name, is_generator, is_async), and the pickled arguments it is made with.
+    methods: tuple[tuple[str, bool, bool], ...] = ()
+    parameters: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Assignment(Protocol):
     def call_id(self) -> str: ...
     @property
     def payload(self) -> Payload: ...
+    @property
+    def method(self) -> str: ...
     @property
     def is_waiting(self) -> bool: ...
 

@@ -149,6 +149,12 @@ class Pool:
 
     # Scaling
 
+    def replan(self, plan: PoolPlan) -> None:
+        """Scale by another plan from now on; the containers that there are stay as they are."""
+        self.plan = plan
+        self.scale()
+        self._schedule_tick()
+
     def scale(self) -> None:
         """Start containers up to the wanted number; idle ones go by `_on_tick`."""
         if self.closed:

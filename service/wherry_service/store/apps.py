@@ -31,6 +31,9 @@ class FunctionRecord:
     app_id: str
     name: str
     spec: FunctionSpec
+    # Of a variant: the function it was made of, and what makes it another.
+    base_id: str = ""
+    bind: bytes = b""
 
 
 class AppStore:
@@ -57,16 +60,7 @@ class AppStore:
 
     async def publish(self, app_id: str, records: list[FunctionRecord]) -> None:
         """Make these the app's functions; others it had stay known but inactive."""
-        values = [
-            {
-                "function_id": record.function_id,
-                "app_id": app_id,
-                "name": record.name,
-                "spec": codec.serialize(record.spec),
-                "active": True,
-            }
-            for record in records
-        ]
+        values = [_values(record) for record in records]
 
         def work(connection: sa.Connection) -> None:
             connection.execute(sa.update(functions).where(functions.c.app_id == app_id).values(active=False))
@@ -76,6 +70,17 @@ class AppStore:
                     connection.execute(sa.insert(functions), value)
 
         await self._database.write(work)
+
+    async def set_spec(self, record: FunctionRecord) -> None:
+        """Write a function's changed description."""
+        statement = sa.update(functions).where(functions.c.function_id == record.function_id)
+        values = {"spec": codec.serialize(record.spec)}
+        await self._database.write(lambda connection: connection.execute(statement.values(**values)).rowcount)
+
+    async def add_variant(self, record: FunctionRecord) -> None:
+        """Note one more function, a variant of one that is there."""
+        values = _values(record)
+        await self._database.write(lambda connection: connection.execute(sa.insert(functions), values).rowcount)
 
     async def running(self) -> list[tuple[AppRecord, list[FunctionRecord]]]:
         """Return the apps that have not stopped, with their active functions."""
@@ -88,7 +93,8 @@ class AppStore:
         )
         by_app: dict[str, list[FunctionRecord]] = {}
         for row in function_rows:
-            record = FunctionRecord(row.function_id, row.app_id, row.name, codec.deserialize(FunctionSpec, row.spec))
+            spec = codec.deserialize(FunctionSpec, row.spec)
+            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind)
             by_app.setdefault(row.app_id, []).append(record)
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 
@@ -102,6 +108,18 @@ class AppStore:
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_app(row) for row in rows]
+
+
+def _values(record: FunctionRecord) -> dict[str, object]:
+    return {
+        "function_id": record.function_id,
+        "app_id": record.app_id,
+        "name": record.name,
+        "spec": codec.serialize(record.spec),
+        "active": True,
+        "base_id": record.base_id,
+        "bind": record.bind,
+    }
 
 
 def _app(row: "sa.Row[tuple[object, ...]]") -> AppRecord:

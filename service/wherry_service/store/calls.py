@@ -14,8 +14,8 @@ from wherry_service.store.schema import inputs
 # Seconds for which the result of a durable call is kept (reference: FunctionCall.get).
 KEEP_RESULTS_S = 7 * 24 * 3600.0
 
-InputRow = tuple[str, str, str, int, Payload]
-"""Input id, call id, function id, position, payload."""
+InputRow = tuple[str, str, str, int, Payload, str]
+"""Input id, call id, function id, position, payload, method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class OpenInput:
     client_id: str
     index: int
     payload: Payload
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,12 @@ class CallStore:
                 "client_id": client_id,
                 "position": index,
                 "payload": codec.serialize(payload),
+                "method": method,
                 "created_at_ms": now_ms,
                 "finished_at_ms": 0,
                 "output": b"",
             }
-            for input_id, call_id, function_id, index, payload in rows
+            for input_id, call_id, function_id, index, payload, method in rows
         ]
 
         def work(connection: sa.Connection) -> set[str]:
@@ -118,6 +120,7 @@ class CallStore:
                 row.client_id,
                 row.position,
                 codec.deserialize(Payload, row.payload),
+                row.method,
             )
             for row in rows
         ]

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData()
 
@@ -30,6 +30,9 @@ functions = Table(
     Column("spec", LargeBinary, nullable=False),
     # False: a later version of the app does not have it any more.
     Column("active", Boolean, nullable=False),
+    # Of a variant: the function it was made of, and a serialized FunctionBindRequest of what makes it another.
+    Column("base_id", String(40), nullable=False, default=""),
+    Column("bind", LargeBinary, nullable=False, default=b""),
     Index("functions_of_app", "app_id"),
 )
 
@@ -44,6 +47,8 @@ inputs = Table(
     Column("position", Integer, nullable=False),
     # A serialized Payload.
     Column("payload", LargeBinary, nullable=False),
+    # Of a class: which method runs.
+    Column("method", Text, nullable=False, default=""),
     Column("created_at_ms", BigInteger, nullable=False),
     # 0 while the input is open.
     Column("finished_at_ms", BigInteger, nullable=False, default=0),

@@ -63,7 +63,7 @@ def test_one_bad_job_does_not_take_the_others_with_it(database: Database) -> Non
 
     async def scenario() -> list[object]:
         store = CallStore(database)
-        good = [store.add_inputs([(f"in-{n}", "fc-1", "fu-1", n, Payload(data=b"x"))], "cl-1") for n in range(50)]
+        good = [store.add_inputs([(f"in-{n}", "fc-1", "fu-1", n, Payload(data=b"x"), "")], "cl-1") for n in range(50)]
         return await asyncio.gather(*good[:25], database.write(bad), *good[25:], return_exceptions=True)
 
     results = asyncio.run(scenario())
@@ -76,7 +76,7 @@ def test_durable_inputs_are_added_once_ended_once_and_expire(database: Database)
 
     async def scenario() -> None:
         store = CallStore(database, lambda: now[0])
-        row = ("in-1", "fc-1", "fu-1", 0, Payload(data=b"args"))
+        row = ("in-1", "fc-1", "fu-1", 0, Payload(data=b"args"), "")
         assert await store.add_inputs([row], "cl-1") == {"in-1"}
         assert await store.add_inputs([row], "cl-1") == set()
         assert [item.input_id for item in await store.open_inputs()] == ["in-1"]
