@@ -9,7 +9,13 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MISSING: Any = object()
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+_MISSING: Any = _Missing()
 _CHECKED = (str, int, float, bool, bytes)
 ARGUMENTS = "__wherry_arguments__"
 
