@@ -17,7 +17,7 @@ from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
-    from wherry import functions
+    from wherry import call_graph, functions
     from wherry._blueprint import parameter
     from wherry._output.enable import enable_output
     from wherry._partial import PartialFunction, enter, exit, method
@@ -35,6 +35,7 @@ __all__ = [
     "Retries",
     "Stub",
     "__version__",
+    "call_graph",
     "current_function_call_id",
     "current_input_id",
     "enable_output",
@@ -64,8 +65,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     import importlib  # loaded with the interpreter
 
-    if name == "functions":
-        return importlib.import_module("wherry.functions")
+    if name in ("functions", "call_graph"):
+        return importlib.import_module(f"wherry.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'wherry' has no attribute {name!r}")

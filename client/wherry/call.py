@@ -8,6 +8,7 @@ from wherry._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from wherry._client import Client
+    from wherry.call_graph import InputInfo
 
 R = TypeVar("R")
 
@@ -68,6 +69,17 @@ class FunctionCall(Generic[R]):
     def cancel(self, terminate_containers: bool = False) -> None:
         """End the call: waiting inputs are dropped, running ones interrupted. (reference: FunctionCall.cancel)"""
         self._client.session.cancel_id(self._call_id, terminate_containers)
+
+    @blocking
+    def get_call_graph(self) -> list[InputInfo]:
+        """Return what the call has led to so far: its inputs, each with the inputs of the calls it made.
+
+        Raises NotFoundError when there is no such call. (reference: FunctionCall.get_call_graph)
+        """
+        from wherry.call_graph import roots_of  # loads the messages
+        from wherry_proto.messages import CallGraph, CallGraphRequest  # as above
+
+        return roots_of(self._client.call("Calls.Graph", CallGraphRequest(call_id=self._call_id), CallGraph))
 
     @staticmethod
     def gather(*function_calls: FunctionCall[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc.aio
 
-from wherry_proto.messages import CallKind
+from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
@@ -27,7 +27,7 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
-from wherry_service.ids import new_id
+from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer
@@ -76,7 +76,7 @@ class Service:
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
-        self._journal = Journal(self._call_store, self._blobs)
+        self._journal = Journal(self._call_store, self._blobs, self._describe)
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
@@ -128,6 +128,7 @@ class Service:
         )
         return {
             "Calls.Session": self._sessions.serve,
+            "Calls.Graph": self._graph,
             "Apps.Open": apps.open,
             "Apps.Publish": apps.publish,
             "Apps.Stop": apps.stop,
@@ -146,6 +147,13 @@ class Service:
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
+
+    async def _graph(self, request: CallGraphRequest) -> CallGraph:
+        return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
+
+    def _describe(self, function_id: str) -> tuple[str, str]:
+        pool = self._pools.get(function_id)
+        return (pool.plan.load.name, pool.plan.load.module_name) if pool is not None else ("", "")
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME

@@ -99,6 +99,7 @@ def test_b66_a_spawned_call_outlives_the_service(calls: ModuleType, service: Own
 
     assert running.get(timeout=60) == "running"
     assert done.get(timeout=60) == "done"
+    assert [node.status.name for node in done.get_call_graph()] == ["SUCCESS"]
 
 
 def test_b68_nothing_is_left_when_an_app_has_stopped(

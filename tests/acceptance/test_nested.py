@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import wherry
 from tests.acceptance.conftest import RunApp
 from tests.waiting import wait_until
+from wherry.call_graph import InputInfo
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,30 @@ def test_a_function_that_calls_itself_gets_containers_enough(nested: ModuleType)
     # Deeper than the processors carry such containers.
     depth = 2 * (os.cpu_count() or 1) + 2
     assert nested.countdown.remote(depth) == list(range(depth, -1, -1))
+
+
+def test_a_call_graph_shows_three_levels_while_it_runs_and_after(nested: ModuleType) -> None:
+    assert nested.tree.remote() == 6
+    call = nested.tree.spawn(3.0)
+
+    def shown(nodes: list[InputInfo]) -> list[Any]:
+        return [(node.function_name, node.status.name, shown(node.children)) for node in nodes]
+
+    branches = [
+        ("branch", "SUCCESS", [("leaf", "SUCCESS", []), ("leaf", "SUCCESS", [])]),
+        ("branch", "SUCCESS", [("leaf", "SUCCESS", []), ("leaf", "FAILURE", [])]),
+    ]
+    running = [("tree", "RUNNING", [*branches, ("slow", "RUNNING", [])])]
+    wait_until(lambda: shown(call.get_call_graph()) == running, "the graph shows the running call")
+    assert call.get() == 6
+    (root,) = call.get_call_graph()
+    assert shown([root]) == [("tree", "SUCCESS", [*branches, ("slow", "SUCCESS", [])])]
+    assert root.function_call_id == call.object_id
+    assert root.module_name == "tests.acceptance.apps.nested"
+    assert root.task_id.startswith("co-")
+    # The service that ran it may have gone since.
+    with pytest.raises(wherry.exception.NotFoundError):
+        wherry.FunctionCall.from_id("fc-01M84FGRVRNANF8XXZSWHJDQ25").get_call_graph()
 
 
 def test_a_cancelled_call_ends_those_it_made(nested: ModuleType) -> None:

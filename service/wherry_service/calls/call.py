@@ -19,6 +19,7 @@ class Input:
         "children",
         "container",
         "done",
+        "in_graph",
         "index",
         "input_id",
         "losses",
@@ -39,6 +40,8 @@ class Input:
         # Of a class: which method runs.
         self.method = method
         self.container: Container | None = None
+        # Whether a call graph has it.
+        self.in_graph = False
         self.done = False
         self.losses = 0
         self.retries = 0

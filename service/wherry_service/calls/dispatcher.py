@@ -327,10 +327,11 @@ class Dispatcher:
         if item.done:
             return
         item.done = True
+        container_id = item.container.container_id if item.container is not None else ""
         item.container = None
         if item.payload.blob_id:
             self._blobs.delete(item.payload.blob_id)
-        self._journal.ended(item, output)
+        self._journal.ended(item, output, container_id)
 
     def _keep_early(self, pool: Pool, input_id: str, result: Payload | Failure, num_yields: int) -> None:
         """Keep the result of an input that its client, reconnecting after our restart, has yet to offer again."""

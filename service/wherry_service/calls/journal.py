@@ -5,10 +5,12 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from wherry_proto.messages import CallStart, CallState, Output, Yield
+from wherry_proto.messages import CallGraph, CallStart, CallState, Output, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
+from wherry_service.calls.graph import CallGraphs, Describe
+from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.store.blobs import BlobStore
@@ -20,8 +22,9 @@ log = logging.getLogger(__name__)
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 
-    def __init__(self, store: CallStore, blobs: BlobStore) -> None:
+    def __init__(self, store: CallStore, blobs: BlobStore, describe: Describe | None = None) -> None:
         self._store = store
+        self.graphs = CallGraphs(describe or (lambda function_id: ("", "")), self._save_graph)
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
@@ -77,7 +80,17 @@ class Journal:
             inputs[item.input_id] = item
             call.open[item.input_id] = item
             fresh.append(item)
+            if call.durable or call.parent_input_id:
+                self._note(item)
         return fresh
+
+    def _note(self, item: Input) -> None:
+        """Put an input into its call graph, its ancestors first."""
+        line = [item]
+        while (parent := self._inputs.get(line[-1].call.parent_input_id)) is not None and not parent.in_graph:
+            line.append(parent)
+        for one in reversed(line):
+            self.graphs.add(one, self._inputs.get(one.call.parent_input_id))
 
     def save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
         """Put durable inputs on disk; then tell the client, and call `then`. Known ones are confirmed again."""
@@ -208,8 +221,10 @@ class Journal:
         item.take_yields(below)
         return item if not item.done else None
 
-    def ended(self, item: Input, output: Output) -> None:
+    def ended(self, item: Input, output: Output, container_id: str = "") -> None:
         """Note and deliver the end of an input; a durable one is delivered when it is on disk."""
+        if item.in_graph:
+            self.graphs.end(item, output, container_id)
         if item.call.durable:
             self._run(self._ended_durable(item, output))
         else:
@@ -240,7 +255,18 @@ class Journal:
             self._calls[item.call_id] = item.call
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item
+            self._note(item)
             item.call.watchers |= self._early_watchers.pop(item.call_id, set())
+
+    async def graph(self, call_id: str) -> CallGraph:
+        """Return what a call has led to, from memory or from disk; raise `NotFound`."""
+        found = self.graphs.graph(call_id) or await self._store.graph(call_id)
+        if found is None:
+            raise NotFound(f"there is no call graph of {call_id[:64]}: it was not spawned, or was forgotten")
+        return found
+
+    def _save_graph(self, call_id: str, graph: CallGraph) -> None:
+        self._run(self._store.put_graph(call_id, graph))
 
     # Forgetting
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from wherry_proto import codec
-from wherry_proto.messages import Output, Payload
+from wherry_proto.messages import CallGraph, Output, Payload
 from wherry_service.store.database import Database
-from wherry_service.store.schema import inputs
+from wherry_service.store.schema import call_graphs, inputs
 
 # Seconds for which the result of a durable call is kept (reference: FunctionCall.get).
 KEEP_RESULTS_S = 7 * 24 * 3600.0
@@ -134,9 +134,27 @@ class CallStore:
             found = list(connection.execute(sa.select(inputs.c.output).where(old)).scalars())
             if found:
                 connection.execute(sa.update(inputs).where(old).values(output=b"", payload=b""))
+            connection.execute(sa.delete(call_graphs).where(call_graphs.c.written_at_ms < limit_ms))
             return found
 
         return [codec.deserialize(Output, data) for data in await self._database.write(work)]
+
+    async def put_graph(self, call_id: str, graph: CallGraph) -> None:
+        """Write a call's graph, in place of an earlier one."""
+        values = {"graph": codec.serialize(graph), "written_at_ms": int(self._now() * 1000)}
+
+        def work(connection: sa.Connection) -> None:
+            known = sa.update(call_graphs).where(call_graphs.c.call_id == call_id)
+            if connection.execute(known.values(**values)).rowcount == 0:
+                connection.execute(sa.insert(call_graphs), {"call_id": call_id, **values})
+
+        await self._database.write(work)
+
+    async def graph(self, call_id: str) -> CallGraph | None:
+        """Return the graph of a durable call that has ended, None if there is none."""
+        query = sa.select(call_graphs.c.graph).where(call_graphs.c.call_id == call_id)
+        data = await self._database.read(lambda connection: connection.execute(query).scalar())
+        return codec.deserialize(CallGraph, data) if data is not None else None
 
     async def blob_ids(self) -> set[str]:
         """Return the blobs that durable inputs and results refer to."""

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData()
 
@@ -56,4 +56,15 @@ inputs = Table(
     Column("output", LargeBinary, nullable=False, default=b""),
     Index("inputs_of_call", "call_id"),
     Index("inputs_by_finish", "finished_at_ms"),
+)
+
+# Of durable calls that have ended: what they led to.
+call_graphs = Table(
+    "call_graphs",
+    metadata,
+    Column("call_id", String(40), primary_key=True),
+    # A serialized CallGraph.
+    Column("graph", LargeBinary, nullable=False),
+    Column("written_at_ms", BigInteger, nullable=False),
+    Index("call_graphs_by_time", "written_at_ms"),
 )

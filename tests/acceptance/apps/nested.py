@@ -76,6 +76,26 @@ def modules(x: int) -> tuple[int, list[str]]:
 
 
 @app.function(max_containers=1)
+def leaf(x: int) -> int:
+    if x < 0:
+        raise ValueError("negative")
+    return x
+
+
+@app.function(max_containers=1)
+def branch(xs: list[int]) -> int:
+    return sum(value for value in leaf.map(xs, return_exceptions=True) if isinstance(value, int))
+
+
+@app.function(max_containers=1)
+def tree(wait_s: float = 0.0) -> int:
+    """Two branches, one of which has a leaf that fails."""
+    result = branch.remote([1, 2]) + branch.remote([3, -1])
+    slow.remote(wait_s)
+    return result
+
+
+@app.function(max_containers=1)
 def echo(value: Any) -> Any:
     return value
 

@@ -1,0 +1,153 @@
+"""Call graphs: which calls an input has made, and those made in turn.
+
+Kept for durable calls, and for whatever is called from inside containers, with its ancestors. A plain call from
+outside costs nothing here.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wherry_proto.messages import CallGraph, CallGraphNode, FailureKind, InputStatus, Output
+
+if TYPE_CHECKING:
+    from wherry_service.calls.call import Input
+
+# Nodes of one graph; what comes beyond is left out.
+MAX_NODES = 10_000
+# Graphs that have ended and are kept in memory.
+MAX_ENDED = 1000
+
+Describe = Callable[[str], tuple[str, str]]
+"""From a function's id to its name and its module."""
+
+_STATUS = {
+    FailureKind.CANCELLED: InputStatus.TERMINATED,
+    FailureKind.TIMEOUT: InputStatus.TIMEOUT,
+}
+
+
+class Node:
+    """One input in a graph."""
+
+    __slots__ = ("children", "container_id", "item", "names", "root", "status")
+
+    def __init__(self, item: "Input", root: "Root", names: tuple[str, str]) -> None:
+        # Asked how it stands as long as it is open.
+        self.item: Input = item
+        self.root = root
+        self.names = names
+        self.children: list[Node] = []
+        self.container_id = ""
+        self.status = int(InputStatus.UNSPECIFIED)
+
+    def message(self, parent_input_id: str) -> CallGraphNode:
+        """Describe it as it stands now."""
+        container = self.item.container
+        container_id = self.container_id or (container.container_id if container is not None else "")
+        running = InputStatus.RUNNING if container is not None else InputStatus.PENDING
+        return CallGraphNode(
+            input_id=self.item.input_id,
+            call_id=self.item.call_id,
+            parent_input_id=parent_input_id,
+            container_id=container_id,
+            status=self.status or running,
+            function_name=f"{self.names[0]}.{self.item.method}" if self.item.method else self.names[0],
+            module_name=self.names[1],
+        )
+
+
+class Root:
+    """The graph of one call that no input has made, or none that is known."""
+
+    __slots__ = ("call_id", "durable", "nodes", "num_nodes", "num_open", "truncated")
+
+    def __init__(self, call_id: str, durable: bool) -> None:
+        self.call_id = call_id
+        self.durable = durable
+        self.nodes: list[Node] = []
+        self.num_nodes = 0
+        self.num_open = 0
+        self.truncated = False
+
+
+class CallGraphs:
+    """The graphs of calls that run, and of those that ended lately."""
+
+    def __init__(self, describe: Describe, save: Callable[[str, CallGraph], None]) -> None:
+        self._describe = describe
+        # Puts the graph of a durable call on disk.
+        self._save = save
+        self._roots: dict[str, Root] = {}
+        self._nodes: dict[str, Node] = {}
+        # The nodes of each call that is in a graph.
+        self._by_call: dict[str, list[Node]] = {}
+        self._ended: deque[Root] = deque()
+
+    def add(self, item: "Input", parent: "Input | None") -> None:
+        """Note an input that belongs into a graph; `parent` has made its call, and is noted too."""
+        if item.in_graph:
+            return
+        if parent is None:
+            root = self._roots.get(item.call_id)
+            if root is None:
+                root = self._roots[item.call_id] = Root(item.call_id, item.call.durable)
+            siblings = root.nodes
+        else:
+            above = self._nodes.get(parent.input_id)
+            if above is None:
+                return
+            root, siblings = above.root, above.children
+        if root.num_nodes >= MAX_NODES:
+            root.truncated = True
+            return
+        node = self._nodes[item.input_id] = Node(item, root, self._describe(item.call.function_id))
+        item.in_graph = True
+        siblings.append(node)
+        self._by_call.setdefault(item.call_id, []).append(node)
+        root.num_nodes += 1
+        root.num_open += 1
+
+    def end(self, item: "Input", output: Output, container_id: str) -> None:
+        """Note how an input has ended."""
+        node = self._nodes.get(item.input_id)
+        if node is None or node.status:
+            return
+        node.container_id = container_id or (output.failure.container_id if output.failure is not None else "")
+        if output.failure is None:
+            node.status = InputStatus.SUCCESS
+        else:
+            node.status = _STATUS.get(output.failure.kind, InputStatus.FAILURE)
+        root = node.root
+        root.num_open -= 1
+        if root.durable and (root.num_open == 0 or node in root.nodes):
+            self._save(root.call_id, self._graph(root.nodes, root))
+        if root.num_open == 0:
+            self._ended.append(root)
+            while len(self._ended) > MAX_ENDED:
+                self._forget(self._ended.popleft())
+
+    def graph(self, call_id: str) -> CallGraph | None:
+        """Return what a call has led to; None if it is in no graph."""
+        nodes = self._by_call.get(call_id)
+        return self._graph(nodes, nodes[0].root) if nodes else None
+
+    def _graph(self, roots: list[Node], root: Root) -> CallGraph:
+        found: list[CallGraphNode] = []
+        waiting = deque((node, "") for node in roots)
+        while waiting:
+            node, parent_input_id = waiting.popleft()
+            found.append(node.message(parent_input_id))
+            waiting.extend((child, node.item.input_id) for child in node.children)
+        return CallGraph(nodes=found, truncated=root.truncated)
+
+    def _forget(self, root: Root) -> None:
+        if root.num_open:
+            return  # a later call has joined it
+        self._roots.pop(root.call_id, None)
+        waiting = deque(root.nodes)
+        while waiting:
+            node = waiting.popleft()
+            self._by_call.pop(node.item.call_id, None)
+            self._nodes.pop(node.item.input_id, None)
+            waiting.extend(node.children)
