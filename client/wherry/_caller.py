@@ -11,9 +11,10 @@ from wherry._client import INLINE_LIMIT, default_client
 from wherry._ids import check_id, new_id
 from wherry._pump import Pump, fits_at_once, zip_async, zip_rows
 from wherry._session import has_blob
+from wherry._spawned_map import SpawnedMap
 from wherry._stream_call import StreamCall
 from wherry.context import current_input_id
-from wherry.exception import NotFoundError
+from wherry.exception import InvalidError, NotFoundError
 from wherry.results import GeneratorResults, Opened, Results
 from wherry_proto.messages import (
     CallKind,
@@ -112,6 +113,27 @@ class Caller:
         session.drop(call)
         return call.call_id
 
+    def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the id of the call, once all its inputs are on the service's disk."""
+        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP))
+        session = self.client.session
+        session.open(call)
+        try:
+            pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)
+            pump.run(zip_rows(iterables))
+            call.stored.result()
+            if not call.num_inputs:
+                raise InvalidError(f"{self.name}.spawn_map got no inputs: there is nothing to run")
+        except BaseException:
+            session.cancel(call)
+            raise
+        session.drop(call)
+        return call.call_id
+
+    def _call_start(self, kind: int) -> CallStart:
+        parent = current_input_id() or ""
+        return CallStart(call_id=new_id("fc"), function_id=self.function_id, kind=kind, parent_input_id=parent)
+
     def _start_lone(self, arguments: Arguments) -> LoneCall:
         start, first = self._one(CallKind.REMOTE, arguments)
         call = LoneCall(start, first)
@@ -119,12 +141,9 @@ class Caller:
         return call
 
     def _one(self, kind: int, arguments: Arguments) -> tuple[CallStart, Input]:
-        call_id = new_id("fc")
-        start = CallStart(
-            call_id=call_id, function_id=self.function_id, kind=kind, parent_input_id=current_input_id() or ""
-        )
+        start = self._call_start(kind)
         payload = self.encode(arguments)
-        return start, Input(input_id=new_id("in"), call_id=call_id, payload=payload, method=self.method)
+        return start, Input(input_id=new_id("in"), call_id=start.call_id, payload=payload, method=self.method)
 
     def _value(self, output: Output) -> Any:
         try:
@@ -147,14 +166,7 @@ class Caller:
 
     def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
         """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
-        call = StreamCall(
-            CallStart(
-                call_id=new_id("fc"),
-                function_id=self.function_id,
-                kind=CallKind.MAP,
-                parent_input_id=current_input_id() or "",
-            )
-        )
+        call = StreamCall(self._call_start(CallKind.MAP))
         session = self.client.session
         session.open(call)
 

@@ -68,14 +68,16 @@ class SpawnedCall(_OneInput):
 
 
 class WatchedCall:
-    """A call made elsewhere or earlier. `known` completes with how it stands, `output` with its first output."""
+    """A call made elsewhere or earlier. `known` completes with how it stands, each of its outputs as it arrives."""
 
     takes_outputs = False
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
         self.known: Future[CallState] = Future()
-        self.output: Future[Output] = Future()
+        self._outputs: dict[int, Future[Output]] = {}
+        self._error: Error | None = None
+        self._lock = threading.Lock()
         # How many threads wait for it; guarded by the lock of `Watches`.
         self.waiting = 0
 
@@ -83,23 +85,41 @@ class WatchedCall:
         return (SessionUp(watches=[CallWatch(call_id=self.call_id)]),)
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
-        if outputs and not self.output.done():
-            self.output.set_result(outputs[0])
+        for output in outputs:
+            future = self.output(output.index)
+            if not future.done():
+                future.set_result(output)
+
+    def output(self, index: int) -> Future[Output]:
+        """Return what completes with the output of that index."""
+        with self._lock:
+            future = self._outputs.setdefault(index, Future())
+            error = self._error
+        if error is not None and not future.done():
+            future.set_exception(error)
+        return future
 
     def state(self, state: CallState) -> None:
         if not self.known.done():
             self.known.set_result(state)
-        elif not (state.known or self.output.done()):
+        elif not state.known:
             # Known once, and forgotten by a service that has restarted: nothing will come.
-            self.output.set_exception(RemoteError(f"the service no longer knows {self.call_id}, after a restart"))
+            self._fail_outputs(RemoteError(f"the service no longer knows {self.call_id}, after a restart"))
+
+    def _fail_outputs(self, error: Error) -> None:
+        with self._lock:
+            self._error = error
+            waiting = [future for future in self._outputs.values() if not future.done()]
+        for future in waiting:
+            future.set_exception(error)
 
     def accepted(self, input_id: str) -> None:
         """Nothing depends on it."""
 
     def fail(self, error: Error) -> None:
-        for future in (self.known, self.output):
-            if not future.done():
-                future.set_exception(error)
+        if not self.known.done():
+            self.known.set_exception(error)
+        self._fail_outputs(error)
 
 
 class Watches:

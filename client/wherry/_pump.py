@@ -2,13 +2,24 @@
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from wherry._ids import id_sequence
-from wherry._stream_call import MAX_UNANSWERED, StreamCall
+from wherry._stream_call import MAX_UNANSWERED
 from wherry_proto.messages import Input, InputsEnd, Payload, SessionUp
 
 Row = tuple[Any, ...]
+
+
+class Fed(Protocol):
+    """The call that is fed."""
+
+    call_id: str
+
+    def add(self, item: Input) -> None: ...
+    def wait_for_room(self) -> bool: ...
+    def end_inputs(self, num_inputs: int) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
 
 
 class Pump:
@@ -16,7 +27,7 @@ class Pump:
 
     def __init__(
         self,
-        call: StreamCall,
+        call: Fed,
         encode: Callable[[Row], Payload],
         send: Callable[[SessionUp | Input], None],
         method: str = "",
@@ -27,6 +38,10 @@ class Pump:
         self._method = method
         self._ids = id_sequence("in")
         self._count = 0
+
+    def run(self, rows: Iterable[Row]) -> None:
+        """Feed all rows, here."""
+        self._run(iter(rows))
 
     def start(self, rows: Iterable[Row], inline: bool) -> None:
         """Feed all rows: here and now when that can't block (`inline`), otherwise in a thread of its own."""

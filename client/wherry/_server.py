@@ -18,8 +18,9 @@ from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import ServerInfo, ServerInfoRequest
 
 START_DEADLINE_S = 30.0
-# A client that waits starts a service that died again at most so often.
-MAX_RESTARTS = 3
+# A client that waits starts a service that died again, at most so often within so many seconds.
+MAX_RESTARTS = 5
+RESTARTS_WITHIN_S = 10.0
 _LOG_TAIL = 20
 
 
@@ -28,7 +29,7 @@ class LocalServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._restarts = 0
+        self._restarts: list[float] = []
 
     @property
     def log_path(self) -> Path:
@@ -73,9 +74,14 @@ class LocalServer:
         """Start a service again that died (its socket is still there); one that was stopped in order stays so."""
         if self.answers() or not self._settings.is_default_server or not self._settings.socket.exists():
             return
-        if self._restarts >= MAX_RESTARTS:
-            raise Error(f"the service died again after {MAX_RESTARTS} restarts; see its log: {self.log_path}")
-        self._restarts += 1
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < RESTARTS_WITHIN_S]
+        if len(self._restarts) >= MAX_RESTARTS:
+            raise Error(
+                f"the service died again after {MAX_RESTARTS} restarts within {RESTARTS_WITHIN_S:.0f} s; "
+                f"see its log: {self.log_path}"
+            )
+        self._restarts.append(now)
         self.ensure(transport)
 
     def log_tail(self) -> str:

@@ -30,28 +30,34 @@ class Watch:
         if self._client.watches.leave(self._watched):
             self._client.session.drop(self._watched)
 
-    @property
-    def output(self) -> Future[Output]:
-        return self._watched.output
+    def output(self, index: int = 0) -> Future[Output]:
+        return self._watched.output(index)
 
-    def get(self, timeout: float | None) -> Any:
-        """Return the call's value, or raise; as `FunctionCall.get`."""
+    def num_inputs(self) -> int:
+        """Wait until the service has said it, and return how many inputs the call has."""
+        self.check()
+        return self._watched.known.result().num_inputs
+
+    def get(self, timeout: float | None, index: int) -> Any:
+        """Return the value of one of the call's inputs, or raise; as `FunctionCall.get`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             self.check()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            output = self.output.result(left)
+            self._check_index(index)
+            output = self.output(index).result(left)
         except FutureTimeoutError:
             raise self._late(timeout) from None
         return self.value(output)
 
-    async def get_async(self, timeout: float | None) -> Any:
+    async def get_async(self, timeout: float | None, index: int) -> Any:
         """As `get`, without blocking the event loop."""
         import asyncio  # the caller has it already
 
         try:
             self._check(await asyncio.wrap_future(_follow(self._watched.known)))
-            output = await asyncio.wait_for(asyncio.wrap_future(_follow(self.output)), timeout)
+            self._check_index(index)
+            output = await asyncio.wait_for(asyncio.wrap_future(_follow(self.output(index))), timeout)
         except TimeoutError:
             raise self._late(timeout) from None
         return await asyncio.to_thread(self.value, output) if has_blob(output) else self.value(output)
@@ -72,6 +78,11 @@ class Watch:
         if state.expired:
             raise OutputExpiredError(f"the result of {self._call_id} is no longer kept")
 
+    def _check_index(self, index: int) -> None:
+        count = self._watched.known.result().num_inputs
+        if not 0 <= index < max(1, count):
+            raise IndexError(f"{self._call_id} has {count} inputs: index={index} is none of them")
+
     def _late(self, timeout: float | None) -> TimeoutError:
         return TimeoutError(f"{self._call_id} has no result after {timeout:g} s")
 
@@ -80,14 +91,14 @@ def gather_values(watches: list[Watch]) -> list[Any]:
     """Wait for all; return their values in order, or raise what the first to fail raised."""
     for watch in watches:
         watch.check()
-    by_output = {watch.output: watch for watch in watches}
+    by_output = {watch.output(): watch for watch in watches}
     pending = set(by_output)
     while pending:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
             if future.result().failure is not None:
                 by_output[future].value(future.result())
-    return [watch.value(watch.output.result()) for watch in watches]
+    return [watch.value(watch.output().result()) for watch in watches]
 
 
 def _follow(future: Future[Any]) -> Future[Any]:

@@ -7,6 +7,8 @@ from wherry._ids import check_id
 from wherry._typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wherry._client import Client
     from wherry.call_graph import InputInfo
 
@@ -38,8 +40,8 @@ class FunctionCall(Generic[R]):
         return self._call_id
 
     @blocking
-    def get(self, timeout: float | None = None) -> R:
-        """Return the call's value, or raise what it raised; repeatable.
+    def get(self, timeout: float | None = None, *, index: int = 0) -> R:
+        """Return the call's value, or raise what it raised; repeatable. `index`: which input's, of a `spawn_map`.
 
         `timeout` is in seconds: None waits, 0 polls once. Raises the builtin TimeoutError when the value is not there
         in time, OutputExpiredError when it is no longer kept, NotFoundError when there is no such call.
@@ -48,11 +50,11 @@ class FunctionCall(Generic[R]):
         from wherry._watch import Watch  # loads the session; a handle alone must travel without it
 
         with Watch(self._client, self._call_id) as watch:
-            value: R = watch.get(timeout)
+            value: R = watch.get(timeout, index)
             return value
 
     @get.awaiting
-    async def _get_aio(self, timeout: float | None = None) -> R:
+    async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
         import asyncio  # the caller has it already
 
         from wherry._watch import Watch  # as above
@@ -60,10 +62,31 @@ class FunctionCall(Generic[R]):
         watch = Watch(self._client, self._call_id)
         await asyncio.to_thread(watch.__enter__)
         try:
-            value: R = await watch.get_async(timeout)
+            value: R = await watch.get_async(timeout, index)
             return value
         finally:
             watch.__exit__()
+
+    @blocking
+    def num_inputs(self) -> int:
+        """Return how many inputs the call has. (reference: FunctionCall.num_inputs)"""
+        from wherry._watch import Watch  # as above
+
+        with Watch(self._client, self._call_id) as watch:
+            return watch.num_inputs()
+
+    def iter(self, start: int = 0, end: int | None = None) -> Iterator[R]:
+        """Iterate the values of the inputs from `start` to `end`, in order, as they come; raise what one raised.
+
+        (reference: FunctionCall.iter)
+        """
+        from wherry._watch import Watch  # as above
+
+        with Watch(self._client, self._call_id) as watch:
+            count = watch.num_inputs()
+            for index in range(start, count if end is None else min(end, count)):
+                value: R = watch.get(None, index)
+                yield value
 
     @blocking
     def cancel(self, terminate_containers: bool = False) -> None:

@@ -181,6 +181,23 @@ class Function(Generic[P, R]):
         caller = self._ready("spawn", generator=None)
         return FunctionCall._of(caller.client, caller.spawn(args, kwargs))
 
+    @blocking
+    def spawn_map(
+        self,
+        *input_iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+    ) -> FunctionCall[R]:
+        """Begin a call with an input for each row of the zipped iterators; return when all are on the service's disk.
+
+        Its results are kept for 7 days: `get(index=)`, `iter()`. (reference: Function.spawn_map)
+        """
+        if not input_iterators:
+            raise InvalidError(f"{self._name}.spawn_map needs at least one iterable of inputs")
+        from wherry.call import FunctionCall  # as above
+
+        caller = self._ready("spawn_map", generator=False)
+        return FunctionCall._of(caller.client, caller.spawn_map(input_iterators, kwargs))
+
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Old name of `remote` and `remote_gen`. (reference: Function.call)"""
         new = "remote_gen" if self.is_generator else "remote"

@@ -58,6 +58,7 @@ class CallKind:
     MAP = 2
     GENERATOR = 3
     SPAWN = 4
+    SPAWN_MAP = 5
 
 
 class InputStatus:

@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -169,3 +169,29 @@ def test_b19_around_the_limit_nothing_is_lost(calls: ModuleType) -> None:
 
 def _payload_blobs(service: OwnService) -> list[Path]:
     return [path for path in (service.state_dir / "blobs").rglob("bl-*") if path.is_file()]
+
+
+def test_a_spawned_map_is_kept_whole(calls: ModuleType) -> None:
+    call = calls.add.spawn_map(range(3000), range(3000), kwargs={"extra": 1})
+    assert call.num_inputs() == 3000
+    assert call.get(index=7) == 15
+    again = wherry.FunctionCall.from_id(call.object_id)
+    assert list(again.iter()) == [2 * i + 1 for i in range(3000)]
+    assert list(again.iter(10, 12)) == [21, 23]
+    with pytest.raises(IndexError, match="has 3000 inputs: index=3000 is none of them"):
+        again.get(index=3000)
+
+
+def test_a_spawned_map_fails_with_its_iterator_and_where_an_input_does(calls: ModuleType) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        calls.add.spawn_map(broken())
+    call = calls.refuse_odd.spawn_map([2, 3])
+    assert call.get(index=0) == 2
+    with pytest.raises(ValueError, match="odd"):
+        call.get(index=1)
+    with pytest.raises(wherry.exception.InvalidError, match="no inputs"):
+        calls.add.spawn_map([])

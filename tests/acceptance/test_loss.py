@@ -1,7 +1,7 @@
 """Containers and the service itself go, and come back."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
@@ -87,6 +87,19 @@ def test_a_generator_loses_no_value_with_a_session(calls: ModuleType) -> None:
         if value % 1000 == 500:
             session._stream.cancel()
     assert values == list(range(6000))
+
+
+def test_b66_a_spawned_map_is_taken_up_where_the_killed_service_left_it(calls: ModuleType, service: OwnService) -> None:
+    def numbers() -> Iterator[int]:
+        for i in range(5000):
+            if i == 2500:
+                service.signal(signal.SIGKILL)
+            yield i
+
+    call = calls.add.spawn_map(numbers())
+
+    assert call.num_inputs() == 5000
+    assert list(call.iter()) == list(range(5000))
 
 
 def test_b66_a_spawned_call_outlives_the_service(calls: ModuleType, service: OwnService, is_running: IsRunning) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from wherry_proto.messages import CallKind, SessionDown, SessionUp, Welcome
+from wherry_proto.messages import SessionDown, SessionUp, Welcome
 from wherry_service import __version__
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Client, Clients
@@ -114,7 +114,7 @@ class SessionApi:
         plain: list[Input] = []
         durable: list[Input] = []
         for item in fresh:
-            (durable if item.call.kind == CallKind.SPAWN else plain).append(item)
+            (durable if item.call.durable else plain).append(item)
         if plain:
             self._dispatcher.submit(plain)
         if durable:

@@ -108,10 +108,10 @@ class Call:
         self.watchers: set[Client] = set()
         self.num_done = 0
         # None until the client has said how many there are.
-        self.num_inputs: int | None = None if kind == CallKind.MAP else 1
+        self.num_inputs: int | None = None if kind in (CallKind.MAP, CallKind.SPAWN_MAP) else 1
         self.cancelled = False
 
     @property
     def durable(self) -> bool:
         """Whether inputs and results live in the database (reference: Function.spawn)."""
-        return self.kind == CallKind.SPAWN
+        return self.kind in (CallKind.SPAWN, CallKind.SPAWN_MAP)

@@ -60,7 +60,7 @@ class Node:
 class Root:
     """The graph of one call that no input has made, or none that is known."""
 
-    __slots__ = ("call_id", "durable", "nodes", "num_nodes", "num_open", "truncated")
+    __slots__ = ("call_id", "durable", "nodes", "num_nodes", "num_open", "num_open_own", "truncated")
 
     def __init__(self, call_id: str, durable: bool) -> None:
         self.call_id = call_id
@@ -68,6 +68,8 @@ class Root:
         self.nodes: list[Node] = []
         self.num_nodes = 0
         self.num_open = 0
+        # Of the call itself.
+        self.num_open_own = 0
         self.truncated = False
 
 
@@ -107,6 +109,7 @@ class CallGraphs:
         self._by_call.setdefault(item.call_id, []).append(node)
         root.num_nodes += 1
         root.num_open += 1
+        root.num_open_own += parent is None
 
     def end(self, item: "Input", output: Output, container_id: str) -> None:
         """Note how an input has ended."""
@@ -120,7 +123,8 @@ class CallGraphs:
             node.status = _STATUS.get(output.failure.kind, InputStatus.FAILURE)
         root = node.root
         root.num_open -= 1
-        if root.durable and (root.num_open == 0 or node in root.nodes):
+        root.num_open_own -= item.call_id == root.call_id
+        if root.durable and (root.num_open == 0 or (item.call_id == root.call_id and root.num_open_own == 0)):
             self._save(root.call_id, self._graph(root.nodes, root))
         if root.num_open == 0:
             self._ended.append(root)

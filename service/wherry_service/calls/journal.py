@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from wherry_proto.messages import CallGraph, CallStart, CallState, Output, Yield
+from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Output, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
@@ -56,6 +56,9 @@ class Journal:
             self._calls[call.call_id] = call
             if (parent := self._inputs.get(start.parent_input_id)) is not None:
                 parent.children += 1
+        elif start.kind == CallKind.SPAWN_MAP:
+            # After a restart it is known by those inputs that are on disk; its client has more.
+            call.kind, call.num_inputs = start.kind, None
         call.client = client
         client.calls.add(call.call_id)
         return call
@@ -134,7 +137,10 @@ class Journal:
     def end(self, call: Call, num_inputs: int) -> None:
         """Note that no more inputs will come."""
         call.num_inputs = num_inputs
-        self._forget_if_over(call)
+        if call.durable:
+            self._forget_if_on_disk(call)
+        else:
+            self._forget_if_over(call)
 
     def resume(self, client: Client) -> None:
         """Send again what has ended and was not taken: the client's earlier session broke."""
@@ -233,9 +239,11 @@ class Journal:
     async def _ended_durable(self, item: Input, output: Output) -> None:
         await self._store.finish_input(output)
         self._deliver(item, output)
-        # From here on the disk knows it all.
-        if not item.call.open:
-            self.forget(item.call)
+        self._forget_if_on_disk(item.call)
+
+    def _forget_if_on_disk(self, call: Call) -> None:
+        if not call.open and call.num_inputs is not None:
+            self.forget(call)
 
     def _deliver(self, item: Input, output: Output) -> None:
         call = item.call
