@@ -73,34 +73,41 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
     """Bring the app up and bind its functions' handles. What any step raises, stops it."""
     check_local("running an app")
     client = client or default_client()
+    _ = client.session  # connected first: the service ties the app to it
+    app_id = open_app(app, client, client.client_id, detach, environment)
+    functions = list(app._functions.values())
+    try:
+        publish(app, client, app_id)
+    except BaseException:
+        client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
+        raise
+    return Running(client, app_id, functions, detach)
+
+
+def open_app(app: "App", client: "Client", owner_id: str, detach: bool, environment: str | None) -> str:
+    """Open the app, without functions yet, and return its id; it ends with the client `owner_id`, unless detached."""
+    modules = _modules([function.info for function in app._functions.values()])
+    name = app.name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
+    request = AppOpenRequest(
+        name=name[:64], environment=environment or client.environment, client_id=owner_id, detach=detach
+    )
+    return client.call("Apps.Open", request, AppInfo).app_id
+
+
+def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
+    """Give a running app its functions as they are defined here, and bind their handles; return the source sent."""
     functions = list(app._functions.values())
     modules = _modules([function.info for function in functions])
     _alias_main()
-    name = app.name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
-    _ = client.session  # connected first: the service ties the app to it
-    opened = client.call(
-        "Apps.Open",
-        AppOpenRequest(
-            name=name[:64], environment=environment or client.environment, client_id=client.client_id, detach=detach
-        ),
-        AppInfo,
-    )
-    running = Running(client, opened.app_id, functions, detach)
-    try:
-        images = ensure_images(client, [function.info.options.image or app.image for function in functions])
-        source_id, root = _ship(client, modules)
-        specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
-        published = client.call(
-            "Apps.Publish", AppPublishRequest(app_id=opened.app_id, functions=specs), AppPublishResponse
-        )
-    except BaseException:
-        client.tell("Apps.Stop", AppStopRequest(app_id=opened.app_id))
-        raise
+    images = ensure_images(client, [function.info.options.image or app.image for function in functions])
+    files, source_id, root = _ship(client, modules)
+    specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
+    published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):
         function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
         client.listener.screen.step(f"Created function {function.info.name}")
-    return running
+    return files
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:
@@ -147,11 +154,11 @@ def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
     return [ids[distinct.index(image)] for image in images]
 
 
-def _ship(client: "Client", modules: list[Any]) -> tuple[str, Path | None]:
-    """Send the source that the service lacks; return the id of the tree, and its root here."""
+def _ship(client: "Client", modules: list[Any]) -> tuple[list[LocalFile], str, Path | None]:
+    """Send the source that the service lacks; return the files, the id of the tree, and its root here."""
     files, root = source_files(modules)
     if not files:
-        return "", root
+        return [], "", root
     by_id = {file.blob_id: file for file in files}
     request = BlobMissingRequest(blob_ids=list(by_id))
     missing = client.call("Blobs.Missing", request, BlobMissingResponse).blob_ids
@@ -165,7 +172,7 @@ def _ship(client: "Client", modules: list[Any]) -> tuple[str, Path | None]:
         screen.detail(f"source {file.path} ({file.size} bytes)")
     if missing:
         screen.step(f"Sent {len(missing)} of {len(files)} source files in {time.monotonic() - started:.1f} s")
-    return source_id, root
+    return files, source_id, root
 
 
 def _described(file: LocalFile) -> SourceFile:

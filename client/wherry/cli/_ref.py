@@ -50,6 +50,27 @@ def find_target(ref: str) -> Target:
     raise UsageError(f"say what to run; {_listed(place, entrypoints, {} if entrypoints else functions)}")
 
 
+def find_app(ref: str) -> App:
+    """Import what `ref` names (`file.py`, or `file.py::name` of the app's variable) and return its app.
+
+    Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
+    """
+    place, _, name = ref.partition("::")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    if name:
+        app = getattr(module, name, None)
+        if not isinstance(app, App):
+            variables = [own for own, value in vars(module).items() if isinstance(value, App)]
+            raise UsageError(f"{place} has no app {name!r}; it has {', '.join(variables) or 'none'}")
+        return app
+    apps = _apps(module)
+    if not apps:
+        raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+    if len(apps) > 1:
+        raise UsageError(f"{place} has {len(apps)} apps: say which, as {place}::NAME_OF_THE_VARIABLE")
+    return apps[0]
+
+
 def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:
     names = [f"  {place}::{name}" for name in (*entrypoints, *functions)]
     return "there are:\n" + "\n".join(names)

@@ -7,6 +7,7 @@ import typer
 from wherry import __version__
 from wherry.cli import app, config, function, server
 from wherry.cli.run import run
+from wherry.cli.serve import serve
 from wherry.exception import Error
 
 cli = typer.Typer(
@@ -21,6 +22,7 @@ cli.command(
     "run",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )(run)
+cli.command("serve")(serve)
 cli.add_typer(server.group, name="server")
 cli.add_typer(app.group, name="app")
 cli.add_typer(function.group, name="function")

@@ -1,0 +1,58 @@
+"""Publishes an app's functions from a process of its own, so that each version of the code is loaded anew.
+
+`python -m wherry.cli._publish REF REPORT`, with the rest in the environment (see serve.py); writes REPORT as JSON.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from wherry._client import default_client
+from wherry._failure import hide_internals
+from wherry._output.enable import screen_for_stdout
+from wherry._running import open_app, publish
+from wherry.cli._ref import UsageError, find_app
+from wherry.exception import Error
+from wherry_proto.messages import AppStopRequest
+
+OWNER, APP, ENVIRONMENT = "WHERRY_SERVE_OWNER", "WHERRY_SERVE_APP", "WHERRY_SERVE_ENVIRONMENT"
+
+
+def main() -> None:
+    """Import, open the app if it is not open, publish; exit 1 when one of these fails, its reason printed."""
+    ref, report = sys.argv[1], Path(sys.argv[2])
+    try:
+        _publish(ref, report)
+    except (UsageError, Error) as error:
+        sys.exit(f"Error: {error}")
+    except BaseException as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+        hide_internals(error)
+        lines = traceback.format_exception(error)
+        sys.exit("".join(line for line in lines if 'File "<frozen importlib' not in line).rstrip())
+
+
+def _publish(ref: str, report: Path) -> None:
+    app = find_app(ref)
+    client = default_client()
+    client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
+    app_id = os.environ.get(APP, "")
+    opened = not app_id
+    if opened:
+        app_id = open_app(app, client, os.environ[OWNER], False, os.environ.get(ENVIRONMENT) or None)
+    try:
+        files = publish(app, client, app_id)
+    except BaseException:
+        if opened:
+            client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
+        raise
+    finally:
+        screen.close()
+    report.write_text(
+        json.dumps({"app_id": app_id, "name": app.name or "", "files": {str(f.local): f.blob_id for f in files}})
+    )
+
+
+if __name__ == "__main__":
+    main()
