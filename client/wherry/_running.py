@@ -106,7 +106,8 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):
         function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
-        client.listener.screen.step(f"Created function {function.info.name}")
+        kind = "class" if isinstance(function.info, ClassDefinition) else "function"
+        client.listener.screen.step(f"Created {kind} {function.info.name}")
     return files
 
 

@@ -45,3 +45,19 @@ def test_flaky(service: OwnService) -> None:
     assert printed[0].startswith("6 items, ")
     assert len(printed) == 7
     assert any("●●" in line for line in printed)
+
+
+def test_call_graph(service: OwnService) -> None:
+    printed = run(service, "call_graph.py").splitlines()
+    assert printed[0] == "{'index': 2, 'about': 3, 'news': 2, 'lost': 'not found'}"
+    names = [line.replace("│", "").split()[1:3] for line in printed[1:]]
+    assert names[0] == ["site", "success"]
+    assert names.count(["words", "success"]) == 3
+    assert names.count(["words", "failure"]) == 1
+    assert names.count(["fetch", "failure"]) == 1
+
+
+def test_classify(service: OwnService) -> None:
+    printed = run(service, "classify.py").splitlines()
+    assert printed[0].startswith("trained on")
+    assert [line.split()[0] for line in printed[1:]] == ["prose", "python", "prose", "python"]
