@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from wherry._client import Client
 from wherry._session import has_blob
 from wherry.exception import NotFoundError, OutputExpiredError
-from wherry_proto.messages import CallState, Output
+from wherry_proto.messages import CallState, CallValuesRequest, Output, Yield
 
 
 class Watch:
@@ -37,6 +38,21 @@ class Watch:
         """Wait until the service has said it, and return how many inputs the call has."""
         self.check()
         return self._watched.known.result().num_inputs
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether the call is of a spawned generator; the service has said how the call stands."""
+        return self._watched.known.result().is_generator
+
+    def values(self, start: int, end: int | None) -> Iterator[Any]:
+        """Yield a spawned generator's values, those to come as well; raise what it raised."""
+        request = CallValuesRequest(call_id=self._call_id, index=start)
+        for value in self._client.stream("Calls.Values", request):
+            assert isinstance(value, Yield)
+            if end is not None and value.index >= end:
+                return
+            yield self._client.blobs.load(value.payload) if value.payload is not None else None
+        self.get(None, 0)
 
     def get(self, timeout: float | None, index: int) -> Any:
         """Return the value of one of the call's inputs, or raise; as `FunctionCall.get`."""

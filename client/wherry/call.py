@@ -78,12 +78,16 @@ class FunctionCall(Generic[R]):
     def iter(self, start: int = 0, end: int | None = None) -> Iterator[R]:
         """Iterate the values of the inputs from `start` to `end`, in order, as they come; raise what one raised.
 
+        Of a spawned generator: what it has yielded and yields, from number `start` to `end`, and then what it raised.
         (reference: FunctionCall.iter)
         """
         from wherry._watch import Watch  # as above
 
         with Watch(self._client, self._call_id) as watch:
             count = watch.num_inputs()
+            if watch.is_generator:
+                yield from watch.values(start, end)
+                return
             for index in range(start, count if end is None else min(end, count)):
                 value: R = watch.get(None, index)
                 yield value

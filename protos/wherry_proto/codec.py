@@ -1014,6 +1014,22 @@ def _CallState_from_pb(pb: Any) -> messages.CallState:
     )
 
 
+def _CallValuesRequest_to_pb(m: messages.CallValuesRequest) -> Any:
+    pb = call_pb2.CallValuesRequest()
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.index:
+        pb.index = m.index
+    return pb
+
+
+def _CallValuesRequest_from_pb(pb: Any) -> messages.CallValuesRequest:
+    return messages.CallValuesRequest(
+        call_id=pb.call_id,
+        index=pb.index,
+    )
+
+
 def _CallGraphRequest_to_pb(m: messages.CallGraphRequest) -> Any:
     pb = call_pb2.CallGraphRequest()
     if m.call_id:
@@ -1338,6 +1354,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Output: _Output_to_pb,
     messages.Yield: _Yield_to_pb,
     messages.CallState: _CallState_to_pb,
+    messages.CallValuesRequest: _CallValuesRequest_to_pb,
     messages.CallGraphRequest: _CallGraphRequest_to_pb,
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
@@ -1399,6 +1416,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.Output: (call_pb2.Output.FromString, _Output_from_pb),
     messages.Yield: (call_pb2.Yield.FromString, _Yield_from_pb),
     messages.CallState: (call_pb2.CallState.FromString, _CallState_from_pb),
+    messages.CallValuesRequest: (call_pb2.CallValuesRequest.FromString, _CallValuesRequest_from_pb),
     messages.CallGraphRequest: (call_pb2.CallGraphRequest.FromString, _CallGraphRequest_from_pb),
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),

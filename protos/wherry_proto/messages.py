@@ -858,6 +858,19 @@ class CallState(Message):
         self.is_generator = is_generator
 
 
+class CallValuesRequest(Message):
+    __slots__ = ("call_id", "index")
+
+    def __init__(
+        self,
+        *,
+        call_id: str = "",
+        index: int = 0,
+    ) -> None:
+        self.call_id = call_id
+        self.index = index
+
+
 class CallGraphRequest(Message):
     __slots__ = ("call_id",)
 

@@ -912,6 +912,20 @@ def _CallState_from_row(row: Any, body: Body) -> messages.CallState:
     )
 
 
+def _CallValuesRequest_to_row(m: messages.CallValuesRequest, parts: list[bytes]) -> list[Any]:
+    return [m.call_id, m.index]
+
+
+def _CallValuesRequest_from_row(row: Any, body: Body) -> messages.CallValuesRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("CallValuesRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int):
+        raise RowError("a field of CallValuesRequest has another type")
+    return messages.CallValuesRequest(call_id=f0, index=f1)
+
+
 def _CallGraphRequest_to_row(m: messages.CallGraphRequest, parts: list[bytes]) -> list[Any]:
     return [m.call_id]
 
@@ -1206,6 +1220,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.Output: _Output_to_row,
     messages.Yield: _Yield_to_row,
     messages.CallState: _CallState_to_row,
+    messages.CallValuesRequest: _CallValuesRequest_to_row,
     messages.CallGraphRequest: _CallGraphRequest_to_row,
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
@@ -1267,6 +1282,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Output: _Output_from_row,
     messages.Yield: _Yield_from_row,
     messages.CallState: _CallState_from_row,
+    messages.CallValuesRequest: _CallValuesRequest_from_row,
     messages.CallGraphRequest: _CallGraphRequest_from_row,
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,

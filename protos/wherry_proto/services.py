@@ -29,6 +29,7 @@ METHODS: dict[str, Method] = {
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
+    "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),

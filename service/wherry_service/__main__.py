@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 LOCK_NAME = "server.lock"
+# The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
+MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 
 
 def main() -> int:
@@ -15,6 +17,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
     state_dir = parser.parse_args().state_dir.resolve()
+    if len(os.fsencode(state_dir)) > MAX_STATE_DIR:
+        print(
+            f"wherry: the path of the state directory has {len(os.fsencode(state_dir))} characters, and sockets below it "
+            f"leave room for {MAX_STATE_DIR}: point WHERRY_STATE_DIR at a shorter one than {state_dir}",
+            file=sys.stderr,
+        )
+        return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -25,12 +25,13 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.node.local import LocalNode
-from wherry_service.node.node import FoundContainer
+from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
@@ -38,6 +39,7 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.yields import YieldStore
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,8 @@ class Service:
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
-        self._journal = Journal(self._call_store, self._blobs, self._describe)
+        self._values = Values(YieldStore(self._database))
+        self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
@@ -129,6 +132,7 @@ class Service:
         return {
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
+            "Calls.Values": self._values.serve,
             "Apps.Open": apps.open,
             "Apps.Publish": apps.publish,
             "Apps.Stop": apps.stop,
@@ -151,9 +155,9 @@ class Service:
     async def _graph(self, request: CallGraphRequest) -> CallGraph:
         return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
 
-    def _describe(self, function_id: str) -> tuple[str, str]:
+    def _describe(self, function_id: str) -> LoadOrder | None:
         pool = self._pools.get(function_id)
-        return (pool.plan.load.name, pool.plan.load.module_name) if pool is not None else ("", "")
+        return pool.plan.load if pool is not None else None
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
@@ -243,9 +247,9 @@ class Service:
 
     async def _expire(self) -> None:
         while True:
-            for output in await self._call_store.expire():
-                if output.payload is not None and output.payload.blob_id:
-                    self._blobs.delete(output.payload.blob_id)
+            _, blob_ids = await self._call_store.expire()
+            for blob_id in blob_ids:
+                self._blobs.delete(blob_id)
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

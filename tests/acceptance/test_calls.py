@@ -195,3 +195,18 @@ def test_a_spawned_map_fails_with_its_iterator_and_where_an_input_does(calls: Mo
         call.get(index=1)
     with pytest.raises(wherry.exception.InvalidError, match="no inputs"):
         calls.add.spawn_map([])
+
+
+def test_a_spawned_generator_runs_and_its_values_are_kept(calls: ModuleType) -> None:
+    call = calls.numbers.spawn(2000)
+    assert list(call.iter()) == list(range(2000))
+    assert call.get(timeout=30) is None
+    again = wherry.FunctionCall.from_id(call.object_id)
+    assert list(again.iter(1990)) == list(range(1990, 2000))
+    assert list(again.iter(5, 8)) == [5, 6, 7]
+
+    failing = calls.numbers.spawn(3, fail_at_end=True)
+    values = failing.iter()
+    assert [next(values) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(calls.MyError):
+        next(values)

@@ -5,10 +5,12 @@ import hashlib
 import os
 import pickle
 import signal
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvloop
 
 from tests.fakes.engine import FakeEngine
@@ -30,6 +32,7 @@ from wherry_service.apps.plans import plan_of, retry_of
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.values import Values
 from wherry_service.ids import new_id
 from wherry_service.node.local import LocalNode
 from wherry_service.pools.capacity import Capacity
@@ -38,6 +41,7 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.yields import YieldStore
 
 DEADLINE_S = 20.0
 SOURCE = b"""
@@ -83,7 +87,7 @@ class World:
         self.node = LocalNode(self.engine, directory / "run", self.blobs, sources)
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients(lambda client: None)
-        self.journal = Journal(CallStore(self.database), self.blobs)
+        self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database)))
         self.dispatcher = Dispatcher(self.pools, self.clients, self.blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.outputs: list[Output] = []
@@ -153,6 +157,13 @@ class World:
             blob_id = output.payload.blob_id
             found.append(pickle.loads(b"".join(self.blobs.read(blob_id)) if blob_id else output.payload.data))
         return found
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory with a short path, for its sockets: 107 characters are the most."""
+    with tempfile.TemporaryDirectory(prefix="wherry-") as directory:
+        yield Path(directory)
 
 
 def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MAX_FRAME = 16 << 20
 MAX_CONNECTIONS = 256
 # Methods that a container uses as a client outside does; those that name a function are restricted by `Guest`.
-_SHARED = ("Blobs.Put", "Blobs.Get", "Calls.Graph")
+_SHARED = ("Blobs.Put", "Blobs.Get", "Calls.Graph", "Calls.Values")
 _OF_FUNCTIONS = ("Functions.Stats", "Functions.Bind", "Functions.Update")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wherry_proto.messages import CallGraph, CallGraphNode, FailureKind, InputStatus, Output
+from wherry_service.node.node import LoadOrder
 
 if TYPE_CHECKING:
     from wherry_service.calls.call import Input
@@ -18,8 +19,8 @@ MAX_NODES = 10_000
 # Graphs that have ended and are kept in memory.
 MAX_ENDED = 1000
 
-Describe = Callable[[str], tuple[str, str]]
-"""From a function's id to its name and its module."""
+Describe = Callable[[str], LoadOrder | None]
+"""From a function's id to what its containers load, if it is served."""
 
 _STATUS = {
     FailureKind.CANCELLED: InputStatus.TERMINATED,
@@ -103,7 +104,9 @@ class CallGraphs:
         if root.num_nodes >= MAX_NODES:
             root.truncated = True
             return
-        node = self._nodes[item.input_id] = Node(item, root, self._describe(item.call.function_id))
+        load = self._describe(item.call.function_id)
+        names = (load.name, load.module_name) if load is not None else ("", "")
+        node = self._nodes[item.input_id] = Node(item, root, names)
         item.in_graph = True
         siblings.append(node)
         self._by_call.setdefault(item.call_id, []).append(node)

@@ -10,6 +10,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.graph import CallGraphs, Describe
+from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
@@ -22,9 +23,11 @@ log = logging.getLogger(__name__)
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 
-    def __init__(self, store: CallStore, blobs: BlobStore, describe: Describe | None = None) -> None:
+    def __init__(self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe | None = None) -> None:
         self._store = store
-        self.graphs = CallGraphs(describe or (lambda function_id: ("", "")), self._save_graph)
+        self._values = values
+        self._describe: Describe = describe or (lambda function_id: None)
+        self.graphs = CallGraphs(self._describe, self._save_graph)
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
@@ -180,8 +183,16 @@ class Journal:
                 num_inputs=call.num_inputs or len(call.open) + call.num_done,
                 num_done=call.num_done,
                 function_id=call.function_id,
+                is_generator=self._is_generator(call),
             )
         )
+
+    def _is_generator(self, call: Call) -> bool:
+        load = self._describe(call.function_id)
+        if load is None or not load.methods:
+            return load is not None and load.is_generator
+        generators = {name for name, is_generator, _ in load.methods if is_generator}
+        return any(item.method in generators for item in call.open.values())
 
     async def _watch_stored(self, client: Client, call_id: str) -> None:
         outputs = await self._store.outputs(call_id)
@@ -205,6 +216,7 @@ class Journal:
                 num_inputs=outputs.num_inputs,
                 num_done=len(outputs.outputs),
                 function_id=outputs.function_id,
+                is_generator=any(output.num_yields for output in outputs.outputs),
             )
         )
 
@@ -212,7 +224,9 @@ class Journal:
 
     def yielded(self, item: Input, value: Yield, source: NodeContainer | None) -> None:
         client = item.call.client
-        if item.keep_yield(value):
+        if item.call.durable:
+            self._run(self._values.keep(value, source))
+        elif item.keep_yield(value):
             if client is not None:
                 client.yielded(value, source)
         elif source is not None:
@@ -238,6 +252,7 @@ class Journal:
 
     async def _ended_durable(self, item: Input, output: Output) -> None:
         await self._store.finish_input(output)
+        self._values.changed(item.call_id)
         self._deliver(item, output)
         self._forget_if_on_disk(item.call)
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from wherry_proto import codec
 from wherry_proto.messages import CallGraph, Output, Payload
 from wherry_service.store.database import Database
-from wherry_service.store.schema import call_graphs, inputs
+from wherry_service.store.schema import call_graphs, inputs, yields
 
 # Seconds for which the result of a durable call is kept (reference: FunctionCall.get).
 KEEP_RESULTS_S = 7 * 24 * 3600.0
@@ -125,19 +125,28 @@ class CallStore:
             for row in rows
         ]
 
-    async def expire(self) -> list[Output]:
-        """Forget results older than `KEEP_RESULTS_S` and return them, so that their blobs can go too."""
+    async def expire(self) -> tuple[int, list[str]]:
+        """Forget results older than `KEEP_RESULTS_S`; return how many, and the blobs that can go too."""
         limit_ms = int((self._now() - KEEP_RESULTS_S) * 1000)
         old = (inputs.c.finished_at_ms > 0) & (inputs.c.finished_at_ms < limit_ms) & (inputs.c.output != b"")
 
-        def work(connection: sa.Connection) -> list[bytes]:
+        def work(connection: sa.Connection) -> tuple[list[bytes], list[bytes]]:
             found = list(connection.execute(sa.select(inputs.c.output).where(old)).scalars())
             if found:
+                gone = sa.select(inputs.c.input_id).where(old)
+                kept = sa.select(yields.c.payload).where(yields.c.input_id.in_(gone))
+                values = list(connection.execute(kept).scalars())
+                connection.execute(sa.delete(yields).where(yields.c.input_id.in_(gone)))
                 connection.execute(sa.update(inputs).where(old).values(output=b"", payload=b""))
+                return found, values
             connection.execute(sa.delete(call_graphs).where(call_graphs.c.written_at_ms < limit_ms))
-            return found
+            return found, []
 
-        return [codec.deserialize(Output, data) for data in await self._database.write(work)]
+        found, values = await self._database.write(work)
+        outputs = [codec.deserialize(Output, data) for data in found]
+        blobs = [output.payload.blob_id for output in outputs if output.payload is not None]
+        blobs += [codec.deserialize(Payload, data).blob_id for data in values]
+        return len(outputs), [blob_id for blob_id in blobs if blob_id]
 
     async def put_graph(self, call_id: str, graph: CallGraph) -> None:
         """Write a call's graph, in place of an earlier one."""
@@ -160,7 +169,9 @@ class CallStore:
         """Return the blobs that durable inputs and results refer to."""
         query = sa.select(inputs.c.payload, inputs.c.output)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        found: set[str] = set()
+        query_kept = sa.select(yields.c.payload)
+        kept = await self._database.read(lambda connection: connection.execute(query_kept).scalars().all())
+        found = {codec.deserialize(Payload, data).blob_id for data in kept} - {""}
         for row in rows:
             payloads = [codec.deserialize(Payload, row.payload)] if row.payload else []
             if row.output and (payload := codec.deserialize(Output, row.output).payload) is not None:

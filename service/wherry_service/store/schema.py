@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0003"
+HEAD = "0004"
 
 metadata = MetaData()
 
@@ -67,4 +67,15 @@ call_graphs = Table(
     Column("graph", LargeBinary, nullable=False),
     Column("written_at_ms", BigInteger, nullable=False),
     Index("call_graphs_by_time", "written_at_ms"),
+)
+
+# What durable generators have yielded.
+yields = Table(
+    "yields",
+    metadata,
+    Column("input_id", String(40), primary_key=True),
+    # From 0.
+    Column("position", Integer, primary_key=True),
+    # A serialized Payload.
+    Column("payload", LargeBinary, nullable=False),
 )

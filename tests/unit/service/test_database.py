@@ -89,9 +89,9 @@ def test_durable_inputs_are_added_once_ended_once_and_expire(database: Database)
         assert (stored.outputs, stored.num_inputs, stored.expired) == ([value], 1, False)
         assert await store.blob_ids() == {"bl-1"}
         assert await store.open_inputs() == []
-        assert await store.expire() == []
+        assert await store.expire() == (0, [])
         now[0] += KEEP_RESULTS_S + 1
-        assert await store.expire() == [value]
+        assert await store.expire() == (1, ["bl-1"])
         stored = await store.outputs("fc-1")
         assert stored is not None
         assert stored.expired

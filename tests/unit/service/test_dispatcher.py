@@ -25,6 +25,7 @@ from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
+from wherry_service.calls.values import Values
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
 from wherry_service.pools.capacity import CONTAINERS_PER_CORE, Capacity
@@ -32,6 +33,7 @@ from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.yields import YieldStore
 
 FUNCTION = "fu-1"
 DEADLINE_S = 5.0
@@ -48,7 +50,7 @@ class World:
         self.database.begin()
         self.clients = Clients(self.gone.append)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs)
+        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
         self.pools = Pools(self.node, Capacity(cpu, 4096))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))

@@ -28,6 +28,7 @@ from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.values import Values
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.pools.capacity import Capacity
@@ -36,6 +37,7 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.yields import YieldStore
 
 
 class World:
@@ -47,7 +49,7 @@ class World:
         self.node = FakeNode()
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs)
+        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
         pools = Pools(self.node, Capacity(4.0, 4096))
         self.dispatcher = Dispatcher(pools, self.clients, blobs, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))

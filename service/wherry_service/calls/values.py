@@ -1,0 +1,54 @@
+"""What spawned generators yield: on disk before the generator goes on, and read from there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from wherry_proto.messages import CallValuesRequest, Yield
+from wherry_service.errors import NotFound
+from wherry_service.ids import check_id
+from wherry_service.node.node import NodeContainer
+from wherry_service.store.yields import YieldStore
+
+_AT_ONCE = 256
+
+
+class Values:
+    """Keeps values, and serves them to whoever asks, until the generator has ended."""
+
+    def __init__(self, store: YieldStore) -> None:
+        self._store = store
+        # Set, and replaced, when something is new of a call that somebody follows.
+        self._news: dict[str, asyncio.Event] = {}
+
+    async def keep(self, value: Yield, source: NodeContainer | None) -> None:
+        """Put a value on disk; then let its generator run on."""
+        await self._store.add(value)
+        if source is not None:
+            source.taken([(value.input_id, value.index + 1)])
+        self.changed(value.call_id)
+
+    def changed(self, call_id: str) -> None:
+        """Have those who follow the call look again."""
+        news = self._news.pop(call_id, None)
+        if news is not None:
+            news.set()
+
+    async def serve(self, request: CallValuesRequest) -> AsyncIterator[Yield]:
+        """Stream the call's values from an index on, those that are still to come as well."""
+        call_id = check_id(request.call_id, "fc", "call id")
+        index = request.index
+        while True:
+            news = self._news.setdefault(call_id, asyncio.Event())
+            # How it stands is asked first: what comes after the answer wakes us.
+            item = await self._store.input_of(call_id)
+            if item is None:
+                raise NotFound(f"there is no call {call_id}, or it was forgotten long ago")
+            found = await self._store.read(item.input_id, index, _AT_ONCE)
+            for value in found:
+                value.call_id = call_id
+                index = value.index + 1
+                yield value
+            if not found:
+                if item.finished:
+                    return
+                await news.wait()
