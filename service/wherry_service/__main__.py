@@ -17,9 +17,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
     state_dir = parser.parse_args().state_dir.resolve()
-    if len(os.fsencode(state_dir)) > MAX_STATE_DIR:
+    length = len(os.fsencode(state_dir))
+    if length > MAX_STATE_DIR:
         print(
-            f"wherry: the path of the state directory has {len(os.fsencode(state_dir))} characters, and sockets below it "
+            f"wherry: the path of the state directory has {length} characters, and sockets below it "
             f"leave room for {MAX_STATE_DIR}: point WHERRY_STATE_DIR at a shorter one than {state_dir}",
             file=sys.stderr,
         )
