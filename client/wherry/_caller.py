@@ -173,6 +173,7 @@ class Caller:
         def encode(row: tuple[Any, ...]) -> Payload:
             return self.encode((tuple(row[0]) if spread else row, kwargs))
 
+        call.offer_again_by(session.send)
         pump = Pump(call, encode, session.send, self.method)
         total = _total(iterables)
         if on_loop and any(hasattr(item, "__aiter__") for item in iterables):

@@ -35,7 +35,7 @@ class Definition:
         self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if is_generator is None else is_generator
         self.is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
         self.module_name = importable_name(function.__module__)
-        self.options = options
+        self.options = options = options.marked_by(function)
         if not name and "<locals>" in self.name:
             self.name = function.__name__
         if not options.serialized and not self.is_global:
@@ -46,6 +46,10 @@ class Definition:
             )
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
+        if self.is_generator and options.max_batch_size:
+            raise InvalidError(
+                f"{self.name} is a generator function: @wherry.batched() does not work with it; return a list instead"
+            )
 
     @property
     def is_global(self) -> bool:

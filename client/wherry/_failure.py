@@ -56,6 +56,7 @@ _KINDS: dict[int, type[exception.Error]] = {
     FailureKind.NOT_FOUND: exception.NotFoundError,
     FailureKind.EXPIRED: exception.OutputExpiredError,
     FailureKind.INTERNAL: exception.InternalError,
+    FailureKind.EXHAUSTED: exception.ResourceExhaustedError,
 }
 
 

@@ -113,7 +113,7 @@ class SessionApi:
         fresh = self._journal.new_inputs(message.inputs)
         plain: list[Input] = []
         durable: list[Input] = []
-        for item in fresh:
+        for item in self._dispatcher.admit(fresh):
             (durable if item.call.durable else plain).append(item)
         if plain:
             self._dispatcher.submit(plain)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Output, Yield
+from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
@@ -244,6 +244,20 @@ class Journal:
     def _forget_if_on_disk(self, call: Call) -> None:
         if not call.open and call.num_inputs is not None:
             self.forget(call)
+
+    def refuse(self, item: Input, failure: Failure) -> None:
+        """Answer for an input that is not taken, and forget it: its client may offer it again."""
+        item.done = True
+        self._inputs.pop(item.input_id, None)
+        call = item.call
+        call.open.pop(item.input_id, None)
+        if call.client is not None:
+            call.client.output(
+                Output(input_id=item.input_id, call_id=call.call_id, index=item.index, failure=failure)
+            )
+        if call.kind not in (CallKind.MAP, CallKind.SPAWN_MAP):
+            # Its one input fails with it.
+            self._drop(call)
 
     def _deliver(self, item: Input, output: Output) -> None:
         call = item.call
