@@ -82,7 +82,7 @@ class FunctionOptions:
         self.max_batch_size = 0
         self.batch_wait_ms = 0
         self.gpus = _gpus(gpu)
-        self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 3 << 20, "MiB", 0, whole=True))
+        self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
         self.single_use_containers = bool(single_use_containers)
         self.serialized = bool(serialized)
         self.block_network = bool(block_network)

@@ -118,7 +118,7 @@ def _check(spec: FunctionSpec) -> None:
     _within(spec, "cpu", resources.cpu_request, 0, 1024)
     _within(spec, "memory", resources.memory_limit_mib, 0, 1 << 24)
     _within(spec, "memory", resources.memory_request_mib, 0, 1 << 24)
-    _within(spec, "ephemeral_disk", resources.ephemeral_disk_mib, 0, 3 << 20)
+    _within(spec, "ephemeral_disk", resources.ephemeral_disk_mib, 0, 1 << 24)
     _within(spec, "max_retries", retry.max_retries, 0, 10)
     for gpu in spec.gpus:
         _within(spec, "gpu count", gpu.count, 1, MAX_GPUS)

@@ -52,7 +52,7 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "gpu", "schedule", "ephemeral_disk"]
+    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "schedule", "interactive"]
 )
 def test_what_comes_later_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
