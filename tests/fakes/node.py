@@ -54,6 +54,11 @@ class FakeContainer:
         failure = Failure(kind=FailureKind.EXCEPTION, type_name="ValueError", message="no")
         self.events.on_failure(item.input_id, failure, 0)
 
+    def answer_cancelled(self, input_id: str) -> None:
+        """Say that an input was cancelled."""
+        self.inputs = [item for item in self.inputs if item.input_id != input_id]
+        self.events.on_failure(input_id, Failure(kind=FailureKind.CANCELLED, message="the input was cancelled"), 0)
+
     def exit(self, exit: ContainerExit) -> None:
         if not self.exited:
             self.exited = True

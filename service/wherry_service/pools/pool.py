@@ -180,7 +180,9 @@ class Pool:
         # What waits for calls of its own, perhaps for these very inputs, will not take more.
         blocked = [container for container in live if container.is_blocked] if self.is_nested else []
         in_flight = self.in_flight - sum(len(container.held) for container in blocked)
-        demand = Demand(self.backlog, in_flight, self.seconds_per_input)
+        # Where each input needs a container of its own, none comes sooner for being short.
+        seconds = None if self.plan.single_use else self.seconds_per_input
+        demand = Demand(self.backlog, in_flight, seconds)
         wanted = wanted_containers(demand, self.plan.bounds, len(blocked))
         if wanted > len(live) and self.now() >= self._retry_at and not self._gave_up:
             for _ in range(wanted - len(live)):
