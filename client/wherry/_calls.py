@@ -5,7 +5,17 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 
 from wherry.exception import Error, RemoteError, ResourceExhaustedError
-from wherry_proto.messages import CallStart, CallState, CallWatch, FailureKind, Input, InputsEnd, Output, SessionUp, Yield
+from wherry_proto.messages import (
+    CallStart,
+    CallState,
+    CallWatch,
+    FailureKind,
+    Input,
+    InputsEnd,
+    Output,
+    SessionUp,
+    Yield,
+)
 
 
 class _OneInput:

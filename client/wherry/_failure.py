@@ -38,7 +38,9 @@ class Failures:
                 error, traceback = loaded
                 if isinstance(error, BaseException):
                     if isinstance(error, KeyboardInterrupt):
-                        error.add_note(f"raised by the function in container {failure.container_id}, not by Ctrl-C here")
+                        error.add_note(
+                            f"raised by the function in container {failure.container_id}, not by Ctrl-C here"
+                        )
                     return error.with_traceback(_rebuild(traceback, failure.container_id, local_root))
                 reason = f"what came was a {type(error).__name__}, not an exception"
             except (DeserializationError, RemoteError, TypeError, ValueError) as problem:

@@ -1,4 +1,4 @@
-"""Inputs of a map that the service has no room for now (RESOURCE_EXHAUSTED): they are offered again, ever more slowly."""
+"""Inputs of a map that the service has no room for now (RESOURCE_EXHAUSTED): offered again, ever more slowly."""
 
 import threading
 from collections.abc import Callable

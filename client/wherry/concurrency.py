@@ -79,9 +79,7 @@ def batched(
         raise InvalidError(_without_parentheses("batched", "max_batch_size=16, wait_ms=100"))
     if max_batch_size is None or wait_ms is None:
         missing = "max_batch_size" if max_batch_size is None else "wait_ms"
-        raise InvalidError(
-            f"@wherry.batched() needs {missing}: write @wherry.batched(max_batch_size=16, wait_ms=100)"
-        )
+        raise InvalidError(f"@wherry.batched() needs {missing}: write @wherry.batched(max_batch_size=16, wait_ms=100)")
     return _BatchedDecorator(
         int(number("max_batch_size", max_batch_size, 1, MAX_BATCH_SIZE, "", 1, whole=True)),
         int(number("wait_ms", wait_ms, 0, MAX_WAIT_MS, "ms", 0, whole=True)),

@@ -123,7 +123,7 @@ def parse(value: object) -> tuple[Gpu, ...]:
     """
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
-        raise InvalidError(f"gpu is {value!r}: name one, for example gpu=\"any\", or leave it out")
+        raise InvalidError(f'gpu is {value!r}: name one, for example gpu="any", or leave it out')
     return tuple(_parse_one(item) for item in items)
 
 

@@ -67,8 +67,8 @@ def test_b37_six_at_a_time_take_a_sixth_of_the_time(apps: ModuleType) -> None:
         list(function.map([0.0]))
         began = time.monotonic()
         assert len(list(function.map([0.5] * 18))) == 18
-        # Two containers may share the threads' work; 18 one after another would take 9 s.
-        assert 0.7 < time.monotonic() - began < 4
+        # One after another would take 9 s.
+        assert 1.4 < time.monotonic() - began < 4
 
 
 def test_b38_ids_are_right_in_every_thread_and_task(apps: ModuleType) -> None:
@@ -157,13 +157,13 @@ def test_each_input_of_a_single_use_function_has_its_own_container(apps: ModuleT
     assert len(set(apps.once.starmap([(), (), ()]))) == 3
 
 
-def test_without_a_gpu_the_error_says_what_to_install(apps: ModuleType, service: OwnService) -> None:
+def test_without_such_gpus_the_error_says_what_to_do(apps: ModuleType) -> None:
     began = time.monotonic()
     with pytest.raises(RemoteError) as caught:
         apps.needs_gpu.remote()
     assert "No container of function 'needs_gpu' could start: it asks for a GPU" in str(caught.value)
-    assert "install nvidia-container-toolkit" in str(caught.value)
-    assert "nvidia-ctk runtime configure --runtime=docker" in str(caught.value)
+    # Which of the two it is depends on whether this machine has any.
+    assert "install nvidia-container-toolkit" in str(caught.value) or "nvidia-smi -L" in str(caught.value)
     assert time.monotonic() - began < 20
     assert apps.needs_gpu.get_current_stats().num_total_runners == 0
 

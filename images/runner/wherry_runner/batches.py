@@ -6,7 +6,8 @@ the way out. So batches run in the same three ways as single inputs, whose path 
 
 from __future__ import annotations
 
-from _queue import Empty, SimpleQueue  # type: ignore[import-not-found]  # the C types alone
+import sys
+from _queue import Empty, SimpleQueue  # the C types alone
 from _thread import allocate_lock, start_new_thread
 from time import monotonic
 
@@ -158,7 +159,7 @@ class BatchDesk(Desk):
     def gather(self, max_size: int, wait_s: float) -> None:
         """Begin to; before anything runs."""
         self.gathering = Gathering(self.inbox, max_size, wait_s)
-        self.inbox = self.gathering  # type: ignore[assignment]  # all of it that executors use
+        self.inbox = self.gathering
 
     @property
     def ending(self) -> bool:
@@ -223,7 +224,9 @@ class BatchDesk(Desk):
             each = "one for each input" if len(members) > 1 else "for its one input"
             self.fail(
                 item,
-                _wrong(f"{self._name} is batched: it must return a list of {len(members)}, {each}, and returned {what}"),
+                _wrong(
+                    f"{self._name} is batched: it must return a list of {len(members)}, {each}, and returned {what}"
+                ),
             )
             return
         for member, part in zip(members, value, strict=True):
@@ -254,25 +257,27 @@ class BatchesExecutor:
     """Implements `executor.Executor` by another one, for which each batch is one input."""
 
     def __init__(self, inner: Executor, desk: BatchDesk, watch: Watch) -> None:
-        self.desk = desk
+        self.desk: Desk = desk
+        self._gathering = desk.gathering
+        self._leave = desk.leave
         self.stands_in = inner.stands_in
         self.current = inner.current
         self.next_deadline = inner.next_deadline
         self.on_time = inner.on_time
         self._inner = inner
         self._watch = watch
-        desk.gathering.begin(self._on_close)
+        self._gathering.begin(self._on_close)
 
     def run(self) -> None:
         self._inner.run()
 
     def start_more(self) -> None:
-        self.desk.gathering.arrived()
+        self._gathering.arrived()
         self._inner.start_more()
 
     def end(self, item: Input, by: str) -> None:
-        batch = self.desk.gathering.batch_of(item)
-        if batch is not None and not item.answered and self.desk.leave(item, by):
+        batch = self._gathering.batch_of(item)
+        if batch is not None and not item.answered and self._leave(item, by):
             self._inner.end(batch, by)
 
     def _on_close(self) -> None:
@@ -282,14 +287,11 @@ class BatchesExecutor:
 
 
 def _are_alike(calls: list[Arguments]) -> bool:
-    return all(
-        len(args) == len(calls[0][0]) and kwargs.keys() == calls[0][1].keys() for args, kwargs in calls
-    )
+    return all(len(args) == len(calls[0][0]) and kwargs.keys() == calls[0][1].keys() for args, kwargs in calls)
 
 
 def _wrong(message: str) -> Exception:
-    try:
-        from wherry.exception import InvalidError
-    except ImportError:  # an image without the SDK
-        return ValueError(message)
-    return InvalidError(message)
+    # The SDK's own where user code has imported it, as code that says @batched has.
+    sdk = sys.modules.get("wherry.exception")
+    kind: type[Exception] = getattr(sdk, "InvalidError", ValueError)
+    return kind(message)

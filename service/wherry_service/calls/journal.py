@@ -252,9 +252,7 @@ class Journal:
         call = item.call
         call.open.pop(item.input_id, None)
         if call.client is not None:
-            call.client.output(
-                Output(input_id=item.input_id, call_id=call.call_id, index=item.index, failure=failure)
-            )
+            call.client.output(Output(input_id=item.input_id, call_id=call.call_id, index=item.index, failure=failure))
         if call.kind not in (CallKind.MAP, CallKind.SPAWN_MAP):
             # Its one input fails with it.
             self._drop(call)

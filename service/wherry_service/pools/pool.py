@@ -283,7 +283,13 @@ class Pool:
                 continue
             stuck_s = now - container.last_progress
             waits_inside = len(container.held) > container.slots or (idle and not self._gathers(container))
-            if waits_inside and container.ready and not container.recalled and stuck_s > STUCK_S and container.handle is not None:
+            if (
+                waits_inside
+                and container.ready
+                and not container.recalled
+                and stuck_s > STUCK_S
+                and container.handle is not None
+            ):
                 container.recalled = True
                 self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
                 container.handle.recall()

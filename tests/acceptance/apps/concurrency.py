@@ -35,7 +35,7 @@ def ids() -> Ids:
     return wherry.current_input_id(), wherry.current_function_call_id()
 
 
-@app.function(max_containers=2)
+@app.function(max_containers=1)
 @wherry.concurrent(max_inputs=6)
 def thread(seconds: float) -> tuple[Ids, Ids, str]:
     before = ids()
@@ -86,9 +86,9 @@ def once() -> str:
     return socket.gethostname()
 
 
-@app.function(gpu="T4", max_containers=1)
+@app.function(gpu="T4:64", max_containers=1)
 def needs_gpu() -> None:
-    """Runs nowhere in these tests."""
+    """Runs nowhere: no machine has as many."""
 
 
 @app.function(retries=wherry.Retries(max_retries=3, backoff_coefficient=1.0, initial_delay=0.1), max_containers=1)

@@ -45,9 +45,7 @@ def test_b43_a_batch_closes_when_its_first_input_has_waited(
 
 
 @WAYS
-def test_b43_without_a_wait_a_batch_is_what_is_there(
-    agent: ScriptedAgent, head: str, options: dict[str, Any]
-) -> None:
+def test_b43_without_a_wait_a_batch_is_what_is_there(agent: ScriptedAgent, head: str, options: dict[str, Any]) -> None:
     load(agent, f"{head} f(xs): return [x + 1 for x in xs]", 1000, 0, **options)
 
     for i in range(20):
@@ -149,7 +147,10 @@ SLOW = "import time, asyncio\nTIMES = []\n"
 @pytest.mark.parametrize(
     ("source", "options"),
     [
-        (SLOW + "def f(xs):\n  TIMES.append(1)\n  while max(xs) and len(TIMES) == 1: time.sleep(0.01)\n  return xs", {}),
+        (
+            SLOW + "def f(xs):\n  TIMES.append(1)\n  while max(xs) and len(TIMES) == 1: time.sleep(0.01)\n  return xs",
+            {},
+        ),
         (
             SLOW
             + "async def f(xs):\n  TIMES.append(1)\n"

@@ -311,9 +311,7 @@ def limited(world: World, limit: QueueLimit) -> None:
 
 
 def offer(world: World, call_id: str, input_ids: Sequence[str]) -> None:
-    messages = [
-        InputMessage(input_id=i, call_id=call_id, index=n, payload=payload()) for n, i in enumerate(input_ids)
-    ]
+    messages = [InputMessage(input_id=i, call_id=call_id, index=n, payload=payload()) for n, i in enumerate(input_ids)]
     world.dispatcher.submit(world.dispatcher.admit(world.journal.new_inputs(messages)))
 
 
@@ -386,9 +384,7 @@ def test_a_plan_carries_batches_gpus_and_disk() -> None:
         module_name="m",
         qualname="f",
         image_id="im-1",
-        pool=PoolSettings(
-            max_concurrent_inputs=4, target_concurrent_inputs=2, max_batch_size=8, batch_wait_ms=50
-        ),
+        pool=PoolSettings(max_concurrent_inputs=4, target_concurrent_inputs=2, max_batch_size=8, batch_wait_ms=50),
         gpus=[GpuRequest(type="A100", count=2), GpuRequest(type="any", count=1)],
     )
     plan = plan_of("ap-1", "fu-1", spec, ready)
