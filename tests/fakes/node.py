@@ -48,10 +48,10 @@ class FakeContainer:
         if self.draining and not self.inputs:
             self.exit(ContainerExit(exit_code=0))
 
-    def fail(self) -> None:
+    def fail(self, kind: FailureKind = FailureKind.EXCEPTION) -> None:
         """Have the first input raise."""
         item = self.inputs.pop(0)
-        failure = Failure(kind=FailureKind.EXCEPTION, type_name="ValueError", message="no")
+        failure = Failure(kind=kind, type_name="ValueError", message="no")
         self.events.on_failure(item.input_id, failure, 0)
 
     def answer_cancelled(self, input_id: str) -> None:

@@ -307,15 +307,18 @@ class Pool:
         if container.handle is None:
             return
         container.handle.cancel(input_ids)
-        load = self.plan.load
-        in_threads = load.concurrency > 1 and not load.is_async and not load.max_batch_size
-        if in_threads and container.ready and not set(input_ids).isdisjoint(container.running()):
+        if self._in_threads and container.ready and not set(input_ids).isdisjoint(container.running()):
             # Threads can't be interrupted: what has not begun goes elsewhere now, what runs beside gets a while.
             container.handle.recall()
             container.drain()
             self._loop.call_later(END_GRACE_S, self._end_cancelled, container, None)
         else:
             self._loop.call_later(END_GRACE_S, self._end_cancelled, container, list(input_ids))
+
+    @property
+    def _in_threads(self) -> bool:
+        load = self.plan.load
+        return load.concurrency > 1 and not load.is_async and not load.max_batch_size
 
     def _end_cancelled(self, container: Container, input_ids: Sequence[str] | None) -> None:
         if input_ids is None or any(input_id in container.held for input_id in input_ids):
@@ -358,6 +361,9 @@ class Pool:
     def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
         self._measure(container, 1)
         self._listener.on_failure(self, container, input_id, failure, num_yields)
+        if failure.kind == FailureKind.TIMEOUT and self._in_threads:
+            # Its thread runs on: the container ends when the others have.
+            container.drain()
         self._retire_used(container)
         self._listener.on_room(self)
 

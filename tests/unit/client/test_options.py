@@ -116,6 +116,12 @@ def test_b34_retries_refused_on_generators() -> None:
         App("x").function(retries=1)(gen)
 
 
+@pytest.mark.parametrize("retries", [-1, 11, 2.0, True])
+def test_b34_retries_out_of_range_are_refused(retries: Any) -> None:
+    with pytest.raises(InvalidError, match=r"retries is .* 0 to 10"):
+        App("x").function(retries=retries)
+
+
 def test_retries_as_a_number_are_one_second_apart() -> None:
     policy = Retries.of(3)
     assert policy is not None

@@ -301,6 +301,22 @@ def test_b40_threads_beside_a_cancelled_one_get_a_while_and_then_run_elsewhere(t
     run(tmp_path, scenario, max_concurrent_inputs=3)
 
 
+def test_b28_a_thread_that_timed_out_ends_with_its_container(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(3)
+        await world.until(lambda: held(world) == [3])
+        (first,) = world.node.running()
+        first.fail(FailureKind.TIMEOUT)
+        assert first.draining
+        # Those beside it finish where they are.
+        first.finish()
+        outputs = await world.receive(3)
+        assert [output.failure is None for output in outputs] == [False, True, True]
+        await world.until(lambda: first.exited)
+
+    run(tmp_path, scenario, max_concurrent_inputs=3)
+
+
 # Limits of queues
 
 
