@@ -103,4 +103,9 @@ def _check_place(target: Any, decorator: str, values: str) -> None:
         )
 
 
-_HANDLES = {"Function": "@app.function()", "Cls": "@app.cls()", "LocalEntrypoint": "@app.local_entrypoint()"}
+_HANDLES = {
+    "Function": "@app.function()",
+    "Cls": "@app.cls()",
+    "LocalEntrypoint": "@app.local_entrypoint()",
+    "PartialFunction": "@wherry.method()",
+}

@@ -33,7 +33,7 @@ class Batch(Input):
 
     def __init__(self, members: list[Input]) -> None:
         first = members[0]
-        super().__init__(first.input_id, first.call_id, first.format, None, b"")
+        super().__init__(first.input_id, first.call_id, first.format, None, b"", first.method)
         self.members = members
 
 
@@ -186,30 +186,38 @@ class BatchDesk(Desk):
                 members.append(member)
                 calls.append(call)
         if not _are_alike(calls):
-            members, calls = self._aligned(members, calls)
+            members, calls = self._aligned(self._function_of(item), members, calls)
         item.members = members
         if not members:
             item.answered = True
             return None
         if not _are_alike(calls):
-            self.fail(item, _wrong(f"{self._name}: inputs of one batch have different numbers of arguments"))
+            self.fail(
+                item,
+                _wrong(f"{_name(self._function_of(item))}: inputs of one batch have different numbers of arguments"),
+            )
             return None
         first_args, first_kwargs = calls[0]
         args = tuple([call[0][i] for call in calls] for i in range(len(first_args)))
         return args, {name: [call[1][name] for call in calls] for name in first_kwargs}
 
-    def _aligned(self, members: list[Input], calls: list[Arguments]) -> tuple[list[Input], list[Arguments]]:
+    def _function_of(self, item: Input) -> Callable[..., Any]:
+        return self.function if self.methods is None else self.methods[item.method][0]
+
+    def _aligned(
+        self, function: Callable[..., Any], members: list[Input], calls: list[Arguments]
+    ) -> tuple[list[Input], list[Arguments]]:
         """Give all calls the same form, by the function's parameters and their defaults; answer what does not fit."""
         from inspect import signature  # only where callers differ in how they pass arguments
 
-        parameters = signature(self.function)
+        parameters = signature(function)
         kept: list[Input] = []
         aligned: list[Arguments] = []
         for member, (args, kwargs) in zip(members, calls, strict=True):
             try:
                 bound = parameters.bind(*args, **kwargs)
             except TypeError as error:
-                self.fail(member, TypeError(f"{self._name}: {error}"))
+                self.fail(member, TypeError(f"{_name(function)}: {error}"))
                 continue
             bound.apply_defaults()
             kept.append(member)
@@ -221,12 +229,11 @@ class BatchDesk(Desk):
         members = item.members
         if not isinstance(value, list) or len(value) != len(members):
             what = f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
+            name = _name(self._function_of(item))
             each = "one for each input" if len(members) > 1 else "for its one input"
             self.fail(
                 item,
-                _wrong(
-                    f"{self._name} is batched: it must return a list of {len(members)}, {each}, and returned {what}"
-                ),
+                _wrong(f"{name} is batched: it must return a list of {len(members)}, {each}, and returned {what}"),
             )
             return
         for member, part in zip(members, value, strict=True):
@@ -247,10 +254,6 @@ class BatchDesk(Desk):
         for member in item.members:
             super()._fail(member, dict(header), data)
         item.answered = True
-
-    @property
-    def _name(self) -> str:
-        return str(getattr(self.function, "__qualname__", self.function))
 
 
 class BatchesExecutor:
@@ -284,6 +287,17 @@ class BatchesExecutor:
         self._inner.start_more()
         # The serial executor looks for itself, once it is awake.
         self._watch.wake()
+
+
+def gather(executor: Executor, desk: Desk, watch: Watch, max_size: int, wait_s: float) -> Executor:
+    """Return what runs batches by an executor of single inputs; its desk is a `BatchDesk`."""
+    assert isinstance(desk, BatchDesk)
+    desk.gather(max_size, wait_s)
+    return BatchesExecutor(executor, desk, watch)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", function))
 
 
 def _are_alike(calls: list[Arguments]) -> bool:

@@ -23,21 +23,80 @@ from wherry_runner.watch import Keeper, Watch
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
+    from wherry_runner.classes import Instance
+    from wherry_runner.executor import Desk, Executor
+    from wherry_runner.frames import Frame, Header
+
+FAULT = 70
+
+
+class Runner:
+    """One container's runner, under `directory` (`/run/wherry`)."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._link = Link(os.path.join(directory, "runner.sock"))
+        self._interrupter = Interrupter()
+        lines = Lines(self._link)
+        self._pipes = Pipes(lines)
+        self._streams = (Stream(1, lines, self._interrupter), Stream(2, lines, self._interrupter))
+        self._watch = Watch(self._link, self._pipes, self._connect, self._on_frames, self._on_drain)
+        self._keeper = Keeper(self._watch, self._link, _Loading(), self.report_fault)
+        lines.nudge = self._keeper.nudge
+        self._intake = Intake()
+        self._load: tuple[Header, list[bytes]] | None = None
+        self._instance: Instance | None = None
+        self._executor: Executor | None = None
+        self._ending = False
+
+    def run(self) -> int:
+        """Return the exit code."""
+        self._take_over_process()
+        self._watch.take_role()
+        while self._load is None and not self._ending:
+            self._watch.wait()
+        self._watch.role.release()
+        if self._load is not None:
+            began = perf_counter()
+            self._keeper.nudge()
+            try:
+                executor = self._make_executor(*self._load)
+            except BaseException as error:  # whatever user code raises as it is imported, SystemExit as well  # noqa: BLE001
+                self._fail_to_load(error, self._load[0])
+                return 1
+            self._be_ready(executor, perf_counter() - began)
+            executor.run()
+            if self._instance is not None:
+                self._instance.exit()
+        self._leave()
+        return 0
+
+    def _take_over_process(self) -> None:
+        sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment,misc]
+        sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment,misc]
+        import faulthandler
+
+        # A crash is told where the engine keeps the container's own log.
+        faulthandler.enable(self._pipes.original_stderr)
+        signal(SIGTERM, self._on_signal)
+        signal(SIGINT, self._on_signal)
+        os.register_at_fork(after_in_child=self._become_child)
+
+    # Loading
+
+    def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
+        from wherry_runner.executor import Desk
+        from wherry_runner.loader import load
+        from wherry_runner.payload import Payloads
+
         function = load(frame, parts[0] if parts else b"", os.path.join(self._directory, "source"))
+        spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)
-        fields = (self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         batch = frame.get("batch")
-        if not batch:
-            return self._executor_for(Desk(*fields), frame, parts)
-        from wherry_runner.batches import BatchDesk, BatchesExecutor
-
-        desk = BatchDesk(*fields)
-        desk.gather(int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
-        return BatchesExecutor(self._executor_for(desk, frame, parts), desk, self._watch)
-
-    def _executor_for(self, desk: Desk, frame: Header, parts: list[bytes]) -> Executor:
-        spec = frame["function"]
+        if batch:
+            from wherry_runner.batches import BatchDesk as Desk
+        desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
@@ -45,9 +104,12 @@ if TYPE_CHECKING:
         if methods:
             from wherry_runner.classes import Instance
 
-            blueprint, parameters = desk.function, parts[1] if len(parts) > 1 else b""
-            self._instance = Instance(blueprint, parameters, getattr(executor, "loop", None))
+            self._instance = Instance(function, parts[1] if len(parts) > 1 else b"", getattr(executor, "loop", None))
             desk.methods = self._instance.enter(methods)
+        if batch:
+            from wherry_runner.batches import gather
+
+            return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
 
     def _executor_of(self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool) -> Executor:

@@ -307,7 +307,8 @@ class Pool:
         if container.handle is None:
             return
         container.handle.cancel(input_ids)
-        if self._in_threads and container.ready and not set(input_ids).isdisjoint(container.running()):
+        running = [container.held[input_id] for input_id in container.running() if input_id in set(input_ids)]
+        if container.ready and not all(map(self._can_be_interrupted, running)):
             # Threads can't be interrupted: what has not begun goes elsewhere now, what runs beside gets a while.
             container.handle.recall()
             container.drain()
@@ -315,10 +316,16 @@ class Pool:
         else:
             self._loop.call_later(END_GRACE_S, self._end_cancelled, container, list(input_ids))
 
-    @property
-    def _in_threads(self) -> bool:
+    def _can_be_interrupted(self, item: Assignment) -> bool:
         load = self.plan.load
-        return load.concurrency > 1 and not load.is_async and not load.max_batch_size
+        if load.max_batch_size:
+            # Its batch goes on without it.
+            return True
+        tasks = {name for name, _, is_async in load.methods if is_async}
+        if load.is_async or item.method in tasks:
+            return True
+        # On the main thread, unless an event loop is there.
+        return load.concurrency == 1 and not tasks
 
     def _end_cancelled(self, container: Container, input_ids: Sequence[str] | None) -> None:
         if input_ids is None or any(input_id in container.held for input_id in input_ids):
@@ -360,8 +367,9 @@ class Pool:
 
     def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
         self._measure(container, 1)
+        item = container.held.get(input_id)
         self._listener.on_failure(self, container, input_id, failure, num_yields)
-        if failure.kind == FailureKind.TIMEOUT and self._in_threads:
+        if failure.kind == FailureKind.TIMEOUT and item is not None and not self._can_be_interrupted(item):
             # Its thread runs on: the container ends when the others have.
             container.drain()
         self._retire_used(container)
