@@ -179,3 +179,8 @@ def test_b44_a_closure_runs_there(run_app: RunApp) -> None:
     with run_app(app):
         value, local, back = shifted.remote(1)
     assert (value, local, back(2)) == (101, False, 102)
+
+
+def test_b43_a_method_takes_batches(apps: ModuleType) -> None:
+    assert list(apps.Model().times.map(range(10))) == [3 * i for i in range(10)]
+    assert apps.Model().times.remote(5) == 15

@@ -113,3 +113,14 @@ def late(path: str, seconds: float) -> int:
         file.write("x")
     time.sleep(seconds)
     return len(Path(path).read_text())
+
+
+@app.cls(max_containers=1)
+class Model:
+    @wherry.enter()
+    def load(self) -> None:
+        self.factor = 3
+
+    @wherry.batched(max_batch_size=4, wait_ms=50)
+    def times(self, xs: list[int]) -> list[int]:
+        return [self.factor * x for x in xs]

@@ -271,3 +271,91 @@ def test_b35_a_map_that_is_left_stops_offering(service: Crowded, running: Callab
         function.remote(1)
     iterator.close()
     assert list(iterator) == []
+
+
+# Classes
+
+
+def test_marks_on_a_class_and_its_batched_method() -> None:
+    @wherry.concurrent(max_inputs=3, target_inputs=2)
+    class Model:
+        @wherry.batched(max_batch_size=8, wait_ms=20)
+        def embed(self, texts: list[str]) -> list[int]:
+            return [len(text) for text in texts]
+
+    made: Any = App("x").cls(serialized=True)(Model)
+    definition, spec = made._service.info, FunctionSpec()
+    definition.options.fill(spec)
+    assert spec.pool is not None
+    assert (spec.pool.max_concurrent_inputs, spec.pool.target_concurrent_inputs) == (3, 2)
+    assert (spec.pool.max_batch_size, spec.pool.batch_wait_ms) == (8, 20)
+    assert [method.name for method in definition.method_specs()] == ["embed"]
+
+
+def test_batched_and_method_may_both_be_there() -> None:
+    class Model:
+        @wherry.method()
+        @wherry.batched(max_batch_size=8, wait_ms=20)
+        def embed(self, texts: list[str]) -> list[int]:
+            return [len(text) for text in texts]
+
+    made: Any = App("x").cls(serialized=True)(Model)
+    assert made._service.info.options.max_batch_size == 8
+    assert made().embed.local(["a", "bc"]) == [1, 2]
+
+
+def concurrent_on_a_method() -> Any:
+    class Model:
+        @wherry.method()
+        @wherry.concurrent(max_inputs=2)
+        def work(self) -> None: ...
+
+    return App("x").cls(serialized=True)(Model)
+
+
+def batched_beside_others() -> Any:
+    class Model:
+        @wherry.batched(max_batch_size=8, wait_ms=20)
+        def embed(self, texts: list[str]) -> list[str]:
+            return texts
+
+        @wherry.method()
+        def work(self) -> None: ...
+
+    return App("x").cls(serialized=True)(Model)
+
+
+def batched_above_method() -> Any:
+    class Model:
+        @wherry.batched(max_batch_size=8, wait_ms=20)  # type: ignore[call-overload]
+        @wherry.method()
+        def embed(self, texts: list[str]) -> list[str]:
+            return texts
+
+    return Model
+
+
+def concurrent_above_cls() -> Any:
+    class Model:
+        @wherry.method()
+        def work(self) -> None: ...
+
+    return wherry.concurrent(max_inputs=2)(App("x").cls(serialized=True)(Model))
+
+
+@pytest.mark.parametrize(
+    ("misuse", "said"),
+    [
+        (concurrent_on_a_method, "@wherry.concurrent() is on method Model.work: put it below @app.cls()"),
+        (batched_beside_others, "class Model has @wherry.batched() on embed, and method work beside it"),
+        (
+            batched_above_method,
+            "    @wherry.method()\n    @wherry.batched(max_batch_size=8, wait_ms=20)\n    def",
+        ),
+        (concurrent_above_cls, "    @app.cls()\n    @wherry.concurrent(max_inputs=2)\n    class"),
+    ],
+)
+def test_misuse_in_classes_is_told_with_what_to_write(misuse: Decorator, said: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        misuse()
+    assert said in str(caught.value)

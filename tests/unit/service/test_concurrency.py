@@ -10,10 +10,19 @@ import pytest
 from tests.fakes.clock import run_fast
 from tests.fakes.node import FakeContainer, payload
 from tests.unit.service.test_dispatcher import FUNCTION, World
-from wherry_proto.messages import CallKind, CallStart, FailureKind, FunctionSpec, GpuRequest, PoolSettings
+from wherry_proto.messages import (
+    CallKind,
+    CallStart,
+    FailureKind,
+    FunctionBindRequest,
+    FunctionSpec,
+    GpuRequest,
+    PoolSettings,
+)
 from wherry_proto.messages import Input as InputMessage
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.plans import plan_of
+from wherry_service.apps.variants import variant_of
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
@@ -431,3 +440,15 @@ def test_settings_out_of_range_are_refused(change: dict[str, Any], said: str) ->
     with pytest.raises(InvalidRequest) as caught:
         plan_of("ap-1", "fu-1", spec, ready)
     assert said in str(caught.value)
+
+
+def test_only_what_is_batched_has_variants_with_other_batches() -> None:
+    base = FunctionSpec(name="f", module_name="m", qualname="f", image_id="im-1", pool=PoolSettings())
+    changes = FunctionSpec(pool=PoolSettings(max_batch_size=4, batch_wait_ms=5))
+    request = FunctionBindRequest(changes=changes, fields=["pool.max_batch_size", "pool.batch_wait_ms"])
+    with pytest.raises(InvalidRequest, match=r"'f' is not batched: put @wherry\.batched\(\)"):
+        variant_of(base, request)
+    base.pool = PoolSettings(max_batch_size=2)
+    varied = variant_of(base, request).pool
+    assert varied is not None
+    assert (varied.max_batch_size, varied.batch_wait_ms) == (4, 5)
