@@ -110,10 +110,10 @@ class SessionApi:
             journal.watch(client, watch.call_id)
 
     def _receive_inputs(self, client: Client, message: SessionUp) -> None:
-        fresh = self._journal.new_inputs(message.inputs)
+        fresh = self._journal.new_inputs(message.inputs, self._dispatcher.gate())
         plain: list[Input] = []
         durable: list[Input] = []
-        for item in self._dispatcher.admit(fresh):
+        for item in fresh:
             (durable if item.call.durable else plain).append(item)
         if plain:
             self._dispatcher.submit(plain)

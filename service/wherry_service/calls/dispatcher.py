@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from wherry_proto.messages import CallKind, Failure, FailureKind, LogLine, Notice, Output, Payload, Yield
 from wherry_service.calls.call import Call, Input
@@ -71,21 +71,22 @@ class Dispatcher:
 
     # Inputs
 
-    def admit(self, items: list[Input]) -> list[Input]:
-        """Return the inputs that their functions' queues have room for; the others are answered so and forgotten."""
-        admitted: list[Input] = []
-        more: dict[str, int] = {}
-        for item in items:
+    def gate(self) -> Callable[[Input], Failure | None]:
+        """Return what says of each input of a message why it can't be taken now; None: it can."""
+        taken: dict[str, int] = {}
+
+        def refusal(item: Input) -> Failure | None:
             function_id = item.call.function_id
             queue = self._queues.get(function_id)
-            if queue is None or not queue.is_full(more.get(function_id, 0)):
-                more[function_id] = more.get(function_id, 0) + 1
-                admitted.append(item)
-            else:
-                name = queue.pool.plan.name
-                message = f"{len(queue)} inputs wait for function {name!r} already: offer more when some have run"
-                self._journal.refuse(item, Failure(kind=FailureKind.EXHAUSTED, message=message))
-        return admitted
+            more = taken.get(function_id, 0)
+            if queue is None or not queue.is_full(more):
+                taken[function_id] = more + 1
+                return None
+            name = queue.pool.plan.name
+            message = f"{len(queue)} inputs wait for function {name!r} already: offer more when some have run"
+            return Failure(kind=FailureKind.EXHAUSTED, message=message)
+
+        return refusal
 
     def submit(self, items: Iterable[Input]) -> None:
         """Queue inputs and hand out what can be."""

@@ -251,6 +251,15 @@ def test_b35_a_map_that_is_refused_slows_down_and_completes(
     assert len(service.executed) == count
 
 
+def test_b35_a_spawned_map_that_is_refused_completes(service: Crowded, running: Callable[..., Any]) -> None:
+    function = running(fresh())
+    service.refusals = 2
+    call = function.spawn_map(range(5))
+    assert set(service.refused.values()) == {2}
+    assert len(service.executed) == 5
+    assert call.object_id.startswith("fc-")
+
+
 @pytest.mark.parametrize("how", ["remote", "spawn"])
 def test_b35_a_call_of_one_input_raises(service: Crowded, running: Callable[..., Any], how: str) -> None:
     function = running(fresh())

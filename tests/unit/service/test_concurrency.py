@@ -337,7 +337,7 @@ def limited(world: World, limit: QueueLimit) -> None:
 
 def offer(world: World, call_id: str, input_ids: Sequence[str]) -> None:
     messages = [InputMessage(input_id=i, call_id=call_id, index=n, payload=payload()) for n, i in enumerate(input_ids)]
-    world.dispatcher.submit(world.dispatcher.admit(world.journal.new_inputs(messages)))
+    world.dispatcher.submit(world.journal.new_inputs(messages, world.dispatcher.gate()))
 
 
 @pytest.mark.parametrize("limit", [QueueLimit(inputs=3), QueueLimit(payload_bytes=3)])
