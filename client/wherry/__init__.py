@@ -17,12 +17,13 @@ from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
-    from wherry import call_graph, functions
+    from wherry import call_graph, functions, gpu
     from wherry._blueprint import parameter
     from wherry._output.enable import enable_output
     from wherry._partial import PartialFunction, enter, exit, method
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
+    from wherry.concurrency import batched, concurrent
 
 __all__ = [
     "App",
@@ -35,7 +36,9 @@ __all__ = [
     "Retries",
     "Stub",
     "__version__",
+    "batched",
     "call_graph",
+    "concurrent",
     "current_function_call_id",
     "current_input_id",
     "enable_output",
@@ -44,6 +47,7 @@ __all__ = [
     "exit",
     "functions",
     "gather",
+    "gpu",
     "is_local",
     "method",
     "parameter",
@@ -52,6 +56,8 @@ __all__ = [
 _LAZY = {
     "FunctionCall": "wherry.call",
     "gather": "wherry.call",
+    "batched": "wherry.concurrency",
+    "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
     "PartialFunction": "wherry._partial",
@@ -65,7 +71,7 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     import importlib  # loaded with the interpreter
 
-    if name in ("functions", "call_graph"):
+    if name in ("functions", "call_graph", "gpu"):
         return importlib.import_module(f"wherry.{name}")
     module = _LAZY.get(name)
     if module is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._marks import batched_mark
 from wherry._partial import ENTER, EXIT, METHOD, PartialFunction
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
@@ -55,6 +56,10 @@ class Blueprint:
 
     def __init__(self, user_class: type) -> None:
         self.user_class = user_class
+        for own, value in list(vars(user_class).items()):
+            # @batched() alone makes a method (reference: batched).
+            if not isinstance(value, PartialFunction) and callable(value) and batched_mark(value) is not None:
+                setattr(user_class, own, PartialFunction(value, METHOD))
         partials = _inherited(user_class, PartialFunction)
         self.methods: dict[str, PartialFunction[..., Any]] = {n: p for n, p in partials.items() if p.kind == METHOD}
         self._enter = [name for name, partial in partials.items() if partial.kind == ENTER]

@@ -115,8 +115,8 @@ class Caller:
 
     def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
-        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP))
         session = self.client.session
+        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send)
         session.open(call)
         try:
             pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)
@@ -124,8 +124,9 @@ class Caller:
             call.stored.result()
             if not call.num_inputs:
                 raise InvalidError(f"{self.name}.spawn_map got no inputs: there is nothing to run")
-        except BaseException:
+        except BaseException as error:
             session.cancel(call)
+            call.fail(error)
             raise
         session.drop(call)
         return call.call_id
@@ -173,6 +174,7 @@ class Caller:
         def encode(row: tuple[Any, ...]) -> Payload:
             return self.encode((tuple(row[0]) if spread else row, kwargs))
 
+        call.offer_again_by(session.send)
         pump = Pump(call, encode, session.send, self.method)
         total = _total(iterables)
         if on_loop and any(hasattr(item, "__aiter__") for item in iterables):

@@ -4,8 +4,18 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from wherry.exception import Error, RemoteError
-from wherry_proto.messages import CallStart, CallState, CallWatch, Input, InputsEnd, Output, SessionUp, Yield
+from wherry.exception import Error, RemoteError, ResourceExhaustedError
+from wherry_proto.messages import (
+    CallStart,
+    CallState,
+    CallWatch,
+    FailureKind,
+    Input,
+    InputsEnd,
+    Output,
+    SessionUp,
+    Yield,
+)
 
 
 class _OneInput:
@@ -58,8 +68,13 @@ class SpawnedCall(_OneInput):
             self.stored.set_result(None)
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
-        # An output says as much: the input was there.
-        if outputs and not self.stored.done():
+        if not outputs or self.stored.done():
+            return
+        failure = outputs[0].failure
+        if failure is not None and failure.kind == FailureKind.EXHAUSTED:
+            self.stored.set_exception(ResourceExhaustedError(failure.message))
+        else:
+            # An output says as much: the input was there.
             self.stored.set_result(None)
 
     def fail(self, error: Error) -> None:

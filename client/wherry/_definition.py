@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from wherry._marks import batched_mark, concurrent_mark
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 
@@ -35,7 +36,7 @@ class Definition:
         self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if is_generator is None else is_generator
         self.is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
         self.module_name = importable_name(function.__module__)
-        self.options = options
+        self.options = options = options.marked_by(function)
         if not name and "<locals>" in self.name:
             self.name = function.__name__
         if not options.serialized and not self.is_global:
@@ -46,6 +47,10 @@ class Definition:
             )
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
+        if self.is_generator and options.max_batch_size:
+            raise InvalidError(
+                f"{self.name} is a generator function: @wherry.batched() does not work with it; return a list instead"
+            )
 
     @property
     def is_global(self) -> bool:
@@ -74,7 +79,7 @@ class ClassDefinition(Definition):
         self.name = name or user_class.__name__
         self.is_generator = self.is_async = False
         self.module_name = importable_name(user_class.__module__)
-        self.options = options
+        self.options = options = _marked_by_methods(blueprint, options.marked_by(user_class))
         if not options.serialized and not self.is_global:
             raise InvalidError(
                 f"class {user_class.__qualname__} is defined inside a function, so a container can't import it: move "
@@ -98,6 +103,26 @@ class ClassDefinition(Definition):
             is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
             found.append(MethodSpec(name=name, is_generator=is_generator, is_async=is_async))
         return found
+
+
+def _marked_by_methods(blueprint: Blueprint, options: FunctionOptions) -> FunctionOptions:
+    """Return the options with what marks on methods add; raise InvalidError for marks that can't be there."""
+    name = blueprint.user_class.__name__
+    for own, partial in blueprint.methods.items():
+        if concurrent_mark(partial.raw_f) is not None:
+            raise InvalidError(
+                f"@wherry.concurrent() is on method {name}.{own}: put it below @app.cls(), since all methods of a "
+                "class share its containers"
+            )
+        if batched_mark(partial.raw_f) is not None:
+            others = [other for other in blueprint.methods if other != own]
+            if others:
+                raise InvalidError(
+                    f"class {name} has @wherry.batched() on {own}, and method {others[0]} beside it: a batch is of one "
+                    "method, so move the others to a class of their own"
+                )
+            options = options.marked_by(partial.raw_f)
+    return options
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:

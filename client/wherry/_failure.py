@@ -37,6 +37,10 @@ class Failures:
                 loaded = self._load(failure.exception)
                 error, traceback = loaded
                 if isinstance(error, BaseException):
+                    if isinstance(error, KeyboardInterrupt):
+                        error.add_note(
+                            f"raised by the function in container {failure.container_id}, not by Ctrl-C here"
+                        )
                     return error.with_traceback(_rebuild(traceback, failure.container_id, local_root))
                 reason = f"what came was a {type(error).__name__}, not an exception"
             except (DeserializationError, RemoteError, TypeError, ValueError) as problem:
@@ -56,6 +60,7 @@ _KINDS: dict[int, type[exception.Error]] = {
     FailureKind.NOT_FOUND: exception.NotFoundError,
     FailureKind.EXPIRED: exception.OutputExpiredError,
     FailureKind.INTERNAL: exception.InternalError,
+    FailureKind.EXHAUSTED: exception.ResourceExhaustedError,
 }
 
 

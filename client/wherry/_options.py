@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._marks import batched_mark, concurrent_mark
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
@@ -11,6 +12,7 @@ from wherry.retries import Retries
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wherry.gpu import Gpu
     from wherry_proto.messages import FunctionSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -19,8 +21,7 @@ _DAY = 86_400.0
 
 # Features that come later: a value is refused rather than silently ignored.
 _NOT_YET = (
-    "secret", "secrets", "volumes", "network_file_systems", "mounts", "mount", "gpu", "ephemeral_disk", "schedule",
-    "interactive", "single_use_containers",
+    "secret", "secrets", "volumes", "network_file_systems", "mounts", "mount", "schedule", "interactive",
 )  # fmt: skip
 # What means nothing on one's own machines.
 _WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
@@ -35,9 +36,9 @@ class FunctionOptions:
     """What one function asks for. All values are in range; raises InvalidError when made with others."""
 
     __slots__ = (
-        "block_network", "buffer_containers", "cpu", "env", "image", "include_source", "max_containers",
-        "max_inputs", "memory", "min_containers", "retries", "scaledown_window", "serialized", "startup_timeout",
-        "timeout",
+        "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
+        "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "retries",
+        "scaledown_window", "serialized", "single_use_containers", "startup_timeout", "target_inputs", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +59,9 @@ class FunctionOptions:
         serialized: bool = False,
         block_network: bool = False,
         include_source: bool | None = None,
+        gpu: Any = None,
+        ephemeral_disk: int | None = None,
+        single_use_containers: bool = False,
     ) -> None:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
@@ -72,7 +76,14 @@ class FunctionOptions:
         self.min_containers = int(number("min_containers", min_containers, 0, 10_000, "", 0, whole=True))
         self.buffer_containers = int(number("buffer_containers", buffer_containers, 0, 10_000, "", 0, whole=True))
         self.scaledown_window = number("scaledown_window", scaledown_window, 0.1, _DAY, "s", DEFAULT_WINDOW_S)
-        self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 1, whole=True))
+        # 0: not said; `marked_by` may then say it.
+        self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 0, whole=True))
+        self.target_inputs = 0
+        self.max_batch_size = 0
+        self.batch_wait_ms = 0
+        self.gpus = _gpus(gpu)
+        self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
+        self.single_use_containers = bool(single_use_containers)
         self.serialized = bool(serialized)
         self.block_network = bool(block_network)
         self.include_source = include_source is not False
@@ -80,10 +91,41 @@ class FunctionOptions:
             raise InvalidError(
                 f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
             )
+        self._check_single_use("allow_concurrent_inputs", self.max_inputs)
+
+    def marked_by(self, target: Any) -> FunctionOptions:
+        """Return these options with what `@concurrent` and `@batched` on a function or class add to them.
+
+        Raises InvalidError where the two contradict each other.
+        """
+        concurrent, batched = concurrent_mark(target), batched_mark(target)
+        if concurrent is None and batched is None:
+            return self
+        marked = object.__new__(FunctionOptions)
+        for name in self.__slots__:
+            setattr(marked, name, getattr(self, name))
+        if concurrent is not None:
+            if self.max_inputs:
+                raise InvalidError(
+                    f"{target.__qualname__} has both allow_concurrent_inputs={self.max_inputs} and "
+                    f"@wherry.concurrent(max_inputs={concurrent[0]}): leave out allow_concurrent_inputs, the older name"
+                )
+            marked.max_inputs, marked.target_inputs = concurrent
+            marked._check_single_use("@wherry.concurrent max_inputs", marked.max_inputs)
+        if batched is not None:
+            marked.max_batch_size, marked.batch_wait_ms = batched
+            marked._check_single_use("@wherry.batched max_batch_size", marked.max_batch_size)
+        return marked
+
+    def _check_single_use(self, name: str, inputs: int) -> None:
+        if self.single_use_containers and inputs > 1:
+            raise InvalidError(
+                f"single_use_containers=True gives each container one input, and {name} is {inputs}: leave out either"
+            )
 
     def fill(self, spec: FunctionSpec) -> None:
         """Write these options into the function's description."""
-        from wherry_proto.messages import PoolSettings, Resources  # not needed to import wherry
+        from wherry_proto.messages import GpuRequest, PoolSettings, Resources  # not needed to import wherry
 
         cpu_request, cpu_limit = self.cpu
         memory_request, memory_limit = self.memory
@@ -92,14 +134,20 @@ class FunctionOptions:
             cpu_limit=cpu_limit,
             memory_request_mib=int(memory_request),
             memory_limit_mib=int(memory_limit),
+            ephemeral_disk_mib=self.ephemeral_disk,
         )
         spec.pool = PoolSettings(
             min_containers=self.min_containers,
             max_containers=self.max_containers,
             buffer_containers=self.buffer_containers,
             scaledown_window_s=self.scaledown_window,
-            max_concurrent_inputs=self.max_inputs,
+            max_concurrent_inputs=self.max_inputs or 1,
+            target_concurrent_inputs=self.target_inputs,
+            max_batch_size=self.max_batch_size,
+            batch_wait_ms=self.batch_wait_ms,
+            single_use_containers=self.single_use_containers,
         )
+        spec.gpus = [GpuRequest(type=gpu.type, count=gpu.count) for gpu in self.gpus]
         spec.retry = self.retries._message() if self.retries is not None else None
         spec.timeout_s = self.timeout
         spec.startup_timeout_s = self.startup_timeout
@@ -178,3 +226,11 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
             raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
     return dict(env or {})
+
+
+def _gpus(value: Any) -> tuple[Gpu, ...]:
+    if value is None or value is False:
+        return ()
+    from wherry.gpu import parse  # only for functions that ask for one
+
+    return parse(value)

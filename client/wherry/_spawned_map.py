@@ -1,10 +1,11 @@
 """A durable call of many inputs: open until all of them are on the service's disk."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 
 from wherry._outbox import MESSAGE_BYTES
+from wherry._refusals import Refusals, is_refusal
 from wherry_proto.messages import CallStart, CallState, Input, InputsEnd, Output, SessionUp, Yield
 
 # Inputs sent and not yet on disk.
@@ -16,8 +17,9 @@ class SpawnedMap:
 
     takes_outputs = False
 
-    def __init__(self, start: CallStart) -> None:
+    def __init__(self, start: CallStart, send: Callable[[Input], None]) -> None:
         self.call_id = start.call_id
+        self._refusals = Refusals(send, self._may_feed_again)
         self.stored: Future[None] = Future()
         self._start = start
         self._unstored: dict[str, Input] = {}
@@ -43,18 +45,23 @@ class SpawnedMap:
     def accepted(self, input_id: str) -> None:
         with self._changed:
             if self._unstored.pop(input_id, None) is not None:
+                self._refusals.answered()
                 self._changed.notify_all()
                 self._complete()
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
         for output in outputs:
-            self.accepted(output.input_id)
+            if not is_refusal(output):
+                self.accepted(output.input_id)
+            elif (item := self._unstored.get(output.input_id)) is not None:
+                self._refusals.add(item)
 
     def state(self, state: CallState) -> None:
         """Nothing depends on it: only watched calls are told more."""
 
     def fail(self, error: BaseException) -> None:
         """End it with an error: the session's, or one of the input iterator."""
+        self._refusals.close()
         with self._changed:
             if not self.stored.done():
                 self.stored.set_exception(error)
@@ -66,10 +73,14 @@ class SpawnedMap:
         with self._changed:
             self._unstored[item.input_id] = item
 
+    def _may_feed_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
     def wait_for_room(self) -> bool:
         """Wait until another input may be sent; return False when none is wanted any more."""
         with self._changed:
-            while len(self._unstored) >= MAX_UNSTORED and not self.stored.done():
+            while (len(self._unstored) >= MAX_UNSTORED or self._refusals.pending) and not self.stored.done():
                 self._changed.wait()
             return not self.stored.done()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wherry._outbox import MESSAGE_BYTES
+from wherry._refusals import Refusals, is_refusal
 from wherry._session import has_blob
 from wherry.exception import InternalError
 from wherry_proto.messages import (
@@ -51,6 +52,8 @@ class StreamCall:
         self._arrived_bytes = 0
         self._next_yield: dict[str, int] = {}
         self.num_inputs: int | None = None
+        # Inputs that the service had no room for, to be offered again; None: refusals are answers like others.
+        self._refusals: Refusals | None = None
         # Why there will be no more events: the session's end, or an error of the input iterator.
         self._error: BaseException | None = None
         self._closed = False
@@ -82,10 +85,16 @@ class StreamCall:
                 self._arrived_yield(value)
             unanswered = self._unanswered
             for output in outputs:
+                if self._refusals is not None and is_refusal(output):
+                    if (item := unanswered.get(output.input_id)) is not None:
+                        self._refusals.add(item)
+                    continue
                 item = unanswered.pop(output.input_id, None)
                 if item is None:
                     continue  # delivered twice
                 self._unanswered_bytes -= _size(item)
+                if self._refusals is not None:
+                    self._refusals.answered()
                 seen = self._next_yield.pop(output.input_id, 0)
                 if seen < output.num_yields:
                     self._error = InternalError(
@@ -112,6 +121,14 @@ class StreamCall:
             self._room.notify_all()
 
     # The feeder's side
+
+    def offer_again_by(self, send: Callable[[Input], None]) -> None:
+        """Offer inputs that the service has no room for again, later, instead of failing with them."""
+        self._refusals = Refusals(send, self._may_feed_again)
+
+    def _may_feed_again(self) -> None:
+        with self._lock:
+            self._room.notify_all()
 
     def add(self, item: Input) -> None:
         """Note an input that is about to be sent."""
@@ -157,6 +174,8 @@ class StreamCall:
         """Let the feeder end: nobody consumes any more."""
         with self._lock:
             self._closed = True
+            if self._refusals is not None:
+                self._refusals.close()
             self._unanswered.clear()
             self._arrived.clear()
             self._room.notify_all()
@@ -200,6 +219,7 @@ class StreamCall:
             len(self._unanswered) < MAX_UNANSWERED
             and self._unanswered_bytes < MAX_UNANSWERED_BYTES
             and self._arrived_bytes < MAX_ARRIVED_BYTES
+            and not (self._refusals is not None and self._refusals.pending)
         )
 
     def _has_room_again(self) -> bool:
@@ -208,6 +228,7 @@ class StreamCall:
             len(self._unanswered) <= MAX_UNANSWERED * 3 // 4
             and self._unanswered_bytes < MAX_UNANSWERED_BYTES
             and self._arrived_bytes < MAX_ARRIVED_BYTES
+            and not (self._refusals is not None and self._refusals.pending)
         )
 
 

@@ -32,7 +32,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "min_containers": ("pool.min_containers",),
     "buffer_containers": ("pool.buffer_containers",),
     "scaledown_window": ("pool.scaledown_window_s",),
-    "allow_concurrent_inputs": ("pool.max_concurrent_inputs",),
+    "allow_concurrent_inputs": ("pool.max_concurrent_inputs", "pool.target_concurrent_inputs"),
+    "single_use_containers": ("pool.single_use_containers",),
+    "ephemeral_disk": ("resources.ephemeral_disk_mib",),
     "block_network": ("block_network",),
     "image": ("image_id",),
 }

@@ -128,10 +128,10 @@ class App:
         mounts: Any = None,
         mount: Any = None,
         gpu: Any = None,
-        ephemeral_disk: Any = None,
+        ephemeral_disk: int | None = None,
         schedule: Any = None,
         interactive: Any = None,
-        single_use_containers: Any = None,
+        single_use_containers: bool = False,
         cloud: Any = None,
         region: Any = None,
         proxy: Any = None,
@@ -141,8 +141,9 @@ class App:
 
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
         `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
-        `min_containers` (old: keep_warm), `buffer_containers` as counts. Raises InvalidError for values out of range
-        and for features that this version lacks. (reference: Stub.function)
+        `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
+        such; `ephemeral_disk` in MiB; `single_use_containers`: a container takes one input. Raises InvalidError for
+        values out of range and for features that this version lacks. (reference: Stub.function)
         """
         given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
         if given.pop("_warn_parentheses_missing") is not None:

@@ -72,6 +72,8 @@ def _Resources_to_pb(m: messages.Resources) -> Any:
         pb.memory_request_mib = m.memory_request_mib
     if m.memory_limit_mib:
         pb.memory_limit_mib = m.memory_limit_mib
+    if m.ephemeral_disk_mib:
+        pb.ephemeral_disk_mib = m.ephemeral_disk_mib
     return pb
 
 
@@ -81,6 +83,7 @@ def _Resources_from_pb(pb: Any) -> messages.Resources:
         cpu_limit=pb.cpu_limit,
         memory_request_mib=pb.memory_request_mib,
         memory_limit_mib=pb.memory_limit_mib,
+        ephemeral_disk_mib=pb.ephemeral_disk_mib,
     )
 
 
@@ -102,6 +105,8 @@ def _PoolSettings_to_pb(m: messages.PoolSettings) -> Any:
         pb.max_batch_size = m.max_batch_size
     if m.batch_wait_ms:
         pb.batch_wait_ms = m.batch_wait_ms
+    if m.single_use_containers:
+        pb.single_use_containers = m.single_use_containers
     return pb
 
 
@@ -115,6 +120,7 @@ def _PoolSettings_from_pb(pb: Any) -> messages.PoolSettings:
         target_concurrent_inputs=pb.target_concurrent_inputs,
         max_batch_size=pb.max_batch_size,
         batch_wait_ms=pb.batch_wait_ms,
+        single_use_containers=pb.single_use_containers,
     )
 
 

@@ -36,6 +36,7 @@ class FailureKind:
     NOT_FOUND = 8
     EXPIRED = 9
     INTERNAL = 10
+    EXHAUSTED = 11
 
 
 class AppState:
@@ -112,7 +113,7 @@ class Failure(Message):
 
 
 class Resources(Message):
-    __slots__ = ("cpu_request", "cpu_limit", "memory_request_mib", "memory_limit_mib")
+    __slots__ = ("cpu_request", "cpu_limit", "memory_request_mib", "memory_limit_mib", "ephemeral_disk_mib")
 
     def __init__(
         self,
@@ -121,11 +122,13 @@ class Resources(Message):
         cpu_limit: float = 0.0,
         memory_request_mib: int = 0,
         memory_limit_mib: int = 0,
+        ephemeral_disk_mib: int = 0,
     ) -> None:
         self.cpu_request = cpu_request
         self.cpu_limit = cpu_limit
         self.memory_request_mib = memory_request_mib
         self.memory_limit_mib = memory_limit_mib
+        self.ephemeral_disk_mib = ephemeral_disk_mib
 
 
 class PoolSettings(Message):
@@ -138,6 +141,7 @@ class PoolSettings(Message):
         "target_concurrent_inputs",
         "max_batch_size",
         "batch_wait_ms",
+        "single_use_containers",
     )
 
     def __init__(
@@ -151,6 +155,7 @@ class PoolSettings(Message):
         target_concurrent_inputs: int = 0,
         max_batch_size: int = 0,
         batch_wait_ms: int = 0,
+        single_use_containers: bool = False,
     ) -> None:
         self.min_containers = min_containers
         self.max_containers = max_containers
@@ -160,6 +165,7 @@ class PoolSettings(Message):
         self.target_concurrent_inputs = target_concurrent_inputs
         self.max_batch_size = max_batch_size
         self.batch_wait_ms = batch_wait_ms
+        self.single_use_containers = single_use_containers
 
 
 class RetryPolicy(Message):

@@ -102,17 +102,19 @@ def _Failure_from_row(row: Any, body: Body) -> messages.Failure:
 
 
 def _Resources_to_row(m: messages.Resources, parts: list[bytes]) -> list[Any]:
-    return [m.cpu_request, m.cpu_limit, m.memory_request_mib, m.memory_limit_mib]
+    return [m.cpu_request, m.cpu_limit, m.memory_request_mib, m.memory_limit_mib, m.ephemeral_disk_mib]
 
 
 def _Resources_from_row(row: Any, body: Body) -> messages.Resources:
     try:
-        f0, f1, f2, f3 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("Resources has other fields here: another version speaks") from None
-    if not (type(f0) in _NUMBERS and type(f1) in _NUMBERS and type(f2) is int and type(f3) is int):
+    if not (type(f0) in _NUMBERS and type(f1) in _NUMBERS and type(f2) is int and type(f3) is int and type(f4) is int):
         raise RowError("a field of Resources has another type")
-    return messages.Resources(cpu_request=f0, cpu_limit=f1, memory_request_mib=f2, memory_limit_mib=f3)
+    return messages.Resources(
+        cpu_request=f0, cpu_limit=f1, memory_request_mib=f2, memory_limit_mib=f3, ephemeral_disk_mib=f4
+    )
 
 
 def _PoolSettings_to_row(m: messages.PoolSettings, parts: list[bytes]) -> list[Any]:
@@ -125,12 +127,13 @@ def _PoolSettings_to_row(m: messages.PoolSettings, parts: list[bytes]) -> list[A
         m.target_concurrent_inputs,
         m.max_batch_size,
         m.batch_wait_ms,
+        m.single_use_containers,
     ]
 
 
 def _PoolSettings_from_row(row: Any, body: Body) -> messages.PoolSettings:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
     except (TypeError, ValueError):
         raise RowError("PoolSettings has other fields here: another version speaks") from None
     if not (
@@ -142,6 +145,7 @@ def _PoolSettings_from_row(row: Any, body: Body) -> messages.PoolSettings:
         and type(f5) is int
         and type(f6) is int
         and type(f7) is int
+        and type(f8) is bool
     ):
         raise RowError("a field of PoolSettings has another type")
     return messages.PoolSettings(
@@ -153,6 +157,7 @@ def _PoolSettings_from_row(row: Any, body: Body) -> messages.PoolSettings:
         target_concurrent_inputs=f5,
         max_batch_size=f6,
         batch_wait_ms=f7,
+        single_use_containers=f8,
     )
 
 

@@ -48,11 +48,16 @@ class FakeContainer:
         if self.draining and not self.inputs:
             self.exit(ContainerExit(exit_code=0))
 
-    def fail(self) -> None:
+    def fail(self, kind: FailureKind = FailureKind.EXCEPTION) -> None:
         """Have the first input raise."""
         item = self.inputs.pop(0)
-        failure = Failure(kind=FailureKind.EXCEPTION, type_name="ValueError", message="no")
+        failure = Failure(kind=kind, type_name="ValueError", message="no")
         self.events.on_failure(item.input_id, failure, 0)
+
+    def answer_cancelled(self, input_id: str) -> None:
+        """Say that an input was cancelled."""
+        self.inputs = [item for item in self.inputs if item.input_id != input_id]
+        self.events.on_failure(input_id, Failure(kind=FailureKind.CANCELLED, message="the input was cancelled"), 0)
 
     def exit(self, exit: ContainerExit) -> None:
         if not self.exited:

@@ -11,7 +11,15 @@ import pytest
 
 from tests.fakes.engine import FakeEngine
 from wherry_service.engines.docker import DockerEngine
-from wherry_service.engines.engine import ContainerMissing, ContainerSpec, Engine, EngineEvent, ImageMissing
+from wherry_service.engines.engine import (
+    ContainerMissing,
+    ContainerSpec,
+    DeviceMissing,
+    Engine,
+    EngineEvent,
+    Gpu,
+    ImageMissing,
+)
 from wherry_service.images import host
 from wherry_service.images.base import BaseImages
 
@@ -156,5 +164,24 @@ def test_docker_gets_the_limits_as_they_were_asked_for(tmp_path: Path) -> None:
         assert int(limit) == 64 << 20
         assert int(pid) > 1
         assert init == "docker-init"
+
+    run("docker", tmp_path, scenario)
+
+
+def test_docker_without_such_gpus_says_what_to_do(tmp_path: Path) -> None:
+    async def scenario(engine: Engine, labels: dict[str, str]) -> None:
+        engine_id = await engine.create(spec(labels, WAIT, gpus=(Gpu("T4", 64),), network="none"))
+        # Which of the two it is depends on whether this machine has any.
+        with pytest.raises(DeviceMissing, match=r"install nvidia-container-toolkit, run|nvidia-smi -L"):
+            await engine.start(engine_id)
+
+    run("docker", tmp_path, scenario)
+
+
+def test_docker_makes_a_container_whether_or_not_its_storage_has_limits(tmp_path: Path) -> None:
+    async def scenario(engine: Engine, labels: dict[str, str]) -> None:
+        for _ in range(2):
+            await engine.create(spec(labels, WAIT, disk_limit_mib=1024, network="none"))
+        assert len(await engine.list(labels)) == 2
 
     run("docker", tmp_path, scenario)

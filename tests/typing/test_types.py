@@ -29,6 +29,24 @@ async def async_generator(a: int) -> AsyncIterator[int]:
     yield a
 
 
+@app.function()
+@wherry.concurrent(max_inputs=4)
+def shared(a: int) -> float:
+    return a / 2
+
+
+@app.function()
+@wherry.batched(max_batch_size=4, wait_ms=100)
+def batch(a: list[int]) -> list[str]:
+    return [str(x) for x in a]
+
+
+@app.function()
+@wherry.batched(max_batch_size=4, wait_ms=100)
+async def async_batch(a: list[int]) -> list[str]:
+    return [str(x) for x in a]
+
+
 @app.local_entrypoint()
 def main(n: int) -> str:
     return str(n)
@@ -38,6 +56,11 @@ def blocking() -> None:
     assert_type(plain, Function[[int, str], float])  # type: ignore[assert-type]  # mypy keeps the names too
     assert_type(plain.remote(1, b="x"), float)
     assert_type(coroutine.remote(1), str)
+    assert_type(shared.remote(1), float)
+    shared.remote("a")  # type: ignore[arg-type]
+    assert_type(batch.remote(1), str)
+    assert_type(async_batch.remote(1), str)
+    assert_type(next(batch.map([1])), str)
     assert_type(plain.spawn(1), FunctionCall[float])
     assert_type(plain.spawn(1).get(timeout=1), float)
     assert_type(next(plain.map([1])), float)

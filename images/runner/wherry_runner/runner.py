@@ -93,6 +93,9 @@ class Runner:
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)
+        batch = frame.get("batch")
+        if batch:
+            from wherry_runner.batches import BatchDesk as Desk
         desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
@@ -103,6 +106,10 @@ class Runner:
 
             self._instance = Instance(function, parts[1] if len(parts) > 1 else b"", getattr(executor, "loop", None))
             desk.methods = self._instance.enter(methods)
+        if batch:
+            from wherry_runner.batches import gather
+
+            return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
 
     def _executor_of(self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool) -> Executor:

@@ -110,7 +110,7 @@ class SessionApi:
             journal.watch(client, watch.call_id)
 
     def _receive_inputs(self, client: Client, message: SessionUp) -> None:
-        fresh = self._journal.new_inputs(message.inputs)
+        fresh = self._journal.new_inputs(message.inputs, self._dispatcher.gate())
         plain: list[Input] = []
         durable: list[Input] = []
         for item in fresh:

@@ -1,11 +1,13 @@
 """From a function's spec to its pool's plan: validation, limits, and how its containers are ordered."""
 
 import math
+import re
 from collections.abc import Awaitable, Callable
 
 from wherry_proto.messages import FunctionSpec, PoolSettings, Resources
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.calls.retry import RetryPolicy
+from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
 from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.pools.autoscaler import Bounds
@@ -14,10 +16,15 @@ from wherry_service.pools.pool import PoolPlan
 
 MAX_CONTAINERS = 1000
 MAX_CONCURRENT_INPUTS = 1000
+MAX_BATCH_SIZE = 1000
+MAX_BATCH_WAIT_MS = 600_000
+MAX_GPUS = 64
 MAX_TIMEOUT_S = 24 * 3600.0
 MAX_SERIALIZED = 16 << 20
 MAX_PARAMETERS = 1 << 20
 MAX_METHODS = 1000
+
+_GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 
 ReadyImage = Callable[[str], Awaitable[str]]
 """From an image id to the reference the engine starts; may build, may raise ServiceError."""
@@ -44,7 +51,10 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         env=dict(spec.env),
         methods=tuple((method.name, method.is_generator, method.is_async) for method in spec.methods),
         parameters=spec.parameters.data if spec.parameters is not None else b"",
+        max_batch_size=settings.max_batch_size,
+        batch_wait_ms=settings.batch_wait_ms,
     )
+    batch = max(1, settings.max_batch_size)
 
     async def make_order(container_id: str) -> ContainerOrder:
         return ContainerOrder(
@@ -56,6 +66,8 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
             memory_limit_mib=resources.memory_limit_mib or None,
             memory_request_mib=resources.memory_request_mib or None,
             block_network=spec.block_network,
+            disk_limit_mib=resources.ephemeral_disk_mib or None,
+            gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
         )
 
     return PoolPlan(
@@ -65,13 +77,15 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
             min_containers=settings.min_containers,
             max_containers=settings.max_containers or None,
             buffer_containers=settings.buffer_containers,
-            slots=load.concurrency,
+            slots=load.concurrency * batch,
+            target=(settings.target_concurrent_inputs or load.concurrency) * batch,
         ),
         scaledown_window_s=settings.scaledown_window_s,
         timeout_s=load.timeout_s,
         share=Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None),
         load=load,
         make_order=make_order,
+        single_use=settings.single_use_containers,
     )
 
 
@@ -94,6 +108,9 @@ def _check(spec: FunctionSpec) -> None:
     _within(spec, "max_containers", settings.max_containers, 0, MAX_CONTAINERS)
     _within(spec, "buffer_containers", settings.buffer_containers, 0, MAX_CONTAINERS)
     _within(spec, "max_concurrent_inputs", settings.max_concurrent_inputs, 0, MAX_CONCURRENT_INPUTS)
+    _within(spec, "target_concurrent_inputs", settings.target_concurrent_inputs, 0, settings.max_concurrent_inputs)
+    _within(spec, "max_batch_size", settings.max_batch_size, 0, MAX_BATCH_SIZE)
+    _within(spec, "batch_wait_ms", settings.batch_wait_ms, 0, MAX_BATCH_WAIT_MS)
     _within(spec, "scaledown_window", settings.scaledown_window_s, 0, MAX_TIMEOUT_S)
     _within(spec, "timeout", spec.timeout_s, 0, MAX_TIMEOUT_S)
     _within(spec, "startup_timeout", spec.startup_timeout_s, 0, MAX_TIMEOUT_S)
@@ -101,7 +118,16 @@ def _check(spec: FunctionSpec) -> None:
     _within(spec, "cpu", resources.cpu_request, 0, 1024)
     _within(spec, "memory", resources.memory_limit_mib, 0, 1 << 24)
     _within(spec, "memory", resources.memory_request_mib, 0, 1 << 24)
+    _within(spec, "ephemeral_disk", resources.ephemeral_disk_mib, 0, 1 << 24)
     _within(spec, "max_retries", retry.max_retries, 0, 10)
+    for gpu in spec.gpus:
+        _within(spec, "gpu count", gpu.count, 1, MAX_GPUS)
+        if not _GPU_TYPE.match(gpu.type):
+            raise InvalidRequest(f"function {spec.name!r}: {gpu.type[:64]!r} is no type of GPU")
+    if settings.single_use_containers and max(settings.max_concurrent_inputs, settings.max_batch_size) > 1:
+        raise InvalidRequest(f"function {spec.name!r}: single_use_containers gives a container one input, not several")
+    if spec.is_generator and settings.max_batch_size:
+        raise InvalidRequest(f"function {spec.name!r}: a generator can't be batched")
     if not spec.name or len(spec.name) > 256:
         raise InvalidRequest(f"a function's name has 1 to 256 characters, got {spec.name[:64]!r}")
     if not spec.image_id:

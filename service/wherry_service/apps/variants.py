@@ -13,6 +13,7 @@ CHANGEABLE = frozenset(
         "image_id", "timeout_s", "startup_timeout_s", "env", "block_network", "retry", "resources", "gpus",
         "pool.min_containers", "pool.max_containers", "pool.buffer_containers", "pool.scaledown_window_s",
         "pool.max_concurrent_inputs", "pool.target_concurrent_inputs", "pool.max_batch_size", "pool.batch_wait_ms",
+        "pool.single_use_containers", "resources.ephemeral_disk_mib",
         "resources.cpu_request", "resources.cpu_limit", "resources.memory_request_mib", "resources.memory_limit_mib",
     )
 )  # fmt: skip
@@ -32,6 +33,8 @@ def bind_key(request: FunctionBindRequest) -> bytes:
 def variant_of(base: FunctionSpec, request: FunctionBindRequest) -> FunctionSpec:
     """Return the base with the request's parameters and changes; raise `InvalidRequest` for a field it can't change."""
     spec = _changed(copy.deepcopy(base), request)
+    if spec.pool is not None and spec.pool.max_batch_size and not (base.pool and base.pool.max_batch_size):
+        raise InvalidRequest(f"{base.name!r} is not batched: put @wherry.batched() on the function that takes lists")
     if request.parameters is not None:
         if not base.methods:
             raise InvalidRequest(f"{base.name!r} is no class: it takes no parameters")

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from wherry_proto.messages import CallKind, Failure, FailureKind, LogLine, Notice, Output, Payload, Yield
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Clients
 from wherry_service.calls.journal import Journal
-from wherry_service.calls.queue import FunctionQueue
+from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, LogRow, OutputRow, YieldRow
 from wherry_service.pools.container import Container
@@ -27,11 +27,19 @@ EARLY_RESULT_S = 120.0
 class Dispatcher:
     """Queues, by function, and the inputs that are open (implements `pool.PoolListener`)."""
 
-    def __init__(self, pools: Pools, clients: Clients, blobs: BlobStore, journal: Journal) -> None:
+    def __init__(
+        self,
+        pools: Pools,
+        clients: Clients,
+        blobs: BlobStore,
+        journal: Journal,
+        queue_limit: QueueLimit = QueueLimit(),  # noqa: B008 - immutable
+    ) -> None:
         self._pools = pools
         self._clients = clients
         self._blobs = blobs
         self._journal = journal
+        self._queue_limit = queue_limit
         self._loop = asyncio.get_running_loop()
         self._queues: dict[str, FunctionQueue] = {}
         self._claims: dict[str, Container] = {}
@@ -44,7 +52,9 @@ class Dispatcher:
     ) -> None:
         """Begin to serve a function, with the containers found of it; its min_containers start at once."""
         pool = self._pools.open(plan, self, found)
-        self._queues[plan.function_id] = FunctionQueue(plan.function_id, app_id, client_id, pool, retry)
+        self._queues[plan.function_id] = FunctionQueue(
+            plan.function_id, app_id, client_id, pool, retry, self._queue_limit
+        )
 
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int:
         """Stop serving a function: what waits is cancelled, containers go. Return how many there were."""
@@ -60,6 +70,23 @@ class Dispatcher:
         return self._queues.get(function_id)
 
     # Inputs
+
+    def gate(self) -> Callable[[Input], Failure | None]:
+        """Return what says of each input of a message why it can't be taken now; None: it can."""
+        taken: dict[str, int] = {}
+
+        def refusal(item: Input) -> Failure | None:
+            function_id = item.call.function_id
+            queue = self._queues.get(function_id)
+            more = taken.get(function_id, 0)
+            if queue is None or not queue.is_full(more):
+                taken[function_id] = more + 1
+                return None
+            name = queue.pool.plan.name
+            message = f"{len(queue)} inputs wait for function {name!r} already: offer more when some have run"
+            return Failure(kind=FailureKind.EXHAUSTED, message=message)
+
+        return refusal
 
     def submit(self, items: Iterable[Input]) -> None:
         """Queue inputs and hand out what can be."""
@@ -95,10 +122,12 @@ class Dispatcher:
             else:
                 running.setdefault(item.container, []).append(item.input_id)
         for container, input_ids in running.items():
-            if terminate_containers:
-                container.kill("was ended with a cancelled call")
-            elif container.handle is not None:
-                container.handle.cancel(input_ids)
+            if queue is None:
+                container.kill("was ended with its function")
+            elif terminate_containers:
+                queue.pool.end_cancelled(container, "was ended with a cancelled call")
+            else:
+                queue.pool.cancel(container, input_ids)
         if queue is not None:
             self._pump(queue)
 
@@ -114,7 +143,7 @@ class Dispatcher:
             pool.backlog = len(queue)
             rooms = pool.with_room()
             for position, (container, room) in enumerate(rooms):
-                share = -(-len(queue) // (len(rooms) - position))
+                share = max(pool.least_share(), -(-len(queue) // (len(rooms) - position)))
                 batch = queue.take(min(room, share))
                 if not batch:
                     break
@@ -239,7 +268,7 @@ class Dispatcher:
             if item.done:
                 continue
             if queue is None or item.call.cancelled:
-                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran."))
+                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled."))
             else:
                 again.append(item)
         if queue is not None and again:
@@ -346,6 +375,7 @@ def _no_function(function_id: str) -> str:
 
 def _lost_failure(item: Input, container: Container, exit: ContainerExit) -> Failure:
     times = f" It was run {item.losses} times." if item.losses > 1 else ""
+    times += _advice(exit)
     tail = f"\nThe container's last output:\n{exit.log_tail}" if exit.log_tail else ""
     return Failure(
         kind=FailureKind.OUT_OF_MEMORY if exit.oom_killed else FailureKind.CONTAINER_LOST,
@@ -353,3 +383,13 @@ def _lost_failure(item: Input, container: Container, exit: ContainerExit) -> Fai
         container_id=container.container_id,
         exit_code=exit.exit_code or 0,
     )
+
+
+def _advice(exit: ContainerExit) -> str:
+    if exit.oom_killed:
+        return " Give the function more with memory=…, or let it hold less at a time."
+    if exit.exit_code in (128 + 4, 128 + 6, 128 + 7, 128 + 8, 128 + 11):
+        return " Native code crashed: the container's last output, below, shows where."
+    if not exit.reason and exit.exit_code is not None and exit.exit_code < 128:
+        return " Something in it ended the whole process (os._exit, or a library): raise an exception instead."
+    return ""

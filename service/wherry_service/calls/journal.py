@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Output, Yield
+from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
@@ -66,8 +66,13 @@ class Journal:
         client.calls.add(call.call_id)
         return call
 
-    def new_inputs(self, messages: Iterable[InputMessage]) -> list[Input]:
-        """Return those that are new; known ones are ignored, or answered again if they have ended."""
+    def new_inputs(
+        self, messages: Iterable[InputMessage], gate: Callable[[Input], Failure | None] | None = None
+    ) -> list[Input]:
+        """Return those that are new; known ones are ignored, or answered again if they have ended.
+
+        `gate` says why one can't be taken now: it is answered so and stays unknown.
+        """
         fresh: list[Input] = []
         inputs = self._inputs
         for message in messages:
@@ -83,6 +88,9 @@ class Journal:
                 log.warning("an input of unknown call %.40s was ignored", message.call_id)
                 continue
             item = Input(message.input_id, call, message.index, message.payload, message.method)
+            if gate is not None and (failure := gate(item)) is not None:
+                self._refuse(item, failure)
+                continue
             inputs[item.input_id] = item
             call.open[item.input_id] = item
             fresh.append(item)
@@ -259,6 +267,15 @@ class Journal:
     def _forget_if_on_disk(self, call: Call) -> None:
         if not call.open and call.num_inputs is not None:
             self.forget(call)
+
+    def _refuse(self, item: Input, failure: Failure) -> None:
+        """Answer for an input that is not taken; its client may offer it again."""
+        call = item.call
+        if call.client is not None:
+            call.client.output(Output(input_id=item.input_id, call_id=call.call_id, index=item.index, failure=failure))
+        if call.kind not in (CallKind.MAP, CallKind.SPAWN_MAP):
+            # Its one input fails with it.
+            self._drop(call)
 
     def _deliver(self, item: Input, output: Output) -> None:
         call = item.call

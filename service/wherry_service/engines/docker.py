@@ -14,6 +14,7 @@ from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
+    DeviceMissing,
     EngineError,
     EngineEvent,
     EngineStatus,
@@ -45,6 +46,8 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
         self._closed = False
+        # Whether the storage driver is known to have no limits of size.
+        self._no_disk_limits = False
 
     async def status(self) -> EngineStatus:
         try:
@@ -59,13 +62,22 @@ class DockerEngine:
         )
 
     async def create(self, spec: ContainerSpec) -> str:
-        body = _create_body(spec)
+        body = create_body(spec, with_disk_limit=not self._no_disk_limits)
 
         def create(client: "docker.APIClient") -> str:
             answer = client.create_container_from_config(body, spec.name)  # type: ignore[no-untyped-call]
             return str(answer["Id"])
 
-        return await self._run(f"create container {spec.name} from {spec.image}", create)
+        what = f"create container {spec.name} from {spec.image}"
+        try:
+            return await self._run(what, create)
+        except EngineError as error:
+            if "StorageOpt" not in body["HostConfig"] or "storage-opt" not in str(error).lower():
+                raise
+        self._no_disk_limits = True
+        log.warning("this engine's storage can't limit a container's disk: ephemeral_disk is not enforced")
+        del body["HostConfig"]["StorageOpt"]
+        return await self._run(what, create)
 
     async def start(self, engine_id: str) -> None:
         await self._run(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
@@ -230,7 +242,10 @@ def _translated(what: str) -> Iterator[None]:
         kind = ImageMissing if "image" in str(error.explanation).lower() else ContainerMissing
         raise kind(f"could not {what}: {error.explanation}") from error
     except docker.errors.APIError as error:
-        raise EngineError(f"could not {what}: {error.explanation or error}") from error
+        text = str(error.explanation or error)
+        if any(sign in text for sign in _NO_GPU):
+            raise DeviceMissing(_without_gpu(text)) from error
+        raise EngineError(f"could not {what}: {text}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise EngineUnreachable(_unreachable(error)) from error
 
@@ -244,7 +259,21 @@ def _unreachable(error: Exception) -> str:
     return "Docker does not answer: start it (`systemctl start docker`, or `dockerd`), or set DOCKER_HOST"
 
 
-def _create_body(spec: ContainerSpec) -> dict[str, Any]:
+# How engine and toolkit say that there is no such GPU.
+_NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia-container-runtime")
+
+
+def _without_gpu(text: str) -> str:
+    if _NO_GPU[0] in text:
+        return (
+            "asks for a GPU, and Docker on this host has no driver for them: install nvidia-container-toolkit, run "
+            f"`nvidia-ctk runtime configure --runtime=docker` and restart Docker ({text})"
+        )
+    return f"asks for a GPU that this host can't give: compare `nvidia-smi -L` with what was asked for ({text})"
+
+
+def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, Any]:
+    """Return the request that creates a container."""
     host: dict[str, Any] = {
         "Init": True,
         "AutoRemove": False,
@@ -263,6 +292,19 @@ def _create_body(spec: ContainerSpec) -> dict[str, Any]:
         host["Memory"] = host["MemorySwap"] = spec.memory_limit_mib << 20
     if spec.memory_request_mib:
         host["MemoryReservation"] = spec.memory_request_mib << 20
+    if spec.disk_limit_mib and with_disk_limit:
+        host["StorageOpt"] = {"size": f"{spec.disk_limit_mib}M"}
+    if spec.gpus:
+        # Docker counts GPUs and does not know their types: the first alternative it is.
+        first = spec.gpus[0]
+        host["DeviceRequests"] = [
+            {
+                "Driver": "nvidia",
+                "Count": first.count,
+                "Capabilities": [["gpu"]],
+                "Options": {} if first.type == "any" else {"type": first.type},
+            }
+        ]
     return {
         "Image": spec.image,
         # An image's own ENTRYPOINT would swallow the runner.

@@ -21,6 +21,10 @@ class ContainerMissing(EngineError):
     """The engine does not have the container."""
 
 
+class DeviceMissing(EngineError):
+    """The engine can't give containers the devices that were asked for; the message says what to install."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A directory of the host inside a container."""
@@ -28,6 +32,14 @@ class Mount:
     source: str
     target: str
     read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """GPUs of one type; "any" is whatever there is."""
+
+    type: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,10 @@ class ContainerSpec:
     network: str = "bridge"
     # None: the engine adapter's default.
     pids_limit: int | None = None
+    # MiB that the container's own files may grow to; not held where the engine's storage can't limit it.
+    disk_limit_mib: int | None = None
+    # Any one of these will do, the first is preferred.
+    gpus: tuple[Gpu, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +106,10 @@ class Engine(Protocol):
         """Return whether the engine answers; raises nothing."""
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Create a container and return the engine's id for it; raises `ImageMissing`."""
+        """Create a container and return the engine's id for it; raises `ImageMissing`, `DeviceMissing`."""
 
     async def start(self, engine_id: str) -> None:
-        """Start it; raises `ContainerMissing`."""
+        """Start it; raises `ContainerMissing`, `DeviceMissing`."""
 
     async def kill(self, engine_id: str) -> None:
         """Kill it; one that does not run or exist is fine."""

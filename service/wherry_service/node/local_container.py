@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from wherry_proto.messages import Failure
 from wherry_service.engines.engine import (
     ContainerSpec,
+    DeviceMissing,
     Engine,
     EngineError,
     EngineUnreachable,
@@ -128,7 +129,7 @@ class LocalContainer:
                 ContainerExit(
                     reason=str(error),
                     not_started=True,
-                    permanent=isinstance(error, ImageMissing | ServiceError),
+                    permanent=isinstance(error, ImageMissing | DeviceMissing | ServiceError),
                     engine_unreachable=unreachable,
                 )
             )
@@ -183,6 +184,8 @@ class LocalContainer:
             memory_request_mib=order.memory_request_mib,
             network="none" if order.block_network else "bridge",
             pids_limit=None,
+            disk_limit_mib=order.disk_limit_mib,
+            gpus=tuple(order.gpus),
         )
 
     # node.NodeContainer
@@ -308,6 +311,7 @@ class LocalContainer:
                 "methods": load.methods,
             },
             "concurrency": load.concurrency,
+            "batch": {"max_size": load.max_batch_size, "wait_ms": load.batch_wait_ms} if load.max_batch_size else None,
             "timeout_s": load.timeout_s,
             "startup_timeout_s": load.startup_timeout_s,
             "env": dict(load.env),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry_proto.messages import Failure, Payload
+from wherry_service.engines.engine import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class LoadOrder:
     # Of a class: its methods, each (name, is_generator, is_async), and the pickled arguments it is made with.
     methods: tuple[tuple[str, bool, bool], ...] = ()
     parameters: bytes = b""
+    # Inputs that one run takes together; 0: the function is not batched.
+    max_batch_size: int = 0
+    # Milliseconds for which the first input of a batch waits for others.
+    batch_wait_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class ContainerOrder:
     memory_limit_mib: int | None
     memory_request_mib: int | None
     block_network: bool
+    # MiB it may write; None: no limit.
+    disk_limit_mib: int | None = None
+    # Any one of these will do, the first is preferred.
+    gpus: Sequence[Gpu] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,24 @@ class Bounds:
     # None: no limit but the service's own.
     max_containers: int | None = None
     buffer_containers: int = 0
+    # Inputs that one container accepts.
     slots: int = 1
+    # Inputs for each container that are aimed at, at most `slots`; 0: the same. A burst fills the slots there are,
+    # and further containers come for what is above the target.
+    target: int = 0
 
 
 def wanted_containers(demand: Demand, bounds: Bounds, blocked: int = 0) -> int:
     """Return the number of containers to have, with those that are `blocked` and so do none of the demand's work.
 
     Enough that the work is done in about the time a container takes to start, and never more than one
-    slot for each input; the buffer comes on top while there is work; min and max hold always.
+    place for each input; the buffer comes on top while there is work; min and max hold always.
     """
     work = demand.backlog + demand.in_flight
-    needed = math.ceil(work / bounds.slots)
+    target = bounds.target or bounds.slots
+    needed = math.ceil(work / target)
     if work and demand.seconds_per_input is not None:
-        in_time = math.ceil(work * demand.seconds_per_input / (bounds.slots * START_S))
+        in_time = math.ceil(work * demand.seconds_per_input / (target * START_S))
         needed = min(needed, max(1, in_time))
     if work:
         needed += bounds.buffer_containers

@@ -26,6 +26,16 @@ class State(enum.StrEnum):
     STOPPED = "stopped"
 
 
+class Ending(enum.Enum):
+    """Why the pool ends a container whose inputs are not to blame, or known to be."""
+
+    NONE = enum.auto()
+    # Its inputs ran over their timeout and did not stop.
+    OVERDUE = enum.auto()
+    # A cancelled input can only be ended with it: the others run again elsewhere.
+    CANCELLED = enum.auto()
+
+
 _NEXT: dict[State, frozenset[State]] = {
     State.CREATING: frozenset({State.STARTING, State.DRAINING, State.STOPPED}),
     State.STARTING: frozenset({State.IDLE, State.BUSY, State.DRAINING, State.STOPPED}),
@@ -54,9 +64,10 @@ class Owner(Protocol):
 class Container:
     """Implements `node.ContainerEvents`; every transition is kept with its time in `history`."""
 
-    def __init__(self, container_id: str, slots: int, owner: Owner) -> None:
+    def __init__(self, container_id: str, slots: int, owner: Owner, batch_size: int = 0) -> None:
         self.container_id = container_id
         self.slots = slots
+        self.batch_size = batch_size
         self.state = State.CREATING
         self.history: list[tuple[State, float]] = [(State.CREATING, owner.now())]
         # In the order they were handed over: the first `slots` of them are running, the rest wait inside.
@@ -64,8 +75,16 @@ class Container:
         self.idle_since = owner.now()
         self.last_progress = owner.now()
         self.recalled = False
+        # Whether it was ever given an input: one for single use takes no second.
+        self.used = False
+        # When the first input of the batch that gathers in it was handed over.
+        self.gathers_since = owner.now()
+        # Why it is about to be ended by us; its inputs are not lost with it.
+        self.ending = Ending.NONE
         self.ready = False
         self.handle: NodeContainer | None = None
+        # Where several run at once: when each was handed over.
+        self._sent_at: dict[str, float] = {}
         self._owner = owner
 
     def __repr__(self) -> str:
@@ -90,12 +109,30 @@ class Container:
         assert self.handle is not None
         if not self.held:
             self.last_progress = self._owner.now()
+        if self.slots > 1:
+            self._note_times(inputs)
         for item in inputs:
             self.held[item.input_id] = item
         self.recalled = False
+        self.used = True
         if self.state is State.IDLE:
             self.move(State.BUSY)
         self.handle.send(inputs)
+
+    def _note_times(self, inputs: Sequence[Assignment]) -> None:
+        now = self._owner.now()
+        if self.batch_size and len(self.held) % self.batch_size == 0:
+            self.gathers_since = now
+        for item in inputs:
+            self._sent_at[item.input_id] = now
+
+    def running(self, longer_than_s: float = 0.0) -> list[str]:
+        """Return the inputs that it runs, to our knowledge: those that were handed over that long ago."""
+        ids = list(self.held)[: self.slots]
+        if self.slots == 1 or not longer_than_s:
+            return ids
+        before = self._owner.now() - longer_than_s
+        return [input_id for input_id in ids if self._sent_at.get(input_id, 0.0) <= before]
 
     @property
     def is_blocked(self) -> bool:
@@ -105,12 +142,15 @@ class Container:
     def hold(self, item: Assignment) -> None:
         """Note that it holds an input already, from an earlier life of the service."""
         self.held[item.input_id] = item
+        self.used = True
         if self.state is State.IDLE:
             self.move(State.BUSY)
 
     def release(self, input_id: str) -> Assignment | None:
         """Forget an input that has ended or come back."""
         item = self.held.pop(input_id, None)
+        if self._sent_at:
+            self._sent_at.pop(input_id, None)
         if not self.held and self.state is State.BUSY:
             self.move(State.IDLE)
             self.idle_since = self._owner.now()

@@ -22,7 +22,7 @@ from wherry_service.node.node import (
 )
 from wherry_service.pools.autoscaler import Bounds, Demand, wanted_containers
 from wherry_service.pools.capacity import Capacity, Share
-from wherry_service.pools.container import Container, State
+from wherry_service.pools.container import Container, Ending, State
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ MAX_PREFETCH = 256
 # An input that is behind another for this long goes back, so that an idle container can take it.
 STUCK_S = 0.05
 TICK_S = 0.25
-# Seconds past its time-out after which a runner that did not act on it is killed.
-TIMEOUT_GRACE_S = 15.0
+# Seconds that an input which is to end (time-out, cancel) gets to do so, before its container is killed.
+END_GRACE_S = 5.0
 MAX_STRIKES = 3
 MAX_BACKOFF_S = 10.0
 _SMOOTHING = 0.3
@@ -54,6 +54,8 @@ class PoolPlan:
     load: LoadOrder
     # Makes the order for a new container; may wait for an image, may raise ServiceError.
     make_order: Callable[[str], Awaitable[ContainerOrder]]
+    # A container takes exactly one input.
+    single_use: bool = False
 
 
 class PoolListener(Protocol):
@@ -111,6 +113,8 @@ class Pool:
         self._tick: asyncio.TimerHandle | None = None
         self._strikes = 0
         self._retry_at = 0.0
+        # Starting a container failed in a way that will not change until somebody asks anew.
+        self._gave_up = False
         self._emptied = asyncio.Event()
         self._emptied.set()
 
@@ -130,9 +134,22 @@ class Pool:
             (container, container.slots + (0 if container.is_blocked else ahead) - len(container.held))
             for container in accepting
         ]
-        rooms = [(container, room) for container, room in rooms if room > 0]
-        rooms.sort(key=lambda pair: len(pair[0].held))
+        rooms = [(c, room) for c, room in rooms if room > 0 and not (self.plan.single_use and c.used)]
+        if self.plan.load.max_batch_size:
+            # A batch that gathers is filled before another is begun.
+            rooms.sort(key=lambda pair: (not self._gathers(pair[0]), len(pair[0].held)))
+        else:
+            rooms.sort(key=lambda pair: len(pair[0].held))
         return rooms
+
+    def least_share(self) -> int:
+        """Return how many inputs a container is given at least, as far as there are any and it has room."""
+        return max(1, self.plan.load.max_batch_size)
+
+    def _gathers(self, container: Container) -> bool:
+        load = self.plan.load
+        since = self.now() - container.gathers_since
+        return len(container.held) % load.max_batch_size > 0 and since < load.batch_wait_ms / 1000
 
     def set_backlog(self, backlog: int) -> None:
         """Take note of how many inputs wait, and get or drop containers accordingly."""
@@ -163,9 +180,11 @@ class Pool:
         # What waits for calls of its own, perhaps for these very inputs, will not take more.
         blocked = [container for container in live if container.is_blocked] if self.is_nested else []
         in_flight = self.in_flight - sum(len(container.held) for container in blocked)
-        demand = Demand(self.backlog, in_flight, self.seconds_per_input)
+        # Where each input needs a container of its own, none comes sooner for being short.
+        seconds = None if self.plan.single_use else self.seconds_per_input
+        demand = Demand(self.backlog, in_flight, seconds)
         wanted = wanted_containers(demand, self.plan.bounds, len(blocked))
-        if wanted > len(live) and self.now() >= self._retry_at:
+        if wanted > len(live) and self.now() >= self._retry_at and not self._gave_up:
             for _ in range(wanted - len(live)):
                 if not self._start_one():
                     break
@@ -186,7 +205,7 @@ class Pool:
             self._capacity.wait(self, self.scale)
             self._make_room(self)
             return False
-        container = Container(new_id("co"), self.plan.bounds.slots, self)
+        container = Container(new_id("co"), self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         self._add(container)
         task = asyncio.ensure_future(self._order(container))
         self._tasks.add(task)
@@ -206,8 +225,10 @@ class Pool:
 
     def adopt(self, found: FoundContainer) -> None:
         """Take over a container of an earlier life, whatever the capacity."""
-        container = Container(found.container_id, self.plan.bounds.slots, self)
+        container = Container(found.container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         container.move(State.STARTING)
+        # As far as anyone knows.
+        container.used = True
         self._capacity.take(self.plan.share)
         self._add(container)
         container.handle = self._node.adopt(found, self.plan.load, container)
@@ -245,7 +266,7 @@ class Pool:
             container.drain()
 
     def _prefetch(self) -> int:
-        if self.seconds_per_input is None:
+        if self.seconds_per_input is None or self.plan.single_use or self.plan.load.max_batch_size:
             return 0
         return min(MAX_PREFETCH, int(PREFETCH_S / max(self.seconds_per_input, 1e-6)))
 
@@ -253,25 +274,75 @@ class Pool:
         return any(len(container.held) > container.slots for container in self.containers.values())
 
     def _recall_stuck(self, now: float) -> None:
+        # What waits inside for the end of another batch can begin at once where nothing runs.
+        idle = bool(self.plan.load.max_batch_size) and any(
+            not container.held for container in self.containers.values() if container.accepts
+        )
         for container in self.containers.values():
+            if not container.held:
+                continue
             stuck_s = now - container.last_progress
-            waits_inside = len(container.held) > container.slots and container.ready and not container.recalled
-            if waits_inside and stuck_s > STUCK_S and container.handle is not None:
+            waits_inside = len(container.held) > container.slots or (idle and not self._gathers(container))
+            if (
+                waits_inside
+                and container.ready
+                and not container.recalled
+                and stuck_s > STUCK_S
+                and container.handle is not None
+            ):
                 container.recalled = True
                 self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
                 container.handle.recall()
 
     def _kill_overdue(self, now: float) -> None:
-        limit = self.plan.timeout_s + TIMEOUT_GRACE_S
+        limit = self.plan.timeout_s + END_GRACE_S + self.plan.load.batch_wait_ms / 1000
         for container in self.containers.values():
-            if container.held and container.ready and now - container.last_progress > limit:
-                container.kill(f"did not stop its input {TIMEOUT_GRACE_S:.0f} s after its time-out")
+            is_overdue = container.held and container.ready and now - container.last_progress > limit
+            if is_overdue and container.ending is Ending.NONE:
+                container.ending = Ending.OVERDUE
+                container.kill(f"did not stop its input {END_GRACE_S:.0f} s after its time-out")
+
+    def cancel(self, container: Container, input_ids: Sequence[str]) -> None:
+        """Interrupt or drop inputs; the container goes where they can't be ended, or are not in time."""
+        if container.handle is None:
+            return
+        container.handle.cancel(input_ids)
+        running = [container.held[input_id] for input_id in container.running() if input_id in set(input_ids)]
+        if container.ready and not all(map(self._can_be_interrupted, running)):
+            # Threads can't be interrupted: what has not begun goes elsewhere now, what runs beside gets a while.
+            container.handle.recall()
+            container.drain()
+            self._loop.call_later(END_GRACE_S, self._end_cancelled, container, None)
+        else:
+            self._loop.call_later(END_GRACE_S, self._end_cancelled, container, list(input_ids))
+
+    def _can_be_interrupted(self, item: Assignment) -> bool:
+        load = self.plan.load
+        if load.max_batch_size:
+            # Its batch goes on without it.
+            return True
+        tasks = {name for name, _, is_async in load.methods if is_async}
+        if load.is_async or item.method in tasks:
+            return True
+        # On the main thread, unless an event loop is there.
+        return load.concurrency == 1 and not tasks
+
+    def _end_cancelled(self, container: Container, input_ids: Sequence[str] | None) -> None:
+        if input_ids is None or any(input_id in container.held for input_id in input_ids):
+            self.end_cancelled(container, "was ended with a cancelled input that did not stop")
+
+    def end_cancelled(self, container: Container, why: str) -> None:
+        """Kill a container with its cancelled inputs; its other inputs run again elsewhere."""
+        if container.ending is Ending.NONE and container.state is not State.STOPPED:
+            container.ending = Ending.CANCELLED
+            container.kill(why)
 
     # container.Owner
 
     def on_connected(self, container: Container, unknown: Sequence[str]) -> None:
         if unknown:
             self._listener.on_claims(self, container, unknown)
+        self._retire_used(container)
         self._listener.on_room(self)
 
     def on_ready(self, container: Container, seconds: float) -> None:
@@ -288,6 +359,7 @@ class Pool:
     def on_outputs(self, container: Container, rows: Sequence[OutputRow]) -> None:
         self._measure(container, len(rows))
         self._listener.on_outputs(self, container, rows)
+        self._retire_used(container)
         self._listener.on_room(self)
 
     def on_yields(self, container: Container, rows: Sequence[YieldRow]) -> None:
@@ -295,8 +367,17 @@ class Pool:
 
     def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
         self._measure(container, 1)
+        item = container.held.get(input_id)
         self._listener.on_failure(self, container, input_id, failure, num_yields)
+        if failure.kind == FailureKind.TIMEOUT and item is not None and not self._can_be_interrupted(item):
+            # Its thread runs on: the container ends when the others have.
+            container.drain()
+        self._retire_used(container)
         self._listener.on_room(self)
+
+    def _retire_used(self, container: Container) -> None:
+        if self.plan.single_use and container.used and not container.held:
+            container.drain()
 
     def on_log(self, container: Container, rows: Sequence[LogRow]) -> None:
         self._listener.on_log(self, container, rows)
@@ -311,8 +392,10 @@ class Pool:
         del self.containers[container.container_id]
         if not self.containers:
             self._emptied.set()
+        if container.ending is Ending.OVERDUE:
+            self._time_out(container)
         inputs = self._take_all(container)
-        running = inputs[: container.slots] if container.ready else []
+        running = inputs[: container.slots] if container.ready and container.ending is Ending.NONE else []
         self._listener.on_returned(self, inputs[len(running) :])
         if running:
             self._listener.on_lost(self, container, running, exit)
@@ -320,6 +403,18 @@ class Pool:
             self._not_started(exit)
         self._capacity.give_back(self.plan.share)
         self._listener.on_room(self)
+
+    def _time_out(self, container: Container) -> None:
+        """Answer for the inputs that ran when the container, long over their timeout, was killed."""
+        failure = Failure(
+            kind=FailureKind.TIMEOUT,
+            type_name="wherry.exception.FunctionTimeoutError",
+            message=f"the function ran over its timeout of {self.plan.timeout_s:g} s and could not be interrupted, "
+            "so its container was killed: native code held the interpreter, or an event loop was blocked",
+            container_id=container.container_id,
+        )
+        for input_id in container.running(longer_than_s=self.plan.timeout_s):
+            self._listener.on_failure(self, container, input_id, failure, 0)
 
     def _take_all(self, container: Container) -> list[Assignment]:
         inputs = list(container.held.values())
@@ -340,6 +435,7 @@ class Pool:
             self._listener.on_notice(self, f"{exit.reason}; trying again")
             return
         self._strikes += 1
+        self._gave_up = exit.permanent
         if exit.permanent or self._strikes >= MAX_STRIKES:
             tail = f"\nIts last output:\n{exit.log_tail}" if exit.log_tail else ""
             self._fail_start(f"{exit.describe()}{tail}")
@@ -363,6 +459,7 @@ class Pool:
         if self._strikes >= MAX_STRIKES:
             self._strikes = 0
         self._retry_at = 0.0
+        self._gave_up = False
 
     async def close(self, grace_s: float) -> int:
         """Drain all containers, kill what is left after `grace_s`; return how many there were."""

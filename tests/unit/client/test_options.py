@@ -52,7 +52,7 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "gpu", "schedule", "ephemeral_disk"]
+    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "schedule", "interactive"]
 )
 def test_what_comes_later_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
@@ -114,6 +114,12 @@ def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callabl
 def test_b34_retries_refused_on_generators() -> None:
     with pytest.raises(InvalidError, match="generator"):
         App("x").function(retries=1)(gen)
+
+
+@pytest.mark.parametrize("retries", [-1, 11, 2.0, True])
+def test_b34_retries_out_of_range_are_refused(retries: Any) -> None:
+    with pytest.raises(InvalidError, match=r"retries is .* 0 to 10"):
+        App("x").function(retries=retries)
 
 
 def test_retries_as_a_number_are_one_second_apart() -> None:

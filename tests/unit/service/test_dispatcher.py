@@ -42,6 +42,9 @@ DEADLINE_S = 5.0
 class World:
     """A dispatcher with one function, one client, and a node that does what the test says."""
 
+    deadline_s = DEADLINE_S
+    poll_s = 0.001
+
     def __init__(self, tmp_path: Path, auto: bool = True, cpu: float = 4.0, **settings: Any) -> None:
         retry = settings.pop("retry", None)
         self.node = FakeNode(auto)
@@ -86,13 +89,13 @@ class World:
         self.dispatcher.submit([item for item in fresh if not item.call.durable])
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(self.deadline_s):
             while not condition():
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(self.poll_s)
 
     async def message(self) -> SessionDown:
         """Take the next message."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(self.deadline_s):
             while (message := await self.client.next_message(self.client.session)) is None:
                 pass
         return message
@@ -107,12 +110,12 @@ class World:
         """Have all containers but one answer what they hold, and take messages, until it is so."""
         collector = asyncio.ensure_future(self.receive(1 << 30))
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self.deadline_s):
                 while not condition():
                     for container in self.node.running():
                         if container is not but:
                             container.finish()
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(self.poll_s)
         finally:
             collector.cancel()
 
