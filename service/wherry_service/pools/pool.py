@@ -321,6 +321,10 @@ class Pool:
         if load.max_batch_size:
             # Its batch goes on without it.
             return True
+        generators = {name for name, is_generator, _ in load.methods if is_generator}
+        if load.is_generator or item.method in generators:
+            # It ends where it yields next.
+            return True
         tasks = {name for name, _, is_async in load.methods if is_async}
         if load.is_async or item.method in tasks:
             return True
