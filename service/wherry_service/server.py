@@ -55,6 +55,7 @@ FIND_WITHIN_S = 2.0
 FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
+FINISHED_EVERY_S = 1.0
 STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
@@ -106,6 +107,7 @@ class Service:
         self._node.begin()
         self._spawn(self._recover(found))
         self._spawn(self._expire())
+        self._spawn(self._look_for_finished())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -245,6 +247,11 @@ class Service:
                 self._journal.forget(call)
         self._spawn(self._apps.client_gone(client.client_id))
 
+    async def _look_for_finished(self) -> None:
+        while True:
+            await asyncio.sleep(FINISHED_EVERY_S)
+            await self._apps.stop_finished()
+
     async def _expire(self) -> None:
         while True:
             _, blob_ids = await self._call_store.expire()
@@ -267,7 +274,8 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else STOP_GRACE_S
-        await self._apps.stop_ephemeral()
+        await self._apps.stop_ephemeral(0.0 if self._force else None)
+        self._dispatcher.keep_durable()
         await self._pools.close_all(grace)
         await self._node.close()
         if self._local is not None:

@@ -1,8 +1,12 @@
 """Containers and the service itself go, and come back."""
 
+import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 
 import wherry
@@ -126,3 +130,32 @@ def test_b68_nothing_is_left_when_an_app_has_stopped(
         assert len(service.containers(app=app_id)) == 1
     # `run_app` has looked already.
     assert service.containers(app=app_id) == []
+
+
+def test_a_detached_app_ends_with_its_last_call(service: OwnService, tmp_path: Path) -> None:
+    source = tmp_path / "detached.py"
+    source.write_text(
+        "import time, wherry\n"
+        "app = wherry.App('detached')\n"
+        "@app.function(max_containers=1)\n"
+        "def slow(x: int) -> int:\n"
+        "    time.sleep(3)\n"
+        "    return x\n"
+        "@app.local_entrypoint()\n"
+        "def main() -> None:\n"
+        "    print(slow.spawn(5).object_id)\n"
+    )
+    command = [sys.executable, "-m", "wherry.cli.main", "run", "-q", "-d", str(source)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    call = wherry.FunctionCall.from_id(ended.stdout.split()[-1])
+    assert call.get(timeout=60) == 5
+    wait_until(lambda: not service.containers(app=app_id("detached")), "the app has ended with its call")
+
+
+def app_id(name: str) -> str:
+    listed = subprocess.run(
+        [sys.executable, "-m", "wherry.cli.main", "app", "list", "--all", "--json"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found: str = next(app["app_id"] for app in json.loads(listed.stdout) if app["name"] == name)
+    return found

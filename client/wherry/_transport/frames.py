@@ -158,7 +158,14 @@ class _Connection:
             header = json.loads(head)
             kind = header[0]
             if kind == "item":
-                yield rows.from_row(self._answer, header[1], body)
+                try:
+                    message = rows.from_row(self._answer, header[1], body)
+                except rows.RowError as error:
+                    raise exception.VersionError(
+                        f"the service at {self._path} answers in a way that this version can't read ({error}): "
+                        "install the same version on both sides"
+                    ) from None
+                yield message
             elif kind == "error":
                 raise _ERRORS.get(header[1], exception.RemoteError)(header[2])
             elif kind == "end":

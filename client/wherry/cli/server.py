@@ -42,7 +42,7 @@ def status(as_json: bool = JSON_OPTION) -> None:
         else:
             typer.echo(f"No service is running ({settings.socket}).")
         raise typer.Exit(1)
-    info = _info(_transport(settings))
+    info = _info(_transport(settings), with_engine=True)
     if as_json:
         show_json(_described(info))
         return
@@ -100,8 +100,9 @@ def _transport(settings: Settings) -> Transport:
     return open_transport(settings)
 
 
-def _info(transport: Transport) -> ServerInfo:
-    return cast("ServerInfo", transport.call("Server.Info", ServerInfoRequest(), timeout=10))
+def _info(transport: Transport, with_engine: bool = False) -> ServerInfo:
+    request = ServerInfoRequest(with_engine=with_engine)
+    return cast("ServerInfo", transport.call("Server.Info", request, timeout=10))
 
 
 def _described(info: ServerInfo) -> dict[str, object]:

@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         try:
             for head, body in self._splitter.feed(data):
                 self._frame(json.loads(head), body)
-        except (FrameError, rows.RowError, ValueError, IndexError, TypeError) as error:
+        except (FrameError, rows.RowError, ValueError, LookupError, TypeError, RecursionError) as error:
             self._fail(InvalidRequest(f"what came is no message of this service's: {error}"))
         except InvalidRequest as error:
             self._fail(error)
@@ -121,6 +121,9 @@ class Connection(asyncio.Protocol):
                 self._put(message)
         elif kind == "call" and not self._method:
             self._call(header[1], header[2], body)
+        elif kind == "end" and self._session is not None:
+            self._flush()
+            self._end(["end"])
         elif kind == "end":
             self._put(None)
         else:

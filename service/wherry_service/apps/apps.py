@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
 STOP_GRACE_S = 5.0
+# The same where exit hooks may run.
+EXIT_HOOKS_GRACE_S = 30.0
 MAX_VARIANTS = 1000
 
 
@@ -39,7 +41,11 @@ class FunctionHost(Protocol):
     def open_function(
         self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
     ) -> None: ...
+    def replace_function(
+        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
+    ) -> None: ...
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int: ...
+    def is_working(self, function_id: str) -> bool: ...
 
 
 class App:
@@ -48,6 +54,8 @@ class App:
     def __init__(self, record: AppRecord) -> None:
         self.record = record
         self.functions: dict[str, FunctionRecord] = {}
+        # Whether it is detached and its client is gone: it ends with its last call.
+        self.orphaned = False
         self.lock = asyncio.Lock()
 
     def __str__(self) -> str:
@@ -69,7 +77,7 @@ class Apps:
         return len(self._apps)
 
     async def restore(self, found: list[FoundContainer]) -> list[str]:
-        """Serve again what an earlier life served; return the ids of the clients whose ephemeral apps these are.
+        """Serve again what an earlier life served; return the ids of the clients whose apps these are.
 
         Found containers go to their pools first, so that none is started in the place of one that is there.
         """
@@ -81,8 +89,7 @@ class Apps:
                     self._open(app, function, [item for item in found if item.function_id == function.function_id])
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
-            if record.state == AppState.EPHEMERAL:
-                clients.append(record.client_id)
+            clients.append(record.client_id)
         return clients
 
     def adopt(self, found: list[FoundContainer]) -> None:
@@ -130,12 +137,21 @@ class Apps:
                 for record in records
                 if (known := app.functions.get(record.function_id)) is not None and known.spec == record.spec
             }
-            for function_id in [function_id for function_id in app.functions if function_id not in kept]:
+            old = {function_id: known for function_id, known in app.functions.items() if function_id not in kept}
+            for function_id in old:
                 del app.functions[function_id]
-                await self._host.close_function(function_id, STOP_GRACE_S, f"{app} was published anew without it.")
             for record in records:
-                if record.function_id not in kept:
+                if record.function_id in old:
+                    before = old.pop(record.function_id)
+                    self._host.replace_function(
+                        self._plan(record), retry_of(record.spec), app_id, app.record.client_id, _grace(before, None)
+                    )
+                    app.functions[record.function_id] = record
+                elif record.function_id not in kept:
                     self._open(app, record)
+            why = f"{app} was published anew without it."
+            closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
+            await asyncio.gather(*closing)
         return [self._function_info(app, record) for record in records if not record.base_id]
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
@@ -173,7 +189,7 @@ class Apps:
                 pool.replan(plan)
         return self._function_info(app, record)
 
-    async def stop(self, app_id: str, why: str) -> tuple[int, list[str]]:
+    async def stop(self, app_id: str, why: str, grace_s: float | None = None) -> tuple[int, list[str]]:
         """Stop an app; return how many containers it had, and the names of those the engine still shows."""
         app = self._running(app_id)
         async with app.lock:
@@ -181,14 +197,20 @@ class Apps:
                 return 0, []
             log.info("stopping %s: %s", app, why)
             counts = await asyncio.gather(
-                *(self._host.close_function(function_id, STOP_GRACE_S, why) for function_id in app.functions)
+                *(
+                    self._host.close_function(record.function_id, _grace(record, grace_s), why)
+                    for record in app.functions.values()
+                )
             )
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
     async def client_gone(self, client_id: str) -> None:
-        """Stop the ephemeral apps of a client that is gone."""
+        """Stop the ephemeral apps of a client that is gone; its detached ones end with their last call."""
+        for app in self._apps.values():
+            if app.record.client_id == client_id and app.record.state == AppState.DETACHED:
+                app.orphaned = True
         gone = [
             app.record.app_id
             for app in self._apps.values()
@@ -197,10 +219,22 @@ class Apps:
         for app_id in gone:
             await self.stop(app_id, "The client that ran its app is gone.")
 
-    async def stop_ephemeral(self) -> int:
+    async def stop_finished(self) -> None:
+        """Stop the detached apps whose client is gone and whose calls have all ended."""
+        finished = [
+            app_id
+            for app_id, app in self._apps.items()
+            if app.orphaned and not any(self._host.is_working(function_id) for function_id in app.functions)
+        ]
+        for app_id in finished:
+            await self.stop(app_id, "Its last call has ended, and its client is gone.")
+
+    async def stop_ephemeral(self, grace_s: float | None = None) -> int:
         """Stop all ephemeral apps; return how many containers they had."""
         ephemeral = [app_id for app_id, app in self._apps.items() if app.record.state == AppState.EPHEMERAL]
-        stopped = await asyncio.gather(*(self.stop(app_id, "The service was stopped.") for app_id in ephemeral))
+        stopped = await asyncio.gather(
+            *(self.stop(app_id, "The service was stopped.", grace_s) for app_id in ephemeral)
+        )
         return sum(count for count, _ in stopped)
 
     async def list(self, environment: str, include_stopped: bool) -> list[AppInfo]:
@@ -236,6 +270,9 @@ class Apps:
             names = [a.record.name for a in self._apps.values() if a.record.environment == environment]
             raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
         return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
+
+    def _plan(self, record: FunctionRecord) -> PoolPlan:
+        return plan_of(record.app_id, record.function_id, record.spec, self._ready_image)
 
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         plan = plan_of(app.record.app_id, record.function_id, record.spec, self._ready_image)
@@ -279,6 +316,12 @@ class Apps:
             environment=app.record.environment,
             methods=record.spec.methods,
         )
+
+
+def _grace(record: FunctionRecord, given: float | None) -> float:
+    if given is not None:
+        return given
+    return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S
 
 
 def _followed(app: App, bases: list[FunctionRecord]) -> list[FunctionRecord]:

@@ -18,6 +18,8 @@ from wherry_service.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
+# How an input ends that was not to blame.
+_INTERRUPTED = (FailureKind.CANCELLED, FailureKind.CONTAINER_LOST, FailureKind.OUT_OF_MEMORY)
 # The same notice is shown again after this many seconds at the earliest.
 NOTICE_EVERY_S = 10.0
 # Seconds for which the result of an input that nobody has offered again yet is kept after a restart.
@@ -41,9 +43,15 @@ class Dispatcher:
         self._journal = journal
         self._queue_limit = queue_limit
         self._loop = asyncio.get_running_loop()
+        self._keeps_durable = False
+        self._tasks: set[asyncio.Future[int]] = set()
         self._queues: dict[str, FunctionQueue] = {}
         self._claims: dict[str, Container] = {}
         self._early: dict[str, tuple[str, Payload | Failure, int]] = {}
+
+    def keep_durable(self) -> None:
+        """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
+        self._keeps_durable = True
 
     # Functions
 
@@ -56,6 +64,17 @@ class Dispatcher:
             plan.function_id, app_id, client_id, pool, retry, self._queue_limit
         )
 
+    def replace_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
+        """Serve a function by another plan from now on: what waits goes over, what runs gets `grace_s` to end."""
+        old = self._queues.pop(plan.function_id)
+        pool = self._pools.take_out(plan.function_id)
+        if pool is not None:
+            closing = asyncio.ensure_future(pool.close(grace_s))
+            self._tasks.add(closing)
+            closing.add_done_callback(self._tasks.discard)
+        self.open_function(plan, retry, app_id, client_id)
+        self.submit(old.take_all())
+
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int:
         """Stop serving a function: what waits is cancelled, containers go. Return how many there were."""
         queue = self._queues.pop(function_id, None)
@@ -64,6 +83,11 @@ class Dispatcher:
         for item in queue.take_all():
             self._fail(item, Failure(kind=FailureKind.CANCELLED, message=why))
         return await self._pools.close(function_id, grace_s)
+
+    def is_working(self, function_id: str) -> bool:
+        """Whether inputs of the function wait, run, or are about to be tried again."""
+        queue = self._queues.get(function_id)
+        return queue is not None and (len(queue) > 0 or queue.pool.in_flight > 0 or queue.num_retrying > 0)
 
     def queue(self, function_id: str) -> FunctionQueue | None:
         """Return the function's queue, if it is served."""
@@ -236,7 +260,8 @@ class Dispatcher:
             delay = queue.retry.delay(item.retries)
             item.retries += 1
             item.container = None
-            self._loop.call_later(delay, self._run_again, item)
+            queue.num_retrying += 1
+            self._loop.call_later(delay, self._run_again, item, queue)
             return
         self._fail(item, failure, num_yields)
 
@@ -273,6 +298,9 @@ class Dispatcher:
                 again.append(item)
         if queue is not None and again:
             queue.put_back(again)
+            if queue.pool is not pool:
+                # Its function is served by another plan now.
+                self._pump(queue)
 
     def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
         again: list[Input] = []
@@ -322,7 +350,8 @@ class Dispatcher:
             and not item.call.cancelled
         )
 
-    def _run_again(self, item: Input) -> None:
+    def _run_again(self, item: Input, queue: FunctionQueue) -> None:
+        queue.num_retrying -= 1
         if item.call.cancelled:
             self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before its retry."))
         elif not item.done:
@@ -341,6 +370,8 @@ class Dispatcher:
         )
 
     def _fail(self, item: Input, failure: Failure, num_yields: int = 0) -> None:
+        if self._keeps_durable and item.call.durable and not item.call.cancelled and failure.kind in _INTERRUPTED:
+            return
         self._end(
             item,
             Output(

@@ -31,6 +31,8 @@ class FunctionQueue:
         self.retry = retry
         self.limit = limit
         self.noticed: dict[str, float] = {}
+        # Inputs that failed and wait for the time of their retry.
+        self.num_retrying = 0
         self._waiting: deque[Input] = deque()
         self._bytes = 0
 

@@ -32,6 +32,10 @@ class Pools:
         pool.scale()
         return pool
 
+    def take_out(self, function_id: str) -> Pool | None:
+        """Have no pool for the function any more; what becomes of the one there was is the caller's business."""
+        return self._pools.pop(function_id, None)
+
     async def close(self, function_id: str, grace_s: float) -> int:
         """Close the function's pool; return how many containers it had."""
         pool = self._pools.pop(function_id, None)
