@@ -109,7 +109,7 @@ class Blueprint:
                 return
         elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
             return
-        raise TypeError(f"{self.user_class.__name__}({own}={value!r}): {own} must be a {wanted.__name__}")
+        raise TypeError(f"{self.user_class.__name__}({own}={value!r}): {own} must be of type {wanted.__name__}")
 
     def construct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return a plain object of the class."""

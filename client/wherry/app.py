@@ -235,6 +235,19 @@ class _FunctionDecorator:
             raise InvalidError(f"{function!r} is a function of an app already: decorate it once")
         if isinstance(function, LocalEntrypoint):
             raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
+        if isinstance(function, type):
+            raise InvalidError(f"@app.function() is on class {function.__qualname__}: write @app.cls() there")
+        if hasattr(function, "raw_f"):
+            raise InvalidError(
+                f"{function.__qualname__} has both @app.function() and @wherry.{function.kind}(): leave out "
+                "@app.function(), and write @app.cls() above its class"
+            )
+        names = function.__code__.co_varnames if hasattr(function, "__code__") else ()
+        if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
+            raise InvalidError(
+                f"@app.function() is on the method {function.__qualname__}: write @wherry.method() there, and "
+                "@app.cls() above its class"
+            )
         definition = Definition(function, self._name, self._is_generator, self._options)
         made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
         self._app._register(made, definition.name)

@@ -441,6 +441,9 @@ class Function(Generic[P, R]):
         )
 
     def _ready(self, how: str, *, generator: bool | None) -> Caller:
+        if self._definition is not None:
+            # What is wrong in any case is told first.
+            self._check(how, None, generator=generator)
         caller = self._resolved()
         self._check(how, caller, generator=generator)
         return caller

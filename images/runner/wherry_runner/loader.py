@@ -30,6 +30,7 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
         time.tzset()
     function = frame["function"]
     if serialized:
+        _check_python(function.get("python") or "", function.get("name") or "the function")
         import pickle
 
         return _unwrap(pickle.loads(serialized), function.get("name") or "the function", function.get("methods"))
@@ -50,6 +51,17 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
                 "A function that its module does not name can be sent with serialized=True."
             ) from None
     return _unwrap(target, f"{name}.{function['qualname']}", function.get("methods"))
+
+
+def _check_python(wanted: str, name: str) -> None:
+    """Byte code, which a pickled function is, differs from one minor version to the next."""
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if wanted and wanted != here:
+        raise LoadError(
+            f"{name} was sent by Python {wanted} with serialized=True, and its container has Python {here}: "
+            f'use the same on both sides, for example image=wherry.Image.debian_slim("{wanted}"), or define '
+            "it at the top level of a module and leave serialized=True out"
+        )
 
 
 def _unwrap(target: Any, name: str, methods: Any) -> UserFunction:

@@ -51,6 +51,7 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         env=dict(spec.env),
         methods=tuple((method.name, method.is_generator, method.is_async) for method in spec.methods),
         parameters=spec.parameters.data if spec.parameters is not None else b"",
+        python=spec.python,
         max_batch_size=settings.max_batch_size,
         batch_wait_ms=settings.batch_wait_ms,
     )

@@ -309,6 +309,7 @@ class LocalContainer:
                 "is_generator": load.is_generator,
                 "is_async": load.is_async,
                 "methods": load.methods,
+                "python": load.python,
             },
             "concurrency": load.concurrency,
             "batch": {"max_size": load.max_batch_size, "wait_ms": load.batch_wait_ms} if load.max_batch_size else None,

@@ -28,6 +28,8 @@ class LoadOrder:
     # Of a class: its methods, each (name, is_generator, is_async), and the pickled arguments it is made with.
     methods: tuple[tuple[str, bool, bool], ...] = ()
     parameters: bytes = b""
+    # "3.11": whose pickles `serialized` and `parameters` are.
+    python: str = ""
     # Inputs that one run takes together; 0: the function is not batched.
     max_batch_size: int = 0
     # Milliseconds for which the first input of a batch waits for others.

@@ -86,6 +86,7 @@ class ScriptedAgent:
             "qualname": qualname,
             "is_generator": options.pop("is_generator", False),
             "is_async": options.pop("is_async", False),
+            "python": options.pop("python", ""),
         }
         header = {"t": "load", "function": function, "concurrency": 1, "timeout_s": 60, "startup_timeout_s": 60}
         self.send({**header, "env": {}, **options}, [serialized])

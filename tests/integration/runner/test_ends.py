@@ -273,3 +273,11 @@ def test_b27_missing_function_exit_and_syntax(agent: ScriptedAgent) -> None:
         # Python's byte code of the file before may have its second and its size.
         for old in (agent.directory / "source").glob("__pycache__/*"):
             old.unlink()
+
+
+def test_b44_a_function_serialized_by_another_python_is_told_so(agent: ScriptedAgent) -> None:
+    agent.begin()
+    agent.send_load(serialized=pickle.dumps(len), python="2.7")
+    frame, _ = agent.frame("load_failed")
+    assert frame["type"] == "wherry.exception.ExecutionError"
+    assert frame["message"].startswith("f was sent by Python 2.7 with serialized=True, and its container has Python 3.")
