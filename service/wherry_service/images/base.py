@@ -18,10 +18,12 @@ from wherry_service.images.process import follow
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
 DEFAULT_PYTHON = "3.11"
 
-_IMPORT = (
-    'tar -C "$1" --numeric-owner -c . | '
-    """"$2" import --change 'LABEL wherry.kind=base' --change 'CMD ["python3"]' - "$3" """
-)
+# Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
+_IMPORT = """
+{ tar -C "$1" --numeric-owner -c . || touch "$1.failed"; } |
+    "$2" import --change 'LABEL wherry.kind=base' --change 'CMD ["python3"]' - "$3" || exit 1
+[ ! -e "$1.failed" ] || { "$2" rmi "$3"; echo "tar could not pack the base"; exit 1; }
+"""
 
 OnLog = Callable[[str], None]
 
@@ -84,12 +86,17 @@ class BaseImages:
                 told = "\n".join(tail)
                 raise BaseError(f"the base image from Debian {suite} could not be made:\n{told}")
             on_log("importing it into the engine")
-            if await follow(["/bin/sh", "-c", _IMPORT, "sh", str(root), docker, tag], note):
+            if await import_root(root, docker, tag, note):
                 told = "\n".join(tail)
                 raise BaseError(f"the base image from Debian {suite} could not be imported:\n{told}")
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+async def import_root(root: Path, docker: str, tag: str, on_line: OnLog) -> int:
+    """Make an image of a directory; return 0, or another number when it could not be made whole."""
+    return await follow(["/bin/sh", "-c", _IMPORT, "sh", str(root), docker, tag], on_line)
 
 
 def _recipe() -> Path:

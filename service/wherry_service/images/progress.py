@@ -65,5 +65,6 @@ class Progress:
 
 def _short(reason: str) -> str:
     # BuildKit repeats the whole command before it says how it ended.
+    after_command = re.search(r"failed running \[.*\]: (.*)$", reason)
     exit_code = re.search(r"exit code: \d+$", reason)
-    return exit_code[0] if exit_code else reason
+    return exit_code[0] if exit_code else after_command[1] if after_command else reason

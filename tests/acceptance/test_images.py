@@ -1,0 +1,77 @@
+"""Images, built for real."""
+
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import wherry
+from tests.acceptance.service import OwnService
+from wherry import Image
+
+Made = Callable[[Image, Callable[..., Any]], Any]
+
+
+def nothing() -> None: ...
+
+
+@pytest.fixture
+def made(service: OwnService) -> Iterator[Made]:
+    """Run a function in an image."""
+    with ExitStack() as stack:
+
+        def make(image: Image, function: Callable[..., Any]) -> Any:
+            app = wherry.App("images", image=image)
+            handle = app.function(serialized=True)(function)
+            stack.enter_context(app.run())
+            return handle
+
+        yield make
+
+
+def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
+    def look() -> tuple[str, str, str, str]:
+        import os
+        from pathlib import Path
+
+        version = importlib.metadata.version("six")
+        return version, os.environ["GREETING"], os.getcwd(), Path("/made").read_text()
+
+    image = (
+        Image.debian_slim()
+        .pip_install("six==1.16.0")
+        .env({"GREETING": 'say "hi" for $5'})
+        .run_commands('printf "%s" "$GREETING" > /made')
+        .workdir("/srv")
+    )
+    greeting = 'say "hi" for $5'
+    assert made(image, look).remote() == ("1.16.0", greeting, "/srv", greeting)
+
+
+def test_a_failing_step_is_named_with_its_log(made: Made) -> None:
+    image = Image.debian_slim().run_commands("true", "echo before; echo the reason >&2; exit 3")
+    with pytest.raises(wherry.exception.ImageBuildError) as raised:
+        made(image, nothing)
+    told = str(raised.value)
+    assert "`run echo before; echo the reason >&2; exit 3` failed: exit code: 3" in told
+    assert told.splitlines()[-2:] == ["before", "the reason"]
+
+
+def test_a_package_that_does_not_exist_is_told(made: Made) -> None:
+    with pytest.raises(wherry.exception.ImageBuildError, match="nothing-of-the-kind-at-all"):
+        made(Image.debian_slim().pip_install("nothing-of-the-kind-at-all"), nothing)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (Image.debian_slim("2.7"), "Python 2.7 can't be had for debian_slim here: without a registry there are 3.11"),
+        (Image.from_registry("not an image"), "'not an image' is not an image reference"),
+        (Image.debian_slim().env({"A B": "1"}), "'A B' is not the name of a variable"),
+    ],
+)
+def test_what_can_not_be_built_is_told_before_anything_runs(made: Made, image: Image, told: str) -> None:
+    with pytest.raises(wherry.exception.Error, match=told):
+        made(image, nothing)
