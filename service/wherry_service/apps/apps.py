@@ -193,7 +193,7 @@ class Apps:
         """Stop an app; return how many containers it had, and the names of those the engine still shows."""
         app = self._running(app_id)
         async with app.lock:
-            if self._apps.pop(app_id, None) is None:
+            if self._apps.get(app_id) is not app:
                 return 0, []
             log.info("stopping %s: %s", app, why)
             counts = await asyncio.gather(
@@ -203,6 +203,8 @@ class Apps:
                 )
             )
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
+            # Until here it is listed as running, from here on as stopped: never as neither.
+            del self._apps[app_id]
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
