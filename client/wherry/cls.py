@@ -8,6 +8,7 @@ from wherry._definition import ClassDefinition, Definition, kind_of
 from wherry._derived import Derived
 from wherry._local_object import LocalObject
 from wherry._misuse import MisusedMethod, NoSuchMethod, near
+from wherry._options import FunctionOptions
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
@@ -16,7 +17,6 @@ from wherry.function import Function
 if TYPE_CHECKING:
     from wherry._caller import Caller
     from wherry._client import Client
-    from wherry._options import FunctionOptions
     from wherry._partial import PartialFunction
     from wherry._variant import Changes
     from wherry.app import App
@@ -146,7 +146,9 @@ class Cls:
         name = partial.__name__
         definition = self._definitions.get(name)
         if definition is None:
-            options = self._service.info.options
+            known = self._service._definition
+            # Of a class that was sent itself, only the code has arrived.
+            options = known.options if known is not None else FunctionOptions(serialized=True)
             definition = Definition(partial.raw_f, f"{self._name}.{name}", partial.is_generator, options)
             self._definitions[name] = definition
         return definition
