@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wherry._definition import ClassDefinition, Definition
 from wherry._options import FunctionOptions, translate
-from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from wherry._parameters import parameter
+from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
@@ -151,6 +152,7 @@ class App:
         options = FunctionOptions(**translate(given, stacklevel=2))
         return _FunctionDecorator(self, name, is_generator, options)
 
+    @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
         self, _warn_parentheses_missing: Any = None, *, name: str | None = None, **options: Any
     ) -> Callable[[type[T]], type[T]]:

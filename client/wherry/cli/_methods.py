@@ -22,21 +22,27 @@ class MethodTarget:
         self.app = app
         self.name = f"{blueprint.user_class.__name__}.{name}"
         self._method = name
-        self._class = getattr(blueprint.user_class, HANDLE).cls
-        of_class = _class_parameters(blueprint)
-        of_method = _parameters(blueprint.methods[name].raw_f)[1:]
-        self._own = [item.name for item in of_class]
-        if both := {item.name for item in of_method} & set(self._own):
+        self._blueprint = blueprint
+        self._class_handle = getattr(blueprint.user_class, HANDLE).cls
+
+    @property
+    def signature(self) -> Callable[..., Any]:
+        """A function with all these parameters; raise InvalidError where two have one name."""
+        of_class = _class_parameters(self._blueprint)
+        method = self._blueprint.methods[self._method].raw_f
+        of_method = _parameters(method)[1:]
+        if both := {item.name for item in of_class} & {item.name for item in of_method}:
             raise InvalidError(f"{self.name} and its class both have a parameter {both.pop()!r}: call it from Python")
-        rest = [item for item in of_method if item.kind is inspect.Parameter.VAR_KEYWORD]
-        first = [item for item in of_method if item.kind is not inspect.Parameter.VAR_KEYWORD]
-        self.signature = _options(blueprint.methods[name].raw_f.__doc__, [*first, *of_class, *rest])
+        rest = [item for item in of_method if item.kind is item.VAR_KEYWORD]
+        first = [item for item in of_method if item.kind is not item.VAR_KEYWORD]
+        return _options(method.__doc__, [*first, *of_class, *rest])
 
     def bind(self, kwargs: dict[str, Any]) -> tuple[Function[..., Any], dict[str, Any]]:
         """Return the method of an object made with its share of the options, and the rest of them."""
-        own = {name: kwargs[name] for name in self._own if name in kwargs}
+        names = [item.name for item in _class_parameters(self._blueprint)]
+        own = {name: kwargs[name] for name in names if name in kwargs}
         rest = {name: value for name, value in kwargs.items() if name not in own}
-        return getattr(self._class(**own), self._method), rest
+        return getattr(self._class_handle(**own), self._method), rest
 
 
 def methods_of(app: App) -> dict[str, MethodTarget]:
