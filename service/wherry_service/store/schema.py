@@ -33,6 +33,8 @@ functions = Table(
     # Of a variant: the function it was made of, and a serialized FunctionBindRequest of what makes it another.
     Column("base_id", String(40), nullable=False, default=""),
     Column("bind", LargeBinary, nullable=False, default=b""),
+    # A serialized FunctionUpdateRequest: how it scales otherwise than published, until it is published anew.
+    Column("live", LargeBinary, nullable=False, default=b""),
     Index("functions_of_app", "app_id"),
 )
 
