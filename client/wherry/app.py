@@ -53,11 +53,11 @@ class App:
             raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
-        for parameter, value in later.items():
-            if parameter not in ("secrets", "volumes", "mounts", "include_source"):
-                raise InvalidError(f"App has no parameter {parameter!r}")
+        for unknown, value in later.items():
+            if unknown not in ("secrets", "volumes", "mounts", "include_source"):
+                raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
-                raise InvalidError(f"{parameter} is not supported yet by this version of wherry: leave it out")
+                raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
         self._functions: dict[str, Function[..., Any]] = {}
