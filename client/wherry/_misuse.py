@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from wherry._typing import Any
-from wherry.exception import InvalidError, NotFoundError
+from wherry.exception import InvalidError
 
 _CODE_VARARGS = 0x04
-
-
-class MisusedMethod(InvalidError, AttributeError):
-    """A method was asked of a class instead of an object; for `hasattr` there is no such attribute."""
-
-
-class NoSuchMethod(NotFoundError, AttributeError):
-    """A class has no method of that name."""
 
 
 def check_method(decorator: str, function: Any) -> None:

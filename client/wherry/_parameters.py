@@ -58,7 +58,7 @@ class Parameters:
         for own, item in declared.items():
             if item.default is not MISSING and not _fits(item.default, self._types[own]):
                 raise InvalidError(
-                    f"parameter {own!r} of class {self._class} is a {_shown(self._types[own])}: "
+                    f"parameter {own!r} of class {self._class} has type {_shown(self._types[own])}: "
                     f"its default can't be {item.default!r}"
                 )
 

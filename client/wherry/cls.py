@@ -7,7 +7,7 @@ from wherry._blueprint import ARGUMENTS, HANDLE, Blueprint, Handle
 from wherry._definition import ClassDefinition, Definition, kind_of
 from wherry._derived import Derived
 from wherry._local_object import LocalObject
-from wherry._misuse import MisusedMethod, NoSuchMethod, near
+from wherry._misuse import near
 from wherry._options import FunctionOptions
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
@@ -158,7 +158,7 @@ class Cls:
         from wherry._variant import bind, pickled  # loads the messages
 
         if method not in base.methods:
-            raise NoSuchMethod(f"class {self._name!r} has no method {method!r}{near(method, base.methods)}")
+            raise NotFoundError(f"class {self._name!r} has no method {method!r}{near(method, base.methods)}")
         parameters = pickled(arguments, self._name) if arguments != NO_ARGUMENTS else b""
         if not parameters and self._changes is None:
             return base.of_method(method)
@@ -182,7 +182,7 @@ class Cls:
         if blueprint is None or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name in blueprint.methods:
-            raise MisusedMethod(
+            raise InvalidError(
                 f"{self._name}.{name} is a method: make an object first, for example {self._name}().{name}.remote(...)"
             )
         return getattr(blueprint.user_class, name)
@@ -227,12 +227,12 @@ class Obj:
             return getattr(made, name)
         except AttributeError:
             suggested = near(name, blueprint.methods)
-            raise NoSuchMethod(f"class {self._cls._name!r} has no method or attribute {name!r}{suggested}") from None
+            raise AttributeError(f"class {self._cls._name!r} has no method or attribute {name!r}{suggested}") from None
 
     def _looked_up(self, name: str) -> Function[..., Any]:
         caller = self._cls._service._known()
         if caller is not None and name not in caller.methods:
-            raise NoSuchMethod(f"class {self._cls._name!r} has no method {name!r}{near(name, caller.methods)}")
+            raise AttributeError(f"class {self._cls._name!r} has no method {name!r}{near(name, caller.methods)}")
         return Method(self, name)
 
     def __reduce__(self) -> Any:

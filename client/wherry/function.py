@@ -303,8 +303,6 @@ class Function(Generic[P, R]):
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
         """Return the same method of an object made with these arguments. (reference: Function.from_parametrized)"""
-        if not args and not kwargs:
-            return self
         raise InvalidError(f"{self._name} is not a method: only methods of a class with @app.cls() have parameters")
 
     @blocking

@@ -186,8 +186,8 @@ def test_b49_looked_up_classes_have_methods(run: Run, client: Client) -> None:
     assert Function.lookup("classes", "Greeter.greet", client=client).remote("you") == "hello you"
     with pytest.raises(AttributeError, match="class 'Greeter' has no method 'gret'; did you mean 'greet'"):
         found().gret
-    with pytest.raises(NotFoundError):
-        found().gret
+    with pytest.raises(NotFoundError, match="class 'Greeter' has no method 'gret'; did you mean 'greet'"):
+        found._caller(found._service._resolved(), ((), {}), "gret")
     with pytest.raises(ExecutionError, match="was looked up, so its source is not here"):
         found().greet.local("you")
     as_function = Function.lookup("classes", "Greeter", client=client)
@@ -201,7 +201,6 @@ def test_a_function_is_no_class(running: Callable[..., Any], client: Client) -> 
         Cls.lookup("test", function.info.name, client=client)
     with pytest.raises(InvalidError, match="is not a method"):
         function.from_parametrized(None, (1,), {})
-    assert function.from_parametrized(None, (), {}) is function
 
 
 def test_b49_what_a_class_lacks_is_an_attribute_error() -> None:
@@ -209,7 +208,6 @@ def test_b49_what_a_class_lacks_is_an_attribute_error() -> None:
         Greeter().gret
     with pytest.raises(AttributeError):
         Greeter.nothing  # type: ignore[attr-defined]
-    assert not hasattr(Greeter, "greet"), "methods belong to objects"
     with pytest.raises(InvalidError, match=r"make an object first, for example Greeter\(\)\.greet\.remote"):
         Greeter.greet
 
@@ -362,9 +360,9 @@ def test_b47_inheritance() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"greeting": 1}, r"Greeter\(greeting=1\): greeting must be a str"),
-        ({"times": "1"}, r"Greeter\(times='1'\): times must be a int"),
-        ({"times": True}, r"times must be a int"),
+        ({"greeting": 1}, r"Greeter\(greeting=1\): greeting must be of type str"),
+        ({"times": "1"}, r"Greeter\(times='1'\): times must be of type int"),
+        ({"times": True}, r"times must be of type int"),
         ({"grating": "x"}, r"Greeter\(\) has no parameter 'grating'; it has greeting, times"),
     ],
 )
@@ -444,7 +442,7 @@ class Yields:
     [
         (ListParameter, {}, "parameter 'x' of class ListParameter has type list.*: it must be one of str, int"),
         (NoType, {}, r"parameter 'x' of class NoType lacks its type: write `x: str = wherry\.parameter"),
-        (WrongDefault, {}, "parameter 'x' of class WrongDefault is a int: its default can't be '1'"),
+        (WrongDefault, {}, "parameter 'x' of class WrongDefault has type int: its default can't be '1'"),
         (Both, {}, r"class Both has both wherry\.parameter\(\) and __init__"),
         (NoMethods, {}, r"class NoMethods has no method to run: put @wherry\.method\(\) on one"),
         (Yields, {"retries": 2}, r"Yields\.f is a generator: retries= does not work with it"),
@@ -471,8 +469,8 @@ def test_parentheses_and_places_are_shown() -> None:
         (lambda: wherry.method()(NoMethods), r"goes on a plain function in a class"),
         (lambda: wherry.method()(wherry.method()(NoMethods.f)), r"a method is one or the other"),
         (lambda: wherry.enter()(Plain.greet), r"must take self alone"),
-        (lambda: App("x").function()(Yields), r"write @app\.cls\(\) above it"),
-        (lambda: App("x").function()(NoMethods.f), r"NoMethods\.f, a method: write @wherry\.method\(\) above it"),
+        (lambda: App("x").function()(Yields), r"write @app\.cls\(\) there"),
+        (lambda: App("x").function()(NoMethods.f), r"the method NoMethods\.f: write @wherry\.method\(\) there"),
         (lambda: App("x").function()(wherry.method()(NoMethods.f)), r"has both @app\.function\(\) and @wherry\.method"),
         (lambda: Yields().f, r"its class has no @app\.cls\(\): put it above `class Yields`"),
         (lambda: Yields.f.remote, r"make an object of its class"),

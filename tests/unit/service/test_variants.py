@@ -27,6 +27,7 @@ from wherry_service.apps.variants import bind_key
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.values import Values
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer
@@ -36,6 +37,7 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.yields import YieldStore
 
 DEADLINE_S = 5.0
 METHODS = [MethodSpec(name="run"), MethodSpec(name="count", is_generator=True)]
@@ -49,7 +51,7 @@ class World:
         self.clients = Clients(lambda client: None)
         self.store = AppStore(database)
         self.calls = CallStore(database)
-        self.journal = Journal(self.calls, blobs)
+        self.journal = Journal(self.calls, blobs, Values(YieldStore(database)))
         self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))
