@@ -17,9 +17,9 @@ from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
-    from wherry import call_graph, functions, gpu
-    from wherry._blueprint import parameter
+    from wherry import call_graph, cls, functions, gpu
     from wherry._output.enable import enable_output
+    from wherry._parameters import parameter
     from wherry._partial import PartialFunction, enter, exit, method
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
@@ -38,6 +38,7 @@ __all__ = [
     "__version__",
     "batched",
     "call_graph",
+    "cls",
     "concurrent",
     "current_function_call_id",
     "current_input_id",
@@ -64,14 +65,14 @@ _LAZY = {
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",
-    "parameter": "wherry._blueprint",
+    "parameter": "wherry._parameters",
 }
 
 
 def __getattr__(name: str) -> Any:
     import importlib  # loaded with the interpreter
 
-    if name in ("functions", "call_graph", "gpu"):
+    if name in ("functions", "call_graph", "cls", "gpu"):
         return importlib.import_module(f"wherry.{name}")
     module = _LAZY.get(name)
     if module is None:

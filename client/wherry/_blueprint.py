@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry._marks import batched_mark
+from wherry._parameters import Parameter, Parameters
 from wherry._partial import ENTER, EXIT, METHOD, PartialFunction
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
@@ -11,44 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _Missing:
-    def __repr__(self) -> str:
-        return "<required>"
-
-
-_MISSING: Any = _Missing()
-_CHECKED = (str, int, float, bool, bytes)
+# Where an object keeps the arguments it was made with, and a class its handle.
 ARGUMENTS = "__wherry_arguments__"
+HANDLE = "__wherry_class__"
 
 
-class Parameter:
-    """An attribute of a class that is set when an object is made of it. (reference: parameter)"""
+class Handle:
+    """Holds a class's handle without taking it along where the class itself is pickled."""
 
-    __slots__ = ("default", "init")
+    __slots__ = ("cls",)
 
-    def __init__(self, default: Any, init: bool) -> None:
-        self.default = default
-        self.init = init
+    def __init__(self, cls: Any = None) -> None:
+        self.cls = cls
 
     def __reduce__(self) -> Any:
-        return (
-            _parameter,
-            (self.default is not _MISSING, None if self.default is _MISSING else self.default, self.init),
-        )
-
-
-def parameter(*, default: Any = _MISSING, init: bool = True) -> Any:
-    """Declare a parameter of a class: `name: str = wherry.parameter(default="you")`.
-
-    Without a default it must be given; with `init=False` it can't be. (reference: parameter)
-    """
-    if not init and default is _MISSING:
-        raise InvalidError("parameter(init=False) needs a default: nobody can give its value")
-    return Parameter(default, init)
-
-
-def _parameter(has_default: bool, default: Any, init: bool) -> Parameter:
-    return Parameter(default if has_default else _MISSING, init)
+        return Handle, ()
 
 
 class Blueprint:
@@ -64,7 +42,7 @@ class Blueprint:
         self.methods: dict[str, PartialFunction[..., Any]] = {n: p for n, p in partials.items() if p.kind == METHOD}
         self._enter = [name for name, partial in partials.items() if partial.kind == ENTER]
         self._exit = [name for name, partial in partials.items() if partial.kind == EXIT]
-        self.parameters: dict[str, Parameter] = _inherited(user_class, Parameter)
+        self.parameters = Parameters(user_class, _inherited(user_class, Parameter))
         name = user_class.__name__
         if not self.methods:
             raise InvalidError(f"class {name} has no method to run: put @wherry.method() on one")
@@ -84,42 +62,27 @@ class Blueprint:
             except TypeError as error:
                 raise TypeError(f"{self.user_class.__name__}(): {error}") from None
             return bound.args, dict(sorted(bound.kwargs.items()))
-        name = self.user_class.__name__
-        if args:
-            raise TypeError(f"{name}() takes its parameters by name: {', '.join(f'{own}=' for own in self.parameters)}")
-        for own in kwargs:
-            if own not in self.parameters or not self.parameters[own].init:
-                raise TypeError(f"{name}() has no parameter {own!r}; it has {', '.join(self.parameters) or 'none'}")
-        for own, declared in self.parameters.items():
-            if own in kwargs:
-                self._check_type(own, kwargs[own])
-            elif declared.default is _MISSING:
-                raise TypeError(f"{name}() lacks its parameter {own!r}: write {name}({own}=...)")
-        return (), dict(sorted(kwargs.items()))
+        return (), self.parameters.bind(args, kwargs)
 
-    def _check_type(self, own: str, value: Any) -> None:
-        import typing  # only when an object with parameters is made
-
-        try:
-            wanted = typing.get_type_hints(self.user_class).get(own)
-        except Exception:  # noqa: BLE001 - an annotation that can't be evaluated checks nothing
-            return
-        if wanted not in _CHECKED or isinstance(value, wanted):
-            if not (wanted is int and isinstance(value, bool)):
-                return
-        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            return
-        raise TypeError(f"{self.user_class.__name__}({own}={value!r}): {own} must be of type {wanted.__name__}")
+    @property
+    def required(self) -> list[str]:
+        """The names of the arguments without which no object can be made."""
+        if self.parameters:
+            return self.parameters.required
+        init: Any = getattr(self.user_class, "__init__", None)
+        code = getattr(init, "__code__", None)
+        if code is None:
+            return []
+        names = code.co_varnames
+        positional = names[1 : code.co_argcount - len(init.__defaults__ or ())]
+        by_name = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        return [*positional, *(own for own in by_name if own not in (init.__kwdefaults__ or {}))]
 
     def construct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return a plain object of the class."""
         if self.parameters:
             made: Any = object.__new__(self.user_class)
-            for own, declared in self.parameters.items():
-                value = kwargs.get(own, declared.default)
-                if value is _MISSING:
-                    raise TypeError(f"{self.user_class.__name__}() lacks its parameter {own!r}")
-                setattr(made, own, value)
+            self.parameters.set_on(made, kwargs)
         else:
             made = self.user_class(*args, **kwargs)
         if hasattr(made, "__dict__"):
@@ -143,12 +106,18 @@ class Blueprint:
     def exit_hooks(self, made: Any) -> list[Callable[[], Any]]:
         """Return what runs after the last input, likewise; the reverse order."""
         found = [_left(getattr(made, name)) for name in ("__aexit__", "__exit__") if hasattr(made, name)]
-        return found + [self._bound(made, name) for name in reversed(self._exit)]
+        decorated = [self._bound(made, name) for name in reversed(self._exit)]
+        return found + [_left(hook) if _takes_error(hook) else hook for hook in decorated]
 
     def _bound(self, made: Any, name: str) -> Callable[[], Any]:
         partial = _inherited(self.user_class, PartialFunction)[name]
         bound: Callable[[], Any] = partial.raw_f.__get__(made)
         return bound
+
+
+def _takes_error(hook: Any) -> bool:
+    count: int = hook.__code__.co_argcount
+    return count == 4
 
 
 def _left(leave: Callable[..., Any]) -> Callable[[], Any]:

@@ -88,7 +88,7 @@ class ClassDefinition(Definition):
 
     @property
     def shipped(self) -> Any:
-        return self.blueprint
+        return _SentClass(self.blueprint.user_class, self.name)
 
     def method_specs(self) -> list[MethodSpec]:
         """Describe the methods for the service."""
@@ -96,11 +96,9 @@ class ClassDefinition(Definition):
 
         found = []
         for name, partial in self.blueprint.methods.items():
-            flags = code_of(partial.raw_f).co_flags
-            is_generator = partial.is_generator
-            if is_generator is None:
-                is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
-            is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+            is_generator, is_async = kind_of(partial.raw_f)
+            if partial.is_generator is not None:
+                is_generator = partial.is_generator
             found.append(MethodSpec(name=name, is_generator=is_generator, is_async=is_async))
         return found
 
@@ -123,6 +121,25 @@ def _marked_by_methods(blueprint: Blueprint, options: FunctionOptions) -> Functi
                 )
             options = options.marked_by(partial.raw_f)
     return options
+
+
+class _SentClass:
+    """Arrives in the container as the class's handle."""
+
+    def __init__(self, user_class: type, name: str) -> None:
+        self._user_class = user_class
+        self._name = name
+
+    def __reduce__(self) -> Any:
+        from wherry.cls import received  # above us: it makes handles
+
+        return received, (self._user_class, "", self._name)
+
+
+def kind_of(function: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether a function is a generator, and whether it is asynchronous."""
+    flags = code_of(function).co_flags
+    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)), bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:

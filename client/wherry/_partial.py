@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._misuse import check_method
 from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry.exception import InvalidError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# A bit of `co_flags`: a wrapper that takes whatever it is given.
+_VARARGS = 0x04
 METHOD, ENTER, EXIT = "method", "enter", "exit"
 
 
@@ -100,7 +103,9 @@ def _hook(kind: str) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, An
     def decorate(function: Callable[[Any], Any]) -> PartialFunction[Any, Any]:
         _check_plain(kind, function)
         code = function.__code__
-        if code.co_argcount != 1 or code.co_kwonlyargcount:
+        # Exit hooks of the older style take what `__exit__` takes.
+        fits = code.co_argcount == 1 or (kind == EXIT and code.co_argcount == 4) or bool(code.co_flags & _VARARGS)
+        if not fits or code.co_kwonlyargcount:
             raise InvalidError(f"@{kind}() is on {function.__qualname__}, which must take self alone")
         return PartialFunction(function, kind)
 
@@ -119,3 +124,4 @@ def _check_plain(name: str, function: Any) -> None:
         )
     if not hasattr(function, "__code__"):
         raise InvalidError(f"@{name}() got {function!r}: it goes on a plain function in a class, written with def")
+    check_method(name, function)

@@ -7,7 +7,7 @@ user's module imports. Those import it from here.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from typing import Any, Generic, ParamSpec, TypeVar, overload
+    from typing import Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 else:
     Any = object
 
@@ -29,5 +29,9 @@ else:
         """Return the function: the definition that follows the overloads replaces them."""
         return function
 
+    def dataclass_transform(**how):
+        """Return a decorator that changes nothing: what it says is for type checkers."""
+        return lambda decorated: decorated
 
-__all__ = ["TYPE_CHECKING", "Any", "Generic", "ParamSpec", "TypeVar", "overload"]
+
+__all__ = ["TYPE_CHECKING", "Any", "Generic", "ParamSpec", "TypeVar", "dataclass_transform", "overload"]

@@ -48,6 +48,11 @@ class Changes:
         self.spec = spec
         self.image = image
 
+    @property
+    def retries(self) -> int:
+        """How often a failed input runs again, as far as that changes."""
+        return self.spec.retry.max_retries if self.spec.retry is not None else 0
+
     def over(self, earlier: "Changes | None") -> "Changes":
         """Return both, these where they differ."""
         if earlier is None:

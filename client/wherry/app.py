@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wherry._definition import ClassDefinition, Definition
 from wherry._options import FunctionOptions, translate
-from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from wherry._parameters import parameter
+from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
@@ -52,11 +53,11 @@ class App:
             raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
-        for parameter, value in later.items():
-            if parameter not in ("secrets", "volumes", "mounts", "include_source"):
-                raise InvalidError(f"App has no parameter {parameter!r}")
+        for unknown, value in later.items():
+            if unknown not in ("secrets", "volumes", "mounts", "include_source"):
+                raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
-                raise InvalidError(f"{parameter} is not supported yet by this version of wherry: leave it out")
+                raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
         self._functions: dict[str, Function[..., Any]] = {}
@@ -151,6 +152,7 @@ class App:
         options = FunctionOptions(**translate(given, stacklevel=2))
         return _FunctionDecorator(self, name, is_generator, options)
 
+    @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
         self, _warn_parentheses_missing: Any = None, *, name: str | None = None, **options: Any
     ) -> Callable[[type[T]], type[T]]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from wherry._blocking import blocking_classmethod
-from wherry._blueprint import ARGUMENTS, Blueprint
-from wherry._definition import ClassDefinition, Definition
+from wherry._blueprint import ARGUMENTS, HANDLE, Blueprint, Handle
+from wherry._definition import ClassDefinition, Definition, kind_of
+from wherry._derived import Derived
+from wherry._local_object import LocalObject
+from wherry._misuse import near
+from wherry._options import FunctionOptions
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 NO_ARGUMENTS: Arguments = ((), {})
-# Where a user's class keeps its handle, for objects in containers that call their own methods remotely.
-HANDLE = "__wherry_class__"
 
 
 class Cls:
@@ -43,7 +45,9 @@ class Cls:
         self._blueprint_or_none = blueprint
         self._changes = changes
         self._definitions: dict[str, Definition] = {}
-        self._bound: dict[tuple[str, bytes], Caller] = {}
+        # Callers of variants by their arguments, and whom they were made of.
+        self._bound: dict[bytes, Caller] = {}
+        self._bound_to: Caller | None = None
         if blueprint is not None:
             self.__doc__ = blueprint.user_class.__doc__
             self.__name__ = blueprint.user_class.__name__
@@ -80,6 +84,9 @@ class Cls:
         return self._changed(batching(max_batch_size, wait_ms))
 
     def _changed(self, changes: Changes) -> Cls:
+        blueprint = self._blueprint_or_none
+        if blueprint is not None and changes.retries:
+            _check_retries(blueprint)
         return Cls(self._name, self._service, self._blueprint_or_none, changes.over(self._changes))
 
     # Finding
@@ -110,6 +117,14 @@ class Cls:
             raise NotFoundError(f"{name!r} of app {app_name!r} is a function: use wherry.Function.lookup")
         return found
 
+    @blocking_classmethod
+    def from_id(cls, object_id: str, client: Client | None = None) -> Cls:
+        """Return the class of that id ("fu-…", the `object_id` of one); raise NotFoundError if there is none."""
+        service = Function.from_id(object_id, client)
+        if not service._resolved().methods:
+            raise NotFoundError(f"{object_id} is a function: use wherry.Function.from_id")
+        return Cls(service._name, service)
+
     @property
     def object_id(self) -> str:
         """The id of the function that stands for the class, "fu-…". Raises ExecutionError before there is one."""
@@ -131,26 +146,33 @@ class Cls:
         name = partial.__name__
         definition = self._definitions.get(name)
         if definition is None:
-            options = self._service.info.options
+            known = self._service._definition
+            # Of a class that was sent itself, only the code has arrived.
+            options = known.options if known is not None else FunctionOptions(serialized=True)
             definition = Definition(partial.raw_f, f"{self._name}.{name}", partial.is_generator, options)
             self._definitions[name] = definition
         return definition
 
-    def _caller(self, arguments: Arguments, method: str) -> Caller:
+    def _caller(self, base: Caller, arguments: Arguments, method: str) -> Caller:
         """Return who calls a method of an object made with these arguments; raise NotFoundError if it has none."""
         from wherry._variant import bind, pickled  # loads the messages
 
-        base = self._service._resolved()
         if method not in base.methods:
-            raise NotFoundError(f"class {self._name!r} has no method {method!r}{_near(method, base.methods)}")
+            raise NotFoundError(f"class {self._name!r} has no method {method!r}{near(method, base.methods)}")
         parameters = pickled(arguments, self._name) if arguments != NO_ARGUMENTS else b""
         if not parameters and self._changes is None:
             return base.of_method(method)
-        key = (base.function_id, parameters)
-        caller = self._bound.get(key)
+        if self._bound_to is not base:
+            self._bound, self._bound_to = {}, base
+        caller = self._bound.get(parameters)
         if caller is None:
-            caller = self._bound[key] = bind(base, parameters or None, self._changes)
+            caller = self._bound[parameters] = bind(base, parameters or None, self._changes)
         return caller.of_method(method)
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        if isinstance(instance, Obj):
+            return instance._cls._service is self._service
+        return self._blueprint_or_none is not None and isinstance(instance, self._blueprint.user_class)
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
         return (self._blueprint.user_class,)
@@ -166,58 +188,52 @@ class Cls:
         return getattr(blueprint.user_class, name)
 
     def __reduce__(self) -> Any:
-        return _remade, (self._name, self._service, self._changes)
+        definition = self._service._definition
+        if self._service._known() is None and definition is not None and definition.is_global:
+            from wherry.function import _imported  # where it is defined, it is found with its source
+
+            place = definition.module_name, definition.function.__qualname__
+            return (_imported, place) if self._changes is None else (_changed_import, (*place, self._changes))
+        return Cls, (self._name, self._service, None, self._changes)
 
     def __repr__(self) -> str:
         return f"Cls({self._name!r})"
 
 
 class Obj:
-    """An object of a class that runs in containers: `obj.method.remote(...)`. (reference: Obj)"""
+    """An object of a class that runs in containers: `obj.method.remote(...)`. (reference: Obj)
 
-    def __init__(self, cls: Cls, arguments: Arguments) -> None:
+    Its other attributes are those of an object made here when first asked for, its enter hooks run.
+    """
+
+    def __init__(self, cls: Cls, arguments: Arguments, made: Any = None) -> None:
         self._cls = cls
         self._arguments = arguments
-        self._made: Any = None
-        self._entered = False
+        blueprint = cls._blueprint_or_none
+        self._local = LocalObject(blueprint, *arguments, made) if blueprint is not None else None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_cls" not in self.__dict__:
+        if name.startswith("__") or "_local" not in self.__dict__:
             raise AttributeError(name)
         blueprint = self._cls._blueprint_or_none
-        if blueprint is None:
+        if blueprint is None or self._local is None:
             return self._looked_up(name)
-        partial = blueprint.methods.get(name)
-        if partial is not None:
-            return Method(self, partial)
-        if not hasattr(blueprint.user_class, name) and self._made is None and name not in self._arguments[1]:
-            near = _near(name, blueprint.methods)
-            raise AttributeError(f"class {self._cls._name!r} has no method or attribute {name!r}{near}")
-        return getattr(self._plain(), name)
+        if name in blueprint.methods:
+            return Method(self, name)
+        if name in blueprint.parameters:
+            return getattr(self._local.plain(), name)
+        made = self._local.entered()
+        try:
+            return getattr(made, name)
+        except AttributeError:
+            suggested = near(name, blueprint.methods)
+            raise AttributeError(f"class {self._cls._name!r} has no method or attribute {name!r}{suggested}") from None
 
     def _looked_up(self, name: str) -> Function[..., Any]:
-        caller = self._cls._service._caller
+        caller = self._cls._service._known()
         if caller is not None and name not in caller.methods:
-            raise AttributeError(f"class {self._cls._name!r} has no method {name!r}{_near(name, caller.methods)}")
-        return Function(f"{self._cls._name}.{name}", resolve=lambda: self._cls._caller(self._arguments, name))
-
-    # Here
-
-    def _plain(self) -> Any:
-        """Return the user's object, here."""
-        if self._made is None:
-            args, kwargs = self._arguments
-            self._made = self._cls._blueprint.construct(args, kwargs)
-        return self._made
-
-    def _enter(self) -> Any:
-        """Return the user's object, here, its enter hooks run once."""
-        made = self._plain()
-        if not self._entered:
-            self._entered = True
-            for hook in self._cls._blueprint.enter_hooks(made):
-                _await(hook())
-        return made
+            raise AttributeError(f"class {self._cls._name!r} has no method {name!r}{near(name, caller.methods)}")
+        return Method(self, name)
 
     def __reduce__(self) -> Any:
         return Obj, (self._cls, self._arguments)
@@ -226,47 +242,86 @@ class Obj:
         return f"Obj({self._cls._name!r})"
 
 
-class Method(Function[Any, Any]):
+class Method(Derived[Any, Any]):
     """A method of an object."""
 
-    def __init__(self, obj: Obj, partial: PartialFunction[..., Any]) -> None:
-        cls, name = obj._cls, partial.__name__
+    def __init__(self, obj: Obj, method: str) -> None:
+        cls = obj._cls
+        partial = cls._blueprint_or_none.methods[method] if cls._blueprint_or_none is not None else None
         super().__init__(
-            f"{cls._name}.{name}",
-            app=cls._app,
-            definition=cls._definition_of(partial),
-            resolve=lambda: cls._caller(obj._arguments, name),
+            f"{cls._name}.{method}",
+            cls._service,
+            lambda caller: cls._caller(caller, obj._arguments, method),
+            cls._definition_of(partial) if partial is not None else None,
         )
         self._obj = obj
-        self._method = name
+        self._method = method
 
     def local(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the method here, on an object made once, its enter hooks run first. (reference: Function.local)"""
-        return self._obj._cls._blueprint.method(self._obj._enter(), self._method)(*args, **kwargs)
+        if self._obj._local is None:
+            self.get_raw_f()
+        assert self._obj._local is not None
+        return self._obj._local.run(self._method, args, kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise InvalidError, but for code of the class itself: `self.method(...)` is a plain call there."""
+        if self._obj._local is not None and self._obj._local.is_given:
+            return self.local(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
-        """Return the same method of an object made with these arguments. (reference: Function.from_parametrized)"""
-        found: Function[..., Any] = getattr(self._obj._cls(*args, **kwargs), self._method)
-        return found
+        """Return the same method of an object made with these arguments; `obj`, if not None, is what `.local()` uses.
+
+        (reference: Function.from_parametrized)
+        """
+        made = self._obj._cls(*args, **kwargs)
+        return Method(
+            made if obj is None or isinstance(obj, Obj) else Obj(made._cls, made._arguments, obj), self._method
+        )
+
+    def _variant(self, changes: Changes) -> Function[Any, Any]:
+        return Method(Obj(self._obj._cls._changed(changes), self._obj._arguments), self._method)
 
     def __reduce__(self) -> Any:
         return getattr, (self._obj, self._method)
 
 
-def make(app: App, user_class: Any, name: str | None, options: Any) -> Cls:
+def make(app: App, user_class: Any, name: str | None, options: FunctionOptions) -> Cls:
     """Return the handle of a class, and its function registered with the app."""
     if isinstance(user_class, Cls):
         raise InvalidError(f"{user_class!r} is a class of an app already: decorate it once")
     if not isinstance(user_class, type):
         raise InvalidError(f"@app.cls() got {user_class!r}: it goes on a class; a function has @app.function()")
     blueprint = Blueprint(user_class)
+    if options.retries is not None and options.retries.max_retries:
+        _check_retries(blueprint)
+    if options.min_containers and blueprint.required:
+        # There is nothing that such containers could run.
+        _warn_of_warm(blueprint, options.min_containers)
+        options.min_containers = 0
     definition = ClassDefinition(blueprint, name, options)
     service: Function[..., Any] = Function(definition.name, app=app, definition=definition)
     app._register(service, definition.name)
     made = Cls(definition.name, service, blueprint)
-    if "__dict__" in dir(user_class):
-        setattr(user_class, HANDLE, made)
+    setattr(user_class, HANDLE, Handle(made))
     return made
+
+
+def received(user_class: type, app_name: str, name: str) -> Cls:
+    """Return the handle of a class that was sent itself, in a container."""
+    from wherry._caller import look_up_own  # loads the session
+
+    blueprint = Blueprint(user_class)
+    made = Cls(name, Function(name, resolve=lambda: look_up_own(app_name, name)), blueprint)
+    setattr(user_class, HANDLE, Handle(made))
+    return made
+
+
+def _changed_import(module_name: str, qualname: str, changes: Changes) -> Any:
+    from wherry.function import _imported  # as above
+
+    return _imported(module_name, qualname)._changed(changes)
 
 
 def method_of(instance: Any, partial: PartialFunction[..., Any]) -> Function[..., Any]:
@@ -277,33 +332,30 @@ def method_of(instance: Any, partial: PartialFunction[..., Any]) -> Function[...
             f"{partial.__qualname__} has @wherry.method(), and its class has no @app.cls(): "
             f"put it above `class {type(instance).__name__}`"
         )
-    obj = Obj(handle, getattr(instance, ARGUMENTS, NO_ARGUMENTS))
-    obj._made = instance
-    # In a container its hooks have run.
-    obj._entered = not is_local()
-    return Method(obj, partial)
+    # Who has the object is past its hooks, or is one of them.
+    return Method(Obj(handle.cls, getattr(instance, ARGUMENTS, NO_ARGUMENTS), instance), partial.__name__)
 
 
-def _remade(name: str, service: Function[..., Any], changes: Changes | None) -> Cls:
-    return Cls(name, service, None, changes)
+def _check_retries(blueprint: Blueprint) -> None:
+    for name, partial in blueprint.methods.items():
+        if partial.is_generator or (partial.is_generator is None and kind_of(partial.raw_f)[0]):
+            own = blueprint.user_class.__name__
+            raise InvalidError(
+                f"{own}.{name} is a generator: retries= does not work with it; leave it out, or move {name} to a class "
+                "of its own"
+            )
 
 
-def _await(value: Any) -> None:
-    """Run a coroutine to its end, whether or not a loop runs in this thread."""
-    if not hasattr(value, "__await__"):
-        return
-    import asyncio  # only for asynchronous hooks
-    from concurrent.futures import ThreadPoolExecutor  # likewise
+def _warn_of_warm(blueprint: Blueprint, count: int) -> None:
+    import warnings  # only where there is something to say
 
-    async def awaited() -> None:
-        await value
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, awaited()).result()
-
-
-def _near(name: str, names: Any) -> str:
-    import difflib  # only for a message
-
-    near = difflib.get_close_matches(name, list(names), n=3) or sorted(names)[:5]
-    return f"; did you mean {', '.join(repr(item) for item in near)}?" if near else ""
+    if is_local():
+        own = blueprint.user_class.__name__
+        shown = ", ".join(f"{name}=..." for name in blueprint.required)
+        method = next(iter(blueprint.methods))
+        warnings.warn(
+            f"min_containers={count} of class {own} has no effect, since no object can be made without arguments: "
+            f"use {own}({shown}).{method}.update_autoscaler(min_containers={count})",
+            UserWarning,
+            stacklevel=4,
+        )

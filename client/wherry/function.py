@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wherry._caller import Caller
     from wherry._client import Client
+    from wherry._variant import Changes
     from wherry.app import App
     from wherry.call import FunctionCall
     from wherry.results import Results
@@ -67,9 +68,6 @@ class Function(Generic[P, R]):
         # What a handle that has travelled knows without asking the service.
         self._known_id = ""
         self._caller: Caller | None = None
-        # Of a variant: what it was made of, and what is otherwise.
-        self._base: Function[P, R] | None = None
-        self._changes: Any = None
         if definition is not None:
             self.__doc__ = definition.function.__doc__
             self.__name__ = name
@@ -89,7 +87,7 @@ class Function(Generic[P, R]):
 
     @remote.awaiting
     async def _remote_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        caller = self._caller
+        caller = self._known()
         if caller is None:
             import asyncio  # the caller has it already
 
@@ -298,19 +296,10 @@ class Function(Generic[P, R]):
 
         return self._variant(batching(max_batch_size, wait_ms))
 
-    def _variant(self, changes: Any) -> Function[P, R]:
-        from wherry._variant import bind  # as above
+    def _variant(self, changes: Changes) -> Function[P, R]:
+        from wherry._derived import Variant  # above us: handles on what follows from this one
 
-        base = self._base or self
-        changes = changes.over(self._changes)
-        made: Function[P, R] = Function(
-            self._name,
-            app=self._app,
-            definition=self._definition,
-            resolve=lambda: bind(base._resolved(), None, changes),
-        )
-        made._base, made._changes = base, changes
-        return made
+        return Variant(self, changes)
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
         """Return the same method of an object made with these arguments. (reference: Function.from_parametrized)"""
@@ -418,6 +407,10 @@ class Function(Generic[P, R]):
         """Bind the handle to a running function, or unbind it."""
         self._caller = caller
 
+    def _known(self) -> Caller | None:
+        """Return the caller if nobody has to be asked for it."""
+        return self._caller
+
     def _resolved(self) -> Caller:
         caller = self._caller
         if caller is not None:
@@ -449,6 +442,11 @@ class Function(Generic[P, R]):
         return caller
 
     def _check(self, how: str, caller: Caller | None, *, generator: bool | None) -> None:
+        if caller is not None and caller.methods and not caller.method:
+            raise InvalidError(
+                f"{self._name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
+                f"{self._name}().{next(iter(caller.methods))}.{how}(...)"
+            )
         if generator is None:
             return
         definition = self._definition

@@ -1,7 +1,17 @@
 """The names of the reference's `functions` module."""
 
+from wherry._partial import PartialFunction, method
 from wherry.call import FunctionCall, gather
 from wherry.context import current_function_call_id, current_input_id
 from wherry.function import Function, FunctionStats
 
-__all__ = ["Function", "FunctionCall", "FunctionStats", "current_function_call_id", "current_input_id", "gather"]
+__all__ = [
+    "Function",
+    "FunctionCall",
+    "FunctionStats",
+    "PartialFunction",
+    "current_function_call_id",
+    "current_input_id",
+    "gather",
+    "method",
+]

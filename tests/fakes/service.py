@@ -1,5 +1,6 @@
 """A service inside the test's process, for the SDK: it runs functions in threads, and misbehaves when told to."""
 
+import copy
 import pickle
 import queue
 import threading
@@ -25,10 +26,12 @@ from wherry_proto.messages import (
     Failure,
     FailureKind,
     Format,
+    FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
     FunctionSpec,
     FunctionStats,
+    FunctionUpdateRequest,
     ImageEvent,
     Input,
     Message,
@@ -61,6 +64,7 @@ class FakeService:
         self.offered: list[str] = []
         self.executed: list[str] = []
         self.cancelled: list[str] = []
+        self.variants: dict[tuple[str, bytes, tuple[str, ...]], str] = {}
         self.taken: list[str] = []
         self.kept: dict[str, Output] = {}
         # Switches
@@ -150,7 +154,7 @@ class FakeService:
         for number, spec in enumerate(request.functions):
             function_id = f"fu-{FAKE_ID}{number}"
             self.specs[function_id] = spec
-            infos.append(FunctionInfo(function_id=function_id, name=spec.name, is_generator=spec.is_generator))
+            infos.append(self._info(function_id))
         return AppPublishResponse(functions=infos)
 
     def _apps_stop(self, request: AppStopRequest) -> AppStopResponse:
@@ -169,8 +173,27 @@ class FakeService:
     def _functions_lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
         for function_id, spec in self.specs.items():
             if request.function_id == function_id or request.name == spec.name:
-                return FunctionInfo(function_id=function_id, name=spec.name, is_generator=spec.is_generator)
+                return self._info(function_id)
         raise exception.NotFoundError("no such function")
+
+    def _functions_bind(self, request: FunctionBindRequest) -> FunctionInfo:
+        if request.parameters is None and not request.fields:
+            return self._info(request.function_id)
+        key = (request.function_id, request.parameters.data if request.parameters else b"", tuple(request.fields))
+        function_id = self.variants.setdefault(key, f"fu-{FAKE_ID[:-1]}V{len(self.variants) % 10}")
+        spec = copy.copy(self.specs[request.function_id])
+        spec.parameters = request.parameters
+        self.specs[function_id] = spec
+        return self._info(function_id)
+
+    def _functions_update(self, request: FunctionUpdateRequest) -> FunctionInfo:
+        return self._info(request.function_id)
+
+    def _info(self, function_id: str) -> FunctionInfo:
+        spec = self.specs[function_id]
+        return FunctionInfo(
+            function_id=function_id, name=spec.name, is_generator=spec.is_generator, methods=spec.methods
+        )
 
     def _functions_stats(self, request: Message) -> FunctionStats:
         return FunctionStats(backlog=1, num_active_containers=2, num_total_containers=3)
@@ -226,7 +249,7 @@ class FakeService:
         answers: list[SessionDown] = []
         try:
             args, kwargs = pickle.loads(item.payload.data or self._handed_over(item.payload))
-            value = self.functions[self.specs[start.function_id].name](*args, **kwargs)
+            value = self._target(self.specs[start.function_id], item.method)(*args, **kwargs)
             if isinstance(value, GeneratorType):
                 for index, part in enumerate(value):
                     part_value = Yield(
@@ -248,6 +271,14 @@ class FakeService:
             self.kept[item.call_id] = output
             return [SessionDown(accepted=[item.input_id])]
         return answers
+
+    def _target(self, spec: FunctionSpec, method: str) -> Callable[..., Any]:
+        """Return the function of that name; of a class, whose plain form is there, a method of a new object."""
+        found: Any = self.functions[spec.name]
+        if not method:
+            return found  # type: ignore[no-any-return]
+        args, kwargs = pickle.loads(spec.parameters.data) if spec.parameters is not None else ((), {})
+        return found(*args, **kwargs)[method]  # type: ignore[no-any-return]
 
     def _handed_over(self, given: Payload) -> bytes:
         if self.handover_dir:

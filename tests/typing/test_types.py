@@ -47,6 +47,33 @@ async def async_batch(a: list[int]) -> list[str]:
     return [str(x) for x in a]
 
 
+@app.cls(cpu=1)
+class Model:
+    def __init__(self, size: int, name: str = "") -> None:
+        self.size = size
+        self.name = name
+
+    @wherry.enter()
+    def load(self) -> None: ...
+
+    @wherry.method()
+    def predict(self, a: int, b: str = "") -> float:
+        return self.size * a / len(b)
+
+    @wherry.method()
+    async def later(self, a: int) -> str:
+        return str(a)
+
+
+@app.cls()
+class Greeter:
+    greeting: str = wherry.parameter(default="hello")
+
+    @wherry.method()
+    def greet(self, name: str) -> str:
+        return f"{self.greeting}, {name}"
+
+
 @app.local_entrypoint()
 def main(n: int) -> str:
     return str(n)
@@ -73,7 +100,29 @@ def blocking() -> None:
     main("x")  # type: ignore[arg-type]
 
 
+def classes() -> None:
+    model = Model(3, name="m")
+    assert_type(model.predict.remote(1, b="x"), float)
+    assert_type(model.later.remote(1), str)
+    assert_type(model.predict.spawn(1).get(), float)
+    assert_type(next(model.predict.map([1])), float)
+    assert_type(model.predict.with_options(timeout=5).remote(1), float)
+    assert_type(Greeter().greet.remote("you"), str)
+    # Type checkers know parameters from `dataclass_transform`; mypy does not see it on a method such as `app.cls`.
+    Greeter(greeting="hi")  # type: ignore[call-arg]
+    # Nor what a decorator makes of a class.
+    Model.with_options(timeout=5)  # type: ignore[attr-defined]
+    Model("x")  # type: ignore[arg-type]
+    Model(1, sise=2)  # type: ignore[call-arg]
+    model.predict.remote("a")  # type: ignore[arg-type]
+    model.predict.remote(1, c=2)  # type: ignore[call-arg]
+    model.predict.spawn()  # type: ignore[call-arg]
+    model.load.remote(1)  # hooks are not told from methods
+
+
 async def awaiting() -> None:
+    assert_type(await Model(3).predict.remote.aio(1), float)
+    assert_type(await Model(3).later.remote.aio(1), str)
     assert_type(await plain.remote.aio(1), float)
     assert_type(await coroutine.remote.aio(1), str)
     assert_type(await (await plain.spawn.aio(1)).get.aio(), float)

@@ -1,4 +1,4 @@
-"""References to what is to be run: `file.py`, `file.py::f`, `pkg.mod::f`."""
+"""References to what is to be run: `file.py`, `file.py::f`, `file.py::Class.method`, `pkg.mod::f`."""
 
 import importlib
 import importlib.util
@@ -9,10 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from wherry.app import App, LocalEntrypoint
+from wherry.cli._methods import MethodTarget, methods_of
 from wherry.exception import Error
 from wherry.function import Function
 
-Target = LocalEntrypoint[..., Any] | Function[..., Any]
+Target = LocalEntrypoint[..., Any] | Function[..., Any] | MethodTarget
 
 
 class UsageError(Error):
@@ -20,7 +21,7 @@ class UsageError(Error):
 
 
 def find_target(ref: str) -> Target:
-    """Import what `ref` names and return its entrypoint or function.
+    """Import what `ref` names and return its entrypoint, function or method.
 
     Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
     """
@@ -34,8 +35,12 @@ def find_target(ref: str) -> Target:
     for app in apps:
         entrypoints.update(app.registered_entrypoints)
         functions.update(app.registered_functions)
+        functions.update(methods_of(app))
     if name:
         found = entrypoints.get(name) or functions.get(name)
+        if found is None and len(own := [item for item in functions if item.startswith(f"{name}.")]) == 1:
+            # A class with a single method.
+            found = functions[own[0]]
         if found is None:
             raise UsageError(
                 f"{place} has no entrypoint or function {name!r}; {_listed(place, entrypoints, functions)}"

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -12,6 +13,7 @@ from wherry._client import Client, default_client
 from wherry._failure import hide_internals
 from wherry._output.enable import screen_for_stdout
 from wherry.app import App, LocalEntrypoint
+from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
 from wherry.cli._ref import Target, UsageError, find_target
 from wherry.exception import Error, InvalidError
@@ -20,7 +22,9 @@ from wherry.function import Function
 
 def run(
     ctx: typer.Context,
-    ref: str = typer.Argument(help="What to run: file.py, file.py::function, or package.module::function."),
+    ref: str = typer.Argument(
+        help="What to run: file.py, file.py::function, file.py::Class.method, package.module::f."
+    ),
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
     interactive: bool = typer.Option(False, "-i", "--interactive", help="Not supported yet."),
@@ -32,9 +36,10 @@ def run(
     if interactive:
         raise InvalidError("--interactive is not supported yet by this version of wherry")
     target = _import(ref)
-    function = target.function if isinstance(target, LocalEntrypoint) else target.get_raw_f()
-    name = target.name if isinstance(target, LocalEntrypoint) else target.info.name
+    function, name = _signature(target)
     args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
+    if isinstance(target, MethodTarget):
+        target, kwargs = target.bind(kwargs)
     client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=quiet, verbose=verbose)
     try:
@@ -45,6 +50,15 @@ def run(
         typer.echo(value if isinstance(value, str) else repr(value))
     if write_result is not None:
         _write(write_result, value)
+
+
+def _signature(target: Target) -> tuple[Callable[..., Any], str]:
+    """Return a function whose parameters are the target's options, and the target's name."""
+    if isinstance(target, LocalEntrypoint):
+        return target.function, target.name
+    if isinstance(target, MethodTarget):
+        return target.signature, target.name
+    return target.get_raw_f(), target.info.name
 
 
 def _import(ref: str) -> Target:
@@ -59,7 +73,7 @@ def _import(ref: str) -> Target:
 
 def _run(
     client: Client,
-    target: Target,
+    target: LocalEntrypoint[..., Any] | Function[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     detach: bool,
@@ -83,7 +97,7 @@ def _run(
         raise typer.Exit(1) from None
 
 
-def _call(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(target: LocalEntrypoint[..., Any] | Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if isinstance(target, LocalEntrypoint):
         value = target(*args, **kwargs)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value

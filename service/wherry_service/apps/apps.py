@@ -17,7 +17,7 @@ from wherry_proto.messages import (
     FunctionUpdateRequest,
 )
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
-from wherry_service.apps.variants import bind_key, updated, variant_of
+from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
@@ -128,9 +128,9 @@ class Apps:
                 raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
             ids = {record.name: record.function_id for record in app.functions.values() if not record.base_id}
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
-            records += _followed(app, records)
             for record in records:
-                plan_of(app_id, record.function_id, record.spec, self._ready_image)
+                self._plan(record)
+            records += self._followed(app, records)
             await self._store.publish(app_id, records)
             kept = {
                 record.function_id
@@ -149,6 +149,9 @@ class Apps:
                     app.functions[record.function_id] = record
                 elif record.function_id not in kept:
                     self._open(app, record)
+                elif (known := app.functions[record.function_id]).live:
+                    known.live = b""
+                    self._scale(known)
             why = f"{app} was published anew without it."
             closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
             await asyncio.gather(*closing)
@@ -156,37 +159,37 @@ class Apps:
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
         """Return the variant of a function that has these parameters and options; made when first asked for."""
-        app, base = self._find(request.function_id)
-        if base.base_id:
-            raise InvalidRequest(f"function {base.function_id} is a variant itself: bind the one it was made of")
+        app, _ = self._find(request.function_id)
         key = bind_key(request)
-        if not key:
-            return self._function_info(app, base)
         async with app.lock:
+            # Published anew or stopped meanwhile, it may be another, or none.
+            app, base = self._find(request.function_id)
+            if base.base_id:
+                raise InvalidRequest(f"function {base.function_id} is a variant itself: bind the one it was made of")
+            if not key:
+                return self._function_info(app, base)
             for record in app.functions.values():
-                if record.base_id == base.function_id and record.bind == key:
+                if record.base_id == base.function_id and record.key == key:
                     return self._function_info(app, record)
             if sum(1 for record in app.functions.values() if record.base_id) >= MAX_VARIANTS:
                 raise Exhausted(f"{app} has {MAX_VARIANTS} variants of its functions: use fewer different parameters")
-            record = FunctionRecord(
-                new_id("fu"), app.record.app_id, base.name, variant_of(base.spec, request), base.function_id, key
-            )
-            plan_of(record.app_id, record.function_id, record.spec, self._ready_image)
+            spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
+            record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
+            self._plan(record)
             await self._store.add_variant(record)
             self._open(app, record)
         return self._function_info(app, record)
 
     async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
         """Change how a function scales, until its app is published anew."""
-        app, record = self._find(request.function_id)
+        app, _ = self._find(request.function_id)
         async with app.lock:
-            spec = updated(record.spec, request)
-            plan = plan_of(record.app_id, record.function_id, spec, self._ready_image)
-            record.spec = spec
-            await self._store.set_spec(record)
-            pool = self._pools.get(record.function_id)
-            if pool is not None:
-                pool.replan(plan)
+            app, record = self._find(request.function_id)
+            changed = dataclasses.replace(record, live=merged(record.live, request))
+            self._plan(changed)
+            await self._store.set_live(changed)
+            record.live = changed.live
+            self._scale(record)
         return self._function_info(app, record)
 
     async def stop(self, app_id: str, why: str, grace_s: float | None = None) -> tuple[int, list[str]]:
@@ -273,14 +276,38 @@ class Apps:
             raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
         return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
 
-    def _plan(self, record: FunctionRecord) -> PoolPlan:
-        return plan_of(record.app_id, record.function_id, record.spec, self._ready_image)
-
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
-        plan = plan_of(app.record.app_id, record.function_id, record.spec, self._ready_image)
+        if record.base_id and not record.key:
+            record.key = bind_key(codec.deserialize(FunctionBindRequest, record.bind))
         client_id = app.record.client_id
-        self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id, found)
+        self._host.open_function(self._plan(record), retry_of(record.spec), app.record.app_id, client_id, found)
         app.functions[record.function_id] = record
+
+    def _plan(self, record: FunctionRecord) -> PoolPlan:
+        return plan_of(record.app_id, record.function_id, scaled_as(record.spec, record.live), self._ready_image)
+
+    def _scale(self, record: FunctionRecord) -> None:
+        pool = self._pools.get(record.function_id)
+        if pool is not None:
+            pool.replan(self._plan(record))
+
+    def _followed(self, app: App, bases: Sequence[FunctionRecord]) -> Sequence[FunctionRecord]:
+        """Return the app's variants as they are of these functions; those that can't be any more go."""
+        by_id = {base.function_id: base for base in bases}
+        found = []
+        for record in app.functions.values():
+            base = by_id.get(record.base_id)
+            if base is None or bool(base.spec.methods) != bool(record.spec.methods):
+                continue
+            try:
+                spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
+                variant = dataclasses.replace(record, name=base.name, spec=spec, live=b"")
+                self._plan(variant)
+            except InvalidRequest as error:
+                log.warning("%s: a variant of %r ends with this version: %s", app, base.name, error)
+                continue
+            found.append(variant)
+        return found
 
     def _find(self, function_id: str) -> tuple[App, FunctionRecord]:
         for app in self._apps.values():
@@ -324,18 +351,6 @@ def _grace(record: FunctionRecord, given: float | None) -> float:
     if given is not None:
         return given
     return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S
-
-
-def _followed(app: App, bases: list[FunctionRecord]) -> list[FunctionRecord]:
-    """Return the app's variants as they are of these functions; those of functions that are gone go with them."""
-    by_id = {base.function_id: base for base in bases}
-    found = []
-    for record in app.functions.values():
-        base = by_id.get(record.base_id)
-        if base is not None and bool(base.spec.methods) == bool(record.spec.methods):
-            spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
-            found.append(dataclasses.replace(record, name=base.name, spec=spec))
-    return found
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -1,9 +1,10 @@
 """Variants of functions: other parameters of a class, or other options, each with a pool of its own."""
 
 import copy
+import json
 from typing import Any
 
-from wherry_proto import codec
+from wherry_proto import codec, rows
 from wherry_proto.messages import FunctionBindRequest, FunctionSpec, FunctionUpdateRequest, PoolSettings
 from wherry_service.errors import InvalidRequest
 
@@ -20,14 +21,24 @@ CHANGEABLE = frozenset(
 LIVE = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
 
 
+def normalized(request: FunctionBindRequest) -> FunctionBindRequest:
+    """Return the request without what it does not name; raise `InvalidRequest` for a field that can't change."""
+    changes = _changed(FunctionSpec(), request) if request.fields else None
+    if changes is not None:
+        changes.env = dict(sorted(changes.env.items()))
+    return FunctionBindRequest(parameters=request.parameters, changes=changes, fields=sorted(set(request.fields)))
+
+
 def bind_key(request: FunctionBindRequest) -> bytes:
-    """Return what tells a variant from others of its base; b"" for one that is the base itself."""
+    """Return what tells a variant from others of its base; b"" for one that is the base itself.
+
+    For this process only. Not protobuf's wire format: that has maps in any order.
+    """
     if request.parameters is None and not request.fields:
         return b""
-    # Only what is named counts.
-    changes = _changed(FunctionSpec(), request) if request.fields else None
-    fields = sorted(set(request.fields))
-    return codec.serialize(FunctionBindRequest(parameters=request.parameters, changes=changes, fields=fields))
+    parts: list[bytes] = []
+    row = rows.to_row(normalized(request), parts)
+    return b"".join((json.dumps(row).encode(), *parts))
 
 
 def variant_of(base: FunctionSpec, request: FunctionBindRequest) -> FunctionSpec:
@@ -40,6 +51,19 @@ def variant_of(base: FunctionSpec, request: FunctionBindRequest) -> FunctionSpec
             raise InvalidRequest(f"{base.name!r} is no class: it takes no parameters")
         spec.parameters = request.parameters
     return spec
+
+
+def scaled_as(spec: FunctionSpec, live: bytes) -> FunctionSpec:
+    """Return the spec as its function scales now; `live` is what `merged` made."""
+    return updated(spec, codec.deserialize(FunctionUpdateRequest, live)) if live else spec
+
+
+def merged(live: bytes, request: FunctionUpdateRequest) -> bytes:
+    """Return all changes of scaling there have been, the request's last."""
+    known = codec.deserialize(FunctionUpdateRequest, live) if live else FunctionUpdateRequest(pool=PoolSettings())
+    spec = updated(FunctionSpec(pool=known.pool), request)
+    fields = sorted({*known.fields, *request.fields})
+    return codec.serialize(FunctionUpdateRequest(pool=spec.pool, fields=fields))
 
 
 def updated(spec: FunctionSpec, request: FunctionUpdateRequest) -> FunctionSpec:

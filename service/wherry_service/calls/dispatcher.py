@@ -126,7 +126,7 @@ class Dispatcher:
                 queue.pool.is_nested = True
             if self._claims and self._attach_claimed(item, queue):
                 continue
-            if self._early and self._answer_early(item):
+            if self._early and self._answer_early(item, queue):
                 continue
             queue.put(item)
         for queue in touched.values():
@@ -181,16 +181,21 @@ class Dispatcher:
         if container is None or queue.pool.containers.get(container.container_id) is not container:
             return False
         del self._claims[item.input_id]
+        if _is_generator(queue.pool, item):
+            _end_here(container, item.input_id)
+            return False
         container.hold(item)
         item.container = container
         return True
 
-    def _answer_early(self, item: Input) -> bool:
+    def _answer_early(self, item: Input, queue: FunctionQueue) -> bool:
         early = self._early.get(item.input_id)
         if early is None or early[0] != item.call.function_id:
             return False
         del self._early[item.input_id]
         _, result, num_yields = early
+        if _is_generator(queue.pool, item):
+            return False
         if isinstance(result, Failure):
             self._fail(item, result, num_yields)
         else:
@@ -214,7 +219,9 @@ class Dispatcher:
         for input_id in input_ids:
             item = self._journal.open_input(input_id)
             if item is not None and item.call.function_id == pool.plan.function_id and item.container is None:
-                if queue is not None and queue.remove(item):
+                if _is_generator(pool, item):
+                    _end_here(container, input_id)
+                elif queue is not None and queue.remove(item):
                     container.hold(item)
                     item.container = container
             else:
@@ -398,6 +405,17 @@ class Dispatcher:
         if self._claims.pop(input_id, None) is not None:
             self._early[input_id] = (pool.plan.function_id, result, num_yields)
             self._loop.call_later(EARLY_RESULT_S, self._early.pop, input_id, None)
+
+
+def _is_generator(pool: Pool, item: Input) -> bool:
+    """Whether an input of a class runs a method that yields values: some may be lost with our earlier life."""
+    return any(name == item.method and is_generator for name, is_generator, _ in pool.plan.load.methods)
+
+
+def _end_here(container: Container, input_id: str) -> None:
+    """Have a run from our earlier life end; the input runs again, and its caller skips what it has."""
+    if container.handle is not None:
+        container.handle.cancel([input_id])
 
 
 def _no_function(function_id: str) -> str:

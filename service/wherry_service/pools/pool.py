@@ -167,8 +167,12 @@ class Pool:
     # Scaling
 
     def replan(self, plan: PoolPlan) -> None:
-        """Scale by another plan from now on; the containers that there are stay as they are."""
+        """Scale by another plan from now on: those above its most containers go, the emptiest first."""
         self.plan = plan
+        live = sorted(self.live(), key=lambda container: (len(container.held), container.idle_since))
+        most = plan.bounds.max_containers
+        for container in live[: len(live) - most] if most is not None and len(live) > most else []:
+            container.drain()
         self.scale()
         self._schedule_tick()
 

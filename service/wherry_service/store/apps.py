@@ -34,6 +34,10 @@ class FunctionRecord:
     # Of a variant: the function it was made of, and what makes it another.
     base_id: str = ""
     bind: bytes = b""
+    # Made of `bind`: equal for equal variants.
+    key: bytes = b""
+    # How it scales otherwise, until it is published anew: a serialized FunctionUpdateRequest.
+    live: bytes = b""
 
 
 class AppStore:
@@ -71,11 +75,11 @@ class AppStore:
 
         await self._database.write(work)
 
-    async def set_spec(self, record: FunctionRecord) -> None:
-        """Write a function's changed description."""
-        statement = sa.update(functions).where(functions.c.function_id == record.function_id)
-        values = {"spec": codec.serialize(record.spec)}
-        await self._database.write(lambda connection: connection.execute(statement.values(**values)).rowcount)
+    async def set_live(self, record: FunctionRecord) -> None:
+        """Write how a function scales now."""
+        own = functions.c.function_id == record.function_id
+        statement = sa.update(functions).where(own).values(live=record.live)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     async def add_variant(self, record: FunctionRecord) -> None:
         """Note one more function, a variant of one that is there."""
@@ -94,7 +98,7 @@ class AppStore:
         by_app: dict[str, list[FunctionRecord]] = {}
         for row in function_rows:
             spec = codec.deserialize(FunctionSpec, row.spec)
-            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind)
+            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind, live=row.live)
             by_app.setdefault(row.app_id, []).append(record)
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 
@@ -119,6 +123,7 @@ def _values(record: FunctionRecord) -> dict[str, object]:
         "active": True,
         "base_id": record.base_id,
         "bind": record.bind,
+        "live": record.live,
     }
 
 

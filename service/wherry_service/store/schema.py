@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = MetaData()
 
@@ -33,6 +33,8 @@ functions = Table(
     # Of a variant: the function it was made of, and a serialized FunctionBindRequest of what makes it another.
     Column("base_id", String(40), nullable=False, default=""),
     Column("bind", LargeBinary, nullable=False, default=b""),
+    # A serialized FunctionUpdateRequest: how it scales otherwise than published, until it is published anew.
+    Column("live", LargeBinary, nullable=False, default=b""),
     Index("functions_of_app", "app_id"),
 )
 

@@ -200,3 +200,78 @@ def test_config_and_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caps
         cli.main()
     assert caught.value.code == 1
     assert json.loads(capsys.readouterr().out)["running"] is False
+
+
+CLASSES = """
+@app.cls()
+class Greeter:
+    greeting: str = wherry.parameter(default="hello")
+    times: int = wherry.parameter(default=1)
+
+    @wherry.method()
+    def greet(self, name: str, *, loud: bool = False) -> str: ...
+
+    @wherry.method()
+    def spell(self, *words: str):
+        yield
+
+@app.cls()
+class Old:
+    def __init__(self, start: int, step: int = 1): ...
+
+    @wherry.method()
+    def add(self, n: int) -> int: ...
+"""
+
+
+class _Greeter:
+    def __init__(self, greeting: str = "hello", times: int = 1) -> None:
+        self.text = greeting * times
+
+    def __getitem__(self, method: str) -> Callable[..., object]:
+        return {"greet": self.greet, "spell": lambda *words: (word for word in words)}[method]
+
+    def greet(self, name: str, loud: bool) -> str:
+        return f"{self.text} {name}{'!' if loud else ''}"
+
+
+def _old(start: int, step: int) -> dict[str, Callable[..., object]]:
+    return {"add": lambda n: start + n * step}
+
+
+def test_b60_methods_of_classes_take_the_class_s_arguments_as_options(
+    run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.functions |= {"Greeter": _Greeter, "Old": _old}
+    for args, said in (
+        (["::Greeter.greet", "--name", "you"], "hello you\n"),
+        (["::Greeter.greet", "--name", "you", "--greeting", "hi", "--times=2", "--loud"], "hihi you!\n"),
+        (["::Greeter.spell", "a", "b"], "a\nb\n"),
+        (["::Old.add", "--start", "5", "--n", "1"], "6\n"),
+        (["::Old", "--start", "5", "--n", "2", "--step", "10"], "25\n"),
+    ):
+        assert run(CLASSES, "run", "-q", f"SCRIPT{args[0]}", *args[1:]) == 0
+        assert capsys.readouterr().out == said
+
+
+def test_a_method_without_its_class_s_argument_is_a_usage_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(CLASSES, "run", "SCRIPT::Old.add", "--n", "1") == 2
+    assert "Missing option '--start'" in capsys.readouterr().err
+    assert run(CLASSES, "run", "SCRIPT::Greeter.shout") == 1
+    err = capsys.readouterr().err
+    assert "has no entrypoint or function 'Greeter.shout'" in err
+    assert "::Greeter.greet" in err
+
+
+def test_one_name_for_two_parameters_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    script = """
+@app.cls()
+class Twice:
+    n: int = wherry.parameter(default=1)
+
+    @wherry.method()
+    def f(self, n: int): ...
+"""
+    assert run(script, "run", "SCRIPT::Twice.f", "--n", "1") == 1
+    assert "Twice.f and its class both have a parameter 'n'" in capsys.readouterr().err
+    assert run(script, "run", "-q", "SCRIPT::double", "--n", "1") == 0
