@@ -26,7 +26,7 @@ def echo(data: bytes) -> bytes:
     return data
 
 
-@app.function(image=image, max_containers=1)
+@app.function(image=image, max_containers=1, scaledown_window=1)
 def inside(count: int, data: bytes) -> list[float]:
     """Call `noop` from inside a container; return the seconds each call took."""
     noop.remote(data)
@@ -38,7 +38,7 @@ def inside(count: int, data: bytes) -> list[float]:
     return times
 
 
-@app.function(image=image, max_containers=1)
+@app.function(image=image, max_containers=1, scaledown_window=1)
 def values(count: int) -> Iterator[int]:
     """Yield numbers."""
     yield from range(count)

@@ -84,6 +84,7 @@ class Call:
         "call_id",
         "cancelled",
         "client",
+        "durable",
         "finished",
         "function_id",
         "kind",
@@ -110,8 +111,5 @@ class Call:
         # None until the client has said how many there are.
         self.num_inputs: int | None = None if kind in (CallKind.MAP, CallKind.SPAWN_MAP) else 1
         self.cancelled = False
-
-    @property
-    def durable(self) -> bool:
-        """Whether inputs and results live in the database (reference: Function.spawn)."""
-        return self.kind in (CallKind.SPAWN, CallKind.SPAWN_MAP)
+        # Whether inputs and results live in the database (reference: Function.spawn).
+        self.durable = kind in (CallKind.SPAWN, CallKind.SPAWN_MAP)
