@@ -81,6 +81,8 @@ class Blueprint:
     def construct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return a plain object of the class."""
         if self.parameters:
+            # Who looked the class up does not know what it takes.
+            kwargs = self.parameters.bind(args, kwargs)
             made: Any = object.__new__(self.user_class)
             self.parameters.set_on(made, kwargs)
         else:

@@ -13,6 +13,7 @@ from _signal import (  # type: ignore[import-not-found]
     default_int_handler,
     signal,
 )
+from _thread import LockType, allocate_lock, start_new_thread
 from time import perf_counter
 
 from wherry_runner.inputs import Input, Intake
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from wherry_runner.frames import Frame, Header
 
 FAULT = 70
+# What exit hooks may take together, where the agent says nothing else.
+EXIT_TIMEOUT_S = 30.0
 
 
 class Runner:
@@ -48,6 +51,7 @@ class Runner:
         self._instance: Instance | None = None
         self._executor: Executor | None = None
         self._ending = False
+        self._has_said_bye = False
 
     def run(self) -> int:
         """Return the exit code."""
@@ -66,8 +70,9 @@ class Runner:
                 return 1
             self._be_ready(executor, perf_counter() - began)
             executor.run()
+            self._say_bye()
             if self._instance is not None:
-                self._instance.exit()
+                self._run_exit_hooks(self._instance, float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
         self._leave()
         return 0
 
@@ -100,7 +105,13 @@ class Runner:
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
-        executor = self._executor_of(desk, concurrency, bool(spec.get("is_generator")), is_async)
+        is_mixed = concurrency == 1 and is_async and any(not method[2] for method in methods)
+        if is_mixed:
+            from wherry_runner.mixed import MixedExecutor
+
+            executor: Executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter)
+        else:
+            executor = self._executor_of(desk, concurrency, bool(spec.get("is_generator")), is_async)
         if methods:
             from wherry_runner.classes import Instance
 
@@ -166,7 +177,9 @@ class Runner:
     def _on_frames(self, frames: list[Frame]) -> None:
         for header, parts in frames:
             kind = header["t"]
-            if kind == "inputs":
+            if kind == "inputs" and self._ending:
+                self._refuse([row[0] for row in header["rows"] if row[0] not in self._intake.held])
+            elif kind == "inputs":
                 if self._intake.take_in(header["rows"], parts) and self._executor is not None:
                     self._executor.start_more()
             elif kind == "taken":
@@ -227,8 +240,39 @@ class Runner:
 
         atexit._run_exitfuncs()
         self._end_lines()
-        self._link.put_frame({"t": "bye", "code": 0})
+        self._say_bye()
         self._link.flush()
+
+    def _say_bye(self) -> None:
+        if not self._has_said_bye:
+            self._has_said_bye = True
+            self._link.put_frame({"t": "bye", "code": 0})
+            self._link.flush(wait=False)
+
+    def _refuse(self, input_ids: list[str]) -> None:
+        """Give back inputs that come although this container ends: its agent may not know of it yet."""
+        self._say_bye()
+        if input_ids:
+            self._answer_now({"t": "returned", "inputs": input_ids})
+
+    def _run_exit_hooks(self, instance: Instance, seconds: float) -> None:
+        # While they run the keeper reads, and sends what they print.
+        self._keeper.charge = _Loading()
+        ended = allocate_lock()
+        ended.acquire()
+        start_new_thread(self._leave_late, (ended, seconds))
+        self._keeper.nudge()
+        instance.exit()
+        ended.release()
+
+    def _leave_late(self, ended: LockType, seconds: float) -> None:
+        """End the container in spite of exit hooks that do not."""
+        if ended.acquire(True, seconds):
+            return
+        print(f"the exit hooks did not end within {seconds:g} s: the container ends without them", file=sys.stderr)
+        self._end_lines()
+        self._link.flush()
+        os._exit(0)
 
     def _become_child(self) -> None:
         """After a user's fork: the socket, the threads and the signals' meaning are the parent's."""

@@ -39,6 +39,8 @@ class SerialExecutor:
         while True:
             try:
                 self._work()
+                if self._reading:
+                    self._watch.role.release()
                 return
             except BaseException as error:
                 # An interrupt came as its user code was just over. Anything else is our own fault, and ends us.

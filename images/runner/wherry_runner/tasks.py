@@ -1,15 +1,22 @@
 """Coroutine functions and async generators: tasks of one event loop on the main thread."""
 
 import asyncio
+import contextlib
+import contextvars
 import functools
 import sys
 from _thread import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wherry_runner.executor import Desk
 from wherry_runner.inputs import Input, Window
 from wherry_runner.link import Link
 from wherry_runner.watch import RECONNECT_S, Keeper, Watch
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+MAX_THREADS = 1 << 16
 
 
 class TasksExecutor:
@@ -27,6 +34,7 @@ class TasksExecutor:
         self._thread = get_ident()
         self._done = self._loop.create_future()
         self._flushing = False
+        self._threads: ThreadPoolExecutor | None = None
 
     def run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -116,11 +124,11 @@ class TasksExecutor:
                 function, is_generator, is_async = target
                 if is_generator:
                     values = function(*call[0], **call[1])
-                    await self._generate(item, values if is_async else _in_threads(values))
+                    await self._generate(item, values if is_async else self._iterated(item, values))
                 elif is_async:
                     await self._call(item, function(*call[0], **call[1]))
                 else:
-                    await self._call(item, asyncio.to_thread(function, *call[0], **call[1]))
+                    await self._call(item, self._plainly(item, function, *call[0], **call[1]))
         except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on  # noqa: BLE001
             if item.ended_by:
                 desk.fail_ended(item, error)
@@ -158,6 +166,35 @@ class TasksExecutor:
         else:
             desk.give_end(item)
 
+    # Methods that are no coroutine functions, in classes that have others
+
+    async def _plainly(self, item: Input, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a plain function, without blocking the loop; given up when its input ends, it runs on unheard."""
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            # Those given up hold their threads: `_concurrency` alone bounds how many inputs run.
+            self._threads = ThreadPoolExecutor(MAX_THREADS, "wherry-input")
+        call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return await self._loop.run_in_executor(self._threads, call)
+
+    async def _iterated(self, item: Input, values: Any) -> Any:
+        """Iterate a plain generator, or whatever a method that says it is one has returned."""
+        iterator, end = iter(values), object()
+        try:
+            while (value := await self._plainly(item, next, iterator, end)) is not end:
+                yield value
+                # Cancels and timeouts come by the loop.
+                await asyncio.sleep(0)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                await self._close(close)
+
+    async def _close(self, close: Any) -> None:
+        with contextlib.suppress(ValueError):  # its thread, given up, is in it still
+            await asyncio.to_thread(close)
+
     def _flush_soon(self) -> None:
         # At the end of the loop's turn: what other tasks answer in it goes along.
         if not self._flushing:
@@ -168,16 +205,6 @@ class TasksExecutor:
         self._flushing = False
         self.desk.link.flush(wait=False)
         self._look_for_end()
-
-
-async def _in_threads(values: Any) -> Any:
-    """Iterate a plain generator without blocking the loop."""
-    end = object()
-    try:
-        while (value := await asyncio.to_thread(next, values, end)) is not end:
-            yield value
-    finally:
-        await asyncio.to_thread(values.close)
 
 
 class TaskWindow(Window):

@@ -36,6 +36,7 @@ class ThreadsExecutor:
         self._watch.take_role()
         while not (self.desk.ending and not self.desk.held):
             self._watch.wait()
+        self._watch.role.release()
 
     def start_more(self) -> None:
         with self._lock:

@@ -343,6 +343,9 @@ class LocalContainer:
     def on_returned(self, input_ids: list[str]) -> None:
         self._events.on_returned(input_ids)
 
+    def on_bye(self) -> None:
+        self._events.on_leaving()
+
     def take_blob(self, name: str, size: int) -> str:
         blob_id = new_id("bl")
         try:

@@ -145,6 +145,9 @@ class ContainerEvents(Protocol):
     def on_returned(self, input_ids: Sequence[str]) -> None:
         """Hear which inputs came back unstarted after a recall."""
 
+    def on_leaving(self) -> None:
+        """Hear that the runner takes no more inputs, and ends."""
+
     def on_exit(self, exit: ContainerExit) -> None:
         """Hear that the container is gone; nothing follows."""
 

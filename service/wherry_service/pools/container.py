@@ -218,6 +218,10 @@ class Container:
     def on_returned(self, input_ids: Sequence[str]) -> None:
         self._owner.on_returned(self, input_ids)
 
+    def on_leaving(self) -> None:
+        if self.state in (State.IDLE, State.BUSY):
+            self.move(State.DRAINING)
+
     def on_exit(self, exit: ContainerExit) -> None:
         self.move(State.STOPPED)
         self._owner.on_exit(self, exit)
