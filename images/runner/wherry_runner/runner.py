@@ -70,8 +70,8 @@ class Runner:
                 return 1
             self._be_ready(executor, perf_counter() - began)
             executor.run()
-            self._say_bye()
             if self._instance is not None:
+                self._say_bye()
                 self._run_exit_hooks(self._instance, float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
         self._leave()
         return 0
