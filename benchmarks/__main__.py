@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ MIB = 1 << 20
 DATA = b"x" * 64
 MANY = 10_000
 HOLD_S = 2.0
+DEADLINE_S = 900
 
 
 def main() -> None:
@@ -30,6 +32,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and ratios there")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
+    # Should anything hang, it says where.
+    faulthandler.dump_traceback_later(DEADLINE_S, exit=True)
     began = time.perf_counter()
     rows: dict[str, Any] = {"conditions": conditions()}
     rounds = 1 if options.quick else 3
@@ -77,7 +81,8 @@ def measure_app(rows: dict[str, Any], rounds: int) -> None:
     """Measure calls, maps, payloads and cold starts of one running app."""
     from benchmarks import functions
 
-    with functions.app.run(), multiprocessing.Pool(2) as pool:
+    # The pool forks first: a process that has threads already may leave its children with a lock that nobody holds.
+    with multiprocessing.Pool(2) as pool, functions.app.run():
         say("warm calls")
         noop = functions.noop
         noop.remote(DATA)
