@@ -1,6 +1,7 @@
 """The user's source: which files a container needs to import the functions, as `python file.py` would see them."""
 
 import ast
+import functools
 import hashlib
 import os
 import site
@@ -97,19 +98,34 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield local
 
 
-def _imports(file: Path) -> set[str]:
+def _imports(file: Path) -> frozenset[str]:
     """Return the top-level names that a file imports, anywhere in it."""
+    status = file.stat()
+    return _imports_of(file, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(4096)
+def _imports_of(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
-        return set()  # Python will say so itself, in the container
+        return frozenset()  # Python will say so itself, in the container
     names: set[str] = set()
-    for node in ast.walk(tree):
+    # An import is a statement: no expression needs to be looked into, and those are most of a tree.
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
+        elif isinstance(node, ast.ImportFrom):
+            if node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+        else:
+            for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+                inner = getattr(node, part, None)
+                if isinstance(inner, list):
+                    waiting.extend(inner)
+    return frozenset(names)
 
 
 def _is_installed(path: Path) -> bool:

@@ -80,3 +80,20 @@ def test_same_content_same_hash(tree: Path) -> None:
     files = {file.path: file.blob_id for file in source_files([load(tree / "script.py", "script")])[0]}
     again = {file.path: file.blob_id for file in source_files([load(tree / "script.py", "script")])[0]}
     assert files == again
+
+
+def test_an_import_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    names = [f"found_{letter}" for letter in "abcdefgh"]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("")
+    (tmp_path / "everywhere.py").write_text(
+        "import found_a\n"
+        "def f():\n    if True:\n        from found_b import x\n    else:\n        import found_c as c\n"
+        "class C:\n    try:\n        import found_d\n    except ImportError:\n        import found_e\n"
+        "    finally:\n        import found_f\n"
+        "async def g(x):\n    async with x as y:\n        for z in y:\n            match z:\n                case 1:\n"
+        "                    import found_g, os\n    while z:\n        pass\n    else:\n        import found_h\n"
+    )
+    from wherry import _source
+
+    assert set(names) <= _source._imports(tmp_path / "everywhere.py")
