@@ -1,9 +1,11 @@
 """Containers and the service itself go, and come back."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -132,30 +134,47 @@ def test_b68_nothing_is_left_when_an_app_has_stopped(
     assert service.containers(app=app_id) == []
 
 
+DETACHED = """
+import time, wherry
+app = wherry.App("detached")
+@app.function(max_containers=1)
+def slow(x: int) -> int:
+    time.sleep(3)
+    return x
+@app.local_entrypoint()
+def main() -> None:
+    print(slow.spawn(5).object_id)
+"""
+
+
+def wherry_command(*args: str, **environ: str) -> str:
+    """Run the command line; return what it printed."""
+    command = [sys.executable, "-m", "wherry.cli.main", *args]
+    environment = {**os.environ, **environ}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
+
+
 def test_a_detached_app_ends_with_its_last_call(service: OwnService, tmp_path: Path) -> None:
     source = tmp_path / "detached.py"
-    source.write_text(
-        "import time, wherry\n"
-        "app = wherry.App('detached')\n"
-        "@app.function(max_containers=1)\n"
-        "def slow(x: int) -> int:\n"
-        "    time.sleep(3)\n"
-        "    return x\n"
-        "@app.local_entrypoint()\n"
-        "def main() -> None:\n"
-        "    print(slow.spawn(5).object_id)\n"
-    )
-    command = [sys.executable, "-m", "wherry.cli.main", "run", "-q", "-d", str(source)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    call = wherry.FunctionCall.from_id(ended.stdout.split()[-1])
+    source.write_text(DETACHED)
+    call = wherry.FunctionCall.from_id(wherry_command("run", "-q", "-d", str(source)).split()[-1])
     assert call.get(timeout=60) == 5
-    wait_until(lambda: not service.containers(app=app_id("detached")), "the app has ended with its call")
+    apps = json.loads(wherry_command("app", "list", "--all", "--json"))
+    app_id = next(app["app_id"] for app in apps if app["name"] == "detached")
+    wait_until(lambda: not service.containers(app=app_id), "the app has ended with its call")
 
 
-def app_id(name: str) -> str:
-    listed = subprocess.run(
-        [sys.executable, "-m", "wherry.cli.main", "app", "list", "--all", "--json"],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    found: str = next(app["app_id"] for app in json.loads(listed.stdout) if app["name"] == name)
-    return found
+def test_an_orderly_stop_leaves_spawned_inputs_to_the_next_life(tmp_path: Path) -> None:
+    source = tmp_path / "detached.py"
+    source.write_text(DETACHED)
+    with tempfile.TemporaryDirectory(prefix="wherry-") as state_dir:
+        try:
+            call_id = wherry_command("run", "-q", "-d", str(source), WHERRY_STATE_DIR=state_dir).split()[-1]
+            wherry_command("server", "stop", "--force", WHERRY_STATE_DIR=state_dir)
+            wherry_command("server", "start", WHERRY_STATE_DIR=state_dir)
+            get = f"import wherry; print(wherry.FunctionCall.from_id({call_id!r}).get(timeout=60))"
+            environment = {**os.environ, "WHERRY_STATE_DIR": state_dir}
+            command = [sys.executable, "-c", get]
+            assert subprocess.check_output(command, env=environment, text=True, timeout=90).strip() == "5"
+        finally:
+            wherry_command("server", "stop", "--force", WHERRY_STATE_DIR=state_dir)
