@@ -100,12 +100,12 @@ class Service:
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
-        await self._restore(found or [])
+        durable = await self._restore(found or [])
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()
         self._node.begin()
-        self._spawn(self._recover(found))
+        self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
         self._spawn(self._look_for_finished())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
@@ -187,12 +187,15 @@ class Service:
             log.warning("containers of an earlier life cannot be looked for yet: %s", error or "the engine is slow")
             return None
 
-    async def _restore(self, found: list[FoundContainer]) -> None:
-        """Serve the apps of an earlier life again, with their containers."""
+    async def _restore(self, found: list[FoundContainer]) -> list[Input]:
+        """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        items = _restored(await self._call_store.open_inputs())
+        self._journal.restore(items)
+        return items
 
-    async def _recover(self, found: list[FoundContainer] | None) -> None:
+    async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
         """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
         if found is None:
             self._spawn(self._find_late())
@@ -200,11 +203,9 @@ class Service:
             await self._discard(self._apps.unwanted(found))
             if self._pools.num_containers:
                 await self._pools.wait_connected(ADOPTION_S)
-        items = self._restored(await self._call_store.open_inputs())
-        self._journal.restore(items)
-        if items:
-            log.info("queued %d durable inputs that were open", len(items))
-            self._dispatcher.submit(items)
+        if durable:
+            log.info("queued %d durable inputs that were open", len(durable))
+            self._dispatcher.submit(item for item in durable if not item.done)
         keep = await self._call_store.blob_ids()
         await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
@@ -221,20 +222,6 @@ class Service:
                 await self._node.discard(container_id)
             except EngineError as error:
                 log.warning("container %s of an earlier life could not be removed: %s", container_id, error)
-
-    def _restored(self, rows: list[OpenInput]) -> list[Input]:
-        calls: dict[str, Call] = {}
-        items: list[Input] = []
-        for row in rows:
-            if self._journal.open_input(row.input_id) is not None:
-                continue
-            call = calls.get(row.call_id) or Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
-            calls[row.call_id] = call
-            item = Input(row.input_id, call, row.index, row.payload, row.method)
-            items.append(item)
-        for call in calls.values():
-            call.num_inputs = sum(1 for item in items if item.call is call)
-        return items
 
     # While it runs
 
@@ -295,3 +282,16 @@ def _host_size() -> tuple[float, int]:
     """Return the cores and the MiB that containers may share."""
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return float(os.cpu_count() or 1), int(memory_mib * MEMORY_PART)
+
+
+def _restored(rows: list[OpenInput]) -> list[Input]:
+    calls: dict[str, Call] = {}
+    items: list[Input] = []
+    for row in rows:
+        call = calls.get(row.call_id)
+        if call is None:
+            call = calls[row.call_id] = Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
+            call.num_inputs = 0
+        call.num_inputs = (call.num_inputs or 0) + 1
+        items.append(Input(row.input_id, call, row.index, row.payload, row.method))
+    return items

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import ImageDefinition, ImageEnsureRequest, ImageEvent
+from wherry_service.errors import InvalidRequest
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.errors import ImageBuildError
 
@@ -35,7 +36,7 @@ class ImageApi:
             built = await self._builder.ensure(
                 definition, lambda line: events.put_nowait(ImageEvent(index=index, log=line))
             )
-        except ImageBuildError as error:
+        except (ImageBuildError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))
         except Exception as error:  # the stream must end with a word on every image
             events.put_nowait(ImageEvent(index=index, error=f"the service failed: {type(error).__name__}: {error}"))

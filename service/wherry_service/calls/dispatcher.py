@@ -224,6 +224,9 @@ class Dispatcher:
                 elif queue is not None and queue.remove(item):
                     container.hold(item)
                     item.container = container
+                else:
+                    # Restored, and about to be queued.
+                    self._claims[input_id] = container
             else:
                 self._claims[input_id] = container
 

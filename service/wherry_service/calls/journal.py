@@ -32,8 +32,6 @@ class Journal:
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # Who waits for calls that the disk knows and that are still to be restored.
-        self._early_watchers: dict[str, set[Client]] = {}
 
     # Asking
 
@@ -121,8 +119,10 @@ class Journal:
         for item in items:
             item.saved = True
             if item.input_id not in fresh_ids:
-                # It ended in an earlier life; the disk answers for it.
-                self.forget(item.call)
+                # It ended in an earlier life; the disk answers for it. Its call may have others that are open.
+                self._inputs.pop(item.input_id, None)
+                item.call.open.pop(item.input_id, None)
+                self._forget_if_on_disk(item.call)
         client.accepted([item.input_id for item in items])
         then([item for item in items if item.input_id in fresh_ids])
 
@@ -213,9 +213,6 @@ class Journal:
             return
         for output in outputs.outputs:
             client.output(output)
-        if len(outputs.outputs) < outputs.num_inputs and not outputs.expired:
-            # The call runs, and is about to be restored after a restart.
-            self._early_watchers.setdefault(call_id, set()).add(client)
         client.state(
             CallState(
                 call_id=call_id,
@@ -296,7 +293,6 @@ class Journal:
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item
             self._note(item)
-            item.call.watchers |= self._early_watchers.pop(item.call_id, set())
 
     async def graph(self, call_id: str) -> CallGraph:
         """Return what a call has led to, from memory or from disk; raise `NotFound`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -71,7 +72,7 @@ class ImageBuilder:
         layer = await self._runner_layer()
         tag = f"wherry/ready:{wanted.removeprefix('im-')}-{layer.hash}"
         async with self._locks.setdefault(tag, asyncio.Lock()):
-            if anew or (wanted not in self._ready and await self._engine.image_labels(tag) is None):
+            if anew or await self._engine.image_labels(tag) is None:
                 await self._lay(wanted, tag, layer, on_log)
             self._ready[wanted] = tag
         return tag
@@ -83,13 +84,14 @@ class ImageBuilder:
 
     async def _build(self, wanted: str, tag: str, definition: ImageDefinition, on_log: OnLog) -> None:
         cli = await self._build_cli()
+        ca, pip = host.ca_bundle(), host.pip_settings()
+        # Before the base, which may take a minute: what can't be rendered is refused at once.
+        instructions = render.instructions(definition.steps[1:], render.Lent(ca=ca is not None, pip=bool(pip)))
         first = definition.steps[0]
         if first.kind == "debian_slim":
             base = await self._bases.ensure(first.options.get("python_version", ""), cli.docker, on_log)
         else:
             base = render.registry_reference(first)
-        ca, pip = host.ca_bundle(), host.pip_settings()
-        instructions = render.instructions(definition.steps[1:], render.Lent(ca=ca is not None, pip=bool(pip)))
         text = render.dockerfile(base, instructions) + _label(wanted, "image")
         arguments = [*host.proxy_arguments()]
         if definition.force_build:
@@ -136,6 +138,9 @@ class ImageBuilder:
         progress = Progress(titles, on_log)
         command = [*cli.build, "--progress=plain", f"--tag={tag}", f"--file={file}", *arguments, str(context)]
         code = await follow(command, progress.line, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise ImageBuildError(wanted, f"{cli.docker} was ended by {name} before it was done", progress.tail())
         if code != 0:
             raise ImageBuildError(wanted, progress.reason(), progress.tail())
 

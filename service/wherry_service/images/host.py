@@ -40,9 +40,12 @@ async def find_build_cli() -> BuildCli:
 
 
 async def _answers(*command: str, contains: tuple[str, ...] = ()) -> bool:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:  # one that can't be run must not hide the next
+        return False
     out, _ = await process.communicate()
     return process.returncode == 0 and (not contains or any(text in out.decode(errors="replace") for text in contains))
 

@@ -14,8 +14,12 @@ async def follow(
     on_line: Callable[[str], None],
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
+    grace_s: float = 5.0,
 ) -> int:
-    """Run a command, hand each line of its output over, and return its exit code; killed when cancelled."""
+    """Run a command, hand each line of its output over, and return its exit code.
+
+    When cancelled it is asked to end, and killed if it has not within `grace_s` seconds.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
@@ -35,9 +39,16 @@ async def follow(
         return await process.wait()
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            await process.wait()
+            await _end(process, grace_s)
+
+
+async def _end(process: asyncio.subprocess.Process, grace_s: float) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), grace_s)
+            return
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

@@ -44,7 +44,8 @@ class Progress:
 
     def tail(self) -> list[str]:
         """Return the last lines of what failed."""
-        return self._tails.get(self._failed) or self._other
+        # What is said outside of a step repeats its command.
+        return self._tails.get(self._failed, [] if self._failed in self._by_number else self._other)
 
     def _begin(self, number: str, position: int) -> None:
         if number in self._by_number or not 2 <= position < len(self._titles) + 2:

@@ -117,16 +117,18 @@ def _env(step: ImageStep, lent: Lent) -> list[Instruction]:
             raise InvalidRequest(f"env: {name[:80]!r} is not the name of a variable")
         if "\n" in value or "\r" in value:
             raise InvalidRequest(f"env: the value of {name} spans lines, which an image's environment can't")
-        quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-        pairs.append(f'{name}="{quoted}"')
+        pairs.append(f"{name}={_quoted(value)}")
     return [Instruction(f"ENV {' '.join(pairs)}", f"env {' '.join(sorted(step.options))}")] if pairs else []
 
 
 def _workdir(step: ImageStep, lent: Lent) -> list[Instruction]:
-    if len(step.args) != 1 or not step.args[0].startswith("/") or "\n" in step.args[0]:
+    if len(step.args) != 1 or not step.args[0].startswith("/") or "\n" in step.args[0] or "\r" in step.args[0]:
         raise InvalidRequest(f"workdir: {' '.join(step.args)[:80]!r} is not an absolute path")
-    path = step.args[0].replace("\\", "\\\\").replace("$", "\\$")
-    return [Instruction(f"WORKDIR {path}", f"workdir {step.args[0]}")]
+    return [Instruction(f"WORKDIR {_quoted(step.args[0])}", f"workdir {step.args[0]}")]
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
 
 
 _RENDERERS = {
