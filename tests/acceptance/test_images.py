@@ -39,24 +39,30 @@ def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
         version = importlib.metadata.version("six")
         return version, os.environ["GREETING"], os.getcwd(), Path("/made").read_text()
 
+    greeting = 'say "hi" for $5, it\'s a \\ and \\n \\'
+    directory = '/srv/it\'s "here" for $5 \\'
     image = (
         Image.debian_slim()
         .pip_install("six==1.16.0")
-        .env({"GREETING": 'say "hi" for $5'})
+        .env({"GREETING": greeting})
         .run_commands('printf "%s" "$GREETING" > /made')
-        .workdir("/srv")
+        .workdir(directory)
     )
-    greeting = 'say "hi" for $5'
-    assert made(image, look).remote() == ("1.16.0", greeting, "/srv", greeting)
+    assert made(image, look).remote() == ("1.16.0", greeting, directory, greeting)
 
 
 def test_a_failing_step_is_named_with_its_log(made: Made) -> None:
-    image = Image.debian_slim().run_commands("true", "echo before; echo the reason >&2; exit 3")
+    image = Image.debian_slim().run_commands("true", "{ echo before; echo the reason; } >&2; exit 3")
     with pytest.raises(wherry.exception.ImageBuildError) as raised:
         made(image, nothing)
     told = str(raised.value)
-    assert "`run echo before; echo the reason >&2; exit 3` failed: exit code: 3" in told
+    assert "`run { echo before; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
     assert told.splitlines()[-2:] == ["before", "the reason"]
+
+
+def test_a_step_that_fails_without_a_word_is_named(made: Made) -> None:
+    with pytest.raises(wherry.exception.ImageBuildError, match=r"`run exit 3` failed: exit code: 3$"):
+        made(Image.debian_slim().run_commands("exit 3"), nothing)
 
 
 def test_a_package_that_does_not_exist_is_told(made: Made) -> None:
@@ -70,6 +76,11 @@ def test_a_package_that_does_not_exist_is_told(made: Made) -> None:
         (Image.debian_slim("2.7"), "Python 2.7 can't be had for debian_slim here: without a registry there are 3.11"),
         (Image.from_registry("not an image"), "'not an image' is not an image reference"),
         (Image.debian_slim().env({"A B": "1"}), "'A B' is not the name of a variable"),
+        (Image.debian_slim().env({"A": "1\n2"}), "the value of A spans lines"),
+        (
+            Image.debian_slim().run_commands("a\0b"),
+            "could not be built: image step run_commands: a text contains a NUL",
+        ),
     ],
 )
 def test_what_can_not_be_built_is_told_before_anything_runs(made: Made, image: Image, told: str) -> None:

@@ -57,7 +57,7 @@ class ImageBuilder:
                 if definition.force_build or await self._engine.image_labels(tag) is None:
                     await self._build(found, tag, definition, on_log)
                     built = True
-            await self._make_ready(found, on_log, anew=built)
+                await self._make_ready(found, on_log, anew=built)
         except ImageBuildError:
             raise
         except (ServiceError, EngineError, OSError) as error:
@@ -139,8 +139,8 @@ class ImageBuilder:
         command = [*cli.build, "--progress=plain", f"--tag={tag}", f"--file={file}", *arguments, str(context)]
         code = await follow(command, progress.line, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
         if code < 0:
-            name = signal.Signals(-code).name
-            raise ImageBuildError(wanted, f"{cli.docker} was ended by {name} before it was done", progress.tail())
+            told = f"{cli.docker} was ended by signal {-code} ({signal.strsignal(-code)}) before it was done"
+            raise ImageBuildError(wanted, told, progress.tail())
         if code != 0:
             raise ImageBuildError(wanted, progress.reason(), progress.tail())
 

@@ -1,14 +1,19 @@
-"""The import of a bootstrapped base, with a tar and an engine that do what the test says."""
+"""The bootstrap of a base and its import, with a debootstrap, a tar and an engine that do what the test says."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from wherry_service.images.base import import_root
+from tests.fakes.engine import FakeEngine
+from wherry_service.errors import InvalidRequest, ServiceError, Unready
+from wherry_service.images.base import BaseError, BaseImages, import_root
 
 Command = Callable[[str, str], Path]
+
+ROOT = 'mkdir -p "$4/usr/bin" "$4/usr/share/doc"; echo "I: Retrieving a"; echo "I: Base system installed"'
 
 
 @pytest.fixture
@@ -47,3 +52,86 @@ def test_an_import_is_whole_or_none(
     assert asyncio.run(import_root(root, str(docker), "wherry/base:test", lines.append)) == code
     assert (tmp_path / "done").read_text().split() == done
     assert ("tar could not pack the base" in lines) == (done[-1] == "rmi")
+
+
+def ensured(bases: BaseImages, docker: Path, python: str = "3.11", on_log: Callable[[str], None] = str) -> str:
+    return asyncio.run(bases.ensure(python, str(docker), on_log))
+
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+@pytest.mark.usefixtures("as_root")
+def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> None:
+    engine = FakeEngine({})
+    command("debootstrap", f"echo $3 >>{tmp_path}/made; {ROOT}")
+    docker = command("docker", f'tar -t >>{tmp_path}/packed; echo "$@" >>{tmp_path}/imported')
+    bases = BaseImages(engine, tmp_path / "work")
+    lines: list[str] = []
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if line == "importing it into the engine":
+            engine.images["wherry/base:bookworm"] = {}
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(bases.ensure(version, str(docker), hear) for version in ("3.11", "", "3.11")))
+
+    assert asyncio.run(main()) == ["wherry/base:bookworm"] * 3
+    assert (tmp_path / "made").read_text().split() == ["bookworm"]
+    assert "./usr/bin/python" in (tmp_path / "packed").read_text().split()
+    assert (tmp_path / "imported").read_text().endswith("- wherry/base:bookworm\n")
+    assert lines[1:] == ["Base system installed", "importing it into the engine"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize(
+    ("debootstrap", "tar", "told"),
+    [
+        ("echo 'E: no such suite'; exit 1", "", "from Debian bookworm could not be made:\nE: no such suite"),
+        (ROOT, "exit 2", "from Debian bookworm could not be imported:.*\ntar could not pack the base"),
+    ],
+)
+def test_a_base_that_can_not_be_made_is_told(
+    command: Command, tmp_path: Path, debootstrap: str, tar: str, told: str
+) -> None:
+    command("debootstrap", debootstrap)
+    command("tar", tar)
+    docker = command("docker", "[ $1 = rmi ] || cat >/dev/null")
+    with pytest.raises(BaseError, match=f"(?s){told}$"):
+        ensured(BaseImages(FakeEngine({}), tmp_path / "work"), docker)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("python", "kind", "told"),
+    [
+        (
+            "2.7",
+            InvalidRequest,
+            "Python 2.7 can't be had for debian_slim here: without a registry there are 3.11, 3.13",
+        ),
+        ("3.11", Unready, "needs root"),
+    ],
+)
+def test_what_can_not_be_bootstrapped_is_told(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    python: str,
+    kind: type[ServiceError],
+    told: str,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    command("debootstrap", ROOT)
+    with pytest.raises(kind, match=told):
+        ensured(BaseImages(FakeEngine({}), tmp_path / "work"), command("docker", ""), python)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_base_that_is_there_needs_nothing(command: Command, tmp_path: Path) -> None:
+    bases = BaseImages(FakeEngine({"wherry/base:trixie": {}}), tmp_path / "work")
+    assert ensured(bases, tmp_path / "no-docker", "3.13") == "wherry/base:trixie"

@@ -1,0 +1,314 @@
+"""The builder, with an engine of the tests' own and a docker CLI that does what the test says."""
+
+import asyncio
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.engine import FakeEngine
+from wherry_proto.messages import ImageDefinition, ImageStep
+from wherry_service.errors import InvalidRequest
+from wherry_service.images import host
+from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.definition import image_id
+from wherry_service.images.errors import ImageBuildError
+from wherry_service.images.runner_layer import RunnerLayer
+
+WHOLE = """\
+echo '#4 [1/3] FROM base'
+echo '#5 [2/3] RUN one'
+echo '#5 0.1 hello'
+echo '#6 [3/3] WORKDIR'
+"""
+
+CLI = """\
+#!/bin/sh
+echo "$@" >>{folder}/asked
+[ "$2" = build ] || exit 0
+for argument; do
+    case $argument in
+        --tag=*) tag=${{argument#--tag=}} ;;
+        --file=*) file=${{argument#--file=}} ;;
+        --secret=id=wherry-pip,src=*) cp -p "${{argument##*src=}}" {folder}/pip.conf ;;
+    esac
+    last=$argument
+done
+case $tag in
+    wherry/image:*)
+        cp "$file" {folder}/Dockerfile
+        {image}
+        ;;
+    *)
+        cp -R "$last" {folder}/layer
+        {ready}
+        ;;
+esac
+echo "$tag" >>{folder}/built
+"""
+
+
+class Docker(FakeEngine):
+    """A docker CLI, and the engine that has what it built."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({"wherry/base:bookworm": {}})
+        self._folder = folder
+        self.does(image=WHOLE)
+
+    def does(self, image: str = "", ready: str = "") -> None:
+        path = self._folder / "docker"
+        path.write_text(CLI.format(folder=self._folder, image=image, ready=ready))
+        path.chmod(0o755)
+
+    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+        return {} if reference in self.built else await super().image_labels(reference)
+
+    @property
+    def built(self) -> list[str]:
+        return self.lines("built")
+
+    def lines(self, name: str) -> list[str]:
+        path = self._folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(host, "ca_bundle", lambda: None)
+    monkeypatch.setattr(host, "pip_settings", dict)
+    monkeypatch.setattr(host, "proxy_arguments", list)
+    return Docker(folder)
+
+
+@pytest.fixture
+def builder(docker: Docker, tmp_path: Path) -> ImageBuilder:
+    return ImageBuilder(docker, tmp_path / "work")
+
+
+def chain(*more: ImageStep, force_build: bool = False) -> ImageDefinition:
+    steps = [
+        ImageStep(kind="debian_slim"),
+        ImageStep(kind="env", options={"A": "1"}),
+        ImageStep(kind="run_commands", args=["one"]),
+        ImageStep(kind="workdir", args=["/srv"]),
+    ]
+    return ImageDefinition(steps=[*steps, *more], force_build=force_build)
+
+
+WANTED = image_id(chain())
+TAG = f"wherry/image:{WANTED.removeprefix('im-')}"
+
+
+def ignore(line: str) -> None: ...
+
+
+async def ready_after(builder: ImageBuilder) -> str:
+    await builder.ensure(chain(), ignore)
+    return await builder.ready(WANTED)
+
+
+def failure(builder: ImageBuilder, definition: ImageDefinition | None = None) -> ImageBuildError:
+    with pytest.raises(ImageBuildError) as caught:
+        asyncio.run(builder.ensure(definition or chain(), ignore))
+    return caught.value
+
+
+# What is built
+
+
+def test_an_image_is_built_and_the_runner_laid_on_top(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    lines: list[str] = []
+    built = asyncio.run(builder.ensure(chain(), lines.append))
+    assert (built.image_id, built.built) == (WANTED, True)
+    ready = f"wherry/ready:{WANTED.removeprefix('im-')}-{RunnerLayer().hash}"
+    assert docker.built == [TAG, ready]
+    assert asyncio.run(builder.ready(WANTED)) == ready
+    assert lines == ["run one", "  hello", "workdir /srv"]
+    assert docker.lines("Dockerfile") == [
+        "FROM wherry/base:bookworm",
+        'ENV A="1"',
+        'RUN ["/bin/sh", "-c", "one"]',
+        'WORKDIR "/srv"',
+        f'LABEL wherry.kind="image" wherry.image="{WANTED}"',
+    ]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_is_there_is_not_built(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    ready = asyncio.run(ready_after(builder))
+    again = ImageBuilder(docker, tmp_path / "unused")
+    assert asyncio.run(again.ensure(chain(), ignore)).built is False
+    assert asyncio.run(again.ready(WANTED)) == ready
+    assert docker.built == [TAG, ready]
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_service_that_knows_the_image_lays_its_runner_alone(builder: ImageBuilder, docker: Docker) -> None:
+    docker.images[TAG] = {}
+    ready = asyncio.run(builder.ready(WANTED))
+    assert docker.built == [ready]
+
+
+def test_a_ready_image_that_was_removed_is_laid_again(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    ready = asyncio.run(ready_after(builder))
+    (tmp_path / "bin" / "built").write_text(f"{TAG}\n")
+    assert asyncio.run(builder.ensure(chain(), ignore)).built is False
+    assert docker.built == [TAG, ready]
+
+
+def test_a_forced_build_is_done_without_the_cache(builder: ImageBuilder, docker: Docker) -> None:
+    for _ in range(2):
+        assert asyncio.run(builder.ensure(chain(force_build=True), ignore)).built
+    assert docker.built.count(TAG) == 2
+    assert len(docker.built) == 4
+    builds = [line for line in docker.lines("asked") if TAG in line]
+    assert all("--no-cache" in line for line in builds)
+
+
+def test_two_who_want_an_image_at_once_have_it_built_once(builder: ImageBuilder, docker: Docker) -> None:
+    async def main() -> list[bool]:
+        return [built.built for built in await asyncio.gather(*(builder.ensure(chain(), ignore) for _ in range(3)))]
+
+    assert sorted(asyncio.run(main())) == [False, False, True]
+    assert [tag.partition(":")[0] for tag in docker.built] == ["wherry/image", "wherry/ready"]
+
+
+def test_the_reference_of_a_registry_is_the_base(builder: ImageBuilder, docker: Docker) -> None:
+    definition = ImageDefinition(steps=[ImageStep(kind="from_registry", args=["python:3.12-slim"])])
+    asyncio.run(builder.ensure(definition, ignore))
+    assert docker.lines("Dockerfile")[0] == "FROM python:3.12-slim"
+
+
+def test_what_the_host_lends_is_handed_over_as_secrets(
+    builder: ImageBuilder, docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ca_bundle", lambda: Path("/the/ca.crt"))
+    monkeypatch.setattr(host, "pip_settings", lambda: {"index-url": "https://me:100%secret@index/"})
+    monkeypatch.setattr(host, "proxy_arguments", lambda: ["--build-arg=HTTP_PROXY=proxy"])
+    asyncio.run(builder.ensure(chain(), ignore))
+    (build,) = [line for line in docker.lines("asked") if TAG in line]
+    assert "--build-arg=HTTP_PROXY=proxy --secret=id=wherry-ca,src=/the/ca.crt --secret=id=wherry-pip,src=" in build
+    assert docker.lines("pip.conf") == ["[global]", "index-url = https://me:100%secret@index/"]
+    assert stat.S_IMODE((tmp_path / "bin" / "pip.conf").stat().st_mode) == 0o600
+    assert "secret@" not in "".join([*docker.lines("asked"), *docker.lines("Dockerfile")])
+
+
+def test_the_layer_holds_the_runner_and_what_it_needs_of_the_sdk(
+    builder: ImageBuilder, docker: Docker, tmp_path: Path
+) -> None:
+    asyncio.run(builder.ensure(chain(), ignore))
+    layer = tmp_path / "bin" / "layer" / "wherry"
+    for name in ("runner/wherry_runner/__main__.py", "sdk/wherry/__init__.py", "sdk/cloudpickle/__init__.py"):
+        assert stat.S_IMODE((layer / name).stat().st_mode) == 0o644
+    assert not (layer / "sdk/wherry/cli").exists()
+    assert not (layer / "sdk/wherry_proto/v1").exists()
+
+
+# What goes wrong
+
+
+def test_a_failed_step_is_told_with_the_end_of_its_log(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    docker.does(image=f"{WHOLE}\necho '#6 0.2 the reason'\necho '#6 ERROR: process \"x\": exit code: 3'\nexit 1")
+    error = failure(builder)
+    assert (error.image_id, error.log_tail) == (WANTED, ["the reason"])
+    assert str(error) == f"Image {WANTED} could not be built: `workdir /srv` failed: exit code: 3\nthe reason"
+    assert docker.built == []
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_build_that_failed_is_tried_again(builder: ImageBuilder, docker: Docker) -> None:
+    docker.does(image="echo 'ERROR: no space left' >&2\nexit 1")
+    assert failure(builder).reason == "no space left"
+    docker.does(image=WHOLE)
+    assert asyncio.run(builder.ensure(chain(), ignore)).built
+
+
+def test_a_cli_that_is_killed_is_told(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    docker.does(image="kill -9 $$")
+    assert failure(builder).reason == f"{tmp_path}/bin/docker was ended by signal 9 (Killed) before it was done"
+
+
+def test_a_cli_that_vanishes_is_named(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    asyncio.run(builder.ensure(chain(), ignore))
+    (tmp_path / "bin" / "docker").unlink()
+    assert f"No such file or directory: '{tmp_path}/bin/docker'" in failure(builder, chain(force_build=True)).reason
+
+
+def test_without_a_cli_it_is_told_what_to_install(builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.os, "access", lambda path, mode: False)
+    assert "no docker CLI with BuildKit is installed: install docker-buildx" in failure(builder).reason
+
+
+def test_a_cli_that_can_not_be_run_does_not_hide_the_next(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "docker"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert asyncio.run(host.find_build_cli()).docker == f"{tmp_path}/bin/docker"
+
+
+def test_an_engine_that_does_not_answer_is_told(builder: ImageBuilder, docker: Docker) -> None:
+    docker.reachable = False
+    assert failure(builder).reason == "the fake engine was told not to answer"
+
+
+def test_an_image_without_python_is_told(builder: ImageBuilder, docker: Docker) -> None:
+    docker.does(
+        image=WHOLE,
+        ready="""echo '#6 ERROR: runc run failed: exec: "python3": executable file not found in $PATH'; exit 1""",
+    )
+    assert failure(builder).reason == "it has no python3: functions need Python 3.10 or newer in their image"
+
+
+def test_an_old_python_is_told_by_the_check(builder: ImageBuilder, docker: Docker) -> None:
+    ready = "echo '#6 0.1 Wherry needs Python 3.10'; echo '#6 ERROR: exit code: 1'; exit 1"
+    docker.does(image=WHOLE, ready=ready)
+    assert failure(builder).log_tail == ["Wherry needs Python 3.10"]
+
+
+@pytest.mark.parametrize("base", ["bookworm", "none"])
+def test_what_can_not_be_rendered_is_refused_before_anything_is_built(
+    builder: ImageBuilder, docker: Docker, base: str
+) -> None:
+    if base == "none":
+        docker.images.clear()
+    bad = chain(ImageStep(kind="env", options={"A": "1\nRUN evil"}))
+    assert failure(builder, bad).reason == "env: the value of A spans lines, which an image's environment can't"
+    assert docker.built == []
+
+
+def test_what_is_no_definition_is_an_invalid_request(builder: ImageBuilder) -> None:
+    with pytest.raises(InvalidRequest, match="begins with"):
+        asyncio.run(builder.ensure(ImageDefinition(), ignore))
+
+
+# Who stops waiting
+
+
+def test_cancelling_ends_the_child_and_the_next_builds(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+    docker.does(image=f"echo $$ >>{tmp_path}/pids\necho '#5 [2/3] RUN one'\nexec sleep 600")
+
+    async def main() -> None:
+        running = asyncio.Event()
+        first = asyncio.ensure_future(builder.ensure(chain(), lambda line: running.set()))
+        await asyncio.wait_for(running.wait(), 30)
+        second = asyncio.ensure_future(builder.ensure(chain(), ignore))
+        docker.does(image=WHOLE)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        (pid,) = (tmp_path / "pids").read_text().split()
+        assert not Path(f"/proc/{pid}").exists()
+        assert (await second).built
+
+    asyncio.run(main())
+    assert docker.built.count(TAG) == 1
+    assert list((tmp_path / "work").iterdir()) == []
