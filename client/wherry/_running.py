@@ -4,18 +4,18 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from wherry import _payload
 from wherry._caller import Caller
 from wherry._client import default_client
 from wherry._definition import ClassDefinition, Definition, importable_name
+from wherry._images import ensure_images
 from wherry._source import SourceFile as LocalFile
 from wherry._source import source_files
 from wherry.context import check_local
-from wherry.exception import ImageBuildError, InvalidError, SerializationError
+from wherry.exception import InvalidError, SerializationError
 from wherry.function import Function
-from wherry.image import Image
 from wherry_proto.messages import (
     AppInfo,
     AppOpenRequest,
@@ -27,8 +27,6 @@ from wherry_proto.messages import (
     BlobMissingResponse,
     Format,
     FunctionSpec,
-    ImageEnsureRequest,
-    ImageEvent,
     Payload,
     SourceFile,
     SourceInfo,
@@ -129,30 +127,6 @@ def _alias_main() -> None:
 
 def _has_main_file() -> bool:
     return bool(getattr(sys.modules["__main__"], "__file__", None))
-
-
-def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
-    """Build what is not built; return the image ids, in the order of `wanted`."""
-    images = [image or Image.debian_slim() for image in wanted]
-    distinct = list(dict.fromkeys(images))
-    if not distinct:
-        return []
-    request = ImageEnsureRequest(images=[image._definition() for image in distinct])
-    ids: dict[int, str] = {}
-    screen = client.listener.screen
-    for message in client.stream("Images.Ensure", request):
-        event = cast("ImageEvent", message)
-        if event.log:
-            screen.detail(event.log)
-        if event.error:
-            raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
-        if event.image_id:
-            ids[event.index] = event.image_id
-            if event.built:
-                screen.step(f"Built image {event.image_id} in {event.seconds:.1f} s")
-    if len(ids) < len(distinct):
-        raise ImageBuildError("the service ended the build without saying how it went; see its log")
-    return [ids[distinct.index(image)] for image in images]
 
 
 def _ship(client: "Client", modules: list[Any]) -> tuple[list[LocalFile], str, Path | None]:

@@ -113,7 +113,7 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
         if changes.image is not None:
-            from wherry._running import ensure_images  # only where the image differs
+            from wherry._images import ensure_images  # only where the image differs
 
             (changes.spec.image_id,) = ensure_images(base.client, [changes.image])
         request.changes, request.fields = changes.spec, list(changes.fields)

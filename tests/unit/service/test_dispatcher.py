@@ -322,8 +322,8 @@ def test_fast_inputs_are_sent_ahead_and_stuck_ones_come_back(tmp_path: Path) -> 
         world.call(1000)
         await world.until(lambda: bool(world.node.containers and world.node.containers[0].inputs))
         first = world.node.containers[0]
-        first.finish()
-        assert len(first.inputs) > 1, "a function known to be fast is sent inputs ahead"
+        # Known to be fast after an input that took under 5 ms by the clock: not each does on a busy machine.
+        await world.until(lambda: bool(first.finish()) or len(first.inputs) > 1)
         # Now its current input takes long: those behind it must not wait for it.
         await world.until(lambda: first.recalls > 0 and len(first.inputs) == 1)
         await world.work_until(lambda: len(world.outputs) == 999, but=first)
