@@ -195,6 +195,7 @@ def _client_of(pid: int) -> Client:
     from wherry._transport import open_transport
 
     settings = Settings.from_environment()
-    client = Client(open_transport(settings), settings.environment, LocalServer(settings))
+    server = LocalServer(settings) if settings.remote is None else None
+    client = Client(open_transport(settings), settings.environment, server)
     atexit.register(client.close)
     return client

@@ -34,4 +34,9 @@ METHODS: dict[str, Method] = {
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
+    "Tokens.Create": Method("/wherry.v1.Tokens/Create", "TokenCreateRequest", "TokenCreated", False, False),
+    "Tokens.List": Method("/wherry.v1.Tokens/List", "TokenListRequest", "TokenListResponse", False, False),
+    "Tokens.Revoke": Method("/wherry.v1.Tokens/Revoke", "TokenRevokeRequest", "TokenInfo", False, False),
+    "Tokens.Who": Method("/wherry.v1.Tokens/Who", "TokenWhoRequest", "TokenInfo", False, False),
+    "Audit.List": Method("/wherry.v1.Audit/List", "AuditListRequest", "AuditListResponse", False, False),
 }

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from wherry_service.settings import SettingsError, load
+
 LOCK_NAME = "server.lock"
 # The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
 MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
@@ -15,8 +17,28 @@ MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 def main() -> int:
     """Take the state directory's lock and serve; return the exit code."""
     parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
-    parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
-    state_dir = parser.parse_args().state_dir.resolve()
+    parser.add_argument("--state-dir", type=Path, help="where the service keeps everything")
+    parser.add_argument("--default-state-dir", type=Path, help="the same, where the settings do not say")
+    parser.add_argument("--config", type=Path, help="YAML file of settings (docs/configuration.md)")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="sets listen.address")
+    parser.add_argument("--dev-tls", action="store_true", help="sets tls.mode to dev")
+    arguments = parser.parse_args()
+    try:
+        settings = load(
+            arguments.config,
+            **{
+                "state_dir": arguments.state_dir,
+                "listen.address": arguments.listen,
+                "tls.mode": "dev" if arguments.dev_tls else None,
+            },
+        )
+    except SettingsError as error:
+        print(f"wherry: {error}", file=sys.stderr)
+        return 1
+    chosen = settings.state_dir or arguments.default_state_dir
+    if chosen is None:
+        parser.error("say where the service keeps everything: --state-dir, or state_dir in the settings")
+    state_dir = chosen.resolve()
     length = len(os.fsencode(state_dir))
     if length > MAX_STATE_DIR:
         print(
@@ -25,7 +47,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     state_dir.chmod(0o700)
@@ -43,11 +67,11 @@ def main() -> int:
     from wherry_service.store.database import DatabaseTooNew
 
     async def serve() -> None:
-        await Service(state_dir).run()
+        await Service(state_dir, settings=settings).run()
 
     try:
         uvloop.run(serve())
-    except DatabaseTooNew as error:
+    except (DatabaseTooNew, SettingsError) as error:
         print(f"wherry: {error}", file=sys.stderr)
         return 1
     return 0

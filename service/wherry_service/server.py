@@ -12,6 +12,7 @@ import grpc.aio
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
+from wherry_service.api.access import Access
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
@@ -19,7 +20,11 @@ from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
+from wherry_service.api.member import Surroundings
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.tcp import TcpServer
+from wherry_service.api.team import TeamApi
+from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
@@ -34,11 +39,13 @@ from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
+from wherry_service.settings import Settings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.tokens import AuditStore, EnvironmentStore, TokenStore
 from wherry_service.store.yields import YieldStore
 
 log = logging.getLogger(__name__)
@@ -56,7 +63,6 @@ FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
 FINISHED_EVERY_S = 1.0
-STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
 
@@ -64,7 +70,8 @@ MEMORY_PART = 0.8
 class Service:
     """The control plane of one state directory."""
 
-    def __init__(self, state_dir: Path, engine: Engine | None = None) -> None:
+    def __init__(self, state_dir: Path, engine: Engine | None = None, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._engine = engine or DockerEngine()
@@ -72,7 +79,7 @@ class Service:
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
-        self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
+        self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources)
@@ -86,6 +93,11 @@ class Service:
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._builder = ImageBuilder(self._engine, state_dir / "images")
         self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
+        self._audit = AuditStore(self._database)
+        self._tokens = Tokens(TokenStore(self._database), self._settings.failed_logins)
+        surroundings = Surroundings(self._apps, self._journal, self._clients)
+        self._access = Access(self._tokens, EnvironmentStore(self._database), surroundings, self._audit)
+        self._tcp = TcpServer(self._settings, state_dir) if self._settings.listen else None
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -101,8 +113,12 @@ class Service:
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
         durable = await self._restore(found or [])
-        self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
-        await self._listen(handlers)
+        await self._tokens.begin()
+        local = {name: self._access.local(name, handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((generic_handlers(local),))
+        if self._tcp is not None:
+            await self._tcp.start(handlers, self._access)
+        await self._listen(local)
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
@@ -131,7 +147,19 @@ class Service:
             self._pools,
             self.request_stop,
         )
+        team = TeamApi(
+            self._tokens,
+            self._audit,
+            self._access.revoked,
+            self._tcp.url if self._tcp is not None else "",
+            self._tcp.certificate if self._tcp is not None else "",
+        )
         return {
+            "Tokens.Create": team.create,
+            "Tokens.List": team.list,
+            "Tokens.Revoke": team.revoke,
+            "Tokens.Who": team.who,
+            "Audit.List": team.audit,
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
             "Calls.Values": self._values.serve,
@@ -244,6 +272,7 @@ class Service:
             _, blob_ids = await self._call_store.expire()
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
+            await self._audit.expire()
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -260,7 +289,9 @@ class Service:
 
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
-        grace = 0.0 if self._force else STOP_GRACE_S
+        grace = 0.0 if self._force else self._settings.stop_grace_s
+        if self._tcp is not None:
+            await self._tcp.drain()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
         await self._pools.close_all(grace)
@@ -268,6 +299,9 @@ class Service:
         if self._local is not None:
             self._local.close()
         await self._server.stop(1.0)
+        if self._tcp is not None:
+            await self._tcp.stop(1.0)
+        await self._access.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, config, function, server
+from wherry.cli import app, audit, config, function, profile, server, token
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.exception import Error
@@ -27,6 +27,9 @@ cli.add_typer(server.group, name="server")
 cli.add_typer(app.group, name="app")
 cli.add_typer(function.group, name="function")
 cli.add_typer(config.group, name="config")
+cli.add_typer(token.group, name="token")
+cli.add_typer(profile.group, name="profile")
+cli.add_typer(audit.group, name="audit")
 
 
 @cli.callback(invoke_without_command=True)
