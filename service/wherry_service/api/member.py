@@ -158,13 +158,14 @@ class Member:
         if name.startswith("Tokens."):
             return lambda request: handler(request, self._token)
         self.check_anywhere(name, rule)
-        found: Callable[[Any, Any], Any] = {
+        known: dict[str, Callable[[Any, Any], Any]] = {
             "Server.Info": self._info,
             "Blobs.Missing": self._missing,
             "Blobs.Put": self._put,
             "Blobs.PutSource": self._put_source,
             "Blobs.Get": self._get,
-        }[name]
+        }
+        found = known[name]
         return lambda request: found(handler, request)
 
     async def _info(self, handler: Any, request: Any) -> ServerInfo:

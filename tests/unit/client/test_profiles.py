@@ -72,5 +72,5 @@ def test_what_is_no_url_is_told(path: Path, url: str, told: str) -> None:
 @pytest.mark.parametrize("text", ["nonsense", "a = 1", "[a]\nurl = 'x'", "[a]\nserver_url = 1"])
 def test_a_broken_file_is_told(path: Path, text: str) -> None:
     path.write_text(text)
-    with pytest.raises(InvalidError, match="wherry.toml"):
+    with pytest.raises(InvalidError, match=r"wherry\.toml"):
         Profiles(path)
