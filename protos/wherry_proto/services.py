@@ -32,6 +32,10 @@ METHODS: dict[str, Method] = {
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
+    "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),
+    "Images.List": Method("/wherry.v1.Images/List", "ImageListRequest", "ImageListResponse", False, False),
+    "Images.Logs": Method("/wherry.v1.Images/Logs", "ImageLogsRequest", "ImageLogChunk", False, True),
+    "Images.Prune": Method("/wherry.v1.Images/Prune", "ImagePruneRequest", "ImagePruneResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
 }
