@@ -11,6 +11,7 @@ from wherry._caller import Caller
 from wherry._client import default_client
 from wherry._definition import ClassDefinition, Definition, importable_name
 from wherry._images import ensure_images
+from wherry._secrets import secret_ids
 from wherry._source import SourceFile as LocalFile
 from wherry._source import source_files
 from wherry.context import check_local
@@ -100,6 +101,9 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     images = ensure_images(client, [function.info.options.image or app.image for function in functions])
     files, source_id, root = _ship(client, modules)
     specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
+    wanted = [app._secrets + function.info.options.secrets for function in functions]
+    for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
+        spec.secret_ids = ids
     published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):

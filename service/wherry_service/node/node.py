@@ -34,6 +34,8 @@ class LoadOrder:
     max_batch_size: int = 0
     # Milliseconds for which the first input of a batch waits for others.
     batch_wait_ms: int = 0
+    # Whether environment variables from secrets come with a container's order.
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    # Environment variables from secrets. They go over the container's socket: the engine never sees them.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
