@@ -19,6 +19,7 @@ from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
+from wherry_service.api.logs import LogApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -30,6 +31,8 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
 from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.pools.capacity import Capacity
@@ -64,7 +67,7 @@ MEMORY_PART = 0.8
 class Service:
     """The control plane of one state directory."""
 
-    def __init__(self, state_dir: Path, engine: Engine | None = None) -> None:
+    def __init__(self, state_dir: Path, engine: Engine | None = None, logs_max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._engine = engine or DockerEngine()
@@ -75,17 +78,24 @@ class Service:
         self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
-        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources)
+        self._masks = Masks()
+        self._logs = LogStore(state_dir / "logs", logs_max_bytes)
+        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources, masks=self._masks)
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database))
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
-        self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
+        self._dispatcher = Dispatcher(
+            self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
+        )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._builder = ImageBuilder(self._engine, state_dir / "images")
-        self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
+        self._app_store = AppStore(self._database)
+        self._apps = Apps(
+            self._app_store, self._dispatcher, self._pools, self._node, self._builder.ready, self._app_stopped
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -99,7 +109,9 @@ class Service:
         self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
-        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
+        found, _, _ = await asyncio.gather(
+            self._find(), asyncio.to_thread(self._database.begin), asyncio.to_thread(self._logs.begin)
+        )
         durable = await self._restore(found or [])
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
@@ -150,6 +162,7 @@ class Service:
             "Blobs.Adopt": blobs.adopt,
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
+            "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
@@ -234,6 +247,10 @@ class Service:
                 self._journal.forget(call)
         self._spawn(self._apps.client_gone(client.client_id))
 
+    def _app_stopped(self, app_id: str) -> None:
+        self._masks.forget(app_id)
+        self._logs.end_app(app_id)
+
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
@@ -265,6 +282,8 @@ class Service:
         self._dispatcher.keep_durable()
         await self._pools.close_all(grace)
         await self._node.close()
+        # Who follows is told that this is the end before the connection closes.
+        await self._logs.close()
         if self._local is not None:
             self._local.close()
         await self._server.stop(1.0)

@@ -21,6 +21,7 @@ _MAX_TYPE_NAME = 256
 _MAX_MESSAGE = 64 << 10
 _MAX_TRACEBACK = 256 << 10
 _MAX_INLINE = 1 << 20
+_MAX_TIME_MS = 1 << 48
 
 T = TypeVar("T")
 
@@ -142,12 +143,19 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         lines: list[LogRow] = []
         for row, part in zip(rows, parts, strict=True):
-            stream, input_id, at_ms = _fields(row, 3)
-            if stream not in (1, 2) or type(at_ms) is not int or not (input_id is None or isinstance(input_id, str)):
+            goes_on = isinstance(row, list) and len(row) == 4
+            stream, input_id, at_ms = _fields(row[:3] if goes_on else row, 3)
+            if (
+                stream not in (1, 2)
+                or type(at_ms) is not int
+                or not 0 <= at_ms < _MAX_TIME_MS
+                or not (input_id is None or isinstance(input_id, str))
+                or b"\n" in part
+            ):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
             owner = input_id if input_id in self._held else ""
-            lines.append((stream, owner or "", at_ms, part.decode(errors="replace")))
+            lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on))
         self._events.on_log(lines)
 
     def _read_outputs(self, header: Header, parts: list[bytes]) -> None:
