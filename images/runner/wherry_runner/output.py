@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_LINE = 64 << 10
-# A line alone is sent by who printed it; lines soon after another wait for the keeper, and travel together.
-LONE_LINE_S = 0.01
+# The first few lines of a while are sent by who printed them, so that a crash does not take them along; more of them
+# wait for the keeper, and travel together.
+WHILE_S = 0.01
+LINES_AT_ONCE = 4
 SEND_AT_BYTES = 128 << 10
 MOST_WAITING_BYTES = 8 << 20
 
@@ -30,6 +32,8 @@ class Lines:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lock = allocate_lock()
+        self._while_began = 0.0
+        self._sent_at_once = 0
         self.nudge: Callable[[], None] = lambda: None
 
     def put(self, stream: int, owner: str | None, lines: list[bytes], goes_on: bool = False) -> None:
@@ -56,10 +60,17 @@ class Lines:
             while not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES:
                 self.nudge()
                 sleep(0.05)
-        elif monotonic() - link.flushed_at > LONE_LINE_S:
+        elif self._may_send_at_once():
             link.flush(wait=False)
         else:
             self.nudge()
+
+    def _may_send_at_once(self) -> bool:
+        now = monotonic()
+        if now - self._while_began > WHILE_S:
+            self._while_began, self._sent_at_once = now, 0
+        self._sent_at_once += 1
+        return self._sent_at_once <= LINES_AT_ONCE
 
 
 def _pieces(line: bytes) -> Sequence[bytes]:

@@ -22,7 +22,6 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import check_id
 
-
 # Longer than exit hooks may take.
 STOP_DEADLINE_S = 60
 

@@ -30,9 +30,7 @@ class Diary:
         load = pool.plan.load
         if self._logs is None:
             return LogBatch(load.app_id, load.function_id, container.container_id, rows, calls)
-        return self._logs.append(
-            load.app_id, load.function_id, container.container_id, rows, calls, container.handle
-        )
+        return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
 
     def failed(self, pool: Pool, container: Container, input_id: str, failure: Failure) -> None:
         """Keep the traceback of an input that raised, or of code that could not be loaded."""

@@ -11,9 +11,10 @@ from wherry_service.calls.diary import Diary
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
+from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, LogRow, OutputRow, YieldRow
+from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, OutputRow, YieldRow
 from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool, PoolPlan
 from wherry_service.pools.pools import Pools

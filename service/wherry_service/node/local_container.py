@@ -20,7 +20,7 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
-from wherry_service.logs.batch import LINE_BYTES
+from wherry_service.logs.batch import LINE_BYTES, LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import (
@@ -29,7 +29,6 @@ from wherry_service.node.node import (
     ContainerExit,
     ContainerOrder,
     LoadOrder,
-    LogRow,
     OutputRow,
     YieldRow,
 )

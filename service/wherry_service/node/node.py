@@ -6,7 +6,7 @@ from typing import Protocol
 
 from wherry_proto.messages import Failure, Payload
 from wherry_service.engines.engine import Gpu
-from wherry_service.logs.batch import LogRow as LogRow
+from wherry_service.logs.batch import LogRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.frames import Header, ProtocolError
-from wherry_service.node.node import LogRow, OutputRow, YieldRow
+from wherry_service.node.node import OutputRow, YieldRow
 
 _BLOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _FAILURE_KINDS = {

@@ -1,4 +1,4 @@
-"""How fast one container may print. What is beyond it waits in the container: the service reads its socket no further."""
+"""How fast one container may print. What is beyond it waits inside: its socket is read no further for a while."""
 
 import asyncio
 from collections.abc import Callable

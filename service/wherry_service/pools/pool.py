@@ -9,13 +9,13 @@ from typing import Protocol
 from wherry_proto.messages import Failure, FailureKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
+from wherry_service.logs.batch import LogRow
 from wherry_service.node.node import (
     Assignment,
     ContainerExit,
     ContainerOrder,
     FoundContainer,
     LoadOrder,
-    LogRow,
     Node,
     OutputRow,
     YieldRow,
