@@ -20,7 +20,7 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
-from wherry_service.logs.batch import LINE_BYTES, LogRow
+from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import (
@@ -338,7 +338,7 @@ class LocalContainer:
 
     def on_log(self, rows: list[LogRow]) -> None:
         self._events.on_log(self._masker.rows(rows))
-        self._throttle.spend(sum(len(row[3]) for row in rows) + LINE_BYTES * len(rows))
+        self._throttle.spend(len(rows), sum(len(row[3]) for row in rows))
 
     def on_outputs(self, rows: list[OutputRow]) -> None:
         self._events.on_outputs(rows)

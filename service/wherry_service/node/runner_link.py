@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
@@ -23,6 +24,7 @@ _MAX_MESSAGE = 64 << 10
 _MAX_TRACEBACK = 256 << 10
 _MAX_INLINE = 1 << 20
 _MAX_TIME_MS = 1 << 48
+_MANY_LINES = 64
 
 T = TypeVar("T")
 
@@ -58,6 +60,13 @@ class RunnerLink(asyncio.Protocol):
         self._decoder = frames.Decoder()
         self._transport: asyncio.Transport | None = None
         self._greeted = False
+        # What has arrived and was not read yet, and the frames of its first part.
+        self._arrived: deque[bytes] = deque()
+        self._frames: Iterator[tuple[Header, list[bytes]]] | None = None
+        # Whether what has arrived waits for another turn, or for the end of a pause.
+        self._reads_on = False
+        self._turn: asyncio.Handle | None = None
+        self._paused = False
         self._readers: dict[str, Callable[[Header, list[bytes]], None]] = {
             "ready": self._read_ready,
             "load_failed": self._read_load_failed,
@@ -77,15 +86,13 @@ class RunnerLink(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        try:
-            for header, parts in self._decoder.feed(data):
-                self._read(header, parts)
-        except ProtocolError as error:
-            self.close()
-            self._events.on_protocol_error(self, error)
+        self._arrived.append(data)
+        if not self._reads_on:
+            self._read_arrived(breathe=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._read_arrived(breathe=False)
         self._events.on_link_lost(self)
 
     # Sending
@@ -96,18 +103,62 @@ class RunnerLink(asyncio.Protocol):
             self._transport.write(frames.encode(header, parts))
 
     def pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._paused = True
+        self._set_reading()
 
     def resume(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._paused = False
+        if self._reads_on:
+            self._take_turn()
+        self._set_reading()
+
+    def _set_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            if self._paused or self._reads_on:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     # Reading
+
+    def _read_arrived(self, breathe: bool) -> None:
+        """Read what has arrived. With `breathe`, stop where paused, and after each frame that is full of lines."""
+        try:
+            while self._frames is not None or self._arrived:
+                if self._frames is None:
+                    self._frames = self._decoder.feed(self._arrived.popleft())
+                for header, parts in self._frames:
+                    self._read(header, parts)
+                    if breathe and (self._paused or (len(parts) > _MANY_LINES and header["t"] == "log")):
+                        if not self._paused:
+                            self._take_turn()
+                        if not self._reads_on:
+                            self._reads_on = True
+                            self._set_reading()
+                        return
+                self._frames = None
+        except ProtocolError as error:
+            self._arrived.clear()
+            self._frames = None
+            self.close()
+            self._events.on_protocol_error(self, error)
+
+    def _take_turn(self) -> None:
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._turn = None
+        if self._paused:
+            return
+        self._read_arrived(breathe=True)
+        if self._reads_on and self._frames is None:
+            self._reads_on = False
+            self._set_reading()
 
     def _read(self, header: Header, parts: list[bytes]) -> None:
         kind = header["t"]

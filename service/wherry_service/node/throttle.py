@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-# Bytes a second, and how many may come at once. A line weighs its text and 64 bytes.
+# Bytes a second, and how many may come at once.
 RATE = 8 << 20
 BURST = 2 << 20
+# A line costs about as much as so many bytes of text.
+_LINE_BYTES = 128
 
 
 class Throttle:
@@ -22,11 +24,11 @@ class Throttle:
         self._seen = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def spend(self, size: int) -> None:
-        """Note what has come; beyond the rate, pause for as long as it takes."""
+    def spend(self, lines: int, size: int) -> None:
+        """Note how many lines have come, and of how many bytes; beyond the rate, pause for as long as it takes."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._level = min(self._burst, self._level + (now - self._seen) * self._rate) - size
+        self._level = min(self._burst, self._level + (now - self._seen) * self._rate) - size - lines * _LINE_BYTES
         self._seen = now
         if self._level < 0 and self._timer is None:
             self._pause()
