@@ -128,7 +128,7 @@ class FakeNode:
         pass
 
     def known(self, label: str, value: str) -> list[str]:
-        return []
+        return [f"wherry-{container.container_id}" for container in self.running()]
 
     async def left_over(self, label: str, value: str) -> list[str]:
         return []
