@@ -50,7 +50,7 @@ def following(*args: str) -> Iterator["Callable[[str], str]"]:
         for line in stdout:
             if line.startswith(beginning):
                 return line
-        raise AssertionError(f"no line begins with {beginning!r}")
+        raise AssertionError(f"no line begins with {beginning!r}; it ended with code {process.wait()}")
 
     try:
         yield until
@@ -136,7 +136,7 @@ def test_b68_an_app_that_will_not_stop_is_stopped_and_its_log_stays(service: Own
             until("lingering")
             stopped = said("app", "stop", app_id)
             # It ends by itself.
-            with pytest.raises(AssertionError, match="no line begins"):
+            with pytest.raises(AssertionError, match="it ended with code 0"):
                 until("for ever")
     assert stopped.stdout == f"Stopped {app_id} and 1 containers.\n"
     assert service.containers(app=app_id) == []
