@@ -109,9 +109,7 @@ class Service:
         self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
-        found, _, _ = await asyncio.gather(
-            self._find(), asyncio.to_thread(self._database.begin), asyncio.to_thread(self._logs.begin)
-        )
+        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         durable = await self._restore(found or [])
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
@@ -125,6 +123,10 @@ class Service:
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
         await self._stop.wait()
         await self._shut_down()
+
+    def _begin_stores(self) -> None:
+        self._logs.begin()
+        self._database.begin()
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""

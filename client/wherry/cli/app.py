@@ -1,5 +1,7 @@
 """`wherry app`: what runs."""
 
+import sys
+
 import typer
 
 from wherry._client import default_client
@@ -45,6 +47,8 @@ def stop(
     """Stop an app and its containers; exit 1, and name them, where some are left."""
     app_id = app if app.startswith("ap-") else _id_of(app, environment)
     client = default_client()
+    if not as_json and sys.stderr.isatty():
+        typer.echo(f"Stopping {app}: what runs gets a moment to end …", err=True)
     answer = client.call("Apps.Stop", AppStopRequest(app_id=app_id, deadline_s=timeout), AppStopResponse)
     left_over = answer.left_over
     if as_json:

@@ -8,6 +8,7 @@ its small blocks become few compressed ones, under the same name.
 import heapq
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SEGMENT_AGE_MS = 24 * 3600 * 1000
 # A position is a time in milliseconds, and below it a number.
 TIME_SHIFT = 20
 _SUFFIX = ".log"
+_NAME = re.compile(r"([0-9a-f]{16})\.log\Z")
 _UNFINISHED = ".packing"
 
 
@@ -34,10 +36,10 @@ class _Segment:
 def listed(directory: Path) -> list[tuple[int, Path]]:
     """Return an app's segments, the oldest first, each with the position of its first line."""
     try:
-        names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX)]
-    except FileNotFoundError:
+        names = os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted((int(name.removesuffix(_SUFFIX), 16), directory / name) for name in names)
+    return sorted((int(match[1], 16), directory / name) for name in names if (match := _NAME.match(name)))
 
 
 class Segments:
@@ -57,6 +59,8 @@ class Segments:
         """Take stock of what an earlier life left; return the latest position that a segment begins with."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for app in self._directory.iterdir():
+            if not app.is_dir():
+                continue
             for unfinished in app.glob(f"*{_UNFINISHED}"):
                 unfinished.unlink()
             for first, path in listed(app):

@@ -21,7 +21,8 @@ class Writer:
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="log-writer")
+        # A service that can't start must not be kept by it.
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._told_at = -TELL_EVERY_S
         self._lost = 0
 

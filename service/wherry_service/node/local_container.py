@@ -439,6 +439,7 @@ class LocalContainer:
         if rest := self._masker.rest(int(time.time() * 1000)):
             self._events.on_log(rest)
         self._events.on_exit(exit)
+        self._host.masks.forget(self.container_id)
         if self.engine_id:
             await self.remove()
         if self._source is not None:

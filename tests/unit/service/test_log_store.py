@@ -104,6 +104,23 @@ def test_a_block_that_a_crash_has_cut_hides_nothing_else(tmp_path: Path) -> None
     run(tmp_path, second)
 
 
+def test_what_else_lies_in_the_directory_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / APP).mkdir()
+    foreign = [tmp_path / "notes.log", tmp_path / APP / "notes.log", tmp_path / APP / "0000.log"]
+    for path in foreign:
+        path.write_text("mine")
+    unfinished = tmp_path / APP / "0000000000000001.packing"
+    unfinished.write_text("half")
+
+    async def scenario(store: LogStore) -> None:
+        put(store, "line")
+        assert await read_texts(store) == ["line"]
+
+    run(tmp_path, scenario)
+    assert [path.read_text() for path in foreign] == ["mine"] * 3
+    assert not unfinished.exists()
+
+
 def test_an_ended_app_is_packed_and_reads_the_same(tmp_path: Path) -> None:
     async def scenario(store: LogStore) -> None:
         for number in range(2000):
