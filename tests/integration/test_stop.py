@@ -23,7 +23,7 @@ def tmp_path() -> Iterator[Path]:
 async def stray(world: World, name: str, app_id: str = "ap-1") -> str:
     """Make a container that the engine shows and the node knows nothing of."""
     labels = {**world.node.labels, "wherry.app": app_id, "wherry.container": name}
-    options: dict[str, Any] = {key: None for key in ("cpu_limit", "cpu_request", "memory_limit_mib")}
+    options: dict[str, Any] = dict.fromkeys(("cpu_limit", "cpu_request", "memory_limit_mib"))
     spec = ContainerSpec(
         name=name,
         image="image",
