@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.secret import Secret
 
 __all__ = [
     "App",
@@ -34,6 +35,7 @@ __all__ = [
     "Image",
     "PartialFunction",
     "Retries",
+    "Secret",
     "Stub",
     "__version__",
     "batched",
@@ -62,6 +64,7 @@ _LAZY = {
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
     "PartialFunction": "wherry._partial",
+    "Secret": "wherry.secret",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",

@@ -118,10 +118,12 @@ class Client:
             return self._transport.call(method, request)
         return None
 
-    def stream(self, method: str, request: Message) -> Iterator[Message]:
-        """Call a method whose answer is many messages; it is not repeated when the service goes."""
+    def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
+        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
             self._server.ensure(self._transport)
+        if repeat:
+            return self._repeated(method, request)
         return self._transport.stream(method, request)
 
     def await_service(self) -> bool:
@@ -133,6 +135,16 @@ class Client:
         again.connected_before()
         ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
         return again(ask, self._closing, awaited=True) is not None
+
+    def _repeated(self, method: str, request: Message) -> Iterator[Message]:
+        while True:
+            try:
+                yield from self._transport.stream(method, request)
+            except ConnectionError:
+                # Answered when the service is back; raises when it does not come.
+                self.info()
+            else:
+                return
 
     def close(self) -> None:
         """Say goodbye: running ephemeral apps end soon after."""

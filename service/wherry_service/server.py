@@ -20,6 +20,7 @@ from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.logs import LogApi
+from wherry_service.api.secrets import SecretApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -31,16 +32,24 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.prune import Pruner
+from wherry_service.images.settings import ImageSettings
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
 from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
+from wherry_service.objects.keys import FILE_NAME, Keys
+from wherry_service.objects.objects import Objects
+from wherry_service.objects.secrets import Secrets
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.images import ImageStore
+from wherry_service.store.objects import ObjectStore
+from wherry_service.store.secrets import SecretStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 
@@ -59,6 +68,7 @@ FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
 FINISHED_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
@@ -91,11 +101,30 @@ class Service:
             self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
         )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        self._builder = ImageBuilder(self._engine, state_dir / "images")
+        self._objects = self._make_objects()
+        self._image_settings = ImageSettings.from_environment()
+        self._builder = ImageBuilder(
+            self._engine,
+            state_dir / "images",
+            ImageStore(self._database),
+            self._blobs,
+            self._sources,
+            self._image_settings,
+            self._objects.secret_values_of,
+            labels={"wherry.instance": self._node.instance},
+        )
         self._app_store = AppStore(self._database)
         self._apps = Apps(
-            self._app_store, self._dispatcher, self._pools, self._node, self._builder.ready, self._app_stopped
+            self._app_store,
+            self._dispatcher,
+            self._pools,
+            self._node,
+            self._builder.ready,
+            self._objects,
+            self._app_stopped,
+            self._masks.add,
         )
+        self._pruner = Pruner(self._engine, self._builder, lambda: set(self._apps.by_image()))
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -111,6 +140,7 @@ class Service:
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         durable = await self._restore(found or [])
+        await self._builder.begin()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()
@@ -118,6 +148,7 @@ class Service:
         self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
         self._spawn(self._look_for_finished())
+        self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -133,9 +164,17 @@ class Service:
         self._force = self._force or force or self._stop.is_set()
         self._stop.set()
 
+    def _make_objects(self) -> Objects:
+        store = ObjectStore(self._database)
+        keys = Keys.take_from(self.state_dir / FILE_NAME, os.environ)
+        return Objects(Secrets(SecretStore(self._database), store, keys))
+
     def _handlers(self) -> dict[str, Handler]:
+        secrets = SecretApi(self._objects.secrets, self._apps)
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        keep_days = self._image_settings.keep_days
+        images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
         info = ServerApi(
             self.instance_id,
             self.state_dir,
@@ -157,7 +196,11 @@ class Service:
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
             "Functions.Update": apps.update,
-            "Images.Ensure": ImageApi(self._builder).ensure,
+            "Images.Ensure": images.ensure,
+            "Images.Show": images.show,
+            "Images.List": images.list,
+            "Images.Logs": images.logs,
+            "Images.Prune": images.prune,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -165,6 +208,11 @@ class Service:
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
             "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
+            "Secrets.Create": secrets.create,
+            "Secrets.Lookup": secrets.lookup,
+            "Secrets.List": secrets.list,
+            "Secrets.Delete": secrets.delete,
+            "Secrets.Rotate": secrets.rotate,
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
@@ -258,11 +306,23 @@ class Service:
             await asyncio.sleep(FINISHED_EVERY_S)
             await self._apps.stop_finished()
 
+    async def _prune_images(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                if self._image_settings.keep_days:
+                    for pruned in await self._pruner.prune(self._image_settings.keep_days):
+                        log.info("removed image %s, which nothing used", pruned.record.image_id)
+                await self._pruner.tidy()
+            except EngineError as error:
+                log.warning("images could not be pruned: %s", error)
+
     async def _expire(self) -> None:
         while True:
             _, blob_ids = await self._call_store.expire()
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
+            await self._objects.secrets.sweep(self._apps.secret_ids())
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -2,11 +2,25 @@
 
 import datetime
 import json
+import sys
 from typing import Any
 
 import typer
 
+from wherry.exception import InvalidError
+
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
+ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
+YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; exit with code 1 unless the answer is yes. Without a terminal `--yes` is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidError(f"{question} There is no terminal to ask on: say so with --yes")
+    typer.confirm(question, abort=True)
 
 
 def show_json(value: Any) -> None:
@@ -18,6 +32,18 @@ def time_of(ms: int) -> str | None:
     if not ms:
         return None
     return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
+
+
+def size_of(size: int) -> str:
+    """Return a number of bytes as people read it; "" for 0."""
+    if not size:
+        return ""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return ""
 
 
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:

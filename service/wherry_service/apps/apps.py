@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto import codec
@@ -48,6 +48,14 @@ class FunctionHost(Protocol):
     def is_working(self, function_id: str) -> bool: ...
 
 
+class AppObjects(Protocol):
+    """What apps have beside functions (see objects/)."""
+
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
+    async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
+    async def app_gone(self, app_id: str) -> None: ...
+
+
 class App:
     """A running app."""
 
@@ -79,19 +87,32 @@ class Apps:
         pools: Pools,
         node: Node,
         ready_image: ReadyImage,
+        objects: AppObjects | None = None,
         on_stopped: Callable[[str], None] = lambda app_id: None,
+        mask: Callable[[str, Iterable[str]], None] = lambda app_id, values: None,
     ) -> None:
         self._store = store
+        self._objects = objects
         self._host = host
         self._pools = pools
         self._node = node
         self._ready_image = ready_image
         # Hears the id of an app whose containers are gone.
         self._on_stopped = on_stopped
+        # Hears what must not appear in an app's log.
+        self._mask = mask
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
         return len(self._apps)
+
+    def by_image(self) -> dict[str, list[str]]:
+        """Return the images that running apps use, each with the apps' names."""
+        found: dict[str, list[str]] = {}
+        for app in self._apps.values():
+            for function in app.functions.values():
+                found.setdefault(function.spec.image_id, []).append(app.record.name)
+        return found
 
     async def restore(self, found: list[FoundContainer]) -> list[str]:
         """Serve again what an earlier life served; return the ids of the clients whose apps these are.
@@ -101,6 +122,7 @@ class Apps:
         clients: list[str] = []
         for record, functions in await self._store.running():
             app = self._apps[record.app_id] = App(record)
+            await self._mask_secrets(app, functions)
             for function in functions:
                 try:
                     self._open(app, function, [item for item in found if item.function_id == function.function_id])
@@ -108,6 +130,18 @@ class Apps:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             clients.append(record.client_id)
         return clients
+
+    async def _mask_secrets(self, app: App, functions: Sequence[FunctionRecord]) -> None:
+        """Have what containers of an earlier life were given masked before a line of theirs arrives."""
+        if self._objects is None:
+            return
+        for secret_id in {one for function in functions for one in function.spec.secret_ids}:
+            try:
+                values = await self._objects.secret_values([secret_id])
+            except ServiceError as error:
+                log.warning("%s: %s", app, error)
+            else:
+                self._mask(app.record.app_id, values.values())
 
     def adopt(self, found: list[FoundContainer]) -> None:
         """Give containers that were found late to the pools they belong to."""
@@ -147,6 +181,7 @@ class Apps:
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
             for record in records:
                 self._plan(record)
+                await self._check_secrets(app, record.spec)
             records += self._followed(app, records)
             await self._store.publish(app_id, records)
             kept = {
@@ -193,6 +228,7 @@ class Apps:
             spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
             record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
             self._plan(record)
+            await self._check_secrets(app, spec)
             await self._store.add_variant(record)
             self._open(app, record)
         return self._function_info(app, record)
@@ -245,6 +281,8 @@ class Apps:
             # Until here it is listed as running, from here on as stopped: never as neither.
             del self._apps[app_id]
         self._on_stopped(app_id)
+        if self._objects is not None:
+            await self._objects.app_gone(app_id)
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
@@ -299,6 +337,11 @@ class Apps:
         """Return a running app by id; raise `NotFound`."""
         return self._info(self._running(app_id).record)
 
+    def secret_ids(self, app_id: str | None = None) -> set[str]:
+        """Return the secrets that the functions of a running app use, or of all."""
+        apps = self._apps.values() if app_id is None else [self._running(app_id)]
+        return {one for app in apps for record in app.functions.values() for one in record.spec.secret_ids}
+
     def function_of(self, app_id: str, name: str) -> FunctionInfo:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
         app = self._running(app_id)
@@ -325,7 +368,13 @@ class Apps:
         app.functions[record.function_id] = record
 
     def _plan(self, record: FunctionRecord) -> PoolPlan:
-        return plan_of(record.app_id, record.function_id, scaled_as(record.spec, record.live), self._ready_image)
+        spec = scaled_as(record.spec, record.live)
+        values = self._objects.secret_values if self._objects is not None else None
+        return plan_of(record.app_id, record.function_id, spec, self._ready_image, values)
+
+    async def _check_secrets(self, app: App, spec: FunctionSpec) -> None:
+        if spec.secret_ids and self._objects is not None:
+            await self._objects.check_secrets(spec.secret_ids, app.record.environment)
 
     def _scale(self, record: FunctionRecord) -> None:
         pool = self._pools.get(record.function_id)

@@ -25,13 +25,15 @@ class Masks:
 
         A value of several lines is masked line by line. What has fewer than 4 characters is not masked.
         """
-        found = self._values.setdefault(owner_id, set())
+        found: set[str] = set()
         for value in values:
             for line in value.splitlines():
                 text = line.strip()
                 parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
                 found.update(part for part in parts if len(part) >= MIN_LENGTH)
-        self.version += 1
+        if found:
+            self._values.setdefault(owner_id, set()).update(found)
+            self.version += 1
 
     def forget(self, owner_id: str) -> None:
         """Forget the values of an app or container that is gone."""

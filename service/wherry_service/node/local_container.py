@@ -1,10 +1,11 @@
 """One container on this host: its directory, its socket, and what becomes of it."""
 
 import asyncio
+import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +101,8 @@ class LocalContainer:
         self._kill_reason = ""
         self._dying = False
         self._memory_limit_mib: int | None = None
+        # Environment variables from secrets; None: not known, since an earlier life of the service ordered it.
+        self._secrets: Mapping[str, str] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
@@ -121,13 +124,16 @@ class LocalContainer:
     async def begin(self, order: ContainerOrder) -> None:
         """Make the directory, listen, and have the engine create and start the container."""
         self._memory_limit_mib = order.memory_limit_mib
+        self._secrets = order.secrets
+        self._host.masks.add(self.container_id, order.secrets.values())
         try:
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
+            mounts = await asyncio.to_thread(self._write_mounts)
             async with self._host.start_slots:
                 if self._kill_reason:
                     raise EngineError(self._kill_reason)
-                self.engine_id = await self._host.engine.create(self._spec(order))
+                self.engine_id = await self._host.engine.create(self._spec(order, mounts))
                 await self._host.engine.start(self.engine_id)
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
@@ -175,12 +181,23 @@ class LocalContainer:
         if self._load.source_id:
             self._host.sources.write_to(self._load.source_id, self._directory / "source")
 
-    def _spec(self, order: ContainerOrder) -> ContainerSpec:
+    def _write_mounts(self) -> list[Mount]:
+        """Lay out what the client adds to its image's files; return where it goes."""
+        found: list[Mount] = []
+        for number, (place, source_id, is_file) in enumerate(self._load.local_mounts):
+            folder = self._directory / "mounts" / str(number)
+            folder.mkdir(parents=True)
+            self._host.sources.write_to(source_id, folder, linked=True)
+            source = next(folder.iterdir()) if is_file else folder
+            found.append(Mount(str(source), place, read_only=True))
+        return found
+
+    def _spec(self, order: ContainerOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
         return ContainerSpec(
             name=self.name,
             image=order.image,
             command=COMMAND,
-            mounts=(Mount(str(self._directory), "/run/wherry"),),
+            mounts=(Mount(str(self._directory), "/run/wherry"), *mounts),
             labels={
                 **self._host.labels,
                 **self.labels,
@@ -294,7 +311,11 @@ class LocalContainer:
             if self._source is not None and (error := self._source.exception()) is not None:
                 self.kill(f"could not get its source: {error}")
                 return
-            link.send(self._load_frame(), [self._load.serialized, self._load.parameters])
+            if self._load.has_secrets and self._secrets is None:
+                self.kill("had not loaded its code when the service was started anew")
+                return
+            secrets = json.dumps(dict(self._secrets)).encode() if self._secrets else b""
+            link.send(self._load_frame(), [self._load.serialized, self._load.parameters, secrets])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._link = link

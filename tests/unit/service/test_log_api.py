@@ -65,7 +65,7 @@ class World:
             return "image"
 
         store = AppStore(self.database)
-        self.apps = Apps(store, self.dispatcher, pools, self.node, ready, self.logs.end_app)
+        self.apps = Apps(store, self.dispatcher, pools, self.node, ready, on_stopped=self.logs.end_app)
         self.api = LogApi(self.logs, store, self.apps, pools)
         self.app_api = AppApi(self.apps, clients, self.dispatcher)
 
