@@ -82,14 +82,16 @@ def test_lines_reach_the_terminal_within_100_ms(talk: ModuleType) -> None:
     assert sorted(late[15:])[7] < 0.1
 
 
-def test_one_who_follows_goes_on_when_the_service_was_killed(talk: ModuleType, service: OwnService) -> None:
+def test_b65_following_and_masking_go_on_when_the_service_was_killed(talk: ModuleType, service: OwnService) -> None:
     call = talk.tick.spawn(300, 0.02)
     with following("talk", "--call", call.object_id) as until:
         until("tick 0")
         service.signal(signal.SIGKILL)
         assert call.get(timeout=60) == 300
         until("tick 299")
-    numbers = [int(line["text"].split()[1]) for line in lines_of("talk", "--call", call.object_id)]
+    lines = [line["text"].split() for line in lines_of("talk", "--call", call.object_id)]
+    assert {line[3] for line in lines} == {"****"}
+    numbers = [int(line[1]) for line in lines]
     assert numbers == sorted(set(numbers)), "lines came twice"
     assert numbers[-1] == 299
 

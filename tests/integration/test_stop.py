@@ -23,20 +23,7 @@ def tmp_path() -> Iterator[Path]:
 async def stray(world: World, name: str, app_id: str = "ap-1") -> str:
     """Make a container that the engine shows and the node knows nothing of."""
     labels = {**world.node.labels, "wherry.app": app_id, "wherry.container": name}
-    options: dict[str, Any] = dict.fromkeys(("cpu_limit", "cpu_request", "memory_limit_mib"))
-    spec = ContainerSpec(
-        name=name,
-        image="image",
-        command=("sleep", "60"),
-        mounts=(),
-        labels=labels,
-        env={},
-        memory_request_mib=None,
-        network="none",
-        pids_limit=None,
-        disk_limit_mib=None,
-        **options,
-    )
+    spec = ContainerSpec(name=name, image="image", command=("sleep", "60"), labels=labels)
     engine_id = await world.engine.create(spec)
     await world.engine.start(engine_id)
     return engine_id

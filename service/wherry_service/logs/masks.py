@@ -1,5 +1,6 @@
 """Values that must not appear in what containers print: replaced before a line is stored or sent anywhere."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -27,10 +28,13 @@ class Masks:
         """
         found: set[str] = set()
         for value in values:
-            for line in value.splitlines():
-                text = line.strip()
-                parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
-                found.update(part for part in parts if len(part) >= MIN_LENGTH)
+            # As it is, and as `repr` and JSON show it.
+            shown = (repr(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
+            for form in (value, *(text[1:-1] for text in shown)):
+                for line in form.splitlines():
+                    text = line.strip()
+                    parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
+                    found.update(part for part in parts if len(part) >= MIN_LENGTH)
         if found:
             self._values.setdefault(owner_id, set()).update(found)
             self.version += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import subprocess
 import sys
 import time
@@ -22,10 +23,10 @@ async def talk(name: str) -> str:
     return name
 
 
-@app.function(max_containers=1)
+@app.function(max_containers=1, secrets=[wherry.Secret.from_dict({"KEY": "hunter22-and-more"})])
 def tick(count: int, every_s: float) -> int:
     for number in range(count):
-        print(f"tick {number} {time.time()}")
+        print(f"tick {number} {time.time()} {os.environ['KEY']}")
         time.sleep(every_s)
     return count
 

@@ -26,6 +26,8 @@ def masked(values: list[str], text: str) -> str:
         (["abcdef", "defghi"], "xabcdefghix", "x****x"),
         (["a.c*"], "a.c* abc", "**** abc"),
         (["first line\n  second line\n"], "got second line", "got ****"),
+        (['quo"te\\d\n€nd'], '{"k": "quo\\"te\\\\d\\n\\u20acnd"}', '{"k": "****"}'),
+        (["it's\tme"], repr(["it's\tme"]), '["****"]'),
         (["abc", "", "no"], "abc no", "abc no"),
         (["schlüssel€"], "mein schlüssel€!", "mein ****!"),
         (["k" * 3000], "k" * 3000, "****"),
