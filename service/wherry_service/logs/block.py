@@ -18,7 +18,7 @@ from wherry_proto.messages import LogLine
 from wherry_service.logs.batch import LogBatch
 
 HEADER = struct.Struct(">4sIIIQQQQI")
-_PLAIN, _PACKED = b"WLg1", b"WLz1"
+PLAIN, PACKED = b"WLg1", b"WLz1"
 # Enough plain blocks to compress well, few enough to hold in memory.
 PACK_BYTES = 256 << 10
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
@@ -72,7 +72,7 @@ def encode(batches: Sequence[LogBatch]) -> bytes:
     all_times = [row[2] for batch in batches for row in batch.rows]
     last = batches[-1].position + len(batches[-1].rows) - 1
     span = (len(texts), batches[0].position, last, min(all_times), max(all_times))
-    return _block(_PLAIN, list(containers), span, body)
+    return _block(PLAIN, list(containers), span, body)
 
 
 def pack(blocks: Sequence[Block]) -> bytes:
@@ -85,7 +85,7 @@ def pack(blocks: Sequence[Block]) -> bytes:
         min(block.since_ms for block in blocks),
         max(block.until_ms for block in blocks),
     )
-    return _block(_PACKED, list(containers), span, zlib.compress(b"".join(block.whole for block in blocks)))
+    return _block(PACKED, list(containers), span, zlib.compress(b"".join(block.whole for block in blocks)))
 
 
 def _block(
@@ -106,12 +106,12 @@ def blocks(data: bytes | memoryview) -> list[Block]:
         magic, meta, body, count, first, last, since_ms, until_ms, check = HEADER.unpack_from(view, start)
         middle = start + HEADER.size + meta
         end = middle + body
-        if magic not in (_PLAIN, _PACKED) or end > len(view):
+        if magic not in (PLAIN, PACKED) or end > len(view):
             break
         if zlib.crc32(view[start + HEADER.size : end]) != check:
             break
         containers = [(pair[0], pair[1]) for pair in json.loads(bytes(view[start + HEADER.size : middle]))]
-        packed = magic == _PACKED
+        packed = magic == PACKED
         found.append(
             Block(packed, count, first, last, since_ms, until_ms, containers, view[middle:end], view[start:end])
         )

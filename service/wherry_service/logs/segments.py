@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_service.logs.block import PACK_BYTES, Block, blocks, pack
+from wherry_service.logs.block import PACK_BYTES, PACKED, Block, blocks, pack
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,20 @@ class Segments:
         segment = self._open.pop(app_id, None)
         if segment is not None:
             self._pack(segment)
+
+    def close_all(self) -> None:
+        """Pack all that is open."""
+        for app_id in list(self._open):
+            self.close(app_id)
+
+    def pack_left_over(self) -> None:
+        """Pack what an earlier life that was killed had open."""
+        open_now = {segment.first for segment in self._open.values()}
+        for segment in [segment for first, segment in self._all.items() if first not in open_now]:
+            with open(segment.path, "rb") as file:
+                is_packed = file.read(len(PACKED)) == PACKED
+            if not is_packed:
+                self._pack(segment)
 
     def _is_full(self, segment: _Segment, position: int, more: int) -> bool:
         age_ms = (position >> TIME_SHIFT) - (segment.first >> TIME_SHIFT)

@@ -27,6 +27,7 @@ class Writer:
         self._lost = 0
 
     def begin(self) -> None:
+        self._jobs.put(self._pack_left_over)
         self._thread.start()
 
     def write(self, app_id: str, first: int, count: int, data: bytes, written: Callable[[int], None]) -> None:
@@ -65,8 +66,9 @@ class Writer:
         await reached
 
     def close(self) -> None:
-        """Do what is left, and end."""
+        """Do what is left, pack it, and end."""
         if self._thread.is_alive():
+            self._jobs.put(self._pack_all)
             self._jobs.put(None)
             self._thread.join()
 
@@ -77,6 +79,18 @@ class Writer:
             except Exception:
                 # One bad block must not end the thread that all others need.
                 log.exception("the log's writer failed")
+
+    def _pack_all(self) -> None:
+        try:
+            self._segments.close_all()
+        except OSError as error:
+            log.warning("logs stay as they are: %s", error)
+
+    def _pack_left_over(self) -> None:
+        try:
+            self._segments.pack_left_over()
+        except OSError as error:
+            log.warning("logs of an earlier life stay as they are: %s", error)
 
     def _failed(self, count: int, error: OSError) -> None:
         self._lost += count

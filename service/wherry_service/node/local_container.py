@@ -369,6 +369,8 @@ class LocalContainer:
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
         self._events.on_failure(input_id, failure, num_yields)
+        # Its traceback goes into the log as well.
+        self._throttle.spend(1, len(failure.traceback))
 
     def on_returned(self, input_ids: list[str]) -> None:
         self._events.on_returned(input_ids)
