@@ -27,7 +27,7 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "lots", "-1", "1.5GB", "3 XB", "MB"])
 def test_what_is_no_size_is_told_with_its_name(text: str) -> None:
-    with pytest.raises(ValueError, match="^X is .*, which is no size"):
+    with pytest.raises(ValueError, match=r"^X is .*, which is no size"):
         read_size("X", text)
 
 
