@@ -261,6 +261,8 @@ class Apps:
             async with asyncio.timeout(deadline_s):
                 return await asyncio.shield(app.stopping)
         except TimeoutError:
+            if deadline_s is None:
+                raise
             left_over = self._node.known("wherry.app", app_id)
             log.warning("%s has not stopped within %g s: %s", app, deadline_s, ", ".join(left_over) or "no container")
             return count - len(left_over), left_over

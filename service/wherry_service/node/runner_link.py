@@ -23,7 +23,8 @@ _MAX_TYPE_NAME = 256
 _MAX_MESSAGE = 64 << 10
 _MAX_TRACEBACK = 256 << 10
 _MAX_INLINE = 1 << 20
-_MAX_TIME_MS = 1 << 48
+# In the year 6429: what is later may be none that a calendar knows.
+_MAX_TIME_MS = 1 << 47
 _MANY_LINES = 64
 
 T = TypeVar("T")

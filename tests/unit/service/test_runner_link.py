@@ -91,6 +91,7 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
         ({"t": "log", "rows": [[1, None]]}, [b"x"], "does not have 3 fields"),
         ({"t": "log", "rows": [[1, None, 1, 0, 7]]}, [b"x"], "does not have 3 fields"),
         ({"t": "log", "rows": [[1, None, -1]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1, None, 1 << 48]]}, [b"x"], "malformed log row"),
         ({"t": "log", "rows": [[1, None, 1]]}, [b"two\nlines"], "malformed log row"),
         ({"t": "log", "rows": []}, [], "rows and parts do not match"),
         ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0]]}, [b"x", b"y"], "rows and parts do not match"),
