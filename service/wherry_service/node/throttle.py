@@ -7,7 +7,7 @@ from collections.abc import Callable
 RATE = 8 << 20
 BURST = 2 << 20
 # A line costs about as much as so many bytes of text.
-_LINE_BYTES = 128
+LINE_BYTES = 128
 
 
 class Throttle:
@@ -28,7 +28,7 @@ class Throttle:
         """Note how many lines have come, and of how many bytes; beyond the rate, pause for as long as it takes."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._level = min(self._burst, self._level + (now - self._seen) * self._rate) - size - lines * _LINE_BYTES
+        self._level = min(self._burst, self._level + (now - self._seen) * self._rate) - size - lines * LINE_BYTES
         self._seen = now
         if self._level < 0 and self._timer is None:
             self._pause()
