@@ -21,6 +21,8 @@ GATHER_S = 0.02
 GATHER_BYTES = 64 << 10
 # With more than this many bytes unwritten, containers that print are read no further.
 LAG_BYTES = 8 << 20
+# Seconds that those who follow get to take the rest, at the service's end.
+TAKE_WITHIN_S = 1.0
 
 
 class Source(Protocol):
@@ -111,7 +113,7 @@ class LogStore:
             await self._writer.reach()
 
     async def close(self) -> None:
-        """Write what is left; end all who follow."""
+        """Write what is left; end all who follow, and give them a moment to take the rest."""
         if not self._closed:
             self._hand_over()
             self._closed = True
@@ -119,6 +121,10 @@ class LogStore:
             for follower in followers:
                 follower.end()
         await asyncio.to_thread(self._writer.close)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + TAKE_WITHIN_S
+        while self._followers and loop.time() < deadline:
+            await asyncio.sleep(0.005)
 
     def _hand_over(self) -> None:
         if self._timer is not None:
