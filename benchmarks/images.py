@@ -25,9 +25,7 @@ def measure_images(rows: dict[str, object], rounds: int) -> None:
     steps = _five_steps()
     ensure_images(default_client(), [steps])
     text = _dockerfile(steps)
-    ours, plain = in_turn(
-        [lambda: _rebuild(steps), lambda: _docker_build(cli, text, cached=True)], rounds=3 * rounds
-    )
+    ours, plain = in_turn([lambda: _rebuild(steps), lambda: _docker_build(cli, text, cached=True)], rounds=3 * rounds)
     rows["image_cached_build"], rows["docker_cached_build"] = ours.row(), plain.row()
     five = [Image.debian_slim().env({"BENCH": str(number)}) for number in range(5)]
     ensure_images(default_client(), five)
