@@ -32,6 +32,21 @@ METHODS: dict[str, Method] = {
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
+    "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
+    "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
+    "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),
+    "Sandboxes.Terminate": Method(
+        "/wherry.v1.Sandboxes/Terminate", "SandboxTerminateRequest", "SandboxInfo", False, False
+    ),
+    "Sandboxes.List": Method("/wherry.v1.Sandboxes/List", "SandboxListRequest", "SandboxListResponse", False, False),
+    "Sandboxes.SetTags": Method("/wherry.v1.Sandboxes/SetTags", "SandboxSetTagsRequest", "SandboxInfo", False, False),
+    "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
+    "Sandboxes.Input": Method(
+        "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.Snapshot": Method(
+        "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
+    ),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
 }

@@ -19,6 +19,7 @@ from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
+from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -31,13 +32,17 @@ from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.node.local import LocalNode
+from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
+from wherry_service.sandboxes.sandboxes import Sandboxes
+from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 
@@ -85,7 +90,18 @@ class Service:
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._builder = ImageBuilder(self._engine, state_dir / "images")
-        self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
+        self._sandbox_node = LocalSandboxes(self._engine, self._node.instance, self._node.start_slots)
+        self._sandboxes = Sandboxes(
+            SandboxStore(self._database),
+            self._sandbox_node,
+            self._capacity,
+            self._builder.reference,
+            state_dir / "sandboxes",
+            SandboxSettings.from_environment(),
+        )
+        self._apps = Apps(
+            AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready, self._sandboxes
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -122,6 +138,7 @@ class Service:
     def _handlers(self) -> dict[str, Handler]:
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        sandboxes = SandboxApi(self._sandboxes, self._apps)
         info = ServerApi(
             self.instance_id,
             self.state_dir,
@@ -144,6 +161,7 @@ class Service:
             "Functions.Bind": apps.bind,
             "Functions.Update": apps.update,
             "Images.Ensure": ImageApi(self._builder).ensure,
+            **sandboxes.handlers(),
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -191,12 +209,14 @@ class Service:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        await self._sandboxes.restore()
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
+        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs, blobs."""
+        self._spawn(self._adopt_sandboxes())
         if found is None:
             self._spawn(self._find_late())
         else:
@@ -215,6 +235,12 @@ class Service:
             await asyncio.sleep(FIND_EVERY_S)
         self._apps.adopt(found)
         await self._discard(self._apps.unwanted(found))
+
+    async def _adopt_sandboxes(self) -> None:
+        await self._sandboxes.adopt()
+        for app_id in self._sandboxes.app_ids():
+            if not self._apps.is_running(app_id):
+                await self._sandboxes.end_app(app_id, "belonged to an app that has stopped")
 
     async def _discard(self, container_ids: list[str]) -> None:
         for container_id in container_ids:
@@ -244,6 +270,7 @@ class Service:
             _, blob_ids = await self._call_store.expire()
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
+            await self._sandboxes.expire()
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -263,7 +290,9 @@ class Service:
         grace = 0.0 if self._force else STOP_GRACE_S
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
+        await self._sandboxes.close("was ended with the service")
         await self._pools.close_all(grace)
+        await self._sandbox_node.close()
         await self._node.close()
         if self._local is not None:
             self._local.close()

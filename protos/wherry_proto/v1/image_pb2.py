@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/image.proto\x12\twherry.v1\"\x8b\x01\n\tImageStep\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x32\n\x07options\x18\x03 \x03(\x0b\x32!.wherry.v1.ImageStep.OptionsEntry\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x0fImageDefinition\x12#\n\x05steps\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageStep\x12\x13\n\x0b\x66orce_build\x18\x02 \x01(\x08\"@\n\x12ImageEnsureRequest\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.wherry.v1.ImageDefinition\"i\n\nImageEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\r\n\x05\x62uilt\x18\x04 \x01(\x08\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\x12\r\n\x05\x65rror\x18\x06 \x01(\t2J\n\x06Images\x12@\n\x06\x45nsure\x12\x1d.wherry.v1.ImageEnsureRequest\x1a\x15.wherry.v1.ImageEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/image.proto\x12\twherry.v1\"\x8b\x01\n\tImageStep\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x32\n\x07options\x18\x03 \x03(\x0b\x32!.wherry.v1.ImageStep.OptionsEntry\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x0fImageDefinition\x12#\n\x05steps\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageStep\x12\x13\n\x0b\x66orce_build\x18\x02 \x01(\x08\"X\n\x12ImageEnsureRequest\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.wherry.v1.ImageDefinition\x12\x16\n\x0ewithout_runner\x18\x14 \x01(\x08\"i\n\nImageEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\r\n\x05\x62uilt\x18\x04 \x01(\x08\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\x12\r\n\x05\x65rror\x18\x06 \x01(\t2J\n\x06Images\x12@\n\x06\x45nsure\x12\x1d.wherry.v1.ImageEnsureRequest\x1a\x15.wherry.v1.ImageEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGEDEFINITION']._serialized_start=178
   _globals['_IMAGEDEFINITION']._serialized_end=253
   _globals['_IMAGEENSUREREQUEST']._serialized_start=255
-  _globals['_IMAGEENSUREREQUEST']._serialized_end=319
-  _globals['_IMAGEEVENT']._serialized_start=321
-  _globals['_IMAGEEVENT']._serialized_end=426
-  _globals['_IMAGES']._serialized_start=428
-  _globals['_IMAGES']._serialized_end=502
+  _globals['_IMAGEENSUREREQUEST']._serialized_end=343
+  _globals['_IMAGEEVENT']._serialized_start=345
+  _globals['_IMAGEEVENT']._serialized_end=450
+  _globals['_IMAGES']._serialized_start=452
+  _globals['_IMAGES']._serialized_end=526
 # @@protoc_insertion_point(module_scope)

@@ -18,7 +18,7 @@ class ImageApi:
     async def ensure(self, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
         events: asyncio.Queue[ImageEvent] = asyncio.Queue()
         builds = [
-            asyncio.ensure_future(self._build(index, definition, events))
+            asyncio.ensure_future(self._build(index, definition, events, not request.without_runner))
             for index, definition in enumerate(request.images)
         ]
         open_builds = len(builds)
@@ -31,10 +31,12 @@ class ImageApi:
             for build in builds:
                 build.cancel()
 
-    async def _build(self, index: int, definition: ImageDefinition, events: "asyncio.Queue[ImageEvent]") -> None:
+    async def _build(
+        self, index: int, definition: ImageDefinition, events: "asyncio.Queue[ImageEvent]", runner: bool
+    ) -> None:
         try:
             built = await self._builder.ensure(
-                definition, lambda line: events.put_nowait(ImageEvent(index=index, log=line))
+                definition, lambda line: events.put_nowait(ImageEvent(index=index, log=line)), runner
             )
         except (ImageBuildError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))

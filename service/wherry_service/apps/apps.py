@@ -48,6 +48,23 @@ class FunctionHost(Protocol):
     def is_working(self, function_id: str) -> bool: ...
 
 
+class AppSandboxes(Protocol):
+    """The sandboxes that belong to apps."""
+
+    def has_app(self, app_id: str) -> bool: ...
+    async def end_app(self, app_id: str, why: str) -> int: ...
+
+
+class NoSandboxes:
+    """Where there are none (implements `AppSandboxes`)."""
+
+    def has_app(self, app_id: str) -> bool:
+        return False
+
+    async def end_app(self, app_id: str, why: str) -> int:
+        return 0
+
+
 class App:
     """A running app."""
 
@@ -65,12 +82,21 @@ class App:
 class Apps:
     """All running apps, in memory and on disk."""
 
-    def __init__(self, store: AppStore, host: FunctionHost, pools: Pools, node: Node, ready_image: ReadyImage) -> None:
+    def __init__(
+        self,
+        store: AppStore,
+        host: FunctionHost,
+        pools: Pools,
+        node: Node,
+        ready_image: ReadyImage,
+        sandboxes: AppSandboxes | None = None,
+    ) -> None:
         self._store = store
         self._host = host
         self._pools = pools
         self._node = node
         self._ready_image = ready_image
+        self._sandboxes = sandboxes or NoSandboxes()
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
@@ -199,15 +225,16 @@ class Apps:
             if self._apps.get(app_id) is not app:
                 return 0, []
             log.info("stopping %s: %s", app, why)
-            counts = await asyncio.gather(
-                *(
-                    self._host.close_function(record.function_id, _grace(record, grace_s), why)
-                    for record in app.functions.values()
-                )
-            )
+            closing = [
+                self._host.close_function(record.function_id, _grace(record, grace_s), why)
+                for record in app.functions.values()
+            ]
+            counts = await asyncio.gather(*closing)
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
             # Until here it is listed as running, from here on as stopped: never as neither.
             del self._apps[app_id]
+        # No sandbox is made for it any more.
+        counts.append(await self._sandboxes.end_app(app_id, why))
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
@@ -229,7 +256,9 @@ class Apps:
         finished = [
             app_id
             for app_id, app in self._apps.items()
-            if app.orphaned and not any(self._host.is_working(function_id) for function_id in app.functions)
+            if app.orphaned
+            and not any(self._host.is_working(function_id) for function_id in app.functions)
+            and not self._sandboxes.has_app(app_id)
         ]
         for app_id in finished:
             await self.stop(app_id, "Its last call has ended, and its client is gone.")
@@ -249,6 +278,10 @@ class Apps:
         running.sort(key=lambda record: record.created_at_ms, reverse=True)
         stopped = await self._store.stopped(environment) if include_stopped else []
         return [self._info(record) for record in [*running, *stopped]]
+
+    def is_running(self, app_id: str) -> bool:
+        """Whether there is such an app, and it has not stopped."""
+        return app_id in self._apps
 
     def function(self, function_id: str) -> FunctionInfo:
         """Return a function by id; raise `NotFound`."""

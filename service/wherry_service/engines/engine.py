@@ -64,6 +64,18 @@ class ContainerSpec:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: tuple[Gpu, ...] = ()
+    # The OCI runtime, as the engine's configuration names it; "": the engine's default.
+    runtime: str = ""
+    # "": the image's.
+    workdir: str = ""
+    # Capabilities taken away beside those that no container has.
+    dropped_capabilities: tuple[str, ...] = ()
+    # Whether the command's standard input is open, until the one who has it closes it.
+    stdin: bool = False
+    # Whether the command gets a terminal.
+    tty: bool = False
+    # MiB of what it prints that the engine keeps at least; the oldest goes first.
+    log_mib: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class ContainerStatus:
     exit_code: int | None
     oom_killed: bool
     labels: Mapping[str, str]
+    # On the engine's own network; "" if it has none.
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,16 @@ class EngineStatus:
     error: str = ""
     cpus: int = 0
     memory_mib: int = 0
+
+
+class Stdin(Protocol):
+    """A container's standard input. Its methods raise `EngineError` when the container no longer reads."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand over data; waits while the container does not read."""
+
+    async def close(self) -> None:
+        """Say that nothing follows."""
 
 
 class Engine(Protocol):
@@ -125,6 +149,21 @@ class Engine(Protocol):
 
     async def log_tail(self, engine_id: str, lines: int) -> str:
         """Return the last lines that it printed outside the runner's reach; "" if there are none."""
+
+    def output(self, engine_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        """Yield what its command has printed on stream 1 or 2; if followed, also what it will, until it ends.
+
+        With a terminal, stream 1 has it all.
+        """
+
+    async def open_stdin(self, engine_id: str) -> Stdin:
+        """Attach to the standard input of a container that was made with `stdin`."""
+
+    async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
+        """Make an image of its file system, with its image's settings and no label but these.
+
+        What the container's environment adds to its image's is set to nothing there, since it may be secret.
+        """
 
     async def memory_bytes(self, engine_id: str) -> int:
         """Return the memory charged to it now, in bytes, without reclaimable page cache."""

@@ -46,8 +46,11 @@ class ImageBuilder:
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, str] = {}
 
-    async def ensure(self, definition: ImageDefinition, on_log: OnLog) -> BuiltImage:
-        """Build the image unless it is there; raise `ImageBuildError` with the log's tail."""
+    async def ensure(self, definition: ImageDefinition, on_log: OnLog, runner: bool = True) -> BuiltImage:
+        """Build the image unless it is there; raise `ImageBuildError` with the log's tail.
+
+        Without the runner it serves sandboxes, and needs no Python.
+        """
         began = time.monotonic()
         found = image_id(definition)
         tag = _tag(found)
@@ -57,12 +60,18 @@ class ImageBuilder:
                 if definition.force_build or await self._engine.image_labels(tag) is None:
                     await self._build(found, tag, definition, on_log)
                     built = True
-                await self._make_ready(found, on_log, anew=built)
+                if runner:
+                    await self._make_ready(found, on_log, anew=built)
         except ImageBuildError:
             raise
         except (ServiceError, EngineError, OSError) as error:
             raise ImageBuildError(found, str(error), []) from error
         return BuiltImage(found, built, time.monotonic() - began)
+
+    @staticmethod
+    def reference(wanted: str) -> str:
+        """Return what the engine calls an image without the runner; it may not be there."""
+        return _tag(wanted)
 
     async def ready(self, wanted: str) -> str:
         """Return the reference of a built image with the runner on top; raise `ImageBuildError`."""
