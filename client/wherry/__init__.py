@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.sandbox import Sandbox
 
 __all__ = [
     "App",
@@ -34,6 +35,7 @@ __all__ = [
     "Image",
     "PartialFunction",
     "Retries",
+    "Sandbox",
     "Stub",
     "__version__",
     "batched",
@@ -61,6 +63,7 @@ _LAZY = {
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
+    "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
     "enter": "wherry._partial",
     "exit": "wherry._partial",

@@ -25,7 +25,7 @@ from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, S
 
 if TYPE_CHECKING:
     from wherry._output.output import Progress
-    from wherry._transport.transport import Transport
+    from wherry._transport.transport import Exchange, Transport
 
 PROTOCOL = 1
 INLINE_LIMIT = 1 << 20
@@ -124,6 +124,12 @@ class Client:
             self._server.ensure(self._transport)
         return self._transport.stream(method, request)
 
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        """Call a method with many messages both ways; it is not repeated when the service goes."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        return self._transport.exchange(method, first)
+
     def close(self) -> None:
         """Say goodbye: running ephemeral apps end soon after."""
         self._closing.set()
@@ -171,6 +177,7 @@ class _Retrying:
         transport = client._transport
         self.stream = transport.stream
         self.upload = transport.upload
+        self.exchange = transport.exchange
         self.session = transport.session
         self.close = transport.close
 

@@ -7,16 +7,21 @@ from wherry.image import Image
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wherry._client import Client
 
 
-def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
-    """Build what is not built; return the image ids, in the order of `wanted`."""
+def ensure_images(client: "Client", wanted: "Sequence[Image | None]", without_runner: bool = False) -> list[str]:
+    """Build what is not built; return the image ids, in the order of `wanted`.
+
+    `without_runner`: for sandboxes, whose images need no Python.
+    """
     images = [image or Image.debian_slim() for image in wanted]
     distinct = list(dict.fromkeys(images))
     if not distinct:
         return []
-    request = ImageEnsureRequest(images=[image._definition() for image in distinct])
+    request = ImageEnsureRequest(images=[image._definition() for image in distinct], without_runner=without_runner)
     ids: dict[int, str] = {}
     screen = client.listener.screen
     for message in client.stream("Images.Ensure", request):

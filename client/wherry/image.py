@@ -49,6 +49,22 @@ class Image:
         """
         return cls((_step("from_registry", _strings("from_registry", (tag,)), {}),), force_build)
 
+    @classmethod
+    def from_id(cls, image_id: str) -> Image:
+        """Return the image of that id ("im-…"), which must be on the service's host.
+
+        Raises InvalidError when it is no such id. (reference: Image.from_id)
+        """
+        if not isinstance(image_id, str) or not image_id.startswith("im-") or len(image_id) != 29:
+            raise InvalidError(f"{image_id!r} is not the id of an image: those look like im-{'a' * 26}")
+        return cls((_step("from_id", (image_id,), {}),))
+
+    @property
+    def object_id(self) -> str | None:
+        """The id, "im-…", of an image made by `from_id`; None of others: it is made of their steps when they build."""
+        kind, args, _ = self._steps[0]
+        return args[0] if kind == "from_id" and len(self._steps) == 1 else None
+
     def apt_install(self, *packages: str | Sequence[str], force_build: bool = False) -> Image:
         """Install Debian packages. (reference: Image.apt_install)"""
         return self._then("apt_install", _strings("apt_install", packages), {}, force_build)

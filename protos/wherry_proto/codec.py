@@ -8,6 +8,7 @@ from wherry_proto.v1 import (
     app_pb2,
     blob_pb2,
     call_pb2,
+    exec_pb2,
     function_pb2,
     image_pb2,
     log_pb2,
@@ -1145,6 +1146,122 @@ def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     return m
 
 
+def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
+    pb = exec_pb2.TerminalSize()
+    if m.rows:
+        pb.rows = m.rows
+    if m.columns:
+        pb.columns = m.columns
+    return pb
+
+
+def _TerminalSize_from_pb(pb: Any) -> messages.TerminalSize:
+    return messages.TerminalSize(
+        rows=pb.rows,
+        columns=pb.columns,
+    )
+
+
+def _ExecStart_to_pb(m: messages.ExecStart) -> Any:
+    pb = exec_pb2.ExecStart()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.args:
+        pb.args.extend(m.args)
+    if m.pty:
+        pb.pty = m.pty
+    if m.size is not None:
+        pb.size.CopyFrom(_TerminalSize_to_pb(m.size))
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.user:
+        pb.user = m.user
+    return pb
+
+
+def _ExecStart_from_pb(pb: Any) -> messages.ExecStart:
+    m = messages.ExecStart()
+    m.container_id = pb.container_id
+    if pb.args:
+        m.args = list(pb.args)
+    m.pty = pb.pty
+    if pb.HasField("size"):
+        m.size = _TerminalSize_from_pb(pb.size)
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.user = pb.user
+    return m
+
+
+def _ExecRequest_to_pb(m: messages.ExecRequest) -> Any:
+    pb = exec_pb2.ExecRequest()
+    if m.start is not None:
+        pb.start.CopyFrom(_ExecStart_to_pb(m.start))
+    if m.stdin:
+        pb.stdin = m.stdin
+    if m.stdin_eof:
+        pb.stdin_eof = m.stdin_eof
+    if m.resize is not None:
+        pb.resize.CopyFrom(_TerminalSize_to_pb(m.resize))
+    if m.kill:
+        pb.kill = m.kill
+    return pb
+
+
+def _ExecRequest_from_pb(pb: Any) -> messages.ExecRequest:
+    return messages.ExecRequest(
+        start=_ExecStart_from_pb(pb.start) if pb.HasField("start") else None,
+        stdin=pb.stdin,
+        stdin_eof=pb.stdin_eof,
+        resize=_TerminalSize_from_pb(pb.resize) if pb.HasField("resize") else None,
+        kill=pb.kill,
+    )
+
+
+def _ExecExit_to_pb(m: messages.ExecExit) -> Any:
+    pb = exec_pb2.ExecExit()
+    if m.code:
+        pb.code = m.code
+    return pb
+
+
+def _ExecExit_from_pb(pb: Any) -> messages.ExecExit:
+    return messages.ExecExit(
+        code=pb.code,
+    )
+
+
+def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
+    pb = exec_pb2.ExecReply()
+    if m.started:
+        pb.started = m.started
+    if m.stdout:
+        pb.stdout = m.stdout
+    if m.stderr:
+        pb.stderr = m.stderr
+    if m.exit is not None:
+        pb.exit.CopyFrom(_ExecExit_to_pb(m.exit))
+    if m.error:
+        pb.error = m.error
+    return pb
+
+
+def _ExecReply_from_pb(pb: Any) -> messages.ExecReply:
+    return messages.ExecReply(
+        started=pb.started,
+        stdout=pb.stdout,
+        stderr=pb.stderr,
+        exit=_ExecExit_from_pb(pb.exit) if pb.HasField("exit") else None,
+        error=pb.error,
+    )
+
+
 def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
     pb = image_pb2.ImageStep()
     if m.kind:
@@ -1756,6 +1873,11 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
+    messages.TerminalSize: _TerminalSize_to_pb,
+    messages.ExecStart: _ExecStart_to_pb,
+    messages.ExecRequest: _ExecRequest_to_pb,
+    messages.ExecExit: _ExecExit_to_pb,
+    messages.ExecReply: _ExecReply_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
@@ -1835,6 +1957,11 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
+    messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
+    messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
+    messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),
+    messages.ExecExit: (exec_pb2.ExecExit.FromString, _ExecExit_from_pb),
+    messages.ExecReply: (exec_pb2.ExecReply.FromString, _ExecReply_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),

@@ -955,6 +955,93 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class TerminalSize(Message):
+    __slots__ = ("rows", "columns")
+
+    def __init__(
+        self,
+        *,
+        rows: int = 0,
+        columns: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.columns = columns
+
+
+class ExecStart(Message):
+    __slots__ = ("container_id", "args", "pty", "size", "env", "workdir", "timeout_s", "user")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        args: list[str] | None = None,
+        pty: bool = False,
+        size: TerminalSize | None = None,
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        user: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.args: list[str] = [] if args is None else args
+        self.pty = pty
+        self.size = size
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.user = user
+
+
+class ExecRequest(Message):
+    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill")
+
+    def __init__(
+        self,
+        *,
+        start: ExecStart | None = None,
+        stdin: bytes = b"",
+        stdin_eof: bool = False,
+        resize: TerminalSize | None = None,
+        kill: bool = False,
+    ) -> None:
+        self.start = start
+        self.stdin = stdin
+        self.stdin_eof = stdin_eof
+        self.resize = resize
+        self.kill = kill
+
+
+class ExecExit(Message):
+    __slots__ = ("code",)
+
+    def __init__(
+        self,
+        *,
+        code: int = 0,
+    ) -> None:
+        self.code = code
+
+
+class ExecReply(Message):
+    __slots__ = ("started", "stdout", "stderr", "exit", "error")
+
+    def __init__(
+        self,
+        *,
+        started: bool = False,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        exit: ExecExit | None = None,
+        error: str = "",
+    ) -> None:
+        self.started = started
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit = exit
+        self.error = error
+
+
 class ImageStep(Message):
     __slots__ = ("kind", "args", "options")
 

@@ -1013,6 +1013,123 @@ def _SessionDown_from_row(row: Any, body: Body) -> messages.SessionDown:
     )
 
 
+def _TerminalSize_to_row(m: messages.TerminalSize, parts: list[bytes]) -> list[Any]:
+    return [m.rows, m.columns]
+
+
+def _TerminalSize_from_row(row: Any, body: Body) -> messages.TerminalSize:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalSize has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is int):
+        raise RowError("a field of TerminalSize has another type")
+    return messages.TerminalSize(rows=f0, columns=f1)
+
+
+def _ExecStart_to_row(m: messages.ExecStart, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.args,
+        m.pty,
+        None if m.size is None else _TerminalSize_to_row(m.size, parts),
+        list(m.env.items()),
+        m.workdir,
+        m.timeout_s,
+        m.user,
+    ]
+
+
+def _ExecStart_from_row(row: Any, body: Body) -> messages.ExecStart:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecStart has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f2) is bool and type(f5) is str and type(f6) in _NUMBERS and type(f7) is str):
+        raise RowError("a field of ExecStart has another type")
+    return messages.ExecStart(
+        container_id=f0,
+        args=_list(f1, str),
+        pty=f2,
+        size=None if f3 is None else _TerminalSize_from_row(f3, body),
+        env=_map(f4, str, str),
+        workdir=f5,
+        timeout_s=f6,
+        user=f7,
+    )
+
+
+def _ExecRequest_to_row(m: messages.ExecRequest, parts: list[bytes]) -> list[Any]:
+    if m.stdin:
+        parts.append(m.stdin)
+    return [
+        None if m.start is None else _ExecStart_to_row(m.start, parts),
+        len(m.stdin),
+        m.stdin_eof,
+        None if m.resize is None else _TerminalSize_to_row(m.resize, parts),
+        m.kill,
+    ]
+
+
+def _ExecRequest_from_row(row: Any, body: Body) -> messages.ExecRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecRequest has other fields here: another version speaks") from None
+    if not (type(f1) is int and type(f2) is bool and type(f4) is bool):
+        raise RowError("a field of ExecRequest has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.ExecRequest(
+        start=None if f0 is None else _ExecStart_from_row(f0, body),
+        stdin=bf1,
+        stdin_eof=f2,
+        resize=None if f3 is None else _TerminalSize_from_row(f3, body),
+        kill=f4,
+    )
+
+
+def _ExecExit_to_row(m: messages.ExecExit, parts: list[bytes]) -> list[Any]:
+    return [m.code]
+
+
+def _ExecExit_from_row(row: Any, body: Body) -> messages.ExecExit:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ExecExit has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ExecExit has another type")
+    return messages.ExecExit(code=f0)
+
+
+def _ExecReply_to_row(m: messages.ExecReply, parts: list[bytes]) -> list[Any]:
+    if m.stdout:
+        parts.append(m.stdout)
+    if m.stderr:
+        parts.append(m.stderr)
+    return [
+        m.started,
+        len(m.stdout),
+        len(m.stderr),
+        None if m.exit is None else _ExecExit_to_row(m.exit, parts),
+        m.error,
+    ]
+
+
+def _ExecReply_from_row(row: Any, body: Body) -> messages.ExecReply:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecReply has other fields here: another version speaks") from None
+    if not (type(f0) is bool and type(f1) is int and type(f2) is int and type(f4) is str):
+        raise RowError("a field of ExecReply has another type")
+    bf1 = body.take(f1) if f1 else b""
+    bf2 = body.take(f2) if f2 else b""
+    return messages.ExecReply(
+        started=f0, stdout=bf1, stderr=bf2, exit=None if f3 is None else _ExecExit_from_row(f3, body), error=f4
+    )
+
+
 def _ImageStep_to_row(m: messages.ImageStep, parts: list[bytes]) -> list[Any]:
     return [m.kind, m.args, list(m.options.items())]
 
@@ -1563,6 +1680,11 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
+    messages.TerminalSize: _TerminalSize_to_row,
+    messages.ExecStart: _ExecStart_to_row,
+    messages.ExecRequest: _ExecRequest_to_row,
+    messages.ExecExit: _ExecExit_to_row,
+    messages.ExecReply: _ExecReply_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_row,
@@ -1642,6 +1764,11 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
+    messages.TerminalSize: _TerminalSize_from_row,
+    messages.ExecStart: _ExecStart_from_row,
+    messages.ExecRequest: _ExecRequest_from_row,
+    messages.ExecExit: _ExecExit_from_row,
+    messages.ExecReply: _ExecReply_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_from_row,

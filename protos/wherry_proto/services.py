@@ -31,6 +31,7 @@ METHODS: dict[str, Method] = {
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
+    "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
     "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),

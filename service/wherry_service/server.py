@@ -15,6 +15,7 @@ from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
@@ -31,6 +32,7 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import FoundContainer, LoadOrder
@@ -99,6 +101,7 @@ class Service:
             state_dir / "sandboxes",
             SandboxSettings.from_environment(),
         )
+        self._execs = Execs(self._engine, self._sandboxes.begin_use, self._sandboxes.end_use)
         self._apps = Apps(
             AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready, self._sandboxes
         )
@@ -162,6 +165,7 @@ class Service:
             "Functions.Update": apps.update,
             "Images.Ensure": ImageApi(self._builder).ensure,
             **sandboxes.handlers(),
+            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id}).run,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -292,6 +296,7 @@ class Service:
         self._dispatcher.keep_durable()
         await self._sandboxes.close("was ended with the service")
         await self._pools.close_all(grace)
+        await self._execs.close()
         await self._sandbox_node.close()
         await self._node.close()
         if self._local is not None:

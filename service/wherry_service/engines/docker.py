@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
+from wherry_service.engines.docker_exec import open_exec
 from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
     ContainerMissing,
@@ -20,6 +21,8 @@ from wherry_service.engines.engine import (
     EngineEvent,
     EngineStatus,
     EngineUnreachable,
+    Exec,
+    ExecSpec,
     ImageMissing,
     Stdin,
 )
@@ -143,6 +146,10 @@ class DockerEngine:
         what = f"write to container {engine_id[:12]}"
         socket = await self._run(what, lambda client: client.attach_socket(engine_id, params=params))
         return DockerStdin(socket, lambda: _translated(what))
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
+        what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
+        return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
 
     async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
         repository, _, tag = reference.rpartition(":")

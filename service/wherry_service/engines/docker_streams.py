@@ -78,19 +78,27 @@ class DockerStdin:
         self._socket: socket.socket = getattr(attached, "_sock", attached)
         self._socket.settimeout(None)
         self._translated = translated
+        # Its own: a command that does not read holds up nobody else.
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="docker-stdin")
 
     async def write(self, data: bytes) -> None:
-        await asyncio.to_thread(self._write, data)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._write, data)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._close)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._close)
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._attached.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, data: bytes) -> None:
         with self._translated():
             self._socket.sendall(data)
 
     def _close(self) -> None:
-        with self._translated(), contextlib.closing(self._attached):
+        with self._translated():
             self._socket.shutdown(socket.SHUT_WR)
 
 

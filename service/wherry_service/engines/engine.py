@@ -122,6 +122,47 @@ class Stdin(Protocol):
     async def close(self) -> None:
         """Say that nothing follows."""
 
+    def abandon(self) -> None:
+        """Let go of it; a write that waits ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """A command to run inside a running container."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    # "": the container's.
+    workdir: str = ""
+    user: str = ""
+    # Whether it gets a terminal; then stream 1 has all output.
+    tty: bool = False
+
+
+class Exec(Protocol):
+    """A command that runs inside a container. Its methods raise `EngineError`."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """Return what it printed next, with its stream, 1 or 2; None when both have ended."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; waits while it does not read."""
+
+    async def close_stdin(self) -> None:
+        """Say that nothing follows."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Say how large its terminal is."""
+
+    async def pid(self) -> int:
+        """Return its process id, as the engine's host counts; 0 if it has ended."""
+
+    async def exit_code(self) -> int | None:
+        """Return its exit code, after its streams have ended; None if the engine does not know."""
+
+    def close(self) -> None:
+        """Let go of it; it is not ended."""
+
 
 class Engine(Protocol):
     """All methods raise `EngineUnreachable` when there is no answer, other `EngineError`s as they say."""
@@ -158,6 +199,9 @@ class Engine(Protocol):
 
     async def open_stdin(self, engine_id: str) -> Stdin:
         """Attach to the standard input of a container that was made with `stdin`."""
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
+        """Start a command inside a running container; raises `ContainerMissing`."""
 
     async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
         """Make an image of its file system, with its image's settings and no label but these.

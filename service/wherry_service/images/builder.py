@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wherry_proto.messages import ImageDefinition
 from wherry_service.engines.engine import Engine, EngineError
-from wherry_service.errors import ServiceError
+from wherry_service.errors import NotFound, ServiceError
 from wherry_service.images import host, render
 from wherry_service.images.base import BaseImages
 from wherry_service.images.definition import image_id
@@ -57,7 +57,8 @@ class ImageBuilder:
         built = False
         try:
             async with self._locks.setdefault(found, asyncio.Lock()):
-                if definition.force_build or await self._engine.image_labels(tag) is None:
+                alone = len(definition.steps) == 1 and definition.steps[0].kind == "from_id"
+                if (definition.force_build and not alone) or await self._engine.image_labels(tag) is None:
                     await self._build(found, tag, definition, on_log)
                     built = True
                 if runner:
@@ -99,6 +100,10 @@ class ImageBuilder:
         first = definition.steps[0]
         if first.kind == "debian_slim":
             base = await self._bases.ensure(first.options.get("python_version", ""), cli.docker, on_log)
+        elif first.kind == "from_id":
+            base = _tag(first.args[0])
+            if await self._engine.image_labels(base) is None:
+                raise NotFound(f"there is no image {first.args[0]} on this host")
         else:
             base = render.registry_reference(first)
         text = render.dockerfile(base, instructions) + _label(wanted, "image")

@@ -102,7 +102,7 @@ class LocalSandboxes:
         held = self._held.pop(sandbox_id, None)
         if held is not None:
             if held.stdin is not None:
-                await self._close(sandbox_id, held.stdin)
+                held.stdin.abandon()
             await self._remove(sandbox_id, held.engine_id)
 
     def output(self, sandbox_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
@@ -132,9 +132,9 @@ class LocalSandboxes:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sandbox_id, held in self._held.items():
+        for held in self._held.values():
             if held.stdin is not None:
-                await self._close(sandbox_id, held.stdin)
+                held.stdin.abandon()
 
     def engine_id(self, sandbox_id: str) -> str:
         """Return the engine's id of a sandbox that is there; raise `EngineError`."""
@@ -240,12 +240,6 @@ class LocalSandboxes:
         except EngineError as error:
             log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)
             self._unremoved[sandbox_id] = engine_id
-
-    async def _close(self, sandbox_id: str, stdin: Stdin) -> None:
-        try:
-            await stdin.close()
-        except EngineError:
-            log.debug("the input of sandbox %s was closed already", sandbox_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

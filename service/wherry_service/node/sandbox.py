@@ -67,6 +67,9 @@ class SandboxNode(Protocol):
     async def write(self, sandbox_id: str, data: bytes, eof: bool) -> None:
         """Write to its command's standard input."""
 
+    def engine_id(self, sandbox_id: str) -> str:
+        """Return the engine's id for it."""
+
     async def address(self, sandbox_id: str) -> str:
         """Return the address at which this host reaches it; "" if there is none."""
 

@@ -6,8 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,12 +245,24 @@ class Sandboxes:
         log.info("image %s was made of sandbox %s", image_id, sandbox_id)
         return image_id
 
-    @contextmanager
-    def used(self, sandbox_id: str) -> Iterator[None]:
-        """Keep its idle timeout from passing while something goes on in it, an exec for example."""
+    async def engine_id(self, sandbox_id: str) -> str:
+        """Return the engine's id of a sandbox that runs; raise `NotFound`."""
         sandbox = self._alive(sandbox_id)
-        with sandbox.used():
-            yield
+        await self._begun(sandbox)
+        try:
+            return self._node.engine_id(sandbox_id)
+        except EngineError as error:
+            raise NotFound(str(error)) from error
+
+    def begin_use(self, sandbox_id: str) -> None:
+        """Keep its idle timeout from passing, until `end_use`: an exec runs in it."""
+        if (sandbox := self._running.get(sandbox_id)) is not None:
+            sandbox.begin_use()
+
+    def end_use(self, sandbox_id: str) -> None:
+        """Say that what began with `begin_use` is over."""
+        if (sandbox := self._running.get(sandbox_id)) is not None:
+            sandbox.end_use()
 
     # Their end
 

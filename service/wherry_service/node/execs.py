@@ -1,0 +1,216 @@
+"""Commands run inside containers of this host: streams, time limit, and their end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart
+from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
+from wherry_service.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+TIMED_OUT = 124
+KILLED = 137
+# Seconds after a kill for which its streams may stay open: what it started may hold them.
+CLOSE_WITHIN_S = 2.0
+# Replies that wait for a client that does not read; then the command is read no further.
+_MAX_WAITING = 16
+
+
+class Execs:
+    """Runs commands. `begin_use` and `end_use` hear the container's id, before and after."""
+
+    def __init__(self, engine: Engine, begin_use: Callable[[str], None], end_use: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._begin_use = begin_use
+        self._end_use = end_use
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest]
+    ) -> AsyncIterator[ExecReply]:
+        """Run a command in a container, and yield what becomes of it; `requests` are what follows `start`."""
+        spec = _spec(start)
+        exec = await self._engine.exec(engine_id, spec)
+        run = _Run(self._engine, engine_id, exec, start)
+        self._begin_use(start.container_id)
+        task = asyncio.ensure_future(run.carry())
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._over(task, start.container_id))
+        hearing = asyncio.ensure_future(run.hear(requests))
+        try:
+            yield ExecReply(started=True)
+            if start.pty and start.size is not None:
+                await exec.resize(start.size.rows, start.size.columns)
+            while (reply := await run.replies.get()) is not None:
+                yield reply
+        finally:
+            hearing.cancel()
+            run.leave()
+
+    async def close(self) -> None:
+        """Let go of those that run."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _over(self, task: "asyncio.Task[None]", container_id: str) -> None:
+        self._tasks.discard(task)
+        self._end_use(container_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an exec failed", exc_info=error)
+
+
+class _Run:
+    """One command that runs. It goes on when its client has gone, unless it has a terminal."""
+
+    def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart) -> None:
+        self.replies: asyncio.Queue[ExecReply | None] = asyncio.Queue(_MAX_WAITING)
+        self._engine = engine
+        self._engine_id = engine_id
+        self._exec = exec
+        self._start = start
+        self._left = False
+        self._ended_by = 0
+        self._kill = asyncio.Event()
+
+    async def carry(self) -> None:
+        """Carry its output to its end, and say how it ended."""
+        try:
+            reading = asyncio.ensure_future(self._read())
+            killing = asyncio.ensure_future(self._watch())
+            try:
+                await asyncio.wait([reading, killing], return_when=asyncio.FIRST_COMPLETED)
+                if self._ended_by:
+                    # What it started itself may hold its streams open.
+                    await asyncio.wait([reading], timeout=CLOSE_WITHIN_S)
+            finally:
+                killing.cancel()
+                if not reading.done():
+                    reading.cancel()
+            await self._conclude(reading)
+        finally:
+            self._exec.close()
+
+    async def hear(self, requests: AsyncIterator[ExecRequest]) -> None:
+        """Do what the client says."""
+        async for request in requests:
+            with contextlib.suppress(EngineError):  # it has ended, which its client is told
+                if request.stdin:
+                    await self._exec.write(request.stdin)
+                if request.stdin_eof:
+                    await self._exec.close_stdin()
+                if request.resize is not None:
+                    await self._exec.resize(request.resize.rows, request.resize.columns)
+                if request.kill:
+                    self._ended_by = self._ended_by or KILLED
+                    self._kill.set()
+
+    def leave(self) -> None:
+        """Hear that the client has gone."""
+        self._left = True
+        while not self.replies.empty():
+            self.replies.get_nowait()
+        if self._start.pty:
+            self._ended_by = self._ended_by or KILLED
+            self._kill.set()
+
+    async def _read(self) -> None:
+        while (found := await self._exec.read()) is not None:
+            stream, data = found
+            await self._reply(ExecReply(stdout=data) if stream == 1 else ExecReply(stderr=data))
+
+    async def _watch(self) -> None:
+        """Wait for a reason to kill it, and do."""
+        try:
+            async with asyncio.timeout(self._start.timeout_s or None):
+                await self._kill.wait()
+        except TimeoutError:
+            self._ended_by = TIMED_OUT
+        try:
+            await end_process(self._engine, self._engine_id, await self._exec.pid())
+        except EngineError as error:
+            log.warning("a command in %s could not be killed: %s", self._start.container_id, error)
+
+    async def _conclude(self, reading: "asyncio.Task[None]") -> None:
+        error = reading.exception() if reading.done() and not reading.cancelled() else None
+        code: int | None = self._ended_by
+        if not self._ended_by:
+            try:
+                code = await self._exec.exit_code() if error is None else None
+            except EngineError as raised:
+                code, error = None, raised
+        if code is None:
+            why = str(error) if error is not None else "the engine does not know how it ended"
+            await self._reply(ExecReply(error=f"the command was lost: {why}"))
+        else:
+            await self._reply(ExecReply(exit=ExecExit(code=code)))
+        await self._reply(None)
+
+    async def _reply(self, reply: ExecReply | None) -> None:
+        if not self._left:
+            await self.replies.put(reply)
+
+
+async def end_process(engine: Engine, engine_id: str, pid: int) -> None:
+    """Kill a process of a container and all that it has started; `pid` is as this host counts."""
+    if not pid or engine_id not in _cgroups(pid):
+        return
+    pids = [pid, *_descendants(pid)]
+    try:
+        for number in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+    except PermissionError:
+        # The service is not root: the container's own `kill` can.
+        inside = [str(number) for number in map(_inside, pids) if number]
+        killer = await engine.exec(engine_id, ExecSpec(("kill", "-9", *inside), user="0"))
+        while await killer.read() is not None:
+            pass
+        killer.close()
+
+
+def _cgroups(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    return ""
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        own = children.get(waiting.pop(), [])
+        found += own
+        waiting += own
+    return found
+
+
+def _inside(pid: int) -> int:
+    """Return the id that a process has within its container."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return 0
+
+
+def _spec(start: ExecStart) -> ExecSpec:
+    if not start.args or not start.args[0]:
+        raise InvalidRequest("a command has at least one part, its program's name")
+    if any("\0" in part for part in start.args):
+        raise InvalidRequest("the command contains a NUL character")
+    if start.workdir and not start.workdir.startswith("/"):
+        raise InvalidRequest(f"workdir is {start.workdir[:80]!r}: it must be an absolute path")
+    return ExecSpec(tuple(start.args), dict(start.env), start.workdir, start.user, start.pty)
