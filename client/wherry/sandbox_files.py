@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MODES = frozenset(f"{way}{plus}{kind}" for way in "rwax" for plus in ("", "+") for kind in ("", "b", "t"))
 _ERRORS = {
     "No such file or directory": errno.ENOENT,
+    "nonexistent": errno.ENOENT,
     "Is a directory": errno.EISDIR,
     "is a directory": errno.EISDIR,
     "Not a directory": errno.ENOTDIR,

@@ -16,10 +16,15 @@ log = logging.getLogger(__name__)
 
 TIMED_OUT = 124
 KILLED = 137
+# As a shell has it.
+CANNOT_RUN = 126
+NOT_FOUND = 127
 # Seconds after a kill for which its streams may stay open: what it started may hold them.
 CLOSE_WITHIN_S = 2.0
 # Replies that wait for a client that does not read; then the command is read no further.
 _MAX_WAITING = 16
+# How Docker's answer begins, on the command's standard output, when there is no command.
+_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
 
 
 class Execs:
@@ -77,6 +82,8 @@ class _Run:
         self._start = start
         self._left = False
         self._ended_by = 0
+        self._printed = False
+        self._refusal = b""
         self._kill = asyncio.Event()
 
     async def carry(self) -> None:
@@ -123,6 +130,11 @@ class _Run:
     async def _read(self) -> None:
         while (found := await self._exec.read()) is not None:
             stream, data = found
+            if self._refusal or (not self._printed and data.startswith(_REFUSALS)):
+                # Perhaps the engine's word in place of the command's: the exit code tells.
+                self._refusal += data
+                continue
+            self._printed = True
             await self._reply(ExecReply(stdout=data) if stream == 1 else ExecReply(stderr=data))
 
     async def _watch(self) -> None:
@@ -149,6 +161,13 @@ class _Run:
             why = str(error) if error is not None else "the engine does not know how it ended"
             await self._reply(ExecReply(error=f"the command was lost: {why}"))
         else:
+            if self._refusal and code in (CANNOT_RUN, NOT_FOUND):
+                told = self._refusal.decode(errors="replace").strip()
+                missing = "exec: " in told and ("not found" in told or "no such file" in told)
+                code = NOT_FOUND if missing else CANNOT_RUN
+                await self._reply(ExecReply(stderr=f"{self._start.args[0]} could not be run: {told}\n".encode()))
+            elif self._refusal:
+                await self._reply(ExecReply(stdout=self._refusal))
             await self._reply(ExecReply(exit=ExecExit(code=code)))
         await self._reply(None)
 

@@ -33,8 +33,8 @@ class Sandbox:
         # By writer: bytes of input that have been written.
         self.written: dict[str, int] = {}
         self.input_lock = asyncio.Lock()
-        # Whether its input may have been closed with an earlier life of the service.
-        self.adopted = False
+        # Whether it began in an earlier life of the service.
+        self.restored = False
         self._end = end
         self._state = 0
         self._reason = ""

@@ -65,12 +65,14 @@ class Sandboxes:
         """Know those again that ran in an earlier life, before anyone can ask for them."""
         for record in await self._store.running():
             sandbox = self._running[record.sandbox_id] = Sandbox(record, self._end)
-            sandbox.adopted = True
+            sandbox.restored = True
+            # It begins when its container is found.
+            sandbox.begun = asyncio.get_running_loop().create_future()
             self._capacity.take(_share(record), beyond_cpu=True)
 
     async def adopt(self) -> None:
         """Take up their containers, when the engine says which there are; remove those that nobody knows."""
-        restored = [sandbox for sandbox in self._running.values() if sandbox.adopted]
+        restored = [sandbox for sandbox in self._running.values() if sandbox.restored]
         while True:
             try:
                 found = {item.sandbox_id: item for item in await self._node.find()}
@@ -82,6 +84,8 @@ class Sandboxes:
             log.info("removing sandbox %s, which nobody knows", sandbox_id)
             await self._node.remove(sandbox_id)
         for sandbox in restored:
+            if sandbox.begun is not None and not sandbox.begun.done():
+                sandbox.begun.set_result(None)
             item = found.get(sandbox.sandbox_id)
             if item is None:
                 self._on_exit(sandbox.sandbox_id, ContainerExit(reason="was gone when the service came back"))
@@ -280,6 +284,10 @@ class Sandboxes:
 
     async def close(self, why: str) -> int:
         """End all; return how many there were when they are gone."""
+        for sandbox in self._running.values():
+            if sandbox.restored and sandbox.begun is not None and not sandbox.begun.done():
+                # The engine has not said yet where its container is.
+                sandbox.begun.set_result(None)
         count = await self._end_all(list(self._running.values()), why)
         for task in list(self._tasks):
             task.cancel()
