@@ -118,10 +118,12 @@ class Client:
             return self._transport.call(method, request)
         return None
 
-    def stream(self, method: str, request: Message) -> Iterator[Message]:
-        """Call a method whose answer is many messages; it is not repeated when the service goes."""
+    def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
+        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
             self._server.ensure(self._transport)
+        if repeat:
+            return self._repeated(method, request)
         return self._transport.stream(method, request)
 
     def exchange(self, method: str, first: Message) -> "Exchange":
@@ -129,6 +131,16 @@ class Client:
         if self._server is not None:
             self._server.ensure(self._transport)
         return self._transport.exchange(method, first)
+
+    def _repeated(self, method: str, request: Message) -> Iterator[Message]:
+        while True:
+            try:
+                yield from self._transport.stream(method, request)
+            except ConnectionError:
+                # Answered when the service is back; raises when it does not come.
+                self.info()
+            else:
+                return
 
     def close(self) -> None:
         """Say goodbye: running ephemeral apps end soon after."""

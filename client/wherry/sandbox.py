@@ -433,12 +433,12 @@ list_of = list
 
 def _create(client: Client, request: messages.SandboxCreateRequest, image: Image) -> str:
     """Create it, its image built if it is not known to be; return the sandbox's id."""
-    from wherry._images import ensure_images  # builds only once in a process
+    from wherry._image.build import ensure_images  # builds only once in a process
 
     known = _built.setdefault(client, {})
-    ensured = image not in known or image._force_build
+    ensured = image not in known or any(step.force_build for step in image._steps)
     if ensured:
-        (known[image],) = ensure_images(client, [image], without_runner=True)
+        (known[image],) = ensure_images(client, [image], bare=True)
     assert request.spec is not None
     request.spec.image_id = known[image]
     try:
@@ -453,6 +453,10 @@ def _create(client: Client, request: messages.SandboxCreateRequest, image: Image
 def _app_of(app: App | None, image: Image | None, client: Client | None) -> tuple[str, Image, Client]:
     if image is not None and not isinstance(image, Image):
         raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+    if image is not None and image._mounted:
+        raise InvalidError(
+            f"{image._mounted[0]!r} is added when functions start, which sandboxes can't do: write copy=True there"
+        )
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
     app_id = getattr(app, "app_id", None)

@@ -32,6 +32,8 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.prune import Pruner
+from wherry_service.images.settings import ImageSettings
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
@@ -44,6 +46,7 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
@@ -63,6 +66,7 @@ FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
 FINISHED_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
@@ -91,13 +95,22 @@ class Service:
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        self._builder = ImageBuilder(self._engine, state_dir / "images")
+        self._image_settings = ImageSettings.from_environment()
+        self._builder = ImageBuilder(
+            self._engine,
+            state_dir / "images",
+            ImageStore(self._database),
+            self._blobs,
+            self._sources,
+            self._image_settings,
+            labels={"wherry.instance": self._node.instance},
+        )
         self._sandbox_node = LocalSandboxes(self._engine, self._node.instance, self._node.start_slots)
         self._sandboxes = Sandboxes(
             SandboxStore(self._database),
             self._sandbox_node,
             self._capacity,
-            self._builder.reference,
+            self._builder,
             state_dir / "sandboxes",
             SandboxSettings.from_environment(),
         )
@@ -105,6 +118,7 @@ class Service:
         self._apps = Apps(
             AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready, self._sandboxes
         )
+        self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -120,6 +134,7 @@ class Service:
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
         durable = await self._restore(found or [])
+        await self._builder.begin()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()
@@ -127,6 +142,7 @@ class Service:
         self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
         self._spawn(self._look_for_finished())
+        self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -141,6 +157,8 @@ class Service:
     def _handlers(self) -> dict[str, Handler]:
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        keep_days = self._image_settings.keep_days
+        images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
         sandboxes = SandboxApi(self._sandboxes, self._apps)
         info = ServerApi(
             self.instance_id,
@@ -163,7 +181,11 @@ class Service:
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
             "Functions.Update": apps.update,
-            "Images.Ensure": ImageApi(self._builder).ensure,
+            "Images.Ensure": images.ensure,
+            "Images.Show": images.show,
+            "Images.List": images.list,
+            "Images.Logs": images.logs,
+            "Images.Prune": images.prune,
             **sandboxes.handlers(),
             "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id}).run,
             "Blobs.Missing": blobs.missing,
@@ -182,6 +204,9 @@ class Service:
     def _describe(self, function_id: str) -> LoadOrder | None:
         pool = self._pools.get(function_id)
         return pool.plan.load if pool is not None else None
+
+    def _images_in_use(self) -> set[str]:
+        return set(self._apps.by_image()) | self._sandboxes.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
@@ -268,6 +293,17 @@ class Service:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
             await self._apps.stop_finished()
+
+    async def _prune_images(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                if self._image_settings.keep_days:
+                    for pruned in await self._pruner.prune(self._image_settings.keep_days):
+                        log.info("removed image %s, which nothing used", pruned.record.image_id)
+                await self._pruner.tidy()
+            except EngineError as error:
+                log.warning("images could not be pruned: %s", error)
 
     async def _expire(self) -> None:
         while True:

@@ -54,6 +54,7 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         python=spec.python,
         max_batch_size=settings.max_batch_size,
         batch_wait_ms=settings.batch_wait_ms,
+        local_mounts=tuple((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts),
     )
     batch = max(1, settings.max_batch_size)
 

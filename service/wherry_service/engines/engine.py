@@ -1,6 +1,6 @@
 """The `Engine` interface: what Wherry needs of whatever runs containers. Nothing above it knows which one it is."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -113,6 +113,18 @@ class EngineStatus:
     memory_mib: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image as the engine knows it; where several are listed, `user` and the two after it are not filled in."""
+
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int = 0
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
 class Stdin(Protocol):
     """A container's standard input. Its methods raise `EngineError` when the container no longer reads."""
 
@@ -212,8 +224,17 @@ class Engine(Protocol):
     async def memory_bytes(self, engine_id: str) -> int:
         """Return the memory charged to it now, in bytes, without reclaimable page cache."""
 
+    async def image(self, reference: str) -> "EngineImage | None":
+        """Return what is known of an image, or None if it is not here."""
+
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         """Return the labels of an image, or None if it is not here."""
+
+    async def images(self, labels: Mapping[str, str]) -> "Sequence[EngineImage]":
+        """Return the images with all these labels."""
+
+    async def remove_image(self, tag: str) -> bool:
+        """Take a tag away, and the image with its last one; False if a container uses it. A missing one is fine."""
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         """Yield what happens to containers with these labels, for ever; reconnects by itself."""

@@ -6,9 +6,9 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
@@ -33,6 +33,16 @@ FIND_EVERY_S = 5.0
 _IMAGE_ID = re.compile(r"im-[a-z2-7]{26}\Z")
 
 
+class Images(Protocol):
+    """The images that sandboxes are made of, and those that are made of sandboxes."""
+
+    def reference(self, wanted: str) -> str:
+        """Return what the engine calls an image; it may not be there."""
+
+    async def adopt(self, wanted: str) -> None:
+        """Know an image that was made of a sandbox."""
+
+
 class Sandboxes:
     """All sandboxes of the service."""
 
@@ -41,15 +51,14 @@ class Sandboxes:
         store: SandboxStore,
         node: SandboxNode,
         capacity: Capacity,
-        reference: Callable[[str], str],
+        images: Images,
         directory: Path,
         settings: SandboxSettings,
     ) -> None:
         self._store = store
         self._node = node
         self._capacity = capacity
-        # From an image's id to what the engine calls it.
-        self._reference = reference
+        self._images = images
         self._saved = SavedOutput(directory)
         self._settings = settings
         self._running: dict[str, Sandbox] = {}
@@ -246,6 +255,7 @@ class Sandboxes:
                 await self._node.snapshot(sandbox_id, image_id)
             except EngineError as error:
                 raise Unready(str(error)) from error
+        await self._images.adopt(image_id)
         log.info("image %s was made of sandbox %s", image_id, sandbox_id)
         return image_id
 
@@ -277,6 +287,10 @@ class Sandboxes:
     def app_ids(self) -> set[str]:
         """Return the apps whose sandboxes run."""
         return {s.record.app_id for s in self._running.values() if s.record.app_id}
+
+    def image_ids(self) -> set[str]:
+        """Return the images of those that run."""
+        return {s.record.spec.image_id for s in self._running.values()}
 
     async def end_app(self, app_id: str, why: str) -> int:
         """End the sandboxes of an app that stops; return how many there were when they are gone."""
@@ -347,7 +361,7 @@ class Sandboxes:
             taken = True
             await self._open_tunnels(sandbox)
             record.created_at_ms = _now_ms()
-            image = self._reference(record.spec.image_id)
+            image = self._images.reference(record.spec.image_id)
             order = order_of(record.sandbox_id, record.app_id, record.spec, image, self._settings)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
