@@ -35,7 +35,9 @@ class StreamReader(Generic[T]):
         self._before = before
         self._by_line = by_line
         self._pieces: Iterator[bytes] | None = None
-        self._decode: Any = codecs.getincrementaldecoder("utf-8")("replace").decode if text else lambda data, final: data
+        self._decode: Any = (
+            codecs.getincrementaldecoder("utf-8")("replace").decode if text else lambda data, final: data
+        )
         self._empty: T = "" if text else b""  # type: ignore[assignment]
         # Read and not given out yet, in the order in which it came; joined only when it is given out.
         self._held: list[T] = []

@@ -322,7 +322,9 @@ class Sandbox:
         """
         request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
         answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
-        return Image.from_id(answer.image_id)
+        image = Image.from_id(answer.image_id)
+        image._id = answer.image_id
+        return image
 
     @blocking
     def tunnels(self, timeout: float | None = None) -> dict[int, Tunnel]:

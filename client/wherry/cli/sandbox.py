@@ -29,6 +29,9 @@ _STATES = {
     SandboxState.TERMINATED: "terminated",
 }
 _ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
+_TAGS = typer.Option([], "--tag", help="NAME=VALUE: only those that have it. May be repeated.")
+_COMMAND = typer.Argument(help="The command and its arguments.")
+_SANDBOXES = typer.Argument(metavar="SANDBOX…", help="Ids, or names of running ones.")
 _SANDBOX = typer.Argument(metavar="SANDBOX", help="Id, or the name of a running one; APP/NAME where it has an app.")
 
 
@@ -36,7 +39,7 @@ _SANDBOX = typer.Argument(metavar="SANDBOX", help="Id, or the name of a running 
 def list_sandboxes(
     ended: bool = typer.Option(False, "--all", help="Show those that have ended too."),
     app: str = typer.Option("", "--app", help="Only those of the app with that id."),
-    tag: list[str] = typer.Option([], "--tag", help="NAME=VALUE: only those that have it. May be repeated."),
+    tag: list[str] = _TAGS,
     environment: str | None = _ENVIRONMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -65,7 +68,7 @@ def list_sandboxes(
 )
 def exec_in_sandbox(
     sandbox: str = _SANDBOX,
-    command: list[str] = typer.Argument(help="The command and its arguments."),
+    command: list[str] = _COMMAND,
     timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
     workdir: str = typer.Option("", help="The directory in which it runs."),
     environment: str | None = _ENVIRONMENT,
@@ -105,7 +108,7 @@ def logs(
 
 @group.command()
 def terminate(
-    sandboxes: list[str] = typer.Argument(metavar="SANDBOX…", help="Ids, or names of running ones."),
+    sandboxes: list[str] = _SANDBOXES,
     environment: str | None = _ENVIRONMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -197,5 +200,3 @@ def _described(info: SandboxInfo) -> dict[str, object]:
         "created_at": time_of(info.created_at_ms),
         "ended_at": time_of(info.ended_at_ms),
     }
-
-

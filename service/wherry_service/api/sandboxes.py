@@ -80,9 +80,7 @@ class SandboxApi:
         return await self._sandboxes.set_tags(_checked(request.sandbox_id), request.tags)
 
     async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:
-        pieces = self._sandboxes.output(
-            _checked(request.sandbox_id), request.stream, request.offset, request.follow
-        )
+        pieces = self._sandboxes.output(_checked(request.sandbox_id), request.stream, request.offset, request.follow)
         async for data in pieces:
             for start in range(0, len(data), _PIECE):
                 yield SandboxOutput(data=data[start : start + _PIECE])

@@ -63,9 +63,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise InvalidRequest(f"tag {name[:64]!r}: names have 1 to 256 characters, values at most 256")
 
 
-def order_of(
-    sandbox_id: str, app_id: str, spec: SandboxSpec, image: str, settings: SandboxSettings
-) -> SandboxOrder:
+def order_of(sandbox_id: str, app_id: str, spec: SandboxSpec, image: str, settings: SandboxSettings) -> SandboxOrder:
     """Return what the node makes."""
     resources = spec.resources or Resources()
     return SandboxOrder(

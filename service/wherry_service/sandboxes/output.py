@@ -35,11 +35,10 @@ class SavedOutput:
 
     async def read(self, sandbox_id: str, stream: int, offset: int) -> AsyncIterator[bytes]:
         """Yield what is kept, from an offset on."""
-        try:
-            file = open(self._directory / sandbox_id / STREAMS[stream], "rb")
-        except FileNotFoundError:
+        path = self._directory / sandbox_id / STREAMS[stream]
+        if not path.exists():
             return
-        with file:
+        with open(path, "rb") as file:
             file.seek(offset)
             while data := await asyncio.to_thread(file.read, _PIECE):
                 yield data

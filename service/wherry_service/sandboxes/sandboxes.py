@@ -170,9 +170,7 @@ class Sandboxes:
         return [
             info
             for info in [*running, *ended]
-            if info.environment == environment
-            and app_id in ("", info.app_id)
-            and tags.items() <= info.tags.items()
+            if info.environment == environment and app_id in ("", info.app_id) and tags.items() <= info.tags.items()
         ]
 
     async def set_tags(self, sandbox_id: str, tags: Mapping[str, str]) -> SandboxInfo:
