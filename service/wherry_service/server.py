@@ -269,7 +269,7 @@ class Service:
         await self._sandboxes.adopt()
         for app_id in self._sandboxes.app_ids():
             if not self._apps.is_running(app_id):
-                await self._sandboxes.end_app(app_id, "belonged to an app that has stopped")
+                await self._sandboxes.end_app(app_id, "It has stopped.")
 
     async def _discard(self, container_ids: list[str]) -> None:
         for container_id in container_ids:

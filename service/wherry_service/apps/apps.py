@@ -96,7 +96,7 @@ class Apps:
         self._pools = pools
         self._node = node
         self._ready_image = ready_image
-        self._sandboxes = sandboxes or NoSandboxes()
+        self._sandboxes = sandboxes if sandboxes is not None else NoSandboxes()
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:

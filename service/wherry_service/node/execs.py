@@ -23,6 +23,8 @@ NOT_FOUND = 127
 CLOSE_WITHIN_S = 2.0
 # Replies that wait for a client that does not read; then the command is read no further.
 _MAX_WAITING = 16
+# Pieces of input, of 256 KiB at most, that wait for a command that does not read; then its client is read no further.
+_MAX_TYPED = 32
 # How Docker's answer begins, on the command's standard output, when there is no command.
 _REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
 
@@ -76,6 +78,7 @@ class _Run:
 
     def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart) -> None:
         self.replies: asyncio.Queue[ExecReply | None] = asyncio.Queue(_MAX_WAITING)
+        self._typed: asyncio.Queue[ExecRequest] = asyncio.Queue(_MAX_TYPED)
         self._engine = engine
         self._engine_id = engine_id
         self._exec = exec
@@ -106,17 +109,30 @@ class _Run:
 
     async def hear(self, requests: AsyncIterator[ExecRequest]) -> None:
         """Do what the client says."""
-        async for request in requests:
-            with contextlib.suppress(EngineError):  # it has ended, which its client is told
+        writing = asyncio.ensure_future(self._write())
+        try:
+            async for request in requests:
+                if request.stdin or request.stdin_eof:
+                    await self._typed.put(request)
+                if request.resize is not None:
+                    with contextlib.suppress(EngineError):  # it has ended, which its client is told
+                        await self._exec.resize(request.resize.rows, request.resize.columns)
+                if request.kill:
+                    self._ended_by = self._ended_by or KILLED
+                    self._kill.set()
+            await writing
+        finally:
+            writing.cancel()
+
+    async def _write(self) -> None:
+        """Write what the client has typed; beside hearing, so that one that does not read can be killed."""
+        with contextlib.suppress(EngineError):  # as above
+            while True:
+                request = await self._typed.get()
                 if request.stdin:
                     await self._exec.write(request.stdin)
                 if request.stdin_eof:
                     await self._exec.close_stdin()
-                if request.resize is not None:
-                    await self._exec.resize(request.resize.rows, request.resize.columns)
-                if request.kill:
-                    self._ended_by = self._ended_by or KILLED
-                    self._kill.set()
 
     def leave(self) -> None:
         """Hear that the client has gone."""
