@@ -31,9 +31,9 @@ from wherry.exception import (
 
 # Of the engine's default set: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE.
 ALLOWED = {0, 1, 3, 4, 5, 6, 7, 10}
-under_runtime = pytest.mark.skipif(
-    bool(os.environ.get("WHERRY_SANDBOX_RUNTIME")), reason="see docs/sandboxes.md: not with another runtime"
-)
+# Run under gVisor by tests/cluster/test_gvisor.py; docs/sandboxes.md lists what it does not do.
+GVISOR = os.environ.get("WHERRY_SANDBOX_RUNTIME") == "runsc"
+not_under_gvisor = pytest.mark.skipif(GVISOR, reason="gVisor does not do it: docs/sandboxes.md says why")
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +228,11 @@ def test_capabilities_are_few_and_privileges_can_not_be_gained(box: Sandbox) -> 
     for name in ("CapPrm", "CapEff", "CapBnd"):
         held = int(status[name].strip(), 16)
         assert {bit for bit in range(64) if held >> bit & 1} <= ALLOWED, name
-    assert status["NoNewPrivs"].strip() == "1"
+    if not GVISOR:  # it does not show this line
+        assert status["NoNewPrivs"].strip() == "1"
 
 
+@not_under_gvisor
 def test_number_of_processes_is_limited(box: Sandbox) -> None:
     source = (
         "import os, signal\nn = 0\n"
@@ -265,12 +267,13 @@ def test_block_network_has_no_way_out(run: Callable[..., Sandbox], box: Sandbox)
         port = str(server.getsockname()[1])
         gateway = "172.17.0.1"
         blocked = box.exec("python3", "-c", source, gateway, port).stdout.read().splitlines()
-        # ENETUNREACH: there is no way to any address.
-        assert blocked == ["['lo']", "101"]
-        if os.environ.get("WHERRY_SANDBOX_RUNTIME"):
+        # ENETUNREACH, or EHOSTUNREACH in gVisor: there is no way to any address.
+        assert blocked[0] == "['lo']"
+        assert blocked[1] in ("101", "113")
+        if GVISOR:  # all of its sandboxes are without network here
             return
         # The same reaches this host where the network is not blocked.
-        process = run(block_network=False).exec("sh", "-c", "ip -V; cat /proc/net/route")
+        process = run(block_network=False).exec("cat", "/proc/net/route")
         routes = [line.split() for line in process.stdout.read().splitlines() if line.split()[1:2] == ["00000000"]]
         gateway = socket.inet_ntoa(bytes.fromhex(routes[0][2])[::-1])
         connected = run("python3", "-c", source, gateway, port, block_network=False)
@@ -358,7 +361,7 @@ def test_snapshot_is_an_image_for_sandboxes_and_functions(
 # Tunnels
 
 
-@under_runtime
+@not_under_gvisor
 def test_tunnels_carry_http_and_plain_tcp(run: Callable[..., Sandbox]) -> None:
     echo = "import socket\ns = socket.create_server(('', 9000))\nc, _ = s.accept()\nc.sendall(c.recv(9)[::-1])\nc.close()"
     sandbox = run(

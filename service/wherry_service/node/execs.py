@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ CLOSE_WITHIN_S = 2.0
 _MAX_WAITING = 16
 # Pieces of input, of 256 KiB at most, that wait for a command that does not read; then its client is read no further.
 _MAX_TYPED = 32
+# A variable that tells an exec's processes from all others, and what kills them from inside.
+_MARK = "WHERRY_EXEC"
+_KILL_MARKED = (
+    "for e in /proc/[0-9]*/environ; do p=${e#/proc/}; "
+    'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then kill -9 "${p%/environ}"; fi; done'
+)
 # How Docker's answer begins, on the command's standard output, when there is no command.
 _REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
 
@@ -42,9 +49,9 @@ class Execs:
         self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest]
     ) -> AsyncIterator[ExecReply]:
         """Run a command in a container, and yield what becomes of it; `requests` are what follows `start`."""
-        spec = _spec(start)
-        exec = await self._engine.exec(engine_id, spec)
-        run = _Run(self._engine, engine_id, exec, start)
+        mark = f"{_MARK}={uuid.uuid4().hex}"
+        exec = await self._engine.exec(engine_id, _spec(start, mark))
+        run = _Run(self._engine, engine_id, exec, start, mark)
         self._begin_use(start.container_id)
         task = asyncio.ensure_future(run.carry())
         self._tasks.add(task)
@@ -76,13 +83,14 @@ class Execs:
 class _Run:
     """One command that runs. It goes on when its client has gone, unless it has a terminal."""
 
-    def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart) -> None:
+    def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart, mark: str) -> None:
         self.replies: asyncio.Queue[ExecReply | None] = asyncio.Queue(_MAX_WAITING)
         self._typed: asyncio.Queue[ExecRequest] = asyncio.Queue(_MAX_TYPED)
         self._engine = engine
         self._engine_id = engine_id
         self._exec = exec
         self._start = start
+        self._mark = mark
         self._left = False
         self._ended_by = 0
         self._printed = False
@@ -161,7 +169,8 @@ class _Run:
         except TimeoutError:
             self._ended_by = TIMED_OUT
         try:
-            await end_process(self._engine, self._engine_id, await self._exec.pid())
+            if pid := await self._exec.pid():
+                await end_process(self._engine, self._engine_id, pid, self._mark)
         except EngineError as error:
             log.warning("a command in %s could not be killed: %s", self._start.container_id, error)
 
@@ -179,7 +188,8 @@ class _Run:
         else:
             if self._refusal and code in (CANNOT_RUN, NOT_FOUND):
                 told = self._refusal.decode(errors="replace").strip()
-                missing = "exec: " in told and ("not found" in told or "no such file" in told)
+                of_program = "executable" in told or 'exec: "' in told
+                missing = of_program and ("not found" in told or "no such file" in told)
                 code = NOT_FOUND if missing else CANNOT_RUN
                 await self._reply(ExecReply(stderr=f"{self._start.args[0]} could not be run: {told}\n".encode()))
             elif self._refusal:
@@ -192,21 +202,27 @@ class _Run:
             await self.replies.put(reply)
 
 
-async def end_process(engine: Engine, engine_id: str, pid: int) -> None:
-    """Kill a process of a container and all that it has started; `pid` is as this host counts."""
-    if not pid or engine_id not in _cgroups(pid):
-        return
-    pids = [pid, *_descendants(pid)]
+async def end_process(engine: Engine, engine_id: str, pid: int, mark: str) -> None:
+    """Kill a process of a container and all that it has started.
+
+    `pid` is as the engine's host counts; `mark` is in its environment, by which it is found from inside the container
+    where the engine's processes are not this host's, or not the service's to kill.
+    """
     try:
-        for number in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
+        if engine_id in _cgroups(pid):
+            for number in (pid, *_descendants(pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            return
     except PermissionError:
-        # The service is not root: the container's own `kill` can.
-        inside = [str(number) for number in map(_inside, pids) if number]
-        killer = await engine.exec(engine_id, ExecSpec(("kill", "-9", *inside), user="0"))
+        pass
+    killer = await engine.exec(engine_id, ExecSpec(("sh", "-c", _KILL_MARKED, "sh", mark), user="0"))
+    try:
         while await killer.read() is not None:
             pass
+        if await killer.exit_code() in (CANNOT_RUN, NOT_FOUND):
+            log.warning("a command in container %s runs on: its image has no sh to kill it with", engine_id[:12])
+    finally:
         killer.close()
 
 
@@ -232,20 +248,12 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _inside(pid: int) -> int:
-    """Return the id that a process has within its container."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return 0
-
-
-def _spec(start: ExecStart) -> ExecSpec:
+def _spec(start: ExecStart, mark: str) -> ExecSpec:
     if not start.args or not start.args[0]:
         raise InvalidRequest("a command has at least one part, its program's name")
     if any("\0" in part for part in start.args):
         raise InvalidRequest("the command contains a NUL character")
     if start.workdir and not start.workdir.startswith("/"):
         raise InvalidRequest(f"workdir is {start.workdir[:80]!r}: it must be an absolute path")
-    return ExecSpec(tuple(start.args), dict(start.env), start.workdir, start.user, start.pty)
+    name, _, value = mark.partition("=")
+    return ExecSpec(tuple(start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)
