@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
     from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
 
 __all__ = [
     "App",
@@ -36,6 +37,7 @@ __all__ = [
     "PartialFunction",
     "Retries",
     "Sandbox",
+    "Secret",
     "Stub",
     "__version__",
     "batched",
@@ -65,6 +67,7 @@ _LAZY = {
     "Cls": "wherry.cls",
     "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
+    "Secret": "wherry.secret",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",

@@ -10,6 +10,7 @@ from wherry._client import default_client
 from wherry._definition import ClassDefinition, Definition, importable_name
 from wherry._image.build import ensure_images
 from wherry._image.mounts import local_mounts, module_mounts
+from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._source import SourceFile as LocalFile
 from wherry._spec import function_spec
@@ -90,6 +91,9 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     images = [function.info.options.image or app.image or Image.debian_slim() for function in functions]
     image_ids = ensure_images(client, images)
     files, root, specs = _specs(client, functions, images, image_ids, modules)
+    wanted = [app._secrets + function.info.options.secrets for function in functions]
+    for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
+        spec.secret_ids = ids
     published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):

@@ -19,7 +19,9 @@ from wherry.exception import (
     SandboxTimeoutError,
 )
 from wherry.image import Image
+from wherry._secrets import secret_ids as _secret_ids
 from wherry.io_streams import StreamReader, StreamWriter
+from wherry.secret import Secret, secrets_of
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -96,7 +98,7 @@ class Sandbox:
         tags: Mapping[str, str] | None = None,
         image: Image | None = None,
         env: Mapping[str, str] | None = None,
-        secrets: Sequence[Any] = (),
+        secrets: Sequence[Secret] = (),
         volumes: Mapping[str, Any] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
         idle_timeout: float | None = None,
@@ -115,17 +117,18 @@ class Sandbox:
 
         It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
         long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores and
-        `memory` in MiB, each a request or (request, limit); `env`: variables; `block_network`: no network but its own
+        `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `block_network`: no network but its own
         loopback; the ports are those of `tunnels()`. `name` is unique among the app's running sandboxes.
         Raises InvalidError for values out of range, AlreadyExistsError when the name is taken, ExecutionError when
         the app does not run, ImageBuildError, ResourceExhaustedError when the host has no room for 60 s.
         (reference: Sandbox.create)
         """
         check_local("creating a sandbox")
+        given = secrets_of("secrets", secrets)
         app_id, image, client = _app_of(app, image, client)
-        if secrets or volumes:
-            which = "secrets" if secrets else "volumes"
-            raise InvalidError(f"{which} are not supported yet for sandboxes: leave out {which}=")
+        if volumes:
+            raise InvalidError("volumes are not supported yet for sandboxes: leave out volumes=")
+        (secret_ids,) = _secret_ids(client, [(*(app._secrets if app is not None else ()), *given)], app_id)
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
             env=_options._environment(env),
@@ -136,6 +139,7 @@ class Sandbox:
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in _options._gpus(gpu)],
             block_network=bool(block_network),
             pty=bool(pty),
+            secret_ids=secret_ids,
             ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
         )
         request = messages.SandboxCreateRequest(

@@ -14,6 +14,7 @@ from wherry_proto.v1 import (
     log_pb2,
     payload_pb2,
     sandbox_pb2,
+    secret_pb2,
     server_pb2,
 )
 
@@ -251,6 +252,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.parameters.CopyFrom(_Payload_to_pb(m.parameters))
     if m.gpus:
         pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
     if m.local_mounts:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     return pb
@@ -285,6 +288,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.parameters = _Payload_from_pb(pb.parameters)
     if pb.gpus:
         m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     return m
@@ -1925,6 +1930,161 @@ def _SandboxSnapshotResponse_from_pb(pb: Any) -> messages.SandboxSnapshotRespons
     )
 
 
+def _SecretCreateRequest_to_pb(m: messages.SecretCreateRequest) -> Any:
+    pb = secret_pb2.SecretCreateRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.values:
+        pb.values.update(m.values)
+    if m.replace:
+        pb.replace = m.replace
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _SecretCreateRequest_from_pb(pb: Any) -> messages.SecretCreateRequest:
+    m = messages.SecretCreateRequest()
+    m.name = pb.name
+    m.environment = pb.environment
+    if pb.values:
+        m.values = dict(pb.values)
+    m.replace = pb.replace
+    m.app_id = pb.app_id
+    return m
+
+
+def _SecretInfo_to_pb(m: messages.SecretInfo) -> Any:
+    pb = secret_pb2.SecretInfo()
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.keys:
+        pb.keys.extend(m.keys)
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.updated_at_ms:
+        pb.updated_at_ms = m.updated_at_ms
+    if m.used_at_ms:
+        pb.used_at_ms = m.used_at_ms
+    return pb
+
+
+def _SecretInfo_from_pb(pb: Any) -> messages.SecretInfo:
+    m = messages.SecretInfo()
+    m.secret_id = pb.secret_id
+    m.name = pb.name
+    m.environment = pb.environment
+    if pb.keys:
+        m.keys = list(pb.keys)
+    m.created_at_ms = pb.created_at_ms
+    m.updated_at_ms = pb.updated_at_ms
+    m.used_at_ms = pb.used_at_ms
+    return m
+
+
+def _SecretLookupRequest_to_pb(m: messages.SecretLookupRequest) -> Any:
+    pb = secret_pb2.SecretLookupRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    if m.required_keys:
+        pb.required_keys.extend(m.required_keys)
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _SecretLookupRequest_from_pb(pb: Any) -> messages.SecretLookupRequest:
+    m = messages.SecretLookupRequest()
+    m.name = pb.name
+    m.environment = pb.environment
+    m.secret_id = pb.secret_id
+    if pb.required_keys:
+        m.required_keys = list(pb.required_keys)
+    m.app_id = pb.app_id
+    return m
+
+
+def _SecretListRequest_to_pb(m: messages.SecretListRequest) -> Any:
+    pb = secret_pb2.SecretListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _SecretListRequest_from_pb(pb: Any) -> messages.SecretListRequest:
+    return messages.SecretListRequest(
+        environment=pb.environment,
+    )
+
+
+def _SecretListResponse_to_pb(m: messages.SecretListResponse) -> Any:
+    pb = secret_pb2.SecretListResponse()
+    if m.secrets:
+        pb.secrets.extend(map(_SecretInfo_to_pb, m.secrets))
+    return pb
+
+
+def _SecretListResponse_from_pb(pb: Any) -> messages.SecretListResponse:
+    m = messages.SecretListResponse()
+    if pb.secrets:
+        m.secrets = list(map(_SecretInfo_from_pb, pb.secrets))
+    return m
+
+
+def _SecretDeleteRequest_to_pb(m: messages.SecretDeleteRequest) -> Any:
+    pb = secret_pb2.SecretDeleteRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    return pb
+
+
+def _SecretDeleteRequest_from_pb(pb: Any) -> messages.SecretDeleteRequest:
+    return messages.SecretDeleteRequest(
+        name=pb.name,
+        environment=pb.environment,
+        secret_id=pb.secret_id,
+    )
+
+
+def _SecretRotateRequest_to_pb(m: messages.SecretRotateRequest) -> Any:
+    pb = secret_pb2.SecretRotateRequest()
+    return pb
+
+
+def _SecretRotateRequest_from_pb(pb: Any) -> messages.SecretRotateRequest:
+    return messages.SecretRotateRequest()
+
+
+def _SecretRotateResponse_to_pb(m: messages.SecretRotateResponse) -> Any:
+    pb = secret_pb2.SecretRotateResponse()
+    if m.num_secrets:
+        pb.num_secrets = m.num_secrets
+    if m.new_key:
+        pb.new_key = m.new_key
+    return pb
+
+
+def _SecretRotateResponse_from_pb(pb: Any) -> messages.SecretRotateResponse:
+    return messages.SecretRotateResponse(
+        num_secrets=pb.num_secrets,
+        new_key=pb.new_key,
+    )
+
+
 def _ServerInfoRequest_to_pb(m: messages.ServerInfoRequest) -> Any:
     pb = server_pb2.ServerInfoRequest()
     if m.with_engine:
@@ -2111,6 +2271,14 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.SandboxInputResponse: _SandboxInputResponse_to_pb,
     messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_pb,
     messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_pb,
+    messages.SecretCreateRequest: _SecretCreateRequest_to_pb,
+    messages.SecretInfo: _SecretInfo_to_pb,
+    messages.SecretLookupRequest: _SecretLookupRequest_to_pb,
+    messages.SecretListRequest: _SecretListRequest_to_pb,
+    messages.SecretListResponse: _SecretListResponse_to_pb,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_to_pb,
+    messages.SecretRotateRequest: _SecretRotateRequest_to_pb,
+    messages.SecretRotateResponse: _SecretRotateResponse_to_pb,
     messages.ServerInfoRequest: _ServerInfoRequest_to_pb,
     messages.EngineInfo: _EngineInfo_to_pb,
     messages.ServerInfo: _ServerInfo_to_pb,
@@ -2211,6 +2379,14 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
         sandbox_pb2.SandboxSnapshotResponse.FromString,
         _SandboxSnapshotResponse_from_pb,
     ),
+    messages.SecretCreateRequest: (secret_pb2.SecretCreateRequest.FromString, _SecretCreateRequest_from_pb),
+    messages.SecretInfo: (secret_pb2.SecretInfo.FromString, _SecretInfo_from_pb),
+    messages.SecretLookupRequest: (secret_pb2.SecretLookupRequest.FromString, _SecretLookupRequest_from_pb),
+    messages.SecretListRequest: (secret_pb2.SecretListRequest.FromString, _SecretListRequest_from_pb),
+    messages.SecretListResponse: (secret_pb2.SecretListResponse.FromString, _SecretListResponse_from_pb),
+    messages.SecretDeleteRequest: (secret_pb2.SecretDeleteRequest.FromString, _SecretDeleteRequest_from_pb),
+    messages.SecretRotateRequest: (secret_pb2.SecretRotateRequest.FromString, _SecretRotateRequest_from_pb),
+    messages.SecretRotateResponse: (secret_pb2.SecretRotateResponse.FromString, _SecretRotateResponse_from_pb),
     messages.ServerInfoRequest: (server_pb2.ServerInfoRequest.FromString, _ServerInfoRequest_from_pb),
     messages.EngineInfo: (server_pb2.EngineInfo.FromString, _EngineInfo_from_pb),
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),

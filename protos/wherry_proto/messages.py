@@ -265,6 +265,7 @@ class FunctionSpec(Message):
         "methods",
         "parameters",
         "gpus",
+        "secret_ids",
         "local_mounts",
     )
 
@@ -290,6 +291,7 @@ class FunctionSpec(Message):
         methods: list[MethodSpec] | None = None,
         parameters: Payload | None = None,
         gpus: list[GpuRequest] | None = None,
+        secret_ids: list[str] | None = None,
         local_mounts: list[LocalMount] | None = None,
     ) -> None:
         self.name = name
@@ -311,6 +313,7 @@ class FunctionSpec(Message):
         self.methods: list[MethodSpec] = [] if methods is None else methods
         self.parameters = parameters
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
 
 
@@ -1578,6 +1581,121 @@ class SandboxSnapshotResponse(Message):
         image_id: str = "",
     ) -> None:
         self.image_id = image_id
+
+
+class SecretCreateRequest(Message):
+    __slots__ = ("name", "environment", "values", "replace", "app_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        values: dict[str, str] | None = None,
+        replace: bool = False,
+        app_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.values: dict[str, str] = {} if values is None else values
+        self.replace = replace
+        self.app_id = app_id
+
+
+class SecretInfo(Message):
+    __slots__ = ("secret_id", "name", "environment", "keys", "created_at_ms", "updated_at_ms", "used_at_ms")
+
+    def __init__(
+        self,
+        *,
+        secret_id: str = "",
+        name: str = "",
+        environment: str = "",
+        keys: list[str] | None = None,
+        created_at_ms: int = 0,
+        updated_at_ms: int = 0,
+        used_at_ms: int = 0,
+    ) -> None:
+        self.secret_id = secret_id
+        self.name = name
+        self.environment = environment
+        self.keys: list[str] = [] if keys is None else keys
+        self.created_at_ms = created_at_ms
+        self.updated_at_ms = updated_at_ms
+        self.used_at_ms = used_at_ms
+
+
+class SecretLookupRequest(Message):
+    __slots__ = ("name", "environment", "secret_id", "required_keys", "app_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        secret_id: str = "",
+        required_keys: list[str] | None = None,
+        app_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.secret_id = secret_id
+        self.required_keys: list[str] = [] if required_keys is None else required_keys
+        self.app_id = app_id
+
+
+class SecretListRequest(Message):
+    __slots__ = ("environment",)
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+    ) -> None:
+        self.environment = environment
+
+
+class SecretListResponse(Message):
+    __slots__ = ("secrets",)
+
+    def __init__(
+        self,
+        *,
+        secrets: list[SecretInfo] | None = None,
+    ) -> None:
+        self.secrets: list[SecretInfo] = [] if secrets is None else secrets
+
+
+class SecretDeleteRequest(Message):
+    __slots__ = ("name", "environment", "secret_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        secret_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.secret_id = secret_id
+
+
+class SecretRotateRequest(Message):
+    __slots__ = ()
+
+
+class SecretRotateResponse(Message):
+    __slots__ = ("num_secrets", "new_key")
+
+    def __init__(
+        self,
+        *,
+        num_secrets: int = 0,
+        new_key: bool = False,
+    ) -> None:
+        self.num_secrets = num_secrets
+        self.new_key = new_key
 
 
 class ServerInfoRequest(Message):

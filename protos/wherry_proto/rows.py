@@ -238,13 +238,14 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_MethodSpec_to_row(item, parts) for item in m.methods],
         None if m.parameters is None else _Payload_to_row(m.parameters, parts),
         [_GpuRequest_to_row(item, parts) for item in m.gpus],
+        m.secret_ids,
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20 = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -261,7 +262,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f15) is str
         and type(f16) is list
         and type(f18) is list
-        and type(f19) is list
+        and type(f20) is list
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -284,7 +285,8 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         methods=[_MethodSpec_from_row(item, body) for item in f16],
         parameters=None if f17 is None else _Payload_from_row(f17, body),
         gpus=[_GpuRequest_from_row(item, body) for item in f18],
-        local_mounts=[_LocalMount_from_row(item, body) for item in f19],
+        secret_ids=_list(f19, str),
+        local_mounts=[_LocalMount_from_row(item, body) for item in f20],
     )
 
 
@@ -1731,6 +1733,121 @@ def _SandboxSnapshotResponse_from_row(row: Any, body: Body) -> messages.SandboxS
     return messages.SandboxSnapshotResponse(image_id=f0)
 
 
+def _SecretCreateRequest_to_row(m: messages.SecretCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, list(m.values.items()), m.replace, m.app_id]
+
+
+def _SecretCreateRequest_from_row(row: Any, body: Body) -> messages.SecretCreateRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f3) is bool and type(f4) is str):
+        raise RowError("a field of SecretCreateRequest has another type")
+    return messages.SecretCreateRequest(name=f0, environment=f1, values=_map(f2, str, str), replace=f3, app_id=f4)
+
+
+def _SecretInfo_to_row(m: messages.SecretInfo, parts: list[bytes]) -> list[Any]:
+    return [m.secret_id, m.name, m.environment, m.keys, m.created_at_ms, m.updated_at_ms, m.used_at_ms]
+
+
+def _SecretInfo_from_row(row: Any, body: Body) -> messages.SecretInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f4) is int
+        and type(f5) is int
+        and type(f6) is int
+    ):
+        raise RowError("a field of SecretInfo has another type")
+    return messages.SecretInfo(
+        secret_id=f0, name=f1, environment=f2, keys=_list(f3, str), created_at_ms=f4, updated_at_ms=f5, used_at_ms=f6
+    )
+
+
+def _SecretLookupRequest_to_row(m: messages.SecretLookupRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, m.secret_id, m.required_keys, m.app_id]
+
+
+def _SecretLookupRequest_from_row(row: Any, body: Body) -> messages.SecretLookupRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretLookupRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f4) is str):
+        raise RowError("a field of SecretLookupRequest has another type")
+    return messages.SecretLookupRequest(name=f0, environment=f1, secret_id=f2, required_keys=_list(f3, str), app_id=f4)
+
+
+def _SecretListRequest_to_row(m: messages.SecretListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment]
+
+
+def _SecretListRequest_from_row(row: Any, body: Body) -> messages.SecretListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SecretListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SecretListRequest has another type")
+    return messages.SecretListRequest(environment=f0)
+
+
+def _SecretListResponse_to_row(m: messages.SecretListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_SecretInfo_to_row(item, parts) for item in m.secrets]]
+
+
+def _SecretListResponse_from_row(row: Any, body: Body) -> messages.SecretListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SecretListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of SecretListResponse has another type")
+    return messages.SecretListResponse(secrets=[_SecretInfo_from_row(item, body) for item in f0])
+
+
+def _SecretDeleteRequest_to_row(m: messages.SecretDeleteRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, m.secret_id]
+
+
+def _SecretDeleteRequest_from_row(row: Any, body: Body) -> messages.SecretDeleteRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretDeleteRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of SecretDeleteRequest has another type")
+    return messages.SecretDeleteRequest(name=f0, environment=f1, secret_id=f2)
+
+
+def _SecretRotateRequest_to_row(m: messages.SecretRotateRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _SecretRotateRequest_from_row(row: Any, body: Body) -> messages.SecretRotateRequest:
+    return messages.SecretRotateRequest()
+
+
+def _SecretRotateResponse_to_row(m: messages.SecretRotateResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_secrets, m.new_key]
+
+
+def _SecretRotateResponse_from_row(row: Any, body: Body) -> messages.SecretRotateResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretRotateResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is bool):
+        raise RowError("a field of SecretRotateResponse has another type")
+    return messages.SecretRotateResponse(num_secrets=f0, new_key=f1)
+
+
 def _ServerInfoRequest_to_row(m: messages.ServerInfoRequest, parts: list[bytes]) -> list[Any]:
     return [m.with_engine]
 
@@ -1921,6 +2038,14 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.SandboxInputResponse: _SandboxInputResponse_to_row,
     messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_row,
     messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_row,
+    messages.SecretCreateRequest: _SecretCreateRequest_to_row,
+    messages.SecretInfo: _SecretInfo_to_row,
+    messages.SecretLookupRequest: _SecretLookupRequest_to_row,
+    messages.SecretListRequest: _SecretListRequest_to_row,
+    messages.SecretListResponse: _SecretListResponse_to_row,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_to_row,
+    messages.SecretRotateRequest: _SecretRotateRequest_to_row,
+    messages.SecretRotateResponse: _SecretRotateResponse_to_row,
     messages.ServerInfoRequest: _ServerInfoRequest_to_row,
     messages.EngineInfo: _EngineInfo_to_row,
     messages.ServerInfo: _ServerInfo_to_row,
@@ -2015,6 +2140,14 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.SandboxInputResponse: _SandboxInputResponse_from_row,
     messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_from_row,
     messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_from_row,
+    messages.SecretCreateRequest: _SecretCreateRequest_from_row,
+    messages.SecretInfo: _SecretInfo_from_row,
+    messages.SecretLookupRequest: _SecretLookupRequest_from_row,
+    messages.SecretListRequest: _SecretListRequest_from_row,
+    messages.SecretListResponse: _SecretListResponse_from_row,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_from_row,
+    messages.SecretRotateRequest: _SecretRotateRequest_from_row,
+    messages.SecretRotateResponse: _SecretRotateResponse_from_row,
     messages.ServerInfoRequest: _ServerInfoRequest_from_row,
     messages.EngineInfo: _EngineInfo_from_row,
     messages.ServerInfo: _ServerInfo_from_row,

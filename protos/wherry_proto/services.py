@@ -52,6 +52,11 @@ METHODS: dict[str, Method] = {
     "Sandboxes.Snapshot": Method(
         "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
     ),
+    "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
+    "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
+    "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),
+    "Secrets.Delete": Method("/wherry.v1.Secrets/Delete", "SecretDeleteRequest", "SecretInfo", False, False),
+    "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
 }

@@ -21,6 +21,7 @@ from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.sandboxes import SandboxApi
+from wherry_service.api.secrets import SecretApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -38,6 +39,9 @@ from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import FoundContainer, LoadOrder
+from wherry_service.objects.keys import FILE_NAME, Keys
+from wherry_service.objects.objects import Objects
+from wherry_service.objects.secrets import Secrets
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.sandboxes.sandboxes import Sandboxes
@@ -47,6 +51,8 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
+from wherry_service.store.objects import ObjectStore
+from wherry_service.store.secrets import SecretStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
@@ -95,6 +101,7 @@ class Service:
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
+        self._objects = self._make_objects()
         self._image_settings = ImageSettings.from_environment()
         self._builder = ImageBuilder(
             self._engine,
@@ -103,6 +110,7 @@ class Service:
             self._blobs,
             self._sources,
             self._image_settings,
+            self._objects.secret_values_of,
             labels={"wherry.instance": self._node.instance},
         )
         self._sandbox_node = LocalSandboxes(self._engine, self._node.instance, self._node.start_slots)
@@ -113,10 +121,17 @@ class Service:
             self._builder,
             state_dir / "sandboxes",
             SandboxSettings.from_environment(),
+            self._objects.secret_values_of,
         )
         self._execs = Execs(self._engine, self._sandboxes.begin_use, self._sandboxes.end_use)
         self._apps = Apps(
-            AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready, self._sandboxes
+            AppStore(self._database),
+            self._dispatcher,
+            self._pools,
+            self._node,
+            self._builder.ready,
+            self._objects,
+            self._sandboxes,
         )
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._server = grpc.aio.server(
@@ -154,7 +169,13 @@ class Service:
         self._force = self._force or force or self._stop.is_set()
         self._stop.set()
 
+    def _make_objects(self) -> Objects:
+        store = ObjectStore(self._database)
+        keys = Keys.take_from(self.state_dir / FILE_NAME, os.environ)
+        return Objects(Secrets(SecretStore(self._database), store, keys))
+
     def _handlers(self) -> dict[str, Handler]:
+        secrets = SecretApi(self._objects.secrets, self._apps)
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
         keep_days = self._image_settings.keep_days
@@ -194,6 +215,11 @@ class Service:
             "Blobs.Adopt": blobs.adopt,
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
+            "Secrets.Create": secrets.create,
+            "Secrets.Lookup": secrets.lookup,
+            "Secrets.List": secrets.list,
+            "Secrets.Delete": secrets.delete,
+            "Secrets.Rotate": secrets.rotate,
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
@@ -311,6 +337,7 @@ class Service:
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
             await self._sandboxes.expire()
+            await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -335,7 +335,8 @@ def test_files_that_are_not_there_are_errors_as_here(box: Sandbox) -> None:
 
 
 def test_snapshot_is_an_image_for_sandboxes(run: Callable[..., Sandbox]) -> None:
-    sandbox = run(env={"TOKEN": "hidden"})
+    sandbox = run(secrets=[wherry.Secret.from_dict({"TOKEN": "hidden"})])
+    assert sandbox.exec("sh", "-c", "echo $TOKEN").stdout.read() == "hidden\n"
     sandbox.filesystem.write("/opt/mark", "kept")
     image = sandbox.snapshot_filesystem()
     assert image.object_id.startswith("im-")
@@ -438,8 +439,8 @@ def test_values_out_of_range_are_refused_here(service: OwnService) -> None:
         Sandbox.create(timeout=0)
     with pytest.raises(InvalidError, match="must be strings, got 100"):
         Sandbox.create("sleep", 100)  # type: ignore[arg-type]
-    with pytest.raises(InvalidError, match="secrets are not supported yet"):
-        Sandbox.create(secrets=[object()])
+    with pytest.raises(InvalidError, match="volumes are not supported yet"):
+        Sandbox.create(volumes={"/data": object()})
     with pytest.raises(InvalidError, match=r"write copy=True there"):
         Sandbox.create(image=wherry.Image.debian_slim().add_local_file(__file__, "/x.py"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry._image.step import Step
 from wherry._local_files import docker_ignored, file_of, files_below, module_files
+from wherry._secrets import secret_ids
 from wherry._shipping import described
 from wherry._source import SourceFile
 from wherry.exception import InvalidError
@@ -64,9 +65,9 @@ def _resolved(step: Step, files: list[SourceFile], client: "Client | None") -> I
 
 
 def _secret_ids(step: Step, client: "Client | None") -> list[str]:
-    if step.secrets:
-        raise InvalidError(f"secrets of Image.{step.kind} are not supported yet by this version of wherry")
-    return []
+    if client is None or not step.secrets:
+        return []
+    return secret_ids(client, [step.secrets])[0]
 
 
 # Readers return the files of a step, and write into its message what they read.

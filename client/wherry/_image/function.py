@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wherry import _payload
 from wherry._definition import Definition, code_of
 from wherry._options import FunctionOptions, translate
+from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._spec import function_spec
 from wherry.exception import InvalidError, SerializationError
@@ -67,6 +68,7 @@ class BuildFunction:
         wanted = self._definition.options.include_source and module is not None
         source_id = ship_modules(client, [module]).source_id if wanted else ""
         spec = function_spec(self._definition, "", source_id)
+        (spec.secret_ids,) = secret_ids(client, [self._definition.options.secrets])
         if self._args or self._kwargs:
             try:
                 data = _payload.dumps((self._args, self._kwargs), by_reference=True)

@@ -7,6 +7,7 @@ import os
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
+from wherry.secret import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class Step:
         self.args = args
         self.options = tuple((name, value) for name, value in (options or {}).items() if value is not None)
         self.given = given
-        self.secrets = needs_list("secrets", secrets, of=object)
+        self.secrets = secrets_of(f"secrets of Image.{kind}", secrets)
         self.force_build = bool(force_build)
 
     def forced(self) -> Step:

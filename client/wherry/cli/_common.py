@@ -2,11 +2,25 @@
 
 import datetime
 import json
+import sys
 from typing import Any
 
 import typer
 
+from wherry.exception import InvalidError
+
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
+ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
+YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; exit with code 1 unless the answer is yes. Without a terminal `--yes` is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidError(f"{question} There is no terminal to ask on: say so with --yes")
+    typer.confirm(question, abort=True)
 
 
 def show_json(value: Any) -> None:

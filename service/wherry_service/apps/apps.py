@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto import codec
@@ -48,6 +48,14 @@ class FunctionHost(Protocol):
     def is_working(self, function_id: str) -> bool: ...
 
 
+class AppObjects(Protocol):
+    """What apps have beside functions (see objects/)."""
+
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
+    async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
+    async def app_gone(self, app_id: str) -> None: ...
+
+
 class AppSandboxes(Protocol):
     """The sandboxes that belong to apps."""
 
@@ -89,9 +97,11 @@ class Apps:
         pools: Pools,
         node: Node,
         ready_image: ReadyImage,
+        objects: AppObjects | None = None,
         sandboxes: AppSandboxes | None = None,
     ) -> None:
         self._store = store
+        self._objects = objects
         self._host = host
         self._pools = pools
         self._node = node
@@ -164,6 +174,7 @@ class Apps:
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
             for record in records:
                 self._plan(record)
+                await self._check_secrets(app, record.spec)
             records += self._followed(app, records)
             await self._store.publish(app_id, records)
             kept = {
@@ -210,6 +221,7 @@ class Apps:
             spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
             record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
             self._plan(record)
+            await self._check_secrets(app, spec)
             await self._store.add_variant(record)
             self._open(app, record)
         return self._function_info(app, record)
@@ -243,6 +255,8 @@ class Apps:
             del self._apps[app_id]
         # No sandbox is made for it any more.
         counts.append(await self._sandboxes.end_app(app_id, why))
+        if self._objects is not None:
+            await self._objects.app_gone(app_id)
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
@@ -299,6 +313,11 @@ class Apps:
         """Return a running app by id; raise `NotFound`."""
         return self._info(self._running(app_id).record)
 
+    def secret_ids(self, app_id: str | None = None) -> set[str]:
+        """Return the secrets that the functions of a running app use, or of all."""
+        apps = self._apps.values() if app_id is None else [self._running(app_id)]
+        return {one for app in apps for record in app.functions.values() for one in record.spec.secret_ids}
+
     def function_of(self, app_id: str, name: str) -> FunctionInfo:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
         app = self._running(app_id)
@@ -325,7 +344,13 @@ class Apps:
         app.functions[record.function_id] = record
 
     def _plan(self, record: FunctionRecord) -> PoolPlan:
-        return plan_of(record.app_id, record.function_id, scaled_as(record.spec, record.live), self._ready_image)
+        spec = scaled_as(record.spec, record.live)
+        values = self._objects.secret_values if self._objects is not None else None
+        return plan_of(record.app_id, record.function_id, spec, self._ready_image, values)
+
+    async def _check_secrets(self, app: App, spec: FunctionSpec) -> None:
+        if spec.secret_ids and self._objects is not None:
+            await self._objects.check_secrets(spec.secret_ids, app.record.environment)
 
     def _scale(self, record: FunctionRecord) -> None:
         pool = self._pools.get(record.function_id)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_proto.messages import FunctionSpec, ImageDefinition, ImageState, ImageStep
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import NotFound, ServiceError
 from wherry_service.images.build import Build, OnEvent
@@ -64,7 +64,7 @@ class ImageBuilder:
         self._work_dir = work_dir
         self._secret_values = secret_values
         self._registry = Registry(settings, work_dir)
-        self._functions = BuildFunctions(engine, work_dir, sources, labels or {}, self._secrets_of)
+        self._functions = BuildFunctions(engine, work_dir, sources, labels or {})
         self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, secret_values)
         self._layer: RunnerLayer | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -177,9 +177,6 @@ class ImageBuilder:
             part.built_at_ms = part.used_at_ms = time.time_ns() // 1_000_000
             await self.records.put(part)
         await self._registry.share(docker, tag_of(wanted), heard.log)
-
-    async def _secrets_of(self, function: FunctionSpec) -> Mapping[str, str]:
-        return {}
 
     # The runner on top
 

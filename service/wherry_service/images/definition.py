@@ -78,10 +78,9 @@ def is_forced(definition: ImageDefinition) -> bool:
     return any(step.force_build for step in definition.steps)
 
 
-def secret_ids(definition: ImageDefinition) -> list[str]:
-    """Return the secrets that the steps name, each once."""
-    found = [secret_id for step in definition.steps for secret_id in step.secret_ids]
-    return list(dict.fromkeys(found))
+def secret_ids(step: ImageStep) -> list[str]:
+    """Return the secrets that a step names, or the function that it runs."""
+    return [*step.secret_ids, *(step.function.secret_ids if step.function is not None else ())]
 
 
 def check(definition: ImageDefinition) -> None:

@@ -22,11 +22,9 @@ from wherry_service.images.progress import OnLog, OnStep
 from wherry_service.images.runner_layer import RunnerLayer
 from wherry_service.store.sources import SourceStore
 
-FunctionRun = Callable[[str, str, str, Mapping[str, str], FunctionSpec, OnLog, OnStep], Awaitable[None]]
-"""(docker, base, tag, labels, function, on_log, on_step): runs it in the base, and gives what is left the tag."""
-
-FunctionSecrets = Callable[[FunctionSpec], Awaitable[Mapping[str, str]]]
-"""From a function to the variables of its secrets."""
+Variables = Mapping[str, str]
+FunctionRun = Callable[[str, str, str, Mapping[str, str], FunctionSpec, Variables, OnLog, OnStep], Awaitable[None]]
+"""(docker, base, tag, labels, function, secrets, on_log, on_step): runs it in the base, gives what is left the tag."""
 
 _DIRECTORY = "/run/wherry"
 _PROGRAM = "/wherry/runner/wherry_runner/build_step.py"
@@ -36,14 +34,11 @@ _TAIL_LINES = 30
 class BuildFunctions:
     """Runs functions of images on one engine."""
 
-    def __init__(
-        self, engine: Engine, work_dir: Path, sources: SourceStore, labels: Mapping[str, str], secrets: FunctionSecrets
-    ) -> None:
+    def __init__(self, engine: Engine, work_dir: Path, sources: SourceStore, labels: Mapping[str, str]) -> None:
         self._engine = engine
         self._work_dir = work_dir
         self._sources = sources
         self._labels = {**labels, "wherry.kind": "build"}
-        self._secrets = secrets
 
     async def discard(self) -> None:
         """Remove what builds of an earlier life left behind."""
@@ -57,6 +52,7 @@ class BuildFunctions:
         tag: str,
         labels: Mapping[str, str],
         function: FunctionSpec,
+        secrets: Variables,
         on_log: OnLog,
         on_step: OnStep,
     ) -> None:
@@ -75,7 +71,7 @@ class BuildFunctions:
             on_log(f"  {line}")
 
         try:
-            await asyncio.to_thread(self._write, folder, function, await self._environment(folder, function))
+            await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
             command = self._command(docker, base, name, folder, function)
             try:
                 async with asyncio.timeout(function.timeout_s or None):
@@ -91,15 +87,6 @@ class BuildFunctions:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, folder)
         on_step(title, time.monotonic() - began, False)
-
-    async def _environment(self, folder: Path, function: FunctionSpec) -> dict[str, str]:
-        """Return variables that are there while the function runs, and in no image afterwards."""
-        variables = dict(host.proxies())
-        if (bundle := host.ca_bundle()) is not None:
-            shutil.copyfile(bundle, folder / "ca.crt")
-            names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-            variables.update(dict.fromkeys(names, f"{_DIRECTORY}/ca.crt"))
-        return {**variables, **await self._secrets(function)}
 
     def _write(self, folder: Path, function: FunctionSpec, variables: Mapping[str, str]) -> None:
         (folder / "source").mkdir()
@@ -166,3 +153,13 @@ class BuildFunctions:
         tail: list[str] = []
         if await follow([docker, "commit", *(f"--change={change}" for change in changes), name, tag], tail.append):
             raise ServiceError("what the function left could not be made an image: " + " ".join(tail[-3:]))
+
+
+def _lent(folder: Path) -> dict[str, str]:
+    """Return variables that are there while a function runs, and in no image afterwards."""
+    variables = dict(host.proxies())
+    if (bundle := host.ca_bundle()) is not None:
+        shutil.copyfile(bundle, folder / "ca.crt")
+        names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        variables.update(dict.fromkeys(names, f"{_DIRECTORY}/ca.crt"))
+    return variables

@@ -139,11 +139,9 @@ class Maker:
                 shutil.rmtree(directory)
 
     async def _look_up_secrets(self, definition: ImageDefinition, making: Making, environment: str) -> None:
-        if not secret_ids(definition):
-            return
         for number, step in enumerate(definition.steps):
-            if step.secret_ids:
-                making.secrets[number] = await self._secret_values(step.secret_ids, environment)
+            if ids := secret_ids(step):
+                making.secrets[number] = await self._secret_values(ids, environment)
         values = sorted({value for found in making.secrets.values() for value in found.values() if len(value) >= 4})
         making.on_log = masking(making.on_log, values)
 
@@ -156,7 +154,8 @@ class Maker:
             if function is None:
                 raise InvalidRequest("run_function: the step has no function")
             cli = await self.cli()
-            await self._run_function(cli.docker, base, tag, labels, function, making.on_log, making.on_step)
+            values = making.secrets.get(stage.steps[0][0], {})
+            await self._run_function(cli.docker, base, tag, labels, function, values, making.on_log, making.on_step)
             return
         for _, step in stage.steps:
             if step.kind == "add_python":

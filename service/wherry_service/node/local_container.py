@@ -1,9 +1,10 @@
 """One container on this host: its directory, its socket, and what becomes of it."""
 
 import asyncio
+import json
 import logging
 import shutil
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,6 +93,8 @@ class LocalContainer:
         self._kill_reason = ""
         self._dying = False
         self._memory_limit_mib: int | None = None
+        # Environment variables from secrets; None: not known, since an earlier life of the service ordered it.
+        self._secrets: Mapping[str, str] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
@@ -113,6 +116,7 @@ class LocalContainer:
     async def begin(self, order: ContainerOrder) -> None:
         """Make the directory, listen, and have the engine create and start the container."""
         self._memory_limit_mib = order.memory_limit_mib
+        self._secrets = order.secrets
         try:
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
@@ -298,7 +302,11 @@ class LocalContainer:
             if self._source is not None and (error := self._source.exception()) is not None:
                 self.kill(f"could not get its source: {error}")
                 return
-            link.send(self._load_frame(), [self._load.serialized, self._load.parameters])
+            if self._load.has_secrets and self._secrets is None:
+                self.kill("had not loaded its code when the service was started anew")
+                return
+            secrets = json.dumps(dict(self._secrets)).encode() if self._secrets else b""
+            link.send(self._load_frame(), [self._load.serialized, self._load.parameters, secrets])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._link = link

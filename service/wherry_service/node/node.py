@@ -36,6 +36,8 @@ class LoadOrder:
     batch_wait_ms: int = 0
     # Files of a client that appear at places of their own: (place, source tree, whether it is the tree's only file).
     local_mounts: tuple[tuple[str, str, bool], ...] = ()
+    # Whether environment variables from secrets come with a container's order.
+    has_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    # Environment variables from secrets. They go over the container's socket: the engine never sees them.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,6 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         if not _GPU_TYPE.match(gpu.type):
             raise InvalidRequest(f"{gpu.type[:64]!r} is no type of GPU")
     _check_ports(spec)
-    if spec.secret_ids:
-        raise InvalidRequest("this service can't give secrets to sandboxes yet: use env=")
     return spec
 
 
@@ -63,15 +61,22 @@ def check_tags(tags: Mapping[str, str]) -> None:
             raise InvalidRequest(f"tag {name[:64]!r}: names have 1 to 256 characters, values at most 256")
 
 
-def order_of(sandbox_id: str, app_id: str, spec: SandboxSpec, image: str, settings: SandboxSettings) -> SandboxOrder:
-    """Return what the node makes."""
+def order_of(
+    sandbox_id: str,
+    app_id: str,
+    spec: SandboxSpec,
+    image: str,
+    secrets: Mapping[str, str],
+    settings: SandboxSettings,
+) -> SandboxOrder:
+    """Return what the node makes; its own variables win over those of its secrets."""
     resources = spec.resources or Resources()
     return SandboxOrder(
         sandbox_id=sandbox_id,
         app_id=app_id,
         image=image,
         command=tuple(spec.command) or WAITING,
-        env=dict(spec.env),
+        env={**secrets, **spec.env},
         workdir=spec.workdir,
         cpu_limit=resources.cpu_limit or None,
         cpu_request=resources.cpu_request or None,

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +33,10 @@ FIND_EVERY_S = 5.0
 _IMAGE_ID = re.compile(r"im-[a-z2-7]{26}\Z")
 
 
+SecretValues = Callable[[Sequence[str], str], Awaitable[Mapping[str, str]]]
+"""From ids of secrets and their environment to variables; raises `NotFound`."""
+
+
 class Images(Protocol):
     """The images that sandboxes are made of, and those that are made of sandboxes."""
 
@@ -54,6 +58,7 @@ class Sandboxes:
         images: Images,
         directory: Path,
         settings: SandboxSettings,
+        secret_values: SecretValues,
     ) -> None:
         self._store = store
         self._node = node
@@ -61,6 +66,7 @@ class Sandboxes:
         self._images = images
         self._saved = SavedOutput(directory)
         self._settings = settings
+        self._secret_values = secret_values
         self._running: dict[str, Sandbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         node.on_exit = self._on_exit
@@ -290,6 +296,10 @@ class Sandboxes:
         """Return the images of those that run."""
         return {s.record.spec.image_id for s in self._running.values()}
 
+    def secret_ids(self) -> set[str]:
+        """Return the secrets of those that run."""
+        return {secret_id for s in self._running.values() for secret_id in s.record.spec.secret_ids}
+
     async def end_app(self, app_id: str, why: str) -> int:
         """End the sandboxes of an app that stops; return how many there were when they are gone."""
         return await self._end_all([s for s in self._running.values() if s.record.app_id == app_id], f"was ended with its app: {why}")
@@ -360,7 +370,8 @@ class Sandboxes:
             await self._open_tunnels(sandbox)
             record.created_at_ms = _now_ms()
             image = self._images.reference(record.spec.image_id)
-            order = order_of(record.sandbox_id, record.app_id, record.spec, image, self._settings)
+            secrets = await self._secret_values(record.spec.secret_ids, record.environment)
+            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
                 self._node.start(order), self._store.add(record), return_exceptions=True

@@ -52,9 +52,7 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "schedule", "interactive"]
-)
+@pytest.mark.parametrize("name", ["volumes", "network_file_systems", "mounts", "schedule", "interactive"])
 def test_what_comes_later_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
         App("x").function(**{name: ["something"]})
@@ -169,8 +167,8 @@ def test_app_names(name: Any) -> None:
 
 def test_stub_is_app() -> None:
     assert Stub is App
-    with pytest.raises(InvalidError, match="secrets is not supported yet"):
-        App("x", secrets=[1])
+    with pytest.raises(InvalidError, match="volumes is not supported yet"):
+        App("x", volumes=[1])
     with pytest.raises(InvalidError, match="no parameter 'nonsense'"):
         App("x", nonsense=1)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,19 @@ class House:
         self.store = store or FakeSandboxStore()
         self.images = FakeImages()
         self.capacity = capacity or Capacity(4, 4096)
+        self.secrets: dict[str, dict[str, str]] = {}
         self.sandboxes = Sandboxes(
-            self.store, self.node, self.capacity, self.images, directory, SandboxSettings()  # type: ignore[arg-type]
+            self.store, self.node, self.capacity, self.images, directory, SandboxSettings(), self.secret_values
         )
+
+    async def secret_values(self, secret_ids: Sequence[str], environment: str) -> dict[str, str]:
+        assert environment == "main"
+        values: dict[str, str] = {}
+        for secret_id in secret_ids:
+            if secret_id not in self.secrets:
+                raise NotFound(f"secret {secret_id} was deleted")
+            values |= self.secrets[secret_id]
+        return values
 
     async def create(self, name: str = "", app: str = "", **options: Any) -> str:
         options = {"command": ["true"], "image_id": IMAGE, "timeout_s": 300, **options}
@@ -280,6 +290,22 @@ def test_room_is_not_waited_for_without_end(tmp_path: Path) -> None:
     run_fast(main())
 
 
+def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path)
+        house.secrets = {"st-1": {"A": "1", "B": "1", "C": "1"}, "st-2": {"B": "2", "C": "2"}}
+        sandbox_id = await house.create(secret_ids=["st-1", "st-2"], env={"C": "3"})
+        assert house.node.orders[sandbox_id].env == {"A": "1", "B": "2", "C": "3"}
+        assert house.sandboxes.secret_ids() == {"st-1", "st-2"}
+        with pytest.raises(NotFound, match="st-9 was deleted"):
+            await house.create(secret_ids=["st-9"])
+        assert list(house.store.records) == [sandbox_id]
+        assert "1" not in house.store.records[sandbox_id].spec.env.values()
+        await house.sandboxes.close("over")
+
+    run(main())
+
+
 # Streams
 
 
@@ -454,7 +480,6 @@ def test_those_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
         ({"ports": [SandboxPort(port=80)], "block_network": True}, "without network has no ports"),
         ({"ports": [SandboxPort(port=80), SandboxPort(port=80)]}, "named twice"),
         ({"ports": [SandboxPort(port=70000)]}, "port is 70000"),
-        ({"secret_ids": ["st-1"]}, "can't give secrets to sandboxes yet"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any], told: str) -> None:
