@@ -189,9 +189,11 @@ class _Retrying:
         transport = client._transport
         self.stream = transport.stream
         self.upload = transport.upload
-        self.exchange = transport.exchange
         self.session = transport.session
         self.close = transport.close
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        return self._client._transport.exchange(method, first)
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,8 +40,9 @@ class StreamReader(Generic[T]):
             codecs.getincrementaldecoder("utf-8")("replace").decode if text else lambda data, final: data
         )
         self._empty: T = "" if text else b""  # type: ignore[assignment]
-        # Read and not given out yet, in the order in which it came; joined only when it is given out.
-        self._held: list[T] = []
+        # Read and not given out yet: of the first of these, what begins at `_start`.
+        self._held: deque[T] = deque()
+        self._start = 0
         self._over = False
         self._lock = threading.Lock()
 
@@ -85,19 +87,24 @@ class StreamReader(Generic[T]):
         begun: list[T] = []
         while self._held or self._more():
             while self._held:
-                piece = self._held.pop(0)
-                end = piece.find(newline) + 1
+                piece = self._held[0]
+                end = piece.find(newline, self._start) + 1
+                begun.append(piece[self._start : end or None])
+                # A piece of many lines stays where it is: to cut each off would copy the rest each time.
+                self._start = end
+                if not end or end == len(piece):
+                    self._held.popleft()
+                    self._start = 0
                 if end:
-                    if piece[end:]:
-                        self._held.insert(0, piece[end:])
-                    begun.append(piece[:end])
                     return self._empty.join(begun)
-                begun.append(piece)
         return self._empty.join(begun)
 
     def _take(self) -> T:
-        held, self._held = self._held, []
-        return self._empty.join(held)
+        if self._start:
+            self._held[0], self._start = self._held[0][self._start :], 0
+        held = self._empty.join(self._held)
+        self._held.clear()
+        return held
 
     def _more(self) -> bool:
         """Read one piece more; False at the end."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wherry import _options
 from wherry._blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._ids import check_id, new_id
+from wherry._secrets import secret_ids as _secret_ids
 from wherry._threads import in_thread
 from wherry.context import check_local
 from wherry.exception import (
@@ -19,7 +20,6 @@ from wherry.exception import (
     SandboxTimeoutError,
 )
 from wherry.image import Image
-from wherry._secrets import secret_ids as _secret_ids
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
 from wherry_proto import messages
@@ -116,14 +116,14 @@ class Sandbox:
         """Run a command in a new container, and return when it runs. Without a command it only waits for `exec`.
 
         It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
-        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores and
-        `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `block_network`: no network but its own
-        loopback; the ports are those of `tunnels()`. `name` is unique among the app's running sandboxes.
-        Raises InvalidError for values out of range, AlreadyExistsError when the name is taken, ExecutionError when
-        the app does not run, ImageBuildError, ResourceExhaustedError when the host has no room for 60 s.
+        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
+        and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins;
+        `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
+        the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
+        taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
+        room for 60 s.
         (reference: Sandbox.create)
         """
-        check_local("creating a sandbox")
         given = secrets_of("secrets", secrets)
         app_id, image, client = _app_of(app, image, client)
         if volumes:
@@ -477,6 +477,7 @@ def _app_of(app: App | None, image: Image | None, client: Client | None) -> tupl
 
 
 def _default_client() -> Client:
+    check_local("using sandboxes")
     from wherry._client import default_client  # loads the session
 
     return default_client()

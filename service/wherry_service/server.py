@@ -52,8 +52,8 @@ from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
 from wherry_service.store.objects import ObjectStore
-from wherry_service.store.secrets import SecretStore
 from wherry_service.store.sandboxes import SandboxStore
+from wherry_service.store.secrets import SecretStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 

@@ -367,7 +367,9 @@ def test_snapshot_is_an_image_for_functions(box: Sandbox) -> None:
 
 @not_under_gvisor
 def test_tunnels_carry_http_and_plain_tcp(run: Callable[..., Sandbox]) -> None:
-    echo = "import socket\ns = socket.create_server(('', 9000))\nc, _ = s.accept()\nc.sendall(c.recv(9)[::-1])\nc.close()"
+    echo = (
+        "import socket\ns = socket.create_server(('', 9000))\nc, _ = s.accept()\nc.sendall(c.recv(9)[::-1])\nc.close()"
+    )
     sandbox = run(
         "sh", "-c", f'python3 -c "{echo}" & exec python3 -m http.server 8000 --directory /etc',
         block_network=False, encrypted_ports=[8000], unencrypted_ports=[9000],
@@ -410,7 +412,7 @@ def test_found_by_id_name_and_tags(box: Sandbox) -> None:
     box.set_tags({"suite": "yes", "more": "1"})
     assert box.get_tags() == {"suite": "yes", "more": "1"}
     assert pickle.loads(pickle.dumps(box)) == box
-    with pytest.raises(NotFoundError, match="no sandbox that belongs to no app runs under the name 'boks'.*box"):
+    with pytest.raises(NotFoundError, match=r"no sandbox that belongs to no app runs under the name 'boks'.*box"):
         Sandbox.from_name(None, "boks")
     with pytest.raises(AlreadyExistsError, match=f"{box.object_id} runs under the name 'box'"):
         Sandbox.create(name="box")
@@ -541,5 +543,3 @@ def test_a_client_that_is_killed_leaves_its_exec_running(box: Sandbox, environme
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     assert time.monotonic() - began < 30
     wait_until(lambda: "left" in box.filesystem.ls("/tmp"), "the command has run on to its end", 10)
-
-

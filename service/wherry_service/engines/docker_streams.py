@@ -113,7 +113,8 @@ def clean_config(container: Mapping[str, Any], image: Mapping[str, Any], labels:
     return {
         "Env": [f"{name}={value}" for name, value in env.items()],
         "Labels": {**dict.fromkeys(container.get("Labels") or {}, ""), **(image.get("Labels") or {}), **labels},
-        "Cmd": image.get("Cmd") or ["/bin/sh"],
+        # Without either, the container's command would be the image's.
+        "Cmd": image.get("Cmd") or ([] if image.get("Entrypoint") else ["/bin/sh"]),
         "Entrypoint": image.get("Entrypoint") or [],
         "User": image.get("User") or container.get("User") or "",
         "WorkingDir": image.get("WorkingDir") or "/",

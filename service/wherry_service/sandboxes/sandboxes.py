@@ -302,7 +302,9 @@ class Sandboxes:
 
     async def end_app(self, app_id: str, why: str) -> int:
         """End the sandboxes of an app that stops; return how many there were when they are gone."""
-        return await self._end_all([s for s in self._running.values() if s.record.app_id == app_id], f"was ended with its app: {why}")
+        return await self._end_all(
+            [s for s in self._running.values() if s.record.app_id == app_id], f"was ended with its app: {why}"
+        )
 
     async def close(self, why: str) -> int:
         """End all; return how many there were when they are gone."""

@@ -27,7 +27,9 @@ IMAGE = "im-" + "a" * 26
 class House:
     """Sandboxes on a fake node and a store that a second life can share."""
 
-    def __init__(self, directory: Path, store: FakeSandboxStore | None = None, capacity: Capacity | None = None) -> None:
+    def __init__(
+        self, directory: Path, store: FakeSandboxStore | None = None, capacity: Capacity | None = None
+    ) -> None:
         self.node = FakeSandboxNode()
         self.store = store or FakeSandboxStore()
         self.images = FakeImages()
@@ -204,7 +206,7 @@ def test_names_are_unique_while_they_run(tmp_path: Path) -> None:
         in_app = await house.create(name="one", app="ap-1")
         assert house.sandboxes.by_name("one", "", "main").sandbox_id == first
         assert house.sandboxes.by_name("one", "app", "main").sandbox_id == in_app
-        with pytest.raises(NotFound, match="no sandbox that belongs to no app runs under the name 'two'.* one"):
+        with pytest.raises(NotFound, match=r"no sandbox that belongs to no app runs under the name 'two'.* one"):
             house.sandboxes.by_name("two", "", "main")
         await house.sandboxes.terminate(first)
         assert await house.create(name="one") != first
