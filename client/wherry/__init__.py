@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.sandbox import Sandbox
     from wherry.secret import Secret
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Image",
     "PartialFunction",
     "Retries",
+    "Sandbox",
     "Secret",
     "Stub",
     "__version__",
@@ -63,6 +65,7 @@ _LAZY = {
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
+    "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
     "Secret": "wherry.secret",
     "enter": "wherry._partial",
