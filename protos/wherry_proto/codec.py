@@ -8,6 +8,7 @@ from wherry_proto.v1 import (
     app_pb2,
     blob_pb2,
     call_pb2,
+    container_pb2,
     exec_pb2,
     function_pb2,
     image_pb2,
@@ -1252,6 +1253,105 @@ def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     return m
 
 
+def _ContainerListRequest_to_pb(m: messages.ContainerListRequest) -> Any:
+    pb = container_pb2.ContainerListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _ContainerListRequest_from_pb(pb: Any) -> messages.ContainerListRequest:
+    return messages.ContainerListRequest(
+        environment=pb.environment,
+        app_id=pb.app_id,
+    )
+
+
+def _ContainerInfo_to_pb(m: messages.ContainerInfo) -> Any:
+    pb = container_pb2.ContainerInfo()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.function_name:
+        pb.function_name = m.function_name
+    if m.state:
+        pb.state = m.state
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    if m.num_execs:
+        pb.num_execs = m.num_execs
+    return pb
+
+
+def _ContainerInfo_from_pb(pb: Any) -> messages.ContainerInfo:
+    return messages.ContainerInfo(
+        container_id=pb.container_id,
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        function_id=pb.function_id,
+        function_name=pb.function_name,
+        state=pb.state,
+        created_at_ms=pb.created_at_ms,
+        num_inputs=pb.num_inputs,
+        num_execs=pb.num_execs,
+    )
+
+
+def _ContainerListResponse_to_pb(m: messages.ContainerListResponse) -> Any:
+    pb = container_pb2.ContainerListResponse()
+    if m.containers:
+        pb.containers.extend(map(_ContainerInfo_to_pb, m.containers))
+    return pb
+
+
+def _ContainerListResponse_from_pb(pb: Any) -> messages.ContainerListResponse:
+    m = messages.ContainerListResponse()
+    if pb.containers:
+        m.containers = list(map(_ContainerInfo_from_pb, pb.containers))
+    return m
+
+
+def _ContainerStopRequest_to_pb(m: messages.ContainerStopRequest) -> Any:
+    pb = container_pb2.ContainerStopRequest()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.graceful:
+        pb.graceful = m.graceful
+    return pb
+
+
+def _ContainerStopRequest_from_pb(pb: Any) -> messages.ContainerStopRequest:
+    return messages.ContainerStopRequest(
+        container_id=pb.container_id,
+        environment=pb.environment,
+        graceful=pb.graceful,
+    )
+
+
+def _ContainerStopResponse_to_pb(m: messages.ContainerStopResponse) -> Any:
+    pb = container_pb2.ContainerStopResponse()
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    return pb
+
+
+def _ContainerStopResponse_from_pb(pb: Any) -> messages.ContainerStopResponse:
+    return messages.ContainerStopResponse(
+        num_inputs=pb.num_inputs,
+    )
+
+
 def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
     pb = exec_pb2.TerminalSize()
     if m.rows:
@@ -1672,6 +1772,12 @@ def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
         pb.ports.extend(map(_SandboxPort_to_pb, m.ports))
     if m.secret_ids:
         pb.secret_ids.extend(m.secret_ids)
+    if m.source_id:
+        pb.source_id = m.source_id
+    if m.local_mounts:
+        pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.with_sdk:
+        pb.with_sdk = m.with_sdk
     return pb
 
 
@@ -1695,6 +1801,10 @@ def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
         m.ports = list(map(_SandboxPort_from_pb, pb.ports))
     if pb.secret_ids:
         m.secret_ids = list(pb.secret_ids)
+    m.source_id = pb.source_id
+    if pb.local_mounts:
+        m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    m.with_sdk = pb.with_sdk
     return m
 
 
@@ -2316,6 +2426,11 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
+    messages.ContainerListRequest: _ContainerListRequest_to_pb,
+    messages.ContainerInfo: _ContainerInfo_to_pb,
+    messages.ContainerListResponse: _ContainerListResponse_to_pb,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_pb,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_pb,
     messages.TerminalSize: _TerminalSize_to_pb,
     messages.ExecStart: _ExecStart_to_pb,
     messages.ExecRequest: _ExecRequest_to_pb,
@@ -2420,6 +2535,11 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
+    messages.ContainerListRequest: (container_pb2.ContainerListRequest.FromString, _ContainerListRequest_from_pb),
+    messages.ContainerInfo: (container_pb2.ContainerInfo.FromString, _ContainerInfo_from_pb),
+    messages.ContainerListResponse: (container_pb2.ContainerListResponse.FromString, _ContainerListResponse_from_pb),
+    messages.ContainerStopRequest: (container_pb2.ContainerStopRequest.FromString, _ContainerStopRequest_from_pb),
+    messages.ContainerStopResponse: (container_pb2.ContainerStopResponse.FromString, _ContainerStopResponse_from_pb),
     messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
     messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
     messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),

@@ -1067,6 +1067,93 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ContainerListRequest(Message):
+    __slots__ = ("environment", "app_id")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+
+
+class ContainerInfo(Message):
+    __slots__ = (
+        "container_id",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "state",
+        "created_at_ms",
+        "num_inputs",
+        "num_execs",
+    )
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        state: str = "",
+        created_at_ms: int = 0,
+        num_inputs: int = 0,
+        num_execs: int = 0,
+    ) -> None:
+        self.container_id = container_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.state = state
+        self.created_at_ms = created_at_ms
+        self.num_inputs = num_inputs
+        self.num_execs = num_execs
+
+
+class ContainerListResponse(Message):
+    __slots__ = ("containers",)
+
+    def __init__(
+        self,
+        *,
+        containers: list[ContainerInfo] | None = None,
+    ) -> None:
+        self.containers: list[ContainerInfo] = [] if containers is None else containers
+
+
+class ContainerStopRequest(Message):
+    __slots__ = ("container_id", "environment", "graceful")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        environment: str = "",
+        graceful: bool = False,
+    ) -> None:
+        self.container_id = container_id
+        self.environment = environment
+        self.graceful = graceful
+
+
+class ContainerStopResponse(Message):
+    __slots__ = ("num_inputs",)
+
+    def __init__(
+        self,
+        *,
+        num_inputs: int = 0,
+    ) -> None:
+        self.num_inputs = num_inputs
+
+
 class TerminalSize(Message):
     __slots__ = ("rows", "columns")
 
@@ -1386,6 +1473,9 @@ class SandboxSpec(Message):
         "pty",
         "ports",
         "secret_ids",
+        "source_id",
+        "local_mounts",
+        "with_sdk",
     )
 
     def __init__(
@@ -1403,6 +1493,9 @@ class SandboxSpec(Message):
         pty: bool = False,
         ports: list[SandboxPort] | None = None,
         secret_ids: list[str] | None = None,
+        source_id: str = "",
+        local_mounts: list[LocalMount] | None = None,
+        with_sdk: bool = False,
     ) -> None:
         self.command: list[str] = [] if command is None else command
         self.image_id = image_id
@@ -1416,6 +1509,9 @@ class SandboxSpec(Message):
         self.pty = pty
         self.ports: list[SandboxPort] = [] if ports is None else ports
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.source_id = source_id
+        self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.with_sdk = with_sdk
 
 
 class SandboxCreateRequest(Message):

@@ -1130,6 +1130,106 @@ def _SessionDown_from_row(row: Any, body: Body) -> messages.SessionDown:
     )
 
 
+def _ContainerListRequest_to_row(m: messages.ContainerListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id]
+
+
+def _ContainerListRequest_from_row(row: Any, body: Body) -> messages.ContainerListRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of ContainerListRequest has another type")
+    return messages.ContainerListRequest(environment=f0, app_id=f1)
+
+
+def _ContainerInfo_to_row(m: messages.ContainerInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.app_id,
+        m.app_name,
+        m.function_id,
+        m.function_name,
+        m.state,
+        m.created_at_ms,
+        m.num_inputs,
+        m.num_execs,
+    ]
+
+
+def _ContainerInfo_from_row(row: Any, body: Body) -> messages.ContainerInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+    ):
+        raise RowError("a field of ContainerInfo has another type")
+    return messages.ContainerInfo(
+        container_id=f0,
+        app_id=f1,
+        app_name=f2,
+        function_id=f3,
+        function_name=f4,
+        state=f5,
+        created_at_ms=f6,
+        num_inputs=f7,
+        num_execs=f8,
+    )
+
+
+def _ContainerListResponse_to_row(m: messages.ContainerListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ContainerInfo_to_row(item, parts) for item in m.containers]]
+
+
+def _ContainerListResponse_from_row(row: Any, body: Body) -> messages.ContainerListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ContainerListResponse has another type")
+    return messages.ContainerListResponse(containers=[_ContainerInfo_from_row(item, body) for item in f0])
+
+
+def _ContainerStopRequest_to_row(m: messages.ContainerStopRequest, parts: list[bytes]) -> list[Any]:
+    return [m.container_id, m.environment, m.graceful]
+
+
+def _ContainerStopRequest_from_row(row: Any, body: Body) -> messages.ContainerStopRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of ContainerStopRequest has another type")
+    return messages.ContainerStopRequest(container_id=f0, environment=f1, graceful=f2)
+
+
+def _ContainerStopResponse_to_row(m: messages.ContainerStopResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_inputs]
+
+
+def _ContainerStopResponse_from_row(row: Any, body: Body) -> messages.ContainerStopResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ContainerStopResponse has another type")
+    return messages.ContainerStopResponse(num_inputs=f0)
+
+
 def _TerminalSize_to_row(m: messages.TerminalSize, parts: list[bytes]) -> list[Any]:
     return [m.rows, m.columns]
 
@@ -1526,12 +1626,15 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
         m.pty,
         [_SandboxPort_to_row(item, parts) for item in m.ports],
         m.secret_ids,
+        m.source_id,
+        [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        m.with_sdk,
     ]
 
 
 def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
     except (TypeError, ValueError):
         raise RowError("SandboxSpec has other fields here: another version speaks") from None
     if not (
@@ -1543,6 +1646,9 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         and type(f8) is bool
         and type(f9) is bool
         and type(f10) is list
+        and type(f12) is str
+        and type(f13) is list
+        and type(f14) is bool
     ):
         raise RowError("a field of SandboxSpec has another type")
     return messages.SandboxSpec(
@@ -1558,6 +1664,9 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         pty=f9,
         ports=[_SandboxPort_from_row(item, body) for item in f10],
         secret_ids=_list(f11, str),
+        source_id=f12,
+        local_mounts=[_LocalMount_from_row(item, body) for item in f13],
+        with_sdk=f14,
     )
 
 
@@ -2103,6 +2212,11 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
+    messages.ContainerListRequest: _ContainerListRequest_to_row,
+    messages.ContainerInfo: _ContainerInfo_to_row,
+    messages.ContainerListResponse: _ContainerListResponse_to_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_row,
     messages.TerminalSize: _TerminalSize_to_row,
     messages.ExecStart: _ExecStart_to_row,
     messages.ExecRequest: _ExecRequest_to_row,
@@ -2207,6 +2321,11 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
+    messages.ContainerListRequest: _ContainerListRequest_from_row,
+    messages.ContainerInfo: _ContainerInfo_from_row,
+    messages.ContainerListResponse: _ContainerListResponse_from_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_from_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_from_row,
     messages.TerminalSize: _TerminalSize_from_row,
     messages.ExecStart: _ExecStart_from_row,
     messages.ExecRequest: _ExecRequest_from_row,

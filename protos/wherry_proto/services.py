@@ -32,6 +32,12 @@ METHODS: dict[str, Method] = {
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
+    "Containers.List": Method(
+        "/wherry.v1.Containers/List", "ContainerListRequest", "ContainerListResponse", False, False
+    ),
+    "Containers.Stop": Method(
+        "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
+    ),
     "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),

@@ -14,6 +14,7 @@ from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
+from wherry_service.api.containers import ContainerApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
@@ -120,7 +121,9 @@ class Service:
             self._objects.secret_values_of,
             labels={"wherry.instance": self._node.instance},
         )
-        self._sandbox_node = LocalSandboxes(self._engine, self._node.instance, self._node.start_slots)
+        self._sandbox_node = LocalSandboxes(
+            self._engine, self._node.instance, self._node.start_slots, state_dir / "sandboxes" / "trees", self._sources
+        )
         self._sandboxes = Sandboxes(
             SandboxStore(self._database),
             self._sandbox_node,
@@ -130,7 +133,7 @@ class Service:
             SandboxSettings.from_environment(),
             self._objects.secret_values_of,
         )
-        self._execs = Execs(self._engine, self._sandboxes.begin_use, self._sandboxes.end_use)
+        self._execs = Execs(self._engine, self._begin_use, self._end_use)
         self._app_store = AppStore(self._database)
         self._apps = Apps(
             self._app_store,
@@ -192,6 +195,7 @@ class Service:
         secrets = SecretApi(self._objects.secrets, self._apps)
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        containers = ContainerApi(self._apps, self._pools, self._node)
         keep_days = self._image_settings.keep_days
         images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
         sandboxes = SandboxApi(self._sandboxes, self._apps)
@@ -222,7 +226,9 @@ class Service:
             "Images.Logs": images.logs,
             "Images.Prune": images.prune,
             **sandboxes.handlers(),
-            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id}).run,
+            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id}).run,
+            "Containers.List": containers.list,
+            "Containers.Stop": containers.stop,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -238,6 +244,16 @@ class Service:
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
+
+    def _begin_use(self, container_id: str) -> None:
+        self._sandboxes.begin_use(container_id)
+        if (found := self._pools.find(container_id)) is not None:
+            found[1].num_execs += 1
+
+    def _end_use(self, container_id: str) -> None:
+        self._sandboxes.end_use(container_id)
+        if (found := self._pools.find(container_id)) is not None:
+            found[0].left(found[1])
 
     async def _graph(self, request: CallGraphRequest) -> CallGraph:
         return await self._journal.graph(check_id(request.call_id, "fc", "call id"))

@@ -112,5 +112,8 @@ class FakeImages:
     def reference(self, wanted: str) -> str:
         return f"image-{wanted}"
 
+    async def ready(self, wanted: str) -> str:
+        return self.reference(wanted)
+
     async def adopt(self, wanted: str) -> None:
         self.adopted.append(wanted)

@@ -1,6 +1,5 @@
 """`wherry sandbox`: containers that run any command."""
 
-import os
 import sys
 import threading
 from typing import Any
@@ -9,7 +8,8 @@ import typer
 
 from wherry._client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
-from wherry.exception import ConnectionError, InvalidError
+from wherry.cli._exec import copy, execute
+from wherry.exception import InvalidError
 from wherry.sandbox import Sandbox
 from wherry_proto.messages import (
     SandboxInfo,
@@ -71,18 +71,12 @@ def exec_in_sandbox(
     command: list[str] = _COMMAND,
     timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
     workdir: str = typer.Option("", help="The directory in which it runs."),
+    pty: bool = typer.Option(False, "--pty/--no-pty", help="With a terminal, this one."),
     environment: str | None = _ENVIRONMENT,
 ) -> None:
     """Run a command in a sandbox, with this terminal's input and output; exit with its code."""
-    process = _find(sandbox, environment).exec(
-        *command, timeout=timeout or None, workdir=workdir or None, text=False, bufsize=-1
-    )
-    threading.Thread(target=_feed, args=(process,), daemon=True).start()
-    errors = threading.Thread(target=_copy, args=(process.stderr, sys.stderr.buffer))
-    errors.start()
-    _copy(process.stdout, sys.stdout.buffer)
-    errors.join()
-    raise typer.Exit(process.wait())
+    sandbox_id = _find(sandbox, environment).object_id
+    raise typer.Exit(execute(default_client(), sandbox_id, command, pty=pty, timeout=timeout, workdir=workdir))
 
 
 @group.command()
@@ -100,9 +94,9 @@ def logs(
         texts = {name: b"".join(_output(sandbox_id, n, False)) for n, name in ((1, "stdout"), (2, "stderr"))}
         show_json({"sandbox_id": sandbox_id, **{n: data.decode(errors="replace") for n, data in texts.items()}})
         return
-    errors = threading.Thread(target=_copy, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True)
+    errors = threading.Thread(target=copy, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True)
     errors.start()
-    _copy(_output(sandbox_id, 1, follow), sys.stdout.buffer)
+    copy(_output(sandbox_id, 1, follow), sys.stdout.buffer)
     errors.join()
 
 
@@ -157,24 +151,6 @@ def _output(sandbox_id: str, stream: int, follow: bool) -> Any:
     request = SandboxOutputRequest(sandbox_id=sandbox_id, stream=stream, follow=follow)
     for message in default_client().stream("Sandboxes.Output", request):
         yield message.data  # type: ignore[attr-defined]
-
-
-def _copy(pieces: Any, target: Any) -> None:
-    for data in pieces:
-        target.write(data)
-        target.flush()
-
-
-def _feed(process: Any) -> None:
-    try:
-        # Not through the buffer: whoever waits in that at exit makes the interpreter complain.
-        while data := os.read(sys.stdin.fileno(), 1 << 16):
-            process.stdin.write(data)
-            process.stdin.drain()
-        process.stdin.write_eof()
-        process.stdin.drain()
-    except (ConnectionError, ValueError, OSError):
-        return  # the command or this process has ended
 
 
 def _short(text: str) -> str:

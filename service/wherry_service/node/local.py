@@ -142,6 +142,11 @@ class LocalNode:
         of_label = [c for c in (*self._containers.values(), *self._unremoved.values()) if c.labels.get(label) == value]
         return sorted({c.name for c in of_label if not c.removed})
 
+    def engine_id(self, container_id: str) -> str:
+        """Return the engine's id of a container that runs; "" if there is none."""
+        container = self._containers.get(container_id)
+        return container.engine_id if container is not None else ""
+
     async def close(self) -> None:
         self._closing = True
         containers = list(self._containers.values())

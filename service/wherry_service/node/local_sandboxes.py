@@ -2,12 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
-from wherry_service.engines.engine import ContainerSpec, Engine, EngineError, EngineEvent, EngineUnreachable, Stdin
+from wherry_service.engines.engine import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineUnreachable,
+    Mount,
+    Stdin,
+)
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.store.sources import SourceStore
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +46,16 @@ class _Held:
 class LocalSandboxes:
     """Implements `sandbox.SandboxNode`. `start_slots` bounds the starts at once, with those of other containers."""
 
-    def __init__(self, engine: Engine, instance: str, start_slots: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        start_slots: asyncio.Semaphore,
+        directory: Path,
+        sources: SourceStore,
+    ) -> None:
+        self._directory = directory
+        self._sources = sources
         self.on_exit: Callable[[str, ContainerExit], None] = lambda sandbox_id, exit: None
         self._engine = engine
         self._labels = {"wherry.instance": instance, "wherry.kind": "sandbox"}
@@ -48,8 +68,9 @@ class LocalSandboxes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, order: SandboxOrder) -> None:
+        mounts = await asyncio.to_thread(self._write_trees, order) if order.trees else []
         async with self._start_slots:
-            engine_id = await self._engine.create(self._spec(order))
+            engine_id = await self._engine.create(self._spec(order, mounts))
             held = self._held[order.sandbox_id] = _Held(engine_id, order.memory_limit_mib)
             try:
                 # Followed first, lest the end of a short command be missed.
@@ -205,11 +226,21 @@ class LocalSandboxes:
 
     # The rest
 
-    def _spec(self, order: SandboxOrder) -> ContainerSpec:
+    def _write_trees(self, order: SandboxOrder) -> list[Mount]:
+        found: list[Mount] = []
+        for number, (place, source_id, is_file) in enumerate(order.trees):
+            folder = self._directory / order.sandbox_id / str(number)
+            folder.mkdir(parents=True, mode=0o755)
+            self._sources.write_to(source_id, folder, linked=True)
+            found.append(Mount(str(next(folder.iterdir()) if is_file else folder), place, read_only=True))
+        return found
+
+    def _spec(self, order: SandboxOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
         return ContainerSpec(
             name=f"wherry-{order.sandbox_id}",
             image=order.image,
             command=order.command,
+            mounts=tuple(mounts),
             labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id},
             env=order.env,
             cpu_limit=order.cpu_limit,
@@ -237,6 +268,7 @@ class LocalSandboxes:
     async def _remove(self, sandbox_id: str, engine_id: str) -> None:
         try:
             await self._engine.remove(engine_id)
+            await asyncio.to_thread(shutil.rmtree, self._directory / sandbox_id, ignore_errors=True)
         except EngineError as error:
             log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)
             self._unremoved[sandbox_id] = engine_id

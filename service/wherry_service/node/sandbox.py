@@ -31,6 +31,8 @@ class SandboxOrder:
     # The OCI runtime; "": the engine's default.
     runtime: str = ""
     pids_limit: int | None = None
+    # Source trees that appear in it: (place, tree, whether it is the tree's only file).
+    trees: Sequence[tuple[str, str, bool]] = ()
     # MiB of each sandbox's output that is kept at least.
     log_mib: int = 1
 

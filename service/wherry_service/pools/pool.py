@@ -253,8 +253,13 @@ class Pool:
         live = self.live()
         if len(live) <= self.plan.bounds.min_containers or self.backlog:
             return None
-        idle = [container for container in live if container.state is State.IDLE and container.ready]
-        return min(idle, key=lambda container: container.idle_since, default=None)
+        idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
+        return min(idle, key=lambda c: c.idle_since, default=None)
+
+    def left(self, container: Container) -> None:
+        """Hear that a command that ran beside a container's inputs has ended."""
+        container.num_execs -= 1
+        container.idle_since = max(container.idle_since, self.now())
 
     def _schedule_tick(self) -> None:
         if self._tick is None and not self.closed:
@@ -271,7 +276,8 @@ class Pool:
     def _drop_idle(self, now: float) -> None:
         live = self.live()
         spare = len(live) - self.plan.bounds.min_containers
-        idle = [c for c in live if c.state is State.IDLE and now - c.idle_since >= self.plan.scaledown_window_s]
+        window = self.plan.scaledown_window_s
+        idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
         for container in sorted(idle, key=lambda c: c.idle_since)[: max(0, spare)]:
             container.drain()
 

@@ -15,6 +15,7 @@ MAX_PORTS = 32
 MAX_TAGS = 64
 MAX_COMMAND = 1 << 17
 # What runs where no command is given: it outlives every timeout.
+SOURCE_PATH = "/run/wherry/source"
 WAITING = ("sleep", "1000000")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
@@ -49,6 +50,9 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         if not _GPU_TYPE.match(gpu.type):
             raise InvalidRequest(f"{gpu.type[:64]!r} is no type of GPU")
     _check_ports(spec)
+    for mount in spec.local_mounts:
+        if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
+            raise InvalidRequest(f"a mount's place is {mount.remote_path[:80]!r}: it must be an absolute path below /")
     return spec
 
 
@@ -89,7 +93,13 @@ def order_of(
         runtime=settings.runtime,
         pids_limit=settings.pids_limit,
         log_mib=settings.log_mib,
+        trees=_trees(spec),
     )
+
+
+def _trees(spec: SandboxSpec) -> list[tuple[str, str, bool]]:
+    source = [(SOURCE_PATH, spec.source_id, False)] if spec.source_id else []
+    return [*source, *((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts)]
 
 
 def _check_command(spec: SandboxSpec) -> None:

@@ -43,6 +43,9 @@ class Images(Protocol):
     def reference(self, wanted: str) -> str:
         """Return what the engine calls an image; it may not be there."""
 
+    async def ready(self, wanted: str) -> str:
+        """Return what the engine calls an image with the SDK in it, made if need be."""
+
     async def adopt(self, wanted: str) -> None:
         """Know an image that was made of a sandbox."""
 
@@ -372,6 +375,8 @@ class Sandboxes:
             await self._open_tunnels(sandbox)
             record.created_at_ms = _now_ms()
             image = self._images.reference(record.spec.image_id)
+            if record.spec.with_sdk:
+                image = await self._images.ready(record.spec.image_id)
             secrets = await self._secret_values(record.spec.secret_ids, record.environment)
             order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings)
             # The two at once: the engine takes longer than the disk.
