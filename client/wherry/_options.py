@@ -40,7 +40,8 @@ class FunctionOptions:
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
         "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "retries",
-        "scaledown_window", "secrets", "serialized", "single_use_containers", "startup_timeout", "target_inputs", "timeout",
+        "scaledown_window", "secrets", "serialized", "single_use_containers", "startup_timeout", "target_inputs",
+        "timeout",
     )  # fmt: skip
 
     def __init__(

@@ -77,6 +77,13 @@ class App:
     def name(self) -> str | None:
         return self._name
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # An object made by `new()` becomes the app's own under this name.
+        attach = getattr(value, "_attach", None)
+        if attach is not None:
+            attach(self, name)
+
     @property
     def image(self) -> Image | None:
         """The image of those functions that name none."""

@@ -16,13 +16,17 @@ from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateR
 
 group = typer.Typer(help="Secrets: values that functions get as environment variables.", no_args_is_help=True)
 
+_VALUES = typer.Argument(None, metavar="[KEY=VALUE]…", help="KEY=- reads the value from stdin.")
+_DOTENV = typer.Option(None, "--from-dotenv", help="Take the values of a .env file.")
+_JSON = typer.Option(None, "--from-json", help="Take the values of a JSON object; - reads stdin.")
+
 
 @group.command()
 def create(
     name: str = typer.Argument(help="What it is called."),
-    values: list[str] = typer.Argument(None, metavar="[KEY=VALUE]…", help="KEY=- reads the value from stdin."),
-    from_dotenv: Path = typer.Option(None, "--from-dotenv", help="Take the values of a .env file."),
-    from_json: str = typer.Option(None, "--from-json", help="Take the values of a JSON object; - reads stdin."),
+    values: list[str] | None = _VALUES,
+    from_dotenv: Path | None = _DOTENV,
+    from_json: str | None = _JSON,
     force: bool = typer.Option(False, "--force", help="Replace the values of a secret of that name."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,

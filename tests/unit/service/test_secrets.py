@@ -202,7 +202,7 @@ def test_without_its_key_a_secret_is_told_to_be_lost_and_no_other_key_made(tmp_p
 
     async def second(world: World) -> None:
         record = await world.secrets.lookup("api", "main")
-        with pytest.raises(Unready, match="the key of the secrets is gone: .*secret.key does not exist"):
+        with pytest.raises(Unready, match=r"the key of the secrets is gone: .*secret\.key does not exist"):
             await world.secrets.values([record.secret_id])
         with pytest.raises(Unready, match="gone"):
             await world.secrets.create("more", "main", {"A": "1"})

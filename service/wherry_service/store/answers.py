@@ -1,0 +1,34 @@
+"""What was asked lately and how it was answered, so that asking again does nothing twice."""
+
+import sqlalchemy as sa
+
+from wherry_service.store.database import Database
+from wherry_service.store.schema import answers
+
+# Seconds for which an answer is kept: longer than any client tries to reach a service that has gone.
+KEEP_ANSWERS_S = 600.0
+
+
+def answer_in(connection: sa.Connection, operation_id: str) -> bytes | None:
+    """Return how an operation was answered, None if it was not."""
+    query = sa.select(answers.c.answer).where(answers.c.operation_id == operation_id)
+    found: bytes | None = connection.execute(query).scalar()
+    return found
+
+
+def remember_in(connection: sa.Connection, operation_id: str, answer: bytes, now_ms: int, blob_id: str = "") -> None:
+    """Note within an operation's transaction how it is answered; the answer may name a blob, which stays as long."""
+    row = {"operation_id": operation_id, "answer": answer, "blob_id": blob_id, "at_ms": now_ms}
+    connection.execute(sa.insert(answers), row)
+
+
+async def forget(database: Database, now_ms: int) -> list[str]:
+    """Forget old answers; return the blobs that are nobody's now."""
+    old = answers.c.at_ms < now_ms - int(KEEP_ANSWERS_S * 1000)
+
+    def work(connection: sa.Connection) -> list[str]:
+        blobs = connection.execute(sa.select(answers.c.blob_id).where(old, answers.c.blob_id != "")).scalars().all()
+        connection.execute(sa.delete(answers).where(old))
+        return list(blobs)
+
+    return await database.write(work)
