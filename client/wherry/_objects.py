@@ -66,16 +66,10 @@ class SharedObject:
             raise InvalidError(f"{cls.__name__}.from_name got {name!r}: a name is a string")
         return cls(name=name, environment=environment_name or "", create=create_if_missing, client=client)
 
-    @blocking_classmethod
-    def lookup(
-        cls,
-        name: str,
-        namespace: Any = None,
-        client: Client | None = None,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
+    @classmethod
+    def _looked_up(
+        cls, name: str, client: Client | None, environment_name: str | None, create_if_missing: bool
     ) -> Self:
-        """As `from_name`, looked for at once. (reference: lookup)"""
         found = cls.from_name(
             name, environment_name=environment_name, create_if_missing=create_if_missing, client=client
         )
@@ -179,6 +173,13 @@ class SharedObject:
         """Become the app's own under that name."""
         if self._is_own:
             self._app, self._name = app, name
+            app._objects.append(self)
+
+    def _bring_up(self, client: Client, app_id: str) -> None:
+        """Make it as the app's own, before there are containers that may ask for it."""
+        self._known_client = client
+        if app_id != self._app_id:
+            self._id, self._app_id = self._open(name=self._name, create=True, app_id=app_id), app_id
 
     # Asking
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wherry._client import Client
+    from wherry._objects import SharedObject
     from wherry._running import Running
 
 P = ParamSpec("P")
@@ -72,6 +73,8 @@ class App:
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
+        # What it has as its own beside functions: made by `Dict.new()` and the like.
+        self._objects: list[SharedObject] = []
 
     @property
     def name(self) -> str | None:

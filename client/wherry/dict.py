@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, iterating
+from wherry._blocking import blocking, blocking_classmethod, iterating
 from wherry._objects import Ephemeral, SharedObject
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
@@ -60,6 +60,19 @@ class Dict(SharedObject):
             client=client,
         )
         found._data = data
+        return found
+
+    @blocking_classmethod
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> Dict:
+        """As `from_name`, looked for at once. (reference: Dict.lookup)"""
+        found: Dict = cls._looked_up(name, client, environment_name, create_if_missing)
         return found
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, iterating
+from wherry._blocking import blocking, blocking_classmethod, iterating
 from wherry._objects import SharedObject
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
@@ -10,6 +10,7 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from wherry._client import Client
     from wherry._pages import Pages
 
 # Items and bytes that one message takes. As many items as a partition holds: they are put all or none.
@@ -26,6 +27,19 @@ class Queue(SharedObject):
     """
 
     _kind, _prefix, _service = "queue", "qu", "Queues"
+
+    @blocking_classmethod
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> Queue:
+        """As `from_name`, looked for at once. (reference: Queue.lookup)"""
+        found: Queue = cls._looked_up(name, client, environment_name, create_if_missing)
+        return found
 
     @blocking
     def get(self, block: bool = True, timeout: float | None = None, *, partition: str | None = None) -> Any:

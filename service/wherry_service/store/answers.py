@@ -5,6 +5,10 @@ import sqlalchemy as sa
 from wherry_service.store.database import Database
 from wherry_service.store.schema import answers
 
+_BEGIN = sa.text(
+    "insert into answers (operation_id, answer, blob_id, at_ms) values (:operation_id, :empty, '', :at_ms) "
+    "on conflict (operation_id) do nothing"
+).bindparams(sa.bindparam("empty", b"", sa.LargeBinary))
 # Seconds for which an answer is kept: longer than any client tries to reach a service that has gone.
 KEEP_ANSWERS_S = 600.0
 
@@ -16,10 +20,19 @@ def answer_in(connection: sa.Connection, operation_id: str) -> bytes | None:
     return found
 
 
-def remember_in(connection: sa.Connection, operation_id: str, answer: bytes, now_ms: int, blob_id: str = "") -> None:
-    """Note within an operation's transaction how it is answered; the answer may name a blob, which stays as long."""
-    row = {"operation_id": operation_id, "answer": answer, "blob_id": blob_id, "at_ms": now_ms}
-    connection.execute(sa.insert(answers), row)
+def begin_in(connection: sa.Connection, operation_id: str, now_ms: int) -> bool:
+    """Note within an operation's transaction that it is done; return False where it was before.
+
+    Its answer, where it has one to keep, follows by `keep_in`.
+    """
+    row = {"operation_id": operation_id, "at_ms": now_ms}
+    return connection.execute(_BEGIN, row).rowcount > 0
+
+
+def keep_in(connection: sa.Connection, operation_id: str, answer: bytes, blob_id: str = "") -> None:
+    """Keep how an operation is answered; the answer may name a blob, which stays as long."""
+    own = answers.c.operation_id == operation_id
+    connection.execute(sa.update(answers).where(own).values(answer=answer, blob_id=blob_id))
 
 
 async def forget(database: Database, now_ms: int) -> list[str]:

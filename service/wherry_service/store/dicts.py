@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from wherry_proto import codec
 from wherry_proto.messages import DictEntry, DictValue, Payload
-from wherry_service.store.answers import answer_in, remember_in
+from wherry_service.store.answers import answer_in, begin_in, keep_in
 from wherry_service.store.database import Database
 from wherry_service.store.schema import dict_entries
 
@@ -87,8 +87,8 @@ class DictStore:
             }
 
         def work(connection: sa.Connection) -> Written:
-            if (known := answer_in(connection, operation_id)) is not None:
-                return Written(int(known), is_repeated=True)
+            if not begin_in(connection, operation_id, now_ms):
+                return Written(int(answer_in(connection, operation_id) or 0), is_repeated=True)
             there = connection.execute(
                 sa.select(dict_entries.c.key_hash, dict_entries.c.blob_id, dict_entries.c.expires_at_ms).where(
                     dict_entries.c.dict_id == dict_id, dict_entries.c.key_hash.in_(list(rows))
@@ -103,7 +103,7 @@ class DictStore:
             orphans = [*orphans, *(row.blob_id for row in there if row.key_hash in fresh)]
             if fresh:
                 connection.execute(_UPSERT, list(fresh.values()))
-            remember_in(connection, operation_id, str(len(fresh)).encode(), now_ms)
+            keep_in(connection, operation_id, str(len(fresh)).encode())
             return Written(len(fresh), tuple(blob_id for blob_id in orphans if blob_id))
 
         return await self._database.write(work)
@@ -113,8 +113,8 @@ class DictStore:
         known = _of_key(dict_id, _hash(key))
 
         def work(connection: sa.Connection) -> DictValue:
-            if (answer := answer_in(connection, operation_id)) is not None:
-                return codec.deserialize(DictValue, answer)
+            if not begin_in(connection, operation_id, now_ms):
+                return codec.deserialize(DictValue, answer_in(connection, operation_id) or b"")
             row = connection.execute(
                 sa.select(dict_entries.c.value, dict_entries.c.blob_id).where(known, _alive(now_ms))
             ).first()
@@ -123,7 +123,7 @@ class DictStore:
                 value.value = codec.deserialize(Payload, row.value)
                 connection.execute(sa.delete(dict_entries).where(known))
             blob_id = row.blob_id if row is not None else ""
-            remember_in(connection, operation_id, codec.serialize(value), now_ms, blob_id)
+            keep_in(connection, operation_id, codec.serialize(value), blob_id)
             return value
 
         return await self._database.write(work)
@@ -147,12 +147,12 @@ class DictStore:
         own = dict_entries.c.dict_id == dict_id
 
         def work(connection: sa.Connection) -> tuple[int, list[str]]:
-            if (answer := answer_in(connection, operation_id)) is not None:
-                return int(answer), []
+            if not begin_in(connection, operation_id, now_ms):
+                return int(answer_in(connection, operation_id) or 0), []
             blobs = connection.execute(sa.select(dict_entries.c.blob_id).where(own, dict_entries.c.blob_id != ""))
             found = list(blobs.scalars())
             count = connection.execute(sa.delete(dict_entries).where(own)).rowcount
-            remember_in(connection, operation_id, str(count).encode(), now_ms)
+            keep_in(connection, operation_id, str(count).encode())
             return count, found
 
         return await self._database.write(work)

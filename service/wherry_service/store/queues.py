@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from wherry_proto import codec
 from wherry_proto.messages import Payload
-from wherry_service.store.answers import answer_in, remember_in
+from wherry_service.store.answers import answer_in, begin_in
 from wherry_service.store.database import Database
 from wherry_service.store.schema import queue_items, queue_partitions
 
@@ -77,13 +77,12 @@ class QueueStore:
         ]
 
         def work(connection: sa.Connection) -> bool:
-            if answer_in(connection, operation_id) is not None:
+            if not begin_in(connection, operation_id, now_ms):
                 return False
             connection.execute(sa.insert(queue_items), rows)
             if expires_at_ms is not None:
                 values = {"queue_id": queue_id, "name": partition, "expires_at_ms": expires_at_ms}
                 connection.execute(_EXPIRY, values)
-            remember_in(connection, operation_id, b"", now_ms)
             return True
 
         return await self._database.write(work)
@@ -95,21 +94,18 @@ class QueueStore:
         return {row.position: codec.deserialize(Payload, row.value) for row in rows}
 
     async def take(self, queue_id: str, lease_id: str, positions: Sequence[int], now_ms: int) -> tuple[bool, list[str]]:
-        """Delete items that their getter has, all or none; return whether they are its, and their blobs.
+        """Delete items that their getter has; return whether they are its, and their blobs.
 
         They are, where all were there, or where the same lease took them before.
         """
         own = (queue_items.c.queue_id == queue_id) & queue_items.c.position.in_(positions)
 
         def work(connection: sa.Connection) -> tuple[bool, list[str]]:
-            if answer_in(connection, lease_id) is not None:
+            if not begin_in(connection, lease_id, now_ms):
                 return True, []
-            there = connection.execute(sa.select(queue_items.c.blob_id).where(own)).scalars().all()
-            if len(there) < len(positions):
-                return False, []
-            connection.execute(sa.delete(queue_items).where(own))
-            remember_in(connection, lease_id, b"", now_ms)
-            return True, [blob_id for blob_id in there if blob_id]
+            gone = sa.delete(queue_items).where(own).returning(queue_items.c.blob_id)
+            blobs = connection.execute(gone).scalars().all()
+            return len(blobs) == len(positions), [blob_id for blob_id in blobs if blob_id]
 
         return await self._database.write(work)
 
@@ -118,12 +114,10 @@ class QueueStore:
         own = queue_items.c.position.in_(positions)
 
         def work(connection: sa.Connection) -> list[str]:
-            query = sa.select(queue_items.c.blob_id).where(own, queue_items.c.blob_id != "")
-            blobs = list(connection.execute(query).scalars())
-            connection.execute(sa.delete(queue_items).where(own))
             if operation_id:
-                remember_in(connection, operation_id, b"", now_ms)
-            return blobs
+                begin_in(connection, operation_id, now_ms)
+            gone = sa.delete(queue_items).where(own).returning(queue_items.c.blob_id)
+            return [blob_id for blob_id in connection.execute(gone).scalars() if blob_id]
 
         return await self._database.write(work)
 
