@@ -123,11 +123,23 @@ class Client:
         """Do what needs the service, from the beginning again when that goes and comes back."""
         return self._persist(work)
 
-    def stream(self, method: str, request: Message) -> Iterator[Message]:
-        """Call a method whose answer is many messages; it is not repeated when the service goes."""
+    def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
+        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
             self._server.ensure(self._transport)
+        if repeat:
+            return self._repeated(method, request)
         return self._transport.stream(method, request)
+
+    def _repeated(self, method: str, request: Message) -> Iterator[Message]:
+        while True:
+            try:
+                yield from self._transport.stream(method, request)
+            except ConnectionError:
+                # Answered when the service is back; raises when it does not come.
+                self.info()
+            else:
+                return
 
     def close(self) -> None:
         """Say goodbye: running ephemeral apps end soon after."""

@@ -37,7 +37,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "single_use_containers": ("pool.single_use_containers",),
     "ephemeral_disk": ("resources.ephemeral_disk_mib",),
     "block_network": ("block_network",),
-    "image": ("image_id",),
+    "image": ("image_id", "local_mounts"),
     "secrets": ("secret_ids",),
 }
 
@@ -126,9 +126,11 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
         if changes.image is not None:
-            from wherry._images import ensure_images  # only where the image differs
+            from wherry._image.build import ensure_images  # only where the image differs
+            from wherry._image.mounts import local_mounts
 
             (changes.spec.image_id,) = ensure_images(base.client, [changes.image])
+            changes.spec.local_mounts = local_mounts(base.client, changes.image)
         if changes.secrets is not None:
             from wherry._secrets import secret_ids  # only where the secrets differ
 

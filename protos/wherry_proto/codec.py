@@ -194,6 +194,25 @@ def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
     )
 
 
+def _LocalMount_to_pb(m: messages.LocalMount) -> Any:
+    pb = function_pb2.LocalMount()
+    if m.remote_path:
+        pb.remote_path = m.remote_path
+    if m.source_id:
+        pb.source_id = m.source_id
+    if m.is_file:
+        pb.is_file = m.is_file
+    return pb
+
+
+def _LocalMount_from_pb(pb: Any) -> messages.LocalMount:
+    return messages.LocalMount(
+        remote_path=pb.remote_path,
+        source_id=pb.source_id,
+        is_file=pb.is_file,
+    )
+
+
 def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
     pb = function_pb2.FunctionSpec()
     if m.name:
@@ -236,6 +255,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
     if m.secret_ids:
         pb.secret_ids.extend(m.secret_ids)
+    if m.local_mounts:
+        pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     return pb
 
 
@@ -270,6 +291,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
     if pb.secret_ids:
         m.secret_ids = list(pb.secret_ids)
+    if pb.local_mounts:
+        m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     return m
 
 
@@ -1449,6 +1472,14 @@ def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
         pb.args.extend(m.args)
     if m.options:
         pb.options.update(m.options)
+    if m.files:
+        pb.files.extend(map(_SourceFile_to_pb, m.files))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    if m.force_build:
+        pb.force_build = m.force_build
+    if m.function is not None:
+        pb.function.CopyFrom(_FunctionSpec_to_pb(m.function))
     return pb
 
 
@@ -1459,6 +1490,13 @@ def _ImageStep_from_pb(pb: Any) -> messages.ImageStep:
         m.args = list(pb.args)
     if pb.options:
         m.options = dict(pb.options)
+    if pb.files:
+        m.files = list(map(_SourceFile_from_pb, pb.files))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    m.force_build = pb.force_build
+    if pb.HasField("function"):
+        m.function = _FunctionSpec_from_pb(pb.function)
     return m
 
 
@@ -1466,8 +1504,6 @@ def _ImageDefinition_to_pb(m: messages.ImageDefinition) -> Any:
     pb = image_pb2.ImageDefinition()
     if m.steps:
         pb.steps.extend(map(_ImageStep_to_pb, m.steps))
-    if m.force_build:
-        pb.force_build = m.force_build
     return pb
 
 
@@ -1475,7 +1511,6 @@ def _ImageDefinition_from_pb(pb: Any) -> messages.ImageDefinition:
     m = messages.ImageDefinition()
     if pb.steps:
         m.steps = list(map(_ImageStep_from_pb, pb.steps))
-    m.force_build = pb.force_build
     return m
 
 
@@ -1483,6 +1518,10 @@ def _ImageEnsureRequest_to_pb(m: messages.ImageEnsureRequest) -> Any:
     pb = image_pb2.ImageEnsureRequest()
     if m.images:
         pb.images.extend(map(_ImageDefinition_to_pb, m.images))
+    if m.environment:
+        pb.environment = m.environment
+    if m.bare:
+        pb.bare = m.bare
     return pb
 
 
@@ -1490,7 +1529,28 @@ def _ImageEnsureRequest_from_pb(pb: Any) -> messages.ImageEnsureRequest:
     m = messages.ImageEnsureRequest()
     if pb.images:
         m.images = list(map(_ImageDefinition_from_pb, pb.images))
+    m.environment = pb.environment
+    m.bare = pb.bare
     return m
+
+
+def _ImageStepEnd_to_pb(m: messages.ImageStepEnd) -> Any:
+    pb = image_pb2.ImageStepEnd()
+    if m.title:
+        pb.title = m.title
+    if m.seconds:
+        pb.seconds = m.seconds
+    if m.cached:
+        pb.cached = m.cached
+    return pb
+
+
+def _ImageStepEnd_from_pb(pb: Any) -> messages.ImageStepEnd:
+    return messages.ImageStepEnd(
+        title=pb.title,
+        seconds=pb.seconds,
+        cached=pb.cached,
+    )
 
 
 def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
@@ -1507,6 +1567,8 @@ def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
         pb.seconds = m.seconds
     if m.error:
         pb.error = m.error
+    if m.step is not None:
+        pb.step.CopyFrom(_ImageStepEnd_to_pb(m.step))
     return pb
 
 
@@ -1518,7 +1580,150 @@ def _ImageEvent_from_pb(pb: Any) -> messages.ImageEvent:
         built=pb.built,
         seconds=pb.seconds,
         error=pb.error,
+        step=_ImageStepEnd_from_pb(pb.step) if pb.HasField("step") else None,
     )
+
+
+def _ImageShowRequest_to_pb(m: messages.ImageShowRequest) -> Any:
+    pb = image_pb2.ImageShowRequest()
+    if m.definition is not None:
+        pb.definition.CopyFrom(_ImageDefinition_to_pb(m.definition))
+    if m.image_id:
+        pb.image_id = m.image_id
+    return pb
+
+
+def _ImageShowRequest_from_pb(pb: Any) -> messages.ImageShowRequest:
+    return messages.ImageShowRequest(
+        definition=_ImageDefinition_from_pb(pb.definition) if pb.HasField("definition") else None,
+        image_id=pb.image_id,
+    )
+
+
+def _ImageInfo_to_pb(m: messages.ImageInfo) -> Any:
+    pb = image_pb2.ImageInfo()
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.state:
+        pb.state = m.state
+    if m.summary:
+        pb.summary = m.summary
+    if m.built_at_ms:
+        pb.built_at_ms = m.built_at_ms
+    if m.used_at_ms:
+        pb.used_at_ms = m.used_at_ms
+    if m.seconds:
+        pb.seconds = m.seconds
+    if m.size_bytes:
+        pb.size_bytes = m.size_bytes
+    if m.error:
+        pb.error = m.error
+    if m.dockerfile:
+        pb.dockerfile = m.dockerfile
+    if m.apps:
+        pb.apps.extend(m.apps)
+    return pb
+
+
+def _ImageInfo_from_pb(pb: Any) -> messages.ImageInfo:
+    m = messages.ImageInfo()
+    m.image_id = pb.image_id
+    m.state = pb.state
+    m.summary = pb.summary
+    m.built_at_ms = pb.built_at_ms
+    m.used_at_ms = pb.used_at_ms
+    m.seconds = pb.seconds
+    m.size_bytes = pb.size_bytes
+    m.error = pb.error
+    m.dockerfile = pb.dockerfile
+    if pb.apps:
+        m.apps = list(pb.apps)
+    return m
+
+
+def _ImageListRequest_to_pb(m: messages.ImageListRequest) -> Any:
+    pb = image_pb2.ImageListRequest()
+    return pb
+
+
+def _ImageListRequest_from_pb(pb: Any) -> messages.ImageListRequest:
+    return messages.ImageListRequest()
+
+
+def _ImageListResponse_to_pb(m: messages.ImageListResponse) -> Any:
+    pb = image_pb2.ImageListResponse()
+    if m.images:
+        pb.images.extend(map(_ImageInfo_to_pb, m.images))
+    return pb
+
+
+def _ImageListResponse_from_pb(pb: Any) -> messages.ImageListResponse:
+    m = messages.ImageListResponse()
+    if pb.images:
+        m.images = list(map(_ImageInfo_from_pb, pb.images))
+    return m
+
+
+def _ImageLogsRequest_to_pb(m: messages.ImageLogsRequest) -> Any:
+    pb = image_pb2.ImageLogsRequest()
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.follow:
+        pb.follow = m.follow
+    return pb
+
+
+def _ImageLogsRequest_from_pb(pb: Any) -> messages.ImageLogsRequest:
+    return messages.ImageLogsRequest(
+        image_id=pb.image_id,
+        follow=pb.follow,
+    )
+
+
+def _ImageLogChunk_to_pb(m: messages.ImageLogChunk) -> Any:
+    pb = image_pb2.ImageLogChunk()
+    if m.text:
+        pb.text = m.text
+    return pb
+
+
+def _ImageLogChunk_from_pb(pb: Any) -> messages.ImageLogChunk:
+    return messages.ImageLogChunk(
+        text=pb.text,
+    )
+
+
+def _ImagePruneRequest_to_pb(m: messages.ImagePruneRequest) -> Any:
+    pb = image_pb2.ImagePruneRequest()
+    if m.older_than_days:
+        pb.older_than_days = m.older_than_days
+    if m.dry_run:
+        pb.dry_run = m.dry_run
+    return pb
+
+
+def _ImagePruneRequest_from_pb(pb: Any) -> messages.ImagePruneRequest:
+    return messages.ImagePruneRequest(
+        older_than_days=pb.older_than_days,
+        dry_run=pb.dry_run,
+    )
+
+
+def _ImagePruneResponse_to_pb(m: messages.ImagePruneResponse) -> Any:
+    pb = image_pb2.ImagePruneResponse()
+    if m.removed:
+        pb.removed.extend(map(_ImageInfo_to_pb, m.removed))
+    if m.freed_bytes:
+        pb.freed_bytes = m.freed_bytes
+    return pb
+
+
+def _ImagePruneResponse_from_pb(pb: Any) -> messages.ImagePruneResponse:
+    m = messages.ImagePruneResponse()
+    if pb.removed:
+        m.removed = list(map(_ImageInfo_from_pb, pb.removed))
+    m.freed_bytes = pb.freed_bytes
+    return m
 
 
 def _QueuePutRequest_to_pb(m: messages.QueuePutRequest) -> Any:
@@ -2021,6 +2226,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.RetryPolicy: _RetryPolicy_to_pb,
     messages.GpuRequest: _GpuRequest_to_pb,
     messages.MethodSpec: _MethodSpec_to_pb,
+    messages.LocalMount: _LocalMount_to_pb,
     messages.FunctionSpec: _FunctionSpec_to_pb,
     messages.FunctionInfo: _FunctionInfo_to_pb,
     messages.FunctionBindRequest: _FunctionBindRequest_to_pb,
@@ -2084,7 +2290,16 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
+    messages.ImageStepEnd: _ImageStepEnd_to_pb,
     messages.ImageEvent: _ImageEvent_to_pb,
+    messages.ImageShowRequest: _ImageShowRequest_to_pb,
+    messages.ImageInfo: _ImageInfo_to_pb,
+    messages.ImageListRequest: _ImageListRequest_to_pb,
+    messages.ImageListResponse: _ImageListResponse_to_pb,
+    messages.ImageLogsRequest: _ImageLogsRequest_to_pb,
+    messages.ImageLogChunk: _ImageLogChunk_to_pb,
+    messages.ImagePruneRequest: _ImagePruneRequest_to_pb,
+    messages.ImagePruneResponse: _ImagePruneResponse_to_pb,
     messages.QueuePutRequest: _QueuePutRequest_to_pb,
     messages.QueuePutResponse: _QueuePutResponse_to_pb,
     messages.QueueGetRequest: _QueueGetRequest_to_pb,
@@ -2120,6 +2335,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),
     messages.GpuRequest: (function_pb2.GpuRequest.FromString, _GpuRequest_from_pb),
     messages.MethodSpec: (function_pb2.MethodSpec.FromString, _MethodSpec_from_pb),
+    messages.LocalMount: (function_pb2.LocalMount.FromString, _LocalMount_from_pb),
     messages.FunctionSpec: (function_pb2.FunctionSpec.FromString, _FunctionSpec_from_pb),
     messages.FunctionInfo: (function_pb2.FunctionInfo.FromString, _FunctionInfo_from_pb),
     messages.FunctionBindRequest: (function_pb2.FunctionBindRequest.FromString, _FunctionBindRequest_from_pb),
@@ -2183,7 +2399,16 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),
+    messages.ImageStepEnd: (image_pb2.ImageStepEnd.FromString, _ImageStepEnd_from_pb),
     messages.ImageEvent: (image_pb2.ImageEvent.FromString, _ImageEvent_from_pb),
+    messages.ImageShowRequest: (image_pb2.ImageShowRequest.FromString, _ImageShowRequest_from_pb),
+    messages.ImageInfo: (image_pb2.ImageInfo.FromString, _ImageInfo_from_pb),
+    messages.ImageListRequest: (image_pb2.ImageListRequest.FromString, _ImageListRequest_from_pb),
+    messages.ImageListResponse: (image_pb2.ImageListResponse.FromString, _ImageListResponse_from_pb),
+    messages.ImageLogsRequest: (image_pb2.ImageLogsRequest.FromString, _ImageLogsRequest_from_pb),
+    messages.ImageLogChunk: (image_pb2.ImageLogChunk.FromString, _ImageLogChunk_from_pb),
+    messages.ImagePruneRequest: (image_pb2.ImagePruneRequest.FromString, _ImagePruneRequest_from_pb),
+    messages.ImagePruneResponse: (image_pb2.ImagePruneResponse.FromString, _ImagePruneResponse_from_pb),
     messages.QueuePutRequest: (queue_pb2.QueuePutRequest.FromString, _QueuePutRequest_from_pb),
     messages.QueuePutResponse: (queue_pb2.QueuePutResponse.FromString, _QueuePutResponse_from_pb),
     messages.QueueGetRequest: (queue_pb2.QueueGetRequest.FromString, _QueueGetRequest_from_pb),

@@ -72,6 +72,14 @@ class InputStatus:
     TIMEOUT = 6
 
 
+class ImageState:
+    UNSPECIFIED = 0
+    BUILDING = 1
+    BUILT = 2
+    FAILED = 3
+    PRUNED = 4
+
+
 class Payload(Message):
     __slots__ = ("format", "data", "blob_id", "size")
 
@@ -213,6 +221,21 @@ class MethodSpec(Message):
         self.is_async = is_async
 
 
+class LocalMount(Message):
+    __slots__ = ("remote_path", "source_id", "is_file")
+
+    def __init__(
+        self,
+        *,
+        remote_path: str = "",
+        source_id: str = "",
+        is_file: bool = False,
+    ) -> None:
+        self.remote_path = remote_path
+        self.source_id = source_id
+        self.is_file = is_file
+
+
 class FunctionSpec(Message):
     __slots__ = (
         "name",
@@ -235,6 +258,7 @@ class FunctionSpec(Message):
         "parameters",
         "gpus",
         "secret_ids",
+        "local_mounts",
     )
 
     def __init__(
@@ -260,6 +284,7 @@ class FunctionSpec(Message):
         parameters: Payload | None = None,
         gpus: list[GpuRequest] | None = None,
         secret_ids: list[str] | None = None,
+        local_mounts: list[LocalMount] | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -281,6 +306,7 @@ class FunctionSpec(Message):
         self.parameters = parameters
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
 
 
 class FunctionInfo(Message):
@@ -1179,7 +1205,7 @@ class DictPage(Message):
 
 
 class ImageStep(Message):
-    __slots__ = ("kind", "args", "options")
+    __slots__ = ("kind", "args", "options", "files", "secret_ids", "force_build", "function")
 
     def __init__(
         self,
@@ -1187,38 +1213,63 @@ class ImageStep(Message):
         kind: str = "",
         args: list[str] | None = None,
         options: dict[str, str] | None = None,
+        files: list[SourceFile] | None = None,
+        secret_ids: list[str] | None = None,
+        force_build: bool = False,
+        function: FunctionSpec | None = None,
     ) -> None:
         self.kind = kind
         self.args: list[str] = [] if args is None else args
         self.options: dict[str, str] = {} if options is None else options
+        self.files: list[SourceFile] = [] if files is None else files
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.force_build = force_build
+        self.function = function
 
 
 class ImageDefinition(Message):
-    __slots__ = ("steps", "force_build")
+    __slots__ = ("steps",)
 
     def __init__(
         self,
         *,
         steps: list[ImageStep] | None = None,
-        force_build: bool = False,
     ) -> None:
         self.steps: list[ImageStep] = [] if steps is None else steps
-        self.force_build = force_build
 
 
 class ImageEnsureRequest(Message):
-    __slots__ = ("images",)
+    __slots__ = ("images", "environment", "bare")
 
     def __init__(
         self,
         *,
         images: list[ImageDefinition] | None = None,
+        environment: str = "",
+        bare: bool = False,
     ) -> None:
         self.images: list[ImageDefinition] = [] if images is None else images
+        self.environment = environment
+        self.bare = bare
+
+
+class ImageStepEnd(Message):
+    __slots__ = ("title", "seconds", "cached")
+
+    def __init__(
+        self,
+        *,
+        title: str = "",
+        seconds: float = 0.0,
+        cached: bool = False,
+    ) -> None:
+        self.title = title
+        self.seconds = seconds
+        self.cached = cached
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error")
+    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step")
 
     def __init__(
         self,
@@ -1229,6 +1280,7 @@ class ImageEvent(Message):
         built: bool = False,
         seconds: float = 0.0,
         error: str = "",
+        step: ImageStepEnd | None = None,
     ) -> None:
         self.index = index
         self.log = log
@@ -1236,6 +1288,125 @@ class ImageEvent(Message):
         self.built = built
         self.seconds = seconds
         self.error = error
+        self.step = step
+
+
+class ImageShowRequest(Message):
+    __slots__ = ("definition", "image_id")
+
+    def __init__(
+        self,
+        *,
+        definition: ImageDefinition | None = None,
+        image_id: str = "",
+    ) -> None:
+        self.definition = definition
+        self.image_id = image_id
+
+
+class ImageInfo(Message):
+    __slots__ = (
+        "image_id",
+        "state",
+        "summary",
+        "built_at_ms",
+        "used_at_ms",
+        "seconds",
+        "size_bytes",
+        "error",
+        "dockerfile",
+        "apps",
+    )
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+        state: int = 0,
+        summary: str = "",
+        built_at_ms: int = 0,
+        used_at_ms: int = 0,
+        seconds: float = 0.0,
+        size_bytes: int = 0,
+        error: str = "",
+        dockerfile: str = "",
+        apps: list[str] | None = None,
+    ) -> None:
+        self.image_id = image_id
+        self.state = state
+        self.summary = summary
+        self.built_at_ms = built_at_ms
+        self.used_at_ms = used_at_ms
+        self.seconds = seconds
+        self.size_bytes = size_bytes
+        self.error = error
+        self.dockerfile = dockerfile
+        self.apps: list[str] = [] if apps is None else apps
+
+
+class ImageListRequest(Message):
+    __slots__ = ()
+
+
+class ImageListResponse(Message):
+    __slots__ = ("images",)
+
+    def __init__(
+        self,
+        *,
+        images: list[ImageInfo] | None = None,
+    ) -> None:
+        self.images: list[ImageInfo] = [] if images is None else images
+
+
+class ImageLogsRequest(Message):
+    __slots__ = ("image_id", "follow")
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+        follow: bool = False,
+    ) -> None:
+        self.image_id = image_id
+        self.follow = follow
+
+
+class ImageLogChunk(Message):
+    __slots__ = ("text",)
+
+    def __init__(
+        self,
+        *,
+        text: str = "",
+    ) -> None:
+        self.text = text
+
+
+class ImagePruneRequest(Message):
+    __slots__ = ("older_than_days", "dry_run")
+
+    def __init__(
+        self,
+        *,
+        older_than_days: float = 0.0,
+        dry_run: bool = False,
+    ) -> None:
+        self.older_than_days = older_than_days
+        self.dry_run = dry_run
+
+
+class ImagePruneResponse(Message):
+    __slots__ = ("removed", "freed_bytes")
+
+    def __init__(
+        self,
+        *,
+        removed: list[ImageInfo] | None = None,
+        freed_bytes: int = 0,
+    ) -> None:
+        self.removed: list[ImageInfo] = [] if removed is None else removed
+        self.freed_bytes = freed_bytes
 
 
 class QueuePutRequest(Message):

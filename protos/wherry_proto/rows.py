@@ -203,6 +203,20 @@ def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
     return messages.MethodSpec(name=f0, is_generator=f1, is_async=f2)
 
 
+def _LocalMount_to_row(m: messages.LocalMount, parts: list[bytes]) -> list[Any]:
+    return [m.remote_path, m.source_id, m.is_file]
+
+
+def _LocalMount_from_row(row: Any, body: Body) -> messages.LocalMount:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("LocalMount has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of LocalMount has another type")
+    return messages.LocalMount(remote_path=f0, source_id=f1, is_file=f2)
+
+
 def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[Any]:
     return [
         m.name,
@@ -225,12 +239,13 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         None if m.parameters is None else _Payload_to_row(m.parameters, parts),
         [_GpuRequest_to_row(item, parts) for item in m.gpus],
         m.secret_ids,
+        [_LocalMount_to_row(item, parts) for item in m.local_mounts],
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20 = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -247,6 +262,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f15) is str
         and type(f16) is list
         and type(f18) is list
+        and type(f20) is list
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -270,6 +286,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         parameters=None if f17 is None else _Payload_from_row(f17, body),
         gpus=[_GpuRequest_from_row(item, body) for item in f18],
         secret_ids=_list(f19, str),
+        local_mounts=[_LocalMount_from_row(item, body) for item in f20],
     )
 
 
@@ -1268,54 +1285,94 @@ def _DictPage_from_row(row: Any, body: Body) -> messages.DictPage:
 
 
 def _ImageStep_to_row(m: messages.ImageStep, parts: list[bytes]) -> list[Any]:
-    return [m.kind, m.args, list(m.options.items())]
+    return [
+        m.kind,
+        m.args,
+        list(m.options.items()),
+        [_SourceFile_to_row(item, parts) for item in m.files],
+        m.secret_ids,
+        m.force_build,
+        None if m.function is None else _FunctionSpec_to_row(m.function, parts),
+    ]
 
 
 def _ImageStep_from_row(row: Any, body: Body) -> messages.ImageStep:
     try:
-        f0, f1, f2 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("ImageStep has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f3) is list and type(f5) is bool):
         raise RowError("a field of ImageStep has another type")
-    return messages.ImageStep(kind=f0, args=_list(f1, str), options=_map(f2, str, str))
+    return messages.ImageStep(
+        kind=f0,
+        args=_list(f1, str),
+        options=_map(f2, str, str),
+        files=[_SourceFile_from_row(item, body) for item in f3],
+        secret_ids=_list(f4, str),
+        force_build=f5,
+        function=None if f6 is None else _FunctionSpec_from_row(f6, body),
+    )
 
 
 def _ImageDefinition_to_row(m: messages.ImageDefinition, parts: list[bytes]) -> list[Any]:
-    return [[_ImageStep_to_row(item, parts) for item in m.steps], m.force_build]
+    return [[_ImageStep_to_row(item, parts) for item in m.steps]]
 
 
 def _ImageDefinition_from_row(row: Any, body: Body) -> messages.ImageDefinition:
     try:
-        f0, f1 = row
+        (f0,) = row
     except (TypeError, ValueError):
         raise RowError("ImageDefinition has other fields here: another version speaks") from None
-    if not (type(f0) is list and type(f1) is bool):
+    if not (type(f0) is list):
         raise RowError("a field of ImageDefinition has another type")
-    return messages.ImageDefinition(steps=[_ImageStep_from_row(item, body) for item in f0], force_build=f1)
+    return messages.ImageDefinition(steps=[_ImageStep_from_row(item, body) for item in f0])
 
 
 def _ImageEnsureRequest_to_row(m: messages.ImageEnsureRequest, parts: list[bytes]) -> list[Any]:
-    return [[_ImageDefinition_to_row(item, parts) for item in m.images]]
+    return [[_ImageDefinition_to_row(item, parts) for item in m.images], m.environment, m.bare]
 
 
 def _ImageEnsureRequest_from_row(row: Any, body: Body) -> messages.ImageEnsureRequest:
     try:
-        (f0,) = row
+        f0, f1, f2 = row
     except (TypeError, ValueError):
         raise RowError("ImageEnsureRequest has other fields here: another version speaks") from None
-    if not (type(f0) is list):
+    if not (type(f0) is list and type(f1) is str and type(f2) is bool):
         raise RowError("a field of ImageEnsureRequest has another type")
-    return messages.ImageEnsureRequest(images=[_ImageDefinition_from_row(item, body) for item in f0])
+    return messages.ImageEnsureRequest(
+        images=[_ImageDefinition_from_row(item, body) for item in f0], environment=f1, bare=f2
+    )
+
+
+def _ImageStepEnd_to_row(m: messages.ImageStepEnd, parts: list[bytes]) -> list[Any]:
+    return [m.title, m.seconds, m.cached]
+
+
+def _ImageStepEnd_from_row(row: Any, body: Body) -> messages.ImageStepEnd:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageStepEnd has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) in _NUMBERS and type(f2) is bool):
+        raise RowError("a field of ImageStepEnd has another type")
+    return messages.ImageStepEnd(title=f0, seconds=f1, cached=f2)
 
 
 def _ImageEvent_to_row(m: messages.ImageEvent, parts: list[bytes]) -> list[Any]:
-    return [m.index, m.log, m.image_id, m.built, m.seconds, m.error]
+    return [
+        m.index,
+        m.log,
+        m.image_id,
+        m.built,
+        m.seconds,
+        m.error,
+        None if m.step is None else _ImageStepEnd_to_row(m.step, parts),
+    ]
 
 
 def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
     try:
-        f0, f1, f2, f3, f4, f5 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("ImageEvent has other fields here: another version speaks") from None
     if not (
@@ -1327,7 +1384,155 @@ def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
         and type(f5) is str
     ):
         raise RowError("a field of ImageEvent has another type")
-    return messages.ImageEvent(index=f0, log=f1, image_id=f2, built=f3, seconds=f4, error=f5)
+    return messages.ImageEvent(
+        index=f0,
+        log=f1,
+        image_id=f2,
+        built=f3,
+        seconds=f4,
+        error=f5,
+        step=None if f6 is None else _ImageStepEnd_from_row(f6, body),
+    )
+
+
+def _ImageShowRequest_to_row(m: messages.ImageShowRequest, parts: list[bytes]) -> list[Any]:
+    return [None if m.definition is None else _ImageDefinition_to_row(m.definition, parts), m.image_id]
+
+
+def _ImageShowRequest_from_row(row: Any, body: Body) -> messages.ImageShowRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageShowRequest has other fields here: another version speaks") from None
+    if not (type(f1) is str):
+        raise RowError("a field of ImageShowRequest has another type")
+    return messages.ImageShowRequest(
+        definition=None if f0 is None else _ImageDefinition_from_row(f0, body), image_id=f1
+    )
+
+
+def _ImageInfo_to_row(m: messages.ImageInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.image_id,
+        m.state,
+        m.summary,
+        m.built_at_ms,
+        m.used_at_ms,
+        m.seconds,
+        m.size_bytes,
+        m.error,
+        m.dockerfile,
+        m.apps,
+    ]
+
+
+def _ImageInfo_from_row(row: Any, body: Body) -> messages.ImageInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is int
+        and type(f2) is str
+        and type(f3) is int
+        and type(f4) is int
+        and type(f5) in _NUMBERS
+        and type(f6) is int
+        and type(f7) is str
+        and type(f8) is str
+    ):
+        raise RowError("a field of ImageInfo has another type")
+    return messages.ImageInfo(
+        image_id=f0,
+        state=f1,
+        summary=f2,
+        built_at_ms=f3,
+        used_at_ms=f4,
+        seconds=f5,
+        size_bytes=f6,
+        error=f7,
+        dockerfile=f8,
+        apps=_list(f9, str),
+    )
+
+
+def _ImageListRequest_to_row(m: messages.ImageListRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _ImageListRequest_from_row(row: Any, body: Body) -> messages.ImageListRequest:
+    return messages.ImageListRequest()
+
+
+def _ImageListResponse_to_row(m: messages.ImageListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ImageInfo_to_row(item, parts) for item in m.images]]
+
+
+def _ImageListResponse_from_row(row: Any, body: Body) -> messages.ImageListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ImageListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ImageListResponse has another type")
+    return messages.ImageListResponse(images=[_ImageInfo_from_row(item, body) for item in f0])
+
+
+def _ImageLogsRequest_to_row(m: messages.ImageLogsRequest, parts: list[bytes]) -> list[Any]:
+    return [m.image_id, m.follow]
+
+
+def _ImageLogsRequest_from_row(row: Any, body: Body) -> messages.ImageLogsRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageLogsRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is bool):
+        raise RowError("a field of ImageLogsRequest has another type")
+    return messages.ImageLogsRequest(image_id=f0, follow=f1)
+
+
+def _ImageLogChunk_to_row(m: messages.ImageLogChunk, parts: list[bytes]) -> list[Any]:
+    return [m.text]
+
+
+def _ImageLogChunk_from_row(row: Any, body: Body) -> messages.ImageLogChunk:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ImageLogChunk has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of ImageLogChunk has another type")
+    return messages.ImageLogChunk(text=f0)
+
+
+def _ImagePruneRequest_to_row(m: messages.ImagePruneRequest, parts: list[bytes]) -> list[Any]:
+    return [m.older_than_days, m.dry_run]
+
+
+def _ImagePruneRequest_from_row(row: Any, body: Body) -> messages.ImagePruneRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImagePruneRequest has other fields here: another version speaks") from None
+    if not (type(f0) in _NUMBERS and type(f1) is bool):
+        raise RowError("a field of ImagePruneRequest has another type")
+    return messages.ImagePruneRequest(older_than_days=f0, dry_run=f1)
+
+
+def _ImagePruneResponse_to_row(m: messages.ImagePruneResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ImageInfo_to_row(item, parts) for item in m.removed], m.freed_bytes]
+
+
+def _ImagePruneResponse_from_row(row: Any, body: Body) -> messages.ImagePruneResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImagePruneResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int):
+        raise RowError("a field of ImagePruneResponse has another type")
+    return messages.ImagePruneResponse(removed=[_ImageInfo_from_row(item, body) for item in f0], freed_bytes=f1)
 
 
 def _QueuePutRequest_to_row(m: messages.QueuePutRequest, parts: list[bytes]) -> list[Any]:
@@ -1752,6 +1957,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.RetryPolicy: _RetryPolicy_to_row,
     messages.GpuRequest: _GpuRequest_to_row,
     messages.MethodSpec: _MethodSpec_to_row,
+    messages.LocalMount: _LocalMount_to_row,
     messages.FunctionSpec: _FunctionSpec_to_row,
     messages.FunctionInfo: _FunctionInfo_to_row,
     messages.FunctionBindRequest: _FunctionBindRequest_to_row,
@@ -1815,7 +2021,16 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_row,
+    messages.ImageStepEnd: _ImageStepEnd_to_row,
     messages.ImageEvent: _ImageEvent_to_row,
+    messages.ImageShowRequest: _ImageShowRequest_to_row,
+    messages.ImageInfo: _ImageInfo_to_row,
+    messages.ImageListRequest: _ImageListRequest_to_row,
+    messages.ImageListResponse: _ImageListResponse_to_row,
+    messages.ImageLogsRequest: _ImageLogsRequest_to_row,
+    messages.ImageLogChunk: _ImageLogChunk_to_row,
+    messages.ImagePruneRequest: _ImagePruneRequest_to_row,
+    messages.ImagePruneResponse: _ImagePruneResponse_to_row,
     messages.QueuePutRequest: _QueuePutRequest_to_row,
     messages.QueuePutResponse: _QueuePutResponse_to_row,
     messages.QueueGetRequest: _QueueGetRequest_to_row,
@@ -1851,6 +2066,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.RetryPolicy: _RetryPolicy_from_row,
     messages.GpuRequest: _GpuRequest_from_row,
     messages.MethodSpec: _MethodSpec_from_row,
+    messages.LocalMount: _LocalMount_from_row,
     messages.FunctionSpec: _FunctionSpec_from_row,
     messages.FunctionInfo: _FunctionInfo_from_row,
     messages.FunctionBindRequest: _FunctionBindRequest_from_row,
@@ -1914,7 +2130,16 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_from_row,
+    messages.ImageStepEnd: _ImageStepEnd_from_row,
     messages.ImageEvent: _ImageEvent_from_row,
+    messages.ImageShowRequest: _ImageShowRequest_from_row,
+    messages.ImageInfo: _ImageInfo_from_row,
+    messages.ImageListRequest: _ImageListRequest_from_row,
+    messages.ImageListResponse: _ImageListResponse_from_row,
+    messages.ImageLogsRequest: _ImageLogsRequest_from_row,
+    messages.ImageLogChunk: _ImageLogChunk_from_row,
+    messages.ImagePruneRequest: _ImagePruneRequest_from_row,
+    messages.ImagePruneResponse: _ImagePruneResponse_from_row,
     messages.QueuePutRequest: _QueuePutRequest_from_row,
     messages.QueuePutResponse: _QueuePutResponse_from_row,
     messages.QueueGetRequest: _QueueGetRequest_from_row,

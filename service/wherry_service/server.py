@@ -31,6 +31,8 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.prune import Pruner
+from wherry_service.images.settings import ImageSettings
 from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.objects.keys import FILE_NAME, Keys
@@ -41,6 +43,7 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.images import ImageStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 
@@ -60,6 +63,7 @@ BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
 OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
@@ -88,12 +92,23 @@ class Service:
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        self._builder = ImageBuilder(self._engine, state_dir / "images")
         keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
         self._objects = Objects(self._database, self._blobs, keys)
+        self._image_settings = ImageSettings.from_environment()
+        self._builder = ImageBuilder(
+            self._engine,
+            state_dir / "images",
+            ImageStore(self._database),
+            self._blobs,
+            self._sources,
+            self._image_settings,
+            self._objects.secret_values_of,
+            labels={"wherry.instance": self._node.instance},
+        )
         self._apps = Apps(
             AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready, self._objects
         )
+        self._pruner = Pruner(self._engine, self._builder, lambda: set(self._apps.by_image()))
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -109,6 +124,7 @@ class Service:
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
         durable = await self._restore(found or [])
+        await self._builder.begin()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()
@@ -117,6 +133,7 @@ class Service:
         self._spawn(self._expire())
         self._spawn(self._expire_objects())
         self._spawn(self._look_for_finished())
+        self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -131,6 +148,8 @@ class Service:
     def _handlers(self) -> dict[str, Handler]:
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        keep_days = self._image_settings.keep_days
+        images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
         info = ServerApi(
             self.instance_id,
             self.state_dir,
@@ -152,7 +171,11 @@ class Service:
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
             "Functions.Update": apps.update,
-            "Images.Ensure": ImageApi(self._builder).ensure,
+            "Images.Ensure": images.ensure,
+            "Images.Show": images.show,
+            "Images.List": images.list,
+            "Images.Logs": images.logs,
+            "Images.Prune": images.prune,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -251,6 +274,17 @@ class Service:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
             await self._apps.stop_finished()
+
+    async def _prune_images(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                if self._image_settings.keep_days:
+                    for pruned in await self._pruner.prune(self._image_settings.keep_days):
+                        log.info("removed image %s, which nothing used", pruned.record.image_id)
+                await self._pruner.tidy()
+            except EngineError as error:
+                log.warning("images could not be pruned: %s", error)
 
     async def _expire(self) -> None:
         while True:

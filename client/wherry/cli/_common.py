@@ -34,6 +34,18 @@ def time_of(ms: int) -> str | None:
     return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
 
 
+def size_of(size: int) -> str:
+    """Return a number of bytes as people read it; "" for 0."""
+    if not size:
+        return ""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return ""
+
+
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:
     """Print rows under their columns' names."""
     from rich.console import Console  # only for tables

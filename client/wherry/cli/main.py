@@ -5,7 +5,7 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, config, dict, function, queue, secret, server
+from wherry.cli import app, config, dict, function, image, queue, secret, server
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.exception import Error
@@ -26,6 +26,7 @@ cli.command("serve")(serve)
 cli.add_typer(server.group, name="server")
 cli.add_typer(app.group, name="app")
 cli.add_typer(function.group, name="function")
+cli.add_typer(image.group, name="image")
 cli.add_typer(secret.group, name="secret")
 cli.add_typer(dict.group, name="dict")
 cli.add_typer(queue.group, name="queue")

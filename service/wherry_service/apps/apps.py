@@ -93,6 +93,14 @@ class Apps:
     def __len__(self) -> int:
         return len(self._apps)
 
+    def by_image(self) -> dict[str, list[str]]:
+        """Return the images that running apps use, each with the apps' names."""
+        found: dict[str, list[str]] = {}
+        for app in self._apps.values():
+            for function in app.functions.values():
+                found.setdefault(function.spec.image_id, []).append(app.record.name)
+        return found
+
     async def restore(self, found: list[FoundContainer]) -> list[str]:
         """Serve again what an earlier life served; return the ids of the clients whose apps these are.
 

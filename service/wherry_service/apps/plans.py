@@ -65,6 +65,7 @@ def plan_of(
         python=spec.python,
         max_batch_size=settings.max_batch_size,
         batch_wait_ms=settings.batch_wait_ms,
+        local_mounts=tuple((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts),
         has_secrets=bool(spec.secret_ids),
     )
     batch = max(1, settings.max_batch_size)

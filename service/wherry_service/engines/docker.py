@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from wherry_service.engines.engine import (
     DeviceMissing,
     EngineError,
     EngineEvent,
+    EngineImage,
     EngineStatus,
     EngineUnreachable,
     ImageMissing,
@@ -138,12 +139,48 @@ class DockerEngine:
         reclaimable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
         return max(0, int(memory.get("usage", 0)) - int(reclaimable))
 
-    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+    async def image(self, reference: str) -> EngineImage | None:
         try:
             found = await self._run(f"look for image {reference}", _inspect_image(reference))
         except ImageMissing:
             return None
-        return (found.get("Config") or {}).get("Labels") or {}
+        config = found.get("Config") or {}
+        return EngineImage(
+            tags=tuple(found.get("RepoTags") or ()),
+            labels=config.get("Labels") or {},
+            size_bytes=int(found.get("Size") or 0),
+            user=config.get("User") or "",
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+        )
+
+    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+        found = await self.image(reference)
+        return found.labels if found is not None else None
+
+    async def images(self, labels: Mapping[str, str]) -> Sequence[EngineImage]:
+        filters = {"label": _label_filters(labels)}
+        rows = await self._run("list images", lambda client: client.images(filters=filters))
+        return [
+            EngineImage(
+                tags=tuple(tag for tag in row.get("RepoTags") or () if tag != "<none>:<none>"),
+                labels=row.get("Labels") or {},
+                size_bytes=int(row.get("Size") or 0),
+            )
+            for row in rows
+        ]
+
+    async def remove_image(self, tag: str) -> bool:
+        try:
+            await self._run(f"remove image {tag}", lambda client: client.remove_image(tag))
+        except ImageMissing:
+            return True
+        except EngineUnreachable:
+            raise
+        except EngineError as error:
+            log.debug("%s", error)
+            return False
+        return True
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         loop = asyncio.get_running_loop()

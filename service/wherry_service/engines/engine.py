@@ -1,6 +1,6 @@
 """The `Engine` interface: what Wherry needs of whatever runs containers. Nothing above it knows which one it is."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -99,6 +99,18 @@ class EngineStatus:
     memory_mib: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image as the engine knows it; where several are listed, `user` and the two after it are not filled in."""
+
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int = 0
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
 class Engine(Protocol):
     """All methods raise `EngineUnreachable` when there is no answer, other `EngineError`s as they say."""
 
@@ -129,8 +141,17 @@ class Engine(Protocol):
     async def memory_bytes(self, engine_id: str) -> int:
         """Return the memory charged to it now, in bytes, without reclaimable page cache."""
 
+    async def image(self, reference: str) -> "EngineImage | None":
+        """Return what is known of an image, or None if it is not here."""
+
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         """Return the labels of an image, or None if it is not here."""
+
+    async def images(self, labels: Mapping[str, str]) -> "Sequence[EngineImage]":
+        """Return the images with all these labels."""
+
+    async def remove_image(self, tag: str) -> bool:
+        """Take a tag away, and the image with its last one; False if a container uses it. A missing one is fine."""
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         """Yield what happens to containers with these labels, for ever; reconnects by itself."""

@@ -120,10 +120,11 @@ class LocalContainer:
         try:
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
+            mounts = await asyncio.to_thread(self._write_mounts)
             async with self._host.start_slots:
                 if self._kill_reason:
                     raise EngineError(self._kill_reason)
-                self.engine_id = await self._host.engine.create(self._spec(order))
+                self.engine_id = await self._host.engine.create(self._spec(order, mounts))
                 await self._host.engine.start(self.engine_id)
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
@@ -171,12 +172,23 @@ class LocalContainer:
         if self._load.source_id:
             self._host.sources.write_to(self._load.source_id, self._directory / "source")
 
-    def _spec(self, order: ContainerOrder) -> ContainerSpec:
+    def _write_mounts(self) -> list[Mount]:
+        """Lay out what the client adds to its image's files; return where it goes."""
+        found: list[Mount] = []
+        for number, (place, source_id, is_file) in enumerate(self._load.local_mounts):
+            folder = self._directory / "mounts" / str(number)
+            folder.mkdir(parents=True)
+            self._host.sources.write_to(source_id, folder, linked=True)
+            source = next(folder.iterdir()) if is_file else folder
+            found.append(Mount(str(source), place, read_only=True))
+        return found
+
+    def _spec(self, order: ContainerOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
         return ContainerSpec(
             name=self.name,
             image=order.image,
             command=COMMAND,
-            mounts=(Mount(str(self._directory), "/run/wherry"),),
+            mounts=(Mount(str(self._directory), "/run/wherry"), *mounts),
             labels={
                 **self._host.labels,
                 **self.labels,

@@ -34,6 +34,8 @@ class LoadOrder:
     max_batch_size: int = 0
     # Milliseconds for which the first input of a batch waits for others.
     batch_wait_ms: int = 0
+    # Files of a client that appear at places of their own: (place, source tree, whether it is the tree's only file).
+    local_mounts: tuple[tuple[str, str, bool], ...] = ()
     # Whether environment variables from secrets come with a container's order.
     has_secrets: bool = False
 

@@ -48,6 +48,11 @@ class Objects:
         """Return what a container gets of these secrets."""
         return await self.secrets.values(secret_ids)
 
+    async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
+        """Return the values of these secrets; raise `NotFound` unless all are of that environment."""
+        await self.secrets.check(secret_ids, environment)
+        return await self.secrets.values(secret_ids)
+
     async def app_gone(self, app_id: str) -> None:
         """Delete what an app had as its own."""
         await self.registry.app_gone(app_id)

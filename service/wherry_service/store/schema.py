@@ -1,6 +1,6 @@
 """The database's tables. A change here needs a migration in migrations/versions, and HEAD moved to it."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
 HEAD = "0011"
@@ -80,6 +80,21 @@ yields = Table(
     Column("position", Integer, primary_key=True),
     # A serialized Payload.
     Column("payload", LargeBinary, nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("image_id", String(40), primary_key=True),
+    # A serialized ImageDefinition.
+    Column("definition", LargeBinary, nullable=False),
+    Column("state", Integer, nullable=False),
+    # Part of other images' chains only.
+    Column("internal", Boolean, nullable=False),
+    Column("built_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 # Secrets, dicts and queues: what each is called, and whose it is.

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App, Function, Image, Retries, Stub
+from wherry._image.definition import resolve
 from wherry.exception import DeprecationError, InvalidError
 from wherry_proto.messages import FunctionSpec
 
@@ -191,7 +192,7 @@ class TestImage:
     def test_steps_in_order_and_immutable(self) -> None:
         base = Image.debian_slim("3.11")
         image = base.apt_install("git", ["curl"]).pip_install("a", pre=True).env({"K": "v"}).workdir("/w")
-        steps = image.run_commands("true")._definition().steps
+        steps = resolve(image.run_commands("true"), None).definition.steps
         assert [step.kind for step in steps] == [
             "debian_slim", "apt_install", "pip_install", "env", "workdir", "run_commands",
         ]  # fmt: skip
@@ -199,7 +200,7 @@ class TestImage:
         assert steps[1].args == ["git", "curl"]
         assert steps[2].options == {"pre": "true"}
         assert steps[3].options == {"K": "v"}
-        assert len(base._definition().steps) == 1
+        assert len(resolve(base, None).definition.steps) == 1
 
     def test_equal_chains_are_equal(self) -> None:
         assert Image.debian_slim().pip_install("a") == Image.debian_slim().pip_install("a")
