@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from wherry._pages import Pages
     from wherry_proto.messages import DictValue
 
-_ABSENT: Any = object()
+
+class _Absent:
+    """Stands where nothing was given, or nothing is."""
+
+    def __repr__(self) -> str:
+        return "<nothing>"
+
+
+_ABSENT: Any = _Absent()
 # Entries and bytes that one message takes.
 _MOST = 2000
 _BYTES = 4 << 20
