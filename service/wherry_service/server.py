@@ -231,7 +231,7 @@ class Service:
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
+        """Take up the rest of what an earlier life left: stray containers, durable inputs."""
         if found is None:
             self._spawn(self._find_late())
         else:
@@ -241,8 +241,6 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
-        keep = await self._call_store.blob_ids() | await self._objects.blob_ids()
-        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -292,6 +290,9 @@ class Service:
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
             await self._objects.secrets.sweep(self._apps.secret_ids())
+            # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
+            keep = self._journal.blob_ids() | await self._call_store.blob_ids() | await self._objects.blob_ids()
+            await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
             await asyncio.sleep(EXPIRY_EVERY_S)
 
     async def _expire_objects(self) -> None:

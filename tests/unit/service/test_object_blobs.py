@@ -10,10 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.objects import World, payload, run
-from wherry_proto.messages import DictEntry, Format, Payload
+from wherry_proto.messages import CallKind, CallStart, DictEntry, Format, Input, Output, Payload, Yield
+from wherry_service.calls.client import Clients
+from wherry_service.calls.journal import Journal
+from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.answers import KEEP_ANSWERS_S
+from wherry_service.store.calls import CallStore
+from wherry_service.store.yields import YieldStore
 
 Step = tuple[Any, ...]
 
@@ -140,5 +145,28 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(tmp_path: Path) -
         assert await world.items(dict_id) == [(b"a", b"x")]
         with pytest.raises(NotFound, match="does not exist or was taken"):
             await world.put(dict_id, b"c", Payload(format=Format.PICKLE, blob_id=new_id("bl"), size=1))
+
+    run(tmp_path, scenario)
+
+
+def test_a_blob_of_a_call_that_is_not_over_is_referred_to(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database)))
+        client = Clients(lambda client: None).connect(new_id("cl"))
+        start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.MAP)
+        call = journal.start(client, start)
+        argument, value, yielded = (world.put_blob(b"x") for _ in range(3))
+        inputs = [Input(input_id=new_id("in"), call_id=start.call_id, index=n, payload=argument) for n in range(2)]
+        first, second = journal.new_inputs(inputs, lambda function_id: None)
+        assert journal.blob_ids() == {argument.blob_id}
+        first.keep_yield(Yield(input_id=first.input_id, index=0, payload=yielded))
+        call = second.call
+        call.finished[second.input_id] = Output(input_id=second.input_id, payload=value)
+        assert journal.blob_ids() == {argument.blob_id, value.blob_id, yielded.blob_id}
+        assert world.blobs.sweep(journal.blob_ids(), -1.0) == 0
+        stray = world.put_blob(b"nobody named it")
+        assert world.blobs.sweep(journal.blob_ids(), 3600.0) == 0
+        assert world.blobs.sweep(journal.blob_ids(), -1.0) == 1
+        assert stray.blob_id not in world.blob_ids()
 
     run(tmp_path, scenario)
