@@ -72,7 +72,7 @@ def matcher(ignore: Any, extra: Iterable[str] = ()) -> Ignored:
 
     # A .dockerignore's patterns begin at the root; git's would match at any depth.
     rooted = [_rooted(pattern.strip()) for pattern in patterns if pattern.strip() and not pattern.startswith("#")]
-    spec = PathSpec.from_lines("gitwildmatch", rooted)
+    spec = PathSpec.from_lines("gitignore", rooted)
     return spec.match_file
 
 

@@ -195,6 +195,7 @@ class Service:
         return pool.plan.load if pool is not None else None
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
+        self._local_api = LocalApi(handlers, self._sessions)
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
         # Only their owner may connect: the sockets are the credential.
         before = os.umask(0o177)
@@ -202,9 +203,7 @@ class Service:
             for path in (grpc_path, local_path):
                 path.unlink(missing_ok=True)
             self._server.add_insecure_port(f"unix:{grpc_path}")
-            self._local = await asyncio.get_running_loop().create_unix_server(
-                LocalApi(handlers, self._sessions), path=str(local_path)
-            )
+            self._local = await asyncio.get_running_loop().create_unix_server(self._local_api, path=str(local_path))
         finally:
             os.umask(before)
         grpc_path.chmod(0o600)
@@ -321,6 +320,7 @@ class Service:
         await self._node.close()
         if self._local is not None:
             self._local.close()
+            self._local_api.close()
         await self._server.stop(1.0)
         for task in list(self._tasks):
             task.cancel()

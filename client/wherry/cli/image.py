@@ -31,7 +31,7 @@ _STATES = {
     ImageState.BUILDING: "building",
     ImageState.BUILT: "built",
     ImageState.FAILED: "failed",
-    ImageState.PRUNED: "pruned",
+    ImageState.PRUNED: "removed",
 }
 
 

@@ -56,7 +56,7 @@ class Guests:
         api = self._apis.get(container_id)
         if api is None:
             # Those that nobody uses at the moment are made again when they are needed.
-            self._apis = {known_id: known for known_id, known in self._apis.items() if known.num_connections}
+            self._apis = {known_id: known for known_id, known in self._apis.items() if known.connections}
             guest = Guest(self, container_id, app_id)
             api = LocalApi(guest.handlers(), self.sessions, guest, MAX_FRAME, MAX_CONNECTIONS)
             self._apis[container_id] = api

@@ -21,6 +21,17 @@ _PIP_QUIET = (
     "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
     "PIP_BREAK_SYSTEM_PACKAGES=1; "
 )
+# Tools that do not read pip's settings are told of the host's index; poetry's own way of asking, besides the one that
+# every index has, is one that mirrors lack.
+_PIP_GET = "env -u PYTHONPATH python3 -m pip config get global."
+_UV_INDEX = (
+    f'index="$({_PIP_GET}index-url 2>/dev/null || true)"; [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"; '
+    f'index="$({_PIP_GET}extra-index-url 2>/dev/null || true)"; [ -z "$index" ] || export UV_INDEX="$index"; '
+)
+_POETRY_INDEX = (
+    f'POETRY_PYPI_MIRROR_URL="$({_PIP_GET}index-url 2>/dev/null || env -u PYTHONPATH python3 -c '
+    '"from pip._internal.models.index import PyPI; print(PyPI.simple_url)")"; export POETRY_PYPI_MIRROR_URL; '
+)
 _TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
 
 
@@ -86,7 +97,9 @@ def _uv_pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[In
     _no_options("uv_pip_install", step.args)
     written, files = _written(step)
     packages = " ".join(part for part in (_joined(step.args), files) if part)
-    command = f"set -e; {_tool('uv', step)}{written}{_uv_install(step, packages)}"
+    command = (
+        f"set -e; {_tool('uv', step)}{_UV_INDEX if renderer.lent.pip else ''}{written}{_uv_install(step, packages)}"
+    )
     return [renderer.run(step, number, command, f"uv pip install {_listed(step)}", _uv_mounts(), as_root=True)]
 
 
@@ -95,7 +108,8 @@ def _uv_sync(renderer: Renderer, step: ImageStep, number: int) -> list[Instructi
     groups = "".join(f"--group {shlex.quote(name)} " for name in _split(step.options.get("groups")))
     extras = "".join(f"--extra {shlex.quote(name)} " for name in _split(step.options.get("extras")))
     command = (
-        f"set -e; {_tool('uv', step)}cp -R /run/wherry-step/. /run/wherry-tmp/; "
+        f"set -e; {_tool('uv', step)}{_UV_INDEX if renderer.lent.pip else ''}"
+        "cp -R /run/wherry-step/. /run/wherry-tmp/; "
         f'"$tool" export --project /run/wherry-tmp --quiet {frozen}--no-emit-project --no-emit-workspace '
         f"{groups}{extras}--format requirements-txt -o /run/wherry-tmp/requirements.txt; "
         + _uv_install(step, "-r /run/wherry-tmp/requirements.txt")
@@ -108,10 +122,12 @@ def _poetry_install(renderer: Renderer, step: ImageStep, number: int) -> list[In
     flags = "".join(
         f"--{name} {shlex.quote(step.options[name])} " for name in ("with", "without", "only") if step.options.get(name)
     )
-    lock = "" if any(file.path == "poetry.lock" for file in step.files) else '"$tool" -C /run/wherry-tmp lock -q; '
+    poetry = '"$tool" -C /run/wherry-tmp --no-ansi -n '
+    lock = "" if any(file.path == "poetry.lock" for file in step.files) else f"{poetry}lock; "
     command = (
-        f"set -e; {_tool('poetry', step, 'poetry-plugin-export')}cp -R /run/wherry-step/. /run/wherry-tmp/; {lock}"
-        f'"$tool" -C /run/wherry-tmp export -q {flags}-f requirements.txt -o /run/wherry-tmp/requirements.txt; '
+        f"set -e; {_tool('poetry', step, 'poetry-plugin-export', 'poetry-plugin-pypi-mirror')}{_POETRY_INDEX}"
+        f"cp -R /run/wherry-step/. /run/wherry-tmp/; {lock}"
+        f"{poetry}export {flags}-f requirements.txt -o /run/wherry-tmp/requirements.txt; "
         f"unset PYTHONPATH; {_PIP_QUIET}python3 -m pip install -r /run/wherry-tmp/requirements.txt"
     )
     files = f"type=bind,source=s{number},target=/run/wherry-step"
@@ -145,7 +161,7 @@ def base_instructions(renderer: Renderer, step: ImageStep) -> list[Instruction]:
     version = step.options.get("python_version", "")
     wanted = f"python={version}" if version else "python"
     channel = "-c conda-forge " if step.kind == "micromamba" else ""
-    found = [Instruction("USER 0", "user 0", user="0"), Instruction('ENV PATH="/opt/conda/bin:$PATH"', "env PATH")]
+    found = [Instruction("USER 0:0", "user 0", user="0"), Instruction('ENV PATH="/opt/conda/bin:$PATH"', "env PATH")]
     if version or step.kind == "micromamba":
         command = f"{step.kind} install -n base -y -q {channel}{wanted} pip"
         found.append(renderer.run(step, 0, command, f"{step.kind} install {wanted}", [_CONDA_CACHE]))
@@ -170,7 +186,7 @@ def _tool(name: str, step: ImageStep, *also: str) -> str:
     """Return the shell text that sets $tool to a program in the cache, installing it there when it is missing."""
     version = step.options.get(f"{name}_version")
     wanted = " ".join(shlex.quote(item) for item in (f"{name}=={version}" if version else name, *also))
-    place = f"{_TOOLS}/{name}-{version or 'latest'}"
+    place = f"{_TOOLS}/{'-'.join((name, version or 'latest', *also))}"
     # By Python's version: the next image may have another.
     return (
         f'{_PIP_QUIET}place={place}-$(python3 -c "import sys; print(sys.version_info[:2])" | tr -dc 0-9); '

@@ -210,7 +210,7 @@ def with_users(instructions: Iterable[Instruction], user: str) -> list[Instructi
     found: list[Instruction] = []
     for instruction in instructions:
         if instruction.as_root and user not in _ROOT:
-            found += [Instruction("USER 0", "user 0"), instruction, Instruction(f"USER {user}", f"user {user}")]
+            found += [Instruction("USER 0:0", "user 0"), instruction, Instruction(f"USER {user}", f"user {user}")]
         else:
             found.append(instruction)
         user = instruction.user if instruction.user is not None else user
