@@ -10,7 +10,6 @@ from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.retries import Retries
-from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from wherry._client import Client
     from wherry._objects import SharedObject
     from wherry._running import Running
+    from wherry.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +69,11 @@ class App:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
-        self._secrets = secrets_of("secrets", secrets)
+        self._secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
