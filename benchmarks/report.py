@@ -18,6 +18,7 @@ GOALS = {
     "map_10k_vs_ray_tasks": ("map of 10,000, rate over Ray tasks", ">", 15.0),
     "cold_first_call_vs_engine_start": ("first call over the engine's bare create and start", "<", 1.3),
     "cold_10_at_once_vs_engine_start": ("ten cold containers over ten bare ones, all at once", "<", 1.3),
+    "sandbox_first_exec_vs_engine_start": ("sandbox: to its first exec's end over bare create and start", "<", 1.3),
     "payload_100mib_vs_file_copy": ("100 MiB there and back, rate over a file's round trip", ">", 0.5),
     "image_cached_build_vs_docker_build": ("five steps, all cached, over `docker build` of the same", "<", 1.15),
     "image_changed_line_vs_docker_build": ("one of ten packages changed, over `docker build` without caches", "<", 1.0),

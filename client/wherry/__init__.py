@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.concurrency import batched, concurrent
     from wherry.dict import Dict
     from wherry.queue import Queue
+    from wherry.sandbox import Sandbox
     from wherry.secret import Secret
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PartialFunction",
     "Queue",
     "Retries",
+    "Sandbox",
     "Secret",
     "Stub",
     "__version__",
@@ -67,6 +69,7 @@ _LAZY = {
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
+    "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
     "Dict": "wherry.dict",
     "Queue": "wherry.queue",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wherry._client import Client
     from wherry._objects import SharedObject
     from wherry._running import Running
+    from wherry.sandbox import Sandbox
     from wherry.secret import Secret
 
 P = ParamSpec("P")
@@ -229,6 +230,12 @@ class App:
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
         """
         return AppRun(self, client, detach, environment_name)
+
+    def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
+        """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
+        from wherry.sandbox import Sandbox  # for those who use it
+
+        return Sandbox.create(*command, app=self, **options)
 
     def _register(self, function: Function[..., Any], name: str) -> None:
         known = self._functions.get(name)

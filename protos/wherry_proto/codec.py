@@ -9,12 +9,14 @@ from wherry_proto.v1 import (
     blob_pb2,
     call_pb2,
     dict_pb2,
+    exec_pb2,
     function_pb2,
     image_pb2,
     log_pb2,
     object_pb2,
     payload_pb2,
     queue_pb2,
+    sandbox_pb2,
     secret_pb2,
     server_pb2,
 )
@@ -1542,6 +1544,122 @@ def _DictPage_from_pb(pb: Any) -> messages.DictPage:
     return m
 
 
+def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
+    pb = exec_pb2.TerminalSize()
+    if m.rows:
+        pb.rows = m.rows
+    if m.columns:
+        pb.columns = m.columns
+    return pb
+
+
+def _TerminalSize_from_pb(pb: Any) -> messages.TerminalSize:
+    return messages.TerminalSize(
+        rows=pb.rows,
+        columns=pb.columns,
+    )
+
+
+def _ExecStart_to_pb(m: messages.ExecStart) -> Any:
+    pb = exec_pb2.ExecStart()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.args:
+        pb.args.extend(m.args)
+    if m.pty:
+        pb.pty = m.pty
+    if m.size is not None:
+        pb.size.CopyFrom(_TerminalSize_to_pb(m.size))
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.user:
+        pb.user = m.user
+    return pb
+
+
+def _ExecStart_from_pb(pb: Any) -> messages.ExecStart:
+    m = messages.ExecStart()
+    m.container_id = pb.container_id
+    if pb.args:
+        m.args = list(pb.args)
+    m.pty = pb.pty
+    if pb.HasField("size"):
+        m.size = _TerminalSize_from_pb(pb.size)
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.user = pb.user
+    return m
+
+
+def _ExecRequest_to_pb(m: messages.ExecRequest) -> Any:
+    pb = exec_pb2.ExecRequest()
+    if m.start is not None:
+        pb.start.CopyFrom(_ExecStart_to_pb(m.start))
+    if m.stdin:
+        pb.stdin = m.stdin
+    if m.stdin_eof:
+        pb.stdin_eof = m.stdin_eof
+    if m.resize is not None:
+        pb.resize.CopyFrom(_TerminalSize_to_pb(m.resize))
+    if m.kill:
+        pb.kill = m.kill
+    return pb
+
+
+def _ExecRequest_from_pb(pb: Any) -> messages.ExecRequest:
+    return messages.ExecRequest(
+        start=_ExecStart_from_pb(pb.start) if pb.HasField("start") else None,
+        stdin=pb.stdin,
+        stdin_eof=pb.stdin_eof,
+        resize=_TerminalSize_from_pb(pb.resize) if pb.HasField("resize") else None,
+        kill=pb.kill,
+    )
+
+
+def _ExecExit_to_pb(m: messages.ExecExit) -> Any:
+    pb = exec_pb2.ExecExit()
+    if m.code:
+        pb.code = m.code
+    return pb
+
+
+def _ExecExit_from_pb(pb: Any) -> messages.ExecExit:
+    return messages.ExecExit(
+        code=pb.code,
+    )
+
+
+def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
+    pb = exec_pb2.ExecReply()
+    if m.started:
+        pb.started = m.started
+    if m.stdout:
+        pb.stdout = m.stdout
+    if m.stderr:
+        pb.stderr = m.stderr
+    if m.exit is not None:
+        pb.exit.CopyFrom(_ExecExit_to_pb(m.exit))
+    if m.error:
+        pb.error = m.error
+    return pb
+
+
+def _ExecReply_from_pb(pb: Any) -> messages.ExecReply:
+    return messages.ExecReply(
+        started=pb.started,
+        stdout=pb.stdout,
+        stderr=pb.stderr,
+        exit=_ExecExit_from_pb(pb.exit) if pb.HasField("exit") else None,
+        error=pb.error,
+    )
+
+
 def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
     pb = image_pb2.ImageStep()
     if m.kind:
@@ -2043,6 +2161,384 @@ def _QueuePage_from_pb(pb: Any) -> messages.QueuePage:
     return m
 
 
+def _SandboxPort_to_pb(m: messages.SandboxPort) -> Any:
+    pb = sandbox_pb2.SandboxPort()
+    if m.port:
+        pb.port = m.port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxPort_from_pb(pb: Any) -> messages.SandboxPort:
+    return messages.SandboxPort(
+        port=pb.port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
+    pb = sandbox_pb2.SandboxSpec()
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.idle_timeout_s:
+        pb.idle_timeout_s = m.idle_timeout_s
+    if m.resources is not None:
+        pb.resources.CopyFrom(_Resources_to_pb(m.resources))
+    if m.gpus:
+        pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.block_network:
+        pb.block_network = m.block_network
+    if m.pty:
+        pb.pty = m.pty
+    if m.ports:
+        pb.ports.extend(map(_SandboxPort_to_pb, m.ports))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    return pb
+
+
+def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
+    m = messages.SandboxSpec()
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.idle_timeout_s = pb.idle_timeout_s
+    if pb.HasField("resources"):
+        m.resources = _Resources_from_pb(pb.resources)
+    if pb.gpus:
+        m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    m.block_network = pb.block_network
+    m.pty = pb.pty
+    if pb.ports:
+        m.ports = list(map(_SandboxPort_from_pb, pb.ports))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    return m
+
+
+def _SandboxCreateRequest_to_pb(m: messages.SandboxCreateRequest) -> Any:
+    pb = sandbox_pb2.SandboxCreateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.spec is not None:
+        pb.spec.CopyFrom(_SandboxSpec_to_pb(m.spec))
+    return pb
+
+
+def _SandboxCreateRequest_from_pb(pb: Any) -> messages.SandboxCreateRequest:
+    m = messages.SandboxCreateRequest()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    if pb.HasField("spec"):
+        m.spec = _SandboxSpec_from_pb(pb.spec)
+    return m
+
+
+def _SandboxTunnel_to_pb(m: messages.SandboxTunnel) -> Any:
+    pb = sandbox_pb2.SandboxTunnel()
+    if m.port:
+        pb.port = m.port
+    if m.host:
+        pb.host = m.host
+    if m.host_port:
+        pb.host_port = m.host_port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxTunnel_from_pb(pb: Any) -> messages.SandboxTunnel:
+    return messages.SandboxTunnel(
+        port=pb.port,
+        host=pb.host,
+        host_port=pb.host_port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxInfo_to_pb(m: messages.SandboxInfo) -> Any:
+    pb = sandbox_pb2.SandboxInfo()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.state:
+        pb.state = m.state
+    if m.returncode:
+        pb.returncode = m.returncode
+    if m.reason:
+        pb.reason = m.reason
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.ended_at_ms:
+        pb.ended_at_ms = m.ended_at_ms
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.tunnels:
+        pb.tunnels.extend(map(_SandboxTunnel_to_pb, m.tunnels))
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxInfo_from_pb(pb: Any) -> messages.SandboxInfo:
+    m = messages.SandboxInfo()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.app_name = pb.app_name
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.state = pb.state
+    m.returncode = pb.returncode
+    m.reason = pb.reason
+    m.created_at_ms = pb.created_at_ms
+    m.ended_at_ms = pb.ended_at_ms
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.tunnels:
+        m.tunnels = list(map(_SandboxTunnel_from_pb, pb.tunnels))
+    m.timeout_s = pb.timeout_s
+    return m
+
+
+def _SandboxGetRequest_to_pb(m: messages.SandboxGetRequest) -> Any:
+    pb = sandbox_pb2.SandboxGetRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _SandboxGetRequest_from_pb(pb: Any) -> messages.SandboxGetRequest:
+    return messages.SandboxGetRequest(
+        sandbox_id=pb.sandbox_id,
+        app_name=pb.app_name,
+        name=pb.name,
+        environment=pb.environment,
+    )
+
+
+def _SandboxWaitRequest_to_pb(m: messages.SandboxWaitRequest) -> Any:
+    pb = sandbox_pb2.SandboxWaitRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxWaitRequest_from_pb(pb: Any) -> messages.SandboxWaitRequest:
+    return messages.SandboxWaitRequest(
+        sandbox_id=pb.sandbox_id,
+        timeout_s=pb.timeout_s,
+    )
+
+
+def _SandboxTerminateRequest_to_pb(m: messages.SandboxTerminateRequest) -> Any:
+    pb = sandbox_pb2.SandboxTerminateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxTerminateRequest_from_pb(pb: Any) -> messages.SandboxTerminateRequest:
+    return messages.SandboxTerminateRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxListRequest_to_pb(m: messages.SandboxListRequest) -> Any:
+    pb = sandbox_pb2.SandboxListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.include_ended:
+        pb.include_ended = m.include_ended
+    return pb
+
+
+def _SandboxListRequest_from_pb(pb: Any) -> messages.SandboxListRequest:
+    m = messages.SandboxListRequest()
+    m.environment = pb.environment
+    m.app_id = pb.app_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.include_ended = pb.include_ended
+    return m
+
+
+def _SandboxListResponse_to_pb(m: messages.SandboxListResponse) -> Any:
+    pb = sandbox_pb2.SandboxListResponse()
+    if m.sandboxes:
+        pb.sandboxes.extend(map(_SandboxInfo_to_pb, m.sandboxes))
+    return pb
+
+
+def _SandboxListResponse_from_pb(pb: Any) -> messages.SandboxListResponse:
+    m = messages.SandboxListResponse()
+    if pb.sandboxes:
+        m.sandboxes = list(map(_SandboxInfo_from_pb, pb.sandboxes))
+    return m
+
+
+def _SandboxSetTagsRequest_to_pb(m: messages.SandboxSetTagsRequest) -> Any:
+    pb = sandbox_pb2.SandboxSetTagsRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    return pb
+
+
+def _SandboxSetTagsRequest_from_pb(pb: Any) -> messages.SandboxSetTagsRequest:
+    m = messages.SandboxSetTagsRequest()
+    m.sandbox_id = pb.sandbox_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    return m
+
+
+def _SandboxOutputRequest_to_pb(m: messages.SandboxOutputRequest) -> Any:
+    pb = sandbox_pb2.SandboxOutputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.stream:
+        pb.stream = m.stream
+    if m.offset:
+        pb.offset = m.offset
+    if m.follow:
+        pb.follow = m.follow
+    return pb
+
+
+def _SandboxOutputRequest_from_pb(pb: Any) -> messages.SandboxOutputRequest:
+    return messages.SandboxOutputRequest(
+        sandbox_id=pb.sandbox_id,
+        stream=pb.stream,
+        offset=pb.offset,
+        follow=pb.follow,
+    )
+
+
+def _SandboxOutput_to_pb(m: messages.SandboxOutput) -> Any:
+    pb = sandbox_pb2.SandboxOutput()
+    if m.data:
+        pb.data = m.data
+    return pb
+
+
+def _SandboxOutput_from_pb(pb: Any) -> messages.SandboxOutput:
+    return messages.SandboxOutput(
+        data=pb.data,
+    )
+
+
+def _SandboxInputRequest_to_pb(m: messages.SandboxInputRequest) -> Any:
+    pb = sandbox_pb2.SandboxInputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.writer_id:
+        pb.writer_id = m.writer_id
+    if m.offset:
+        pb.offset = m.offset
+    if m.data:
+        pb.data = m.data
+    if m.eof:
+        pb.eof = m.eof
+    return pb
+
+
+def _SandboxInputRequest_from_pb(pb: Any) -> messages.SandboxInputRequest:
+    return messages.SandboxInputRequest(
+        sandbox_id=pb.sandbox_id,
+        writer_id=pb.writer_id,
+        offset=pb.offset,
+        data=pb.data,
+        eof=pb.eof,
+    )
+
+
+def _SandboxInputResponse_to_pb(m: messages.SandboxInputResponse) -> Any:
+    pb = sandbox_pb2.SandboxInputResponse()
+    return pb
+
+
+def _SandboxInputResponse_from_pb(pb: Any) -> messages.SandboxInputResponse:
+    return messages.SandboxInputResponse()
+
+
+def _SandboxSnapshotRequest_to_pb(m: messages.SandboxSnapshotRequest) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxSnapshotRequest_from_pb(pb: Any) -> messages.SandboxSnapshotRequest:
+    return messages.SandboxSnapshotRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxSnapshotResponse_to_pb(m: messages.SandboxSnapshotResponse) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotResponse()
+    if m.image_id:
+        pb.image_id = m.image_id
+    return pb
+
+
+def _SandboxSnapshotResponse_from_pb(pb: Any) -> messages.SandboxSnapshotResponse:
+    return messages.SandboxSnapshotResponse(
+        image_id=pb.image_id,
+    )
+
+
 def _SecretCreateRequest_to_pb(m: messages.SecretCreateRequest) -> Any:
     pb = secret_pb2.SecretCreateRequest()
     if m.name:
@@ -2367,6 +2863,11 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.DictClearRequest: _DictClearRequest_to_pb,
     messages.DictScanRequest: _DictScanRequest_to_pb,
     messages.DictPage: _DictPage_to_pb,
+    messages.TerminalSize: _TerminalSize_to_pb,
+    messages.ExecStart: _ExecStart_to_pb,
+    messages.ExecRequest: _ExecRequest_to_pb,
+    messages.ExecExit: _ExecExit_to_pb,
+    messages.ExecReply: _ExecReply_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
@@ -2393,6 +2894,23 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.QueueClearRequest: _QueueClearRequest_to_pb,
     messages.QueueScanRequest: _QueueScanRequest_to_pb,
     messages.QueuePage: _QueuePage_to_pb,
+    messages.SandboxPort: _SandboxPort_to_pb,
+    messages.SandboxSpec: _SandboxSpec_to_pb,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_to_pb,
+    messages.SandboxTunnel: _SandboxTunnel_to_pb,
+    messages.SandboxInfo: _SandboxInfo_to_pb,
+    messages.SandboxGetRequest: _SandboxGetRequest_to_pb,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_to_pb,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_to_pb,
+    messages.SandboxListRequest: _SandboxListRequest_to_pb,
+    messages.SandboxListResponse: _SandboxListResponse_to_pb,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_to_pb,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_to_pb,
+    messages.SandboxOutput: _SandboxOutput_to_pb,
+    messages.SandboxInputRequest: _SandboxInputRequest_to_pb,
+    messages.SandboxInputResponse: _SandboxInputResponse_to_pb,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_pb,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_pb,
     messages.SecretCreateRequest: _SecretCreateRequest_to_pb,
     messages.SecretInfo: _SecretInfo_to_pb,
     messages.SecretLookupRequest: _SecretLookupRequest_to_pb,
@@ -2478,6 +2996,11 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.DictClearRequest: (dict_pb2.DictClearRequest.FromString, _DictClearRequest_from_pb),
     messages.DictScanRequest: (dict_pb2.DictScanRequest.FromString, _DictScanRequest_from_pb),
     messages.DictPage: (dict_pb2.DictPage.FromString, _DictPage_from_pb),
+    messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
+    messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
+    messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),
+    messages.ExecExit: (exec_pb2.ExecExit.FromString, _ExecExit_from_pb),
+    messages.ExecReply: (exec_pb2.ExecReply.FromString, _ExecReply_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),
@@ -2504,6 +3027,29 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.QueueClearRequest: (queue_pb2.QueueClearRequest.FromString, _QueueClearRequest_from_pb),
     messages.QueueScanRequest: (queue_pb2.QueueScanRequest.FromString, _QueueScanRequest_from_pb),
     messages.QueuePage: (queue_pb2.QueuePage.FromString, _QueuePage_from_pb),
+    messages.SandboxPort: (sandbox_pb2.SandboxPort.FromString, _SandboxPort_from_pb),
+    messages.SandboxSpec: (sandbox_pb2.SandboxSpec.FromString, _SandboxSpec_from_pb),
+    messages.SandboxCreateRequest: (sandbox_pb2.SandboxCreateRequest.FromString, _SandboxCreateRequest_from_pb),
+    messages.SandboxTunnel: (sandbox_pb2.SandboxTunnel.FromString, _SandboxTunnel_from_pb),
+    messages.SandboxInfo: (sandbox_pb2.SandboxInfo.FromString, _SandboxInfo_from_pb),
+    messages.SandboxGetRequest: (sandbox_pb2.SandboxGetRequest.FromString, _SandboxGetRequest_from_pb),
+    messages.SandboxWaitRequest: (sandbox_pb2.SandboxWaitRequest.FromString, _SandboxWaitRequest_from_pb),
+    messages.SandboxTerminateRequest: (
+        sandbox_pb2.SandboxTerminateRequest.FromString,
+        _SandboxTerminateRequest_from_pb,
+    ),
+    messages.SandboxListRequest: (sandbox_pb2.SandboxListRequest.FromString, _SandboxListRequest_from_pb),
+    messages.SandboxListResponse: (sandbox_pb2.SandboxListResponse.FromString, _SandboxListResponse_from_pb),
+    messages.SandboxSetTagsRequest: (sandbox_pb2.SandboxSetTagsRequest.FromString, _SandboxSetTagsRequest_from_pb),
+    messages.SandboxOutputRequest: (sandbox_pb2.SandboxOutputRequest.FromString, _SandboxOutputRequest_from_pb),
+    messages.SandboxOutput: (sandbox_pb2.SandboxOutput.FromString, _SandboxOutput_from_pb),
+    messages.SandboxInputRequest: (sandbox_pb2.SandboxInputRequest.FromString, _SandboxInputRequest_from_pb),
+    messages.SandboxInputResponse: (sandbox_pb2.SandboxInputResponse.FromString, _SandboxInputResponse_from_pb),
+    messages.SandboxSnapshotRequest: (sandbox_pb2.SandboxSnapshotRequest.FromString, _SandboxSnapshotRequest_from_pb),
+    messages.SandboxSnapshotResponse: (
+        sandbox_pb2.SandboxSnapshotResponse.FromString,
+        _SandboxSnapshotResponse_from_pb,
+    ),
     messages.SecretCreateRequest: (secret_pb2.SecretCreateRequest.FromString, _SecretCreateRequest_from_pb),
     messages.SecretInfo: (secret_pb2.SecretInfo.FromString, _SecretInfo_from_pb),
     messages.SecretLookupRequest: (secret_pb2.SecretLookupRequest.FromString, _SecretLookupRequest_from_pb),

@@ -81,6 +81,14 @@ class ImageState:
     PRUNED = 4
 
 
+class SandboxState:
+    UNSPECIFIED = 0
+    RUNNING = 1
+    EXITED = 2
+    TIMED_OUT = 3
+    TERMINATED = 4
+
+
 class Payload(Message):
     __slots__ = ("format", "data", "blob_id", "size")
 
@@ -1287,6 +1295,93 @@ class DictPage(Message):
         self.is_last = is_last
 
 
+class TerminalSize(Message):
+    __slots__ = ("rows", "columns")
+
+    def __init__(
+        self,
+        *,
+        rows: int = 0,
+        columns: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.columns = columns
+
+
+class ExecStart(Message):
+    __slots__ = ("container_id", "args", "pty", "size", "env", "workdir", "timeout_s", "user")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        args: list[str] | None = None,
+        pty: bool = False,
+        size: TerminalSize | None = None,
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        user: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.args: list[str] = [] if args is None else args
+        self.pty = pty
+        self.size = size
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.user = user
+
+
+class ExecRequest(Message):
+    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill")
+
+    def __init__(
+        self,
+        *,
+        start: ExecStart | None = None,
+        stdin: bytes = b"",
+        stdin_eof: bool = False,
+        resize: TerminalSize | None = None,
+        kill: bool = False,
+    ) -> None:
+        self.start = start
+        self.stdin = stdin
+        self.stdin_eof = stdin_eof
+        self.resize = resize
+        self.kill = kill
+
+
+class ExecExit(Message):
+    __slots__ = ("code",)
+
+    def __init__(
+        self,
+        *,
+        code: int = 0,
+    ) -> None:
+        self.code = code
+
+
+class ExecReply(Message):
+    __slots__ = ("started", "stdout", "stderr", "exit", "error")
+
+    def __init__(
+        self,
+        *,
+        started: bool = False,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        exit: ExecExit | None = None,
+        error: str = "",
+    ) -> None:
+        self.started = started
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit = exit
+        self.error = error
+
+
 class ImageStep(Message):
     __slots__ = ("kind", "args", "options", "files", "secret_ids", "force_build", "function")
 
@@ -1672,6 +1767,313 @@ class QueuePage(Message):
     ) -> None:
         self.values: list[Payload] = [] if values is None else values
         self.after = after
+
+
+class SandboxPort(Message):
+    __slots__ = ("port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.encrypted = encrypted
+
+
+class SandboxSpec(Message):
+    __slots__ = (
+        "command",
+        "image_id",
+        "env",
+        "workdir",
+        "timeout_s",
+        "idle_timeout_s",
+        "resources",
+        "gpus",
+        "block_network",
+        "pty",
+        "ports",
+        "secret_ids",
+    )
+
+    def __init__(
+        self,
+        *,
+        command: list[str] | None = None,
+        image_id: str = "",
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        idle_timeout_s: float = 0.0,
+        resources: Resources | None = None,
+        gpus: list[GpuRequest] | None = None,
+        block_network: bool = False,
+        pty: bool = False,
+        ports: list[SandboxPort] | None = None,
+        secret_ids: list[str] | None = None,
+    ) -> None:
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self.resources = resources
+        self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.block_network = block_network
+        self.pty = pty
+        self.ports: list[SandboxPort] = [] if ports is None else ports
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+
+
+class SandboxCreateRequest(Message):
+    __slots__ = ("sandbox_id", "app_id", "environment", "name", "tags", "spec")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        spec: SandboxSpec | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.spec = spec
+
+
+class SandboxTunnel(Message):
+    __slots__ = ("port", "host", "host_port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "",
+        host_port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.host = host
+        self.host_port = host_port
+        self.encrypted = encrypted
+
+
+class SandboxInfo(Message):
+    __slots__ = (
+        "sandbox_id",
+        "app_id",
+        "app_name",
+        "environment",
+        "name",
+        "tags",
+        "state",
+        "returncode",
+        "reason",
+        "created_at_ms",
+        "ended_at_ms",
+        "command",
+        "image_id",
+        "tunnels",
+        "timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        state: int = 0,
+        returncode: int = 0,
+        reason: str = "",
+        created_at_ms: int = 0,
+        ended_at_ms: int = 0,
+        command: list[str] | None = None,
+        image_id: str = "",
+        tunnels: list[SandboxTunnel] | None = None,
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.state = state
+        self.returncode = returncode
+        self.reason = reason
+        self.created_at_ms = created_at_ms
+        self.ended_at_ms = ended_at_ms
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.tunnels: list[SandboxTunnel] = [] if tunnels is None else tunnels
+        self.timeout_s = timeout_s
+
+
+class SandboxGetRequest(Message):
+    __slots__ = ("sandbox_id", "app_name", "name", "environment")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_name: str = "",
+        name: str = "",
+        environment: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_name = app_name
+        self.name = name
+        self.environment = environment
+
+
+class SandboxWaitRequest(Message):
+    __slots__ = ("sandbox_id", "timeout_s")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.timeout_s = timeout_s
+
+
+class SandboxTerminateRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxListRequest(Message):
+    __slots__ = ("environment", "app_id", "tags", "include_ended")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+        tags: dict[str, str] | None = None,
+        include_ended: bool = False,
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.include_ended = include_ended
+
+
+class SandboxListResponse(Message):
+    __slots__ = ("sandboxes",)
+
+    def __init__(
+        self,
+        *,
+        sandboxes: list[SandboxInfo] | None = None,
+    ) -> None:
+        self.sandboxes: list[SandboxInfo] = [] if sandboxes is None else sandboxes
+
+
+class SandboxSetTagsRequest(Message):
+    __slots__ = ("sandbox_id", "tags")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+
+
+class SandboxOutputRequest(Message):
+    __slots__ = ("sandbox_id", "stream", "offset", "follow")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        stream: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.stream = stream
+        self.offset = offset
+        self.follow = follow
+
+
+class SandboxOutput(Message):
+    __slots__ = ("data",)
+
+    def __init__(
+        self,
+        *,
+        data: bytes = b"",
+    ) -> None:
+        self.data = data
+
+
+class SandboxInputRequest(Message):
+    __slots__ = ("sandbox_id", "writer_id", "offset", "data", "eof")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        writer_id: str = "",
+        offset: int = 0,
+        data: bytes = b"",
+        eof: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.writer_id = writer_id
+        self.offset = offset
+        self.data = data
+        self.eof = eof
+
+
+class SandboxInputResponse(Message):
+    __slots__ = ()
+
+
+class SandboxSnapshotRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxSnapshotResponse(Message):
+    __slots__ = ("image_id",)
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+    ) -> None:
+        self.image_id = image_id
 
 
 class SecretCreateRequest(Message):

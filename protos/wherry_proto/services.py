@@ -41,6 +41,7 @@ METHODS: dict[str, Method] = {
     "Dicts.Count": Method("/wherry.v1.Dicts/Count", "DictCountRequest", "DictCount", False, False),
     "Dicts.Clear": Method("/wherry.v1.Dicts/Clear", "DictClearRequest", "DictCount", False, False),
     "Dicts.Scan": Method("/wherry.v1.Dicts/Scan", "DictScanRequest", "DictPage", False, False),
+    "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),
     "Images.List": Method("/wherry.v1.Images/List", "ImageListRequest", "ImageListResponse", False, False),
@@ -58,6 +59,21 @@ METHODS: dict[str, Method] = {
     "Queues.Count": Method("/wherry.v1.Queues/Count", "QueueCountRequest", "QueueCount", False, False),
     "Queues.Clear": Method("/wherry.v1.Queues/Clear", "QueueClearRequest", "QueueCount", False, False),
     "Queues.Scan": Method("/wherry.v1.Queues/Scan", "QueueScanRequest", "QueuePage", False, False),
+    "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
+    "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
+    "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),
+    "Sandboxes.Terminate": Method(
+        "/wherry.v1.Sandboxes/Terminate", "SandboxTerminateRequest", "SandboxInfo", False, False
+    ),
+    "Sandboxes.List": Method("/wherry.v1.Sandboxes/List", "SandboxListRequest", "SandboxListResponse", False, False),
+    "Sandboxes.SetTags": Method("/wherry.v1.Sandboxes/SetTags", "SandboxSetTagsRequest", "SandboxInfo", False, False),
+    "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
+    "Sandboxes.Input": Method(
+        "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.Snapshot": Method(
+        "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
+    ),
     "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
     "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
     "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),

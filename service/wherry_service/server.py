@@ -15,12 +15,14 @@ from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import object_handlers
+from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -36,17 +38,22 @@ from wherry_service.images.prune import Pruner
 from wherry_service.images.settings import ImageSettings
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
+from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
+from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
+from wherry_service.sandboxes.sandboxes import Sandboxes
+from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
+from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 
@@ -112,6 +119,17 @@ class Service:
             self._objects.secret_values_of,
             labels={"wherry.instance": self._node.instance},
         )
+        self._sandbox_node = LocalSandboxes(self._engine, self._node.instance, self._node.start_slots)
+        self._sandboxes = Sandboxes(
+            SandboxStore(self._database),
+            self._sandbox_node,
+            self._capacity,
+            self._builder,
+            state_dir / "sandboxes",
+            SandboxSettings.from_environment(),
+            self._objects.secret_values_of,
+        )
+        self._execs = Execs(self._engine, self._sandboxes.begin_use, self._sandboxes.end_use)
         self._app_store = AppStore(self._database)
         self._apps = Apps(
             self._app_store,
@@ -122,8 +140,9 @@ class Service:
             self._objects,
             self._app_stopped,
             self._masks.add,
+            self._sandboxes,
         )
-        self._pruner = Pruner(self._engine, self._builder, lambda: set(self._apps.by_image()))
+        self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -169,6 +188,7 @@ class Service:
         blobs = BlobApi(self._blobs, self._sources)
         keep_days = self._image_settings.keep_days
         images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
+        sandboxes = SandboxApi(self._sandboxes, self._apps)
         info = ServerApi(
             self.instance_id,
             self.state_dir,
@@ -195,6 +215,8 @@ class Service:
             "Images.List": images.list,
             "Images.Logs": images.logs,
             "Images.Prune": images.prune,
+            **sandboxes.handlers(),
+            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id}).run,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
@@ -213,6 +235,9 @@ class Service:
     def _describe(self, function_id: str) -> LoadOrder | None:
         pool = self._pools.get(function_id)
         return pool.plan.load if pool is not None else None
+
+    def _images_in_use(self) -> set[str]:
+        return set(self._apps.by_image()) | self._sandboxes.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         self._local_api = LocalApi(handlers, self._sessions)
@@ -245,12 +270,14 @@ class Service:
             self._clients.expect(client_id, RETURN_WITHIN_S)
         for client_id in await self._objects.registry.restore(self._apps.ids()):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        await self._sandboxes.restore()
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, durable inputs."""
+        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs."""
+        self._spawn(self._adopt_sandboxes())
         if found is None:
             self._spawn(self._find_late())
         else:
@@ -267,6 +294,12 @@ class Service:
             await asyncio.sleep(FIND_EVERY_S)
         self._apps.adopt(found)
         await self._discard(self._apps.unwanted(found))
+
+    async def _adopt_sandboxes(self) -> None:
+        await self._sandboxes.adopt()
+        for app_id in self._sandboxes.app_ids():
+            if not self._apps.is_running(app_id):
+                await self._sandboxes.end_app(app_id, "It has stopped.")
 
     async def _discard(self, container_ids: list[str]) -> None:
         for container_id in container_ids:
@@ -312,7 +345,8 @@ class Service:
             _, blob_ids = await self._call_store.expire()
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
-            await self._objects.secrets.sweep(self._apps.secret_ids())
+            await self._sandboxes.expire()
+            await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
             # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
             keep = self._journal.blob_ids() | await self._call_store.blob_ids() | await self._objects.blob_ids()
             await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
@@ -340,7 +374,10 @@ class Service:
         grace = 0.0 if self._force else STOP_GRACE_S
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
+        await self._sandboxes.close("was ended with the service")
         await self._pools.close_all(grace)
+        await self._execs.close()
+        await self._sandbox_node.close()
         await self._node.close()
         # Who follows is told that this is the end before the connection closes.
         await self._logs.close()

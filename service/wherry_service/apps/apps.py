@@ -56,6 +56,23 @@ class AppObjects(Protocol):
     async def app_gone(self, app_id: str) -> None: ...
 
 
+class AppSandboxes(Protocol):
+    """The sandboxes that belong to apps."""
+
+    def has_app(self, app_id: str) -> bool: ...
+    async def end_app(self, app_id: str, why: str) -> int: ...
+
+
+class NoSandboxes:
+    """Where there are none (implements `AppSandboxes`)."""
+
+    def has_app(self, app_id: str) -> bool:
+        return False
+
+    async def end_app(self, app_id: str, why: str) -> int:
+        return 0
+
+
 class App:
     """A running app."""
 
@@ -90,6 +107,7 @@ class Apps:
         objects: AppObjects | None = None,
         on_stopped: Callable[[str], None] = lambda app_id: None,
         mask: Callable[[str, Iterable[str]], None] = lambda app_id, values: None,
+        sandboxes: AppSandboxes | None = None,
     ) -> None:
         self._store = store
         self._objects = objects
@@ -101,6 +119,7 @@ class Apps:
         self._on_stopped = on_stopped
         # Hears what must not appear in an app's log.
         self._mask = mask
+        self._sandboxes = sandboxes if sandboxes is not None else NoSandboxes()
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
@@ -273,15 +292,16 @@ class Apps:
             if self._apps.get(app_id) is not app:
                 return 0, []
             log.info("stopping %s: %s", app, why)
-            counts = await asyncio.gather(
-                *(
-                    self._host.close_function(record.function_id, _grace(record, grace_s), why)
-                    for record in app.functions.values()
-                )
-            )
+            closing = [
+                self._host.close_function(record.function_id, _grace(record, grace_s), why)
+                for record in app.functions.values()
+            ]
+            counts = await asyncio.gather(*closing)
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
             # Until here it is listed as running, from here on as stopped: never as neither.
             del self._apps[app_id]
+        # No sandbox is made for it any more.
+        counts.append(await self._sandboxes.end_app(app_id, why))
         self._on_stopped(app_id)
         if self._objects is not None:
             await self._objects.app_gone(app_id)
@@ -306,7 +326,9 @@ class Apps:
         finished = [
             app_id
             for app_id, app in self._apps.items()
-            if app.orphaned and not any(self._host.is_working(function_id) for function_id in app.functions)
+            if app.orphaned
+            and not any(self._host.is_working(function_id) for function_id in app.functions)
+            and not self._sandboxes.has_app(app_id)
         ]
         for app_id in finished:
             await self.stop(app_id, "Its last call has ended, and its client is gone.")
@@ -327,13 +349,13 @@ class Apps:
         stopped = await self._store.stopped(environment) if include_stopped else []
         return [self._info(record) for record in [*running, *stopped]]
 
+    def is_running(self, app_id: str) -> bool:
+        """Whether there is such an app, and it has not stopped."""
+        return app_id in self._apps
+
     def function(self, function_id: str) -> FunctionInfo:
         """Return a function by id; raise `NotFound`."""
         return self._function_info(*self._find(function_id))
-
-    def is_running(self, app_id: str) -> bool:
-        """Whether there is a running app of that id."""
-        return app_id in self._apps
 
     def info(self, app_id: str) -> AppInfo:
         """Return a running app by id; raise `NotFound`."""
