@@ -77,6 +77,13 @@ def test_streams_and_exit_code_of_its_command(run: Callable[..., Sandbox]) -> No
     assert list(Sandbox.from_id(sandbox.object_id).stdout) == ["héllo\n", "typed\n", "last"]
 
 
+def test_a_terminal_prints_much(run: Callable[..., Sandbox]) -> None:
+    sandbox = run("sh", "-c", "test -t 1 && head -c 2000000 /dev/zero | tr '\\0' x", pty=True)
+    assert sandbox.stdout.read() == "x" * 2_000_000
+    assert sandbox.stderr.read() == ""
+    assert sandbox.wait() == 0
+
+
 def test_b60_terminate_gives_137(run: Callable[..., Sandbox]) -> None:
     sandbox = run("sleep", "100")
     sandbox.terminate()
