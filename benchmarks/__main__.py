@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floors, report
+from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
 from benchmarks.timing import Sample, in_turn, timed
 from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
@@ -42,6 +43,8 @@ def main() -> None:
     rows["ray"] = ray if isinstance(ray, str) else summary_of_ray(ray)
     with own_state_dir():
         measure_app(rows, rounds)
+        say("images")
+        measure_images(rows, rounds)
     rows["ratios"] = ratios(rows)
     rows["conditions"]["seconds"] = round(time.perf_counter() - began, 1)
     if options.json:
@@ -188,6 +191,9 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
         "sandbox_first_exec_vs_engine_start": over("sandbox_first_exec", "engine_create_start"),
         "payload_100mib_vs_file_copy": over("file_copy_100mib", "payload_100mib"),
+        "image_cached_build_vs_docker_build": over("image_cached_build", "docker_cached_build"),
+        "image_changed_line_vs_docker_build": over("image_changed_line", "docker_changed_line"),
+        "images_there_5_ms": 1000 * rows["images_there_5"]["p50_s"],
         "idle_container_mib": rows["idle_container_mib"],
         "import_wherry_ms": 1000 * (rows["import_wherry"]["p50_s"] - rows["bare_interpreter"]["p50_s"]),
         "server_ready_ms": 1000 * rows["server_ready"]["p50_s"],

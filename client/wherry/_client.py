@@ -126,6 +126,16 @@ class Client:
             return self._repeated(method, request)
         return self._transport.stream(method, request)
 
+    def await_service(self) -> bool:
+        """Wait for a service that has gone; return False when this client is closed meanwhile.
+
+        Raises ConnectionError when it does not come back.
+        """
+        again = Reconnect(self._give_up_s, self._revive)
+        again.connected_before()
+        ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
+        return again(ask, self._closing, awaited=True) is not None
+
     def exchange(self, method: str, first: Message) -> "Exchange":
         """Call a method with many messages both ways; it is not repeated when the service goes."""
         if self._server is not None:

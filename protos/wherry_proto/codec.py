@@ -518,12 +518,15 @@ def _AppStopRequest_to_pb(m: messages.AppStopRequest) -> Any:
     pb = app_pb2.AppStopRequest()
     if m.app_id:
         pb.app_id = m.app_id
+    if m.deadline_s:
+        pb.deadline_s = m.deadline_s
     return pb
 
 
 def _AppStopRequest_from_pb(pb: Any) -> messages.AppStopRequest:
     return messages.AppStopRequest(
         app_id=pb.app_id,
+        deadline_s=pb.deadline_s,
     )
 
 
@@ -744,6 +747,12 @@ def _LogLine_to_pb(m: messages.LogLine) -> Any:
         pb.text = m.text
     if m.at_ms:
         pb.at_ms = m.at_ms
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.position:
+        pb.position = m.position
+    if m.goes_on:
+        pb.goes_on = m.goes_on
     return pb
 
 
@@ -756,6 +765,75 @@ def _LogLine_from_pb(pb: Any) -> messages.LogLine:
         stream=pb.stream,
         text=pb.text,
         at_ms=pb.at_ms,
+        call_id=pb.call_id,
+        position=pb.position,
+        goes_on=pb.goes_on,
+    )
+
+
+def _LogLines_to_pb(m: messages.LogLines) -> Any:
+    pb = log_pb2.LogLines()
+    if m.lines:
+        pb.lines.extend(map(_LogLine_to_pb, m.lines))
+    return pb
+
+
+def _LogLines_from_pb(pb: Any) -> messages.LogLines:
+    m = messages.LogLines()
+    if pb.lines:
+        m.lines = list(map(_LogLine_from_pb, pb.lines))
+    return m
+
+
+def _LogReadRequest_to_pb(m: messages.LogReadRequest) -> Any:
+    pb = log_pb2.LogReadRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.function:
+        pb.function = m.function
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.since_ms:
+        pb.since_ms = m.since_ms
+    if m.until_ms:
+        pb.until_ms = m.until_ms
+    if m.tail:
+        pb.tail = m.tail
+    if m.search:
+        pb.search = m.search
+    if m.stream:
+        pb.stream = m.stream
+    if m.follow:
+        pb.follow = m.follow
+    if m.only_new:
+        pb.only_new = m.only_new
+    if m.after:
+        pb.after = m.after
+    return pb
+
+
+def _LogReadRequest_from_pb(pb: Any) -> messages.LogReadRequest:
+    return messages.LogReadRequest(
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        environment=pb.environment,
+        container_id=pb.container_id,
+        function=pb.function,
+        call_id=pb.call_id,
+        since_ms=pb.since_ms,
+        until_ms=pb.until_ms,
+        tail=pb.tail,
+        search=pb.search,
+        stream=pb.stream,
+        follow=pb.follow,
+        only_new=pb.only_new,
+        after=pb.after,
     )
 
 
@@ -2218,6 +2296,8 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.SourceTree: _SourceTree_to_pb,
     messages.SourceInfo: _SourceInfo_to_pb,
     messages.LogLine: _LogLine_to_pb,
+    messages.LogLines: _LogLines_to_pb,
+    messages.LogReadRequest: _LogReadRequest_to_pb,
     messages.Notice: _Notice_to_pb,
     messages.Hello: _Hello_to_pb,
     messages.Welcome: _Welcome_to_pb,
@@ -2320,6 +2400,8 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.SourceTree: (blob_pb2.SourceTree.FromString, _SourceTree_from_pb),
     messages.SourceInfo: (blob_pb2.SourceInfo.FromString, _SourceInfo_from_pb),
     messages.LogLine: (log_pb2.LogLine.FromString, _LogLine_from_pb),
+    messages.LogLines: (log_pb2.LogLines.FromString, _LogLines_from_pb),
+    messages.LogReadRequest: (log_pb2.LogReadRequest.FromString, _LogReadRequest_from_pb),
     messages.Notice: (log_pb2.Notice.FromString, _Notice_from_pb),
     messages.Hello: (call_pb2.Hello.FromString, _Hello_from_pb),
     messages.Welcome: (call_pb2.Welcome.FromString, _Welcome_from_pb),

@@ -51,6 +51,7 @@ class Stream:
     UNSPECIFIED = 0
     STDOUT = 1
     STDERR = 2
+    SYSTEM = 3
 
 
 class CallKind:
@@ -482,14 +483,16 @@ class AppPublishResponse(Message):
 
 
 class AppStopRequest(Message):
-    __slots__ = ("app_id",)
+    __slots__ = ("app_id", "deadline_s")
 
     def __init__(
         self,
         *,
         app_id: str = "",
+        deadline_s: int = 0,
     ) -> None:
         self.app_id = app_id
+        self.deadline_s = deadline_s
 
 
 class AppStopResponse(Message):
@@ -654,7 +657,18 @@ class SourceInfo(Message):
 
 
 class LogLine(Message):
-    __slots__ = ("app_id", "function_id", "container_id", "input_id", "stream", "text", "at_ms")
+    __slots__ = (
+        "app_id",
+        "function_id",
+        "container_id",
+        "input_id",
+        "stream",
+        "text",
+        "at_ms",
+        "call_id",
+        "position",
+        "goes_on",
+    )
 
     def __init__(
         self,
@@ -666,6 +680,9 @@ class LogLine(Message):
         stream: int = 0,
         text: str = "",
         at_ms: int = 0,
+        call_id: str = "",
+        position: int = 0,
+        goes_on: bool = False,
     ) -> None:
         self.app_id = app_id
         self.function_id = function_id
@@ -674,6 +691,72 @@ class LogLine(Message):
         self.stream = stream
         self.text = text
         self.at_ms = at_ms
+        self.call_id = call_id
+        self.position = position
+        self.goes_on = goes_on
+
+
+class LogLines(Message):
+    __slots__ = ("lines",)
+
+    def __init__(
+        self,
+        *,
+        lines: list[LogLine] | None = None,
+    ) -> None:
+        self.lines: list[LogLine] = [] if lines is None else lines
+
+
+class LogReadRequest(Message):
+    __slots__ = (
+        "app_id",
+        "app_name",
+        "environment",
+        "container_id",
+        "function",
+        "call_id",
+        "since_ms",
+        "until_ms",
+        "tail",
+        "search",
+        "stream",
+        "follow",
+        "only_new",
+        "after",
+    )
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        container_id: str = "",
+        function: str = "",
+        call_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        tail: int = 0,
+        search: str = "",
+        stream: int = 0,
+        follow: bool = False,
+        only_new: bool = False,
+        after: int = 0,
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.container_id = container_id
+        self.function = function
+        self.call_id = call_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.tail = tail
+        self.search = search
+        self.stream = stream
+        self.follow = follow
+        self.only_new = only_new
+        self.after = after
 
 
 class Notice(Message):

@@ -479,17 +479,17 @@ def _AppPublishResponse_from_row(row: Any, body: Body) -> messages.AppPublishRes
 
 
 def _AppStopRequest_to_row(m: messages.AppStopRequest, parts: list[bytes]) -> list[Any]:
-    return [m.app_id]
+    return [m.app_id, m.deadline_s]
 
 
 def _AppStopRequest_from_row(row: Any, body: Body) -> messages.AppStopRequest:
     try:
-        (f0,) = row
+        f0, f1 = row
     except (TypeError, ValueError):
         raise RowError("AppStopRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f1) is int):
         raise RowError("a field of AppStopRequest has another type")
-    return messages.AppStopRequest(app_id=f0)
+    return messages.AppStopRequest(app_id=f0, deadline_s=f1)
 
 
 def _AppStopResponse_to_row(m: messages.AppStopResponse, parts: list[bytes]) -> list[Any]:
@@ -674,12 +674,23 @@ def _SourceInfo_from_row(row: Any, body: Body) -> messages.SourceInfo:
 
 
 def _LogLine_to_row(m: messages.LogLine, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, m.function_id, m.container_id, m.input_id, m.stream, m.text, m.at_ms]
+    return [
+        m.app_id,
+        m.function_id,
+        m.container_id,
+        m.input_id,
+        m.stream,
+        m.text,
+        m.at_ms,
+        m.call_id,
+        m.position,
+        m.goes_on,
+    ]
 
 
 def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
     except (TypeError, ValueError):
         raise RowError("LogLine has other fields here: another version speaks") from None
     if not (
@@ -690,9 +701,96 @@ def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
         and type(f4) is int
         and type(f5) is str
         and type(f6) is int
+        and type(f7) is str
+        and type(f8) is int
+        and type(f9) is bool
     ):
         raise RowError("a field of LogLine has another type")
-    return messages.LogLine(app_id=f0, function_id=f1, container_id=f2, input_id=f3, stream=f4, text=f5, at_ms=f6)
+    return messages.LogLine(
+        app_id=f0,
+        function_id=f1,
+        container_id=f2,
+        input_id=f3,
+        stream=f4,
+        text=f5,
+        at_ms=f6,
+        call_id=f7,
+        position=f8,
+        goes_on=f9,
+    )
+
+
+def _LogLines_to_row(m: messages.LogLines, parts: list[bytes]) -> list[Any]:
+    return [[_LogLine_to_row(item, parts) for item in m.lines]]
+
+
+def _LogLines_from_row(row: Any, body: Body) -> messages.LogLines:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("LogLines has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of LogLines has another type")
+    return messages.LogLines(lines=[_LogLine_from_row(item, body) for item in f0])
+
+
+def _LogReadRequest_to_row(m: messages.LogReadRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.app_id,
+        m.app_name,
+        m.environment,
+        m.container_id,
+        m.function,
+        m.call_id,
+        m.since_ms,
+        m.until_ms,
+        m.tail,
+        m.search,
+        m.stream,
+        m.follow,
+        m.only_new,
+        m.after,
+    ]
+
+
+def _LogReadRequest_from_row(row: Any, body: Body) -> messages.LogReadRequest:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13 = row
+    except (TypeError, ValueError):
+        raise RowError("LogReadRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+        and type(f9) is str
+        and type(f10) is int
+        and type(f11) is bool
+        and type(f12) is bool
+        and type(f13) is int
+    ):
+        raise RowError("a field of LogReadRequest has another type")
+    return messages.LogReadRequest(
+        app_id=f0,
+        app_name=f1,
+        environment=f2,
+        container_id=f3,
+        function=f4,
+        call_id=f5,
+        since_ms=f6,
+        until_ms=f7,
+        tail=f8,
+        search=f9,
+        stream=f10,
+        follow=f11,
+        only_new=f12,
+        after=f13,
+    )
 
 
 def _Notice_to_row(m: messages.Notice, parts: list[bytes]) -> list[Any]:
@@ -1985,6 +2083,8 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.SourceTree: _SourceTree_to_row,
     messages.SourceInfo: _SourceInfo_to_row,
     messages.LogLine: _LogLine_to_row,
+    messages.LogLines: _LogLines_to_row,
+    messages.LogReadRequest: _LogReadRequest_to_row,
     messages.Notice: _Notice_to_row,
     messages.Hello: _Hello_to_row,
     messages.Welcome: _Welcome_to_row,
@@ -2087,6 +2187,8 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.SourceTree: _SourceTree_from_row,
     messages.SourceInfo: _SourceInfo_from_row,
     messages.LogLine: _LogLine_from_row,
+    messages.LogLines: _LogLines_from_row,
+    messages.LogReadRequest: _LogReadRequest_from_row,
     messages.Notice: _Notice_from_row,
     messages.Hello: _Hello_from_row,
     messages.Welcome: _Welcome_from_row,

@@ -28,6 +28,7 @@ METHODS: dict[str, Method] = {
     "Blobs.Adopt": Method("/wherry.v1.Blobs/Adopt", "BlobAdoptRequest", "BlobInfo", False, False),
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
+    "Logs.Read": Method("/wherry.v1.Logs/Read", "LogReadRequest", "LogLines", False, True),
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),

@@ -20,6 +20,7 @@ from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
+from wherry_service.api.logs import LogApi
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.secrets import SecretApi
 from wherry_service.api.sessions import SessionApi
@@ -35,6 +36,8 @@ from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.prune import Pruner
 from wherry_service.images.settings import ImageSettings
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
@@ -81,7 +84,7 @@ MEMORY_PART = 0.8
 class Service:
     """The control plane of one state directory."""
 
-    def __init__(self, state_dir: Path, engine: Engine | None = None) -> None:
+    def __init__(self, state_dir: Path, engine: Engine | None = None, logs_max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._engine = engine or DockerEngine()
@@ -92,14 +95,18 @@ class Service:
         self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
-        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources)
+        self._masks = Masks()
+        self._logs = LogStore(state_dir / "logs", logs_max_bytes)
+        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources, masks=self._masks)
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database))
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
-        self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
+        self._dispatcher = Dispatcher(
+            self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
+        )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._objects = self._make_objects()
         self._image_settings = ImageSettings.from_environment()
@@ -124,13 +131,16 @@ class Service:
             self._objects.secret_values_of,
         )
         self._execs = Execs(self._engine, self._sandboxes.begin_use, self._sandboxes.end_use)
+        self._app_store = AppStore(self._database)
         self._apps = Apps(
-            AppStore(self._database),
+            self._app_store,
             self._dispatcher,
             self._pools,
             self._node,
             self._builder.ready,
             self._objects,
+            self._app_stopped,
+            self._masks.add,
             self._sandboxes,
         )
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
@@ -147,7 +157,7 @@ class Service:
         self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
-        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
+        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         durable = await self._restore(found or [])
         await self._builder.begin()
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
@@ -163,6 +173,10 @@ class Service:
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
         await self._stop.wait()
         await self._shut_down()
+
+    def _begin_stores(self) -> None:
+        self._logs.begin()
+        self._database.begin()
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
@@ -215,6 +229,7 @@ class Service:
             "Blobs.Adopt": blobs.adopt,
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
+            "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
             "Secrets.Create": secrets.create,
             "Secrets.Lookup": secrets.lookup,
             "Secrets.List": secrets.list,
@@ -314,6 +329,10 @@ class Service:
                 self._journal.forget(call)
         self._spawn(self._apps.client_gone(client.client_id))
 
+    def _app_stopped(self, app_id: str) -> None:
+        self._masks.forget(app_id)
+        self._logs.end_app(app_id)
+
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
@@ -361,6 +380,8 @@ class Service:
         await self._execs.close()
         await self._sandbox_node.close()
         await self._node.close()
+        # Who follows is told that this is the end before the connection closes.
+        await self._logs.close()
         if self._local is not None:
             self._local.close()
             self._local_api.close()

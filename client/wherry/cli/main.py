@@ -5,7 +5,8 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, config, function, image, sandbox, secret, server
+from wherry.cli import app, config, container, function, image, sandbox, secret, server
+from wherry.cli.logs import app_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.exception import Error
@@ -24,7 +25,9 @@ cli.command(
 )(run)
 cli.command("serve")(serve)
 cli.add_typer(server.group, name="server")
+app.group.command("logs")(app_logs)
 cli.add_typer(app.group, name="app")
+cli.add_typer(container.group, name="container")
 cli.add_typer(function.group, name="function")
 cli.add_typer(image.group, name="image")
 cli.add_typer(sandbox.group, name="sandbox")

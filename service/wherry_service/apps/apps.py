@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto import codec
@@ -82,6 +82,13 @@ class App:
         # Whether it is detached and its client is gone: it ends with its last call.
         self.orphaned = False
         self.lock = asyncio.Lock()
+        # Set once it is being stopped.
+        self.stopping: asyncio.Task[tuple[int, list[str]]] | None = None
+
+    def stop_ended(self, task: asyncio.Task[tuple[int, list[str]]]) -> None:
+        """Let it be tried again where it failed."""
+        if task.cancelled() or task.exception() is not None:
+            self.stopping = None
 
     def __str__(self) -> str:
         return f"app {self.record.name!r} ({self.record.app_id})"
@@ -98,6 +105,8 @@ class Apps:
         node: Node,
         ready_image: ReadyImage,
         objects: AppObjects | None = None,
+        on_stopped: Callable[[str], None] = lambda app_id: None,
+        mask: Callable[[str, Iterable[str]], None] = lambda app_id, values: None,
         sandboxes: AppSandboxes | None = None,
     ) -> None:
         self._store = store
@@ -106,6 +115,10 @@ class Apps:
         self._pools = pools
         self._node = node
         self._ready_image = ready_image
+        # Hears the id of an app whose containers are gone.
+        self._on_stopped = on_stopped
+        # Hears what must not appear in an app's log.
+        self._mask = mask
         self._sandboxes = sandboxes if sandboxes is not None else NoSandboxes()
         self._apps: dict[str, App] = {}
 
@@ -128,6 +141,7 @@ class Apps:
         clients: list[str] = []
         for record, functions in await self._store.running():
             app = self._apps[record.app_id] = App(record)
+            await self._mask_secrets(app, functions)
             for function in functions:
                 try:
                     self._open(app, function, [item for item in found if item.function_id == function.function_id])
@@ -135,6 +149,18 @@ class Apps:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             clients.append(record.client_id)
         return clients
+
+    async def _mask_secrets(self, app: App, functions: Sequence[FunctionRecord]) -> None:
+        """Have what containers of an earlier life were given masked before a line of theirs arrives."""
+        if self._objects is None:
+            return
+        for secret_id in {one for function in functions for one in function.spec.secret_ids}:
+            try:
+                values = await self._objects.secret_values([secret_id])
+            except ServiceError as error:
+                log.warning("%s: %s", app, error)
+            else:
+                self._mask(app.record.app_id, values.values())
 
     def adopt(self, found: list[FoundContainer]) -> None:
         """Give containers that were found late to the pools they belong to."""
@@ -238,9 +264,30 @@ class Apps:
             self._scale(record)
         return self._function_info(app, record)
 
-    async def stop(self, app_id: str, why: str, grace_s: float | None = None) -> tuple[int, list[str]]:
-        """Stop an app; return how many containers it had, and the names of those the engine still shows."""
+    async def stop(
+        self, app_id: str, why: str, grace_s: float | None = None, deadline_s: float | None = None
+    ) -> tuple[int, list[str]]:
+        """Stop an app; return how many containers it had, and the names of those that are still there.
+
+        After the deadline this returns, and the stopping goes on.
+        """
         app = self._running(app_id)
+        count = self._info(app.record).num_containers
+        if app.stopping is None:
+            app.stopping = asyncio.ensure_future(self._stop(app, why, grace_s))
+            app.stopping.add_done_callback(app.stop_ended)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(app.stopping)
+        except TimeoutError:
+            if deadline_s is None:
+                raise
+            left_over = self._node.known("wherry.app", app_id)
+            log.warning("%s has not stopped within %g s: %s", app, deadline_s, ", ".join(left_over) or "no container")
+            return count - len(left_over), left_over
+
+    async def _stop(self, app: App, why: str, grace_s: float | None) -> tuple[int, list[str]]:
+        app_id = app.record.app_id
         async with app.lock:
             if self._apps.get(app_id) is not app:
                 return 0, []
@@ -255,6 +302,7 @@ class Apps:
             del self._apps[app_id]
         # No sandbox is made for it any more.
         counts.append(await self._sandboxes.end_app(app_id, why))
+        self._on_stopped(app_id)
         if self._objects is not None:
             await self._objects.app_gone(app_id)
         left_over = await self._node.left_over("wherry.app", app_id)

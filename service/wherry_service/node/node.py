@@ -6,6 +6,7 @@ from typing import Protocol
 
 from wherry_proto.messages import Failure, Payload
 from wherry_service.engines.engine import Gpu
+from wherry_service.logs.batch import LogRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,6 @@ class Assignment(Protocol):
     def is_waiting(self) -> bool: ...
 
 
-LogRow = tuple[int, str, int, str]
-"""Stream (1 or 2), input id or "", milliseconds since 1970, one line of text."""
-
 OutputRow = tuple[str, Payload, int]
 """Input id, value, number of values yielded before it."""
 
@@ -177,7 +175,7 @@ class NodeContainer(Protocol):
         """Let it finish what it holds and exit."""
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Read nothing more from it until `resume` was called as often as this."""
 
     def resume(self) -> None:
         """Read from it again."""
@@ -213,7 +211,10 @@ class Node(Protocol):
         """Remove a found container that nobody wants."""
 
     async def left_over(self, label: str, value: str) -> list[str]:
-        """Name the containers with that label which the engine still shows."""
+        """Name the containers with that label which the engine still shows, though it was asked to remove them."""
+
+    def known(self, label: str, value: str) -> list[str]:
+        """Name the containers with that label that have not ended, as far as is known without asking the engine."""
 
     async def close(self) -> None:
         """End all containers and release what the node holds."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from wherry_proto.messages import Failure
+from wherry_service.logs.batch import LogRow
 from wherry_service.node.node import (
     Assignment,
     ContainerExit,
-    LogRow,
     NodeContainer,
     OutputRow,
     YieldRow,
