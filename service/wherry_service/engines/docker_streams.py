@@ -69,14 +69,17 @@ class _Output:
                 with contextlib.closing(client):
                     with self._changed:
                         self._chunks = chunks
+                        if self._closed:
+                            return
                     for data in chunks:
                         if not self._put(data):
                             break
         except Exception as raised:  # noqa: BLE001 - it belongs to the one who takes
             error = raised
-        with self._changed:
-            self._over, self._error = True, error
-        self._tell()
+        finally:
+            with self._changed:
+                self._over, self._error = True, error
+            self._tell()
 
     def _put(self, data: bytes) -> bool:
         with self._changed:
