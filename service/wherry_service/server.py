@@ -199,7 +199,7 @@ class Service:
             self._blobs.handover_dir,
             self._engine,
             self._apps,
-            self._pools,
+            lambda: self._pools.num_containers + len(self._sandboxes),
             self.request_stop,
         )
         return {

@@ -308,6 +308,23 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
     run(main())
 
 
+def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path, capacity=Capacity(1, 1024))
+        await house.create(resources=Resources(cpu_request=1))
+        waiting = asyncio.ensure_future(house.create(resources=Resources(cpu_request=1), app="ap-1"))
+        await asyncio.sleep(0)
+        await house.sandboxes.end_app("ap-1", "over")
+        with pytest.raises(Unready, match="was ended while it waited for room"):
+            await waiting
+        assert len(house.node.orders) == 1
+        await house.sandboxes.close("over")
+        # What was given out has all come back.
+        assert house.capacity.take(Capacity.share(1, 1024))
+
+    run(main())
+
+
 # Streams
 
 
