@@ -26,6 +26,7 @@ from wherry_proto.messages import (
     BlobMissingRequest,
     BlobMissingResponse,
     Format,
+    FunctionInfo,
     FunctionSpec,
     Payload,
     SourceFile,
@@ -106,7 +107,15 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
         function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
         kind = "class" if isinstance(function.info, ClassDefinition) else "function"
         client.listener.screen.step(f"Created {kind} {function.info.name}")
+        for own, url in _urls(info):
+            client.listener.screen.step(f"Serving {own} at {url}")
     return files
+
+
+def _urls(info: FunctionInfo) -> list[tuple[str, str]]:
+    """Return the names and URLs of a function's, or a class's, web endpoints."""
+    own = [(info.name, info.web_url)] if info.web_url else []
+    return own + [(f"{info.name}.{method.name}", method.web_url) for method in info.methods if method.web_url]
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:
@@ -174,6 +183,8 @@ def _spec(definition: Definition, image_id: str, source_id: str) -> FunctionSpec
         spec.qualname = definition.function.__qualname__
     if isinstance(definition, ClassDefinition):
         spec.methods = definition.method_specs()
+    elif definition.web is not None:
+        spec.web = definition.web.message()
     definition.options.fill(spec)
     return spec
 

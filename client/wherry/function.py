@@ -368,8 +368,21 @@ class Function(Generic[P, R]):
 
     @property
     def web_url(self) -> str:
-        """Raise InvalidError: the function is no web endpoint. (reference: Function.web_url)"""
-        raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
+        """Where the web endpoint answers. Raises InvalidError if it is none. (reference: Function.web_url)"""
+        definition = self._definition
+        if definition is not None and definition.web is None:
+            raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
+        url = self._resolved().web_url
+        if not url:
+            raise InvalidError(f"{self._name} is not a web endpoint, or a variant of one: it has no URL")
+        return url
+
+    @blocking
+    def get_web_url(self) -> str | None:
+        """Return where the web endpoint answers, None if it is none. (reference: Function.get_web_url)"""
+        if self._definition is not None and self._definition.web is None:
+            return None
+        return self._resolved().web_url or None
 
     def get_raw_f(self) -> Callable[P, Any]:
         """Return the plain function. Raises ExecutionError on a handle that was looked up."""
@@ -447,9 +460,15 @@ class Function(Generic[P, R]):
                 f"{self._name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
                 f"{self._name}().{next(iter(caller.methods))}.{how}(...)"
             )
+        definition = self._definition
+        web_url = caller.web_url if caller is not None else ""
+        if web_url or (definition is not None and definition.web is not None and caller is not None):
+            raise InvalidError(
+                f"{self._name} is a web endpoint, which answers requests at {web_url or 'its URL'}: it has no "
+                f".{how}(...); share what both need in a plain function"
+            )
         if generator is None:
             return
-        definition = self._definition
         is_generator = definition.is_generator if definition is not None else bool(caller and caller.is_generator)
         if is_generator and not generator:
             raise InvalidError(

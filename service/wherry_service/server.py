@@ -21,15 +21,20 @@ from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.errors import ServiceError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.ingress.ingress import Ingress
+from wherry_service.ingress.settings import HttpSettings
 from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.pools.capacity import Capacity
@@ -39,6 +44,7 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 
 log = logging.getLogger(__name__)
@@ -85,7 +91,20 @@ class Service:
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._builder = ImageBuilder(self._engine, state_dir / "images")
-        self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
+        http = HttpSettings.from_environment()
+        endpoints = Endpoints(Site())
+        exchanges = Exchanges(self._journal, self._dispatcher, http.queue_limit)
+        self._web_store = WebStore(self._database)
+        self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir)
+        self._apps = Apps(
+            AppStore(self._database),
+            self._dispatcher,
+            self._pools,
+            self._node,
+            self._builder.ready,
+            endpoints,
+            self._ingress.ready,
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -193,6 +212,11 @@ class Service:
             self._clients.expect(client_id, RETURN_WITHIN_S)
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
+        if self._apps.num_endpoints:
+            try:
+                await self._ingress.ready()
+            except ServiceError as error:
+                log.error("%s", error)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
@@ -206,7 +230,7 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
-        keep = await self._call_store.blob_ids()
+        keep = await self._call_store.blob_ids() | await self._web_store.blob_ids()
         await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _find_late(self) -> None:
@@ -242,7 +266,7 @@ class Service:
     async def _expire(self) -> None:
         while True:
             _, blob_ids = await self._call_store.expire()
-            for blob_id in blob_ids:
+            for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
             await asyncio.sleep(EXPIRY_EVERY_S)
 
@@ -261,6 +285,7 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else STOP_GRACE_S
+        await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
         await self._pools.close_all(grace)
