@@ -462,10 +462,16 @@ class Function(Generic[P, R]):
             )
         definition = self._definition
         web_url = caller.web_url if caller is not None else ""
-        if web_url or (definition is not None and definition.web is not None and caller is not None):
+        if caller is None and definition is not None and definition.web is not None:
+            try:
+                web_url = self._resolved().web_url
+            except ExecutionError:  # its app does not run
+                web_url = ""
+        if web_url or (definition is not None and definition.web is not None):
+            where = f"at {web_url}" if web_url else "while its app runs, for example by `wherry serve`"
             raise InvalidError(
-                f"{self._name} is a web endpoint, which answers requests at {web_url or 'its URL'}: it has no "
-                f".{how}(...); share what both need in a plain function"
+                f"{self._name} is a web endpoint, which answers requests {where}: it has no .{how}(...); "
+                "put what both need into a plain function"
             )
         if generator is None:
             return
@@ -490,6 +496,8 @@ class Function(Generic[P, R]):
     ) -> Results[R]:
         from wherry._caller import map_results  # loads the session
 
+        if self._definition is not None and self._definition.web is not None:
+            self._check(how, None, generator=None)
         # A looked-up handle is resolved here only if the answer depends on it.
         if order_outputs is True and self.is_generator:
             raise ValueError(f"{self._name} is a generator function: its results can't be ordered (order_outputs=True)")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from _collections import deque  # type: ignore[import-not-found]  # the C type alone
 from typing import Any
 
 from wherry_runner.executor import Desk
@@ -22,6 +23,7 @@ class WebExecutor(TasksExecutor):
     def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int) -> None:
         super().__init__(desk, watch, keeper, concurrency, False)
         self._apps: dict[str, Any] = {}
+        self._frames: deque[tuple[Input, dict[str, Any], bytes]] = deque()
 
     # Beginning and end
 
@@ -61,13 +63,17 @@ class WebExecutor(TasksExecutor):
 
     def hear(self, item: Input, header: dict[str, Any], part: bytes) -> None:
         """Hear a frame of a request's stream; from whatever thread reads."""
-        self._in_loop(self._hear, item, header, part)
+        # What the keeper reads while the loop is blocked comes before what the loop then reads itself.
+        self._frames.append((item, header, part))
+        self._in_loop(self._hear_all)
 
-    def _hear(self, item: Input, header: dict[str, Any], part: bytes) -> None:
-        if item.stream is None:
-            item.early.append((header, part))
-        else:
-            item.stream.hear(header, part)
+    def _hear_all(self) -> None:
+        while self._frames:
+            item, header, part = self._frames.popleft()
+            if item.stream is None:
+                item.early.append((header, part))
+            else:
+                item.stream.hear(header, part)
 
     async def _run(self, item: Input) -> None:
         app = self._apps.get(item.method)
