@@ -251,8 +251,8 @@ class _FunctionDecorator:
         if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
             raise InvalidError(
                 f"@app.function() is on the method {function.__qualname__}: "
-                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and write "
-                "@app.cls() above its class"
+                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and "
+                f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
         definition = Definition(function, self._name, self._is_generator, self._options, web)
         made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)

@@ -61,3 +61,11 @@ def test_classify(service: OwnService) -> None:
     printed = run(service, "classify.py").splitlines()
     assert printed[0].startswith("trained on")
     assert [line.split()[0] for line in printed[1:]] == ["prose", "python", "prose", "python"]
+
+
+def test_web(service: OwnService) -> None:
+    printed = run(service, "web.py").splitlines()
+    assert printed[0] == '{"hello":"you"}'
+    assert printed[1] == "['data:', '0', 'data:', '1', 'data:', '2']"
+    assert printed[2] == "desserts"
+    assert len(printed) == 4

@@ -133,7 +133,6 @@ class BoundedHttp(HttpToolsProtocol):
         body = text.encode("latin-1", "replace") + b"\n"
         self.transport.write(
             b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%s"
-            % (REFUSED[status], len(body), body)
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (REFUSED[status], len(body), body)
         )
         self.transport.close()
