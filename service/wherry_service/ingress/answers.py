@@ -43,11 +43,13 @@ class Answer:
         if request_id:
             self.headers.append((b"wherry-request-id", request_id.encode()))
 
-    async def send(self, send: Send, cors: Headers | None = None, prefix: str = "http.response") -> None:
+    async def send(
+        self, send: Send, cors: Headers | None = None, prefix: str = "http.response", finish: bool = True
+    ) -> None:
         """Send it; `prefix` is "websocket.http.response" where a websocket is refused."""
         headers = [*self.headers, *(cors or ()), (b"content-length", str(len(self.body)).encode())]
         await send({"type": f"{prefix}.start", "status": self.status, "headers": headers})
-        await send({"type": f"{prefix}.body", "body": self.body, "more_body": False})
+        await send({"type": f"{prefix}.body", "body": self.body, "more_body": not finish})
 
 
 def of_failure(failure: Failure, request_id: str) -> Answer:

@@ -1,6 +1,7 @@
 """One HTTP request: to a container, and its response back, without keeping either."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ from wherry_service.ingress.settings import HttpSettings
 Scope = dict[str, Any]
 Receive = Any
 Send = Any
+
+
+# How long a client that is refused may go on sending before the connection is closed.
+LINGER_S = 2.0
 
 
 class BodyTooLarge(Exception):
@@ -143,7 +148,13 @@ class HttpRequest:
         else:
             answer = answers.Answer(408, "the request's body stopped coming")
         answer.headers.append((b"connection", b"close"))
-        await answer.send(self._send, self._cors)
+        # Closed with bytes unread, the connection would be reset, and the answer lost with it.
+        await answer.send(self._send, self._cors, finish=False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (await self._receive())["type"] == "http.request":
+                    pass
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     # The response
 

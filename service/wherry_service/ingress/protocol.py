@@ -11,6 +11,8 @@ REFUSED = {
     431: b"431 Request Header Fields Too Large",
 }
 MAX_HEADERS = 256
+# How long a client that is refused may go on sending before the connection is closed.
+LINGER_S = 1.0
 
 
 class Malformed(Exception):
@@ -29,6 +31,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._refusal = 400
         self._timer: asyncio.TimerHandle | None = None
+        self._refused = False
         self._expect_head()
 
     def _expect_head(self) -> None:
@@ -50,7 +53,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer = None
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refused:
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -135,4 +138,7 @@ class BoundedHttp(HttpToolsProtocol):
             b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
             b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (REFUSED[status], len(body), body)
         )
-        self.transport.close()
+        # Closed with bytes unread, the connection would be reset, and the answer lost with it.
+        self._refused = True
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
