@@ -79,13 +79,15 @@ def _entry(name: str, item: Any, level: int = 2) -> list[str]:
 
 
 def _bases(item: type) -> str:
-    named = [base.__name__ for base in item.__bases__ if base is not object and base.__name__ != "Generic"]
+    named = [base.__name__ for base in item.__bases__ if base.__name__ not in ("object", "Generic", "Packages")]
     return f"  # is a {', '.join(named)}" if named else ""
 
 
 def _members(item: type) -> Iterator[tuple[str, Any]]:
     kinds = (FunctionType, classmethod, staticmethod, property, enum.Enum, *_BLOCKING)
-    for name, member in vars(item).items():
+    # Parts of a class that stand in modules of their own are not shown as its bases, but as its own.
+    parts = [base for base in item.__bases__ if base.__module__.rpartition(".")[0].rpartition(".")[2].startswith("_")]
+    for name, member in (pair for part in (item, *parts) for pair in vars(part).items()):
         if not name.startswith("_") and isinstance(member, kinds) and getattr(member, "__doc__", None):
             yield name, member
 

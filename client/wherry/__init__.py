@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
 
 __all__ = [
     "App",
@@ -35,6 +37,8 @@ __all__ = [
     "Image",
     "PartialFunction",
     "Retries",
+    "Sandbox",
+    "Secret",
     "Stub",
     "__version__",
     "asgi_app",
@@ -67,7 +71,9 @@ _LAZY = {
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
+    "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
+    "Secret": "wherry.secret",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",

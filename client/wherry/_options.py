@@ -8,9 +8,10 @@ from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
 from wherry.image import Image
 from wherry.retries import Retries
+from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wherry.gpu import Gpu
     from wherry_proto.messages import FunctionSpec
@@ -21,7 +22,7 @@ _DAY = 86_400.0
 
 # Features that come later: a value is refused rather than silently ignored.
 _NOT_YET = (
-    "secret", "secrets", "volumes", "network_file_systems", "mounts", "mount", "schedule", "interactive",
+    "volumes", "network_file_systems", "mounts", "mount", "schedule", "interactive",
 )  # fmt: skip
 # What means nothing on one's own machines.
 _WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
@@ -29,6 +30,7 @@ _OLD_NAMES = {
     "concurrency_limit": "max_containers",
     "keep_warm": "min_containers",
     "container_idle_timeout": "scaledown_window",
+    "secret": "secrets",
 }
 
 
@@ -38,7 +40,8 @@ class FunctionOptions:
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
         "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "retries",
-        "scaledown_window", "serialized", "single_use_containers", "startup_timeout", "target_inputs", "timeout",
+        "scaledown_window", "secrets", "serialized", "single_use_containers", "startup_timeout", "target_inputs",
+        "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -62,11 +65,13 @@ class FunctionOptions:
         gpu: Any = None,
         ephemeral_disk: int | None = None,
         single_use_containers: bool = False,
+        secrets: Sequence[Secret] = (),
     ) -> None:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         self.image = image
         self.env = _environment(env)
+        self.secrets = secrets_of("secrets", secrets)
         self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries = Retries.of(retries)
@@ -166,6 +171,10 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     code = FunctionOptions.__init__.__code__
     own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
     known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
+    if given.get("secret") is not None and given.get("secrets"):
+        # The one pair of names that could be given together.
+        both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
+        given = {**given, "secret": both, "secrets": None}
     for name, value in given.items():
         if name not in known:
             import difflib  # only for this message

@@ -10,13 +10,15 @@ from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.retries import Retries
+from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from wherry._client import Client
     from wherry._running import Running
+    from wherry.sandbox import Sandbox
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,21 +47,29 @@ class LocalEntrypoint(Generic[P, R]):
 class App:
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
-    `image` is the image of those functions that name none. (reference: Stub)
+    `image` is the image of those functions that name none; all get `secrets`, and theirs after them. (reference: Stub)
     """
 
-    def __init__(self, name: str | None = None, *, image: Image | None = None, **later: Any) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        image: Image | None = None,
+        secrets: Sequence[Secret] = (),
+        **later: Any,
+    ) -> None:
         if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
             raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         for unknown, value in later.items():
-            if unknown not in ("secrets", "volumes", "mounts", "include_source"):
+            if unknown not in ("volumes", "mounts", "include_source"):
                 raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
+        self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
@@ -122,8 +132,8 @@ class App:
         serialized: bool = False,
         block_network: bool = False,
         include_source: bool | None = None,
-        secret: Any = None,
-        secrets: Any = None,
+        secret: Secret | None = None,
+        secrets: Sequence[Secret] | None = None,
         volumes: Any = None,
         network_file_systems: Any = None,
         mounts: Any = None,
@@ -143,7 +153,8 @@ class App:
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
         `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
         `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
-        such; `ephemeral_disk` in MiB; `single_use_containers`: a container takes one input. Raises InvalidError for
+        such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
+        them; `ephemeral_disk` in MiB; `single_use_containers`: a container takes one input. Raises InvalidError for
         values out of range and for features that this version lacks. (reference: Stub.function)
         """
         given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
@@ -205,6 +216,12 @@ class App:
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
         """
         return AppRun(self, client, detach, environment_name)
+
+    def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
+        """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
+        from wherry.sandbox import Sandbox  # for those who use it
+
+        return Sandbox.create(*command, app=self, **options)
 
     def _register(self, function: Function[..., Any], name: str) -> None:
         known = self._functions.get(name)

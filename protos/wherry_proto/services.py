@@ -28,10 +28,42 @@ METHODS: dict[str, Method] = {
     "Blobs.Adopt": Method("/wherry.v1.Blobs/Adopt", "BlobAdoptRequest", "BlobInfo", False, False),
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
+    "Logs.Read": Method("/wherry.v1.Logs/Read", "LogReadRequest", "LogLines", False, True),
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
+    "Containers.List": Method(
+        "/wherry.v1.Containers/List", "ContainerListRequest", "ContainerListResponse", False, False
+    ),
+    "Containers.Stop": Method(
+        "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
+    ),
+    "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
+    "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),
+    "Images.List": Method("/wherry.v1.Images/List", "ImageListRequest", "ImageListResponse", False, False),
+    "Images.Logs": Method("/wherry.v1.Images/Logs", "ImageLogsRequest", "ImageLogChunk", False, True),
+    "Images.Prune": Method("/wherry.v1.Images/Prune", "ImagePruneRequest", "ImagePruneResponse", False, False),
+    "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
+    "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
+    "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),
+    "Sandboxes.Terminate": Method(
+        "/wherry.v1.Sandboxes/Terminate", "SandboxTerminateRequest", "SandboxInfo", False, False
+    ),
+    "Sandboxes.List": Method("/wherry.v1.Sandboxes/List", "SandboxListRequest", "SandboxListResponse", False, False),
+    "Sandboxes.SetTags": Method("/wherry.v1.Sandboxes/SetTags", "SandboxSetTagsRequest", "SandboxInfo", False, False),
+    "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
+    "Sandboxes.Input": Method(
+        "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.Snapshot": Method(
+        "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
+    ),
+    "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
+    "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
+    "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),
+    "Secrets.Delete": Method("/wherry.v1.Secrets/Delete", "SecretDeleteRequest", "SecretInfo", False, False),
+    "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
 }

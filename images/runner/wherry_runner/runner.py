@@ -96,7 +96,8 @@ class Runner:
         from wherry_runner.loader import load
         from wherry_runner.payload import Payloads
 
-        function = load(frame, parts[0] if parts else b"", os.path.join(self._directory, "source"))
+        serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
+        function = load(frame, serialized, os.path.join(self._directory, "source"), secrets)
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from wherry_proto.messages import Failure, Payload, WebSpec
 from wherry_service.engines.engine import Gpu
+from wherry_service.logs.batch import LogRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class LoadOrder:
     max_batch_size: int = 0
     # Milliseconds for which the first input of a batch waits for others.
     batch_wait_ms: int = 0
+    # Files of a client that appear at places of their own: (place, source tree, whether it is the tree's only file).
+    local_mounts: tuple[tuple[str, str, bool], ...] = ()
+    # Whether environment variables from secrets come with a container's order.
+    has_secrets: bool = False
     # What answers requests: its methods by name, "" being the function itself.
     web: Mapping[str, WebSpec] = field(default_factory=dict)
 
@@ -54,6 +59,8 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    # Environment variables from secrets. They go over the container's socket: the engine never sees them.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +132,6 @@ class Stream(Protocol):
         """Hear what the container says; raise ValueError for what it may not say."""
 
 
-LogRow = tuple[int, str, int, str]
-"""Stream (1 or 2), input id or "", milliseconds since 1970, one line of text."""
-
 OutputRow = tuple[str, Payload, int]
 """Input id, value, number of values yielded before it."""
 
@@ -191,7 +195,7 @@ class NodeContainer(Protocol):
         """Let it finish what it holds and exit."""
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Read nothing more from it until `resume` was called as often as this."""
 
     def resume(self) -> None:
         """Read from it again."""
@@ -227,7 +231,10 @@ class Node(Protocol):
         """Remove a found container that nobody wants."""
 
     async def left_over(self, label: str, value: str) -> list[str]:
-        """Name the containers with that label which the engine still shows."""
+        """Name the containers with that label which the engine still shows, though it was asked to remove them."""
+
+    def known(self, label: str, value: str) -> list[str]:
+        """Name the containers with that label that have not ended, as far as is known without asking the engine."""
 
     async def close(self) -> None:
         """End all containers and release what the node holds."""
