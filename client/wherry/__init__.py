@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wherry._output.enable import enable_output
     from wherry._parameters import parameter
     from wherry._partial import PartialFunction, enter, exit, method
+    from wherry._web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
@@ -44,6 +45,7 @@ __all__ = [
     "Secret",
     "Stub",
     "__version__",
+    "asgi_app",
     "batched",
     "call_graph",
     "cls",
@@ -54,12 +56,16 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "functions",
     "gather",
     "gpu",
     "is_local",
     "method",
     "parameter",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _LAZY = {
@@ -78,6 +84,11 @@ _LAZY = {
     "exit": "wherry._partial",
     "method": "wherry._partial",
     "parameter": "wherry._parameters",
+    "asgi_app": "wherry._web",
+    "fastapi_endpoint": "wherry._web",
+    "web_endpoint": "wherry._web",
+    "web_server": "wherry._web",
+    "wsgi_app": "wherry._web",
 }
 
 

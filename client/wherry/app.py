@@ -270,6 +270,9 @@ class _FunctionDecorator:
             raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
         if isinstance(function, type):
             raise InvalidError(f"@app.function() is on class {function.__qualname__}: write @app.cls() there")
+        web = getattr(function, "web", None) if hasattr(function, "raw_f") else None
+        if web is not None:
+            function = function.raw_f
         if hasattr(function, "raw_f"):
             raise InvalidError(
                 f"{function.__qualname__} has both @app.function() and @wherry.{function.kind}(): leave out "
@@ -278,10 +281,11 @@ class _FunctionDecorator:
         names = function.__code__.co_varnames if hasattr(function, "__code__") else ()
         if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
             raise InvalidError(
-                f"@app.function() is on the method {function.__qualname__}: write @wherry.method() there, and "
-                "@app.cls() above its class"
+                f"@app.function() is on the method {function.__qualname__}: "
+                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and "
+                f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
-        definition = Definition(function, self._name, self._is_generator, self._options)
+        definition = Definition(function, self._name, self._is_generator, self._options, web)
         made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
         self._app._register(made, definition.name)
         return made

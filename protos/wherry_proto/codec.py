@@ -20,6 +20,7 @@ from wherry_proto.v1 import (
     sandbox_pb2,
     secret_pb2,
     server_pb2,
+    web_pb2,
 )
 
 T = TypeVar("T", bound=messages.Message)
@@ -76,6 +77,47 @@ def _Failure_from_pb(pb: Any) -> messages.Failure:
         container_id=pb.container_id,
         exit_code=pb.exit_code,
     )
+
+
+def _WebSpec_to_pb(m: messages.WebSpec) -> Any:
+    pb = web_pb2.WebSpec()
+    if m.kind:
+        pb.kind = m.kind
+    if m.method:
+        pb.method = m.method
+    if m.label:
+        pb.label = m.label
+    if m.custom_domains:
+        pb.custom_domains.extend(m.custom_domains)
+    if m.docs:
+        pb.docs = m.docs
+    if m.requires_proxy_auth:
+        pb.requires_proxy_auth = m.requires_proxy_auth
+    if m.no_wait:
+        pb.no_wait = m.no_wait
+    if m.response_timeout_s:
+        pb.response_timeout_s = m.response_timeout_s
+    if m.port:
+        pb.port = m.port
+    if m.port_timeout_s:
+        pb.port_timeout_s = m.port_timeout_s
+    return pb
+
+
+def _WebSpec_from_pb(pb: Any) -> messages.WebSpec:
+    m = messages.WebSpec()
+    m.kind = pb.kind
+    m.method = pb.method
+    m.label = pb.label
+    if pb.custom_domains:
+        m.custom_domains = list(pb.custom_domains)
+    m.docs = pb.docs
+    m.requires_proxy_auth = pb.requires_proxy_auth
+    m.no_wait = pb.no_wait
+    m.response_timeout_s = pb.response_timeout_s
+    m.port = pb.port
+    m.port_timeout_s = pb.port_timeout_s
+    return m
 
 
 def _Resources_to_pb(m: messages.Resources) -> Any:
@@ -186,6 +228,10 @@ def _MethodSpec_to_pb(m: messages.MethodSpec) -> Any:
         pb.is_generator = m.is_generator
     if m.is_async:
         pb.is_async = m.is_async
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -194,6 +240,8 @@ def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
         name=pb.name,
         is_generator=pb.is_generator,
         is_async=pb.is_async,
+        web=_WebSpec_from_pb(pb.web) if pb.HasField("web") else None,
+        web_url=pb.web_url,
     )
 
 
@@ -260,6 +308,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.secret_ids.extend(m.secret_ids)
     if m.local_mounts:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
     return pb
 
 
@@ -296,6 +346,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.secret_ids = list(pb.secret_ids)
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    if pb.HasField("web"):
+        m.web = _WebSpec_from_pb(pb.web)
     return m
 
 
@@ -315,6 +367,8 @@ def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> Any:
         pb.environment = m.environment
     if m.methods:
         pb.methods.extend(map(_MethodSpec_to_pb, m.methods))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -328,6 +382,7 @@ def _FunctionInfo_from_pb(pb: Any) -> messages.FunctionInfo:
     m.environment = pb.environment
     if pb.methods:
         m.methods = list(map(_MethodSpec_from_pb, pb.methods))
+    m.web_url = pb.web_url
     return m
 
 
@@ -2905,6 +2960,7 @@ def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
 _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Payload: _Payload_to_pb,
     messages.Failure: _Failure_to_pb,
+    messages.WebSpec: _WebSpec_to_pb,
     messages.Resources: _Resources_to_pb,
     messages.PoolSettings: _PoolSettings_to_pb,
     messages.RetryPolicy: _RetryPolicy_to_pb,
@@ -3043,6 +3099,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
 _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
     messages.Payload: (payload_pb2.Payload.FromString, _Payload_from_pb),
     messages.Failure: (payload_pb2.Failure.FromString, _Failure_from_pb),
+    messages.WebSpec: (web_pb2.WebSpec.FromString, _WebSpec_from_pb),
     messages.Resources: (function_pb2.Resources.FromString, _Resources_from_pb),
     messages.PoolSettings: (function_pb2.PoolSettings.FromString, _PoolSettings_from_pb),
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),

@@ -22,6 +22,7 @@ class Message:
 class Format:
     UNSPECIFIED = 0
     PICKLE = 1
+    WEB = 10
 
 
 class FailureKind:
@@ -37,6 +38,14 @@ class FailureKind:
     EXPIRED = 9
     INTERNAL = 10
     EXHAUSTED = 11
+
+
+class WebKind:
+    UNSPECIFIED = 0
+    ENDPOINT = 1
+    ASGI = 2
+    WSGI = 3
+    SERVER = 4
 
 
 class AppState:
@@ -61,6 +70,7 @@ class CallKind:
     GENERATOR = 3
     SPAWN = 4
     SPAWN_MAP = 5
+    WEB = 10
 
 
 class InputStatus:
@@ -127,6 +137,46 @@ class Failure(Message):
         self.exception = exception
         self.container_id = container_id
         self.exit_code = exit_code
+
+
+class WebSpec(Message):
+    __slots__ = (
+        "kind",
+        "method",
+        "label",
+        "custom_domains",
+        "docs",
+        "requires_proxy_auth",
+        "no_wait",
+        "response_timeout_s",
+        "port",
+        "port_timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        kind: int = 0,
+        method: str = "",
+        label: str = "",
+        custom_domains: list[str] | None = None,
+        docs: bool = False,
+        requires_proxy_auth: bool = False,
+        no_wait: bool = False,
+        response_timeout_s: float = 0.0,
+        port: int = 0,
+        port_timeout_s: float = 0.0,
+    ) -> None:
+        self.kind = kind
+        self.method = method
+        self.label = label
+        self.custom_domains: list[str] = [] if custom_domains is None else custom_domains
+        self.docs = docs
+        self.requires_proxy_auth = requires_proxy_auth
+        self.no_wait = no_wait
+        self.response_timeout_s = response_timeout_s
+        self.port = port
+        self.port_timeout_s = port_timeout_s
 
 
 class Resources(Message):
@@ -216,7 +266,7 @@ class GpuRequest(Message):
 
 
 class MethodSpec(Message):
-    __slots__ = ("name", "is_generator", "is_async")
+    __slots__ = ("name", "is_generator", "is_async", "web", "web_url")
 
     def __init__(
         self,
@@ -224,10 +274,14 @@ class MethodSpec(Message):
         name: str = "",
         is_generator: bool = False,
         is_async: bool = False,
+        web: WebSpec | None = None,
+        web_url: str = "",
     ) -> None:
         self.name = name
         self.is_generator = is_generator
         self.is_async = is_async
+        self.web = web
+        self.web_url = web_url
 
 
 class LocalMount(Message):
@@ -268,6 +322,7 @@ class FunctionSpec(Message):
         "gpus",
         "secret_ids",
         "local_mounts",
+        "web",
     )
 
     def __init__(
@@ -294,6 +349,7 @@ class FunctionSpec(Message):
         gpus: list[GpuRequest] | None = None,
         secret_ids: list[str] | None = None,
         local_mounts: list[LocalMount] | None = None,
+        web: WebSpec | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -316,10 +372,11 @@ class FunctionSpec(Message):
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.web = web
 
 
 class FunctionInfo(Message):
-    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods")
+    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods", "web_url")
 
     def __init__(
         self,
@@ -331,6 +388,7 @@ class FunctionInfo(Message):
         app_name: str = "",
         environment: str = "",
         methods: list[MethodSpec] | None = None,
+        web_url: str = "",
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id
@@ -339,6 +397,7 @@ class FunctionInfo(Message):
         self.app_name = app_name
         self.environment = environment
         self.methods: list[MethodSpec] = [] if methods is None else methods
+        self.web_url = web_url
 
 
 class FunctionBindRequest(Message):

@@ -101,6 +101,52 @@ def _Failure_from_row(row: Any, body: Body) -> messages.Failure:
     )
 
 
+def _WebSpec_to_row(m: messages.WebSpec, parts: list[bytes]) -> list[Any]:
+    return [
+        m.kind,
+        m.method,
+        m.label,
+        m.custom_domains,
+        m.docs,
+        m.requires_proxy_auth,
+        m.no_wait,
+        m.response_timeout_s,
+        m.port,
+        m.port_timeout_s,
+    ]
+
+
+def _WebSpec_from_row(row: Any, body: Body) -> messages.WebSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("WebSpec has other fields here: another version speaks") from None
+    if not (
+        type(f0) is int
+        and type(f1) is str
+        and type(f2) is str
+        and type(f4) is bool
+        and type(f5) is bool
+        and type(f6) is bool
+        and type(f7) in _NUMBERS
+        and type(f8) is int
+        and type(f9) in _NUMBERS
+    ):
+        raise RowError("a field of WebSpec has another type")
+    return messages.WebSpec(
+        kind=f0,
+        method=f1,
+        label=f2,
+        custom_domains=_list(f3, str),
+        docs=f4,
+        requires_proxy_auth=f5,
+        no_wait=f6,
+        response_timeout_s=f7,
+        port=f8,
+        port_timeout_s=f9,
+    )
+
+
 def _Resources_to_row(m: messages.Resources, parts: list[bytes]) -> list[Any]:
     return [m.cpu_request, m.cpu_limit, m.memory_request_mib, m.memory_limit_mib, m.ephemeral_disk_mib]
 
@@ -190,17 +236,19 @@ def _GpuRequest_from_row(row: Any, body: Body) -> messages.GpuRequest:
 
 
 def _MethodSpec_to_row(m: messages.MethodSpec, parts: list[bytes]) -> list[Any]:
-    return [m.name, m.is_generator, m.is_async]
+    return [m.name, m.is_generator, m.is_async, None if m.web is None else _WebSpec_to_row(m.web, parts), m.web_url]
 
 
 def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
     try:
-        f0, f1, f2 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("MethodSpec has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is bool and type(f2) is bool):
+    if not (type(f0) is str and type(f1) is bool and type(f2) is bool and type(f4) is str):
         raise RowError("a field of MethodSpec has another type")
-    return messages.MethodSpec(name=f0, is_generator=f1, is_async=f2)
+    return messages.MethodSpec(
+        name=f0, is_generator=f1, is_async=f2, web=None if f3 is None else _WebSpec_from_row(f3, body), web_url=f4
+    )
 
 
 def _LocalMount_to_row(m: messages.LocalMount, parts: list[bytes]) -> list[Any]:
@@ -240,12 +288,13 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_GpuRequest_to_row(item, parts) for item in m.gpus],
         m.secret_ids,
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        None if m.web is None else _WebSpec_to_row(m.web, parts),
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21 = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -287,6 +336,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         gpus=[_GpuRequest_from_row(item, body) for item in f18],
         secret_ids=_list(f19, str),
         local_mounts=[_LocalMount_from_row(item, body) for item in f20],
+        web=None if f21 is None else _WebSpec_from_row(f21, body),
     )
 
 
@@ -299,12 +349,13 @@ def _FunctionInfo_to_row(m: messages.FunctionInfo, parts: list[bytes]) -> list[A
         m.app_name,
         m.environment,
         [_MethodSpec_to_row(item, parts) for item in m.methods],
+        m.web_url,
     ]
 
 
 def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("FunctionInfo has other fields here: another version speaks") from None
     if not (
@@ -315,6 +366,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         and type(f4) is str
         and type(f5) is str
         and type(f6) is list
+        and type(f7) is str
     ):
         raise RowError("a field of FunctionInfo has another type")
     return messages.FunctionInfo(
@@ -325,6 +377,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         app_name=f4,
         environment=f5,
         methods=[_MethodSpec_from_row(item, body) for item in f6],
+        web_url=f7,
     )
 
 
@@ -2609,6 +2662,7 @@ def _ServerStopResponse_from_row(row: Any, body: Body) -> messages.ServerStopRes
 _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {
     messages.Payload: _Payload_to_row,
     messages.Failure: _Failure_to_row,
+    messages.WebSpec: _WebSpec_to_row,
     messages.Resources: _Resources_to_row,
     messages.PoolSettings: _PoolSettings_to_row,
     messages.RetryPolicy: _RetryPolicy_to_row,
@@ -2747,6 +2801,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
 _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Payload: _Payload_from_row,
     messages.Failure: _Failure_from_row,
+    messages.WebSpec: _WebSpec_from_row,
     messages.Resources: _Resources_from_row,
     messages.PoolSettings: _PoolSettings_from_row,
     messages.RetryPolicy: _RetryPolicy_from_row,

@@ -46,6 +46,7 @@ def main() -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop
 
+    from wherry_service.ingress.settings import SettingsError
     from wherry_service.server import Service  # the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew
 
@@ -54,7 +55,7 @@ def main() -> int:
 
     try:
         uvloop.run(serve())
-    except DatabaseTooNew as error:
+    except (DatabaseTooNew, SettingsError) as error:
         print(f"wherry: {error}", file=sys.stderr)
         return 1
     return 0

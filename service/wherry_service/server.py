@@ -26,17 +26,22 @@ from wherry_service.api.objects import object_handlers
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.errors import ServiceError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.prune import Pruner
 from wherry_service.images.settings import ImageSettings
+from wherry_service.ingress.ingress import Ingress
+from wherry_service.ingress.settings import HttpSettings
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
 from wherry_service.node.execs import Execs
@@ -56,6 +61,7 @@ from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 
 log = logging.getLogger(__name__)
@@ -133,6 +139,11 @@ class Service:
             self._objects.secret_values_of,
         )
         self._execs = Execs(self._engine, self._begin_use, self._end_use)
+        http = HttpSettings.from_environment()
+        endpoints = Endpoints(Site())
+        exchanges = Exchanges(self._journal, self._dispatcher, http.queue_limit)
+        self._web_store = WebStore(self._database)
+        self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir)
         self._app_store = AppStore(self._database)
         self._apps = Apps(
             self._app_store,
@@ -144,6 +155,8 @@ class Service:
             self._app_stopped,
             self._masks.add,
             self._sandboxes,
+            endpoints,
+            self._ingress.ready,
         )
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._server = grpc.aio.server(
@@ -289,6 +302,11 @@ class Service:
         await self._sandboxes.restore()
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
+        if self._apps.num_endpoints:
+            try:
+                await self._ingress.ready()
+            except ServiceError as error:
+                log.error("%s", error)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
@@ -359,12 +377,13 @@ class Service:
     async def _expire(self) -> None:
         while True:
             _, blob_ids = await self._call_store.expire()
-            for blob_id in blob_ids:
+            for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
             await self._sandboxes.expire()
             await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
             # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
-            keep = self._journal.blob_ids() | await self._call_store.blob_ids() | await self._objects.blob_ids()
+            kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
+            keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
             await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
             await asyncio.sleep(EXPIRY_EVERY_S)
 
@@ -388,6 +407,7 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else STOP_GRACE_S
+        await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
         await self._sandboxes.close("was ended with the service")

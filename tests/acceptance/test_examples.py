@@ -71,6 +71,14 @@ def test_crawler(service: OwnService) -> None:
     assert sum(shares) == 40
 
 
+def test_web(service: OwnService) -> None:
+    printed = run(service, "web.py").splitlines()
+    assert printed[0] == '{"hello":"you"}'
+    assert printed[1] == "['data:', '0', 'data:', '1', 'data:', '2']"
+    assert printed[2] == "desserts"
+    assert len(printed) == 4
+
+
 def test_code_interpreter(service: OwnService) -> None:
     printed = run(service, "code_interpreter.py").splitlines()
     assert [line.partition(":")[0] for line in printed if ": fine: " in line] == ["a sum", "a file", "the file again"]

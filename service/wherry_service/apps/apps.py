@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto import codec
@@ -15,7 +15,9 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionSpec,
     FunctionUpdateRequest,
+    MethodSpec,
 )
+from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_of
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
 from wherry_service.calls.retry import RetryPolicy
@@ -108,6 +110,8 @@ class Apps:
         on_stopped: Callable[[str], None] = lambda app_id: None,
         mask: Callable[[str, Iterable[str]], None] = lambda app_id, values: None,
         sandboxes: AppSandboxes | None = None,
+        endpoints: Endpoints | None = None,
+        web_ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._objects = objects
@@ -120,6 +124,9 @@ class Apps:
         # Hears what must not appear in an app's log.
         self._mask = mask
         self._sandboxes = sandboxes if sandboxes is not None else NoSandboxes()
+        self._endpoints = endpoints if endpoints is not None else Endpoints(Site())
+        # Begins to listen for requests.
+        self._web_ready = web_ready
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
@@ -132,6 +139,11 @@ class Apps:
             for function in app.functions.values():
                 found.setdefault(function.spec.image_id, []).append(app.record.name)
         return found
+
+    @property
+    def num_endpoints(self) -> int:
+        """How many web endpoints there are."""
+        return len(self._endpoints)
 
     async def restore(self, found: list[FoundContainer]) -> list[str]:
         """Serve again what an earlier life served; return the ids of the clients whose apps these are.
@@ -147,6 +159,7 @@ class Apps:
                     self._open(app, function, [item for item in found if item.function_id == function.function_id])
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
+            self._endpoints.claim(record.app_id, self._claims(app, list(app.functions.values())))
             clients.append(record.client_id)
         return clients
 
@@ -201,6 +214,10 @@ class Apps:
             for record in records:
                 self._plan(record)
                 await self._check_secrets(app, record.spec)
+            claims = self._claims(app, records)
+            self._endpoints.check(claims)
+            if claims and self._web_ready is not None:
+                await self._web_ready()
             records += self._followed(app, records)
             await self._store.publish(app_id, records)
             kept = {
@@ -223,6 +240,7 @@ class Apps:
                 elif (known := app.functions[record.function_id]).live:
                     known.live = b""
                     self._scale(known)
+            self._endpoints.claim(app_id, claims)
             why = f"{app} was published anew without it."
             closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
             await asyncio.gather(*closing)
@@ -292,6 +310,7 @@ class Apps:
             if self._apps.get(app_id) is not app:
                 return 0, []
             log.info("stopping %s: %s", app, why)
+            self._endpoints.claim(app_id, [])
             closing = [
                 self._host.close_function(record.function_id, _grace(record, grace_s), why)
                 for record in app.functions.values()
@@ -388,6 +407,13 @@ class Apps:
             raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
         return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
 
+    def _claims(self, app: App, records: Sequence[FunctionRecord]) -> Sequence[Endpoint]:
+        """Return where the app's functions are to answer; what is not deployed is told apart by its label."""
+        record = app.record
+        functions = [(known.function_id, known.spec) for known in records if not known.base_id]
+        suffix = "" if record.state == AppState.DEPLOYED else "-dev"
+        return endpoints_of(record.app_id, record.name, record.environment, functions, suffix)
+
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         if record.base_id and not record.key:
             record.key = bind_key(codec.deserialize(FunctionBindRequest, record.bind))
@@ -461,7 +487,20 @@ class Apps:
             is_generator=record.spec.is_generator,
             app_name=app.record.name,
             environment=app.record.environment,
-            methods=record.spec.methods,
+            methods=[self._method_info(record, method) for method in record.spec.methods],
+            web_url=self._endpoints.url(record.function_id),
+        )
+
+    def _method_info(self, record: FunctionRecord, method: MethodSpec) -> MethodSpec:
+        url = self._endpoints.url(record.function_id, method.name)
+        if not url:
+            return method
+        return MethodSpec(
+            name=method.name,
+            is_generator=method.is_generator,
+            is_async=method.is_async,
+            web=method.web,
+            web_url=url,
         )
 
 

@@ -218,8 +218,9 @@ class Dispatcher:
 
     def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
         queue = self._queues.get(pool.plan.function_id)
-        if pool.plan.load.is_generator:
+        if pool.plan.load.is_generator or (pool.plan.load.web and not pool.plan.load.methods):
             # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
+            # Whoever sent a request to our earlier life is gone.
             if container.handle is not None:
                 container.handle.cancel(list(input_ids))
             return
@@ -319,7 +320,8 @@ class Dispatcher:
         for item in inputs:
             assert isinstance(item, Input)
             item.losses += 1
-            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed:
+            # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
+            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed or item.stream is not None:
                 item.container = None
                 self._fail(item, _lost_failure(item, container, exit))
             else:
@@ -335,7 +337,13 @@ class Dispatcher:
     def on_start_failed(self, pool: Pool, failure: Failure) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None:
-            for item in queue.take_all():
+            waiting = queue.take_all()
+            if any(item.stream is not None for item in waiting):
+                # Who sent a request is not told why: that is for who runs the app.
+                self.on_notice(
+                    pool, f"{pool.plan.name} could not start: {failure.message}\n{failure.traceback}".rstrip()
+                )
+            for item in waiting:
                 self._fail(item, failure)
             pool.set_backlog(0)
 
@@ -358,7 +366,7 @@ class Dispatcher:
         return (
             failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
             and item.retries < queue.retry.max_retries
-            and item.call.kind != CallKind.GENERATOR
+            and item.call.kind not in (CallKind.GENERATOR, CallKind.WEB)
             and not item.call.cancelled
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wherry_proto.messages import Failure
+from wherry_proto.messages import Failure, WebKind, WebSpec
 from wherry_service.engines.engine import (
     ContainerSpec,
     DeviceMissing,
@@ -31,6 +31,7 @@ from wherry_service.node.node import (
     ContainerOrder,
     LoadOrder,
     OutputRow,
+    Stream,
     YieldRow,
 )
 from wherry_service.node.runner_link import RunnerLink
@@ -89,6 +90,8 @@ class LocalContainer:
         self._forget = forget
         self._directory = host.directory / container_id
         self._held: set[str] = set()
+        # Of those inputs that are web requests.
+        self._streams: dict[str, Stream] = {}
         self._link: RunnerLink | None = None
         self._loaded = False
         # How many want it to be read no further.
@@ -219,7 +222,11 @@ class LocalContainer:
         rows: list[list[Any]] = []
         parts: list[bytes] = []
         size = 0
+        streams: list[Stream] = []
         for item in inputs:
+            if item.stream is not None:
+                self._streams[item.input_id] = item.stream
+                streams.append(item.stream)
             payload = item.payload
             name = None
             if payload.blob_id:
@@ -235,6 +242,11 @@ class LocalContainer:
                 rows, parts, size = [], [], 0
         if rows:
             self._write({"t": "inputs", "rows": rows}, parts)
+        for stream in streams:
+            stream.attach(self)
+
+    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        self._write({**header, "t": "web", "input": input_id}, (part,) if part else ())
 
     def cancel(self, input_ids: Sequence[str]) -> None:
         self._write({"t": "cancel", "inputs": list(input_ids)})
@@ -338,6 +350,7 @@ class LocalContainer:
                 "is_generator": load.is_generator,
                 "is_async": load.is_async,
                 "methods": load.methods,
+                "web": {name: _web(spec) for name, spec in load.web.items()},
                 "python": load.python,
             },
             "concurrency": load.concurrency,
@@ -361,18 +374,31 @@ class LocalContainer:
         self._events.on_log(self._masker.rows(rows))
         self._throttle.spend(len(rows), sum(len(row[3]) for row in rows))
 
+    def on_web(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        stream = self._streams.get(input_id)
+        # One from an earlier life of the service has nobody to hear it.
+        if stream is not None:
+            stream.feed(header, part)
+
     def on_outputs(self, rows: list[OutputRow]) -> None:
+        if self._streams:
+            for row in rows:
+                self._streams.pop(row[0], None)
         self._events.on_outputs(rows)
 
     def on_yields(self, rows: list[YieldRow]) -> None:
         self._events.on_yields(rows)
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._streams.pop(input_id, None)
         self._events.on_failure(input_id, failure, num_yields)
         # Its traceback goes into the log as well.
         self._throttle.spend(1, len(failure.traceback))
 
     def on_returned(self, input_ids: list[str]) -> None:
+        for input_id in input_ids:
+            if (stream := self._streams.pop(input_id, None)) is not None:
+                stream.detach()
         self._events.on_returned(input_ids)
 
     def on_bye(self) -> None:
@@ -488,3 +514,13 @@ class LocalContainer:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
+
+
+def _web(spec: WebSpec) -> dict[str, Any]:
+    return {
+        "kind": {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: "wsgi"}.get(spec.kind, "server"),
+        "method": spec.method,
+        "docs": spec.docs,
+        "port": spec.port,
+        "port_timeout_s": spec.port_timeout_s,
+    }

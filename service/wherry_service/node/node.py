@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from wherry_proto.messages import Failure, Payload
+from wherry_proto.messages import Failure, Payload, WebSpec
 from wherry_service.engines.engine import Gpu
 from wherry_service.logs.batch import LogRow
 
@@ -39,6 +39,8 @@ class LoadOrder:
     local_mounts: tuple[tuple[str, str, bool], ...] = ()
     # Whether environment variables from secrets come with a container's order.
     has_secrets: bool = False
+    # What answers requests: its methods by name, "" being the function itself.
+    web: Mapping[str, WebSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,21 @@ class Assignment(Protocol):
     def method(self) -> str: ...
     @property
     def is_waiting(self) -> bool: ...
+    @property
+    def stream(self) -> "Stream | None": ...
+
+
+class Stream(Protocol):
+    """What goes on with an input while it runs, both ways: the body of a request, of a response, messages."""
+
+    def attach(self, container: "NodeContainer") -> None:
+        """Hear that the input was handed to a container, perhaps after another has given it back."""
+
+    def detach(self) -> None:
+        """Hear that the container has given the input back unstarted."""
+
+    def feed(self, header: dict[str, Any], part: bytes) -> None:
+        """Hear what the container says; raise ValueError for what it may not say."""
 
 
 OutputRow = tuple[str, Payload, int]
@@ -170,6 +187,9 @@ class NodeContainer(Protocol):
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
         """Say how far the caller has taken a generator's values."""
+
+    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        """Say something on the stream of an input that it holds."""
 
     def drain(self) -> None:
         """Let it finish what it holds and exit."""

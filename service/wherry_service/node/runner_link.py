@@ -41,6 +41,7 @@ class LinkEvents(Protocol):
     def on_yields(self, rows: list[YieldRow]) -> None: ...
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None: ...
     def on_returned(self, input_ids: list[str]) -> None: ...
+    def on_web(self, input_id: str, header: Header, part: bytes) -> None: ...
     def on_bye(self) -> None: ...
     def on_link_lost(self, link: "RunnerLink") -> None: ...
     def on_protocol_error(self, link: "RunnerLink", error: ProtocolError) -> None: ...
@@ -76,6 +77,7 @@ class RunnerLink(asyncio.Protocol):
             "yields": self._read_yields,
             "failure": self._read_failure,
             "returned": self._read_returned,
+            "web": self._read_web,
             "pong": lambda header, parts: None,
             "bye": lambda header, parts: self._events.on_bye(),
         }
@@ -255,11 +257,24 @@ class RunnerLink(asyncio.Protocol):
             self._held.discard(input_id)
         self._events.on_returned(input_ids)
 
+    def _read_web(self, header: Header, parts: list[bytes]) -> None:
+        input_id = header.get("input")
+        self._check_held(input_id)
+        assert isinstance(input_id, str)
+        if not isinstance(header.get("k"), str) or len(parts) > 1:
+            raise ProtocolError("malformed web frame")
+        try:
+            self._events.on_web(input_id, header, parts[0] if parts else b"")
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+
     def _check_held(self, input_id: Any) -> None:
         if not isinstance(input_id, str) or input_id not in self._held:
             raise ProtocolError("names an input it does not hold")
 
     def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
+        if format_ == Format.WEB and name is None and len(part) <= _MAX_INLINE:
+            return Payload(format=Format.WEB, data=part, size=len(part))
         if format_ != Format.PICKLE:
             raise ProtocolError("unknown payload format")
         if name is None:

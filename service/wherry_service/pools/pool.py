@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wherry_proto.messages import Failure, FailureKind
+from wherry_proto.messages import Failure, FailureKind, WebKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
 from wherry_service.logs.batch import LogRow
@@ -337,6 +337,8 @@ class Pool:
         if load.max_batch_size:
             # Its batch goes on without it.
             return True
+        if load.web.get(item.method) is not None:
+            return load.web[item.method].kind != WebKind.WSGI
         generators = {name for name, is_generator, _ in load.methods if is_generator}
         if load.is_generator or item.method in generators:
             # It ends where it yields next.

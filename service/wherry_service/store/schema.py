@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0013"
+HEAD = "0014"
 
 metadata = MetaData()
 
@@ -210,4 +210,18 @@ sandboxes = Table(
     # JSON: its ports, and the host's ports that lead there.
     Column("tunnels", Text, nullable=False, default="{}"),
     Index("sandboxes_by_end", "ended_at_ms"),
+)
+
+# Answers of web endpoints that are fetched later, by result URL.
+web_results = Table(
+    "web_results",
+    metadata,
+    Column("call_id", String(40), primary_key=True),
+    Column("function_id", String(40), nullable=False),
+    Column("status", Integer, nullable=False),
+    # JSON: pairs.
+    Column("headers", Text, nullable=False),
+    Column("blob_id", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
 )
