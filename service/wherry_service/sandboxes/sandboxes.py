@@ -30,6 +30,8 @@ ROOM_WITHIN_S = 60.0
 MAX_WAIT_S = 60.0
 # Seconds between asking an engine again that did not answer.
 FIND_EVERY_S = 5.0
+# Seconds that a service which ends at once waits for the engine to name the sandboxes of an earlier life.
+FOUND_WITHIN_S = 5.0
 _IMAGE_ID = re.compile(r"im-[a-z2-7]{26}\Z")
 
 
@@ -311,10 +313,18 @@ class Sandboxes:
 
     async def close(self, why: str) -> int:
         """End all; return how many there were when they are gone."""
-        for sandbox in self._running.values():
-            if sandbox.restored and sandbox.begun is not None and not sandbox.begun.done():
-                # The engine has not said yet where its container is.
-                sandbox.begun.set_result(None)
+        sought = [
+            sandbox.begun
+            for sandbox in self._running.values()
+            if sandbox.restored and sandbox.begun is not None and not sandbox.begun.done()
+        ]
+        if sought:
+            # Ended before it has taken up what an earlier life left: without its container nothing can be removed.
+            await asyncio.wait(sought, timeout=FOUND_WITHIN_S)
+        for begun in sought:
+            if not begun.done():
+                # The engine does not say where its container is.
+                begun.set_result(None)
         count = await self._end_all(list(self._running.values()), why)
         for task in list(self._tasks):
             task.cancel()

@@ -452,7 +452,7 @@ def test_requests_wait_for_an_engine_that_does_not_answer_after_a_restart(tmp_pa
     run_fast(main())
 
 
-def test_a_service_that_stops_waits_for_no_engine(tmp_path: Path) -> None:
+def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path) -> None:
     store = FakeSandboxStore()
 
     async def main() -> None:
@@ -462,7 +462,24 @@ def test_a_service_that_stops_waits_for_no_engine(tmp_path: Path) -> None:
         await house.sandboxes.close("was ended with the service")
         assert store.records[sandbox_id].returncode == 137
 
-    run(main())
+    run_fast(main())
+
+
+def test_a_service_that_stops_at_once_ends_what_an_earlier_life_left(tmp_path: Path) -> None:
+    store = FakeSandboxStore()
+
+    async def main() -> None:
+        sandbox_id = await House(tmp_path, store).create()
+        house = House(tmp_path, store)
+        house.node.found = [FoundSandbox(sandbox_id)]
+        await house.sandboxes.restore()
+        adopting = asyncio.ensure_future(house.sandboxes.adopt())
+        await house.sandboxes.close("was ended with the service")
+        await adopting
+        assert store.records[sandbox_id].returncode == 137
+        assert house.node.removed == [sandbox_id]
+
+    run_fast(main())
 
 
 def test_those_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
