@@ -104,7 +104,7 @@ def write_page(rows: dict[str, Any]) -> None:
         + (f", version {rows['ray']['version']}." if isinstance(rows["ray"], dict) else f". {rows['ray']}"),
         "- `engine_start`: create and start of the same image through the docker SDK, same network mode, until a",
         "  Python in it has connected to a socket; `engine_10_at_once`: ten of those in ten threads.",
-        "- `uvicorn_*`: the same FastAPI app on uvicorn on this machine, one process, as the endpoint has one container;",
+        "- `uvicorn_*`: the same FastAPI app on uvicorn on this machine, one process beside one container;",
         "  `*_request_of_32` is the time per request with 32 connections, one request after another on each.",
         "- `engine_start_and_import`: as `engine_start`, and the Python imports the app before it answers.",
         "- `file_copy_*`: the same bytes pickled, written to a file, read and unpickled, twice.",

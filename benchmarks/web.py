@@ -101,6 +101,7 @@ def _first_requests(rows: dict[str, Any], functions: Any, rounds: int) -> None:
         connection.close()
         bare.append(timed(engine.start_and_answer))
         engine.remove_last()
-    rows["web_cold_first_request"], rows["engine_start_and_import"] = Sample(tuple(first)).row(), Sample(
-        tuple(bare)
-    ).row()
+    rows["web_cold_first_request"], rows["engine_start_and_import"] = (
+        Sample(tuple(first)).row(),
+        Sample(tuple(bare)).row(),
+    )

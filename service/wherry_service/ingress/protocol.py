@@ -75,7 +75,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
         if not self._in_head:
             self._in_head, self._head_bytes = True, 0
         self._hosts = self._lengths = 0
@@ -156,4 +156,4 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
