@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.dict import Dict
+    from wherry.queue import Queue
     from wherry.sandbox import Sandbox
     from wherry.secret import Secret
 
 __all__ = [
     "App",
     "Cls",
+    "Dict",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
     "PartialFunction",
+    "Queue",
     "Retries",
     "Sandbox",
     "Secret",
@@ -73,6 +77,8 @@ _LAZY = {
     "Cls": "wherry.cls",
     "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
+    "Dict": "wherry.dict",
+    "Queue": "wherry.queue",
     "Secret": "wherry.secret",
     "enter": "wherry._partial",
     "exit": "wherry._partial",

@@ -8,12 +8,12 @@ from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
 from wherry.image import Image
 from wherry.retries import Retries
-from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from wherry.gpu import Gpu
+    from wherry.secret import Secret
     from wherry_proto.messages import FunctionSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -71,7 +71,11 @@ class FunctionOptions:
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         self.image = image
         self.env = _environment(env)
-        self.secrets = secrets_of("secrets", secrets)
+        self.secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self.secrets = secrets_of("secrets", secrets)
         self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries = Retries.of(retries)
@@ -172,6 +176,8 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
     known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
     if given.get("secret") is not None and given.get("secrets"):
+        from wherry.secret import secrets_of  # as above
+
         # The one pair of names that could be given together.
         both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
         given = {**given, "secret": both, "secrets": None}

@@ -10,15 +10,16 @@ from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.retries import Retries
-from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from wherry._client import Client
+    from wherry._objects import SharedObject
     from wherry._running import Running
     from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,14 +70,27 @@ class App:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
-        self._secrets = secrets_of("secrets", secrets)
+        self._secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
+        # What it has as its own beside functions: made by `Dict.new()` and the like.
+        self._objects: list[SharedObject] = []
 
     @property
     def name(self) -> str | None:
         return self._name
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # An object made by `new()` becomes the app's own under this name.
+        attach = getattr(value, "_attach", None)
+        if attach is not None:
+            attach(self, name)
 
     @property
     def image(self) -> Image | None:

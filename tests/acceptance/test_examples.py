@@ -63,6 +63,14 @@ def test_classify(service: OwnService) -> None:
     assert [line.split()[0] for line in printed[1:]] == ["prose", "python", "prose", "python"]
 
 
+def test_crawler(service: OwnService) -> None:
+    printed = run(service, "crawler.py", "--pages", "40", "--containers", "3").splitlines()
+    assert printed[0].startswith("40 pages, ")
+    assert printed[1] == "asked for more than once: 0"
+    shares = [int(word) for word in printed[2].replace(",", "").split() if word.isdigit()]
+    assert sum(shares) == 40
+
+
 def test_web(service: OwnService) -> None:
     printed = run(service, "web.py").splitlines()
     assert printed[0] == '{"hello":"you"}'

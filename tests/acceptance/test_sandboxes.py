@@ -77,6 +77,13 @@ def test_streams_and_exit_code_of_its_command(run: Callable[..., Sandbox]) -> No
     assert list(Sandbox.from_id(sandbox.object_id).stdout) == ["héllo\n", "typed\n", "last"]
 
 
+def test_a_terminal_prints_much(run: Callable[..., Sandbox]) -> None:
+    sandbox = run("sh", "-c", "test -t 1 && head -c 2000000 /dev/zero | tr '\\0' x", pty=True)
+    assert sandbox.stdout.read() == "x" * 2_000_000
+    assert sandbox.stderr.read() == ""
+    assert sandbox.wait() == 0
+
+
 def test_b60_terminate_gives_137(run: Callable[..., Sandbox]) -> None:
     sandbox = run("sleep", "100")
     sandbox.terminate()
@@ -334,11 +341,27 @@ def test_files_that_are_not_there_are_errors_as_here(box: Sandbox) -> None:
         files.open("/etc/passwd", "z")
 
 
-def test_snapshot_is_an_image_for_sandboxes(run: Callable[..., Sandbox]) -> None:
+@pytest.fixture
+def remove_image() -> Iterator[Callable[[wherry.Image], None]]:
+    """Have an image, and what was made of it, removed after the test."""
+    images: list[wherry.Image] = []
+    yield images.append
+    for image in images:
+        wanted = f"label=wherry.image={image.object_id}"
+        listed = subprocess.run(["docker", "image", "ls", "-q", "--filter", wanted], capture_output=True, check=True)
+        subprocess.run(
+            ["docker", "image", "rm", "-f", *listed.stdout.decode().split()], capture_output=True, check=True
+        )
+
+
+def test_snapshot_is_an_image_for_sandboxes(
+    remove_image: Callable[[wherry.Image], None], run: Callable[..., Sandbox]
+) -> None:
     sandbox = run(secrets=[wherry.Secret.from_dict({"TOKEN": "hidden"})])
     assert sandbox.exec("sh", "-c", "echo $TOKEN").stdout.read() == "hidden\n"
     sandbox.filesystem.write("/opt/mark", "kept")
     image = sandbox.snapshot_filesystem()
+    remove_image(image)
     assert image.object_id.startswith("im-")
     sandbox.filesystem.write("/opt/mark", "changed")
     other = run("sh", "-c", 'cat /opt/mark; echo "[$TOKEN]"', image=image)
@@ -348,9 +371,10 @@ def test_snapshot_is_an_image_for_sandboxes(run: Callable[..., Sandbox]) -> None
 
 
 @pytest.mark.skipif(GVISOR, reason="its engine is on another machine, and functions need their directory there")
-def test_snapshot_is_an_image_for_functions(box: Sandbox) -> None:
+def test_snapshot_is_an_image_for_functions(box: Sandbox, remove_image: Callable[[wherry.Image], None]) -> None:
     box.filesystem.write("/opt/mark", "kept")
     image = box.snapshot_filesystem()
+    remove_image(image)
     app = wherry.App("snapshots")
 
     @app.function(image=image, serialized=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -11,62 +12,124 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import docker
 
+# Bytes that may wait to be taken.
+_MOST = 1 << 20
+
 Translated = Callable[[], AbstractContextManager[None]]
 """Turns Docker's errors into the engine's."""
 
 
 class _Output:
-    """An open stream of what a container prints."""
+    """What a container prints, read by a thread of its own, and taken in as few pieces as have gathered."""
 
-    def __init__(self, client: "docker.APIClient", chunks: Any) -> None:
-        self._client = client
-        self._chunks = chunks
+    def __init__(self, open_it: Callable[[], tuple["docker.APIClient", Any]], translated: Translated) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open = open_it
+        self._translated = translated
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._over = False
+        self._error: BaseException | None = None
+        self._closed = False
+        self._chunks: Any = None
+        self._changed = threading.Condition()
+        self._there = asyncio.Event()
+        self._thread = threading.Thread(target=self._read, name="docker-output", daemon=True)
+        self._thread.start()
 
-    def next(self) -> bytes:
-        """Return what comes next, b"" at the end."""
-        return bytes(next(self._chunks, b""))
+    async def take(self) -> bytes:
+        """Return what has come, b"" at the end; raise what reading it raised."""
+        await self._there.wait()
+        with self._changed:
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._size = 0
+            if not self._over:
+                self._there.clear()
+            self._changed.notify_all()
+        if not data and self._error is not None:
+            raise self._error
+        return data
 
     def close(self) -> None:
-        """End it; a thread that waits for more is woken."""
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            with contextlib.suppress(OSError, ValueError):  # it is closed already, or still running
-                close()
-        self._client.close()
+        """End it; the thread that waits for more is woken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            chunks = self._chunks
+        if chunks is not None:
+            with contextlib.suppress(OSError, ValueError):  # it has ended already
+                chunks.close()
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            with self._translated():
+                client, chunks = self._open()
+                with contextlib.closing(client):
+                    with self._changed:
+                        self._chunks = chunks
+                        if self._closed:
+                            return
+                    for data in chunks:
+                        if not self._put(data):
+                            break
+        except Exception as raised:  # noqa: BLE001 - it belongs to the one who takes
+            error = raised
+        finally:
+            with self._changed:
+                self._over, self._error = True, error
+            self._tell()
+
+    def _put(self, data: bytes) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._size < _MOST or self._closed)
+            if self._closed:
+                return False
+            self._pieces.append(data)
+            self._size += len(data)
+            if len(self._pieces) > 1:
+                return True
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody takes
+            self._loop.call_soon_threadsafe(self._there.set)
 
 
-def open_output(client: "docker.APIClient", engine_id: str, stream: int, follow: bool) -> _Output:
-    """Open what the container prints on stream 1 or 2. The client belongs to the stream from here on."""
+def open_output(
+    client: "docker.APIClient", engine_id: str, stream: int, follow: bool
+) -> tuple["docker.APIClient", Any]:
+    """Open what the container prints on stream 1 or 2; return who reads it, to be closed, and the pieces."""
     try:
-        chunks: Any = client.logs(engine_id, stdout=stream == 1, stderr=stream == 2, stream=True, follow=follow)
+        if not client.inspect_container(engine_id)["Config"]["Tty"]:
+            return client, client.logs(engine_id, stdout=stream == 1, stderr=stream == 2, stream=True, follow=follow)
+        # As `logs`, which reads what a terminal has printed byte by byte.
+        from docker.types import CancellableStream  # loaded with the rest of Docker's SDK
+
+        response = client._get(  # type: ignore[attr-defined]
+            client._url("/containers/{0}/logs", engine_id),  # type: ignore[attr-defined]
+            params={"stdout": int(stream == 1), "stderr": int(stream == 2), "follow": int(follow), "tail": "all"},
+            stream=True,
+        )
+        client._raise_for_status(response)  # type: ignore[attr-defined]
+        return client, CancellableStream(response.iter_content(None), response)
     except BaseException:
         client.close()
         raise
-    return _Output(client, chunks)
 
 
-async def read_output(open_it: Callable[[], _Output], translated: Translated) -> AsyncIterator[bytes]:
-    """Yield what an output has, reading on only when the last piece has been taken."""
-    loop = asyncio.get_running_loop()
-    threads = ThreadPoolExecutor(1, thread_name_prefix="docker-output")
-
-    def opened() -> _Output:
-        with translated():
-            return open_it()
-
-    def piece(output: _Output) -> bytes:
-        with translated():
-            return output.next()
-
+async def read_output(
+    open_it: Callable[[], tuple["docker.APIClient", Any]], translated: Translated
+) -> AsyncIterator[bytes]:
+    """Yield what an output has; it is read on only while little waits to be taken."""
+    output = _Output(open_it, translated)
     try:
-        output = await loop.run_in_executor(threads, opened)
-        try:
-            while data := await loop.run_in_executor(threads, piece, output):
-                yield data
-        finally:
-            output.close()
+        while data := await output.take():
+            yield data
     finally:
-        threads.shutdown(wait=False)
+        output.close()
 
 
 class DockerStdin:

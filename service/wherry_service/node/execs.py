@@ -60,7 +60,8 @@ class Execs:
         try:
             yield ExecReply(started=True)
             if start.pty and start.size is not None:
-                await exec.resize(start.size.rows, start.size.columns)
+                with contextlib.suppress(EngineError):  # it has ended already
+                    await exec.resize(start.size.rows, start.size.columns)
             while (reply := await run.replies.get()) is not None:
                 yield reply
         finally:

@@ -226,7 +226,7 @@ class Pool:
         try:
             order = await self.plan.make_order(container.container_id)
         except ServiceError as error:
-            container.on_exit(ContainerExit(reason=str(error), not_started=True, permanent=True))
+            container.on_exit(ContainerExit(reason=f"lacks what it needs: {error}", not_started=True, permanent=True))
             return
         if container.state is State.DRAINING or self.closed:
             container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))

@@ -23,6 +23,9 @@ class Sandbox:
     def __init__(self, record: SandboxRecord, end: Callable[["Sandbox", int, str], None]) -> None:
         self.record = record
         self.begun: asyncio.Future[None] | None = None
+        # Whether it is counted as part of what the host carries; set when room may have come, or when it is to end.
+        self.has_room = False
+        self.woken = asyncio.Event()
         # Whether its command has ended.
         self.finishing = False
         # Its end is on disk; what it printed is kept; its container is gone.

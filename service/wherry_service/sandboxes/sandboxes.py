@@ -30,6 +30,8 @@ ROOM_WITHIN_S = 60.0
 MAX_WAIT_S = 60.0
 # Seconds between asking an engine again that did not answer.
 FIND_EVERY_S = 5.0
+# Seconds that a service which ends at once waits for the engine to name the sandboxes of an earlier life.
+FOUND_WITHIN_S = 5.0
 _IMAGE_ID = re.compile(r"im-[a-z2-7]{26}\Z")
 
 
@@ -86,7 +88,7 @@ class Sandboxes:
             sandbox.restored = True
             # It begins when its container is found.
             sandbox.begun = asyncio.get_running_loop().create_future()
-            self._capacity.take(_share(record), beyond_cpu=True)
+            sandbox.has_room = self._capacity.take(_share(record), beyond_cpu=True)
 
     async def adopt(self) -> None:
         """Take up their containers, when the engine says which there are; remove those that nobody knows."""
@@ -311,10 +313,18 @@ class Sandboxes:
 
     async def close(self, why: str) -> int:
         """End all; return how many there were when they are gone."""
-        for sandbox in self._running.values():
-            if sandbox.restored and sandbox.begun is not None and not sandbox.begun.done():
-                # The engine has not said yet where its container is.
-                sandbox.begun.set_result(None)
+        sought = [
+            sandbox.begun
+            for sandbox in self._running.values()
+            if sandbox.restored and sandbox.begun is not None and not sandbox.begun.done()
+        ]
+        if sought:
+            # Ended before it has taken up what an earlier life left: without its container nothing can be removed.
+            await asyncio.wait(sought, timeout=FOUND_WITHIN_S)
+        for begun in sought:
+            if not begun.done():
+                # The engine does not say where its container is.
+                begun.set_result(None)
         count = await self._end_all(list(self._running.values()), why)
         for task in list(self._tasks):
             task.cancel()
@@ -335,6 +345,7 @@ class Sandboxes:
     def _end(self, sandbox: Sandbox, state: int, reason: str) -> None:
         if not sandbox.is_ending and not sandbox.ended.is_set():
             sandbox.decide(state, reason)
+            sandbox.woken.set()
             self._spawn(self._kill(sandbox))
 
     async def _kill(self, sandbox: Sandbox) -> None:
@@ -361,17 +372,15 @@ class Sandboxes:
         sandbox.saved.set()
         await self._node.remove(sandbox.sandbox_id)
         self._forget(sandbox)
-        self._capacity.give_back(_share(sandbox.record))
+        self._leave_room(sandbox)
 
     # Their beginning
 
     async def _begin(self, sandbox: Sandbox) -> None:
         record = sandbox.record
-        share = _share(record)
-        taken = added = False
+        added = False
         try:
-            await self._take(sandbox, share)
-            taken = True
+            await self._take(sandbox, _share(record))
             await self._open_tunnels(sandbox)
             record.created_at_ms = _now_ms()
             image = self._images.reference(record.spec.image_id)
@@ -391,8 +400,7 @@ class Sandboxes:
             for tunnel in sandbox.tunnels:
                 tunnel.close()
             self._forget(sandbox)
-            if taken:
-                self._capacity.give_back(share)
+            self._leave_room(sandbox)
             if added:
                 await self._store.remove(record.sandbox_id)
             await self._node.remove(record.sandbox_id)
@@ -410,9 +418,12 @@ class Sandboxes:
         try:
             async with asyncio.timeout(ROOM_WITHIN_S):
                 while not self._capacity.take(share):
-                    freed = asyncio.Event()
-                    self._capacity.wait(sandbox, freed.set)
-                    await freed.wait()
+                    if sandbox.is_ending:
+                        raise Unready(f"sandbox {sandbox.sandbox_id} was ended while it waited for room on the host")
+                    sandbox.woken.clear()
+                    self._capacity.wait(sandbox, sandbox.woken.set)
+                    await sandbox.woken.wait()
+                sandbox.has_room = True
         except TimeoutError:
             raise Exhausted(
                 f"the host has had no room for a sandbox of {share.cpu:g} cores and {share.memory_mib} MiB for "
@@ -420,6 +431,11 @@ class Sandboxes:
             ) from None
         finally:
             self._capacity.forget(sandbox)
+
+    def _leave_room(self, sandbox: Sandbox) -> None:
+        if sandbox.has_room:
+            sandbox.has_room = False
+            self._capacity.give_back(_share(sandbox.record))
 
     async def _open_tunnels(self, sandbox: Sandbox) -> None:
         for item in sandbox.record.spec.ports:

@@ -308,6 +308,23 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
     run(main())
 
 
+def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path, capacity=Capacity(1, 1024))
+        await house.create(resources=Resources(cpu_request=1))
+        waiting = asyncio.ensure_future(house.create(resources=Resources(cpu_request=1), app="ap-1"))
+        await asyncio.sleep(0)
+        await house.sandboxes.end_app("ap-1", "over")
+        with pytest.raises(Unready, match="was ended while it waited for room"):
+            await waiting
+        assert len(house.node.orders) == 1
+        await house.sandboxes.close("over")
+        # What was given out has all come back.
+        assert house.capacity.take(Capacity.share(1, 1024))
+
+    run(main())
+
+
 # Streams
 
 
@@ -435,7 +452,7 @@ def test_requests_wait_for_an_engine_that_does_not_answer_after_a_restart(tmp_pa
     run_fast(main())
 
 
-def test_a_service_that_stops_waits_for_no_engine(tmp_path: Path) -> None:
+def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path) -> None:
     store = FakeSandboxStore()
 
     async def main() -> None:
@@ -445,7 +462,24 @@ def test_a_service_that_stops_waits_for_no_engine(tmp_path: Path) -> None:
         await house.sandboxes.close("was ended with the service")
         assert store.records[sandbox_id].returncode == 137
 
-    run(main())
+    run_fast(main())
+
+
+def test_a_service_that_stops_at_once_ends_what_an_earlier_life_left(tmp_path: Path) -> None:
+    store = FakeSandboxStore()
+
+    async def main() -> None:
+        sandbox_id = await House(tmp_path, store).create()
+        house = House(tmp_path, store)
+        house.node.found = [FoundSandbox(sandbox_id)]
+        await house.sandboxes.restore()
+        adopting = asyncio.ensure_future(house.sandboxes.adopt())
+        await house.sandboxes.close("was ended with the service")
+        await adopting
+        assert store.records[sandbox_id].returncode == 137
+        assert house.node.removed == [sandbox_id]
+
+    run_fast(main())
 
 
 def test_those_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
