@@ -17,6 +17,7 @@ from benchmarks import floors, report
 from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
 from benchmarks.timing import Sample, in_turn, timed
+from benchmarks.web import measure_web
 from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
 
 MIB = 1 << 20
@@ -43,6 +44,8 @@ def main() -> None:
     rows["ray"] = ray if isinstance(ray, str) else summary_of_ray(ray)
     with own_state_dir():
         measure_app(rows, rounds)
+        say("web endpoints")
+        measure_web(rows, rounds)
         say("images")
         measure_images(rows, rounds)
     rows["ratios"] = ratios(rows)
@@ -190,6 +193,11 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),
         "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
         "sandbox_first_exec_vs_engine_start": over("sandbox_first_exec", "engine_create_start"),
+        "web_request_added_ms": 1000 * (rows["web_request"]["p50_s"] - rows["uvicorn_request"]["p50_s"]),
+        "web_rate_of_32_vs_uvicorn": over("uvicorn_request_of_32", "web_request_of_32"),
+        "web_events_per_second": 1000 / rows["web_events_1000"]["p50_s"],
+        "web_socket_echo_added_ms": 1000 * (rows["web_socket_echo"]["p50_s"] - rows["uvicorn_socket_echo"]["p50_s"]),
+        "web_cold_first_request_vs_engine_start": over("web_cold_first_request", "engine_start_and_import"),
         "payload_100mib_vs_file_copy": over("file_copy_100mib", "payload_100mib"),
         "image_cached_build_vs_docker_build": over("image_cached_build", "docker_cached_build"),
         "image_changed_line_vs_docker_build": over("image_changed_line", "docker_changed_line"),

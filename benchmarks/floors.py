@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ def pool_apply_async(pool: multiprocessing.pool.Pool, count: int, data: bytes) -
 class BareEngine:
     """Containers made by create and start alone, until a Python in them answers on a mounted socket."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(self, image: str, first: str = "pass", binds: Mapping[str, str] | None = None) -> None:
         import docker
 
         self._client = docker.APIClient(**docker.utils.kwargs_from_env())
         self._image = image
+        # What its Python does before it answers, and what is mounted for that.
+        self._code = f"{first}\n{ANSWER}"
+        self._binds = [f"{source}:{place}" for source, place in (binds or {}).items()]
 
     def start_and_answer(self) -> None:
         """Create and start one container and wait for its word."""
@@ -91,8 +95,8 @@ class BareEngine:
         config: dict[str, Any] = {
             "Image": self._image,
             "Entrypoint": [],
-            "Cmd": ["python3", "-c", ANSWER],
-            "HostConfig": {"Init": True, "NetworkMode": "bridge", "Binds": [f"{directory}:/run/answer"]},
+            "Cmd": ["python3", "-c", self._code],
+            "HostConfig": {"Init": True, "NetworkMode": "bridge", "Binds": [f"{directory}:/run/answer", *self._binds]},
         }
         return str(self._client.create_container_from_config(config, f"wherry-bench-{uuid.uuid4().hex[:12]}")["Id"])
 

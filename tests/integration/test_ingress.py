@@ -63,8 +63,9 @@ class PlayedFunction:
 
 
 class World:
-    def __init__(self, function: PlayedFunction, port: int, client: httpx.AsyncClient) -> None:
+    def __init__(self, function: PlayedFunction, port: int, client: httpx.AsyncClient, ingress: Ingress) -> None:
         self.function = function
+        self.ingress = ingress
         self.port = port
         self.client = client
 
@@ -109,7 +110,7 @@ def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec 
         port = int(endpoints.url("fu-1").rpartition(":")[2])
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=base, headers={"host": HOST}, trust_env=False) as client:
-            await asyncio.wait_for(work(World(function, port, client)), 30)
+            await asyncio.wait_for(work(World(function, port, client, ingress)), 30)
         await ingress.close()
         database.close()
 
@@ -165,6 +166,53 @@ def test_slow_clients(tmp_path: Path) -> None:
         assert [heard.split(b"\r\n")[0] for heard in late] == [b"HTTP/1.1 408 Request Timeout"] * 4
 
     play(tmp_path, work, head_timeout_s=0.3, body_timeout_s=0.3)
+
+
+def test_b52_a_client_that_takes_nothing_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(world: World) -> None:
+        async with _Stream(world) as exchange:
+            exchange.feed({"k": "start", "status": 200, "headers": []}, b"")
+            container = exchange._container
+            assert isinstance(container, PlayedContainer)
+            exchange.feed({"k": "body", "more": True}, b"x" * (256 << 10))
+            await flood(world, exchange, container, {"k": "body", "more": True})
+            assert ({"k": "gone"}, b"") in container.frames
+
+    play(tmp_path, work, write_timeout_s=0.3)
+    assert "took nothing for 0.3 s" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_b52_a_websocket_that_takes_nothing_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(world: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        upgrade = f"GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        writer.write(f"{upgrade}{key}".encode())
+        exchange, container = await world.function.next()
+        exchange.feed({"k": "accept"}, b"")
+        assert await reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
+        exchange.feed({"k": "message"}, b"x" * (256 << 10))
+        await flood(world, exchange, container, {"k": "message"})
+        assert any(header["k"] == "gone" for header, _ in container.frames)
+        writer.close()
+
+    play(tmp_path, work, write_timeout_s=0.3)
+    assert "took nothing for 0.3 s" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def flood(world: World, exchange: Exchange, container: PlayedContainer, header: dict[str, Any]) -> None:
+    """Send as much as is taken, until the socket's buffers are full and the ingress gives up on the client."""
+    while not world.function.closed:
+        taken = sum(header["n"] for header, _ in container.frames if header["k"] == "took")
+        container.frames[:] = [frame for frame in container.frames if frame[0]["k"] != "took"]
+        for _ in range(taken):
+            exchange.feed(header, b"x" * (256 << 10))
+        await asyncio.sleep(0.01)
+    # Its connection does not wait for it either.
+    while world.ingress._server.server_state.connections:
+        await asyncio.sleep(0.01)
 
 
 def test_a_full_queue(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The ASGI app at the port: whom a request is for, and whether it may come in."""
 
+import contextlib
 import logging
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -12,6 +13,7 @@ from wherry_service.ingress.answers import Answer
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.heads import Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
+from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.ingress.websocket import REFUSED, WebSocket
@@ -40,10 +42,12 @@ class Gate:
         self._auth = auth
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+        send = Patience(scope, send, self._settings.write_timeout_s)
+        with contextlib.suppress(Stalled):
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._websocket(scope, receive, send)
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)

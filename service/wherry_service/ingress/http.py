@@ -234,7 +234,6 @@ class HttpRequest:
     async def _streamed(self, exchange: Exchange, event: Event) -> None:
         await self._start(exchange, event[0], None)
         exchange.took(event)
-        timeout = self._settings.write_timeout_s or None
         while True:
             event = await exchange.next()
             kind = event[0]["k"]
@@ -242,12 +241,11 @@ class HttpRequest:
                 # It failed in the midst: the connection ends without the response's end.
                 return
             more = bool(event[0].get("more"))
-            async with asyncio.timeout(timeout):
-                try:
-                    await self._send({"type": "http.response.body", "body": event[1], "more_body": more})
-                except RuntimeError:
-                    # More or fewer bytes than its content-length said.
-                    return
+            try:
+                await self._send({"type": "http.response.body", "body": event[1], "more_body": more})
+            except RuntimeError:
+                # More or fewer bytes than its content-length said.
+                return
             exchange.took(event)
             if not more:
                 return

@@ -104,7 +104,7 @@ class Ingress:
         import uvicorn
 
         from wherry_service.ingress.gate import Gate
-        from wherry_service.ingress.protocol import BoundedHttp
+        from wherry_service.ingress.protocol import BoundedHttp, BoundedWebSocket
         from wherry_service.ingress.results import Results
 
         settings = self._settings
@@ -118,7 +118,7 @@ class Ingress:
         config = uvicorn.Config(
             gate,
             http=protocol,
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             ws_max_size=16 << 20,
             lifespan="off",
             log_config=None,

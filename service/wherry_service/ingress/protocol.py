@@ -1,9 +1,14 @@
-"""HTTP/1.1 on a connection: uvicorn's, with bounds on heads and on how long they take."""
+"""HTTP/1.1 and websockets on a connection: uvicorn's, with bounds on heads and on how long they take."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+# In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
+ABORT = "wherry.abort"
 
 REFUSED = {
     400: b"400 Bad Request",
@@ -70,6 +75,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
         if not self._in_head:
             self._in_head, self._head_bytes = True, 0
         self._hosts = self._lengths = 0
@@ -142,3 +148,12 @@ class BoundedHttp(HttpToolsProtocol):
         self._refused = True
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """Can be ended at once."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
