@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from wherry.call import FunctionCall, gather
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.dict import Dict
+    from wherry.queue import Queue
     from wherry.secret import Secret
 
 __all__ = [
     "App",
     "Cls",
+    "Dict",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
     "PartialFunction",
+    "Queue",
     "Retries",
     "Secret",
     "Stub",
@@ -64,6 +68,8 @@ _LAZY = {
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
     "PartialFunction": "wherry._partial",
+    "Dict": "wherry.dict",
+    "Queue": "wherry.queue",
     "Secret": "wherry.secret",
     "enter": "wherry._partial",
     "exit": "wherry._partial",

@@ -33,6 +33,7 @@ INLINE_LIMIT = 1 << 20
 GIVE_UP_S = 120.0
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 class Server(Protocol):
@@ -118,6 +119,10 @@ class Client:
             return self._transport.call(method, request)
         return None
 
+    def persist(self, work: Callable[[], T]) -> T:
+        """Do what needs the service, from the beginning again when that goes and comes back."""
+        return self._persist(work)
+
     def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
         """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
@@ -157,7 +162,7 @@ class Client:
         session.start()
         return session
 
-    def _persist(self, call: Callable[[], Message]) -> Message:
+    def _persist(self, call: Callable[[], T]) -> T:
         if self._server is not None:
             self._server.ensure(self._transport)
         try:

@@ -94,6 +94,8 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     wanted = [app._secrets + function.info.options.secrets for function in functions]
     for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
         spec.secret_ids = ids
+    for own in app._objects:
+        own._bring_up(client, app_id)
     published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wherry._client import Client
+    from wherry._objects import SharedObject
     from wherry._running import Running
 
 P = ParamSpec("P")
@@ -72,10 +73,19 @@ class App:
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
+        # What it has as its own beside functions: made by `Dict.new()` and the like.
+        self._objects: list[SharedObject] = []
 
     @property
     def name(self) -> str | None:
         return self._name
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # An object made by `new()` becomes the app's own under this name.
+        attach = getattr(value, "_attach", None)
+        if attach is not None:
+            attach(self, name)
 
     @property
     def image(self) -> Image | None:

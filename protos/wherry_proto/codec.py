@@ -8,10 +8,13 @@ from wherry_proto.v1 import (
     app_pb2,
     blob_pb2,
     call_pb2,
+    dict_pb2,
     function_pb2,
     image_pb2,
     log_pb2,
+    object_pb2,
     payload_pb2,
+    queue_pb2,
     secret_pb2,
     server_pb2,
 )
@@ -1172,6 +1175,295 @@ def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     return m
 
 
+def _ObjectOpenRequest_to_pb(m: messages.ObjectOpenRequest) -> Any:
+    pb = object_pb2.ObjectOpenRequest()
+    if m.object_id:
+        pb.object_id = m.object_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.create:
+        pb.create = m.create
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.client_id:
+        pb.client_id = m.client_id
+    return pb
+
+
+def _ObjectOpenRequest_from_pb(pb: Any) -> messages.ObjectOpenRequest:
+    return messages.ObjectOpenRequest(
+        object_id=pb.object_id,
+        name=pb.name,
+        environment=pb.environment,
+        create=pb.create,
+        app_id=pb.app_id,
+        client_id=pb.client_id,
+    )
+
+
+def _ObjectInfo_to_pb(m: messages.ObjectInfo) -> Any:
+    pb = object_pb2.ObjectInfo()
+    if m.object_id:
+        pb.object_id = m.object_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_items:
+        pb.num_items = m.num_items
+    return pb
+
+
+def _ObjectInfo_from_pb(pb: Any) -> messages.ObjectInfo:
+    return messages.ObjectInfo(
+        object_id=pb.object_id,
+        name=pb.name,
+        environment=pb.environment,
+        created_at_ms=pb.created_at_ms,
+        num_items=pb.num_items,
+    )
+
+
+def _ObjectListRequest_to_pb(m: messages.ObjectListRequest) -> Any:
+    pb = object_pb2.ObjectListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _ObjectListRequest_from_pb(pb: Any) -> messages.ObjectListRequest:
+    return messages.ObjectListRequest(
+        environment=pb.environment,
+    )
+
+
+def _ObjectListResponse_to_pb(m: messages.ObjectListResponse) -> Any:
+    pb = object_pb2.ObjectListResponse()
+    if m.objects:
+        pb.objects.extend(map(_ObjectInfo_to_pb, m.objects))
+    return pb
+
+
+def _ObjectListResponse_from_pb(pb: Any) -> messages.ObjectListResponse:
+    m = messages.ObjectListResponse()
+    if pb.objects:
+        m.objects = list(map(_ObjectInfo_from_pb, pb.objects))
+    return m
+
+
+def _ObjectDeleteRequest_to_pb(m: messages.ObjectDeleteRequest) -> Any:
+    pb = object_pb2.ObjectDeleteRequest()
+    if m.object_id:
+        pb.object_id = m.object_id
+    return pb
+
+
+def _ObjectDeleteRequest_from_pb(pb: Any) -> messages.ObjectDeleteRequest:
+    return messages.ObjectDeleteRequest(
+        object_id=pb.object_id,
+    )
+
+
+def _DictEntry_to_pb(m: messages.DictEntry) -> Any:
+    pb = dict_pb2.DictEntry()
+    if m.key:
+        pb.key = m.key
+    if m.value is not None:
+        pb.value.CopyFrom(_Payload_to_pb(m.value))
+    return pb
+
+
+def _DictEntry_from_pb(pb: Any) -> messages.DictEntry:
+    return messages.DictEntry(
+        key=pb.key,
+        value=_Payload_from_pb(pb.value) if pb.HasField("value") else None,
+    )
+
+
+def _DictGetRequest_to_pb(m: messages.DictGetRequest) -> Any:
+    pb = dict_pb2.DictGetRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.key:
+        pb.key = m.key
+    if m.without_value:
+        pb.without_value = m.without_value
+    return pb
+
+
+def _DictGetRequest_from_pb(pb: Any) -> messages.DictGetRequest:
+    return messages.DictGetRequest(
+        dict_id=pb.dict_id,
+        key=pb.key,
+        without_value=pb.without_value,
+    )
+
+
+def _DictValue_to_pb(m: messages.DictValue) -> Any:
+    pb = dict_pb2.DictValue()
+    if m.found:
+        pb.found = m.found
+    if m.value is not None:
+        pb.value.CopyFrom(_Payload_to_pb(m.value))
+    return pb
+
+
+def _DictValue_from_pb(pb: Any) -> messages.DictValue:
+    return messages.DictValue(
+        found=pb.found,
+        value=_Payload_from_pb(pb.value) if pb.HasField("value") else None,
+    )
+
+
+def _DictPutRequest_to_pb(m: messages.DictPutRequest) -> Any:
+    pb = dict_pb2.DictPutRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.entries:
+        pb.entries.extend(map(_DictEntry_to_pb, m.entries))
+    if m.skip_if_exists:
+        pb.skip_if_exists = m.skip_if_exists
+    if m.ttl_s:
+        pb.ttl_s = m.ttl_s
+    return pb
+
+
+def _DictPutRequest_from_pb(pb: Any) -> messages.DictPutRequest:
+    m = messages.DictPutRequest()
+    m.dict_id = pb.dict_id
+    m.operation_id = pb.operation_id
+    if pb.entries:
+        m.entries = list(map(_DictEntry_from_pb, pb.entries))
+    m.skip_if_exists = pb.skip_if_exists
+    m.ttl_s = pb.ttl_s
+    return m
+
+
+def _DictPutResponse_to_pb(m: messages.DictPutResponse) -> Any:
+    pb = dict_pb2.DictPutResponse()
+    if m.num_written:
+        pb.num_written = m.num_written
+    return pb
+
+
+def _DictPutResponse_from_pb(pb: Any) -> messages.DictPutResponse:
+    return messages.DictPutResponse(
+        num_written=pb.num_written,
+    )
+
+
+def _DictPopRequest_to_pb(m: messages.DictPopRequest) -> Any:
+    pb = dict_pb2.DictPopRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.key:
+        pb.key = m.key
+    return pb
+
+
+def _DictPopRequest_from_pb(pb: Any) -> messages.DictPopRequest:
+    return messages.DictPopRequest(
+        dict_id=pb.dict_id,
+        operation_id=pb.operation_id,
+        key=pb.key,
+    )
+
+
+def _DictCountRequest_to_pb(m: messages.DictCountRequest) -> Any:
+    pb = dict_pb2.DictCountRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    return pb
+
+
+def _DictCountRequest_from_pb(pb: Any) -> messages.DictCountRequest:
+    return messages.DictCountRequest(
+        dict_id=pb.dict_id,
+    )
+
+
+def _DictCount_to_pb(m: messages.DictCount) -> Any:
+    pb = dict_pb2.DictCount()
+    if m.count:
+        pb.count = m.count
+    return pb
+
+
+def _DictCount_from_pb(pb: Any) -> messages.DictCount:
+    return messages.DictCount(
+        count=pb.count,
+    )
+
+
+def _DictClearRequest_to_pb(m: messages.DictClearRequest) -> Any:
+    pb = dict_pb2.DictClearRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    return pb
+
+
+def _DictClearRequest_from_pb(pb: Any) -> messages.DictClearRequest:
+    return messages.DictClearRequest(
+        dict_id=pb.dict_id,
+        operation_id=pb.operation_id,
+    )
+
+
+def _DictScanRequest_to_pb(m: messages.DictScanRequest) -> Any:
+    pb = dict_pb2.DictScanRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.after:
+        pb.after = m.after
+    if m.until:
+        pb.until = m.until
+    if m.with_values:
+        pb.with_values = m.with_values
+    return pb
+
+
+def _DictScanRequest_from_pb(pb: Any) -> messages.DictScanRequest:
+    return messages.DictScanRequest(
+        dict_id=pb.dict_id,
+        after=pb.after,
+        until=pb.until,
+        with_values=pb.with_values,
+    )
+
+
+def _DictPage_to_pb(m: messages.DictPage) -> Any:
+    pb = dict_pb2.DictPage()
+    if m.entries:
+        pb.entries.extend(map(_DictEntry_to_pb, m.entries))
+    if m.after:
+        pb.after = m.after
+    if m.until:
+        pb.until = m.until
+    if m.is_last:
+        pb.is_last = m.is_last
+    return pb
+
+
+def _DictPage_from_pb(pb: Any) -> messages.DictPage:
+    m = messages.DictPage()
+    if pb.entries:
+        m.entries = list(map(_DictEntry_from_pb, pb.entries))
+    m.after = pb.after
+    m.until = pb.until
+    m.is_last = pb.is_last
+    return m
+
+
 def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
     pb = image_pb2.ImageStep()
     if m.kind:
@@ -1431,6 +1723,245 @@ def _ImagePruneResponse_from_pb(pb: Any) -> messages.ImagePruneResponse:
     if pb.removed:
         m.removed = list(map(_ImageInfo_from_pb, pb.removed))
     m.freed_bytes = pb.freed_bytes
+    return m
+
+
+def _QueuePutRequest_to_pb(m: messages.QueuePutRequest) -> Any:
+    pb = queue_pb2.QueuePutRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.partition_ttl_s:
+        pb.partition_ttl_s = m.partition_ttl_s
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueuePutRequest_from_pb(pb: Any) -> messages.QueuePutRequest:
+    m = messages.QueuePutRequest()
+    m.queue_id = pb.queue_id
+    m.operation_id = pb.operation_id
+    m.partition = pb.partition
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    m.partition_ttl_s = pb.partition_ttl_s
+    m.wait_s = pb.wait_s
+    return m
+
+
+def _QueuePutResponse_to_pb(m: messages.QueuePutResponse) -> Any:
+    pb = queue_pb2.QueuePutResponse()
+    if m.done:
+        pb.done = m.done
+    return pb
+
+
+def _QueuePutResponse_from_pb(pb: Any) -> messages.QueuePutResponse:
+    return messages.QueuePutResponse(
+        done=pb.done,
+    )
+
+
+def _QueueGetRequest_to_pb(m: messages.QueueGetRequest) -> Any:
+    pb = queue_pb2.QueueGetRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.count:
+        pb.count = m.count
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueueGetRequest_from_pb(pb: Any) -> messages.QueueGetRequest:
+    return messages.QueueGetRequest(
+        queue_id=pb.queue_id,
+        lease_id=pb.lease_id,
+        partition=pb.partition,
+        count=pb.count,
+        wait_s=pb.wait_s,
+    )
+
+
+def _QueueItems_to_pb(m: messages.QueueItems) -> Any:
+    pb = queue_pb2.QueueItems()
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.positions:
+        pb.positions.extend(m.positions)
+    return pb
+
+
+def _QueueItems_from_pb(pb: Any) -> messages.QueueItems:
+    m = messages.QueueItems()
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    if pb.positions:
+        m.positions = list(pb.positions)
+    return m
+
+
+def _QueueAcknowledgeRequest_to_pb(m: messages.QueueAcknowledgeRequest) -> Any:
+    pb = queue_pb2.QueueAcknowledgeRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.positions:
+        pb.positions.extend(m.positions)
+    return pb
+
+
+def _QueueAcknowledgeRequest_from_pb(pb: Any) -> messages.QueueAcknowledgeRequest:
+    m = messages.QueueAcknowledgeRequest()
+    m.queue_id = pb.queue_id
+    m.lease_id = pb.lease_id
+    m.partition = pb.partition
+    if pb.positions:
+        m.positions = list(pb.positions)
+    return m
+
+
+def _QueueAcknowledged_to_pb(m: messages.QueueAcknowledged) -> Any:
+    pb = queue_pb2.QueueAcknowledged()
+    if m.accepted:
+        pb.accepted = m.accepted
+    return pb
+
+
+def _QueueAcknowledged_from_pb(pb: Any) -> messages.QueueAcknowledged:
+    return messages.QueueAcknowledged(
+        accepted=pb.accepted,
+    )
+
+
+def _QueueCancelRequest_to_pb(m: messages.QueueCancelRequest) -> Any:
+    pb = queue_pb2.QueueCancelRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    return pb
+
+
+def _QueueCancelRequest_from_pb(pb: Any) -> messages.QueueCancelRequest:
+    return messages.QueueCancelRequest(
+        queue_id=pb.queue_id,
+        lease_id=pb.lease_id,
+    )
+
+
+def _QueueCancelled_to_pb(m: messages.QueueCancelled) -> Any:
+    pb = queue_pb2.QueueCancelled()
+    return pb
+
+
+def _QueueCancelled_from_pb(pb: Any) -> messages.QueueCancelled:
+    return messages.QueueCancelled()
+
+
+def _QueueCountRequest_to_pb(m: messages.QueueCountRequest) -> Any:
+    pb = queue_pb2.QueueCountRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.total:
+        pb.total = m.total
+    return pb
+
+
+def _QueueCountRequest_from_pb(pb: Any) -> messages.QueueCountRequest:
+    return messages.QueueCountRequest(
+        queue_id=pb.queue_id,
+        partition=pb.partition,
+        total=pb.total,
+    )
+
+
+def _QueueCount_to_pb(m: messages.QueueCount) -> Any:
+    pb = queue_pb2.QueueCount()
+    if m.count:
+        pb.count = m.count
+    return pb
+
+
+def _QueueCount_from_pb(pb: Any) -> messages.QueueCount:
+    return messages.QueueCount(
+        count=pb.count,
+    )
+
+
+def _QueueClearRequest_to_pb(m: messages.QueueClearRequest) -> Any:
+    pb = queue_pb2.QueueClearRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.all:
+        pb.all = m.all
+    return pb
+
+
+def _QueueClearRequest_from_pb(pb: Any) -> messages.QueueClearRequest:
+    return messages.QueueClearRequest(
+        queue_id=pb.queue_id,
+        operation_id=pb.operation_id,
+        partition=pb.partition,
+        all=pb.all,
+    )
+
+
+def _QueueScanRequest_to_pb(m: messages.QueueScanRequest) -> Any:
+    pb = queue_pb2.QueueScanRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.after:
+        pb.after = m.after
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueueScanRequest_from_pb(pb: Any) -> messages.QueueScanRequest:
+    return messages.QueueScanRequest(
+        queue_id=pb.queue_id,
+        partition=pb.partition,
+        after=pb.after,
+        wait_s=pb.wait_s,
+    )
+
+
+def _QueuePage_to_pb(m: messages.QueuePage) -> Any:
+    pb = queue_pb2.QueuePage()
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.after:
+        pb.after = m.after
+    return pb
+
+
+def _QueuePage_from_pb(pb: Any) -> messages.QueuePage:
+    m = messages.QueuePage()
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    m.after = pb.after
     return m
 
 
@@ -1740,6 +2271,22 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_to_pb,
+    messages.ObjectInfo: _ObjectInfo_to_pb,
+    messages.ObjectListRequest: _ObjectListRequest_to_pb,
+    messages.ObjectListResponse: _ObjectListResponse_to_pb,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_to_pb,
+    messages.DictEntry: _DictEntry_to_pb,
+    messages.DictGetRequest: _DictGetRequest_to_pb,
+    messages.DictValue: _DictValue_to_pb,
+    messages.DictPutRequest: _DictPutRequest_to_pb,
+    messages.DictPutResponse: _DictPutResponse_to_pb,
+    messages.DictPopRequest: _DictPopRequest_to_pb,
+    messages.DictCountRequest: _DictCountRequest_to_pb,
+    messages.DictCount: _DictCount_to_pb,
+    messages.DictClearRequest: _DictClearRequest_to_pb,
+    messages.DictScanRequest: _DictScanRequest_to_pb,
+    messages.DictPage: _DictPage_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
@@ -1753,6 +2300,19 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ImageLogChunk: _ImageLogChunk_to_pb,
     messages.ImagePruneRequest: _ImagePruneRequest_to_pb,
     messages.ImagePruneResponse: _ImagePruneResponse_to_pb,
+    messages.QueuePutRequest: _QueuePutRequest_to_pb,
+    messages.QueuePutResponse: _QueuePutResponse_to_pb,
+    messages.QueueGetRequest: _QueueGetRequest_to_pb,
+    messages.QueueItems: _QueueItems_to_pb,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_to_pb,
+    messages.QueueAcknowledged: _QueueAcknowledged_to_pb,
+    messages.QueueCancelRequest: _QueueCancelRequest_to_pb,
+    messages.QueueCancelled: _QueueCancelled_to_pb,
+    messages.QueueCountRequest: _QueueCountRequest_to_pb,
+    messages.QueueCount: _QueueCount_to_pb,
+    messages.QueueClearRequest: _QueueClearRequest_to_pb,
+    messages.QueueScanRequest: _QueueScanRequest_to_pb,
+    messages.QueuePage: _QueuePage_to_pb,
     messages.SecretCreateRequest: _SecretCreateRequest_to_pb,
     messages.SecretInfo: _SecretInfo_to_pb,
     messages.SecretLookupRequest: _SecretLookupRequest_to_pb,
@@ -1820,6 +2380,22 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
+    messages.ObjectOpenRequest: (object_pb2.ObjectOpenRequest.FromString, _ObjectOpenRequest_from_pb),
+    messages.ObjectInfo: (object_pb2.ObjectInfo.FromString, _ObjectInfo_from_pb),
+    messages.ObjectListRequest: (object_pb2.ObjectListRequest.FromString, _ObjectListRequest_from_pb),
+    messages.ObjectListResponse: (object_pb2.ObjectListResponse.FromString, _ObjectListResponse_from_pb),
+    messages.ObjectDeleteRequest: (object_pb2.ObjectDeleteRequest.FromString, _ObjectDeleteRequest_from_pb),
+    messages.DictEntry: (dict_pb2.DictEntry.FromString, _DictEntry_from_pb),
+    messages.DictGetRequest: (dict_pb2.DictGetRequest.FromString, _DictGetRequest_from_pb),
+    messages.DictValue: (dict_pb2.DictValue.FromString, _DictValue_from_pb),
+    messages.DictPutRequest: (dict_pb2.DictPutRequest.FromString, _DictPutRequest_from_pb),
+    messages.DictPutResponse: (dict_pb2.DictPutResponse.FromString, _DictPutResponse_from_pb),
+    messages.DictPopRequest: (dict_pb2.DictPopRequest.FromString, _DictPopRequest_from_pb),
+    messages.DictCountRequest: (dict_pb2.DictCountRequest.FromString, _DictCountRequest_from_pb),
+    messages.DictCount: (dict_pb2.DictCount.FromString, _DictCount_from_pb),
+    messages.DictClearRequest: (dict_pb2.DictClearRequest.FromString, _DictClearRequest_from_pb),
+    messages.DictScanRequest: (dict_pb2.DictScanRequest.FromString, _DictScanRequest_from_pb),
+    messages.DictPage: (dict_pb2.DictPage.FromString, _DictPage_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),
@@ -1833,6 +2409,19 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ImageLogChunk: (image_pb2.ImageLogChunk.FromString, _ImageLogChunk_from_pb),
     messages.ImagePruneRequest: (image_pb2.ImagePruneRequest.FromString, _ImagePruneRequest_from_pb),
     messages.ImagePruneResponse: (image_pb2.ImagePruneResponse.FromString, _ImagePruneResponse_from_pb),
+    messages.QueuePutRequest: (queue_pb2.QueuePutRequest.FromString, _QueuePutRequest_from_pb),
+    messages.QueuePutResponse: (queue_pb2.QueuePutResponse.FromString, _QueuePutResponse_from_pb),
+    messages.QueueGetRequest: (queue_pb2.QueueGetRequest.FromString, _QueueGetRequest_from_pb),
+    messages.QueueItems: (queue_pb2.QueueItems.FromString, _QueueItems_from_pb),
+    messages.QueueAcknowledgeRequest: (queue_pb2.QueueAcknowledgeRequest.FromString, _QueueAcknowledgeRequest_from_pb),
+    messages.QueueAcknowledged: (queue_pb2.QueueAcknowledged.FromString, _QueueAcknowledged_from_pb),
+    messages.QueueCancelRequest: (queue_pb2.QueueCancelRequest.FromString, _QueueCancelRequest_from_pb),
+    messages.QueueCancelled: (queue_pb2.QueueCancelled.FromString, _QueueCancelled_from_pb),
+    messages.QueueCountRequest: (queue_pb2.QueueCountRequest.FromString, _QueueCountRequest_from_pb),
+    messages.QueueCount: (queue_pb2.QueueCount.FromString, _QueueCount_from_pb),
+    messages.QueueClearRequest: (queue_pb2.QueueClearRequest.FromString, _QueueClearRequest_from_pb),
+    messages.QueueScanRequest: (queue_pb2.QueueScanRequest.FromString, _QueueScanRequest_from_pb),
+    messages.QueuePage: (queue_pb2.QueuePage.FromString, _QueuePage_from_pb),
     messages.SecretCreateRequest: (secret_pb2.SecretCreateRequest.FromString, _SecretCreateRequest_from_pb),
     messages.SecretInfo: (secret_pb2.SecretInfo.FromString, _SecretInfo_from_pb),
     messages.SecretLookupRequest: (secret_pb2.SecretLookupRequest.FromString, _SecretLookupRequest_from_pb),

@@ -976,6 +976,234 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ObjectOpenRequest(Message):
+    __slots__ = ("object_id", "name", "environment", "create", "app_id", "client_id")
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+        name: str = "",
+        environment: str = "",
+        create: bool = False,
+        app_id: str = "",
+        client_id: str = "",
+    ) -> None:
+        self.object_id = object_id
+        self.name = name
+        self.environment = environment
+        self.create = create
+        self.app_id = app_id
+        self.client_id = client_id
+
+
+class ObjectInfo(Message):
+    __slots__ = ("object_id", "name", "environment", "created_at_ms", "num_items")
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+        name: str = "",
+        environment: str = "",
+        created_at_ms: int = 0,
+        num_items: int = 0,
+    ) -> None:
+        self.object_id = object_id
+        self.name = name
+        self.environment = environment
+        self.created_at_ms = created_at_ms
+        self.num_items = num_items
+
+
+class ObjectListRequest(Message):
+    __slots__ = ("environment",)
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+    ) -> None:
+        self.environment = environment
+
+
+class ObjectListResponse(Message):
+    __slots__ = ("objects",)
+
+    def __init__(
+        self,
+        *,
+        objects: list[ObjectInfo] | None = None,
+    ) -> None:
+        self.objects: list[ObjectInfo] = [] if objects is None else objects
+
+
+class ObjectDeleteRequest(Message):
+    __slots__ = ("object_id",)
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+    ) -> None:
+        self.object_id = object_id
+
+
+class DictEntry(Message):
+    __slots__ = ("key", "value")
+
+    def __init__(
+        self,
+        *,
+        key: bytes = b"",
+        value: Payload | None = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+
+
+class DictGetRequest(Message):
+    __slots__ = ("dict_id", "key", "without_value")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        key: bytes = b"",
+        without_value: bool = False,
+    ) -> None:
+        self.dict_id = dict_id
+        self.key = key
+        self.without_value = without_value
+
+
+class DictValue(Message):
+    __slots__ = ("found", "value")
+
+    def __init__(
+        self,
+        *,
+        found: bool = False,
+        value: Payload | None = None,
+    ) -> None:
+        self.found = found
+        self.value = value
+
+
+class DictPutRequest(Message):
+    __slots__ = ("dict_id", "operation_id", "entries", "skip_if_exists", "ttl_s")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+        entries: list[DictEntry] | None = None,
+        skip_if_exists: bool = False,
+        ttl_s: float = 0.0,
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+        self.entries: list[DictEntry] = [] if entries is None else entries
+        self.skip_if_exists = skip_if_exists
+        self.ttl_s = ttl_s
+
+
+class DictPutResponse(Message):
+    __slots__ = ("num_written",)
+
+    def __init__(
+        self,
+        *,
+        num_written: int = 0,
+    ) -> None:
+        self.num_written = num_written
+
+
+class DictPopRequest(Message):
+    __slots__ = ("dict_id", "operation_id", "key")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+        key: bytes = b"",
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+        self.key = key
+
+
+class DictCountRequest(Message):
+    __slots__ = ("dict_id",)
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+    ) -> None:
+        self.dict_id = dict_id
+
+
+class DictCount(Message):
+    __slots__ = ("count",)
+
+    def __init__(
+        self,
+        *,
+        count: int = 0,
+    ) -> None:
+        self.count = count
+
+
+class DictClearRequest(Message):
+    __slots__ = ("dict_id", "operation_id")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+
+
+class DictScanRequest(Message):
+    __slots__ = ("dict_id", "after", "until", "with_values")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        after: int = 0,
+        until: int = 0,
+        with_values: bool = False,
+    ) -> None:
+        self.dict_id = dict_id
+        self.after = after
+        self.until = until
+        self.with_values = with_values
+
+
+class DictPage(Message):
+    __slots__ = ("entries", "after", "until", "is_last")
+
+    def __init__(
+        self,
+        *,
+        entries: list[DictEntry] | None = None,
+        after: int = 0,
+        until: int = 0,
+        is_last: bool = False,
+    ) -> None:
+        self.entries: list[DictEntry] = [] if entries is None else entries
+        self.after = after
+        self.until = until
+        self.is_last = is_last
+
+
 class ImageStep(Message):
     __slots__ = ("kind", "args", "options", "files", "secret_ids", "force_build", "function")
 
@@ -1179,6 +1407,188 @@ class ImagePruneResponse(Message):
     ) -> None:
         self.removed: list[ImageInfo] = [] if removed is None else removed
         self.freed_bytes = freed_bytes
+
+
+class QueuePutRequest(Message):
+    __slots__ = ("queue_id", "operation_id", "partition", "values", "partition_ttl_s", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        operation_id: str = "",
+        partition: str = "",
+        values: list[Payload] | None = None,
+        partition_ttl_s: float = 0.0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.operation_id = operation_id
+        self.partition = partition
+        self.values: list[Payload] = [] if values is None else values
+        self.partition_ttl_s = partition_ttl_s
+        self.wait_s = wait_s
+
+
+class QueuePutResponse(Message):
+    __slots__ = ("done",)
+
+    def __init__(
+        self,
+        *,
+        done: bool = False,
+    ) -> None:
+        self.done = done
+
+
+class QueueGetRequest(Message):
+    __slots__ = ("queue_id", "lease_id", "partition", "count", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+        partition: str = "",
+        count: int = 0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+        self.partition = partition
+        self.count = count
+        self.wait_s = wait_s
+
+
+class QueueItems(Message):
+    __slots__ = ("values", "positions")
+
+    def __init__(
+        self,
+        *,
+        values: list[Payload] | None = None,
+        positions: list[int] | None = None,
+    ) -> None:
+        self.values: list[Payload] = [] if values is None else values
+        self.positions: list[int] = [] if positions is None else positions
+
+
+class QueueAcknowledgeRequest(Message):
+    __slots__ = ("queue_id", "lease_id", "partition", "positions")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+        partition: str = "",
+        positions: list[int] | None = None,
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+        self.partition = partition
+        self.positions: list[int] = [] if positions is None else positions
+
+
+class QueueAcknowledged(Message):
+    __slots__ = ("accepted",)
+
+    def __init__(
+        self,
+        *,
+        accepted: bool = False,
+    ) -> None:
+        self.accepted = accepted
+
+
+class QueueCancelRequest(Message):
+    __slots__ = ("queue_id", "lease_id")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+
+
+class QueueCancelled(Message):
+    __slots__ = ()
+
+
+class QueueCountRequest(Message):
+    __slots__ = ("queue_id", "partition", "total")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        partition: str = "",
+        total: bool = False,
+    ) -> None:
+        self.queue_id = queue_id
+        self.partition = partition
+        self.total = total
+
+
+class QueueCount(Message):
+    __slots__ = ("count",)
+
+    def __init__(
+        self,
+        *,
+        count: int = 0,
+    ) -> None:
+        self.count = count
+
+
+class QueueClearRequest(Message):
+    __slots__ = ("queue_id", "operation_id", "partition", "all")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        operation_id: str = "",
+        partition: str = "",
+        all: bool = False,
+    ) -> None:
+        self.queue_id = queue_id
+        self.operation_id = operation_id
+        self.partition = partition
+        self.all = all
+
+
+class QueueScanRequest(Message):
+    __slots__ = ("queue_id", "partition", "after", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        partition: str = "",
+        after: int = 0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.partition = partition
+        self.after = after
+        self.wait_s = wait_s
+
+
+class QueuePage(Message):
+    __slots__ = ("values", "after")
+
+    def __init__(
+        self,
+        *,
+        values: list[Payload] | None = None,
+        after: int = 0,
+    ) -> None:
+        self.values: list[Payload] = [] if values is None else values
+        self.after = after
 
 
 class SecretCreateRequest(Message):

@@ -1032,6 +1032,258 @@ def _SessionDown_from_row(row: Any, body: Body) -> messages.SessionDown:
     )
 
 
+def _ObjectOpenRequest_to_row(m: messages.ObjectOpenRequest, parts: list[bytes]) -> list[Any]:
+    return [m.object_id, m.name, m.environment, m.create, m.app_id, m.client_id]
+
+
+def _ObjectOpenRequest_from_row(row: Any, body: Body) -> messages.ObjectOpenRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectOpenRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is bool
+        and type(f4) is str
+        and type(f5) is str
+    ):
+        raise RowError("a field of ObjectOpenRequest has another type")
+    return messages.ObjectOpenRequest(object_id=f0, name=f1, environment=f2, create=f3, app_id=f4, client_id=f5)
+
+
+def _ObjectInfo_to_row(m: messages.ObjectInfo, parts: list[bytes]) -> list[Any]:
+    return [m.object_id, m.name, m.environment, m.created_at_ms, m.num_items]
+
+
+def _ObjectInfo_from_row(row: Any, body: Body) -> messages.ObjectInfo:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectInfo has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is int and type(f4) is int):
+        raise RowError("a field of ObjectInfo has another type")
+    return messages.ObjectInfo(object_id=f0, name=f1, environment=f2, created_at_ms=f3, num_items=f4)
+
+
+def _ObjectListRequest_to_row(m: messages.ObjectListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment]
+
+
+def _ObjectListRequest_from_row(row: Any, body: Body) -> messages.ObjectListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of ObjectListRequest has another type")
+    return messages.ObjectListRequest(environment=f0)
+
+
+def _ObjectListResponse_to_row(m: messages.ObjectListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ObjectInfo_to_row(item, parts) for item in m.objects]]
+
+
+def _ObjectListResponse_from_row(row: Any, body: Body) -> messages.ObjectListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ObjectListResponse has another type")
+    return messages.ObjectListResponse(objects=[_ObjectInfo_from_row(item, body) for item in f0])
+
+
+def _ObjectDeleteRequest_to_row(m: messages.ObjectDeleteRequest, parts: list[bytes]) -> list[Any]:
+    return [m.object_id]
+
+
+def _ObjectDeleteRequest_from_row(row: Any, body: Body) -> messages.ObjectDeleteRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectDeleteRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of ObjectDeleteRequest has another type")
+    return messages.ObjectDeleteRequest(object_id=f0)
+
+
+def _DictEntry_to_row(m: messages.DictEntry, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [len(m.key), None if m.value is None else _Payload_to_row(m.value, parts)]
+
+
+def _DictEntry_from_row(row: Any, body: Body) -> messages.DictEntry:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictEntry has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictEntry has another type")
+    bf0 = body.take(f0) if f0 else b""
+    return messages.DictEntry(key=bf0, value=None if f1 is None else _Payload_from_row(f1, body))
+
+
+def _DictGetRequest_to_row(m: messages.DictGetRequest, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [m.dict_id, len(m.key), m.without_value]
+
+
+def _DictGetRequest_from_row(row: Any, body: Body) -> messages.DictGetRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DictGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is bool):
+        raise RowError("a field of DictGetRequest has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.DictGetRequest(dict_id=f0, key=bf1, without_value=f2)
+
+
+def _DictValue_to_row(m: messages.DictValue, parts: list[bytes]) -> list[Any]:
+    return [m.found, None if m.value is None else _Payload_to_row(m.value, parts)]
+
+
+def _DictValue_from_row(row: Any, body: Body) -> messages.DictValue:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictValue has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of DictValue has another type")
+    return messages.DictValue(found=f0, value=None if f1 is None else _Payload_from_row(f1, body))
+
+
+def _DictPutRequest_to_row(m: messages.DictPutRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.dict_id,
+        m.operation_id,
+        [_DictEntry_to_row(item, parts) for item in m.entries],
+        m.skip_if_exists,
+        m.ttl_s,
+    ]
+
+
+def _DictPutRequest_from_row(row: Any, body: Body) -> messages.DictPutRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPutRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is list and type(f3) is bool and type(f4) in _NUMBERS):
+        raise RowError("a field of DictPutRequest has another type")
+    return messages.DictPutRequest(
+        dict_id=f0,
+        operation_id=f1,
+        entries=[_DictEntry_from_row(item, body) for item in f2],
+        skip_if_exists=f3,
+        ttl_s=f4,
+    )
+
+
+def _DictPutResponse_to_row(m: messages.DictPutResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_written]
+
+
+def _DictPutResponse_from_row(row: Any, body: Body) -> messages.DictPutResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictPutResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictPutResponse has another type")
+    return messages.DictPutResponse(num_written=f0)
+
+
+def _DictPopRequest_to_row(m: messages.DictPopRequest, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [m.dict_id, m.operation_id, len(m.key)]
+
+
+def _DictPopRequest_from_row(row: Any, body: Body) -> messages.DictPopRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPopRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int):
+        raise RowError("a field of DictPopRequest has another type")
+    bf2 = body.take(f2) if f2 else b""
+    return messages.DictPopRequest(dict_id=f0, operation_id=f1, key=bf2)
+
+
+def _DictCountRequest_to_row(m: messages.DictCountRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id]
+
+
+def _DictCountRequest_from_row(row: Any, body: Body) -> messages.DictCountRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictCountRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of DictCountRequest has another type")
+    return messages.DictCountRequest(dict_id=f0)
+
+
+def _DictCount_to_row(m: messages.DictCount, parts: list[bytes]) -> list[Any]:
+    return [m.count]
+
+
+def _DictCount_from_row(row: Any, body: Body) -> messages.DictCount:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictCount has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictCount has another type")
+    return messages.DictCount(count=f0)
+
+
+def _DictClearRequest_to_row(m: messages.DictClearRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id, m.operation_id]
+
+
+def _DictClearRequest_from_row(row: Any, body: Body) -> messages.DictClearRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictClearRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of DictClearRequest has another type")
+    return messages.DictClearRequest(dict_id=f0, operation_id=f1)
+
+
+def _DictScanRequest_to_row(m: messages.DictScanRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id, m.after, m.until, m.with_values]
+
+
+def _DictScanRequest_from_row(row: Any, body: Body) -> messages.DictScanRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("DictScanRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of DictScanRequest has another type")
+    return messages.DictScanRequest(dict_id=f0, after=f1, until=f2, with_values=f3)
+
+
+def _DictPage_to_row(m: messages.DictPage, parts: list[bytes]) -> list[Any]:
+    return [[_DictEntry_to_row(item, parts) for item in m.entries], m.after, m.until, m.is_last]
+
+
+def _DictPage_from_row(row: Any, body: Body) -> messages.DictPage:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPage has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of DictPage has another type")
+    return messages.DictPage(entries=[_DictEntry_from_row(item, body) for item in f0], after=f1, until=f2, is_last=f3)
+
+
 def _ImageStep_to_row(m: messages.ImageStep, parts: list[bytes]) -> list[Any]:
     return [
         m.kind,
@@ -1281,6 +1533,203 @@ def _ImagePruneResponse_from_row(row: Any, body: Body) -> messages.ImagePruneRes
     if not (type(f0) is list and type(f1) is int):
         raise RowError("a field of ImagePruneResponse has another type")
     return messages.ImagePruneResponse(removed=[_ImageInfo_from_row(item, body) for item in f0], freed_bytes=f1)
+
+
+def _QueuePutRequest_to_row(m: messages.QueuePutRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.queue_id,
+        m.operation_id,
+        m.partition,
+        [_Payload_to_row(item, parts) for item in m.values],
+        m.partition_ttl_s,
+        m.wait_s,
+    ]
+
+
+def _QueuePutRequest_from_row(row: Any, body: Body) -> messages.QueuePutRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePutRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is list
+        and type(f4) in _NUMBERS
+        and type(f5) in _NUMBERS
+    ):
+        raise RowError("a field of QueuePutRequest has another type")
+    return messages.QueuePutRequest(
+        queue_id=f0,
+        operation_id=f1,
+        partition=f2,
+        values=[_Payload_from_row(item, body) for item in f3],
+        partition_ttl_s=f4,
+        wait_s=f5,
+    )
+
+
+def _QueuePutResponse_to_row(m: messages.QueuePutResponse, parts: list[bytes]) -> list[Any]:
+    return [m.done]
+
+
+def _QueuePutResponse_from_row(row: Any, body: Body) -> messages.QueuePutResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePutResponse has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of QueuePutResponse has another type")
+    return messages.QueuePutResponse(done=f0)
+
+
+def _QueueGetRequest_to_row(m: messages.QueueGetRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id, m.partition, m.count, m.wait_s]
+
+
+def _QueueGetRequest_from_row(row: Any, body: Body) -> messages.QueueGetRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is int and type(f4) in _NUMBERS):
+        raise RowError("a field of QueueGetRequest has another type")
+    return messages.QueueGetRequest(queue_id=f0, lease_id=f1, partition=f2, count=f3, wait_s=f4)
+
+
+def _QueueItems_to_row(m: messages.QueueItems, parts: list[bytes]) -> list[Any]:
+    return [[_Payload_to_row(item, parts) for item in m.values], m.positions]
+
+
+def _QueueItems_from_row(row: Any, body: Body) -> messages.QueueItems:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueItems has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of QueueItems has another type")
+    return messages.QueueItems(values=[_Payload_from_row(item, body) for item in f0], positions=_list(f1, int))
+
+
+def _QueueAcknowledgeRequest_to_row(m: messages.QueueAcknowledgeRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id, m.partition, m.positions]
+
+
+def _QueueAcknowledgeRequest_from_row(row: Any, body: Body) -> messages.QueueAcknowledgeRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueAcknowledgeRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of QueueAcknowledgeRequest has another type")
+    return messages.QueueAcknowledgeRequest(queue_id=f0, lease_id=f1, partition=f2, positions=_list(f3, int))
+
+
+def _QueueAcknowledged_to_row(m: messages.QueueAcknowledged, parts: list[bytes]) -> list[Any]:
+    return [m.accepted]
+
+
+def _QueueAcknowledged_from_row(row: Any, body: Body) -> messages.QueueAcknowledged:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueueAcknowledged has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of QueueAcknowledged has another type")
+    return messages.QueueAcknowledged(accepted=f0)
+
+
+def _QueueCancelRequest_to_row(m: messages.QueueCancelRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id]
+
+
+def _QueueCancelRequest_from_row(row: Any, body: Body) -> messages.QueueCancelRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCancelRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of QueueCancelRequest has another type")
+    return messages.QueueCancelRequest(queue_id=f0, lease_id=f1)
+
+
+def _QueueCancelled_to_row(m: messages.QueueCancelled, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _QueueCancelled_from_row(row: Any, body: Body) -> messages.QueueCancelled:
+    return messages.QueueCancelled()
+
+
+def _QueueCountRequest_to_row(m: messages.QueueCountRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.partition, m.total]
+
+
+def _QueueCountRequest_from_row(row: Any, body: Body) -> messages.QueueCountRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCountRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of QueueCountRequest has another type")
+    return messages.QueueCountRequest(queue_id=f0, partition=f1, total=f2)
+
+
+def _QueueCount_to_row(m: messages.QueueCount, parts: list[bytes]) -> list[Any]:
+    return [m.count]
+
+
+def _QueueCount_from_row(row: Any, body: Body) -> messages.QueueCount:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCount has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of QueueCount has another type")
+    return messages.QueueCount(count=f0)
+
+
+def _QueueClearRequest_to_row(m: messages.QueueClearRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.operation_id, m.partition, m.all]
+
+
+def _QueueClearRequest_from_row(row: Any, body: Body) -> messages.QueueClearRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueClearRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is bool):
+        raise RowError("a field of QueueClearRequest has another type")
+    return messages.QueueClearRequest(queue_id=f0, operation_id=f1, partition=f2, all=f3)
+
+
+def _QueueScanRequest_to_row(m: messages.QueueScanRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.partition, m.after, m.wait_s]
+
+
+def _QueueScanRequest_from_row(row: Any, body: Body) -> messages.QueueScanRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueScanRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int and type(f3) in _NUMBERS):
+        raise RowError("a field of QueueScanRequest has another type")
+    return messages.QueueScanRequest(queue_id=f0, partition=f1, after=f2, wait_s=f3)
+
+
+def _QueuePage_to_row(m: messages.QueuePage, parts: list[bytes]) -> list[Any]:
+    return [[_Payload_to_row(item, parts) for item in m.values], m.after]
+
+
+def _QueuePage_from_row(row: Any, body: Body) -> messages.QueuePage:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePage has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int):
+        raise RowError("a field of QueuePage has another type")
+    return messages.QueuePage(values=[_Payload_from_row(item, body) for item in f0], after=f1)
 
 
 def _SecretCreateRequest_to_row(m: messages.SecretCreateRequest, parts: list[bytes]) -> list[Any]:
@@ -1553,6 +2002,22 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_to_row,
+    messages.ObjectInfo: _ObjectInfo_to_row,
+    messages.ObjectListRequest: _ObjectListRequest_to_row,
+    messages.ObjectListResponse: _ObjectListResponse_to_row,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_to_row,
+    messages.DictEntry: _DictEntry_to_row,
+    messages.DictGetRequest: _DictGetRequest_to_row,
+    messages.DictValue: _DictValue_to_row,
+    messages.DictPutRequest: _DictPutRequest_to_row,
+    messages.DictPutResponse: _DictPutResponse_to_row,
+    messages.DictPopRequest: _DictPopRequest_to_row,
+    messages.DictCountRequest: _DictCountRequest_to_row,
+    messages.DictCount: _DictCount_to_row,
+    messages.DictClearRequest: _DictClearRequest_to_row,
+    messages.DictScanRequest: _DictScanRequest_to_row,
+    messages.DictPage: _DictPage_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_row,
@@ -1566,6 +2031,19 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ImageLogChunk: _ImageLogChunk_to_row,
     messages.ImagePruneRequest: _ImagePruneRequest_to_row,
     messages.ImagePruneResponse: _ImagePruneResponse_to_row,
+    messages.QueuePutRequest: _QueuePutRequest_to_row,
+    messages.QueuePutResponse: _QueuePutResponse_to_row,
+    messages.QueueGetRequest: _QueueGetRequest_to_row,
+    messages.QueueItems: _QueueItems_to_row,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_to_row,
+    messages.QueueAcknowledged: _QueueAcknowledged_to_row,
+    messages.QueueCancelRequest: _QueueCancelRequest_to_row,
+    messages.QueueCancelled: _QueueCancelled_to_row,
+    messages.QueueCountRequest: _QueueCountRequest_to_row,
+    messages.QueueCount: _QueueCount_to_row,
+    messages.QueueClearRequest: _QueueClearRequest_to_row,
+    messages.QueueScanRequest: _QueueScanRequest_to_row,
+    messages.QueuePage: _QueuePage_to_row,
     messages.SecretCreateRequest: _SecretCreateRequest_to_row,
     messages.SecretInfo: _SecretInfo_to_row,
     messages.SecretLookupRequest: _SecretLookupRequest_to_row,
@@ -1633,6 +2111,22 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_from_row,
+    messages.ObjectInfo: _ObjectInfo_from_row,
+    messages.ObjectListRequest: _ObjectListRequest_from_row,
+    messages.ObjectListResponse: _ObjectListResponse_from_row,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_from_row,
+    messages.DictEntry: _DictEntry_from_row,
+    messages.DictGetRequest: _DictGetRequest_from_row,
+    messages.DictValue: _DictValue_from_row,
+    messages.DictPutRequest: _DictPutRequest_from_row,
+    messages.DictPutResponse: _DictPutResponse_from_row,
+    messages.DictPopRequest: _DictPopRequest_from_row,
+    messages.DictCountRequest: _DictCountRequest_from_row,
+    messages.DictCount: _DictCount_from_row,
+    messages.DictClearRequest: _DictClearRequest_from_row,
+    messages.DictScanRequest: _DictScanRequest_from_row,
+    messages.DictPage: _DictPage_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_from_row,
@@ -1646,6 +2140,19 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ImageLogChunk: _ImageLogChunk_from_row,
     messages.ImagePruneRequest: _ImagePruneRequest_from_row,
     messages.ImagePruneResponse: _ImagePruneResponse_from_row,
+    messages.QueuePutRequest: _QueuePutRequest_from_row,
+    messages.QueuePutResponse: _QueuePutResponse_from_row,
+    messages.QueueGetRequest: _QueueGetRequest_from_row,
+    messages.QueueItems: _QueueItems_from_row,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_from_row,
+    messages.QueueAcknowledged: _QueueAcknowledged_from_row,
+    messages.QueueCancelRequest: _QueueCancelRequest_from_row,
+    messages.QueueCancelled: _QueueCancelled_from_row,
+    messages.QueueCountRequest: _QueueCountRequest_from_row,
+    messages.QueueCount: _QueueCount_from_row,
+    messages.QueueClearRequest: _QueueClearRequest_from_row,
+    messages.QueueScanRequest: _QueueScanRequest_from_row,
+    messages.QueuePage: _QueuePage_from_row,
     messages.SecretCreateRequest: _SecretCreateRequest_from_row,
     messages.SecretInfo: _SecretInfo_from_row,
     messages.SecretLookupRequest: _SecretLookupRequest_from_row,

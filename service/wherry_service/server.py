@@ -19,7 +19,7 @@ from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
-from wherry_service.api.secrets import SecretApi
+from wherry_service.api.objects import object_handlers
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.call import Call, Input
@@ -37,7 +37,6 @@ from wherry_service.node.local import LocalNode
 from wherry_service.node.node import FoundContainer, LoadOrder
 from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
-from wherry_service.objects.secrets import Secrets
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
@@ -45,8 +44,6 @@ from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
-from wherry_service.store.objects import ObjectStore
-from wherry_service.store.secrets import SecretStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.yields import YieldStore
 
@@ -64,6 +61,7 @@ FIND_WITHIN_S = 2.0
 FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
+OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
@@ -94,7 +92,8 @@ class Service:
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        self._objects = self._make_objects()
+        keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
+        self._objects = Objects(self._database, self._blobs, keys)
         self._image_settings = ImageSettings.from_environment()
         self._builder = ImageBuilder(
             self._engine,
@@ -120,7 +119,7 @@ class Service:
     async def run(self) -> None:
         """Serve until told to stop."""
         handlers = self._handlers()
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
@@ -132,6 +131,7 @@ class Service:
         self._node.begin()
         self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
+        self._spawn(self._expire_objects())
         self._spawn(self._look_for_finished())
         self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
@@ -145,13 +145,7 @@ class Service:
         self._force = self._force or force or self._stop.is_set()
         self._stop.set()
 
-    def _make_objects(self) -> Objects:
-        store = ObjectStore(self._database)
-        keys = Keys.take_from(self.state_dir / FILE_NAME, os.environ)
-        return Objects(Secrets(SecretStore(self._database), store, keys))
-
     def _handlers(self) -> dict[str, Handler]:
-        secrets = SecretApi(self._objects.secrets, self._apps)
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
         keep_days = self._image_settings.keep_days
@@ -188,11 +182,7 @@ class Service:
             "Blobs.Adopt": blobs.adopt,
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
-            "Secrets.Create": secrets.create,
-            "Secrets.Lookup": secrets.lookup,
-            "Secrets.List": secrets.list,
-            "Secrets.Delete": secrets.delete,
-            "Secrets.Rotate": secrets.rotate,
+            **object_handlers(self._objects, self._apps, self._clients),
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
@@ -233,12 +223,14 @@ class Service:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        for client_id in await self._objects.registry.restore(self._apps.ids()):
+            self._clients.expect(client_id, RETURN_WITHIN_S)
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
+        """Take up the rest of what an earlier life left: stray containers, durable inputs."""
         if found is None:
             self._spawn(self._find_late())
         else:
@@ -248,8 +240,6 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
-        keep = await self._call_store.blob_ids()
-        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -275,6 +265,7 @@ class Service:
                 self._dispatcher.cancel(call)
                 self._journal.forget(call)
         self._spawn(self._apps.client_gone(client.client_id))
+        self._spawn(self._objects.registry.client_gone(client.client_id))
 
     async def _look_for_finished(self) -> None:
         while True:
@@ -298,7 +289,15 @@ class Service:
             for blob_id in blob_ids:
                 self._blobs.delete(blob_id)
             await self._objects.secrets.sweep(self._apps.secret_ids())
+            # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
+            keep = self._journal.blob_ids() | await self._call_store.blob_ids() | await self._objects.blob_ids()
+            await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
             await asyncio.sleep(EXPIRY_EVERY_S)
+
+    async def _expire_objects(self) -> None:
+        while True:
+            await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
+            await self._objects.expire()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

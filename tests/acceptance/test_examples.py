@@ -61,3 +61,11 @@ def test_classify(service: OwnService) -> None:
     printed = run(service, "classify.py").splitlines()
     assert printed[0].startswith("trained on")
     assert [line.split()[0] for line in printed[1:]] == ["prose", "python", "prose", "python"]
+
+
+def test_crawler(service: OwnService) -> None:
+    printed = run(service, "crawler.py", "--pages", "40", "--containers", "3").splitlines()
+    assert printed[0].startswith("40 pages, ")
+    assert printed[1] == "asked for more than once: 0"
+    shares = [int(word) for word in printed[2].replace(",", "").split() if word.isdigit()]
+    assert sum(shares) == 40

@@ -1,7 +1,8 @@
 """What code inside a container may ask of the service, over the socket in the container's own directory.
 
 The socket says which container asks, and so which app and environment. A container is treated as a stranger: it
-reaches the functions of its own environment, its own calls, and blobs whose ids it knows; nothing else.
+reaches the functions, dicts and queues of its own environment, its own calls, and blobs whose ids it knows; nothing
+else. Of secrets it has what its functions were given, and no method tells it more.
 """
 
 import asyncio
@@ -15,11 +16,13 @@ from wherry_proto.messages import (
     ServerInfoRequest,
     SessionUp,
 )
+from wherry_service.api.guest_objects import OF_OBJECTS, GuestObjects
 from wherry_service.api.local import Handler, LocalApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.objects.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,16 @@ _OF_FUNCTIONS = ("Functions.Stats", "Functions.Bind", "Functions.Update")
 class Guests:
     """Makes the connections of containers."""
 
-    def __init__(self, handlers: dict[str, Handler], sessions: SessionApi, apps: Apps, journal: Journal) -> None:
+    def __init__(
+        self,
+        handlers: dict[str, Handler],
+        sessions: SessionApi,
+        apps: Apps,
+        journal: Journal,
+        objects: Registry | None = None,
+    ) -> None:
         self.handlers = handlers
+        self.objects = objects
         self.sessions = sessions
         self.apps = apps
         self.journal = journal
@@ -68,6 +79,12 @@ class Guest:
         for name in _OF_FUNCTIONS:
             if name in known:
                 found[name] = self._of_function(known[name])
+        objects = self._guests.objects
+        if objects is not None:
+            for name in OF_OBJECTS:
+                if name in known:
+                    own = GuestObjects(objects, self._guests.apps, self._app_id)
+                    found[name] = own.restricted(name, known[name])
         if "Functions.Bind" in found:
             found["Functions.Bind"] = self._with_own_secrets(found["Functions.Bind"])
         found["Functions.Lookup"] = self.lookup

@@ -287,6 +287,10 @@ class Apps:
         """Return a running app by id; raise `NotFound`."""
         return self._info(self._running(app_id).record)
 
+    def ids(self) -> set[str]:
+        """Return the ids of the running apps."""
+        return set(self._apps)
+
     def secret_ids(self, app_id: str | None = None) -> set[str]:
         """Return the secrets that the functions of a running app use, or of all."""
         apps = self._apps.values() if app_id is None else [self._running(app_id)]

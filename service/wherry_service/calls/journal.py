@@ -43,6 +43,16 @@ class Journal:
         item = self._inputs.get(input_id)
         return item if item is not None and not item.done else None
 
+    def blob_ids(self) -> set[str]:
+        """Return the blobs that open inputs and what their clients have not taken refer to."""
+        found: set[str] = set()
+        for item in self._inputs.values():
+            found.add(item.payload.blob_id)
+            found.update(value.payload.blob_id for value in item.yields or () if value.payload is not None)
+        for call in self._calls.values():
+            found.update(done.payload.blob_id for done in call.finished.values() if done.payload is not None)
+        return found - {""}
+
     def calls_of(self, client: Client) -> list[Call]:
         return [call for call_id in client.calls if (call := self._calls.get(call_id)) is not None]
 
