@@ -22,25 +22,33 @@ if TYPE_CHECKING:
     from wherry._parameters import parameter
     from wherry._partial import PartialFunction, enter, exit, method
     from wherry.call import FunctionCall, gather
+    from wherry.cloud_bucket_mount import CloudBucketMount
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
     from wherry.dict import Dict
+    from wherry.mount import Mount
+    from wherry.network_file_system import NetworkFileSystem
     from wherry.queue import Queue
     from wherry.secret import Secret
+    from wherry.volume import Volume
 
 __all__ = [
     "App",
+    "CloudBucketMount",
     "Cls",
     "Dict",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
+    "Mount",
+    "NetworkFileSystem",
     "PartialFunction",
     "Queue",
     "Retries",
     "Secret",
     "Stub",
+    "Volume",
     "__version__",
     "batched",
     "call_graph",
@@ -71,6 +79,10 @@ _LAZY = {
     "Dict": "wherry.dict",
     "Queue": "wherry.queue",
     "Secret": "wherry.secret",
+    "Volume": "wherry.volume",
+    "NetworkFileSystem": "wherry.network_file_system",
+    "Mount": "wherry.mount",
+    "CloudBucketMount": "wherry.cloud_bucket_mount",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",

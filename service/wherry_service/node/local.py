@@ -20,6 +20,7 @@ from wherry_service.node.node import (
 )
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,19 @@ class LocalNode:
     """
 
     def __init__(
-        self, engine: Engine, directory: Path, blobs: BlobStore, sources: SourceStore, starts_at_once: int = 4
+        self,
+        engine: Engine,
+        directory: Path,
+        blobs: BlobStore,
+        sources: SourceStore,
+        starts_at_once: int = 4,
+        volumes: VolumeStore | None = None,
     ) -> None:
         self.engine = engine
         self.directory = directory
         self.blobs = blobs
         self.sources = sources
+        self.volumes = volumes or VolumeStore(directory.parent / "volumes")
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
