@@ -47,8 +47,20 @@ class BareEngine:
             connection.close()
             self._made = container
 
+    def start(self) -> None:
+        """Create and start one container, and wait for no more than Docker's answer."""
+        config: dict[str, Any] = {
+            "Image": self._image,
+            "Entrypoint": [],
+            "Cmd": ["sleep", "1000"],
+            "HostConfig": {"Init": True, "NetworkMode": "bridge"},
+        }
+        name = f"wherry-bench-{uuid.uuid4().hex[:12]}"
+        self._made = str(self._client.create_container_from_config(config, name)["Id"])
+        self._client.start(self._made)
+
     def remove_last(self) -> None:
-        """Remove what `start_and_answer` made; not part of what is timed."""
+        """Remove what `start_and_answer` or `start` made; not part of what is timed."""
         self._client.remove_container(self._made, force=True, v=True)
 
     def start_many(self, count: int) -> float:

@@ -56,6 +56,9 @@ class Caller:
         # Of a class: which of its methods yield values; and the one that is called.
         self.methods = {method.name: method.is_generator for method in info.methods}
         self.method = ""
+        # Where it answers requests, "": it is no web endpoint; and the same of the methods.
+        self.web_url = info.web_url
+        self._method_urls = {method.name: method.web_url for method in info.methods if method.web_url}
         self._by_reference = by_reference
         self._local_root = local_root
 
@@ -69,6 +72,7 @@ class Caller:
         caller.method = name
         caller.name = f"{self.name}.{name}"
         caller.is_generator = self.methods[name]
+        caller.web_url = self._method_urls.get(name, "")
         return caller
 
     # One input

@@ -25,7 +25,7 @@ from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, S
 
 if TYPE_CHECKING:
     from wherry._output.output import Progress
-    from wherry._transport.transport import Transport
+    from wherry._transport.transport import Exchange, Transport
 
 PROTOCOL = 1
 INLINE_LIMIT = 1 << 20
@@ -131,6 +131,22 @@ class Client:
             return self._repeated(method, request)
         return self._transport.stream(method, request)
 
+    def await_service(self) -> bool:
+        """Wait for a service that has gone; return False when this client is closed meanwhile.
+
+        Raises ConnectionError when it does not come back.
+        """
+        again = Reconnect(self._give_up_s, self._revive)
+        again.connected_before()
+        ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
+        return again(ask, self._closing, awaited=True) is not None
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        """Call a method with many messages both ways; it is not repeated when the service goes."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        return self._transport.exchange(method, first)
+
     def _repeated(self, method: str, request: Message) -> Iterator[Message]:
         while True:
             try:
@@ -190,6 +206,9 @@ class _Retrying:
         self.upload = transport.upload
         self.session = transport.session
         self.close = transport.close
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        return self._client._transport.exchange(method, first)
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))

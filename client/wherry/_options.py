@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from wherry._marks import batched_mark, concurrent_mark
 from wherry._typing import TYPE_CHECKING, Any
-from wherry._volumes import placed
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
 from wherry.image import Image
 from wherry.retries import Retries
-from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wherry._volumes import Placed
     from wherry.gpu import Gpu
     from wherry.mount import Mount
+    from wherry.secret import Secret
     from wherry_proto.messages import FunctionSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -78,7 +78,11 @@ class FunctionOptions:
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         self.image = image
         self.env = _environment(env)
-        self.secrets = secrets_of("secrets", secrets)
+        self.secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self.secrets = secrets_of("secrets", secrets)
         self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries = Retries.of(retries)
@@ -94,8 +98,8 @@ class FunctionOptions:
         self.max_batch_size = 0
         self.batch_wait_ms = 0
         self.gpus = _gpus(gpu)
-        self.volumes = placed("volumes", volumes)
-        self.network_file_systems = placed("network_file_systems", network_file_systems)
+        self.volumes = _placed("volumes", volumes)
+        self.network_file_systems = _placed("network_file_systems", network_file_systems)
         self.mounts = _mounts(mounts)
         self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
         self.single_use_containers = bool(single_use_containers)
@@ -182,6 +186,8 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
     known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
     if given.get("secret") is not None and given.get("secrets"):
+        from wherry.secret import secrets_of  # as above
+
         # The one pair of names that could be given together.
         both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
         given = {**given, "secret": both, "secrets": None}
@@ -245,6 +251,14 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
             raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
     return dict(env or {})
+
+
+def _placed(parameter: str, given: Any) -> Placed:
+    if not given:
+        return ()
+    from wherry._volumes import placed  # only for functions that have some
+
+    return placed(parameter, given)
 
 
 def _mounts(given: Any) -> tuple[Mount, ...]:

@@ -27,6 +27,7 @@ from wherry_proto.messages import (
     AppPublishResponse,
     AppStopRequest,
     AppStopResponse,
+    FunctionInfo,
     FunctionSpec,
 )
 
@@ -112,7 +113,15 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
         function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
         kind = "class" if isinstance(function.info, ClassDefinition) else "function"
         client.listener.screen.step(f"Created {kind} {function.info.name}")
+        for name, url in _urls(info):
+            client.listener.screen.step(f"Serving {name} at {url}")
     return files
+
+
+def _urls(info: FunctionInfo) -> list[tuple[str, str]]:
+    """Return the names and URLs of a function's, or a class's, web endpoints."""
+    own = [(info.name, info.web_url)] if info.web_url else []
+    return own + [(f"{info.name}.{method.name}", method.web_url) for method in info.methods if method.web_url]
 
 
 def _specs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import enum
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -73,7 +72,7 @@ class VolumeFiles(SharedObject):
 
         That directory is made where it is missing. (reference: Volume.with_mount_options)
         """
-        made = copy.copy(self)
+        made = self._twin()
         if read_only is not None:
             made._read_only = bool(read_only)
         if sub_path is not None:
@@ -207,6 +206,12 @@ class VolumeFiles(SharedObject):
             same_app = self._app is other._app
             return same_app and (self._name, self._environment) == (other._name, other._environment)
         return self is other or (bool(self._id) and self._id == other._id)
+
+    def _twin(self) -> Self:
+        """Return another handle on the same, which may not be known yet: pickling would look for it."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
 
     def _id_for(self, client: Client, app_id: str, environment: str) -> str:
         """Return the id for an app that is being brought up; a name without an environment means the app's."""

@@ -167,12 +167,10 @@ class _Sending:
     def run(self, client: Any) -> None:
         transport = client._transport
         exist, offsets = self._check(transport)
-        if there := [item.remote for item in self._items if item.remote in exist and item.remote not in self._sent]:
-            if not self._force:
-                more = f" and {len(there) - 1} others are" if len(there) > 1 else " is"
-                raise VolumeFileExistsError(
-                    f"{there[0]!r}{more} in the volume already: use force to replace, or remove"
-                )
+        there = [item.remote for item in self._items if item.remote in exist and item.remote not in self._sent]
+        if there and not self._force:
+            more = f" and {len(there) - 1} others are" if len(there) > 1 else " is"
+            raise VolumeFileExistsError(f"{there[0]!r}{more} in the volume already: use force to replace, or remove")
         transport.upload("Volumes.Write", self._chunks(exist, offsets))
 
     def _check(self, transport: Any) -> tuple[set[str], dict[str, int]]:

@@ -6,12 +6,10 @@ from wherry._definition import ClassDefinition, Definition
 from wherry._options import FunctionOptions, translate
 from wherry._parameters import parameter
 from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
-from wherry._volumes import placed
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.retries import Retries
-from wherry.secret import Secret, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
     from wherry._client import Client
     from wherry._objects import SharedObject
     from wherry._running import Running
+    from wherry._volumes import Placed
+    from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,11 +74,19 @@ class App:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
-        self._secrets = secrets_of("secrets", secrets)
-        self._volumes = placed("volumes", volumes)
+        self._volumes: Placed = ()
+        if volumes:
+            from wherry._volumes import placed  # only where there are some
+
+            self._volumes = placed("volumes", volumes)
         self._mounts = tuple(mounts)
         # Where it runs: names of volumes mean those of its environment.
         self._environment = ""
+        self._secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
@@ -235,6 +244,12 @@ class App:
         """
         return AppRun(self, client, detach, environment_name)
 
+    def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
+        """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
+        from wherry.sandbox import Sandbox  # for those who use it
+
+        return Sandbox.create(*command, app=self, **options)
+
     def _register(self, function: Function[..., Any], name: str) -> None:
         known = self._functions.get(name)
         if known is not None and known.info.function.__qualname__ != function.info.function.__qualname__:
@@ -268,6 +283,9 @@ class _FunctionDecorator:
             raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
         if isinstance(function, type):
             raise InvalidError(f"@app.function() is on class {function.__qualname__}: write @app.cls() there")
+        web = getattr(function, "web", None) if hasattr(function, "raw_f") else None
+        if web is not None:
+            function = function.raw_f
         if hasattr(function, "raw_f"):
             raise InvalidError(
                 f"{function.__qualname__} has both @app.function() and @wherry.{function.kind}(): leave out "
@@ -276,10 +294,11 @@ class _FunctionDecorator:
         names = function.__code__.co_varnames if hasattr(function, "__code__") else ()
         if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
             raise InvalidError(
-                f"@app.function() is on the method {function.__qualname__}: write @wherry.method() there, and "
-                "@app.cls() above its class"
+                f"@app.function() is on the method {function.__qualname__}: "
+                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and "
+                f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
-        definition = Definition(function, self._name, self._is_generator, self._options)
+        definition = Definition(function, self._name, self._is_generator, self._options, web)
         made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
         self._app._register(made, definition.name)
         return made

@@ -8,16 +8,20 @@ from wherry_proto.v1 import (
     app_pb2,
     blob_pb2,
     call_pb2,
+    container_pb2,
     dict_pb2,
+    exec_pb2,
     function_pb2,
     image_pb2,
     log_pb2,
     object_pb2,
     payload_pb2,
     queue_pb2,
+    sandbox_pb2,
     secret_pb2,
     server_pb2,
     volume_pb2,
+    web_pb2,
 )
 
 T = TypeVar("T", bound=messages.Message)
@@ -74,6 +78,47 @@ def _Failure_from_pb(pb: Any) -> messages.Failure:
         container_id=pb.container_id,
         exit_code=pb.exit_code,
     )
+
+
+def _WebSpec_to_pb(m: messages.WebSpec) -> Any:
+    pb = web_pb2.WebSpec()
+    if m.kind:
+        pb.kind = m.kind
+    if m.method:
+        pb.method = m.method
+    if m.label:
+        pb.label = m.label
+    if m.custom_domains:
+        pb.custom_domains.extend(m.custom_domains)
+    if m.docs:
+        pb.docs = m.docs
+    if m.requires_proxy_auth:
+        pb.requires_proxy_auth = m.requires_proxy_auth
+    if m.no_wait:
+        pb.no_wait = m.no_wait
+    if m.response_timeout_s:
+        pb.response_timeout_s = m.response_timeout_s
+    if m.port:
+        pb.port = m.port
+    if m.port_timeout_s:
+        pb.port_timeout_s = m.port_timeout_s
+    return pb
+
+
+def _WebSpec_from_pb(pb: Any) -> messages.WebSpec:
+    m = messages.WebSpec()
+    m.kind = pb.kind
+    m.method = pb.method
+    m.label = pb.label
+    if pb.custom_domains:
+        m.custom_domains = list(pb.custom_domains)
+    m.docs = pb.docs
+    m.requires_proxy_auth = pb.requires_proxy_auth
+    m.no_wait = pb.no_wait
+    m.response_timeout_s = pb.response_timeout_s
+    m.port = pb.port
+    m.port_timeout_s = pb.port_timeout_s
+    return m
 
 
 def _Resources_to_pb(m: messages.Resources) -> Any:
@@ -184,6 +229,10 @@ def _MethodSpec_to_pb(m: messages.MethodSpec) -> Any:
         pb.is_generator = m.is_generator
     if m.is_async:
         pb.is_async = m.is_async
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -192,6 +241,8 @@ def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
         name=pb.name,
         is_generator=pb.is_generator,
         is_async=pb.is_async,
+        web=_WebSpec_from_pb(pb.web) if pb.HasField("web") else None,
+        web_url=pb.web_url,
     )
 
 
@@ -284,6 +335,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.network_file_systems.extend(map(_VolumeMount_to_pb, m.network_file_systems))
     if m.local_mounts:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
     return pb
 
 
@@ -324,6 +377,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.network_file_systems = list(map(_VolumeMount_from_pb, pb.network_file_systems))
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    if pb.HasField("web"):
+        m.web = _WebSpec_from_pb(pb.web)
     return m
 
 
@@ -343,6 +398,8 @@ def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> Any:
         pb.environment = m.environment
     if m.methods:
         pb.methods.extend(map(_MethodSpec_to_pb, m.methods))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -356,6 +413,7 @@ def _FunctionInfo_from_pb(pb: Any) -> messages.FunctionInfo:
     m.environment = pb.environment
     if pb.methods:
         m.methods = list(map(_MethodSpec_from_pb, pb.methods))
+    m.web_url = pb.web_url
     return m
 
 
@@ -550,12 +608,15 @@ def _AppStopRequest_to_pb(m: messages.AppStopRequest) -> Any:
     pb = app_pb2.AppStopRequest()
     if m.app_id:
         pb.app_id = m.app_id
+    if m.deadline_s:
+        pb.deadline_s = m.deadline_s
     return pb
 
 
 def _AppStopRequest_from_pb(pb: Any) -> messages.AppStopRequest:
     return messages.AppStopRequest(
         app_id=pb.app_id,
+        deadline_s=pb.deadline_s,
     )
 
 
@@ -776,6 +837,12 @@ def _LogLine_to_pb(m: messages.LogLine) -> Any:
         pb.text = m.text
     if m.at_ms:
         pb.at_ms = m.at_ms
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.position:
+        pb.position = m.position
+    if m.goes_on:
+        pb.goes_on = m.goes_on
     return pb
 
 
@@ -788,6 +855,75 @@ def _LogLine_from_pb(pb: Any) -> messages.LogLine:
         stream=pb.stream,
         text=pb.text,
         at_ms=pb.at_ms,
+        call_id=pb.call_id,
+        position=pb.position,
+        goes_on=pb.goes_on,
+    )
+
+
+def _LogLines_to_pb(m: messages.LogLines) -> Any:
+    pb = log_pb2.LogLines()
+    if m.lines:
+        pb.lines.extend(map(_LogLine_to_pb, m.lines))
+    return pb
+
+
+def _LogLines_from_pb(pb: Any) -> messages.LogLines:
+    m = messages.LogLines()
+    if pb.lines:
+        m.lines = list(map(_LogLine_from_pb, pb.lines))
+    return m
+
+
+def _LogReadRequest_to_pb(m: messages.LogReadRequest) -> Any:
+    pb = log_pb2.LogReadRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.function:
+        pb.function = m.function
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.since_ms:
+        pb.since_ms = m.since_ms
+    if m.until_ms:
+        pb.until_ms = m.until_ms
+    if m.tail:
+        pb.tail = m.tail
+    if m.search:
+        pb.search = m.search
+    if m.stream:
+        pb.stream = m.stream
+    if m.follow:
+        pb.follow = m.follow
+    if m.only_new:
+        pb.only_new = m.only_new
+    if m.after:
+        pb.after = m.after
+    return pb
+
+
+def _LogReadRequest_from_pb(pb: Any) -> messages.LogReadRequest:
+    return messages.LogReadRequest(
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        environment=pb.environment,
+        container_id=pb.container_id,
+        function=pb.function,
+        call_id=pb.call_id,
+        since_ms=pb.since_ms,
+        until_ms=pb.until_ms,
+        tail=pb.tail,
+        search=pb.search,
+        stream=pb.stream,
+        follow=pb.follow,
+        only_new=pb.only_new,
+        after=pb.after,
     )
 
 
@@ -1206,6 +1342,105 @@ def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     return m
 
 
+def _ContainerListRequest_to_pb(m: messages.ContainerListRequest) -> Any:
+    pb = container_pb2.ContainerListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _ContainerListRequest_from_pb(pb: Any) -> messages.ContainerListRequest:
+    return messages.ContainerListRequest(
+        environment=pb.environment,
+        app_id=pb.app_id,
+    )
+
+
+def _ContainerInfo_to_pb(m: messages.ContainerInfo) -> Any:
+    pb = container_pb2.ContainerInfo()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.function_name:
+        pb.function_name = m.function_name
+    if m.state:
+        pb.state = m.state
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    if m.num_execs:
+        pb.num_execs = m.num_execs
+    return pb
+
+
+def _ContainerInfo_from_pb(pb: Any) -> messages.ContainerInfo:
+    return messages.ContainerInfo(
+        container_id=pb.container_id,
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        function_id=pb.function_id,
+        function_name=pb.function_name,
+        state=pb.state,
+        created_at_ms=pb.created_at_ms,
+        num_inputs=pb.num_inputs,
+        num_execs=pb.num_execs,
+    )
+
+
+def _ContainerListResponse_to_pb(m: messages.ContainerListResponse) -> Any:
+    pb = container_pb2.ContainerListResponse()
+    if m.containers:
+        pb.containers.extend(map(_ContainerInfo_to_pb, m.containers))
+    return pb
+
+
+def _ContainerListResponse_from_pb(pb: Any) -> messages.ContainerListResponse:
+    m = messages.ContainerListResponse()
+    if pb.containers:
+        m.containers = list(map(_ContainerInfo_from_pb, pb.containers))
+    return m
+
+
+def _ContainerStopRequest_to_pb(m: messages.ContainerStopRequest) -> Any:
+    pb = container_pb2.ContainerStopRequest()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.graceful:
+        pb.graceful = m.graceful
+    return pb
+
+
+def _ContainerStopRequest_from_pb(pb: Any) -> messages.ContainerStopRequest:
+    return messages.ContainerStopRequest(
+        container_id=pb.container_id,
+        environment=pb.environment,
+        graceful=pb.graceful,
+    )
+
+
+def _ContainerStopResponse_to_pb(m: messages.ContainerStopResponse) -> Any:
+    pb = container_pb2.ContainerStopResponse()
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    return pb
+
+
+def _ContainerStopResponse_from_pb(pb: Any) -> messages.ContainerStopResponse:
+    return messages.ContainerStopResponse(
+        num_inputs=pb.num_inputs,
+    )
+
+
 def _ObjectOpenRequest_to_pb(m: messages.ObjectOpenRequest) -> Any:
     pb = object_pb2.ObjectOpenRequest()
     if m.object_id:
@@ -1496,6 +1731,122 @@ def _DictPage_from_pb(pb: Any) -> messages.DictPage:
     m.until = pb.until
     m.is_last = pb.is_last
     return m
+
+
+def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
+    pb = exec_pb2.TerminalSize()
+    if m.rows:
+        pb.rows = m.rows
+    if m.columns:
+        pb.columns = m.columns
+    return pb
+
+
+def _TerminalSize_from_pb(pb: Any) -> messages.TerminalSize:
+    return messages.TerminalSize(
+        rows=pb.rows,
+        columns=pb.columns,
+    )
+
+
+def _ExecStart_to_pb(m: messages.ExecStart) -> Any:
+    pb = exec_pb2.ExecStart()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.args:
+        pb.args.extend(m.args)
+    if m.pty:
+        pb.pty = m.pty
+    if m.size is not None:
+        pb.size.CopyFrom(_TerminalSize_to_pb(m.size))
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.user:
+        pb.user = m.user
+    return pb
+
+
+def _ExecStart_from_pb(pb: Any) -> messages.ExecStart:
+    m = messages.ExecStart()
+    m.container_id = pb.container_id
+    if pb.args:
+        m.args = list(pb.args)
+    m.pty = pb.pty
+    if pb.HasField("size"):
+        m.size = _TerminalSize_from_pb(pb.size)
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.user = pb.user
+    return m
+
+
+def _ExecRequest_to_pb(m: messages.ExecRequest) -> Any:
+    pb = exec_pb2.ExecRequest()
+    if m.start is not None:
+        pb.start.CopyFrom(_ExecStart_to_pb(m.start))
+    if m.stdin:
+        pb.stdin = m.stdin
+    if m.stdin_eof:
+        pb.stdin_eof = m.stdin_eof
+    if m.resize is not None:
+        pb.resize.CopyFrom(_TerminalSize_to_pb(m.resize))
+    if m.kill:
+        pb.kill = m.kill
+    return pb
+
+
+def _ExecRequest_from_pb(pb: Any) -> messages.ExecRequest:
+    return messages.ExecRequest(
+        start=_ExecStart_from_pb(pb.start) if pb.HasField("start") else None,
+        stdin=pb.stdin,
+        stdin_eof=pb.stdin_eof,
+        resize=_TerminalSize_from_pb(pb.resize) if pb.HasField("resize") else None,
+        kill=pb.kill,
+    )
+
+
+def _ExecExit_to_pb(m: messages.ExecExit) -> Any:
+    pb = exec_pb2.ExecExit()
+    if m.code:
+        pb.code = m.code
+    return pb
+
+
+def _ExecExit_from_pb(pb: Any) -> messages.ExecExit:
+    return messages.ExecExit(
+        code=pb.code,
+    )
+
+
+def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
+    pb = exec_pb2.ExecReply()
+    if m.started:
+        pb.started = m.started
+    if m.stdout:
+        pb.stdout = m.stdout
+    if m.stderr:
+        pb.stderr = m.stderr
+    if m.exit is not None:
+        pb.exit.CopyFrom(_ExecExit_to_pb(m.exit))
+    if m.error:
+        pb.error = m.error
+    return pb
+
+
+def _ExecReply_from_pb(pb: Any) -> messages.ExecReply:
+    return messages.ExecReply(
+        started=pb.started,
+        stdout=pb.stdout,
+        stderr=pb.stderr,
+        exit=_ExecExit_from_pb(pb.exit) if pb.HasField("exit") else None,
+        error=pb.error,
+    )
 
 
 def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
@@ -1997,6 +2348,394 @@ def _QueuePage_from_pb(pb: Any) -> messages.QueuePage:
         m.values = list(map(_Payload_from_pb, pb.values))
     m.after = pb.after
     return m
+
+
+def _SandboxPort_to_pb(m: messages.SandboxPort) -> Any:
+    pb = sandbox_pb2.SandboxPort()
+    if m.port:
+        pb.port = m.port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxPort_from_pb(pb: Any) -> messages.SandboxPort:
+    return messages.SandboxPort(
+        port=pb.port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
+    pb = sandbox_pb2.SandboxSpec()
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.idle_timeout_s:
+        pb.idle_timeout_s = m.idle_timeout_s
+    if m.resources is not None:
+        pb.resources.CopyFrom(_Resources_to_pb(m.resources))
+    if m.gpus:
+        pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.block_network:
+        pb.block_network = m.block_network
+    if m.pty:
+        pb.pty = m.pty
+    if m.ports:
+        pb.ports.extend(map(_SandboxPort_to_pb, m.ports))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    if m.source_id:
+        pb.source_id = m.source_id
+    if m.local_mounts:
+        pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.with_sdk:
+        pb.with_sdk = m.with_sdk
+    return pb
+
+
+def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
+    m = messages.SandboxSpec()
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.idle_timeout_s = pb.idle_timeout_s
+    if pb.HasField("resources"):
+        m.resources = _Resources_from_pb(pb.resources)
+    if pb.gpus:
+        m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    m.block_network = pb.block_network
+    m.pty = pb.pty
+    if pb.ports:
+        m.ports = list(map(_SandboxPort_from_pb, pb.ports))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    m.source_id = pb.source_id
+    if pb.local_mounts:
+        m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    m.with_sdk = pb.with_sdk
+    return m
+
+
+def _SandboxCreateRequest_to_pb(m: messages.SandboxCreateRequest) -> Any:
+    pb = sandbox_pb2.SandboxCreateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.spec is not None:
+        pb.spec.CopyFrom(_SandboxSpec_to_pb(m.spec))
+    return pb
+
+
+def _SandboxCreateRequest_from_pb(pb: Any) -> messages.SandboxCreateRequest:
+    m = messages.SandboxCreateRequest()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    if pb.HasField("spec"):
+        m.spec = _SandboxSpec_from_pb(pb.spec)
+    return m
+
+
+def _SandboxTunnel_to_pb(m: messages.SandboxTunnel) -> Any:
+    pb = sandbox_pb2.SandboxTunnel()
+    if m.port:
+        pb.port = m.port
+    if m.host:
+        pb.host = m.host
+    if m.host_port:
+        pb.host_port = m.host_port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxTunnel_from_pb(pb: Any) -> messages.SandboxTunnel:
+    return messages.SandboxTunnel(
+        port=pb.port,
+        host=pb.host,
+        host_port=pb.host_port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxInfo_to_pb(m: messages.SandboxInfo) -> Any:
+    pb = sandbox_pb2.SandboxInfo()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.state:
+        pb.state = m.state
+    if m.returncode:
+        pb.returncode = m.returncode
+    if m.reason:
+        pb.reason = m.reason
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.ended_at_ms:
+        pb.ended_at_ms = m.ended_at_ms
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.tunnels:
+        pb.tunnels.extend(map(_SandboxTunnel_to_pb, m.tunnels))
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxInfo_from_pb(pb: Any) -> messages.SandboxInfo:
+    m = messages.SandboxInfo()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.app_name = pb.app_name
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.state = pb.state
+    m.returncode = pb.returncode
+    m.reason = pb.reason
+    m.created_at_ms = pb.created_at_ms
+    m.ended_at_ms = pb.ended_at_ms
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.tunnels:
+        m.tunnels = list(map(_SandboxTunnel_from_pb, pb.tunnels))
+    m.timeout_s = pb.timeout_s
+    return m
+
+
+def _SandboxGetRequest_to_pb(m: messages.SandboxGetRequest) -> Any:
+    pb = sandbox_pb2.SandboxGetRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _SandboxGetRequest_from_pb(pb: Any) -> messages.SandboxGetRequest:
+    return messages.SandboxGetRequest(
+        sandbox_id=pb.sandbox_id,
+        app_name=pb.app_name,
+        name=pb.name,
+        environment=pb.environment,
+    )
+
+
+def _SandboxWaitRequest_to_pb(m: messages.SandboxWaitRequest) -> Any:
+    pb = sandbox_pb2.SandboxWaitRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxWaitRequest_from_pb(pb: Any) -> messages.SandboxWaitRequest:
+    return messages.SandboxWaitRequest(
+        sandbox_id=pb.sandbox_id,
+        timeout_s=pb.timeout_s,
+    )
+
+
+def _SandboxTerminateRequest_to_pb(m: messages.SandboxTerminateRequest) -> Any:
+    pb = sandbox_pb2.SandboxTerminateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxTerminateRequest_from_pb(pb: Any) -> messages.SandboxTerminateRequest:
+    return messages.SandboxTerminateRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxListRequest_to_pb(m: messages.SandboxListRequest) -> Any:
+    pb = sandbox_pb2.SandboxListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.include_ended:
+        pb.include_ended = m.include_ended
+    return pb
+
+
+def _SandboxListRequest_from_pb(pb: Any) -> messages.SandboxListRequest:
+    m = messages.SandboxListRequest()
+    m.environment = pb.environment
+    m.app_id = pb.app_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.include_ended = pb.include_ended
+    return m
+
+
+def _SandboxListResponse_to_pb(m: messages.SandboxListResponse) -> Any:
+    pb = sandbox_pb2.SandboxListResponse()
+    if m.sandboxes:
+        pb.sandboxes.extend(map(_SandboxInfo_to_pb, m.sandboxes))
+    return pb
+
+
+def _SandboxListResponse_from_pb(pb: Any) -> messages.SandboxListResponse:
+    m = messages.SandboxListResponse()
+    if pb.sandboxes:
+        m.sandboxes = list(map(_SandboxInfo_from_pb, pb.sandboxes))
+    return m
+
+
+def _SandboxSetTagsRequest_to_pb(m: messages.SandboxSetTagsRequest) -> Any:
+    pb = sandbox_pb2.SandboxSetTagsRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    return pb
+
+
+def _SandboxSetTagsRequest_from_pb(pb: Any) -> messages.SandboxSetTagsRequest:
+    m = messages.SandboxSetTagsRequest()
+    m.sandbox_id = pb.sandbox_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    return m
+
+
+def _SandboxOutputRequest_to_pb(m: messages.SandboxOutputRequest) -> Any:
+    pb = sandbox_pb2.SandboxOutputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.stream:
+        pb.stream = m.stream
+    if m.offset:
+        pb.offset = m.offset
+    if m.follow:
+        pb.follow = m.follow
+    return pb
+
+
+def _SandboxOutputRequest_from_pb(pb: Any) -> messages.SandboxOutputRequest:
+    return messages.SandboxOutputRequest(
+        sandbox_id=pb.sandbox_id,
+        stream=pb.stream,
+        offset=pb.offset,
+        follow=pb.follow,
+    )
+
+
+def _SandboxOutput_to_pb(m: messages.SandboxOutput) -> Any:
+    pb = sandbox_pb2.SandboxOutput()
+    if m.data:
+        pb.data = m.data
+    return pb
+
+
+def _SandboxOutput_from_pb(pb: Any) -> messages.SandboxOutput:
+    return messages.SandboxOutput(
+        data=pb.data,
+    )
+
+
+def _SandboxInputRequest_to_pb(m: messages.SandboxInputRequest) -> Any:
+    pb = sandbox_pb2.SandboxInputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.writer_id:
+        pb.writer_id = m.writer_id
+    if m.offset:
+        pb.offset = m.offset
+    if m.data:
+        pb.data = m.data
+    if m.eof:
+        pb.eof = m.eof
+    return pb
+
+
+def _SandboxInputRequest_from_pb(pb: Any) -> messages.SandboxInputRequest:
+    return messages.SandboxInputRequest(
+        sandbox_id=pb.sandbox_id,
+        writer_id=pb.writer_id,
+        offset=pb.offset,
+        data=pb.data,
+        eof=pb.eof,
+    )
+
+
+def _SandboxInputResponse_to_pb(m: messages.SandboxInputResponse) -> Any:
+    pb = sandbox_pb2.SandboxInputResponse()
+    return pb
+
+
+def _SandboxInputResponse_from_pb(pb: Any) -> messages.SandboxInputResponse:
+    return messages.SandboxInputResponse()
+
+
+def _SandboxSnapshotRequest_to_pb(m: messages.SandboxSnapshotRequest) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxSnapshotRequest_from_pb(pb: Any) -> messages.SandboxSnapshotRequest:
+    return messages.SandboxSnapshotRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxSnapshotResponse_to_pb(m: messages.SandboxSnapshotResponse) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotResponse()
+    if m.image_id:
+        pb.image_id = m.image_id
+    return pb
+
+
+def _SandboxSnapshotResponse_from_pb(pb: Any) -> messages.SandboxSnapshotResponse:
+    return messages.SandboxSnapshotResponse(
+        image_id=pb.image_id,
+    )
 
 
 def _SecretCreateRequest_to_pb(m: messages.SecretCreateRequest) -> Any:
@@ -2505,6 +3244,7 @@ def _VolumeCopyRequest_from_pb(pb: Any) -> messages.VolumeCopyRequest:
 _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Payload: _Payload_to_pb,
     messages.Failure: _Failure_to_pb,
+    messages.WebSpec: _WebSpec_to_pb,
     messages.Resources: _Resources_to_pb,
     messages.PoolSettings: _PoolSettings_to_pb,
     messages.RetryPolicy: _RetryPolicy_to_pb,
@@ -2538,6 +3278,8 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.SourceTree: _SourceTree_to_pb,
     messages.SourceInfo: _SourceInfo_to_pb,
     messages.LogLine: _LogLine_to_pb,
+    messages.LogLines: _LogLines_to_pb,
+    messages.LogReadRequest: _LogReadRequest_to_pb,
     messages.Notice: _Notice_to_pb,
     messages.Hello: _Hello_to_pb,
     messages.Welcome: _Welcome_to_pb,
@@ -2556,6 +3298,11 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
+    messages.ContainerListRequest: _ContainerListRequest_to_pb,
+    messages.ContainerInfo: _ContainerInfo_to_pb,
+    messages.ContainerListResponse: _ContainerListResponse_to_pb,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_pb,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_pb,
     messages.ObjectOpenRequest: _ObjectOpenRequest_to_pb,
     messages.ObjectInfo: _ObjectInfo_to_pb,
     messages.ObjectListRequest: _ObjectListRequest_to_pb,
@@ -2572,6 +3319,11 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.DictClearRequest: _DictClearRequest_to_pb,
     messages.DictScanRequest: _DictScanRequest_to_pb,
     messages.DictPage: _DictPage_to_pb,
+    messages.TerminalSize: _TerminalSize_to_pb,
+    messages.ExecStart: _ExecStart_to_pb,
+    messages.ExecRequest: _ExecRequest_to_pb,
+    messages.ExecExit: _ExecExit_to_pb,
+    messages.ExecReply: _ExecReply_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
@@ -2598,6 +3350,23 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.QueueClearRequest: _QueueClearRequest_to_pb,
     messages.QueueScanRequest: _QueueScanRequest_to_pb,
     messages.QueuePage: _QueuePage_to_pb,
+    messages.SandboxPort: _SandboxPort_to_pb,
+    messages.SandboxSpec: _SandboxSpec_to_pb,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_to_pb,
+    messages.SandboxTunnel: _SandboxTunnel_to_pb,
+    messages.SandboxInfo: _SandboxInfo_to_pb,
+    messages.SandboxGetRequest: _SandboxGetRequest_to_pb,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_to_pb,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_to_pb,
+    messages.SandboxListRequest: _SandboxListRequest_to_pb,
+    messages.SandboxListResponse: _SandboxListResponse_to_pb,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_to_pb,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_to_pb,
+    messages.SandboxOutput: _SandboxOutput_to_pb,
+    messages.SandboxInputRequest: _SandboxInputRequest_to_pb,
+    messages.SandboxInputResponse: _SandboxInputResponse_to_pb,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_pb,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_pb,
     messages.SecretCreateRequest: _SecretCreateRequest_to_pb,
     messages.SecretInfo: _SecretInfo_to_pb,
     messages.SecretLookupRequest: _SecretLookupRequest_to_pb,
@@ -2628,6 +3397,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
 _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
     messages.Payload: (payload_pb2.Payload.FromString, _Payload_from_pb),
     messages.Failure: (payload_pb2.Failure.FromString, _Failure_from_pb),
+    messages.WebSpec: (web_pb2.WebSpec.FromString, _WebSpec_from_pb),
     messages.Resources: (function_pb2.Resources.FromString, _Resources_from_pb),
     messages.PoolSettings: (function_pb2.PoolSettings.FromString, _PoolSettings_from_pb),
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),
@@ -2661,6 +3431,8 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.SourceTree: (blob_pb2.SourceTree.FromString, _SourceTree_from_pb),
     messages.SourceInfo: (blob_pb2.SourceInfo.FromString, _SourceInfo_from_pb),
     messages.LogLine: (log_pb2.LogLine.FromString, _LogLine_from_pb),
+    messages.LogLines: (log_pb2.LogLines.FromString, _LogLines_from_pb),
+    messages.LogReadRequest: (log_pb2.LogReadRequest.FromString, _LogReadRequest_from_pb),
     messages.Notice: (log_pb2.Notice.FromString, _Notice_from_pb),
     messages.Hello: (call_pb2.Hello.FromString, _Hello_from_pb),
     messages.Welcome: (call_pb2.Welcome.FromString, _Welcome_from_pb),
@@ -2679,6 +3451,11 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
+    messages.ContainerListRequest: (container_pb2.ContainerListRequest.FromString, _ContainerListRequest_from_pb),
+    messages.ContainerInfo: (container_pb2.ContainerInfo.FromString, _ContainerInfo_from_pb),
+    messages.ContainerListResponse: (container_pb2.ContainerListResponse.FromString, _ContainerListResponse_from_pb),
+    messages.ContainerStopRequest: (container_pb2.ContainerStopRequest.FromString, _ContainerStopRequest_from_pb),
+    messages.ContainerStopResponse: (container_pb2.ContainerStopResponse.FromString, _ContainerStopResponse_from_pb),
     messages.ObjectOpenRequest: (object_pb2.ObjectOpenRequest.FromString, _ObjectOpenRequest_from_pb),
     messages.ObjectInfo: (object_pb2.ObjectInfo.FromString, _ObjectInfo_from_pb),
     messages.ObjectListRequest: (object_pb2.ObjectListRequest.FromString, _ObjectListRequest_from_pb),
@@ -2695,6 +3472,11 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.DictClearRequest: (dict_pb2.DictClearRequest.FromString, _DictClearRequest_from_pb),
     messages.DictScanRequest: (dict_pb2.DictScanRequest.FromString, _DictScanRequest_from_pb),
     messages.DictPage: (dict_pb2.DictPage.FromString, _DictPage_from_pb),
+    messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
+    messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
+    messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),
+    messages.ExecExit: (exec_pb2.ExecExit.FromString, _ExecExit_from_pb),
+    messages.ExecReply: (exec_pb2.ExecReply.FromString, _ExecReply_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),
@@ -2721,6 +3503,29 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.QueueClearRequest: (queue_pb2.QueueClearRequest.FromString, _QueueClearRequest_from_pb),
     messages.QueueScanRequest: (queue_pb2.QueueScanRequest.FromString, _QueueScanRequest_from_pb),
     messages.QueuePage: (queue_pb2.QueuePage.FromString, _QueuePage_from_pb),
+    messages.SandboxPort: (sandbox_pb2.SandboxPort.FromString, _SandboxPort_from_pb),
+    messages.SandboxSpec: (sandbox_pb2.SandboxSpec.FromString, _SandboxSpec_from_pb),
+    messages.SandboxCreateRequest: (sandbox_pb2.SandboxCreateRequest.FromString, _SandboxCreateRequest_from_pb),
+    messages.SandboxTunnel: (sandbox_pb2.SandboxTunnel.FromString, _SandboxTunnel_from_pb),
+    messages.SandboxInfo: (sandbox_pb2.SandboxInfo.FromString, _SandboxInfo_from_pb),
+    messages.SandboxGetRequest: (sandbox_pb2.SandboxGetRequest.FromString, _SandboxGetRequest_from_pb),
+    messages.SandboxWaitRequest: (sandbox_pb2.SandboxWaitRequest.FromString, _SandboxWaitRequest_from_pb),
+    messages.SandboxTerminateRequest: (
+        sandbox_pb2.SandboxTerminateRequest.FromString,
+        _SandboxTerminateRequest_from_pb,
+    ),
+    messages.SandboxListRequest: (sandbox_pb2.SandboxListRequest.FromString, _SandboxListRequest_from_pb),
+    messages.SandboxListResponse: (sandbox_pb2.SandboxListResponse.FromString, _SandboxListResponse_from_pb),
+    messages.SandboxSetTagsRequest: (sandbox_pb2.SandboxSetTagsRequest.FromString, _SandboxSetTagsRequest_from_pb),
+    messages.SandboxOutputRequest: (sandbox_pb2.SandboxOutputRequest.FromString, _SandboxOutputRequest_from_pb),
+    messages.SandboxOutput: (sandbox_pb2.SandboxOutput.FromString, _SandboxOutput_from_pb),
+    messages.SandboxInputRequest: (sandbox_pb2.SandboxInputRequest.FromString, _SandboxInputRequest_from_pb),
+    messages.SandboxInputResponse: (sandbox_pb2.SandboxInputResponse.FromString, _SandboxInputResponse_from_pb),
+    messages.SandboxSnapshotRequest: (sandbox_pb2.SandboxSnapshotRequest.FromString, _SandboxSnapshotRequest_from_pb),
+    messages.SandboxSnapshotResponse: (
+        sandbox_pb2.SandboxSnapshotResponse.FromString,
+        _SandboxSnapshotResponse_from_pb,
+    ),
     messages.SecretCreateRequest: (secret_pb2.SecretCreateRequest.FromString, _SecretCreateRequest_from_pb),
     messages.SecretInfo: (secret_pb2.SecretInfo.FromString, _SecretInfo_from_pb),
     messages.SecretLookupRequest: (secret_pb2.SecretLookupRequest.FromString, _SecretLookupRequest_from_pb),

@@ -22,6 +22,7 @@ class Message:
 class Format:
     UNSPECIFIED = 0
     PICKLE = 1
+    WEB = 10
 
 
 class FailureKind:
@@ -39,6 +40,14 @@ class FailureKind:
     EXHAUSTED = 11
 
 
+class WebKind:
+    UNSPECIFIED = 0
+    ENDPOINT = 1
+    ASGI = 2
+    WSGI = 3
+    SERVER = 4
+
+
 class AppState:
     UNSPECIFIED = 0
     EPHEMERAL = 1
@@ -51,6 +60,7 @@ class Stream:
     UNSPECIFIED = 0
     STDOUT = 1
     STDERR = 2
+    SYSTEM = 3
 
 
 class CallKind:
@@ -60,6 +70,7 @@ class CallKind:
     GENERATOR = 3
     SPAWN = 4
     SPAWN_MAP = 5
+    WEB = 10
 
 
 class InputStatus:
@@ -78,6 +89,14 @@ class ImageState:
     BUILT = 2
     FAILED = 3
     PRUNED = 4
+
+
+class SandboxState:
+    UNSPECIFIED = 0
+    RUNNING = 1
+    EXITED = 2
+    TIMED_OUT = 3
+    TERMINATED = 4
 
 
 class VolumeEntryKind:
@@ -126,6 +145,46 @@ class Failure(Message):
         self.exception = exception
         self.container_id = container_id
         self.exit_code = exit_code
+
+
+class WebSpec(Message):
+    __slots__ = (
+        "kind",
+        "method",
+        "label",
+        "custom_domains",
+        "docs",
+        "requires_proxy_auth",
+        "no_wait",
+        "response_timeout_s",
+        "port",
+        "port_timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        kind: int = 0,
+        method: str = "",
+        label: str = "",
+        custom_domains: list[str] | None = None,
+        docs: bool = False,
+        requires_proxy_auth: bool = False,
+        no_wait: bool = False,
+        response_timeout_s: float = 0.0,
+        port: int = 0,
+        port_timeout_s: float = 0.0,
+    ) -> None:
+        self.kind = kind
+        self.method = method
+        self.label = label
+        self.custom_domains: list[str] = [] if custom_domains is None else custom_domains
+        self.docs = docs
+        self.requires_proxy_auth = requires_proxy_auth
+        self.no_wait = no_wait
+        self.response_timeout_s = response_timeout_s
+        self.port = port
+        self.port_timeout_s = port_timeout_s
 
 
 class Resources(Message):
@@ -215,7 +274,7 @@ class GpuRequest(Message):
 
 
 class MethodSpec(Message):
-    __slots__ = ("name", "is_generator", "is_async")
+    __slots__ = ("name", "is_generator", "is_async", "web", "web_url")
 
     def __init__(
         self,
@@ -223,10 +282,14 @@ class MethodSpec(Message):
         name: str = "",
         is_generator: bool = False,
         is_async: bool = False,
+        web: WebSpec | None = None,
+        web_url: str = "",
     ) -> None:
         self.name = name
         self.is_generator = is_generator
         self.is_async = is_async
+        self.web = web
+        self.web_url = web_url
 
 
 class VolumeMount(Message):
@@ -286,6 +349,7 @@ class FunctionSpec(Message):
         "volumes",
         "network_file_systems",
         "local_mounts",
+        "web",
     )
 
     def __init__(
@@ -314,6 +378,7 @@ class FunctionSpec(Message):
         volumes: list[VolumeMount] | None = None,
         network_file_systems: list[VolumeMount] | None = None,
         local_mounts: list[LocalMount] | None = None,
+        web: WebSpec | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -338,10 +403,11 @@ class FunctionSpec(Message):
         self.volumes: list[VolumeMount] = [] if volumes is None else volumes
         self.network_file_systems: list[VolumeMount] = [] if network_file_systems is None else network_file_systems
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.web = web
 
 
 class FunctionInfo(Message):
-    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods")
+    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods", "web_url")
 
     def __init__(
         self,
@@ -353,6 +419,7 @@ class FunctionInfo(Message):
         app_name: str = "",
         environment: str = "",
         methods: list[MethodSpec] | None = None,
+        web_url: str = "",
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id
@@ -361,6 +428,7 @@ class FunctionInfo(Message):
         self.app_name = app_name
         self.environment = environment
         self.methods: list[MethodSpec] = [] if methods is None else methods
+        self.web_url = web_url
 
 
 class FunctionBindRequest(Message):
@@ -505,14 +573,16 @@ class AppPublishResponse(Message):
 
 
 class AppStopRequest(Message):
-    __slots__ = ("app_id",)
+    __slots__ = ("app_id", "deadline_s")
 
     def __init__(
         self,
         *,
         app_id: str = "",
+        deadline_s: int = 0,
     ) -> None:
         self.app_id = app_id
+        self.deadline_s = deadline_s
 
 
 class AppStopResponse(Message):
@@ -677,7 +747,18 @@ class SourceInfo(Message):
 
 
 class LogLine(Message):
-    __slots__ = ("app_id", "function_id", "container_id", "input_id", "stream", "text", "at_ms")
+    __slots__ = (
+        "app_id",
+        "function_id",
+        "container_id",
+        "input_id",
+        "stream",
+        "text",
+        "at_ms",
+        "call_id",
+        "position",
+        "goes_on",
+    )
 
     def __init__(
         self,
@@ -689,6 +770,9 @@ class LogLine(Message):
         stream: int = 0,
         text: str = "",
         at_ms: int = 0,
+        call_id: str = "",
+        position: int = 0,
+        goes_on: bool = False,
     ) -> None:
         self.app_id = app_id
         self.function_id = function_id
@@ -697,6 +781,72 @@ class LogLine(Message):
         self.stream = stream
         self.text = text
         self.at_ms = at_ms
+        self.call_id = call_id
+        self.position = position
+        self.goes_on = goes_on
+
+
+class LogLines(Message):
+    __slots__ = ("lines",)
+
+    def __init__(
+        self,
+        *,
+        lines: list[LogLine] | None = None,
+    ) -> None:
+        self.lines: list[LogLine] = [] if lines is None else lines
+
+
+class LogReadRequest(Message):
+    __slots__ = (
+        "app_id",
+        "app_name",
+        "environment",
+        "container_id",
+        "function",
+        "call_id",
+        "since_ms",
+        "until_ms",
+        "tail",
+        "search",
+        "stream",
+        "follow",
+        "only_new",
+        "after",
+    )
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        container_id: str = "",
+        function: str = "",
+        call_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        tail: int = 0,
+        search: str = "",
+        stream: int = 0,
+        follow: bool = False,
+        only_new: bool = False,
+        after: int = 0,
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.container_id = container_id
+        self.function = function
+        self.call_id = call_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.tail = tail
+        self.search = search
+        self.stream = stream
+        self.follow = follow
+        self.only_new = only_new
+        self.after = after
 
 
 class Notice(Message):
@@ -1007,6 +1157,93 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ContainerListRequest(Message):
+    __slots__ = ("environment", "app_id")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+
+
+class ContainerInfo(Message):
+    __slots__ = (
+        "container_id",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "state",
+        "created_at_ms",
+        "num_inputs",
+        "num_execs",
+    )
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        state: str = "",
+        created_at_ms: int = 0,
+        num_inputs: int = 0,
+        num_execs: int = 0,
+    ) -> None:
+        self.container_id = container_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.state = state
+        self.created_at_ms = created_at_ms
+        self.num_inputs = num_inputs
+        self.num_execs = num_execs
+
+
+class ContainerListResponse(Message):
+    __slots__ = ("containers",)
+
+    def __init__(
+        self,
+        *,
+        containers: list[ContainerInfo] | None = None,
+    ) -> None:
+        self.containers: list[ContainerInfo] = [] if containers is None else containers
+
+
+class ContainerStopRequest(Message):
+    __slots__ = ("container_id", "environment", "graceful")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        environment: str = "",
+        graceful: bool = False,
+    ) -> None:
+        self.container_id = container_id
+        self.environment = environment
+        self.graceful = graceful
+
+
+class ContainerStopResponse(Message):
+    __slots__ = ("num_inputs",)
+
+    def __init__(
+        self,
+        *,
+        num_inputs: int = 0,
+    ) -> None:
+        self.num_inputs = num_inputs
+
+
 class ObjectOpenRequest(Message):
     __slots__ = ("object_id", "name", "environment", "create", "app_id", "client_id")
 
@@ -1235,6 +1472,93 @@ class DictPage(Message):
         self.after = after
         self.until = until
         self.is_last = is_last
+
+
+class TerminalSize(Message):
+    __slots__ = ("rows", "columns")
+
+    def __init__(
+        self,
+        *,
+        rows: int = 0,
+        columns: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.columns = columns
+
+
+class ExecStart(Message):
+    __slots__ = ("container_id", "args", "pty", "size", "env", "workdir", "timeout_s", "user")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        args: list[str] | None = None,
+        pty: bool = False,
+        size: TerminalSize | None = None,
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        user: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.args: list[str] = [] if args is None else args
+        self.pty = pty
+        self.size = size
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.user = user
+
+
+class ExecRequest(Message):
+    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill")
+
+    def __init__(
+        self,
+        *,
+        start: ExecStart | None = None,
+        stdin: bytes = b"",
+        stdin_eof: bool = False,
+        resize: TerminalSize | None = None,
+        kill: bool = False,
+    ) -> None:
+        self.start = start
+        self.stdin = stdin
+        self.stdin_eof = stdin_eof
+        self.resize = resize
+        self.kill = kill
+
+
+class ExecExit(Message):
+    __slots__ = ("code",)
+
+    def __init__(
+        self,
+        *,
+        code: int = 0,
+    ) -> None:
+        self.code = code
+
+
+class ExecReply(Message):
+    __slots__ = ("started", "stdout", "stderr", "exit", "error")
+
+    def __init__(
+        self,
+        *,
+        started: bool = False,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        exit: ExecExit | None = None,
+        error: str = "",
+    ) -> None:
+        self.started = started
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit = exit
+        self.error = error
 
 
 class ImageStep(Message):
@@ -1622,6 +1946,322 @@ class QueuePage(Message):
     ) -> None:
         self.values: list[Payload] = [] if values is None else values
         self.after = after
+
+
+class SandboxPort(Message):
+    __slots__ = ("port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.encrypted = encrypted
+
+
+class SandboxSpec(Message):
+    __slots__ = (
+        "command",
+        "image_id",
+        "env",
+        "workdir",
+        "timeout_s",
+        "idle_timeout_s",
+        "resources",
+        "gpus",
+        "block_network",
+        "pty",
+        "ports",
+        "secret_ids",
+        "source_id",
+        "local_mounts",
+        "with_sdk",
+    )
+
+    def __init__(
+        self,
+        *,
+        command: list[str] | None = None,
+        image_id: str = "",
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        idle_timeout_s: float = 0.0,
+        resources: Resources | None = None,
+        gpus: list[GpuRequest] | None = None,
+        block_network: bool = False,
+        pty: bool = False,
+        ports: list[SandboxPort] | None = None,
+        secret_ids: list[str] | None = None,
+        source_id: str = "",
+        local_mounts: list[LocalMount] | None = None,
+        with_sdk: bool = False,
+    ) -> None:
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self.resources = resources
+        self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.block_network = block_network
+        self.pty = pty
+        self.ports: list[SandboxPort] = [] if ports is None else ports
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.source_id = source_id
+        self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.with_sdk = with_sdk
+
+
+class SandboxCreateRequest(Message):
+    __slots__ = ("sandbox_id", "app_id", "environment", "name", "tags", "spec")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        spec: SandboxSpec | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.spec = spec
+
+
+class SandboxTunnel(Message):
+    __slots__ = ("port", "host", "host_port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "",
+        host_port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.host = host
+        self.host_port = host_port
+        self.encrypted = encrypted
+
+
+class SandboxInfo(Message):
+    __slots__ = (
+        "sandbox_id",
+        "app_id",
+        "app_name",
+        "environment",
+        "name",
+        "tags",
+        "state",
+        "returncode",
+        "reason",
+        "created_at_ms",
+        "ended_at_ms",
+        "command",
+        "image_id",
+        "tunnels",
+        "timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        state: int = 0,
+        returncode: int = 0,
+        reason: str = "",
+        created_at_ms: int = 0,
+        ended_at_ms: int = 0,
+        command: list[str] | None = None,
+        image_id: str = "",
+        tunnels: list[SandboxTunnel] | None = None,
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.state = state
+        self.returncode = returncode
+        self.reason = reason
+        self.created_at_ms = created_at_ms
+        self.ended_at_ms = ended_at_ms
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.tunnels: list[SandboxTunnel] = [] if tunnels is None else tunnels
+        self.timeout_s = timeout_s
+
+
+class SandboxGetRequest(Message):
+    __slots__ = ("sandbox_id", "app_name", "name", "environment")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_name: str = "",
+        name: str = "",
+        environment: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_name = app_name
+        self.name = name
+        self.environment = environment
+
+
+class SandboxWaitRequest(Message):
+    __slots__ = ("sandbox_id", "timeout_s")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.timeout_s = timeout_s
+
+
+class SandboxTerminateRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxListRequest(Message):
+    __slots__ = ("environment", "app_id", "tags", "include_ended")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+        tags: dict[str, str] | None = None,
+        include_ended: bool = False,
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.include_ended = include_ended
+
+
+class SandboxListResponse(Message):
+    __slots__ = ("sandboxes",)
+
+    def __init__(
+        self,
+        *,
+        sandboxes: list[SandboxInfo] | None = None,
+    ) -> None:
+        self.sandboxes: list[SandboxInfo] = [] if sandboxes is None else sandboxes
+
+
+class SandboxSetTagsRequest(Message):
+    __slots__ = ("sandbox_id", "tags")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+
+
+class SandboxOutputRequest(Message):
+    __slots__ = ("sandbox_id", "stream", "offset", "follow")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        stream: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.stream = stream
+        self.offset = offset
+        self.follow = follow
+
+
+class SandboxOutput(Message):
+    __slots__ = ("data",)
+
+    def __init__(
+        self,
+        *,
+        data: bytes = b"",
+    ) -> None:
+        self.data = data
+
+
+class SandboxInputRequest(Message):
+    __slots__ = ("sandbox_id", "writer_id", "offset", "data", "eof")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        writer_id: str = "",
+        offset: int = 0,
+        data: bytes = b"",
+        eof: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.writer_id = writer_id
+        self.offset = offset
+        self.data = data
+        self.eof = eof
+
+
+class SandboxInputResponse(Message):
+    __slots__ = ()
+
+
+class SandboxSnapshotRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxSnapshotResponse(Message):
+    __slots__ = ("image_id",)
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+    ) -> None:
+        self.image_id = image_id
 
 
 class SecretCreateRequest(Message):

@@ -101,6 +101,52 @@ def _Failure_from_row(row: Any, body: Body) -> messages.Failure:
     )
 
 
+def _WebSpec_to_row(m: messages.WebSpec, parts: list[bytes]) -> list[Any]:
+    return [
+        m.kind,
+        m.method,
+        m.label,
+        m.custom_domains,
+        m.docs,
+        m.requires_proxy_auth,
+        m.no_wait,
+        m.response_timeout_s,
+        m.port,
+        m.port_timeout_s,
+    ]
+
+
+def _WebSpec_from_row(row: Any, body: Body) -> messages.WebSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("WebSpec has other fields here: another version speaks") from None
+    if not (
+        type(f0) is int
+        and type(f1) is str
+        and type(f2) is str
+        and type(f4) is bool
+        and type(f5) is bool
+        and type(f6) is bool
+        and type(f7) in _NUMBERS
+        and type(f8) is int
+        and type(f9) in _NUMBERS
+    ):
+        raise RowError("a field of WebSpec has another type")
+    return messages.WebSpec(
+        kind=f0,
+        method=f1,
+        label=f2,
+        custom_domains=_list(f3, str),
+        docs=f4,
+        requires_proxy_auth=f5,
+        no_wait=f6,
+        response_timeout_s=f7,
+        port=f8,
+        port_timeout_s=f9,
+    )
+
+
 def _Resources_to_row(m: messages.Resources, parts: list[bytes]) -> list[Any]:
     return [m.cpu_request, m.cpu_limit, m.memory_request_mib, m.memory_limit_mib, m.ephemeral_disk_mib]
 
@@ -190,17 +236,19 @@ def _GpuRequest_from_row(row: Any, body: Body) -> messages.GpuRequest:
 
 
 def _MethodSpec_to_row(m: messages.MethodSpec, parts: list[bytes]) -> list[Any]:
-    return [m.name, m.is_generator, m.is_async]
+    return [m.name, m.is_generator, m.is_async, None if m.web is None else _WebSpec_to_row(m.web, parts), m.web_url]
 
 
 def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
     try:
-        f0, f1, f2 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("MethodSpec has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is bool and type(f2) is bool):
+    if not (type(f0) is str and type(f1) is bool and type(f2) is bool and type(f4) is str):
         raise RowError("a field of MethodSpec has another type")
-    return messages.MethodSpec(name=f0, is_generator=f1, is_async=f2)
+    return messages.MethodSpec(
+        name=f0, is_generator=f1, is_async=f2, web=None if f3 is None else _WebSpec_from_row(f3, body), web_url=f4
+    )
 
 
 def _VolumeMount_to_row(m: messages.VolumeMount, parts: list[bytes]) -> list[Any]:
@@ -256,12 +304,15 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_VolumeMount_to_row(item, parts) for item in m.volumes],
         [_VolumeMount_to_row(item, parts) for item in m.network_file_systems],
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        None if m.web is None else _WebSpec_to_row(m.web, parts),
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23 = (
+            row
+        )
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -307,6 +358,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         volumes=[_VolumeMount_from_row(item, body) for item in f20],
         network_file_systems=[_VolumeMount_from_row(item, body) for item in f21],
         local_mounts=[_LocalMount_from_row(item, body) for item in f22],
+        web=None if f23 is None else _WebSpec_from_row(f23, body),
     )
 
 
@@ -319,12 +371,13 @@ def _FunctionInfo_to_row(m: messages.FunctionInfo, parts: list[bytes]) -> list[A
         m.app_name,
         m.environment,
         [_MethodSpec_to_row(item, parts) for item in m.methods],
+        m.web_url,
     ]
 
 
 def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("FunctionInfo has other fields here: another version speaks") from None
     if not (
@@ -335,6 +388,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         and type(f4) is str
         and type(f5) is str
         and type(f6) is list
+        and type(f7) is str
     ):
         raise RowError("a field of FunctionInfo has another type")
     return messages.FunctionInfo(
@@ -345,6 +399,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         app_name=f4,
         environment=f5,
         methods=[_MethodSpec_from_row(item, body) for item in f6],
+        web_url=f7,
     )
 
 
@@ -499,17 +554,17 @@ def _AppPublishResponse_from_row(row: Any, body: Body) -> messages.AppPublishRes
 
 
 def _AppStopRequest_to_row(m: messages.AppStopRequest, parts: list[bytes]) -> list[Any]:
-    return [m.app_id]
+    return [m.app_id, m.deadline_s]
 
 
 def _AppStopRequest_from_row(row: Any, body: Body) -> messages.AppStopRequest:
     try:
-        (f0,) = row
+        f0, f1 = row
     except (TypeError, ValueError):
         raise RowError("AppStopRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f1) is int):
         raise RowError("a field of AppStopRequest has another type")
-    return messages.AppStopRequest(app_id=f0)
+    return messages.AppStopRequest(app_id=f0, deadline_s=f1)
 
 
 def _AppStopResponse_to_row(m: messages.AppStopResponse, parts: list[bytes]) -> list[Any]:
@@ -694,12 +749,23 @@ def _SourceInfo_from_row(row: Any, body: Body) -> messages.SourceInfo:
 
 
 def _LogLine_to_row(m: messages.LogLine, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, m.function_id, m.container_id, m.input_id, m.stream, m.text, m.at_ms]
+    return [
+        m.app_id,
+        m.function_id,
+        m.container_id,
+        m.input_id,
+        m.stream,
+        m.text,
+        m.at_ms,
+        m.call_id,
+        m.position,
+        m.goes_on,
+    ]
 
 
 def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
     except (TypeError, ValueError):
         raise RowError("LogLine has other fields here: another version speaks") from None
     if not (
@@ -710,9 +776,96 @@ def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
         and type(f4) is int
         and type(f5) is str
         and type(f6) is int
+        and type(f7) is str
+        and type(f8) is int
+        and type(f9) is bool
     ):
         raise RowError("a field of LogLine has another type")
-    return messages.LogLine(app_id=f0, function_id=f1, container_id=f2, input_id=f3, stream=f4, text=f5, at_ms=f6)
+    return messages.LogLine(
+        app_id=f0,
+        function_id=f1,
+        container_id=f2,
+        input_id=f3,
+        stream=f4,
+        text=f5,
+        at_ms=f6,
+        call_id=f7,
+        position=f8,
+        goes_on=f9,
+    )
+
+
+def _LogLines_to_row(m: messages.LogLines, parts: list[bytes]) -> list[Any]:
+    return [[_LogLine_to_row(item, parts) for item in m.lines]]
+
+
+def _LogLines_from_row(row: Any, body: Body) -> messages.LogLines:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("LogLines has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of LogLines has another type")
+    return messages.LogLines(lines=[_LogLine_from_row(item, body) for item in f0])
+
+
+def _LogReadRequest_to_row(m: messages.LogReadRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.app_id,
+        m.app_name,
+        m.environment,
+        m.container_id,
+        m.function,
+        m.call_id,
+        m.since_ms,
+        m.until_ms,
+        m.tail,
+        m.search,
+        m.stream,
+        m.follow,
+        m.only_new,
+        m.after,
+    ]
+
+
+def _LogReadRequest_from_row(row: Any, body: Body) -> messages.LogReadRequest:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13 = row
+    except (TypeError, ValueError):
+        raise RowError("LogReadRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+        and type(f9) is str
+        and type(f10) is int
+        and type(f11) is bool
+        and type(f12) is bool
+        and type(f13) is int
+    ):
+        raise RowError("a field of LogReadRequest has another type")
+    return messages.LogReadRequest(
+        app_id=f0,
+        app_name=f1,
+        environment=f2,
+        container_id=f3,
+        function=f4,
+        call_id=f5,
+        since_ms=f6,
+        until_ms=f7,
+        tail=f8,
+        search=f9,
+        stream=f10,
+        follow=f11,
+        only_new=f12,
+        after=f13,
+    )
 
 
 def _Notice_to_row(m: messages.Notice, parts: list[bytes]) -> list[Any]:
@@ -1052,6 +1205,106 @@ def _SessionDown_from_row(row: Any, body: Body) -> messages.SessionDown:
     )
 
 
+def _ContainerListRequest_to_row(m: messages.ContainerListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id]
+
+
+def _ContainerListRequest_from_row(row: Any, body: Body) -> messages.ContainerListRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of ContainerListRequest has another type")
+    return messages.ContainerListRequest(environment=f0, app_id=f1)
+
+
+def _ContainerInfo_to_row(m: messages.ContainerInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.app_id,
+        m.app_name,
+        m.function_id,
+        m.function_name,
+        m.state,
+        m.created_at_ms,
+        m.num_inputs,
+        m.num_execs,
+    ]
+
+
+def _ContainerInfo_from_row(row: Any, body: Body) -> messages.ContainerInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+    ):
+        raise RowError("a field of ContainerInfo has another type")
+    return messages.ContainerInfo(
+        container_id=f0,
+        app_id=f1,
+        app_name=f2,
+        function_id=f3,
+        function_name=f4,
+        state=f5,
+        created_at_ms=f6,
+        num_inputs=f7,
+        num_execs=f8,
+    )
+
+
+def _ContainerListResponse_to_row(m: messages.ContainerListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ContainerInfo_to_row(item, parts) for item in m.containers]]
+
+
+def _ContainerListResponse_from_row(row: Any, body: Body) -> messages.ContainerListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ContainerListResponse has another type")
+    return messages.ContainerListResponse(containers=[_ContainerInfo_from_row(item, body) for item in f0])
+
+
+def _ContainerStopRequest_to_row(m: messages.ContainerStopRequest, parts: list[bytes]) -> list[Any]:
+    return [m.container_id, m.environment, m.graceful]
+
+
+def _ContainerStopRequest_from_row(row: Any, body: Body) -> messages.ContainerStopRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of ContainerStopRequest has another type")
+    return messages.ContainerStopRequest(container_id=f0, environment=f1, graceful=f2)
+
+
+def _ContainerStopResponse_to_row(m: messages.ContainerStopResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_inputs]
+
+
+def _ContainerStopResponse_from_row(row: Any, body: Body) -> messages.ContainerStopResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ContainerStopResponse has another type")
+    return messages.ContainerStopResponse(num_inputs=f0)
+
+
 def _ObjectOpenRequest_to_row(m: messages.ObjectOpenRequest, parts: list[bytes]) -> list[Any]:
     return [m.object_id, m.name, m.environment, m.create, m.app_id, m.client_id]
 
@@ -1302,6 +1555,123 @@ def _DictPage_from_row(row: Any, body: Body) -> messages.DictPage:
     if not (type(f0) is list and type(f1) is int and type(f2) is int and type(f3) is bool):
         raise RowError("a field of DictPage has another type")
     return messages.DictPage(entries=[_DictEntry_from_row(item, body) for item in f0], after=f1, until=f2, is_last=f3)
+
+
+def _TerminalSize_to_row(m: messages.TerminalSize, parts: list[bytes]) -> list[Any]:
+    return [m.rows, m.columns]
+
+
+def _TerminalSize_from_row(row: Any, body: Body) -> messages.TerminalSize:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalSize has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is int):
+        raise RowError("a field of TerminalSize has another type")
+    return messages.TerminalSize(rows=f0, columns=f1)
+
+
+def _ExecStart_to_row(m: messages.ExecStart, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.args,
+        m.pty,
+        None if m.size is None else _TerminalSize_to_row(m.size, parts),
+        list(m.env.items()),
+        m.workdir,
+        m.timeout_s,
+        m.user,
+    ]
+
+
+def _ExecStart_from_row(row: Any, body: Body) -> messages.ExecStart:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecStart has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f2) is bool and type(f5) is str and type(f6) in _NUMBERS and type(f7) is str):
+        raise RowError("a field of ExecStart has another type")
+    return messages.ExecStart(
+        container_id=f0,
+        args=_list(f1, str),
+        pty=f2,
+        size=None if f3 is None else _TerminalSize_from_row(f3, body),
+        env=_map(f4, str, str),
+        workdir=f5,
+        timeout_s=f6,
+        user=f7,
+    )
+
+
+def _ExecRequest_to_row(m: messages.ExecRequest, parts: list[bytes]) -> list[Any]:
+    if m.stdin:
+        parts.append(m.stdin)
+    return [
+        None if m.start is None else _ExecStart_to_row(m.start, parts),
+        len(m.stdin),
+        m.stdin_eof,
+        None if m.resize is None else _TerminalSize_to_row(m.resize, parts),
+        m.kill,
+    ]
+
+
+def _ExecRequest_from_row(row: Any, body: Body) -> messages.ExecRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecRequest has other fields here: another version speaks") from None
+    if not (type(f1) is int and type(f2) is bool and type(f4) is bool):
+        raise RowError("a field of ExecRequest has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.ExecRequest(
+        start=None if f0 is None else _ExecStart_from_row(f0, body),
+        stdin=bf1,
+        stdin_eof=f2,
+        resize=None if f3 is None else _TerminalSize_from_row(f3, body),
+        kill=f4,
+    )
+
+
+def _ExecExit_to_row(m: messages.ExecExit, parts: list[bytes]) -> list[Any]:
+    return [m.code]
+
+
+def _ExecExit_from_row(row: Any, body: Body) -> messages.ExecExit:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ExecExit has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ExecExit has another type")
+    return messages.ExecExit(code=f0)
+
+
+def _ExecReply_to_row(m: messages.ExecReply, parts: list[bytes]) -> list[Any]:
+    if m.stdout:
+        parts.append(m.stdout)
+    if m.stderr:
+        parts.append(m.stderr)
+    return [
+        m.started,
+        len(m.stdout),
+        len(m.stderr),
+        None if m.exit is None else _ExecExit_to_row(m.exit, parts),
+        m.error,
+    ]
+
+
+def _ExecReply_from_row(row: Any, body: Body) -> messages.ExecReply:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecReply has other fields here: another version speaks") from None
+    if not (type(f0) is bool and type(f1) is int and type(f2) is int and type(f4) is str):
+        raise RowError("a field of ExecReply has another type")
+    bf1 = body.take(f1) if f1 else b""
+    bf2 = body.take(f2) if f2 else b""
+    return messages.ExecReply(
+        started=f0, stdout=bf1, stderr=bf2, exit=None if f3 is None else _ExecExit_from_row(f3, body), error=f4
+    )
 
 
 def _ImageStep_to_row(m: messages.ImageStep, parts: list[bytes]) -> list[Any]:
@@ -1752,6 +2122,348 @@ def _QueuePage_from_row(row: Any, body: Body) -> messages.QueuePage:
     return messages.QueuePage(values=[_Payload_from_row(item, body) for item in f0], after=f1)
 
 
+def _SandboxPort_to_row(m: messages.SandboxPort, parts: list[bytes]) -> list[Any]:
+    return [m.port, m.encrypted]
+
+
+def _SandboxPort_from_row(row: Any, body: Body) -> messages.SandboxPort:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxPort has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is bool):
+        raise RowError("a field of SandboxPort has another type")
+    return messages.SandboxPort(port=f0, encrypted=f1)
+
+
+def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any]:
+    return [
+        m.command,
+        m.image_id,
+        list(m.env.items()),
+        m.workdir,
+        m.timeout_s,
+        m.idle_timeout_s,
+        None if m.resources is None else _Resources_to_row(m.resources, parts),
+        [_GpuRequest_to_row(item, parts) for item in m.gpus],
+        m.block_network,
+        m.pty,
+        [_SandboxPort_to_row(item, parts) for item in m.ports],
+        m.secret_ids,
+        m.source_id,
+        [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        m.with_sdk,
+    ]
+
+
+def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSpec has other fields here: another version speaks") from None
+    if not (
+        type(f1) is str
+        and type(f3) is str
+        and type(f4) in _NUMBERS
+        and type(f5) in _NUMBERS
+        and type(f7) is list
+        and type(f8) is bool
+        and type(f9) is bool
+        and type(f10) is list
+        and type(f12) is str
+        and type(f13) is list
+        and type(f14) is bool
+    ):
+        raise RowError("a field of SandboxSpec has another type")
+    return messages.SandboxSpec(
+        command=_list(f0, str),
+        image_id=f1,
+        env=_map(f2, str, str),
+        workdir=f3,
+        timeout_s=f4,
+        idle_timeout_s=f5,
+        resources=None if f6 is None else _Resources_from_row(f6, body),
+        gpus=[_GpuRequest_from_row(item, body) for item in f7],
+        block_network=f8,
+        pty=f9,
+        ports=[_SandboxPort_from_row(item, body) for item in f10],
+        secret_ids=_list(f11, str),
+        source_id=f12,
+        local_mounts=[_LocalMount_from_row(item, body) for item in f13],
+        with_sdk=f14,
+    )
+
+
+def _SandboxCreateRequest_to_row(m: messages.SandboxCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.sandbox_id,
+        m.app_id,
+        m.environment,
+        m.name,
+        list(m.tags.items()),
+        None if m.spec is None else _SandboxSpec_to_row(m.spec, parts),
+    ]
+
+
+def _SandboxCreateRequest_from_row(row: Any, body: Body) -> messages.SandboxCreateRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str):
+        raise RowError("a field of SandboxCreateRequest has another type")
+    return messages.SandboxCreateRequest(
+        sandbox_id=f0,
+        app_id=f1,
+        environment=f2,
+        name=f3,
+        tags=_map(f4, str, str),
+        spec=None if f5 is None else _SandboxSpec_from_row(f5, body),
+    )
+
+
+def _SandboxTunnel_to_row(m: messages.SandboxTunnel, parts: list[bytes]) -> list[Any]:
+    return [m.port, m.host, m.host_port, m.encrypted]
+
+
+def _SandboxTunnel_from_row(row: Any, body: Body) -> messages.SandboxTunnel:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxTunnel has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is str and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of SandboxTunnel has another type")
+    return messages.SandboxTunnel(port=f0, host=f1, host_port=f2, encrypted=f3)
+
+
+def _SandboxInfo_to_row(m: messages.SandboxInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.sandbox_id,
+        m.app_id,
+        m.app_name,
+        m.environment,
+        m.name,
+        list(m.tags.items()),
+        m.state,
+        m.returncode,
+        m.reason,
+        m.created_at_ms,
+        m.ended_at_ms,
+        m.command,
+        m.image_id,
+        [_SandboxTunnel_to_row(item, parts) for item in m.tunnels],
+        m.timeout_s,
+    ]
+
+
+def _SandboxInfo_from_row(row: Any, body: Body) -> messages.SandboxInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is str
+        and type(f9) is int
+        and type(f10) is int
+        and type(f12) is str
+        and type(f13) is list
+        and type(f14) in _NUMBERS
+    ):
+        raise RowError("a field of SandboxInfo has another type")
+    return messages.SandboxInfo(
+        sandbox_id=f0,
+        app_id=f1,
+        app_name=f2,
+        environment=f3,
+        name=f4,
+        tags=_map(f5, str, str),
+        state=f6,
+        returncode=f7,
+        reason=f8,
+        created_at_ms=f9,
+        ended_at_ms=f10,
+        command=_list(f11, str),
+        image_id=f12,
+        tunnels=[_SandboxTunnel_from_row(item, body) for item in f13],
+        timeout_s=f14,
+    )
+
+
+def _SandboxGetRequest_to_row(m: messages.SandboxGetRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.app_name, m.name, m.environment]
+
+
+def _SandboxGetRequest_from_row(row: Any, body: Body) -> messages.SandboxGetRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str):
+        raise RowError("a field of SandboxGetRequest has another type")
+    return messages.SandboxGetRequest(sandbox_id=f0, app_name=f1, name=f2, environment=f3)
+
+
+def _SandboxWaitRequest_to_row(m: messages.SandboxWaitRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.timeout_s]
+
+
+def _SandboxWaitRequest_from_row(row: Any, body: Body) -> messages.SandboxWaitRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxWaitRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) in _NUMBERS):
+        raise RowError("a field of SandboxWaitRequest has another type")
+    return messages.SandboxWaitRequest(sandbox_id=f0, timeout_s=f1)
+
+
+def _SandboxTerminateRequest_to_row(m: messages.SandboxTerminateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id]
+
+
+def _SandboxTerminateRequest_from_row(row: Any, body: Body) -> messages.SandboxTerminateRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxTerminateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxTerminateRequest has another type")
+    return messages.SandboxTerminateRequest(sandbox_id=f0)
+
+
+def _SandboxListRequest_to_row(m: messages.SandboxListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id, list(m.tags.items()), m.include_ended]
+
+
+def _SandboxListRequest_from_row(row: Any, body: Body) -> messages.SandboxListRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f3) is bool):
+        raise RowError("a field of SandboxListRequest has another type")
+    return messages.SandboxListRequest(environment=f0, app_id=f1, tags=_map(f2, str, str), include_ended=f3)
+
+
+def _SandboxListResponse_to_row(m: messages.SandboxListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_SandboxInfo_to_row(item, parts) for item in m.sandboxes]]
+
+
+def _SandboxListResponse_from_row(row: Any, body: Body) -> messages.SandboxListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of SandboxListResponse has another type")
+    return messages.SandboxListResponse(sandboxes=[_SandboxInfo_from_row(item, body) for item in f0])
+
+
+def _SandboxSetTagsRequest_to_row(m: messages.SandboxSetTagsRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, list(m.tags.items())]
+
+
+def _SandboxSetTagsRequest_from_row(row: Any, body: Body) -> messages.SandboxSetTagsRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSetTagsRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSetTagsRequest has another type")
+    return messages.SandboxSetTagsRequest(sandbox_id=f0, tags=_map(f1, str, str))
+
+
+def _SandboxOutputRequest_to_row(m: messages.SandboxOutputRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.stream, m.offset, m.follow]
+
+
+def _SandboxOutputRequest_from_row(row: Any, body: Body) -> messages.SandboxOutputRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxOutputRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of SandboxOutputRequest has another type")
+    return messages.SandboxOutputRequest(sandbox_id=f0, stream=f1, offset=f2, follow=f3)
+
+
+def _SandboxOutput_to_row(m: messages.SandboxOutput, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [len(m.data)]
+
+
+def _SandboxOutput_from_row(row: Any, body: Body) -> messages.SandboxOutput:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxOutput has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of SandboxOutput has another type")
+    bf0 = body.take(f0) if f0 else b""
+    return messages.SandboxOutput(data=bf0)
+
+
+def _SandboxInputRequest_to_row(m: messages.SandboxInputRequest, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.sandbox_id, m.writer_id, m.offset, len(m.data), m.eof]
+
+
+def _SandboxInputRequest_from_row(row: Any, body: Body) -> messages.SandboxInputRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxInputRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int and type(f3) is int and type(f4) is bool):
+        raise RowError("a field of SandboxInputRequest has another type")
+    bf3 = body.take(f3) if f3 else b""
+    return messages.SandboxInputRequest(sandbox_id=f0, writer_id=f1, offset=f2, data=bf3, eof=f4)
+
+
+def _SandboxInputResponse_to_row(m: messages.SandboxInputResponse, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _SandboxInputResponse_from_row(row: Any, body: Body) -> messages.SandboxInputResponse:
+    return messages.SandboxInputResponse()
+
+
+def _SandboxSnapshotRequest_to_row(m: messages.SandboxSnapshotRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id]
+
+
+def _SandboxSnapshotRequest_from_row(row: Any, body: Body) -> messages.SandboxSnapshotRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSnapshotRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSnapshotRequest has another type")
+    return messages.SandboxSnapshotRequest(sandbox_id=f0)
+
+
+def _SandboxSnapshotResponse_to_row(m: messages.SandboxSnapshotResponse, parts: list[bytes]) -> list[Any]:
+    return [m.image_id]
+
+
+def _SandboxSnapshotResponse_from_row(row: Any, body: Body) -> messages.SandboxSnapshotResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSnapshotResponse has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSnapshotResponse has another type")
+    return messages.SandboxSnapshotResponse(image_id=f0)
+
+
 def _SecretCreateRequest_to_row(m: messages.SecretCreateRequest, parts: list[bytes]) -> list[Any]:
     return [m.name, m.environment, list(m.values.items()), m.replace, m.app_id]
 
@@ -2167,6 +2879,7 @@ def _VolumeCopyRequest_from_row(row: Any, body: Body) -> messages.VolumeCopyRequ
 _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {
     messages.Payload: _Payload_to_row,
     messages.Failure: _Failure_to_row,
+    messages.WebSpec: _WebSpec_to_row,
     messages.Resources: _Resources_to_row,
     messages.PoolSettings: _PoolSettings_to_row,
     messages.RetryPolicy: _RetryPolicy_to_row,
@@ -2200,6 +2913,8 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.SourceTree: _SourceTree_to_row,
     messages.SourceInfo: _SourceInfo_to_row,
     messages.LogLine: _LogLine_to_row,
+    messages.LogLines: _LogLines_to_row,
+    messages.LogReadRequest: _LogReadRequest_to_row,
     messages.Notice: _Notice_to_row,
     messages.Hello: _Hello_to_row,
     messages.Welcome: _Welcome_to_row,
@@ -2218,6 +2933,11 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
+    messages.ContainerListRequest: _ContainerListRequest_to_row,
+    messages.ContainerInfo: _ContainerInfo_to_row,
+    messages.ContainerListResponse: _ContainerListResponse_to_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_row,
     messages.ObjectOpenRequest: _ObjectOpenRequest_to_row,
     messages.ObjectInfo: _ObjectInfo_to_row,
     messages.ObjectListRequest: _ObjectListRequest_to_row,
@@ -2234,6 +2954,11 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.DictClearRequest: _DictClearRequest_to_row,
     messages.DictScanRequest: _DictScanRequest_to_row,
     messages.DictPage: _DictPage_to_row,
+    messages.TerminalSize: _TerminalSize_to_row,
+    messages.ExecStart: _ExecStart_to_row,
+    messages.ExecRequest: _ExecRequest_to_row,
+    messages.ExecExit: _ExecExit_to_row,
+    messages.ExecReply: _ExecReply_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_row,
@@ -2260,6 +2985,23 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.QueueClearRequest: _QueueClearRequest_to_row,
     messages.QueueScanRequest: _QueueScanRequest_to_row,
     messages.QueuePage: _QueuePage_to_row,
+    messages.SandboxPort: _SandboxPort_to_row,
+    messages.SandboxSpec: _SandboxSpec_to_row,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_to_row,
+    messages.SandboxTunnel: _SandboxTunnel_to_row,
+    messages.SandboxInfo: _SandboxInfo_to_row,
+    messages.SandboxGetRequest: _SandboxGetRequest_to_row,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_to_row,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_to_row,
+    messages.SandboxListRequest: _SandboxListRequest_to_row,
+    messages.SandboxListResponse: _SandboxListResponse_to_row,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_to_row,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_to_row,
+    messages.SandboxOutput: _SandboxOutput_to_row,
+    messages.SandboxInputRequest: _SandboxInputRequest_to_row,
+    messages.SandboxInputResponse: _SandboxInputResponse_to_row,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_row,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_row,
     messages.SecretCreateRequest: _SecretCreateRequest_to_row,
     messages.SecretInfo: _SecretInfo_to_row,
     messages.SecretLookupRequest: _SecretLookupRequest_to_row,
@@ -2290,6 +3032,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
 _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Payload: _Payload_from_row,
     messages.Failure: _Failure_from_row,
+    messages.WebSpec: _WebSpec_from_row,
     messages.Resources: _Resources_from_row,
     messages.PoolSettings: _PoolSettings_from_row,
     messages.RetryPolicy: _RetryPolicy_from_row,
@@ -2323,6 +3066,8 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.SourceTree: _SourceTree_from_row,
     messages.SourceInfo: _SourceInfo_from_row,
     messages.LogLine: _LogLine_from_row,
+    messages.LogLines: _LogLines_from_row,
+    messages.LogReadRequest: _LogReadRequest_from_row,
     messages.Notice: _Notice_from_row,
     messages.Hello: _Hello_from_row,
     messages.Welcome: _Welcome_from_row,
@@ -2341,6 +3086,11 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
+    messages.ContainerListRequest: _ContainerListRequest_from_row,
+    messages.ContainerInfo: _ContainerInfo_from_row,
+    messages.ContainerListResponse: _ContainerListResponse_from_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_from_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_from_row,
     messages.ObjectOpenRequest: _ObjectOpenRequest_from_row,
     messages.ObjectInfo: _ObjectInfo_from_row,
     messages.ObjectListRequest: _ObjectListRequest_from_row,
@@ -2357,6 +3107,11 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.DictClearRequest: _DictClearRequest_from_row,
     messages.DictScanRequest: _DictScanRequest_from_row,
     messages.DictPage: _DictPage_from_row,
+    messages.TerminalSize: _TerminalSize_from_row,
+    messages.ExecStart: _ExecStart_from_row,
+    messages.ExecRequest: _ExecRequest_from_row,
+    messages.ExecExit: _ExecExit_from_row,
+    messages.ExecReply: _ExecReply_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_from_row,
@@ -2383,6 +3138,23 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.QueueClearRequest: _QueueClearRequest_from_row,
     messages.QueueScanRequest: _QueueScanRequest_from_row,
     messages.QueuePage: _QueuePage_from_row,
+    messages.SandboxPort: _SandboxPort_from_row,
+    messages.SandboxSpec: _SandboxSpec_from_row,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_from_row,
+    messages.SandboxTunnel: _SandboxTunnel_from_row,
+    messages.SandboxInfo: _SandboxInfo_from_row,
+    messages.SandboxGetRequest: _SandboxGetRequest_from_row,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_from_row,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_from_row,
+    messages.SandboxListRequest: _SandboxListRequest_from_row,
+    messages.SandboxListResponse: _SandboxListResponse_from_row,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_from_row,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_from_row,
+    messages.SandboxOutput: _SandboxOutput_from_row,
+    messages.SandboxInputRequest: _SandboxInputRequest_from_row,
+    messages.SandboxInputResponse: _SandboxInputResponse_from_row,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_from_row,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_from_row,
     messages.SecretCreateRequest: _SecretCreateRequest_from_row,
     messages.SecretInfo: _SecretInfo_from_row,
     messages.SecretLookupRequest: _SecretLookupRequest_from_row,

@@ -28,9 +28,16 @@ METHODS: dict[str, Method] = {
     "Blobs.Adopt": Method("/wherry.v1.Blobs/Adopt", "BlobAdoptRequest", "BlobInfo", False, False),
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
+    "Logs.Read": Method("/wherry.v1.Logs/Read", "LogReadRequest", "LogLines", False, True),
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
+    "Containers.List": Method(
+        "/wherry.v1.Containers/List", "ContainerListRequest", "ContainerListResponse", False, False
+    ),
+    "Containers.Stop": Method(
+        "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
+    ),
     "Dicts.Open": Method("/wherry.v1.Dicts/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
     "Dicts.List": Method("/wherry.v1.Dicts/List", "ObjectListRequest", "ObjectListResponse", False, False),
     "Dicts.Delete": Method("/wherry.v1.Dicts/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False),
@@ -40,6 +47,7 @@ METHODS: dict[str, Method] = {
     "Dicts.Count": Method("/wherry.v1.Dicts/Count", "DictCountRequest", "DictCount", False, False),
     "Dicts.Clear": Method("/wherry.v1.Dicts/Clear", "DictClearRequest", "DictCount", False, False),
     "Dicts.Scan": Method("/wherry.v1.Dicts/Scan", "DictScanRequest", "DictPage", False, False),
+    "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),
     "Images.List": Method("/wherry.v1.Images/List", "ImageListRequest", "ImageListResponse", False, False),
@@ -57,6 +65,21 @@ METHODS: dict[str, Method] = {
     "Queues.Count": Method("/wherry.v1.Queues/Count", "QueueCountRequest", "QueueCount", False, False),
     "Queues.Clear": Method("/wherry.v1.Queues/Clear", "QueueClearRequest", "QueueCount", False, False),
     "Queues.Scan": Method("/wherry.v1.Queues/Scan", "QueueScanRequest", "QueuePage", False, False),
+    "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
+    "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
+    "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),
+    "Sandboxes.Terminate": Method(
+        "/wherry.v1.Sandboxes/Terminate", "SandboxTerminateRequest", "SandboxInfo", False, False
+    ),
+    "Sandboxes.List": Method("/wherry.v1.Sandboxes/List", "SandboxListRequest", "SandboxListResponse", False, False),
+    "Sandboxes.SetTags": Method("/wherry.v1.Sandboxes/SetTags", "SandboxSetTagsRequest", "SandboxInfo", False, False),
+    "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
+    "Sandboxes.Input": Method(
+        "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.Snapshot": Method(
+        "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
+    ),
     "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
     "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
     "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),

@@ -4,10 +4,12 @@ import argparse
 import fcntl
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
 LOCK_NAME = "server.lock"
+_SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
 # The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
 MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 
@@ -17,6 +19,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
     parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
     state_dir = parser.parse_args().state_dir.resolve()
+    try:
+        logs_max_bytes = read_size("WHERRY_LOGS_MAX_BYTES", os.environ.get("WHERRY_LOGS_MAX_BYTES", "1GiB"))
+    except ValueError as error:
+        print(f"wherry: {error}", file=sys.stderr)
+        return 1
     length = len(os.fsencode(state_dir))
     if length > MAX_STATE_DIR:
         print(
@@ -39,18 +46,30 @@ def main() -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop
 
+    from wherry_service.ingress.settings import SettingsError
     from wherry_service.server import Service  # the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew
 
     async def serve() -> None:
-        await Service(state_dir).run()
+        await Service(state_dir, logs_max_bytes=logs_max_bytes).run()
 
     try:
         uvloop.run(serve())
-    except DatabaseTooNew as error:
+    except (DatabaseTooNew, SettingsError) as error:
         print(f"wherry: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def read_size(name: str, text: str) -> int:
+    """Return bytes of "500000", "200MB" or "2GiB"; raise ValueError naming the setting."""
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise ValueError(f"{name} is {text!r}, which is no size: write bytes, or for example 200MB or 2GiB")
+    number, unit, binary = match.groups()
+    power = "KMGT".index(unit.upper()) + 1 if unit else 0
+    scale: int = (1024 if binary else 1000) ** power
+    return int(number) * scale
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ VALUE = f"hidden-{os.urandom(8).hex()}"
 @pytest.fixture(scope="module")
 def objects(run_app: RunApp, service: OwnService) -> Iterator[ModuleType]:
     wherry.Secret.create_deployed("acceptance", {"TOKEN": VALUE}, overwrite=True)
+    wherry.Secret.create_deployed("fleeting", {"A": "1"})
     from tests.acceptance.apps import objects
 
     with run_app(objects.app):
@@ -99,6 +100,14 @@ def test_a_function_with_a_secret_that_is_not_there_is_told_before_it_runs(servi
     app.function(serialized=True, secrets=[wherry.Secret.from_name("acceptence")])(lambda: None)
     with pytest.raises(wherry.exception.NotFoundError, match="no secret 'acceptence'; did you mean 'acceptance'"):
         app.run().__enter__()
+
+
+def test_a_function_whose_secret_was_deleted_is_told_so_and_does_not_wait(objects: ModuleType) -> None:
+    wherry.Secret.delete("fleeting")
+    with pytest.raises(
+        wherry.exception.RemoteError, match=r"it lacks what it needs: secret st-\w+ was deleted: create it again"
+    ):
+        objects.fleeting.remote()
 
 
 def test_b58_dicts_and_queues_are_handed_across_and_shared(objects: ModuleType, queue: wherry.Queue) -> None:

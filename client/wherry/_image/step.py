@@ -7,10 +7,11 @@ import os
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
-from wherry.secret import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from wherry.secret import Secret
 
 
 class Step:
@@ -32,7 +33,11 @@ class Step:
         self.args = args
         self.options = tuple((name, value) for name, value in (options or {}).items() if value is not None)
         self.given = given
-        self.secrets = secrets_of(f"secrets of Image.{kind}", secrets)
+        self.secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self.secrets = secrets_of(f"secrets of Image.{kind}", secrets)
         self.force_build = bool(force_build)
 
     def forced(self) -> Step:

@@ -25,7 +25,7 @@ class Plain:
         with self._lock:
             for line in lines:
                 stream = self._err if line.stream == Stream.STDERR else self._out
-                stream.write(line.text + "\n")
+                stream.write(line.text if line.goes_on else line.text + "\n")
             self._out.flush()
             self._err.flush()
 

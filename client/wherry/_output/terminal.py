@@ -31,7 +31,8 @@ class Terminal:
             if line.stream == Stream.STDERR:
                 part.stylize("yellow")
             text.append_text(part)
-            text.append("\n")
+            if not line.goes_on:
+                text.append("\n")
         self._console.print(text, end="", soft_wrap=True)
 
     def notice(self, notice: Notice) -> None:

@@ -52,6 +52,11 @@ def show_table(columns: list[str], rows: list[list[Any]]) -> None:
     from rich.table import Table
 
     table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if item is None else str(item) for item in row))
-    Console(soft_wrap=True).print(table)
+    texts = [["" if item is None else str(item) for item in row] for row in rows]
+    for row in texts:
+        table.add_row(*row)
+    console = Console(soft_wrap=True)
+    # Cut off, an id is of no use: a line that is too long wraps.
+    widths = [max(len(text) for text in column) for column in zip(columns, *texts, strict=True)]
+    console.width = max(console.width, sum(widths) + 2 * len(columns))
+    console.print(table)

@@ -77,6 +77,26 @@ def find_app(ref: str) -> App:
     return apps[0]
 
 
+def find_function(ref: str) -> tuple[App, Function[..., Any]]:
+    """Import what `ref` names and return its function, or its class as a function, with the app.
+
+    Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
+    """
+    place, _, name = ref.partition("::")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    found = {own: (app, function) for app in _apps(module) for own, function in app._functions.items()}
+    if not found:
+        raise UsageError(f"{place} has no app with functions: decorate one with @app.function()")
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    # A method's container is its class's.
+    known = found.get(name) or found.get(name.rpartition(".")[0])
+    if known is None:
+        listed = "\n".join(f"  {place}::{own}" for own in found)
+        raise UsageError(f"{f'{place} has no function {name!r}' if name else 'say which'}; there are:\n{listed}")
+    return known
+
+
 def images_of(ref: str) -> list[Image]:
     """Import what `ref` names and return its images: a variable's, a function's, or all that a file has.
 

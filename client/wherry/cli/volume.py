@@ -30,7 +30,7 @@ _FORCE = typer.Option(False, "-f", "--force", help="Replace what is there.")
 _RECURSIVE = typer.Option(False, "-r", "--recursive", help="Directories, too, with all below.")
 
 
-def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:
+def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915 (one function a command)
     """Return the commands for one kind of directories."""
     group = typer.Typer(help=f"{what} that functions and programs share.", no_args_is_help=True)
 

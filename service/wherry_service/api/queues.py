@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import (
@@ -19,11 +20,14 @@ from wherry_proto.messages import (
     QueuePutResponse,
     QueueScanRequest,
 )
+from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
 from wherry_service.objects.queues import Queues
 
 # Seconds that a getter has to say that items have arrived; its end, when it is seen, gives them back at once.
 LOAN_S = 300.0
+# More seconds than this count as no limit: event loops know no later time.
+LONGEST_WAIT_S = 1e7
 
 
 class QueueApi:
@@ -86,4 +90,7 @@ class QueueApi:
 
 
 def _limit(wait_s: float) -> float | None:
-    return None if wait_s < 0 else wait_s
+    """Return the seconds to wait, None for no limit; raise `InvalidRequest` for what is no number."""
+    if math.isnan(wait_s):
+        raise InvalidRequest("the seconds to wait are no number")
+    return wait_s if 0 <= wait_s <= LONGEST_WAIT_S else None

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from wherry_proto.messages import FunctionSpec, PoolSettings, Resources
+from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.mounts import volume_orders
 from wherry_service.calls.retry import RetryPolicy
@@ -69,6 +69,7 @@ def plan_of(
         batch_wait_ms=settings.batch_wait_ms,
         local_mounts=tuple((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts),
         has_secrets=bool(spec.secret_ids),
+        web=webs_of(spec),
     )
     batch = max(1, settings.max_batch_size)
 
@@ -106,6 +107,14 @@ def plan_of(
         make_order=make_order,
         single_use=settings.single_use_containers,
     )
+
+
+def webs_of(spec: FunctionSpec) -> dict[str, WebSpec]:
+    """Return what of a function, or of a class's methods, answers requests, by the method's name."""
+    found = {method.name: method.web for method in spec.methods if method.web is not None}
+    if spec.web is not None:
+        found[""] = spec.web
+    return found
 
 
 def retry_of(spec: FunctionSpec) -> RetryPolicy:
@@ -161,6 +170,13 @@ def _check(spec: FunctionSpec) -> None:
         raise InvalidRequest(f"class {spec.name!r} has over {MAX_METHODS} methods")
     if len(spec.secret_ids) > MAX_SECRETS:
         raise InvalidRequest(f"function {spec.name!r} has over {MAX_SECRETS} secrets")
+    for web in webs_of(spec).values():
+        if web.kind not in (WebKind.ENDPOINT, WebKind.ASGI, WebKind.WSGI, WebKind.SERVER):
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint of a kind this service does not know")
+        if web.kind == WebKind.SERVER:
+            _within(spec, "port", web.port, 1, 65535)
+        if settings.max_batch_size or retry.max_retries:
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint: it can be neither batched nor retried")
     if settings.max_containers and settings.min_containers > settings.max_containers:
         raise InvalidRequest(
             f"function {spec.name!r}: min_containers={settings.min_containers} is more than "

@@ -74,6 +74,12 @@ class Journal:
         client.calls.add(call.call_id)
         return call
 
+    def take_in(self, item: Input) -> None:
+        """Note an input, and its call, that the service made itself: the call's client hears how it ends."""
+        self._calls[item.call_id] = item.call
+        self._inputs[item.input_id] = item
+        item.call.open[item.input_id] = item
+
     def new_inputs(
         self, messages: Iterable[InputMessage], gate: Callable[[Input], Failure | None] | None = None
     ) -> list[Input]:

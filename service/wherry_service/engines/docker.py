@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
+from wherry_service.engines.docker_exec import open_exec
+from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
@@ -20,7 +22,10 @@ from wherry_service.engines.engine import (
     EngineImage,
     EngineStatus,
     EngineUnreachable,
+    Exec,
+    ExecSpec,
     ImageMissing,
+    Stdin,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +40,6 @@ THREADS = 8
 TIMEOUT_S = 60
 # Of the engine's default set, these serve no function's code: device nodes, raw sockets, file capabilities, audit.
 DROPPED_CAPABILITIES = ("MKNOD", "NET_RAW", "SETFCAP", "AUDIT_WRITE")
-# The engine's own log keeps what the runner can't send: the last words of a crash.
-LOG_OPTIONS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 
 
 class DockerEngine:
@@ -108,6 +111,7 @@ class DockerEngine:
             exit_code=None if running else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
             labels=found["Config"].get("Labels") or {},
+            address=_address(found.get("NetworkSettings") or {}),
         )
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
@@ -131,6 +135,35 @@ class DockerEngine:
         except ContainerMissing:
             return ""
         return bytes(data).decode(errors="replace").strip()
+
+    def output(self, engine_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        return read_output(
+            lambda: open_output(_connect(timeout=None), engine_id, stream, follow),
+            lambda: _translated(f"read what container {engine_id[:12]} prints"),
+        )
+
+    async def open_stdin(self, engine_id: str) -> Stdin:
+        params = {"stdin": 1, "stream": 1}
+        what = f"write to container {engine_id[:12]}"
+        socket = await self._run(what, lambda client: client.attach_socket(engine_id, params=params))
+        return DockerStdin(socket, lambda: _translated(what))
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
+        what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
+        return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
+
+    async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
+        repository, _, tag = reference.rpartition(":")
+
+        def commit(client: "docker.APIClient") -> None:
+            container = client.inspect_container(engine_id)
+            image = client.inspect_image(container["Image"])  # type: ignore[no-untyped-call]
+            config = clean_config(container["Config"], image.get("Config") or {}, labels)
+            # A large file system takes longer than other requests.
+            with contextlib.closing(_connect(timeout=None)) as patient:
+                patient.commit(engine_id, repository=repository, tag=tag, conf=config)
+
+        await self._run(f"make an image of container {engine_id[:12]}", commit)
 
     async def memory_bytes(self, engine_id: str) -> int:
         stats = await self._run("read stats", lambda client: client.stats(engine_id, stream=False, one_shot=True))
@@ -316,11 +349,13 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "AutoRemove": False,
         "NetworkMode": spec.network,
         "Binds": [f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in spec.mounts],
-        "CapDrop": list(DROPPED_CAPABILITIES),
+        "CapDrop": [*DROPPED_CAPABILITIES, *spec.dropped_capabilities],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": spec.pids_limit or PIDS_LIMIT,
-        "LogConfig": LOG_OPTIONS,
+        "LogConfig": _log_config(spec.log_mib),
     }
+    if spec.runtime:
+        host["Runtime"] = spec.runtime
     if spec.cpu_limit:
         host["NanoCpus"] = int(spec.cpu_limit * 1e9)
     if spec.cpu_request:
@@ -342,7 +377,7 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
                 "Options": {} if first.type == "any" else {"type": first.type},
             }
         ]
-    return {
+    body: dict[str, Any] = {
         "Image": spec.image,
         # An image's own ENTRYPOINT would swallow the runner.
         "Entrypoint": [],
@@ -352,6 +387,24 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "HostConfig": host,
         "StopSignal": "SIGTERM",
     }
+    if spec.workdir:
+        body["WorkingDir"] = spec.workdir
+    if spec.stdin:
+        body |= {"OpenStdin": True, "StdinOnce": True}
+    if spec.tty:
+        body["Tty"] = True
+    return body
+
+
+def _log_config(mib: int) -> dict[str, Any]:
+    # The engine's own log keeps what the runner can't send: the last words of a crash.
+    options = {"max-size": "1m", "max-file": "1"} if mib <= 1 else {"max-size": f"{mib}m", "max-file": "2"}
+    return {"Type": "json-file", "Config": options}
+
+
+def _address(network: Mapping[str, Any]) -> str:
+    found = [network.get("IPAddress"), *(item.get("IPAddress") for item in (network.get("Networks") or {}).values())]
+    return next((address for address in found if address), "")
 
 
 def _kill(client: "docker.APIClient", engine_id: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_proto.messages import ImageDefinition, ImageState
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import NotFound, ServiceError
 from wherry_service.images.build import Build, OnEvent
@@ -110,6 +110,17 @@ class ImageBuilder:
         if not bare:
             await self._make_ready(found, on_event.log)
         return built
+
+    @staticmethod
+    def reference(wanted: str) -> str:
+        """Return what the engine calls an image without the runner; it may not be there."""
+        return tag_of(wanted)
+
+    async def adopt(self, wanted: str) -> None:
+        """Know an image that was not built but made of a container."""
+        now = time.time_ns() // 1_000_000
+        definition = ImageDefinition(steps=[ImageStep(kind="from_id", args=[wanted])])
+        await self.records.put(ImageRecord(wanted, definition, ImageState.BUILT, built_at_ms=now, used_at_ms=now))
 
     async def ready(self, wanted: str) -> str:
         """Return the reference of a built image with the runner on top; raise `ImageBuildError`."""

@@ -253,7 +253,8 @@ class Queues:
 
     async def _load(self, queue_id: str) -> _Queue:
         if not self._last_position:
-            self._last_position = await self._store.last_position()
+            # Another queue may have been loaded meanwhile, and items put into it.
+            self._last_position = max(await self._store.last_position(), self._last_position)
         items, expiries = await self._store.load(queue_id)
         queue = _Queue()
         for item in items:

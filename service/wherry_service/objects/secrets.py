@@ -116,16 +116,17 @@ class Secrets:
         """
         if not secret_ids:
             return {}
-        found = await self._store.get(secret_ids)
         merged: dict[str, str] = {}
-        for secret_id in secret_ids:
-            if secret_id not in found:
-                raise NotFound(
-                    f"secret {secret_id[:64]} was deleted: create it again, then run or deploy what uses it again"
-                )
-            merged.update(self._opened(found[secret_id]))
-        now_ms = self._now_ms()
-        await self._store.used(secret_ids, now_ms)
+        # What was read with one key must not be opened after that has been replaced.
+        async with self._lock:
+            found = await self._store.get(secret_ids)
+            for secret_id in secret_ids:
+                if secret_id not in found:
+                    raise NotFound(
+                        f"secret {secret_id[:64]} was deleted: create it again, then run or deploy what uses it again"
+                    )
+                merged.update(self._opened(found[secret_id]))
+        await self._store.used(secret_ids, self._now_ms())
         return merged
 
     async def check(self, secret_ids: Sequence[str], environment: str) -> None:

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0011"
+HEAD = "0014"
 
 metadata = MetaData()
 
@@ -184,4 +184,44 @@ answers = Table(
     Column("blob_id", String(40), nullable=False, default=""),
     Column("at_ms", BigInteger, nullable=False),
     Index("answers_by_time", "at_ms"),
+)
+
+# Containers that run any command; those that have ended are kept for a while.
+sandboxes = Table(
+    "sandboxes",
+    metadata,
+    Column("sandbox_id", String(40), primary_key=True),
+    # "": of no app.
+    Column("app_id", String(40), nullable=False),
+    Column("app_name", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # JSON: names and values.
+    Column("tags", Text, nullable=False),
+    # A serialized SandboxSpec.
+    Column("spec", LargeBinary, nullable=False),
+    # A SandboxState.
+    Column("state", Integer, nullable=False),
+    Column("returncode", Integer, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # 0 while it runs.
+    Column("ended_at_ms", BigInteger, nullable=False, default=0),
+    # JSON: its ports, and the host's ports that lead there.
+    Column("tunnels", Text, nullable=False, default="{}"),
+    Index("sandboxes_by_end", "ended_at_ms"),
+)
+
+# Answers of web endpoints that are fetched later, by result URL.
+web_results = Table(
+    "web_results",
+    metadata,
+    Column("call_id", String(40), primary_key=True),
+    Column("function_id", String(40), nullable=False),
+    Column("status", Integer, nullable=False),
+    # JSON: pairs.
+    Column("headers", Text, nullable=False),
+    Column("blob_id", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
 )

@@ -65,3 +65,9 @@ async def ask_async(name: str, value: Any) -> list[Any]:
 def token() -> tuple[str, list[str]]:
     """What a new container has."""
     return os.environ["TOKEN"], sys.argv
+
+
+@app.function(secrets=[wherry.Secret.from_name("fleeting")])
+def fleeting() -> str:
+    """Has a secret that is deleted before it first runs."""
+    return os.environ["A"]

@@ -89,6 +89,42 @@ def test_b58_a_dict_is_as_a_dict_of_pythons_over_restarts(steps: list[Step]) -> 
         run(Path(folder), scenario)
 
 
+PHASES = st.lists(
+    st.lists(st.lists(st.tuples(st.booleans(), KEYS), max_size=8), min_size=1, max_size=5), min_size=1, max_size=3
+)
+
+
+@given(PHASES)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_b58_a_key_is_one_clients_at_a_time_however_many_there_are_and_over_restarts(
+    phases: list[list[list[tuple[bool, bytes]]]],
+) -> None:
+    async def scenario(world: World) -> None:
+        dict_id = await world.make("dict")
+        added: dict[bytes, list[bytes]] = {}
+        popped: dict[bytes, list[bytes]] = {}
+
+        async def client(name: str, steps: list[tuple[bool, bytes]]) -> None:
+            for number, (adds, key) in enumerate(steps):
+                value = f"{name}:{number}".encode()
+                if adds and await world.put(dict_id, key, payload(value), skip=True):
+                    added.setdefault(key, []).append(value)
+                elif not adds and (found := await world.pop(dict_id, key)) is not None:
+                    popped.setdefault(key, []).append(found)
+
+        for phase, clients in enumerate(phases):
+            await asyncio.gather(*(client(f"{phase}:{number}", steps) for number, steps in enumerate(clients)))
+            world.restart()
+        left = dict(await world.items(dict_id))
+        for key in {*added, *popped, *left}:
+            taken = popped.get(key, []) + ([left[key]] if key in left else [])
+            # Each value that was put was taken once, or is still there: nobody wrote over another's.
+            assert sorted(taken) == sorted(added.get(key, []))
+
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), scenario)
+
+
 def test_b58_of_fifty_who_put_a_lock_at_once_one_gets_it(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")

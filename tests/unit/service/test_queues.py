@@ -172,6 +172,23 @@ def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_ser
         run(Path(folder), scenario)
 
 
+@pytest.mark.parametrize("wait_s", [float("inf"), 1e300, -1.0])
+def test_a_wait_without_limit_ends_with_an_item(tmp_path: Path, wait_s: float) -> None:
+    async def scenario(world: World) -> None:
+        api = QueueApi(world.objects.queues)
+        queue_id = await world.make("queue")
+        stream = api.get(QueueGetRequest(queue_id=queue_id, lease_id=new_id("op"), count=1, wait_s=wait_s))
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        await world.offer(queue_id, b"1")
+        assert [value.data for value in (await waiting).values] == [b"1"]
+        await stream.aclose()
+        with pytest.raises(InvalidRequest, match="no number"):
+            await anext(api.get(QueueGetRequest(queue_id=queue_id, lease_id=new_id("op"), wait_s=float("nan"))))
+
+    run(tmp_path, scenario)
+
+
 def test_those_who_wait_are_served_in_their_order_and_one_is_woken_for_one_item(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
