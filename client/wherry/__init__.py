@@ -23,27 +23,35 @@ if TYPE_CHECKING:
     from wherry._partial import PartialFunction, enter, exit, method
     from wherry._web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
     from wherry.call import FunctionCall, gather
+    from wherry.cloud_bucket_mount import CloudBucketMount
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
     from wherry.dict import Dict
+    from wherry.mount import Mount
+    from wherry.network_file_system import NetworkFileSystem
     from wherry.queue import Queue
     from wherry.sandbox import Sandbox
     from wherry.secret import Secret
+    from wherry.volume import Volume
 
 __all__ = [
     "App",
+    "CloudBucketMount",
     "Cls",
     "Dict",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
+    "Mount",
+    "NetworkFileSystem",
     "PartialFunction",
     "Queue",
     "Retries",
     "Sandbox",
     "Secret",
     "Stub",
+    "Volume",
     "__version__",
     "asgi_app",
     "batched",
@@ -80,6 +88,10 @@ _LAZY = {
     "Dict": "wherry.dict",
     "Queue": "wherry.queue",
     "Secret": "wherry.secret",
+    "Volume": "wherry.volume",
+    "NetworkFileSystem": "wherry.network_file_system",
+    "Mount": "wherry.mount",
+    "CloudBucketMount": "wherry.cloud_bucket_mount",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",

@@ -14,9 +14,12 @@ from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._source import SourceFile as LocalFile
 from wherry._spec import function_spec
+from wherry._volumes import mounts as volume_mounts
+from wherry._volumes import together
 from wherry.context import check_local
 from wherry.function import Function
 from wherry.image import Image
+from wherry.mount import Mounts, mounts_of
 from wherry_proto.messages import (
     AppInfo,
     AppOpenRequest,
@@ -81,6 +84,7 @@ def open_app(app: "App", client: "Client", owner_id: str, detach: bool, environm
     request = AppOpenRequest(
         name=name[:64], environment=environment or client.environment, client_id=owner_id, detach=detach
     )
+    app._environment = request.environment
     return client.call("Apps.Open", request, AppInfo).app_id
 
 
@@ -91,12 +95,18 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     _alias_main()
     images = [function.info.options.image or app.image or Image.debian_slim() for function in functions]
     image_ids = ensure_images(client, images)
-    files, root, specs = _specs(client, functions, images, image_ids, modules)
+    mounts = [
+        Mounts(image, (*mounts_of(app._mounts), *function.info.options.mounts))
+        for image, function in zip(images, functions, strict=True)
+    ]
+    files, root, specs = _specs(client, functions, mounts, image_ids, modules)
     wanted = [app._secrets + function.info.options.secrets for function in functions]
     for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
         spec.secret_ids = ids
     for own in app._objects:
         own._bring_up(client, app_id)
+    for function, spec in zip(functions, specs, strict=True):
+        _fill_volumes(app, client, app_id, function, spec)
     published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):
@@ -115,21 +125,32 @@ def _urls(info: FunctionInfo) -> list[tuple[str, str]]:
 
 
 def _specs(
-    client: "Client", functions: list[Function[..., Any]], images: list[Image], image_ids: list[str], modules: list[Any]
+    client: "Client",
+    functions: list[Function[..., Any]],
+    mounted: "list[Mounts]",
+    image_ids: list[str],
+    modules: list[Any],
 ) -> tuple[list[LocalFile], Path | None, list[FunctionSpec]]:
     """Send the source, and what images have containers start with; return the files, their root, and the specs."""
-    shipped = {image: ship_modules(client, modules, module_mounts(image)) for image in dict.fromkeys(images)}
-    alone = {image: ship_modules(client, [], module_mounts(image)).source_id for image in shipped}
-    mounts = {image: local_mounts(client, image) for image in shipped}
+    shipped = {own: ship_modules(client, modules, module_mounts(own)) for own in dict.fromkeys(mounted)}
+    alone = {own: ship_modules(client, [], module_mounts(own)).source_id for own in shipped}
+    mounts = {own: local_mounts(client, own) for own in shipped}
     specs: list[FunctionSpec] = []
-    for function, image, image_id in zip(functions, images, image_ids, strict=True):
-        own = function.info.options.include_source
-        spec = function_spec(function.info, image_id, shipped[image].source_id if own else alone[image])
-        spec.local_mounts = list(mounts[image])
+    for function, own, image_id in zip(functions, mounted, image_ids, strict=True):
+        with_source = function.info.options.include_source
+        spec = function_spec(function.info, image_id, shipped[own].source_id if with_source else alone[own])
+        spec.local_mounts = list(mounts[own])
         specs.append(spec)
     files = {file.path: file for found in shipped.values() for file in found.files}
     root = next((found.root for found in shipped.values()), None)
     return list(files.values()), root, specs
+
+
+def _fill_volumes(app: "App", client: "Client", app_id: str, function: Function[..., Any], spec: FunctionSpec) -> None:
+    options = function.info.options
+    wanted = together("volumes", app._volumes, options.volumes)
+    spec.volumes = volume_mounts(client, wanted, app_id, app._environment)
+    spec.network_file_systems = volume_mounts(client, options.network_file_systems, app_id, app._environment)
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wherry._client import Client
     from wherry._objects import SharedObject
     from wherry._running import Running
+    from wherry._volumes import Placed
     from wherry.sandbox import Sandbox
     from wherry.secret import Secret
 
@@ -48,7 +49,8 @@ class LocalEntrypoint(Generic[P, R]):
 class App:
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
-    `image` is the image of those functions that name none; all get `secrets`, and theirs after them. (reference: Stub)
+    `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
+    after them. (reference: Stub)
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class App:
         *,
         image: Image | None = None,
         secrets: Sequence[Secret] = (),
+        volumes: Mapping[str, Any] | None = None,
+        mounts: Sequence[Any] = (),
         **later: Any,
     ) -> None:
         if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
@@ -64,12 +68,20 @@ class App:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         for unknown, value in later.items():
-            if unknown not in ("volumes", "mounts", "include_source"):
+            if unknown != "include_source":
                 raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
+        self._volumes: Placed = ()
+        if volumes:
+            from wherry._volumes import placed  # only where there are some
+
+            self._volumes = placed("volumes", volumes)
+        self._mounts = tuple(mounts)
+        # Where it runs: names of volumes mean those of its environment.
+        self._environment = ""
         self._secrets: tuple[Secret, ...] = ()
         if secrets:
             from wherry.secret import secrets_of  # only where there are secrets
@@ -168,8 +180,9 @@ class App:
         `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
         `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
         such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
-        them; `ephemeral_disk` in MiB; `single_use_containers`: a container takes one input. Raises InvalidError for
-        values out of range and for features that this version lacks. (reference: Stub.function)
+        them; `volumes` and `network_file_systems` by place; `mounts` of files of this machine; `ephemeral_disk` in
+        MiB; `single_use_containers`: a container takes one input. Raises InvalidError for values out of range and for
+        features that this version lacks. (reference: Stub.function)
         """
         given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
         if given.pop("_warn_parentheses_missing") is not None:

@@ -20,6 +20,7 @@ from wherry_proto.v1 import (
     sandbox_pb2,
     secret_pb2,
     server_pb2,
+    volume_pb2,
     web_pb2,
 )
 
@@ -245,6 +246,28 @@ def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
     )
 
 
+def _VolumeMount_to_pb(m: messages.VolumeMount) -> Any:
+    pb = function_pb2.VolumeMount()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.read_only:
+        pb.read_only = m.read_only
+    if m.sub_path:
+        pb.sub_path = m.sub_path
+    return pb
+
+
+def _VolumeMount_from_pb(pb: Any) -> messages.VolumeMount:
+    return messages.VolumeMount(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        read_only=pb.read_only,
+        sub_path=pb.sub_path,
+    )
+
+
 def _LocalMount_to_pb(m: messages.LocalMount) -> Any:
     pb = function_pb2.LocalMount()
     if m.remote_path:
@@ -306,6 +329,10 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
     if m.secret_ids:
         pb.secret_ids.extend(m.secret_ids)
+    if m.volumes:
+        pb.volumes.extend(map(_VolumeMount_to_pb, m.volumes))
+    if m.network_file_systems:
+        pb.network_file_systems.extend(map(_VolumeMount_to_pb, m.network_file_systems))
     if m.local_mounts:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     if m.web is not None:
@@ -344,6 +371,10 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
     if pb.secret_ids:
         m.secret_ids = list(pb.secret_ids)
+    if pb.volumes:
+        m.volumes = list(map(_VolumeMount_from_pb, pb.volumes))
+    if pb.network_file_systems:
+        m.network_file_systems = list(map(_VolumeMount_from_pb, pb.network_file_systems))
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     if pb.HasField("web"):
@@ -1494,12 +1525,15 @@ def _ObjectDeleteRequest_to_pb(m: messages.ObjectDeleteRequest) -> Any:
     pb = object_pb2.ObjectDeleteRequest()
     if m.object_id:
         pb.object_id = m.object_id
+    if m.force:
+        pb.force = m.force
     return pb
 
 
 def _ObjectDeleteRequest_from_pb(pb: Any) -> messages.ObjectDeleteRequest:
     return messages.ObjectDeleteRequest(
         object_id=pb.object_id,
+        force=pb.force,
     )
 
 
@@ -2957,6 +2991,256 @@ def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
     )
 
 
+def _VolumeEntry_to_pb(m: messages.VolumeEntry) -> Any:
+    pb = volume_pb2.VolumeEntry()
+    if m.path:
+        pb.path = m.path
+    if m.kind:
+        pb.kind = m.kind
+    if m.size:
+        pb.size = m.size
+    if m.modified_at_ms:
+        pb.modified_at_ms = m.modified_at_ms
+    if m.executable:
+        pb.executable = m.executable
+    return pb
+
+
+def _VolumeEntry_from_pb(pb: Any) -> messages.VolumeEntry:
+    return messages.VolumeEntry(
+        path=pb.path,
+        kind=pb.kind,
+        size=pb.size,
+        modified_at_ms=pb.modified_at_ms,
+        executable=pb.executable,
+    )
+
+
+def _VolumeRenameRequest_to_pb(m: messages.VolumeRenameRequest) -> Any:
+    pb = volume_pb2.VolumeRenameRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.name:
+        pb.name = m.name
+    return pb
+
+
+def _VolumeRenameRequest_from_pb(pb: Any) -> messages.VolumeRenameRequest:
+    return messages.VolumeRenameRequest(
+        volume_id=pb.volume_id,
+        name=pb.name,
+    )
+
+
+def _VolumeEntriesRequest_to_pb(m: messages.VolumeEntriesRequest) -> Any:
+    pb = volume_pb2.VolumeEntriesRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeEntriesRequest_from_pb(pb: Any) -> messages.VolumeEntriesRequest:
+    return messages.VolumeEntriesRequest(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        recursive=pb.recursive,
+    )
+
+
+def _VolumeEntries_to_pb(m: messages.VolumeEntries) -> Any:
+    pb = volume_pb2.VolumeEntries()
+    if m.entries:
+        pb.entries.extend(map(_VolumeEntry_to_pb, m.entries))
+    return pb
+
+
+def _VolumeEntries_from_pb(pb: Any) -> messages.VolumeEntries:
+    m = messages.VolumeEntries()
+    if pb.entries:
+        m.entries = list(map(_VolumeEntry_from_pb, pb.entries))
+    return m
+
+
+def _VolumeUpload_to_pb(m: messages.VolumeUpload) -> Any:
+    pb = volume_pb2.VolumeUpload()
+    if m.path:
+        pb.path = m.path
+    if m.key:
+        pb.key = m.key
+    return pb
+
+
+def _VolumeUpload_from_pb(pb: Any) -> messages.VolumeUpload:
+    return messages.VolumeUpload(
+        path=pb.path,
+        key=pb.key,
+    )
+
+
+def _VolumeCheckRequest_to_pb(m: messages.VolumeCheckRequest) -> Any:
+    pb = volume_pb2.VolumeCheckRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.uploads:
+        pb.uploads.extend(map(_VolumeUpload_to_pb, m.uploads))
+    return pb
+
+
+def _VolumeCheckRequest_from_pb(pb: Any) -> messages.VolumeCheckRequest:
+    m = messages.VolumeCheckRequest()
+    m.volume_id = pb.volume_id
+    if pb.uploads:
+        m.uploads = list(map(_VolumeUpload_from_pb, pb.uploads))
+    return m
+
+
+def _VolumeCheckResponse_to_pb(m: messages.VolumeCheckResponse) -> Any:
+    pb = volume_pb2.VolumeCheckResponse()
+    if m.exist:
+        pb.exist.extend(m.exist)
+    if m.offsets:
+        pb.offsets.extend(m.offsets)
+    return pb
+
+
+def _VolumeCheckResponse_from_pb(pb: Any) -> messages.VolumeCheckResponse:
+    m = messages.VolumeCheckResponse()
+    if pb.exist:
+        m.exist = list(pb.exist)
+    if pb.offsets:
+        m.offsets = list(pb.offsets)
+    return m
+
+
+def _VolumeChunk_to_pb(m: messages.VolumeChunk) -> Any:
+    pb = volume_pb2.VolumeChunk()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.key:
+        pb.key = m.key
+    if m.offset:
+        pb.offset = m.offset
+    if m.data:
+        pb.data = m.data
+    if m.is_last:
+        pb.is_last = m.is_last
+    if m.executable:
+        pb.executable = m.executable
+    if m.force:
+        pb.force = m.force
+    return pb
+
+
+def _VolumeChunk_from_pb(pb: Any) -> messages.VolumeChunk:
+    return messages.VolumeChunk(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        key=pb.key,
+        offset=pb.offset,
+        data=pb.data,
+        is_last=pb.is_last,
+        executable=pb.executable,
+        force=pb.force,
+    )
+
+
+def _VolumeWritten_to_pb(m: messages.VolumeWritten) -> Any:
+    pb = volume_pb2.VolumeWritten()
+    if m.num_files:
+        pb.num_files = m.num_files
+    return pb
+
+
+def _VolumeWritten_from_pb(pb: Any) -> messages.VolumeWritten:
+    return messages.VolumeWritten(
+        num_files=pb.num_files,
+    )
+
+
+def _VolumeReadRequest_to_pb(m: messages.VolumeReadRequest) -> Any:
+    pb = volume_pb2.VolumeReadRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.paths:
+        pb.paths.extend(m.paths)
+    return pb
+
+
+def _VolumeReadRequest_from_pb(pb: Any) -> messages.VolumeReadRequest:
+    m = messages.VolumeReadRequest()
+    m.volume_id = pb.volume_id
+    if pb.paths:
+        m.paths = list(pb.paths)
+    return m
+
+
+def _VolumeData_to_pb(m: messages.VolumeData) -> Any:
+    pb = volume_pb2.VolumeData()
+    if m.index:
+        pb.index = m.index
+    if m.data:
+        pb.data = m.data
+    if m.is_last:
+        pb.is_last = m.is_last
+    return pb
+
+
+def _VolumeData_from_pb(pb: Any) -> messages.VolumeData:
+    return messages.VolumeData(
+        index=pb.index,
+        data=pb.data,
+        is_last=pb.is_last,
+    )
+
+
+def _VolumeRemoveRequest_to_pb(m: messages.VolumeRemoveRequest) -> Any:
+    pb = volume_pb2.VolumeRemoveRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeRemoveRequest_from_pb(pb: Any) -> messages.VolumeRemoveRequest:
+    return messages.VolumeRemoveRequest(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        recursive=pb.recursive,
+    )
+
+
+def _VolumeCopyRequest_to_pb(m: messages.VolumeCopyRequest) -> Any:
+    pb = volume_pb2.VolumeCopyRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.sources:
+        pb.sources.extend(m.sources)
+    if m.destination:
+        pb.destination = m.destination
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeCopyRequest_from_pb(pb: Any) -> messages.VolumeCopyRequest:
+    m = messages.VolumeCopyRequest()
+    m.volume_id = pb.volume_id
+    if pb.sources:
+        m.sources = list(pb.sources)
+    m.destination = pb.destination
+    m.recursive = pb.recursive
+    return m
+
+
 _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Payload: _Payload_to_pb,
     messages.Failure: _Failure_to_pb,
@@ -2966,6 +3250,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.RetryPolicy: _RetryPolicy_to_pb,
     messages.GpuRequest: _GpuRequest_to_pb,
     messages.MethodSpec: _MethodSpec_to_pb,
+    messages.VolumeMount: _VolumeMount_to_pb,
     messages.LocalMount: _LocalMount_to_pb,
     messages.FunctionSpec: _FunctionSpec_to_pb,
     messages.FunctionInfo: _FunctionInfo_to_pb,
@@ -3095,6 +3380,19 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ServerInfo: _ServerInfo_to_pb,
     messages.ServerStopRequest: _ServerStopRequest_to_pb,
     messages.ServerStopResponse: _ServerStopResponse_to_pb,
+    messages.VolumeEntry: _VolumeEntry_to_pb,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_to_pb,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_pb,
+    messages.VolumeEntries: _VolumeEntries_to_pb,
+    messages.VolumeUpload: _VolumeUpload_to_pb,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_to_pb,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_to_pb,
+    messages.VolumeChunk: _VolumeChunk_to_pb,
+    messages.VolumeWritten: _VolumeWritten_to_pb,
+    messages.VolumeReadRequest: _VolumeReadRequest_to_pb,
+    messages.VolumeData: _VolumeData_to_pb,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_to_pb,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_to_pb,
 }
 _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
     messages.Payload: (payload_pb2.Payload.FromString, _Payload_from_pb),
@@ -3105,6 +3403,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),
     messages.GpuRequest: (function_pb2.GpuRequest.FromString, _GpuRequest_from_pb),
     messages.MethodSpec: (function_pb2.MethodSpec.FromString, _MethodSpec_from_pb),
+    messages.VolumeMount: (function_pb2.VolumeMount.FromString, _VolumeMount_from_pb),
     messages.LocalMount: (function_pb2.LocalMount.FromString, _LocalMount_from_pb),
     messages.FunctionSpec: (function_pb2.FunctionSpec.FromString, _FunctionSpec_from_pb),
     messages.FunctionInfo: (function_pb2.FunctionInfo.FromString, _FunctionInfo_from_pb),
@@ -3240,6 +3539,19 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
     messages.ServerStopRequest: (server_pb2.ServerStopRequest.FromString, _ServerStopRequest_from_pb),
     messages.ServerStopResponse: (server_pb2.ServerStopResponse.FromString, _ServerStopResponse_from_pb),
+    messages.VolumeEntry: (volume_pb2.VolumeEntry.FromString, _VolumeEntry_from_pb),
+    messages.VolumeRenameRequest: (volume_pb2.VolumeRenameRequest.FromString, _VolumeRenameRequest_from_pb),
+    messages.VolumeEntriesRequest: (volume_pb2.VolumeEntriesRequest.FromString, _VolumeEntriesRequest_from_pb),
+    messages.VolumeEntries: (volume_pb2.VolumeEntries.FromString, _VolumeEntries_from_pb),
+    messages.VolumeUpload: (volume_pb2.VolumeUpload.FromString, _VolumeUpload_from_pb),
+    messages.VolumeCheckRequest: (volume_pb2.VolumeCheckRequest.FromString, _VolumeCheckRequest_from_pb),
+    messages.VolumeCheckResponse: (volume_pb2.VolumeCheckResponse.FromString, _VolumeCheckResponse_from_pb),
+    messages.VolumeChunk: (volume_pb2.VolumeChunk.FromString, _VolumeChunk_from_pb),
+    messages.VolumeWritten: (volume_pb2.VolumeWritten.FromString, _VolumeWritten_from_pb),
+    messages.VolumeReadRequest: (volume_pb2.VolumeReadRequest.FromString, _VolumeReadRequest_from_pb),
+    messages.VolumeData: (volume_pb2.VolumeData.FromString, _VolumeData_from_pb),
+    messages.VolumeRemoveRequest: (volume_pb2.VolumeRemoveRequest.FromString, _VolumeRemoveRequest_from_pb),
+    messages.VolumeCopyRequest: (volume_pb2.VolumeCopyRequest.FromString, _VolumeCopyRequest_from_pb),
 }
 
 

@@ -99,6 +99,14 @@ class SandboxState:
     TERMINATED = 4
 
 
+class VolumeEntryKind:
+    UNSPECIFIED = 0
+    FILE = 1
+    DIRECTORY = 2
+    LINK = 3
+    OTHER = 4
+
+
 class Payload(Message):
     __slots__ = ("format", "data", "blob_id", "size")
 
@@ -284,6 +292,23 @@ class MethodSpec(Message):
         self.web_url = web_url
 
 
+class VolumeMount(Message):
+    __slots__ = ("volume_id", "path", "read_only", "sub_path")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        read_only: bool = False,
+        sub_path: str = "",
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.read_only = read_only
+        self.sub_path = sub_path
+
+
 class LocalMount(Message):
     __slots__ = ("remote_path", "source_id", "is_file")
 
@@ -321,6 +346,8 @@ class FunctionSpec(Message):
         "parameters",
         "gpus",
         "secret_ids",
+        "volumes",
+        "network_file_systems",
         "local_mounts",
         "web",
     )
@@ -348,6 +375,8 @@ class FunctionSpec(Message):
         parameters: Payload | None = None,
         gpus: list[GpuRequest] | None = None,
         secret_ids: list[str] | None = None,
+        volumes: list[VolumeMount] | None = None,
+        network_file_systems: list[VolumeMount] | None = None,
         local_mounts: list[LocalMount] | None = None,
         web: WebSpec | None = None,
     ) -> None:
@@ -371,6 +400,8 @@ class FunctionSpec(Message):
         self.parameters = parameters
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.volumes: list[VolumeMount] = [] if volumes is None else volumes
+        self.network_file_systems: list[VolumeMount] = [] if network_file_systems is None else network_file_systems
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.web = web
 
@@ -1276,14 +1307,16 @@ class ObjectListResponse(Message):
 
 
 class ObjectDeleteRequest(Message):
-    __slots__ = ("object_id",)
+    __slots__ = ("object_id", "force")
 
     def __init__(
         self,
         *,
         object_id: str = "",
+        force: bool = False,
     ) -> None:
         self.object_id = object_id
+        self.force = force
 
 
 class DictEntry(Message):
@@ -2432,3 +2465,196 @@ class ServerStopResponse(Message):
         num_containers_stopped: int = 0,
     ) -> None:
         self.num_containers_stopped = num_containers_stopped
+
+
+class VolumeEntry(Message):
+    __slots__ = ("path", "kind", "size", "modified_at_ms", "executable")
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        kind: int = 0,
+        size: int = 0,
+        modified_at_ms: int = 0,
+        executable: bool = False,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.size = size
+        self.modified_at_ms = modified_at_ms
+        self.executable = executable
+
+
+class VolumeRenameRequest(Message):
+    __slots__ = ("volume_id", "name")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        name: str = "",
+    ) -> None:
+        self.volume_id = volume_id
+        self.name = name
+
+
+class VolumeEntriesRequest(Message):
+    __slots__ = ("volume_id", "path", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.recursive = recursive
+
+
+class VolumeEntries(Message):
+    __slots__ = ("entries",)
+
+    def __init__(
+        self,
+        *,
+        entries: list[VolumeEntry] | None = None,
+    ) -> None:
+        self.entries: list[VolumeEntry] = [] if entries is None else entries
+
+
+class VolumeUpload(Message):
+    __slots__ = ("path", "key")
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        key: str = "",
+    ) -> None:
+        self.path = path
+        self.key = key
+
+
+class VolumeCheckRequest(Message):
+    __slots__ = ("volume_id", "uploads")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        uploads: list[VolumeUpload] | None = None,
+    ) -> None:
+        self.volume_id = volume_id
+        self.uploads: list[VolumeUpload] = [] if uploads is None else uploads
+
+
+class VolumeCheckResponse(Message):
+    __slots__ = ("exist", "offsets")
+
+    def __init__(
+        self,
+        *,
+        exist: list[bool] | None = None,
+        offsets: list[int] | None = None,
+    ) -> None:
+        self.exist: list[bool] = [] if exist is None else exist
+        self.offsets: list[int] = [] if offsets is None else offsets
+
+
+class VolumeChunk(Message):
+    __slots__ = ("volume_id", "path", "key", "offset", "data", "is_last", "executable", "force")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        key: str = "",
+        offset: int = 0,
+        data: bytes = b"",
+        is_last: bool = False,
+        executable: bool = False,
+        force: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.key = key
+        self.offset = offset
+        self.data = data
+        self.is_last = is_last
+        self.executable = executable
+        self.force = force
+
+
+class VolumeWritten(Message):
+    __slots__ = ("num_files",)
+
+    def __init__(
+        self,
+        *,
+        num_files: int = 0,
+    ) -> None:
+        self.num_files = num_files
+
+
+class VolumeReadRequest(Message):
+    __slots__ = ("volume_id", "paths")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        paths: list[str] | None = None,
+    ) -> None:
+        self.volume_id = volume_id
+        self.paths: list[str] = [] if paths is None else paths
+
+
+class VolumeData(Message):
+    __slots__ = ("index", "data", "is_last")
+
+    def __init__(
+        self,
+        *,
+        index: int = 0,
+        data: bytes = b"",
+        is_last: bool = False,
+    ) -> None:
+        self.index = index
+        self.data = data
+        self.is_last = is_last
+
+
+class VolumeRemoveRequest(Message):
+    __slots__ = ("volume_id", "path", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.recursive = recursive
+
+
+class VolumeCopyRequest(Message):
+    __slots__ = ("volume_id", "sources", "destination", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        sources: list[str] | None = None,
+        destination: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.sources: list[str] = [] if sources is None else sources
+        self.destination = destination
+        self.recursive = recursive

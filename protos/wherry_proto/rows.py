@@ -251,6 +251,20 @@ def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
     )
 
 
+def _VolumeMount_to_row(m: messages.VolumeMount, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.read_only, m.sub_path]
+
+
+def _VolumeMount_from_row(row: Any, body: Body) -> messages.VolumeMount:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeMount has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool and type(f3) is str):
+        raise RowError("a field of VolumeMount has another type")
+    return messages.VolumeMount(volume_id=f0, path=f1, read_only=f2, sub_path=f3)
+
+
 def _LocalMount_to_row(m: messages.LocalMount, parts: list[bytes]) -> list[Any]:
     return [m.remote_path, m.source_id, m.is_file]
 
@@ -287,6 +301,8 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         None if m.parameters is None else _Payload_to_row(m.parameters, parts),
         [_GpuRequest_to_row(item, parts) for item in m.gpus],
         m.secret_ids,
+        [_VolumeMount_to_row(item, parts) for item in m.volumes],
+        [_VolumeMount_to_row(item, parts) for item in m.network_file_systems],
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         None if m.web is None else _WebSpec_to_row(m.web, parts),
     ]
@@ -294,7 +310,9 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23 = (
+            row
+        )
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -312,6 +330,8 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f16) is list
         and type(f18) is list
         and type(f20) is list
+        and type(f21) is list
+        and type(f22) is list
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -335,8 +355,10 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         parameters=None if f17 is None else _Payload_from_row(f17, body),
         gpus=[_GpuRequest_from_row(item, body) for item in f18],
         secret_ids=_list(f19, str),
-        local_mounts=[_LocalMount_from_row(item, body) for item in f20],
-        web=None if f21 is None else _WebSpec_from_row(f21, body),
+        volumes=[_VolumeMount_from_row(item, body) for item in f20],
+        network_file_systems=[_VolumeMount_from_row(item, body) for item in f21],
+        local_mounts=[_LocalMount_from_row(item, body) for item in f22],
+        web=None if f23 is None else _WebSpec_from_row(f23, body),
     )
 
 
@@ -1347,17 +1369,17 @@ def _ObjectListResponse_from_row(row: Any, body: Body) -> messages.ObjectListRes
 
 
 def _ObjectDeleteRequest_to_row(m: messages.ObjectDeleteRequest, parts: list[bytes]) -> list[Any]:
-    return [m.object_id]
+    return [m.object_id, m.force]
 
 
 def _ObjectDeleteRequest_from_row(row: Any, body: Body) -> messages.ObjectDeleteRequest:
     try:
-        (f0,) = row
+        f0, f1 = row
     except (TypeError, ValueError):
         raise RowError("ObjectDeleteRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f1) is bool):
         raise RowError("a field of ObjectDeleteRequest has another type")
-    return messages.ObjectDeleteRequest(object_id=f0)
+    return messages.ObjectDeleteRequest(object_id=f0, force=f1)
 
 
 def _DictEntry_to_row(m: messages.DictEntry, parts: list[bytes]) -> list[Any]:
@@ -2659,6 +2681,201 @@ def _ServerStopResponse_from_row(row: Any, body: Body) -> messages.ServerStopRes
     return messages.ServerStopResponse(num_containers_stopped=f0)
 
 
+def _VolumeEntry_to_row(m: messages.VolumeEntry, parts: list[bytes]) -> list[Any]:
+    return [m.path, m.kind, m.size, m.modified_at_ms, m.executable]
+
+
+def _VolumeEntry_from_row(row: Any, body: Body) -> messages.VolumeEntry:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntry has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is int and type(f4) is bool):
+        raise RowError("a field of VolumeEntry has another type")
+    return messages.VolumeEntry(path=f0, kind=f1, size=f2, modified_at_ms=f3, executable=f4)
+
+
+def _VolumeRenameRequest_to_row(m: messages.VolumeRenameRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.name]
+
+
+def _VolumeRenameRequest_from_row(row: Any, body: Body) -> messages.VolumeRenameRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeRenameRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of VolumeRenameRequest has another type")
+    return messages.VolumeRenameRequest(volume_id=f0, name=f1)
+
+
+def _VolumeEntriesRequest_to_row(m: messages.VolumeEntriesRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.recursive]
+
+
+def _VolumeEntriesRequest_from_row(row: Any, body: Body) -> messages.VolumeEntriesRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntriesRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of VolumeEntriesRequest has another type")
+    return messages.VolumeEntriesRequest(volume_id=f0, path=f1, recursive=f2)
+
+
+def _VolumeEntries_to_row(m: messages.VolumeEntries, parts: list[bytes]) -> list[Any]:
+    return [[_VolumeEntry_to_row(item, parts) for item in m.entries]]
+
+
+def _VolumeEntries_from_row(row: Any, body: Body) -> messages.VolumeEntries:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntries has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of VolumeEntries has another type")
+    return messages.VolumeEntries(entries=[_VolumeEntry_from_row(item, body) for item in f0])
+
+
+def _VolumeUpload_to_row(m: messages.VolumeUpload, parts: list[bytes]) -> list[Any]:
+    return [m.path, m.key]
+
+
+def _VolumeUpload_from_row(row: Any, body: Body) -> messages.VolumeUpload:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeUpload has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of VolumeUpload has another type")
+    return messages.VolumeUpload(path=f0, key=f1)
+
+
+def _VolumeCheckRequest_to_row(m: messages.VolumeCheckRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, [_VolumeUpload_to_row(item, parts) for item in m.uploads]]
+
+
+def _VolumeCheckRequest_from_row(row: Any, body: Body) -> messages.VolumeCheckRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCheckRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is list):
+        raise RowError("a field of VolumeCheckRequest has another type")
+    return messages.VolumeCheckRequest(volume_id=f0, uploads=[_VolumeUpload_from_row(item, body) for item in f1])
+
+
+def _VolumeCheckResponse_to_row(m: messages.VolumeCheckResponse, parts: list[bytes]) -> list[Any]:
+    return [m.exist, m.offsets]
+
+
+def _VolumeCheckResponse_from_row(row: Any, body: Body) -> messages.VolumeCheckResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCheckResponse has other fields here: another version speaks") from None
+    return messages.VolumeCheckResponse(exist=_list(f0, bool), offsets=_list(f1, int))
+
+
+def _VolumeChunk_to_row(m: messages.VolumeChunk, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.volume_id, m.path, m.key, m.offset, len(m.data), m.is_last, m.executable, m.force]
+
+
+def _VolumeChunk_from_row(row: Any, body: Body) -> messages.VolumeChunk:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeChunk has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is int
+        and type(f4) is int
+        and type(f5) is bool
+        and type(f6) is bool
+        and type(f7) is bool
+    ):
+        raise RowError("a field of VolumeChunk has another type")
+    bf4 = body.take(f4) if f4 else b""
+    return messages.VolumeChunk(volume_id=f0, path=f1, key=f2, offset=f3, data=bf4, is_last=f5, executable=f6, force=f7)
+
+
+def _VolumeWritten_to_row(m: messages.VolumeWritten, parts: list[bytes]) -> list[Any]:
+    return [m.num_files]
+
+
+def _VolumeWritten_from_row(row: Any, body: Body) -> messages.VolumeWritten:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeWritten has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of VolumeWritten has another type")
+    return messages.VolumeWritten(num_files=f0)
+
+
+def _VolumeReadRequest_to_row(m: messages.VolumeReadRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.paths]
+
+
+def _VolumeReadRequest_from_row(row: Any, body: Body) -> messages.VolumeReadRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeReadRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of VolumeReadRequest has another type")
+    return messages.VolumeReadRequest(volume_id=f0, paths=_list(f1, str))
+
+
+def _VolumeData_to_row(m: messages.VolumeData, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.index, len(m.data), m.is_last]
+
+
+def _VolumeData_from_row(row: Any, body: Body) -> messages.VolumeData:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeData has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is int and type(f2) is bool):
+        raise RowError("a field of VolumeData has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.VolumeData(index=f0, data=bf1, is_last=f2)
+
+
+def _VolumeRemoveRequest_to_row(m: messages.VolumeRemoveRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.recursive]
+
+
+def _VolumeRemoveRequest_from_row(row: Any, body: Body) -> messages.VolumeRemoveRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeRemoveRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of VolumeRemoveRequest has another type")
+    return messages.VolumeRemoveRequest(volume_id=f0, path=f1, recursive=f2)
+
+
+def _VolumeCopyRequest_to_row(m: messages.VolumeCopyRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.sources, m.destination, m.recursive]
+
+
+def _VolumeCopyRequest_from_row(row: Any, body: Body) -> messages.VolumeCopyRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCopyRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f2) is str and type(f3) is bool):
+        raise RowError("a field of VolumeCopyRequest has another type")
+    return messages.VolumeCopyRequest(volume_id=f0, sources=_list(f1, str), destination=f2, recursive=f3)
+
+
 _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {
     messages.Payload: _Payload_to_row,
     messages.Failure: _Failure_to_row,
@@ -2668,6 +2885,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.RetryPolicy: _RetryPolicy_to_row,
     messages.GpuRequest: _GpuRequest_to_row,
     messages.MethodSpec: _MethodSpec_to_row,
+    messages.VolumeMount: _VolumeMount_to_row,
     messages.LocalMount: _LocalMount_to_row,
     messages.FunctionSpec: _FunctionSpec_to_row,
     messages.FunctionInfo: _FunctionInfo_to_row,
@@ -2797,6 +3015,19 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ServerInfo: _ServerInfo_to_row,
     messages.ServerStopRequest: _ServerStopRequest_to_row,
     messages.ServerStopResponse: _ServerStopResponse_to_row,
+    messages.VolumeEntry: _VolumeEntry_to_row,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_to_row,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_row,
+    messages.VolumeEntries: _VolumeEntries_to_row,
+    messages.VolumeUpload: _VolumeUpload_to_row,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_to_row,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_to_row,
+    messages.VolumeChunk: _VolumeChunk_to_row,
+    messages.VolumeWritten: _VolumeWritten_to_row,
+    messages.VolumeReadRequest: _VolumeReadRequest_to_row,
+    messages.VolumeData: _VolumeData_to_row,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_to_row,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_to_row,
 }
 _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Payload: _Payload_from_row,
@@ -2807,6 +3038,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.RetryPolicy: _RetryPolicy_from_row,
     messages.GpuRequest: _GpuRequest_from_row,
     messages.MethodSpec: _MethodSpec_from_row,
+    messages.VolumeMount: _VolumeMount_from_row,
     messages.LocalMount: _LocalMount_from_row,
     messages.FunctionSpec: _FunctionSpec_from_row,
     messages.FunctionInfo: _FunctionInfo_from_row,
@@ -2936,6 +3168,19 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ServerInfo: _ServerInfo_from_row,
     messages.ServerStopRequest: _ServerStopRequest_from_row,
     messages.ServerStopResponse: _ServerStopResponse_from_row,
+    messages.VolumeEntry: _VolumeEntry_from_row,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_from_row,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_from_row,
+    messages.VolumeEntries: _VolumeEntries_from_row,
+    messages.VolumeUpload: _VolumeUpload_from_row,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_from_row,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_from_row,
+    messages.VolumeChunk: _VolumeChunk_from_row,
+    messages.VolumeWritten: _VolumeWritten_from_row,
+    messages.VolumeReadRequest: _VolumeReadRequest_from_row,
+    messages.VolumeData: _VolumeData_from_row,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_from_row,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_from_row,
 }
 
 

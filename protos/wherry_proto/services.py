@@ -87,4 +87,26 @@ METHODS: dict[str, Method] = {
     "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
+    "Volumes.Open": Method("/wherry.v1.Volumes/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
+    "Volumes.List": Method("/wherry.v1.Volumes/List", "ObjectListRequest", "ObjectListResponse", False, False),
+    "Volumes.Delete": Method("/wherry.v1.Volumes/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False),
+    "Volumes.Rename": Method("/wherry.v1.Volumes/Rename", "VolumeRenameRequest", "ObjectInfo", False, False),
+    "Volumes.Entries": Method("/wherry.v1.Volumes/Entries", "VolumeEntriesRequest", "VolumeEntries", False, True),
+    "Volumes.Check": Method("/wherry.v1.Volumes/Check", "VolumeCheckRequest", "VolumeCheckResponse", False, False),
+    "Volumes.Write": Method("/wherry.v1.Volumes/Write", "VolumeChunk", "VolumeWritten", True, False),
+    "Volumes.Read": Method("/wherry.v1.Volumes/Read", "VolumeReadRequest", "VolumeData", False, True),
+    "Volumes.Remove": Method("/wherry.v1.Volumes/Remove", "VolumeRemoveRequest", "VolumeWritten", False, False),
+    "Volumes.Copy": Method("/wherry.v1.Volumes/Copy", "VolumeCopyRequest", "VolumeWritten", False, False),
+    "NetworkFileSystems.Open": Method(
+        "/wherry.v1.NetworkFileSystems/Open", "ObjectOpenRequest", "ObjectInfo", False, False
+    ),
+    "NetworkFileSystems.List": Method(
+        "/wherry.v1.NetworkFileSystems/List", "ObjectListRequest", "ObjectListResponse", False, False
+    ),
+    "NetworkFileSystems.Delete": Method(
+        "/wherry.v1.NetworkFileSystems/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False
+    ),
+    "NetworkFileSystems.Rename": Method(
+        "/wherry.v1.NetworkFileSystems/Rename", "VolumeRenameRequest", "ObjectInfo", False, False
+    ),
 }

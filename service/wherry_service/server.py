@@ -61,6 +61,7 @@ from wherry_service.store.database import Database
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 
@@ -100,9 +101,17 @@ class Service:
         self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
+        self._volume_store = VolumeStore(Path(os.environ.get("WHERRY_VOLUMES_DIR") or state_dir / "volumes"))
         self._masks = Masks()
         self._logs = LogStore(state_dir / "logs", logs_max_bytes)
-        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources, masks=self._masks)
+        self._node = LocalNode(
+            self._engine,
+            state_dir / "run",
+            self._blobs,
+            self._sources,
+            masks=self._masks,
+            volumes=self._volume_store,
+        )
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
@@ -114,7 +123,7 @@ class Service:
         )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
-        self._objects = Objects(self._database, self._blobs, keys)
+        self._objects = Objects(self._database, self._blobs, keys, volumes=self._volume_store)
         self._image_settings = ImageSettings.from_environment()
         self._builder = ImageBuilder(
             self._engine,
@@ -175,6 +184,7 @@ class Service:
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         durable = await self._restore(found or [])
         await self._builder.begin()
+        await asyncio.to_thread(self._volume_store.begin)
         self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
         await self._listen(handlers)
         await self._server.start()

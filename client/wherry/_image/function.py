@@ -33,6 +33,9 @@ class BuildFunction:
             handle = "; leave its decorator out" if hasattr(function, "get_raw_f") else ""
             raise InvalidError(f"Image.run_function got {function!r}: it takes a plain function{handle}")
         given = translate(dict(options), stacklevel=3)
+        for name in ("volumes", "network_file_systems", "mounts"):
+            if given.pop(name, None):
+                raise InvalidError(f"{name} does not reach image builds: leave it out, or do this in a function")
         is_global = "<locals>" not in function.__qualname__ and function.__name__ != "<lambda>"
         given.setdefault("serialized", not is_global)
         given["timeout"] = options.get("timeout") or 3600

@@ -6,13 +6,14 @@ from wherry._local_files import file_of, files_below, module_files
 from wherry._shipping import put_tree, send
 from wherry._source import SourceFile
 from wherry.image import Image
+from wherry.mount import Mounts
 from wherry_proto.messages import LocalMount
 
 if TYPE_CHECKING:
     from wherry._client import Client
 
 
-def module_mounts(image: Image) -> list[SourceFile]:
+def module_mounts(image: Image | Mounts) -> list[SourceFile]:
     """Return the files of modules that `Image.add_local_python_source` names."""
     return [
         file
@@ -22,7 +23,7 @@ def module_mounts(image: Image) -> list[SourceFile]:
     ]
 
 
-def local_mounts(client: "Client", image: Image) -> list[LocalMount]:
+def local_mounts(client: "Client", image: Image | Mounts) -> list[LocalMount]:
     """Send what `Image.add_local_file` and `add_local_dir` name, and return where containers are to have it.
 
     Raises InvalidError for what is not there.

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/object.proto\x12\twherry.v1\"|\n\x11ObjectOpenRequest\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0e\n\x06\x63reate\x18\x04 \x01(\x08\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\"l\n\nObjectInfo\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x04\x12\x11\n\tnum_items\x18\x05 \x01(\x04\"(\n\x11ObjectListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\"<\n\x12ObjectListResponse\x12&\n\x07objects\x18\x01 \x03(\x0b\x32\x15.wherry.v1.ObjectInfo\"(\n\x13ObjectDeleteRequest\x12\x11\n\tobject_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/object.proto\x12\twherry.v1\"|\n\x11ObjectOpenRequest\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0e\n\x06\x63reate\x18\x04 \x01(\x08\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\"l\n\nObjectInfo\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x04 \x01(\x04\x12\x11\n\tnum_items\x18\x05 \x01(\x04\"(\n\x11ObjectListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\"<\n\x12ObjectListResponse\x12&\n\x07objects\x18\x01 \x03(\x0b\x32\x15.wherry.v1.ObjectInfo\"7\n\x13ObjectDeleteRequest\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,5 +40,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OBJECTLISTRESPONSE']._serialized_start=315
   _globals['_OBJECTLISTRESPONSE']._serialized_end=375
   _globals['_OBJECTDELETEREQUEST']._serialized_start=377
-  _globals['_OBJECTDELETEREQUEST']._serialized_end=417
+  _globals['_OBJECTDELETEREQUEST']._serialized_end=432
 # @@protoc_insertion_point(module_scope)

@@ -13,6 +13,7 @@ from wherry_service.api.dicts import DictApi
 from wherry_service.api.edge import Handler
 from wherry_service.api.queues import QueueApi
 from wherry_service.api.secrets import SecretApi
+from wherry_service.api.volumes import VolumeApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
 from wherry_service.ids import check_id
@@ -29,7 +30,20 @@ def object_handlers(objects: Objects, apps: Apps, clients: Clients) -> dict[str,
     dict_names = ObjectApi("dict", objects.registry, apps, clients, objects.dicts.counts)
     queue_names = ObjectApi("queue", objects.registry, apps, clients, objects.queues.counts)
     dicts, queues = DictApi(objects.dicts), QueueApi(objects.queues)
+    volume_handlers: dict[str, Handler] = {}
+    if objects.volumes is not None:
+        served = VolumeApi(objects.volumes, apps)
+        for kind, group in (("volume", "Volumes"), ("nfs", "NetworkFileSystems")):
+            names = ObjectApi(kind, objects.registry, apps, clients, _uncounted)
+            volume_handlers |= {
+                f"{group}.Open": names.open,
+                f"{group}.List": names.list,
+                f"{group}.Delete": served.deleting(kind, names.delete),
+                f"{group}.Rename": served.renaming(kind, info_of),
+            }
+        volume_handlers |= served.handlers()
     return {
+        **volume_handlers,
         "Secrets.Create": secrets.create,
         "Secrets.Lookup": secrets.lookup,
         "Secrets.List": secrets.list,
@@ -69,7 +83,7 @@ class ObjectApi:
 
     async def open(self, request: ObjectOpenRequest) -> ObjectInfo:
         if request.object_id:
-            return _info(await self._registry.get(self._kind, request.object_id))
+            return info_of(await self._registry.get(self._kind, request.object_id))
         environment = request.environment
         if request.app_id:
             environment = self._apps.info(check_id(request.app_id, "ap", "app id")).environment
@@ -78,18 +92,22 @@ class ObjectApi:
         record = await self._registry.open(
             self._kind, request.name, environment, request.create, request.app_id, request.client_id
         )
-        return _info(record)
+        return info_of(record)
 
     async def list(self, request: ObjectListRequest) -> ObjectListResponse:
         records = await self._registry.list(self._kind, request.environment)
         counts = await self._counts([record.object_id for record in records])
-        return ObjectListResponse(objects=[_info(record, counts.get(record.object_id, 0)) for record in records])
+        return ObjectListResponse(objects=[info_of(record, counts.get(record.object_id, 0)) for record in records])
 
     async def delete(self, request: ObjectDeleteRequest) -> ObjectInfo:
-        return _info(await self._registry.delete(self._kind, request.object_id))
+        return info_of(await self._registry.delete(self._kind, request.object_id))
 
 
-def _info(record: ObjectRecord, num_items: int = 0) -> ObjectInfo:
+async def _uncounted(object_ids: Sequence[str]) -> dict[str, int]:
+    return {}
+
+
+def info_of(record: ObjectRecord, num_items: int = 0) -> ObjectInfo:
     return ObjectInfo(
         object_id=record.object_id,
         name=record.name if record.is_named else "",

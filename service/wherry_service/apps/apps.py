@@ -53,6 +53,7 @@ class FunctionHost(Protocol):
 class AppObjects(Protocol):
     """What apps have beside functions (see objects/)."""
 
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None: ...
     async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
     async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
     async def app_gone(self, app_id: str) -> None: ...
@@ -213,7 +214,7 @@ class Apps:
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
             for record in records:
                 self._plan(record)
-                await self._check_secrets(app, record.spec)
+                await self._check_objects(app, record.spec)
             claims = self._claims(app, records)
             self._endpoints.check(claims)
             if claims and self._web_ready is not None:
@@ -265,7 +266,7 @@ class Apps:
             spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
             record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
             self._plan(record)
-            await self._check_secrets(app, spec)
+            await self._check_objects(app, spec)
             await self._store.add_variant(record)
             self._open(app, record)
         return self._function_info(app, record)
@@ -426,9 +427,21 @@ class Apps:
         values = self._objects.secret_values if self._objects is not None else None
         return plan_of(record.app_id, record.function_id, spec, self._ready_image, values)
 
-    async def _check_secrets(self, app: App, spec: FunctionSpec) -> None:
+    async def _check_objects(self, app: App, spec: FunctionSpec) -> None:
         if spec.secret_ids and self._objects is not None:
             await self._objects.check_secrets(spec.secret_ids, app.record.environment)
+        mounts = [*spec.volumes, *spec.network_file_systems]
+        if mounts and self._objects is not None:
+            await self._objects.check_volumes([mount.volume_id for mount in mounts], app.record.environment)
+
+    def users_of_volume(self, volume_id: str) -> Sequence[str]:
+        """Return the running functions that have a volume in their containers, each as "app.function"."""
+        return [
+            f"{app.record.name}.{record.name}"
+            for app in self._apps.values()
+            for record in app.functions.values()
+            if any(mount.volume_id == volume_id for mount in (*record.spec.volumes, *record.spec.network_file_systems))
+        ]
 
     def _scale(self, record: FunctionRecord) -> None:
         pool = self._pools.get(record.function_id)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
+from wherry_service.apps.mounts import volume_orders
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
@@ -44,6 +45,7 @@ def plan_of(
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
     _check(spec)
+    volumes = volume_orders(spec)
     resources = spec.resources or Resources()
     settings = spec.pool or PoolSettings()
     load = LoadOrder(
@@ -83,6 +85,7 @@ def plan_of(
             block_network=spec.block_network,
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
+            volumes=volumes,
             # Asked for each container: one that starts later gets what the secrets hold then.
             secrets=await secret_values(spec.secret_ids) if secret_values is not None and spec.secret_ids else {},
         )

@@ -21,6 +21,7 @@ from wherry_service.node.node import (
 )
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,14 @@ class LocalNode:
         blobs: BlobStore,
         sources: SourceStore,
         starts_at_once: int = 4,
+        volumes: VolumeStore | None = None,
         masks: Masks | None = None,
     ) -> None:
         self.engine = engine
         self.directory = directory
         self.blobs = blobs
         self.sources = sources
+        self.volumes = volumes or VolumeStore(directory.parent / "volumes")
         self.masks = masks or Masks()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None

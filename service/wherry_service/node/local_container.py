@@ -32,12 +32,14 @@ from wherry_service.node.node import (
     LoadOrder,
     OutputRow,
     Stream,
+    VolumeOrder,
     YieldRow,
 )
 from wherry_service.node.runner_link import RunnerLink
 from wherry_service.node.throttle import Throttle
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Host(Protocol):
     directory: Path
     blobs: BlobStore
     sources: SourceStore
+    volumes: VolumeStore
     # What must not appear in what containers print.
     masks: Masks
     start_slots: asyncio.Semaphore
@@ -133,6 +136,7 @@ class LocalContainer:
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
             mounts = await asyncio.to_thread(self._write_mounts)
+            mounts += await asyncio.to_thread(self._volume_mounts, order.volumes)
             async with self._host.start_slots:
                 if self._kill_reason:
                     raise EngineError(self._kill_reason)
@@ -194,6 +198,10 @@ class LocalContainer:
             source = next(folder.iterdir()) if is_file else folder
             found.append(Mount(str(source), place, read_only=True))
         return found
+
+    def _volume_mounts(self, volumes: Sequence[VolumeOrder]) -> list[Mount]:
+        store = self._host.volumes
+        return [Mount(store.mount_source(one.volume_id, one.sub_path), one.path, one.read_only) for one in volumes]
 
     def _spec(self, order: ContainerOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
         return ContainerSpec(

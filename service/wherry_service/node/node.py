@@ -44,6 +44,17 @@ class LoadOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeOrder:
+    """A volume, or a directory of it, at a place in a container."""
+
+    volume_id: str
+    path: str
+    read_only: bool = False
+    # Relative to the volume's root; "": all of it.
+    sub_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerOrder:
     """A container to be made: its image, limits and what it loads."""
 
@@ -59,6 +70,7 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    volumes: Sequence[VolumeOrder] = ()
     # Environment variables from secrets. They go over the container's socket: the engine never sees them.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -1,16 +1,17 @@
 """Which dicts and queues there are, and whose they are."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import check_id, new_id
 from wherry_service.objects.leftovers import Leftovers
 from wherry_service.objects.names import DEFAULT_ENVIRONMENT, check_name, not_there
 from wherry_service.store.objects import ObjectRecord, ObjectStore
 
-PREFIXES = {"dict": "di", "queue": "qu"}
+PREFIXES = {"dict": "di", "queue": "qu", "volume": "vo", "nfs": "sv"}
 
 
 class Registry:
@@ -62,6 +63,18 @@ class Registry:
     async def list(self, kind: str, environment: str) -> list[ObjectRecord]:
         """Return those of an environment that have a name, by name."""
         return await self._store.named(kind, environment or DEFAULT_ENVIRONMENT)
+
+    async def rename(self, kind: str, object_id: str, name: str) -> ObjectRecord:
+        """Give an object that has a name another; raise `AlreadyExists` where another is called so."""
+        record = await self.get(kind, object_id)
+        if not record.is_named:
+            raise InvalidRequest(f"{kind} {object_id} has no name, and goes with whom it belongs to")
+        if not await self._store.rename(record, check_name(kind, name)):
+            raise AlreadyExists(f"environment {record.environment!r} has a {kind} {name!r} already")
+        renamed = dataclasses.replace(record, name=name)
+        if object_id in self._known:
+            self._known[object_id] = renamed
+        return renamed
 
     async def delete(self, kind: str, object_id: str) -> ObjectRecord:
         """Delete an object with all it holds; raise `NotFound`."""

@@ -94,6 +94,23 @@ class ObjectStore:
 
         return await self._database.write(work)
 
+    async def rename(self, record: ObjectRecord, name: str) -> bool:
+        """Give an object another name, unless one of its kind has that; return whether it has it now."""
+
+        def work(connection: sa.Connection) -> bool:
+            same = sa.select(objects.c.object_id).where(
+                objects.c.kind == record.kind,
+                objects.c.environment == record.environment,
+                objects.c.app_id == record.app_id,
+                objects.c.name == name,
+            )
+            if connection.execute(same).first() is not None:
+                return False
+            one = sa.update(objects).where(objects.c.object_id == record.object_id)
+            return connection.execute(one.values(name=name)).rowcount > 0
+
+        return await self._database.write(work)
+
     async def blob_ids(self) -> set[str]:
         """Return the blobs that entries, items and answers hold."""
         query = sa.union(
