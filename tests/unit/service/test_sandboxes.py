@@ -17,6 +17,7 @@ from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox
 from wherry_service.pools.capacity import Capacity
+from wherry_service.sandboxes import sandboxes
 from wherry_service.sandboxes.orders import check
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -452,7 +453,8 @@ def test_requests_wait_for_an_engine_that_does_not_answer_after_a_restart(tmp_pa
     run_fast(main())
 
 
-def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path) -> None:
+def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandboxes, "FOUND_WITHIN_S", 0.01)
     store = FakeSandboxStore()
 
     async def main() -> None:
@@ -462,7 +464,7 @@ def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path) -> No
         await house.sandboxes.close("was ended with the service")
         assert store.records[sandbox_id].returncode == 137
 
-    run_fast(main())
+    run(main())
 
 
 def test_a_service_that_stops_at_once_ends_what_an_earlier_life_left(tmp_path: Path) -> None:
@@ -479,7 +481,7 @@ def test_a_service_that_stops_at_once_ends_what_an_earlier_life_left(tmp_path: P
         assert store.records[sandbox_id].returncode == 137
         assert house.node.removed == [sandbox_id]
 
-    run_fast(main())
+    run(main())
 
 
 def test_those_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
