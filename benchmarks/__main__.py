@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import floors, report
 from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
+from benchmarks.shell import measure_shell
 from benchmarks.timing import Sample, in_turn, timed
 from benchmarks.web import measure_web
 from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
@@ -46,6 +47,8 @@ def main() -> None:
         measure_app(rows, rounds)
         say("web endpoints")
         measure_web(rows, rounds)
+        say("shells")
+        measure_shell(rows, rounds)
         say("images")
         measure_images(rows, rounds)
     rows["ratios"] = ratios(rows)
@@ -193,6 +196,7 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),
         "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
         "sandbox_first_exec_vs_engine_start": over("sandbox_first_exec", "engine_create_start"),
+        "shell_echo_vs_docker_exec": over("shell_echo", "docker_echo"),
         "web_request_added_ms": 1000 * (rows["web_request"]["p50_s"] - rows["uvicorn_request"]["p50_s"]),
         "web_rate_of_32_vs_uvicorn": over("uvicorn_request_of_32", "web_request_of_32"),
         "web_events_per_second": 1000 / rows["web_events_1000"]["p50_s"],
