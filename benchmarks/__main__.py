@@ -119,9 +119,11 @@ def measure_app(rows: dict[str, Any], rounds: int) -> None:
         say("payloads")
         measure_payloads(rows, functions.echo, rounds)
         say("cold starts")
-        measure_cold_starts(rows, functions, image_reference(noop.object_id), rounds)
+        # Asked once: later its containers have been idle for long enough to be gone.
+        image = image_reference(noop.object_id)
+        measure_cold_starts(rows, functions, image, rounds)
         say("sandboxes")
-        measure_sandboxes(rows, image_reference(noop.object_id), rounds)
+        measure_sandboxes(rows, image, rounds)
 
 
 def measure_payloads(rows: dict[str, Any], echo: Any, rounds: int) -> None:
