@@ -13,6 +13,7 @@ import docker
 import pytest
 
 import wherry
+from tests.acceptance.bare_run import printed_by
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
 from wherry import Image
@@ -80,9 +81,7 @@ def test_only_what_follows_a_forced_step_is_run_again(service: OwnService) -> No
     def times(force: bool) -> list[str]:
         (image_id,) = ensure_images(default_client(), [image(force)], bare=True)
         tag = f"wherry/image:{image_id.removeprefix('im-')}"
-        printed = engine.containers.run(tag, ["cat", "/first", "/second", "/third"], remove=True)
-        assert isinstance(printed, bytes)
-        return printed.decode().split()
+        return printed_by(engine, tag, ["cat", "/first", "/second", "/third"]).split()
 
     try:
         before, same, after = times(False), times(False), times(True)

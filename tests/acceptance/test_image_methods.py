@@ -11,6 +11,7 @@ import pytest
 
 import wherry
 from tests.acceptance.apps import image_steps
+from tests.acceptance.bare_run import printed_by
 from tests.acceptance.service import OwnService
 from wherry import Image
 from wherry._client import default_client
@@ -27,9 +28,7 @@ def look(service: OwnService) -> Iterator[Look]:
     def run(image: Image, *command: str, user: str | None = None) -> str:
         (image_id,) = ensure_images(default_client(), [image], bare=True)
         tag = f"wherry/image:{image_id.removeprefix('im-')}"
-        printed = engine.containers.run(tag, list(command), entrypoint=[], remove=True, user=user)
-        assert isinstance(printed, bytes)
-        return printed.decode()
+        return printed_by(engine, tag, list(command), entrypoint=[], user=user)
 
     yield run
     engine.close()
@@ -200,10 +199,10 @@ def test_an_image_says_how_it_is_run(look: Look, service: OwnService) -> None:
     (image_id,) = ensure_images(default_client(), [image], bare=True)
     engine = docker.from_env()
     try:
-        printed = engine.containers.run(f"wherry/image:{image_id.removeprefix('im-')}", remove=True)
+        printed = printed_by(engine, f"wherry/image:{image_id.removeprefix('im-')}")
     finally:
         engine.close()
-    assert printed == b"1 2 3\nb\n"
+    assert printed == "1 2 3\nb\n"
 
 
 def test_an_image_without_python_gets_one_and_runs_functions(service: OwnService, tmp_path: Path) -> None:
