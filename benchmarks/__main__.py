@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floors, report
+from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
+from benchmarks.shell import measure_shell
 from benchmarks.timing import Sample, in_turn, timed
+from benchmarks.web import measure_web
 from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
 
 MIB = 1 << 20
@@ -42,6 +45,12 @@ def main() -> None:
     rows["ray"] = ray if isinstance(ray, str) else summary_of_ray(ray)
     with own_state_dir():
         measure_app(rows, rounds)
+        say("web endpoints")
+        measure_web(rows, rounds)
+        say("shells")
+        measure_shell(rows, rounds)
+        say("images")
+        measure_images(rows, rounds)
     rows["ratios"] = ratios(rows)
     rows["conditions"]["seconds"] = round(time.perf_counter() - began, 1)
     if options.json:
@@ -110,7 +119,11 @@ def measure_app(rows: dict[str, Any], rounds: int) -> None:
         say("payloads")
         measure_payloads(rows, functions.echo, rounds)
         say("cold starts")
-        measure_cold_starts(rows, functions, image_reference(noop.object_id), rounds)
+        # Asked once: later its containers have been idle for long enough to be gone.
+        image = image_reference(noop.object_id)
+        measure_cold_starts(rows, functions, image, rounds)
+        say("sandboxes")
+        measure_sandboxes(rows, image, rounds)
 
 
 def measure_payloads(rows: dict[str, Any], echo: Any, rounds: int) -> None:
@@ -140,6 +153,27 @@ def measure_cold_starts(rows: dict[str, Any], functions: Any, image: str, rounds
     rows["engine_10_at_once"] = Sample((engine.start_many(10),)).row()
 
 
+def measure_sandboxes(rows: dict[str, Any], image: str, rounds: int) -> None:
+    """Measure a sandbox until its first exec has ended, beside the bare engine's create and start."""
+    import wherry
+
+    engine = floors.BareEngine(image)
+    first, bare = [], []
+
+    def create_and_exec() -> None:
+        sandboxes.append(wherry.Sandbox.create("sleep", "1000"))
+        if sandboxes[-1].exec("true").wait() != 0:
+            raise SystemExit("the first exec in a sandbox failed")
+
+    sandboxes: list[wherry.Sandbox] = []
+    for _ in range(10 * rounds):
+        first.append(timed(create_and_exec))
+        sandboxes.pop().terminate()
+        bare.append(timed(engine.start))
+        engine.remove_last()
+    rows["sandbox_first_exec"], rows["engine_create_start"] = Sample(tuple(first)).row(), Sample(tuple(bare)).row()
+
+
 def summary_of_ray(ray: dict[str, Any]) -> dict[str, Any]:
     """Return Ray's times as rows."""
     found = {name: Sample(tuple(ray[name])).row() for name in ("task", "actor", "many")}
@@ -163,7 +197,17 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "map_10k_vs_ray_tasks": ray["many"]["p50_s"] / rows["map_10k"]["p50_s"] if ray else None,
         "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),
         "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
+        "sandbox_first_exec_vs_engine_start": over("sandbox_first_exec", "engine_create_start"),
+        "shell_echo_vs_docker_exec": over("shell_echo", "docker_echo"),
+        "web_request_added_ms": 1000 * (rows["web_request"]["p50_s"] - rows["uvicorn_request"]["p50_s"]),
+        "web_rate_of_32_vs_uvicorn": over("uvicorn_request_of_32", "web_request_of_32"),
+        "web_events_per_second": 1000 / rows["web_events_1000"]["p50_s"],
+        "web_socket_echo_added_ms": 1000 * (rows["web_socket_echo"]["p50_s"] - rows["uvicorn_socket_echo"]["p50_s"]),
+        "web_cold_first_request_vs_engine_start": over("web_cold_first_request", "engine_start_and_import"),
         "payload_100mib_vs_file_copy": over("file_copy_100mib", "payload_100mib"),
+        "image_cached_build_vs_docker_build": over("image_cached_build", "docker_cached_build"),
+        "image_changed_line_vs_docker_build": over("image_changed_line", "docker_changed_line"),
+        "images_there_5_ms": 1000 * rows["images_there_5"]["p50_s"],
         "idle_container_mib": rows["idle_container_mib"],
         "import_wherry_ms": 1000 * (rows["import_wherry"]["p50_s"] - rows["bare_interpreter"]["p50_s"]),
         "server_ready_ms": 1000 * rows["server_ready"]["p50_s"],

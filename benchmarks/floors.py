@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ def pool_apply_async(pool: multiprocessing.pool.Pool, count: int, data: bytes) -
 class BareEngine:
     """Containers made by create and start alone, until a Python in them answers on a mounted socket."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(self, image: str, first: str = "pass", binds: Mapping[str, str] | None = None) -> None:
         import docker
 
         self._client = docker.APIClient(**docker.utils.kwargs_from_env())
         self._image = image
+        # What its Python does before it answers, and what is mounted for that.
+        self._code = f"{first}\n{ANSWER}"
+        self._binds = [f"{source}:{place}" for source, place in (binds or {}).items()]
 
     def start_and_answer(self) -> None:
         """Create and start one container and wait for its word."""
@@ -47,8 +51,20 @@ class BareEngine:
             connection.close()
             self._made = container
 
+    def start(self) -> None:
+        """Create and start one container, and wait for no more than Docker's answer."""
+        config: dict[str, Any] = {
+            "Image": self._image,
+            "Entrypoint": [],
+            "Cmd": ["sleep", "1000"],
+            "HostConfig": {"Init": True, "NetworkMode": "bridge"},
+        }
+        name = f"wherry-bench-{uuid.uuid4().hex[:12]}"
+        self._made = str(self._client.create_container_from_config(config, name)["Id"])
+        self._client.start(self._made)
+
     def remove_last(self) -> None:
-        """Remove what `start_and_answer` made; not part of what is timed."""
+        """Remove what `start_and_answer` or `start` made; not part of what is timed."""
         self._client.remove_container(self._made, force=True, v=True)
 
     def start_many(self, count: int) -> float:
@@ -79,8 +95,8 @@ class BareEngine:
         config: dict[str, Any] = {
             "Image": self._image,
             "Entrypoint": [],
-            "Cmd": ["python3", "-c", ANSWER],
-            "HostConfig": {"Init": True, "NetworkMode": "bridge", "Binds": [f"{directory}:/run/answer"]},
+            "Cmd": ["python3", "-c", self._code],
+            "HostConfig": {"Init": True, "NetworkMode": "bridge", "Binds": [f"{directory}:/run/answer", *self._binds]},
         }
         return str(self._client.create_container_from_config(config, f"wherry-bench-{uuid.uuid4().hex[:12]}")["Id"])
 

@@ -27,6 +27,9 @@ log:
 |---|---|---|---|
 """
 TAIL = """
+`WHERRY_SECRET_KEY` is read from the environment alone: the keys that secrets are encrypted with, 32 bytes in base 64
+each, separated by commas ([secrets](storage.md#secrets)). Unset: a key in the state directory.
+
 ## The client's
 
 The SDK and the commands read these variables, and what they leave open from the profile in use:
@@ -61,8 +64,11 @@ def page() -> str:
     """Return the page's text."""
     rows = []
     for key, item in FIELDS.items():
-        default = "" if item.default in (None, "") else f"`{item.default}`"
-        rows.append(f"| `{key}` | `{variable(key)}` | {default} | {item.metadata['doc']} |\n")
+        value = item.default
+        if isinstance(value, float) or item.kind == "size":
+            value = f"{value:g}" if isinstance(value, float) else f"{value >> 30}GiB"
+        default = "" if value in (None, "") else f"`{value}`"
+        rows.append(f"| `{key}` | `{variable(key)}` | {default} | {item.doc} |\n")
     return HEAD + "".join(rows) + TAIL
 
 

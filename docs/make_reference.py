@@ -79,13 +79,18 @@ def _entry(name: str, item: Any, level: int = 2) -> list[str]:
 
 
 def _bases(item: type) -> str:
-    named = [base.__name__ for base in item.__bases__ if base is not object and base.__name__ != "Generic"]
+    hidden = ("object", "Generic", "Packages", "SharedObject")
+    named = [base.__name__ for base in item.__bases__ if base.__name__ not in hidden]
     return f"  # is a {', '.join(named)}" if named else ""
 
 
 def _members(item: type) -> Iterator[tuple[str, Any]]:
     kinds = (FunctionType, classmethod, staticmethod, property, enum.Enum, *_BLOCKING)
-    for name, member in vars(item).items():
+    # Parts of a class that stand in modules of their own are not shown as its bases, but as its own.
+    parts = [base for base in item.__bases__ if any(part.startswith("_") for part in base.__module__.split("."))]
+    found = {name: member for part in (*reversed(parts), item) for name, member in vars(part).items()}
+    own = vars(item)
+    for name, member in sorted(found.items(), key=lambda pair: pair[0] not in own):
         if not name.startswith("_") and isinstance(member, kinds) and getattr(member, "__doc__", None):
             yield name, member
 

@@ -21,21 +21,39 @@ if TYPE_CHECKING:
     from wherry._output.enable import enable_output
     from wherry._parameters import parameter
     from wherry._partial import PartialFunction, enter, exit, method
+    from wherry._web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
     from wherry.call import FunctionCall, gather
+    from wherry.cloud_bucket_mount import CloudBucketMount
     from wherry.cls import Cls
     from wherry.concurrency import batched, concurrent
+    from wherry.dict import Dict
+    from wherry.mount import Mount
+    from wherry.network_file_system import NetworkFileSystem
+    from wherry.queue import Queue
+    from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
+    from wherry.volume import Volume
 
 __all__ = [
     "App",
+    "CloudBucketMount",
     "Cls",
+    "Dict",
     "Error",
     "Function",
     "FunctionCall",
     "Image",
+    "Mount",
+    "NetworkFileSystem",
     "PartialFunction",
+    "Queue",
     "Retries",
+    "Sandbox",
+    "Secret",
     "Stub",
+    "Volume",
     "__version__",
+    "asgi_app",
     "batched",
     "call_graph",
     "cls",
@@ -46,12 +64,16 @@ __all__ = [
     "enter",
     "exception",
     "exit",
+    "fastapi_endpoint",
     "functions",
     "gather",
     "gpu",
     "is_local",
     "method",
     "parameter",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
 ]
 
 _LAZY = {
@@ -61,11 +83,24 @@ _LAZY = {
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
+    "Sandbox": "wherry.sandbox",
     "PartialFunction": "wherry._partial",
+    "Dict": "wherry.dict",
+    "Queue": "wherry.queue",
+    "Secret": "wherry.secret",
+    "Volume": "wherry.volume",
+    "NetworkFileSystem": "wherry.network_file_system",
+    "Mount": "wherry.mount",
+    "CloudBucketMount": "wherry.cloud_bucket_mount",
     "enter": "wherry._partial",
     "exit": "wherry._partial",
     "method": "wherry._partial",
     "parameter": "wherry._parameters",
+    "asgi_app": "wherry._web",
+    "fastapi_endpoint": "wherry._web",
+    "web_endpoint": "wherry._web",
+    "web_server": "wherry._web",
+    "wsgi_app": "wherry._web",
 }
 
 

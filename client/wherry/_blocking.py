@@ -128,3 +128,14 @@ class iterating(Generic[S, P, R]):
         if instance is None:
             return self
         return BoundIteration(instance, self._method)
+
+
+class iterating_classmethod(Generic[P, R]):
+    """As `iterating`, of a class."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], R]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: object, owner: type) -> BoundIteration[P, R]:
+        return BoundIteration(owner, self._method)

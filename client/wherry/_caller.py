@@ -50,11 +50,15 @@ class Caller:
     ) -> None:
         self.client = client
         self.function_id = info.function_id
+        self.app_id = info.app_id
         self.name = info.name
         self.is_generator = info.is_generator
         # Of a class: which of its methods yield values; and the one that is called.
         self.methods = {method.name: method.is_generator for method in info.methods}
         self.method = ""
+        # Where it answers requests, "": it is no web endpoint; and the same of the methods.
+        self.web_url = info.web_url
+        self._method_urls = {method.name: method.web_url for method in info.methods if method.web_url}
         self._by_reference = by_reference
         self._local_root = local_root
 
@@ -68,6 +72,7 @@ class Caller:
         caller.method = name
         caller.name = f"{self.name}.{name}"
         caller.is_generator = self.methods[name]
+        caller.web_url = self._method_urls.get(name, "")
         return caller
 
     # One input

@@ -25,7 +25,7 @@ from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, S
 
 if TYPE_CHECKING:
     from wherry._output.output import Progress
-    from wherry._transport.transport import Transport
+    from wherry._transport.transport import Exchange, Transport
 
 PROTOCOL = 1
 INLINE_LIMIT = 1 << 20
@@ -33,6 +33,7 @@ INLINE_LIMIT = 1 << 20
 GIVE_UP_S = 120.0
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 class Server(Protocol):
@@ -118,11 +119,43 @@ class Client:
             return self._transport.call(method, request)
         return None
 
-    def stream(self, method: str, request: Message) -> Iterator[Message]:
-        """Call a method whose answer is many messages; it is not repeated when the service goes."""
+    def persist(self, work: Callable[[], T]) -> T:
+        """Do what needs the service, from the beginning again when that goes and comes back."""
+        return self._persist(work)
+
+    def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
+        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
             self._server.ensure(self._transport)
+        if repeat:
+            return self._repeated(method, request)
         return self._transport.stream(method, request)
+
+    def await_service(self) -> bool:
+        """Wait for a service that has gone; return False when this client is closed meanwhile.
+
+        Raises ConnectionError when it does not come back.
+        """
+        again = Reconnect(self._give_up_s, self._revive)
+        again.connected_before()
+        ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
+        return again(ask, self._closing, awaited=True) is not None
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        """Call a method with many messages both ways; it is not repeated when the service goes."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        return self._transport.exchange(method, first)
+
+    def _repeated(self, method: str, request: Message) -> Iterator[Message]:
+        while True:
+            try:
+                yield from self._transport.stream(method, request)
+            except ConnectionError:
+                # Answered when the service is back; raises when it does not come.
+                self.info()
+            else:
+                return
 
     def close(self) -> None:
         """Say goodbye: running ephemeral apps end soon after."""
@@ -145,7 +178,7 @@ class Client:
         session.start()
         return session
 
-    def _persist(self, call: Callable[[], Message]) -> Message:
+    def _persist(self, call: Callable[[], T]) -> T:
         if self._server is not None:
             self._server.ensure(self._transport)
         try:
@@ -173,6 +206,9 @@ class _Retrying:
         self.upload = transport.upload
         self.session = transport.session
         self.close = transport.close
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        return self._client._transport.exchange(method, first)
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))

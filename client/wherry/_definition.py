@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from wherry._blueprint import Blueprint
     from wherry._options import FunctionOptions
+    from wherry._web import WebOptions
     from wherry_proto.messages import MethodSpec
 
 # Bits of `co_flags` (inspect.CO_*; importing inspect takes longer than the rest of wherry).
@@ -25,10 +26,15 @@ _ASYNC_GENERATOR = 0x200
 class Definition:
     """A function of the user's, and what it asks for. (reference: Function.info)"""
 
-    __slots__ = ("function", "is_async", "is_generator", "module_name", "name", "options")
+    __slots__ = ("function", "is_async", "is_generator", "module_name", "name", "options", "web")
 
     def __init__(
-        self, function: Callable[..., Any], name: str | None, is_generator: bool | None, options: FunctionOptions
+        self,
+        function: Callable[..., Any],
+        name: str | None,
+        is_generator: bool | None,
+        options: FunctionOptions,
+        web: WebOptions | None = None,
     ) -> None:
         flags = code_of(function).co_flags
         self.function = function
@@ -37,6 +43,8 @@ class Definition:
         self.is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
         self.module_name = importable_name(function.__module__)
         self.options = options = options.marked_by(function)
+        # How it is reached over HTTP, None: not at all.
+        self.web = web
         if not name and "<locals>" in self.name:
             self.name = function.__name__
         if not options.serialized and not self.is_global:
@@ -45,6 +53,10 @@ class Definition:
                 f"{function.__qualname__} is {kind}, so a container can't import it: move it to the top level "
                 "of a module, or use @app.function(serialized=True) to send the function itself"
             )
+        if web is not None:
+            from wherry._web import check_options  # loaded with the decorator
+
+            check_options(self.name, web, options)
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
         if self.is_generator and options.max_batch_size:
@@ -78,6 +90,7 @@ class ClassDefinition(Definition):
         self.function = user_class
         self.name = name or user_class.__name__
         self.is_generator = self.is_async = False
+        self.web = None
         self.module_name = importable_name(user_class.__module__)
         self.options = options = _marked_by_methods(blueprint, options.marked_by(user_class))
         if not options.serialized and not self.is_global:
@@ -99,7 +112,15 @@ class ClassDefinition(Definition):
             is_generator, is_async = kind_of(partial.raw_f)
             if partial.is_generator is not None:
                 is_generator = partial.is_generator
-            found.append(MethodSpec(name=name, is_generator=is_generator, is_async=is_async))
+            web = getattr(partial, "web", None)
+            found.append(
+                MethodSpec(
+                    name=name,
+                    is_generator=is_generator,
+                    is_async=is_async,
+                    web=web.message() if web is not None else None,
+                )
+            )
         return found
 
 
@@ -107,6 +128,16 @@ def _marked_by_methods(blueprint: Blueprint, options: FunctionOptions) -> Functi
     """Return the options with what marks on methods add; raise InvalidError for marks that can't be there."""
     name = blueprint.user_class.__name__
     for own, partial in blueprint.methods.items():
+        web = getattr(partial, "web", None)
+        if web is not None:
+            from wherry._web import check_options  # loaded with the decorator
+
+            check_options(f"{name}.{own}", web, options)
+            if blueprint.required:
+                raise InvalidError(
+                    f"{name}.{own} is a web endpoint, and {name} can't be made without {blueprint.required[0]}=: give "
+                    "it a default, since nobody passes it when a request comes"
+                )
         if concurrent_mark(partial.raw_f) is not None:
             raise InvalidError(
                 f"@wherry.concurrent() is on method {name}.{own}: put it below @app.cls(), since all methods of a "

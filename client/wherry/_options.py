@@ -10,9 +10,12 @@ from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from wherry._volumes import Placed
     from wherry.gpu import Gpu
+    from wherry.mount import Mount
+    from wherry.secret import Secret
     from wherry_proto.messages import FunctionSpec
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -21,7 +24,7 @@ _DAY = 86_400.0
 
 # Features that come later: a value is refused rather than silently ignored.
 _NOT_YET = (
-    "secret", "secrets", "volumes", "network_file_systems", "mounts", "mount", "schedule", "interactive",
+    "schedule", "interactive",
 )  # fmt: skip
 # What means nothing on one's own machines.
 _WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
@@ -29,6 +32,8 @@ _OLD_NAMES = {
     "concurrency_limit": "max_containers",
     "keep_warm": "min_containers",
     "container_idle_timeout": "scaledown_window",
+    "secret": "secrets",
+    "mount": "mounts",
 }
 
 
@@ -37,8 +42,10 @@ class FunctionOptions:
 
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
-        "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "retries",
-        "scaledown_window", "serialized", "single_use_containers", "startup_timeout", "target_inputs", "timeout",
+        "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "mounts",
+        "network_file_systems", "retries",
+        "scaledown_window", "secrets", "serialized", "single_use_containers", "startup_timeout", "target_inputs",
+        "timeout", "volumes",
     )  # fmt: skip
 
     def __init__(
@@ -62,11 +69,20 @@ class FunctionOptions:
         gpu: Any = None,
         ephemeral_disk: int | None = None,
         single_use_containers: bool = False,
+        secrets: Sequence[Secret] = (),
+        volumes: Mapping[str, Any] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
+        mounts: Any = (),
     ) -> None:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         self.image = image
         self.env = _environment(env)
+        self.secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self.secrets = secrets_of("secrets", secrets)
         self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries = Retries.of(retries)
@@ -82,6 +98,9 @@ class FunctionOptions:
         self.max_batch_size = 0
         self.batch_wait_ms = 0
         self.gpus = _gpus(gpu)
+        self.volumes = _placed("volumes", volumes)
+        self.network_file_systems = _placed("network_file_systems", network_file_systems)
+        self.mounts = _mounts(mounts)
         self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
         self.single_use_containers = bool(single_use_containers)
         self.serialized = bool(serialized)
@@ -166,6 +185,12 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     code = FunctionOptions.__init__.__code__
     own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
     known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
+    if given.get("secret") is not None and given.get("secrets"):
+        from wherry.secret import secrets_of  # as above
+
+        # The one pair of names that could be given together.
+        both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
+        given = {**given, "secret": both, "secrets": None}
     for name, value in given.items():
         if name not in known:
             import difflib  # only for this message
@@ -226,6 +251,22 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
             raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
     return dict(env or {})
+
+
+def _placed(parameter: str, given: Any) -> Placed:
+    if not given:
+        return ()
+    from wherry._volumes import placed  # only for functions that have some
+
+    return placed(parameter, given)
+
+
+def _mounts(given: Any) -> tuple[Mount, ...]:
+    if not given:
+        return ()
+    from wherry.mount import mounts_of  # only for functions that have some
+
+    return mounts_of(given)
 
 
 def _gpus(value: Any) -> tuple[Gpu, ...]:

@@ -86,11 +86,14 @@ class Outbox:
 
     def flush(self) -> None:
         """Send waiting acknowledgements, unless somebody is sending anyway."""
-        if self._send is not None and self._taken and self._sending.acquire(blocking=False):
+        send = self._send
+        if send is not None and self._taken and self._sending.acquire(blocking=False):
             try:
-                self._push(self._send, SessionUp(taken=self._swap_taken()))
+                self._push(send, SessionUp(taken=self._swap_taken()))
             finally:
                 self._sending.release()
+            # Who put something meanwhile found us sending, and left it to us.
+            self._drain(send)
 
     def _drain(self, send: Callable[[SessionUp | None], None]) -> None:
         # Who finds another sending leaves: the other looks again after he has let go.

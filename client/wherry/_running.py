@@ -2,20 +2,24 @@
 
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry import _payload
 from wherry._caller import Caller
 from wherry._client import default_client
 from wherry._definition import ClassDefinition, Definition, importable_name
-from wherry._images import ensure_images
+from wherry._image.build import ensure_images
+from wherry._image.mounts import local_mounts, module_mounts
+from wherry._secrets import secret_ids
+from wherry._shipping import ship_modules
 from wherry._source import SourceFile as LocalFile
-from wherry._source import source_files
+from wherry._spec import function_spec
+from wherry._volumes import mounts as volume_mounts
+from wherry._volumes import together
 from wherry.context import check_local
-from wherry.exception import InvalidError, SerializationError
 from wherry.function import Function
+from wherry.image import Image
+from wherry.mount import Mounts, mounts_of
 from wherry_proto.messages import (
     AppInfo,
     AppOpenRequest,
@@ -23,14 +27,8 @@ from wherry_proto.messages import (
     AppPublishResponse,
     AppStopRequest,
     AppStopResponse,
-    BlobMissingRequest,
-    BlobMissingResponse,
-    Format,
+    FunctionInfo,
     FunctionSpec,
-    Payload,
-    SourceFile,
-    SourceInfo,
-    SourceTree,
 )
 
 if TYPE_CHECKING:
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from wherry.app import App
 
 log = logging.getLogger("wherry")
-
-MAX_SERIALIZED = 16 << 20
-WARN_SERIALIZED = 256 << 10
 
 
 class Running:
@@ -89,6 +84,7 @@ def open_app(app: "App", client: "Client", owner_id: str, detach: bool, environm
     request = AppOpenRequest(
         name=name[:64], environment=environment or client.environment, client_id=owner_id, detach=detach
     )
+    app._environment = request.environment
     return client.call("Apps.Open", request, AppInfo).app_id
 
 
@@ -97,16 +93,64 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     functions = list(app._functions.values())
     modules = _modules([function.info for function in functions])
     _alias_main()
-    images = ensure_images(client, [function.info.options.image or app.image for function in functions])
-    files, source_id, root = _ship(client, modules)
-    specs = [_spec(function.info, image, source_id) for function, image in zip(functions, images, strict=True)]
+    images = [function.info.options.image or app.image or Image.debian_slim() for function in functions]
+    image_ids = ensure_images(client, images)
+    mounts = [
+        Mounts(image, (*mounts_of(app._mounts), *function.info.options.mounts))
+        for image, function in zip(images, functions, strict=True)
+    ]
+    files, root, specs = _specs(client, functions, mounts, image_ids, modules)
+    wanted = [app._secrets + function.info.options.secrets for function in functions]
+    for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
+        spec.secret_ids = ids
+    for own in app._objects:
+        own._bring_up(client, app_id)
+    for function, spec in zip(functions, specs, strict=True):
+        _fill_volumes(app, client, app_id, function, spec)
     published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
     for function, info in zip(functions, published.functions, strict=True):
         function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
         kind = "class" if isinstance(function.info, ClassDefinition) else "function"
         client.listener.screen.step(f"Created {kind} {function.info.name}")
+        for name, url in _urls(info):
+            client.listener.screen.step(f"Serving {name} at {url}")
     return files
+
+
+def _urls(info: FunctionInfo) -> list[tuple[str, str]]:
+    """Return the names and URLs of a function's, or a class's, web endpoints."""
+    own = [(info.name, info.web_url)] if info.web_url else []
+    return own + [(f"{info.name}.{method.name}", method.web_url) for method in info.methods if method.web_url]
+
+
+def _specs(
+    client: "Client",
+    functions: list[Function[..., Any]],
+    mounted: "list[Mounts]",
+    image_ids: list[str],
+    modules: list[Any],
+) -> tuple[list[LocalFile], Path | None, list[FunctionSpec]]:
+    """Send the source, and what images have containers start with; return the files, their root, and the specs."""
+    shipped = {own: ship_modules(client, modules, module_mounts(own)) for own in dict.fromkeys(mounted)}
+    alone = {own: ship_modules(client, [], module_mounts(own)).source_id for own in shipped}
+    mounts = {own: local_mounts(client, own) for own in shipped}
+    specs: list[FunctionSpec] = []
+    for function, own, image_id in zip(functions, mounted, image_ids, strict=True):
+        with_source = function.info.options.include_source
+        spec = function_spec(function.info, image_id, shipped[own].source_id if with_source else alone[own])
+        spec.local_mounts = list(mounts[own])
+        specs.append(spec)
+    files = {file.path: file for found in shipped.values() for file in found.files}
+    root = next((found.root for found in shipped.values()), None)
+    return list(files.values()), root, specs
+
+
+def _fill_volumes(app: "App", client: "Client", app_id: str, function: Function[..., Any], spec: FunctionSpec) -> None:
+    options = function.info.options
+    wanted = together("volumes", app._volumes, options.volumes)
+    spec.volumes = volume_mounts(client, wanted, app_id, app._environment)
+    spec.network_file_systems = volume_mounts(client, options.network_file_systems, app_id, app._environment)
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:
@@ -127,79 +171,3 @@ def _alias_main() -> None:
 
 def _has_main_file() -> bool:
     return bool(getattr(sys.modules["__main__"], "__file__", None))
-
-
-def _ship(client: "Client", modules: list[Any]) -> tuple[list[LocalFile], str, Path | None]:
-    """Send the source that the service lacks; return the files, the id of the tree, and its root here."""
-    files, root = source_files(modules)
-    if not files:
-        return [], "", root
-    by_id = {file.blob_id: file for file in files}
-    request = BlobMissingRequest(blob_ids=list(by_id))
-    missing = client.call("Blobs.Missing", request, BlobMissingResponse).blob_ids
-    started = time.monotonic()
-    for blob_id in missing:
-        client.blobs.put_file(blob_id, by_id[blob_id].local)
-    tree = SourceTree(files=[_described(file) for file in files])
-    source_id = client.call("Blobs.PutSource", tree, SourceInfo).source_id
-    screen = client.listener.screen
-    for file in files:
-        screen.detail(f"source {file.path} ({file.size} bytes)")
-    if missing:
-        screen.step(f"Sent {len(missing)} of {len(files)} source files in {time.monotonic() - started:.1f} s")
-    return files, source_id, root
-
-
-def _described(file: LocalFile) -> SourceFile:
-    return SourceFile(path=file.path, blob_id=file.blob_id, size=file.size, executable=file.executable)
-
-
-def _spec(definition: Definition, image_id: str, source_id: str) -> FunctionSpec:
-    spec = FunctionSpec(
-        name=definition.name,
-        image_id=image_id,
-        source_id=source_id if definition.options.include_source else "",
-        is_generator=definition.is_generator,
-        is_async=definition.is_async,
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-    )
-    if definition.options.serialized:
-        spec.serialized = _serialized(definition)
-    elif definition.module_name == "__main__":
-        raise InvalidError(
-            f"{definition.name} was typed in, so there is no file to send: use @app.function(serialized=True)"
-        )
-    else:
-        spec.module_name = definition.module_name
-        spec.qualname = definition.function.__qualname__
-    if isinstance(definition, ClassDefinition):
-        spec.methods = definition.method_specs()
-    definition.options.fill(spec)
-    return spec
-
-
-def _serialized(definition: Definition) -> Payload:
-    """Pickle the function itself, by value."""
-    import cloudpickle  # only for such functions
-
-    try:
-        data: bytes = cloudpickle.dumps(definition.shipped, _payload.PROTOCOL)
-    except _payload.UNPICKLABLE as error:
-        raise SerializationError(
-            f"{definition.name} can't be sent: something that it uses can't be pickled ({error}); "
-            "make or open it inside the function"
-        ) from error
-    if len(data) > MAX_SERIALIZED:
-        raise InvalidError(
-            f"{definition.name} is {len(data) >> 20} MiB with all that it refers to; at most "
-            f"{MAX_SERIALIZED >> 20} MiB can be sent with a function: pass large data as arguments"
-        )
-    if len(data) > WARN_SERIALIZED:
-        import warnings  # loaded with the interpreter
-
-        warnings.warn(
-            f"{definition.name} is {len(data) >> 10} KiB with all that it refers to: pass large data as arguments",
-            UserWarning,
-            stacklevel=2,
-        )
-    return Payload(format=Format.PICKLE, data=data, size=len(data))

@@ -81,8 +81,13 @@ class LocalServer:
                 f"the service died again after {MAX_RESTARTS} restarts within {RESTARTS_WITHIN_S:.0f} s; "
                 f"see its log: {self.log_path}"
             )
-        self._restarts.append(now)
-        self.ensure(transport)
+        started = True
+        try:
+            started = self.ensure(transport)
+        finally:
+            # Of the threads that noticed, one starts it.
+            if started:
+                self._restarts.append(now)
 
     def log_tail(self) -> str:
         """Return the last lines of the service's log."""

@@ -9,6 +9,7 @@ from wherry._caller import Caller
 from wherry._options import FunctionOptions, number, translate
 from wherry.exception import InvalidError, SerializationError
 from wherry.image import Image
+from wherry.secret import Secret
 from wherry_proto.messages import (
     Format,
     FunctionBindRequest,
@@ -36,17 +37,25 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "single_use_containers": ("pool.single_use_containers",),
     "ephemeral_disk": ("resources.ephemeral_disk_mib",),
     "block_network": ("block_network",),
-    "image": ("image_id",),
+    "image": ("image_id", "local_mounts"),
+    "secrets": ("secret_ids",),
 }
 
 
 class Changes:
     """What is otherwise than in the function it was made of."""
 
-    def __init__(self, fields: tuple[str, ...], spec: FunctionSpec, image: Image | None = None) -> None:
+    def __init__(
+        self,
+        fields: tuple[str, ...],
+        spec: FunctionSpec,
+        image: Image | None = None,
+        secrets: tuple[Secret, ...] | None = None,
+    ) -> None:
         self.fields = fields
         self.spec = spec
         self.image = image
+        self.secrets = secrets
 
     @property
     def retries(self) -> int:
@@ -62,19 +71,22 @@ class Changes:
             for name in changes.fields:
                 _copy(name, changes.spec, spec)
         fields = tuple(dict.fromkeys((*earlier.fields, *self.fields)))
-        return Changes(fields, spec, self.image or earlier.image)
+        secrets = earlier.secrets if self.secrets is None else self.secrets
+        return Changes(fields, spec, self.image or earlier.image, secrets)
 
     def __reduce__(self) -> Any:
         from wherry_proto import rows  # only for handles that travel
 
         parts: list[bytes] = []
-        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image)
+        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image, self.secrets)
 
 
-def _changes(fields: tuple[str, ...], row: Any, body: bytes, image: Image | None) -> Changes:
+def _changes(
+    fields: tuple[str, ...], row: Any, body: bytes, image: Image | None, secrets: tuple[Secret, ...] | None
+) -> Changes:
     from wherry_proto import rows  # as above
 
-    return Changes(fields, rows.from_row(FunctionSpec, row, body), image)
+    return Changes(fields, rows.from_row(FunctionSpec, row, body), image, secrets)
 
 
 def changes_of(given: dict[str, Any]) -> Changes:
@@ -86,7 +98,8 @@ def changes_of(given: dict[str, Any]) -> Changes:
     checked = FunctionOptions(**options)
     spec = FunctionSpec()
     checked.fill(spec)
-    return Changes(tuple(field for name in options for field in _FIELDS[name]), spec, options.get("image"))
+    fields = tuple(field for name in options for field in _FIELDS[name])
+    return Changes(fields, spec, options.get("image"), checked.secrets if "secrets" in options else None)
 
 
 def concurrency(max_inputs: int, target_inputs: int | None) -> Changes:
@@ -113,9 +126,15 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
         if changes.image is not None:
-            from wherry._images import ensure_images  # only where the image differs
+            from wherry._image.build import ensure_images  # only where the image differs
+            from wherry._image.mounts import local_mounts
 
             (changes.spec.image_id,) = ensure_images(base.client, [changes.image])
+            changes.spec.local_mounts = local_mounts(base.client, changes.image)
+        if changes.secrets is not None:
+            from wherry._secrets import secret_ids  # only where the secrets differ
+
+            (changes.spec.secret_ids,) = secret_ids(base.client, [changes.secrets], base.app_id)
         request.changes, request.fields = changes.spec, list(changes.fields)
     return base.like(base.client.call("Functions.Bind", request, FunctionInfo))
 

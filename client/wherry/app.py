@@ -12,11 +12,15 @@ from wherry.image import Image
 from wherry.retries import Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
     from wherry._client import Client
+    from wherry._objects import SharedObject
     from wherry._running import Running
+    from wherry._volumes import Placed
+    from wherry.sandbox import Sandbox
+    from wherry.secret import Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,28 +49,60 @@ class LocalEntrypoint(Generic[P, R]):
 class App:
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
-    `image` is the image of those functions that name none. (reference: Stub)
+    `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
+    after them. (reference: Stub)
     """
 
-    def __init__(self, name: str | None = None, *, image: Image | None = None, **later: Any) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        image: Image | None = None,
+        secrets: Sequence[Secret] = (),
+        volumes: Mapping[str, Any] | None = None,
+        mounts: Sequence[Any] = (),
+        **later: Any,
+    ) -> None:
         if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
             raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         for unknown, value in later.items():
-            if unknown not in ("secrets", "volumes", "mounts", "include_source"):
+            if unknown != "include_source":
                 raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         self._name = name
         self._image = image
+        self._volumes: Placed = ()
+        if volumes:
+            from wherry._volumes import placed  # only where there are some
+
+            self._volumes = placed("volumes", volumes)
+        self._mounts = tuple(mounts)
+        # Where it runs: names of volumes mean those of its environment.
+        self._environment = ""
+        self._secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
+        # What it has as its own beside functions: made by `Dict.new()` and the like.
+        self._objects: list[SharedObject] = []
 
     @property
     def name(self) -> str | None:
         return self._name
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # An object made by `new()` becomes the app's own under this name.
+        attach = getattr(value, "_attach", None)
+        if attach is not None:
+            attach(self, name)
 
     @property
     def image(self) -> Image | None:
@@ -122,8 +158,8 @@ class App:
         serialized: bool = False,
         block_network: bool = False,
         include_source: bool | None = None,
-        secret: Any = None,
-        secrets: Any = None,
+        secret: Secret | None = None,
+        secrets: Sequence[Secret] | None = None,
         volumes: Any = None,
         network_file_systems: Any = None,
         mounts: Any = None,
@@ -143,8 +179,10 @@ class App:
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
         `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
         `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
-        such; `ephemeral_disk` in MiB; `single_use_containers`: a container takes one input. Raises InvalidError for
-        values out of range and for features that this version lacks. (reference: Stub.function)
+        such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
+        them; `volumes` and `network_file_systems` by place; `mounts` of files of this machine; `ephemeral_disk` in
+        MiB; `single_use_containers`: a container takes one input. Raises InvalidError for values out of range and for
+        features that this version lacks. (reference: Stub.function)
         """
         given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
         if given.pop("_warn_parentheses_missing") is not None:
@@ -206,6 +244,12 @@ class App:
         """
         return AppRun(self, client, detach, environment_name)
 
+    def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
+        """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
+        from wherry.sandbox import Sandbox  # for those who use it
+
+        return Sandbox.create(*command, app=self, **options)
+
     def _register(self, function: Function[..., Any], name: str) -> None:
         known = self._functions.get(name)
         if known is not None and known.info.function.__qualname__ != function.info.function.__qualname__:
@@ -239,6 +283,9 @@ class _FunctionDecorator:
             raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
         if isinstance(function, type):
             raise InvalidError(f"@app.function() is on class {function.__qualname__}: write @app.cls() there")
+        web = getattr(function, "web", None) if hasattr(function, "raw_f") else None
+        if web is not None:
+            function = function.raw_f
         if hasattr(function, "raw_f"):
             raise InvalidError(
                 f"{function.__qualname__} has both @app.function() and @wherry.{function.kind}(): leave out "
@@ -247,10 +294,11 @@ class _FunctionDecorator:
         names = function.__code__.co_varnames if hasattr(function, "__code__") else ()
         if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
             raise InvalidError(
-                f"@app.function() is on the method {function.__qualname__}: write @wherry.method() there, and "
-                "@app.cls() above its class"
+                f"@app.function() is on the method {function.__qualname__}: "
+                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and "
+                f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
-        definition = Definition(function, self._name, self._is_generator, self._options)
+        definition = Definition(function, self._name, self._is_generator, self._options, web)
         made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
         self._app._register(made, definition.name)
         return made

@@ -149,7 +149,8 @@ class Cls:
             known = self._service._definition
             # Of a class that was sent itself, only the code has arrived.
             options = known.options if known is not None else FunctionOptions(serialized=True)
-            definition = Definition(partial.raw_f, f"{self._name}.{name}", partial.is_generator, options)
+            web = getattr(partial, "web", None)
+            definition = Definition(partial.raw_f, f"{self._name}.{name}", partial.is_generator, options, web)
             self._definitions[name] = definition
         return definition
 

@@ -16,9 +16,12 @@ Error
 │   └── ConflictError
 ├── VersionError
 ├── NotFoundError
+│   └── VolumeFileNotFoundError     also the builtin FileNotFoundError
 ├── AlreadyExistsError
+│   └── VolumeFileExistsError       also the builtin FileExistsError
 ├── ResourceExhaustedError
 ├── ExecutionError
+│   └── OpenFilesError              also the builtin RuntimeError
 ├── SerializationError
 ├── DeserializationError
 └── InternalError
@@ -92,8 +95,16 @@ class NotFoundError(Error):
     """There is no such object."""
 
 
+class VolumeFileNotFoundError(NotFoundError, FileNotFoundError):
+    """A volume has no such file."""
+
+
 class AlreadyExistsError(Error):
     """There is such an object already."""
+
+
+class VolumeFileExistsError(AlreadyExistsError, FileExistsError):
+    """A volume has a file of that path already."""
 
 
 class ResourceExhaustedError(Error):
@@ -102,6 +113,10 @@ class ResourceExhaustedError(Error):
 
 class ExecutionError(Error):
     """An object was used in a way or at a time that does not work."""
+
+
+class OpenFilesError(ExecutionError, RuntimeError):
+    """A volume can't be reloaded while files of it are open."""
 
 
 class SerializationError(Error):

@@ -217,8 +217,15 @@ class Function(Generic[P, R]):
         )
 
     def shell(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Not supported yet: raises InvalidError."""
-        raise InvalidError(f"{self._name}.shell is not supported yet by this version of wherry")
+        """Open a shell, with this process's terminal, in a container as the function's; arguments mean nothing.
+
+        The container goes when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
+        function's source is not here. (reference: Function.shell)
+        """
+        from wherry._client import default_client  # only here
+        from wherry._shell import open_shell
+
+        open_shell(default_client(), self._app, self.info)
 
     # Finding
 
@@ -368,8 +375,21 @@ class Function(Generic[P, R]):
 
     @property
     def web_url(self) -> str:
-        """Raise InvalidError: the function is no web endpoint. (reference: Function.web_url)"""
-        raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
+        """Where the web endpoint answers. Raises InvalidError if it is none. (reference: Function.web_url)"""
+        definition = self._definition
+        if definition is not None and definition.web is None:
+            raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
+        url = self._resolved().web_url
+        if not url:
+            raise InvalidError(f"{self._name} is not a web endpoint, or a variant of one: it has no URL")
+        return url
+
+    @blocking
+    def get_web_url(self) -> str | None:
+        """Return where the web endpoint answers, None if it is none. (reference: Function.get_web_url)"""
+        if self._definition is not None and self._definition.web is None:
+            return None
+        return self._resolved().web_url or None
 
     def get_raw_f(self) -> Callable[P, Any]:
         """Return the plain function. Raises ExecutionError on a handle that was looked up."""
@@ -447,9 +467,21 @@ class Function(Generic[P, R]):
                 f"{self._name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
                 f"{self._name}().{next(iter(caller.methods))}.{how}(...)"
             )
+        definition = self._definition
+        web_url = caller.web_url if caller is not None else ""
+        if caller is None and definition is not None and definition.web is not None:
+            try:
+                web_url = self._resolved().web_url
+            except ExecutionError:  # its app does not run
+                web_url = ""
+        if web_url or (definition is not None and definition.web is not None):
+            where = f"at {web_url}" if web_url else "while its app runs, for example by `wherry serve`"
+            raise InvalidError(
+                f"{self._name} is a web endpoint, which answers requests {where}: it has no .{how}(...); "
+                "put what both need into a plain function"
+            )
         if generator is None:
             return
-        definition = self._definition
         is_generator = definition.is_generator if definition is not None else bool(caller and caller.is_generator)
         if is_generator and not generator:
             raise InvalidError(
@@ -471,6 +503,8 @@ class Function(Generic[P, R]):
     ) -> Results[R]:
         from wherry._caller import map_results  # loads the session
 
+        if self._definition is not None and self._definition.web is not None:
+            self._check(how, None, generator=None)
         # A looked-up handle is resolved here only if the answer depends on it.
         if order_outputs is True and self.is_generator:
             raise ValueError(f"{self._name} is a generator function: its results can't be ordered (order_outputs=True)")

@@ -2,125 +2,436 @@
 
 from __future__ import annotations
 
-from wherry._typing import TYPE_CHECKING
+import os
+
+from wherry._image.packages import Packages
+from wherry._image.step import Mounted, Step, absolute, deprecated, named_variables, needs_list, no_gpu, strings
+from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from wherry_proto.messages import ImageDefinition
+    from wherry.app import App
 
-_Step = tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]
+    Ignore = Sequence[str] | Callable[[Any], bool]
+
+_BASES = "Image.debian_slim(), Image.from_registry(...) or another Image.from_...()"
+# Where `Image.add_local_python_source(copy=True)` puts modules.
+SOURCE_PATH = "/opt/source"
 
 
-class Image:
+class Image(Packages):
     """A chain of build steps. Each method returns a new image; the service builds it when an app first needs it.
 
+    An image's id is made of its definition and of the files that it copies, so the same definition has the same id on
+    any machine, and is built once. `force_build=True` of any step runs that step, and those after it, anew.
     (reference: Image)
     """
 
-    __slots__ = ("_force_build", "_steps")
+    __slots__ = ("_id", "_mounted", "_steps")
 
-    def __init__(self, steps: tuple[_Step, ...] = (), force_build: bool = False) -> None:
+    def __init__(self, steps: tuple[Step, ...] = (), mounted: tuple[Mounted, ...] = ()) -> None:
         if not steps:
-            raise InvalidError("an image begins with Image.debian_slim() or Image.from_registry(...)")
+            raise InvalidError(f"an image begins with {_BASES}")
         self._steps = steps
-        self._force_build = force_build
+        self._mounted = mounted
+        self._id = ""
+
+    # Bases
 
     @classmethod
     def debian_slim(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
-        """Return a small Debian with Python; `python_version` is "3.11" for example, None lets the service choose.
+        """Return a small Debian with Python; `python_version` is "3.13" for example, None lets the service choose.
 
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
         """
-        options: dict[str, str] = {}
-        if python_version is not None:
-            parts = str(python_version).split(".")
-            if not isinstance(python_version, str) or len(parts) not in (2, 3) or not all(p.isdigit() for p in parts):
-                raise InvalidError(f'python_version is {python_version!r}: it must be a string such as "3.11"')
-            options["python_version"] = python_version
-        return cls((_step("debian_slim", (), options),), force_build)
+        options = {"python_version": _version("python_version", python_version)}
+        return cls((Step("debian_slim", options=options, force_build=force_build),))
 
     @classmethod
-    def from_registry(cls, tag: str, *, force_build: bool = False) -> Image:
-        """Return the image of a registry, for example "python:3.12-slim"; it must have Python 3.10 or newer.
-
-        Raises InvalidError when the tag is empty. (reference: Image.from_registry)
-        """
-        return cls((_step("from_registry", _strings("from_registry", (tag,)), {}),), force_build)
-
-    def apt_install(self, *packages: str | Sequence[str], force_build: bool = False) -> Image:
-        """Install Debian packages. (reference: Image.apt_install)"""
-        return self._then("apt_install", _strings("apt_install", packages), {}, force_build)
-
-    def pip_install(
-        self,
-        *packages: str | Sequence[str],
-        find_links: str | None = None,
-        index_url: str | None = None,
-        extra_index_url: str | None = None,
-        pre: bool = False,
-        extra_options: str = "",
+    def from_registry(
+        cls,
+        tag: str,
+        *,
+        secret: Any = None,
+        setup_dockerfile_commands: Sequence[str] = (),
+        add_python: str | None = None,
         force_build: bool = False,
     ) -> Image:
-        """Install Python packages with pip. (reference: Image.pip_install)"""
-        options = {
-            "find_links": find_links,
-            "index_url": index_url,
-            "extra_index_url": extra_index_url,
-            "pre": "true" if pre else None,
-            "extra_options": extra_options or None,
-        }
-        given = {name: value for name, value in options.items() if value is not None}
-        return self._then("pip_install", _strings("pip_install", packages), given, force_build)
+        """Return the image of a registry, for example "python:3.12-slim".
 
-    def run_commands(self, *commands: str | Sequence[str], force_build: bool = False) -> Image:
-        """Run shell commands while building. (reference: Image.run_commands)"""
-        return self._then("run_commands", _strings("run_commands", commands), {}, force_build)
+        It needs Python 3.10 or newer, or `add_python="3.13"`, which lays one beside what it has. `secret` holds
+        REGISTRY_USERNAME and REGISTRY_PASSWORD. Raises InvalidError when the tag is empty.
+        (reference: Image.from_registry)
+        """
+        return cls._registry("from_registry", tag, {}, secret, setup_dockerfile_commands, add_python, force_build)
+
+    @classmethod
+    def from_dockerhub(cls, tag: str, **options: Any) -> Image:
+        """Older name of `from_registry`. (reference: Image.from_dockerhub)"""
+        deprecated("Image.from_dockerhub", "Image.from_registry")
+        return cls.from_registry(tag, **options)
+
+    @classmethod
+    def from_gcp_artifact_registry(
+        cls,
+        tag: str,
+        secret: Any = None,
+        *,
+        setup_dockerfile_commands: Sequence[str] = (),
+        add_python: str | None = None,
+        force_build: bool = False,
+    ) -> Image:
+        """Return an image of Google's registry; `secret` holds SERVICE_ACCOUNT_JSON, a service account's key.
+
+        (reference: Image.from_gcp_artifact_registry)
+        """
+        options = {"registry": "gcp"}
+        return cls._registry("from_registry", tag, options, secret, setup_dockerfile_commands, add_python, force_build)
+
+    @classmethod
+    def from_aws_ecr(
+        cls,
+        tag: str,
+        secret: Any = None,
+        *,
+        setup_dockerfile_commands: Sequence[str] = (),
+        add_python: str | None = None,
+        force_build: bool = False,
+    ) -> Image:
+        """Return an image of Amazon's registry; `secret` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
+
+        (reference: Image.from_aws_ecr)
+        """
+        options = {"registry": "aws"}
+        return cls._registry("from_registry", tag, options, secret, setup_dockerfile_commands, add_python, force_build)
+
+    @classmethod
+    def from_dockerfile(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        context_dir: str | os.PathLike[str] | None = None,
+        build_args: Mapping[str, str] | None = None,
+        secrets: Sequence[Any] = (),
+        ignore: Ignore = (),
+        add_python: str | None = None,
+        force_build: bool = False,
+    ) -> Image:
+        """Return what a Dockerfile makes; the files it copies are those of `context_dir`, by default its own folder.
+
+        A `.dockerignore` there is honoured, `ignore` adds to it. Its ENTRYPOINT and CMD do not disturb functions.
+        (reference: Image.from_dockerfile)
+        """
+        file = absolute(path)
+        given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), _frozen(ignore))
+        args = named_variables("Image.from_dockerfile build_args", build_args)
+        base = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
+        return base._with_python(add_python)
+
+    @classmethod
+    def from_scratch(cls, *, force_build: bool = False) -> Image:
+        """Return an empty image: functions need an `add_python` of another base; a sandbox's command needs nothing.
+
+        (reference: Image.from_scratch)
+        """
+        return cls((Step("from_scratch", force_build=force_build),))
+
+    @classmethod
+    def from_id(cls, image_id: str) -> Image:
+        """Return the image with that id, "im-…", which the service has built before. (reference: Image.from_id)"""
+        if not isinstance(image_id, str) or not image_id.startswith("im-"):
+            raise InvalidError(f"Image.from_id got {image_id!r}: an image's id begins with im-")
+        return cls((Step("from_id", (image_id,)),))
+
+    @classmethod
+    def conda(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
+        """Return an image with conda and Python from it; older than `micromamba`, which is smaller.
+
+        (reference: Image.conda)
+        """
+        options = {"python_version": _version("python_version", python_version)}
+        return cls((Step("conda", options=options, force_build=force_build),))
+
+    @classmethod
+    def micromamba(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
+        """Return an image with micromamba and Python from conda-forge. (reference: Image.micromamba)"""
+        options = {"python_version": _version("python_version", python_version)}
+        return cls((Step("micromamba", options=options, force_build=force_build),))
+
+    # Commands and functions
+
+    def run_commands(
+        self,
+        *commands: str | Sequence[str],
+        env: Mapping[str, str] | None = None,
+        gpu: Any = None,
+        secrets: Sequence[Any] = (),
+        force_build: bool = False,
+    ) -> Image:
+        """Run shell commands while building, each a layer. (reference: Image.run_commands)"""
+        no_gpu("run_commands", gpu)
+        names = strings("run_commands", commands)
+        return self.env(env or {})._then(Step("run_commands", names, secrets=secrets, force_build=force_build))
+
+    def dockerfile_commands(
+        self,
+        *dockerfile_commands: str | Sequence[str],
+        context_files: Mapping[str, str | os.PathLike[str]] | None = None,
+        context_dir: str | os.PathLike[str] | None = None,
+        ignore: Ignore = (),
+        gpu: Any = None,
+        secrets: Sequence[Any] = (),
+        force_build: bool = False,
+    ) -> Image:
+        """Add lines of a Dockerfile. COPY and ADD read from `context_dir` and `context_files` ({name: local path}).
+
+        (reference: Image.dockerfile_commands)
+        """
+        no_gpu("dockerfile_commands", gpu)
+        lines = strings("dockerfile_commands", dockerfile_commands)
+        files = tuple((name, absolute(path)) for name, path in (context_files or {}).items())
+        given = (absolute(context_dir) if context_dir is not None else None, files, _frozen(ignore))
+        step = Step("dockerfile_commands", lines, given=given, secrets=secrets, force_build=force_build)
+        return self._then(step)
+
+    def run_function(
+        self,
+        raw_f: Callable[..., Any],
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        secret: Any = None,
+        secrets: Sequence[Any] = (),
+        env: Mapping[str, str] | None = None,
+        volumes: Mapping[str, Any] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
+        gpu: Any = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        timeout: float | None = 3600,
+        include_source: bool | None = None,
+        force_build: bool = False,
+        **ignored: Any,
+    ) -> Image:
+        """Run a Python function as a build step: what it leaves in the file system becomes part of the image.
+
+        It runs again when its source text, the globals it names, or its arguments change. Raises InvalidError for
+        what is no plain function. (reference: Image.run_function)
+        """
+        from wherry._image.function import BuildFunction  # only for images with such a step
+
+        options: dict[str, Any] = {
+            "env": env, "gpu": gpu, "cpu": cpu, "memory": memory, "timeout": timeout, "include_source": include_source,
+            "secrets": [*([secret] if secret is not None else []), *secrets], "volumes": volumes,
+            "network_file_systems": network_file_systems, **ignored,
+        }  # fmt: skip
+        function = BuildFunction(raw_f, tuple(args), dict(kwargs or {}), options)
+        return self._then(Step("run_function", (function.name,), given=(function,), force_build=force_build))
+
+    # Files
+
+    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False) -> Image:
+        """Add a file of this machine; a `remote_path` that ends with "/" is the directory it is put into.
+
+        With `copy=False` it appears in each container as it starts, read-only, and a change rebuilds nothing; no build
+        step may follow. With `copy=True` it is part of the image. (reference: Image.add_local_file)
+        """
+        local = absolute(local_path)
+        remote = _remote("add_local_file", remote_path)
+        if str(remote_path).endswith("/"):
+            remote = f"{remote.rstrip('/')}/{os.path.basename(local)}"
+        if copy:
+            return self._then(Step("copy", (remote,), given=("file", local, ())))
+        return self._mounting(Mounted("file", local, remote, ()))
+
+    def add_local_dir(
+        self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False, ignore: Ignore = ()
+    ) -> Image:
+        """Add a directory of this machine, without what `ignore` names: patterns of a .dockerignore, or a function
+        that takes a path relative to it and returns True for what to leave out.
+
+        With `copy=False` it appears in each container as it starts, read-only, in place of what the image has there,
+        and a change rebuilds nothing; no build step may follow. With `copy=True` it is part of the image.
+        (reference: Image.add_local_dir)
+        """
+        local, remote = absolute(local_path), _remote("add_local_dir", remote_path)
+        if copy:
+            return self._then(Step("copy", (remote,), given=("dir", local, _frozen(ignore))))
+        return self._mounting(Mounted("dir", local, remote, _frozen(ignore)))
+
+    def add_local_python_source(self, *modules: str, copy: bool = False, ignore: Ignore = ()) -> Image:
+        """Add importable modules or packages of this machine, by name, to where Python looks in the container.
+
+        (reference: Image.add_local_python_source)
+        """
+        names = strings("add_local_python_source", modules)
+        for name in names:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise InvalidError(f"Image.add_local_python_source got {name!r}: it takes names of modules")
+        if not copy:
+            return self._mounting(*(Mounted("module", name, "", _frozen(ignore)) for name in names))
+        image = self._then(Step("copy", (SOURCE_PATH,), given=("modules", names, _frozen(ignore))))
+        return image.env({"PYTHONPATH": SOURCE_PATH})
+
+    def copy_local_file(self, local_path: str | os.PathLike[str], remote_path: str = "./") -> Image:
+        """Copy a file of this machine into the image; a relative `remote_path` is below the working directory.
+
+        (reference: Image.copy_local_file)
+        """
+        local, remote = absolute(local_path), str(remote_path)
+        if remote.endswith("/") or remote in (".", ""):
+            remote = f"{remote.rstrip('/') or '.'}/{os.path.basename(local)}"
+        return self._then(Step("copy", (remote,), given=("file", local, ())))
+
+    def copy_local_dir(
+        self, local_path: str | os.PathLike[str], remote_path: str = ".", *, ignore: Ignore = ()
+    ) -> Image:
+        """Copy a directory of this machine into the image; a relative `remote_path` is below the working directory.
+
+        (reference: Image.copy_local_dir)
+        """
+        given = ("dir", absolute(local_path), _frozen(ignore))
+        return self._then(Step("copy", (str(remote_path) or ".",), given=given))
+
+    def copy_mount(self, mount: Any, remote_path: str = ".") -> Image:
+        """Copy what a `Mount` holds into the image. (reference: Image.copy_mount)"""
+        if not hasattr(mount, "_local_files"):
+            raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
+        return self._then(Step("copy", (str(remote_path) or ".",), given=("mount", mount, ())))
+
+    # What the image says of itself
 
     def env(self, vars: Mapping[str, str]) -> Image:
         """Set environment variables; values must be strings, otherwise InvalidError. (reference: Image.env)"""
-        for name, value in vars.items():
-            if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
-                raise InvalidError(f"Image.env got {name!r}: {value!r}: names and values must be strings")
-        return self._then("env", (), dict(vars), False)
+        if not vars:
+            return self
+        return self._then(Step("env", options=named_variables("Image.env", vars)))
 
-    def workdir(self, path: str) -> Image:
+    def workdir(self, path: str | os.PathLike[str]) -> Image:
         """Set the directory in which commands and functions run. (reference: Image.workdir)"""
-        return self._then("workdir", _strings("workdir", (str(path),)), {}, False)
+        return self._then(Step("workdir", strings("workdir", (str(path),))))
+
+    def entrypoint(self, entrypoint_commands: Sequence[str]) -> Image:
+        """Set the image's ENTRYPOINT: a program that is started with the container's own command as arguments.
+
+        It must end in running these (`exec "$@"`), or nothing of ours runs. (reference: Image.entrypoint)
+        """
+        return self._then(Step("entrypoint", needs_list("entrypoint_commands", entrypoint_commands)))
+
+    def shell(self, shell_commands: Sequence[str]) -> Image:
+        """Set the shell that runs the commands of later steps, for example ["/bin/bash", "-c"].
+
+        (reference: Image.shell)
+        """
+        return self._then(Step("shell", needs_list("shell_commands", shell_commands)))
+
+    def cmd(self, cmd: Sequence[str]) -> Image:
+        """Set the image's CMD: what a sandbox without a command runs. (reference: Image.cmd)"""
+        return self._then(Step("cmd", needs_list("cmd", cmd)))
+
+    # Use
+
+    def imports(self) -> AbstractContextManager[None]:
+        """Import within this block what only the image has: here a missing module is passed over.
+
+        In a container of this image a missing module is an error, as ever. (reference: Image.imports)
+        """
+        from wherry._image.imports import importing  # contextlib is not needed to import wherry
+
+        return importing()
+
+    def run_inside(self) -> AbstractContextManager[None]:
+        """Older name of `imports`. (reference: Image.run_inside)"""
+        deprecated("Image.run_inside", "Image.imports")
+        return self.imports()
+
+    def build(self, app: App | None = None) -> Image:
+        """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
+        from wherry._client import default_client  # not needed to define an image
+        from wherry._image.build import ensure_images
+
+        ensure_images(default_client(), [self])
+        return self
+
+    @property
+    def object_id(self) -> str:
+        """Its id, "im-…", once it was built here; "" before. (reference: Image.object_id)"""
+        return self._id
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("an Image can't be iterated over: give it as image=, not as a list")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return NotImplemented
-        return self._steps == other._steps and self._force_build == other._force_build
+        return self._steps == other._steps and self._mounted == other._mounted
 
     def __hash__(self) -> int:
-        return hash((self._steps, self._force_build))
+        return hash((self._steps, self._mounted))
 
     def __repr__(self) -> str:
-        return "Image(" + ", ".join(" ".join((kind, *args)) for kind, args, _ in self._steps) + ")"
+        return "Image(" + ", ".join(repr(step) for step in self._steps) + ")"
 
-    def _then(self, kind: str, args: tuple[str, ...], options: Mapping[str, str], force_build: bool) -> Image:
-        return Image((*self._steps, _step(kind, args, options)), self._force_build or force_build)
+    @classmethod
+    def _registry(
+        cls,
+        kind: str,
+        tag: str,
+        options: Mapping[str, str | None],
+        secret: Any,
+        setup: Sequence[str],
+        add_python: str | None,
+        force_build: bool,
+    ) -> Image:
+        secrets = () if secret is None else (secret,)
+        image = cls((Step(kind, strings(kind, (tag,)), options, secrets=secrets, force_build=force_build),))
+        if setup:
+            image = image.dockerfile_commands(*setup)
+        return image._with_python(add_python)
 
-    def _definition(self) -> ImageDefinition:
-        from wherry_proto.messages import ImageDefinition, ImageStep  # not needed to import wherry
+    def _with_python(self, version: str | None) -> Image:
+        if version is None:
+            return self
+        return self._then(Step("add_python", (_version("add_python", version) or "",)))
 
-        return ImageDefinition(
-            steps=[ImageStep(kind=kind, args=list(args), options=dict(options)) for kind, args, options in self._steps],
-            force_build=self._force_build,
-        )
+    def _forced(self) -> Image:
+        """Return the image with every step to be run anew."""
+        return Image(tuple(step.forced() for step in self._steps), self._mounted)
+
+    def _then(self, step: Step) -> Image:
+        if self._mounted:
+            raise InvalidError(
+                f"{step.kind} comes after {self._mounted[-1]!r}, which is added when containers start: "
+                "put add_local_... last, or give it copy=True to have it in the image from there on"
+            )
+        return Image((*self._steps, step))
+
+    def _mounting(self, *mounted: Mounted) -> Image:
+        return Image(self._steps, (*self._mounted, *mounted))
 
 
-def _step(kind: str, args: tuple[str, ...], options: Mapping[str, str]) -> _Step:
-    return kind, args, tuple(options.items())
+def _version(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = str(value).split(".")
+    if not isinstance(value, str) or len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
+        raise InvalidError(f'{name} is {value!r}: it must be a string such as "3.13"')
+    return value
 
 
-def _strings(method: str, values: tuple[str | Sequence[str], ...]) -> tuple[str, ...]:
-    """Return the strings, and those of lists, in order; raise InvalidError for anything else or nothing."""
-    found: list[str] = []
-    for value in values:
-        found.extend([value] if isinstance(value, str) else value)
-    if not found or not all(isinstance(item, str) and item for item in found):
-        raise InvalidError(f"Image.{method} got {values!r}: it takes strings, or lists of strings")
-    return tuple(found)
+def _frozen(ignore: Ignore) -> Any:
+    if callable(ignore):
+        return ignore
+    return needs_list("ignore", ignore)
+
+
+def _remote(method: str, path: Any) -> str:
+    remote = str(path)
+    if not remote.startswith("/"):
+        raise InvalidError(f"Image.{method}: remote_path is {remote!r}; it must be absolute, such as /data")
+    if remote.rstrip("/") == "":
+        raise InvalidError(f"Image.{method}: remote_path is {remote!r}, the whole file system; name a place below it")
+    return remote.rstrip("/")

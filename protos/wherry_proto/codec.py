@@ -8,12 +8,21 @@ from wherry_proto.v1 import (
     app_pb2,
     blob_pb2,
     call_pb2,
+    container_pb2,
+    dict_pb2,
+    exec_pb2,
     function_pb2,
     image_pb2,
     log_pb2,
+    object_pb2,
     payload_pb2,
+    queue_pb2,
+    sandbox_pb2,
+    secret_pb2,
     server_pb2,
     token_pb2,
+    volume_pb2,
+    web_pb2,
 )
 
 T = TypeVar("T", bound=messages.Message)
@@ -70,6 +79,47 @@ def _Failure_from_pb(pb: Any) -> messages.Failure:
         container_id=pb.container_id,
         exit_code=pb.exit_code,
     )
+
+
+def _WebSpec_to_pb(m: messages.WebSpec) -> Any:
+    pb = web_pb2.WebSpec()
+    if m.kind:
+        pb.kind = m.kind
+    if m.method:
+        pb.method = m.method
+    if m.label:
+        pb.label = m.label
+    if m.custom_domains:
+        pb.custom_domains.extend(m.custom_domains)
+    if m.docs:
+        pb.docs = m.docs
+    if m.requires_proxy_auth:
+        pb.requires_proxy_auth = m.requires_proxy_auth
+    if m.no_wait:
+        pb.no_wait = m.no_wait
+    if m.response_timeout_s:
+        pb.response_timeout_s = m.response_timeout_s
+    if m.port:
+        pb.port = m.port
+    if m.port_timeout_s:
+        pb.port_timeout_s = m.port_timeout_s
+    return pb
+
+
+def _WebSpec_from_pb(pb: Any) -> messages.WebSpec:
+    m = messages.WebSpec()
+    m.kind = pb.kind
+    m.method = pb.method
+    m.label = pb.label
+    if pb.custom_domains:
+        m.custom_domains = list(pb.custom_domains)
+    m.docs = pb.docs
+    m.requires_proxy_auth = pb.requires_proxy_auth
+    m.no_wait = pb.no_wait
+    m.response_timeout_s = pb.response_timeout_s
+    m.port = pb.port
+    m.port_timeout_s = pb.port_timeout_s
+    return m
 
 
 def _Resources_to_pb(m: messages.Resources) -> Any:
@@ -180,6 +230,10 @@ def _MethodSpec_to_pb(m: messages.MethodSpec) -> Any:
         pb.is_generator = m.is_generator
     if m.is_async:
         pb.is_async = m.is_async
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -188,6 +242,49 @@ def _MethodSpec_from_pb(pb: Any) -> messages.MethodSpec:
         name=pb.name,
         is_generator=pb.is_generator,
         is_async=pb.is_async,
+        web=_WebSpec_from_pb(pb.web) if pb.HasField("web") else None,
+        web_url=pb.web_url,
+    )
+
+
+def _VolumeMount_to_pb(m: messages.VolumeMount) -> Any:
+    pb = function_pb2.VolumeMount()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.read_only:
+        pb.read_only = m.read_only
+    if m.sub_path:
+        pb.sub_path = m.sub_path
+    return pb
+
+
+def _VolumeMount_from_pb(pb: Any) -> messages.VolumeMount:
+    return messages.VolumeMount(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        read_only=pb.read_only,
+        sub_path=pb.sub_path,
+    )
+
+
+def _LocalMount_to_pb(m: messages.LocalMount) -> Any:
+    pb = function_pb2.LocalMount()
+    if m.remote_path:
+        pb.remote_path = m.remote_path
+    if m.source_id:
+        pb.source_id = m.source_id
+    if m.is_file:
+        pb.is_file = m.is_file
+    return pb
+
+
+def _LocalMount_from_pb(pb: Any) -> messages.LocalMount:
+    return messages.LocalMount(
+        remote_path=pb.remote_path,
+        source_id=pb.source_id,
+        is_file=pb.is_file,
     )
 
 
@@ -231,6 +328,16 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.parameters.CopyFrom(_Payload_to_pb(m.parameters))
     if m.gpus:
         pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    if m.volumes:
+        pb.volumes.extend(map(_VolumeMount_to_pb, m.volumes))
+    if m.network_file_systems:
+        pb.network_file_systems.extend(map(_VolumeMount_to_pb, m.network_file_systems))
+    if m.local_mounts:
+        pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.web is not None:
+        pb.web.CopyFrom(_WebSpec_to_pb(m.web))
     return pb
 
 
@@ -263,6 +370,16 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.parameters = _Payload_from_pb(pb.parameters)
     if pb.gpus:
         m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    if pb.volumes:
+        m.volumes = list(map(_VolumeMount_from_pb, pb.volumes))
+    if pb.network_file_systems:
+        m.network_file_systems = list(map(_VolumeMount_from_pb, pb.network_file_systems))
+    if pb.local_mounts:
+        m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    if pb.HasField("web"):
+        m.web = _WebSpec_from_pb(pb.web)
     return m
 
 
@@ -282,6 +399,8 @@ def _FunctionInfo_to_pb(m: messages.FunctionInfo) -> Any:
         pb.environment = m.environment
     if m.methods:
         pb.methods.extend(map(_MethodSpec_to_pb, m.methods))
+    if m.web_url:
+        pb.web_url = m.web_url
     return pb
 
 
@@ -295,6 +414,7 @@ def _FunctionInfo_from_pb(pb: Any) -> messages.FunctionInfo:
     m.environment = pb.environment
     if pb.methods:
         m.methods = list(map(_MethodSpec_from_pb, pb.methods))
+    m.web_url = pb.web_url
     return m
 
 
@@ -489,12 +609,15 @@ def _AppStopRequest_to_pb(m: messages.AppStopRequest) -> Any:
     pb = app_pb2.AppStopRequest()
     if m.app_id:
         pb.app_id = m.app_id
+    if m.deadline_s:
+        pb.deadline_s = m.deadline_s
     return pb
 
 
 def _AppStopRequest_from_pb(pb: Any) -> messages.AppStopRequest:
     return messages.AppStopRequest(
         app_id=pb.app_id,
+        deadline_s=pb.deadline_s,
     )
 
 
@@ -715,6 +838,12 @@ def _LogLine_to_pb(m: messages.LogLine) -> Any:
         pb.text = m.text
     if m.at_ms:
         pb.at_ms = m.at_ms
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.position:
+        pb.position = m.position
+    if m.goes_on:
+        pb.goes_on = m.goes_on
     return pb
 
 
@@ -727,6 +856,75 @@ def _LogLine_from_pb(pb: Any) -> messages.LogLine:
         stream=pb.stream,
         text=pb.text,
         at_ms=pb.at_ms,
+        call_id=pb.call_id,
+        position=pb.position,
+        goes_on=pb.goes_on,
+    )
+
+
+def _LogLines_to_pb(m: messages.LogLines) -> Any:
+    pb = log_pb2.LogLines()
+    if m.lines:
+        pb.lines.extend(map(_LogLine_to_pb, m.lines))
+    return pb
+
+
+def _LogLines_from_pb(pb: Any) -> messages.LogLines:
+    m = messages.LogLines()
+    if pb.lines:
+        m.lines = list(map(_LogLine_from_pb, pb.lines))
+    return m
+
+
+def _LogReadRequest_to_pb(m: messages.LogReadRequest) -> Any:
+    pb = log_pb2.LogReadRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.function:
+        pb.function = m.function
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.since_ms:
+        pb.since_ms = m.since_ms
+    if m.until_ms:
+        pb.until_ms = m.until_ms
+    if m.tail:
+        pb.tail = m.tail
+    if m.search:
+        pb.search = m.search
+    if m.stream:
+        pb.stream = m.stream
+    if m.follow:
+        pb.follow = m.follow
+    if m.only_new:
+        pb.only_new = m.only_new
+    if m.after:
+        pb.after = m.after
+    return pb
+
+
+def _LogReadRequest_from_pb(pb: Any) -> messages.LogReadRequest:
+    return messages.LogReadRequest(
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        environment=pb.environment,
+        container_id=pb.container_id,
+        function=pb.function,
+        call_id=pb.call_id,
+        since_ms=pb.since_ms,
+        until_ms=pb.until_ms,
+        tail=pb.tail,
+        search=pb.search,
+        stream=pb.stream,
+        follow=pb.follow,
+        only_new=pb.only_new,
+        after=pb.after,
     )
 
 
@@ -1145,6 +1343,513 @@ def _SessionDown_from_pb(pb: Any) -> messages.SessionDown:
     return m
 
 
+def _ContainerListRequest_to_pb(m: messages.ContainerListRequest) -> Any:
+    pb = container_pb2.ContainerListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _ContainerListRequest_from_pb(pb: Any) -> messages.ContainerListRequest:
+    return messages.ContainerListRequest(
+        environment=pb.environment,
+        app_id=pb.app_id,
+    )
+
+
+def _ContainerInfo_to_pb(m: messages.ContainerInfo) -> Any:
+    pb = container_pb2.ContainerInfo()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.function_name:
+        pb.function_name = m.function_name
+    if m.state:
+        pb.state = m.state
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    if m.num_execs:
+        pb.num_execs = m.num_execs
+    return pb
+
+
+def _ContainerInfo_from_pb(pb: Any) -> messages.ContainerInfo:
+    return messages.ContainerInfo(
+        container_id=pb.container_id,
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        function_id=pb.function_id,
+        function_name=pb.function_name,
+        state=pb.state,
+        created_at_ms=pb.created_at_ms,
+        num_inputs=pb.num_inputs,
+        num_execs=pb.num_execs,
+    )
+
+
+def _ContainerListResponse_to_pb(m: messages.ContainerListResponse) -> Any:
+    pb = container_pb2.ContainerListResponse()
+    if m.containers:
+        pb.containers.extend(map(_ContainerInfo_to_pb, m.containers))
+    return pb
+
+
+def _ContainerListResponse_from_pb(pb: Any) -> messages.ContainerListResponse:
+    m = messages.ContainerListResponse()
+    if pb.containers:
+        m.containers = list(map(_ContainerInfo_from_pb, pb.containers))
+    return m
+
+
+def _ContainerStopRequest_to_pb(m: messages.ContainerStopRequest) -> Any:
+    pb = container_pb2.ContainerStopRequest()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.graceful:
+        pb.graceful = m.graceful
+    return pb
+
+
+def _ContainerStopRequest_from_pb(pb: Any) -> messages.ContainerStopRequest:
+    return messages.ContainerStopRequest(
+        container_id=pb.container_id,
+        environment=pb.environment,
+        graceful=pb.graceful,
+    )
+
+
+def _ContainerStopResponse_to_pb(m: messages.ContainerStopResponse) -> Any:
+    pb = container_pb2.ContainerStopResponse()
+    if m.num_inputs:
+        pb.num_inputs = m.num_inputs
+    return pb
+
+
+def _ContainerStopResponse_from_pb(pb: Any) -> messages.ContainerStopResponse:
+    return messages.ContainerStopResponse(
+        num_inputs=pb.num_inputs,
+    )
+
+
+def _ObjectOpenRequest_to_pb(m: messages.ObjectOpenRequest) -> Any:
+    pb = object_pb2.ObjectOpenRequest()
+    if m.object_id:
+        pb.object_id = m.object_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.create:
+        pb.create = m.create
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.client_id:
+        pb.client_id = m.client_id
+    return pb
+
+
+def _ObjectOpenRequest_from_pb(pb: Any) -> messages.ObjectOpenRequest:
+    return messages.ObjectOpenRequest(
+        object_id=pb.object_id,
+        name=pb.name,
+        environment=pb.environment,
+        create=pb.create,
+        app_id=pb.app_id,
+        client_id=pb.client_id,
+    )
+
+
+def _ObjectInfo_to_pb(m: messages.ObjectInfo) -> Any:
+    pb = object_pb2.ObjectInfo()
+    if m.object_id:
+        pb.object_id = m.object_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_items:
+        pb.num_items = m.num_items
+    return pb
+
+
+def _ObjectInfo_from_pb(pb: Any) -> messages.ObjectInfo:
+    return messages.ObjectInfo(
+        object_id=pb.object_id,
+        name=pb.name,
+        environment=pb.environment,
+        created_at_ms=pb.created_at_ms,
+        num_items=pb.num_items,
+    )
+
+
+def _ObjectListRequest_to_pb(m: messages.ObjectListRequest) -> Any:
+    pb = object_pb2.ObjectListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _ObjectListRequest_from_pb(pb: Any) -> messages.ObjectListRequest:
+    return messages.ObjectListRequest(
+        environment=pb.environment,
+    )
+
+
+def _ObjectListResponse_to_pb(m: messages.ObjectListResponse) -> Any:
+    pb = object_pb2.ObjectListResponse()
+    if m.objects:
+        pb.objects.extend(map(_ObjectInfo_to_pb, m.objects))
+    return pb
+
+
+def _ObjectListResponse_from_pb(pb: Any) -> messages.ObjectListResponse:
+    m = messages.ObjectListResponse()
+    if pb.objects:
+        m.objects = list(map(_ObjectInfo_from_pb, pb.objects))
+    return m
+
+
+def _ObjectDeleteRequest_to_pb(m: messages.ObjectDeleteRequest) -> Any:
+    pb = object_pb2.ObjectDeleteRequest()
+    if m.object_id:
+        pb.object_id = m.object_id
+    if m.force:
+        pb.force = m.force
+    return pb
+
+
+def _ObjectDeleteRequest_from_pb(pb: Any) -> messages.ObjectDeleteRequest:
+    return messages.ObjectDeleteRequest(
+        object_id=pb.object_id,
+        force=pb.force,
+    )
+
+
+def _DictEntry_to_pb(m: messages.DictEntry) -> Any:
+    pb = dict_pb2.DictEntry()
+    if m.key:
+        pb.key = m.key
+    if m.value is not None:
+        pb.value.CopyFrom(_Payload_to_pb(m.value))
+    return pb
+
+
+def _DictEntry_from_pb(pb: Any) -> messages.DictEntry:
+    return messages.DictEntry(
+        key=pb.key,
+        value=_Payload_from_pb(pb.value) if pb.HasField("value") else None,
+    )
+
+
+def _DictGetRequest_to_pb(m: messages.DictGetRequest) -> Any:
+    pb = dict_pb2.DictGetRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.key:
+        pb.key = m.key
+    if m.without_value:
+        pb.without_value = m.without_value
+    return pb
+
+
+def _DictGetRequest_from_pb(pb: Any) -> messages.DictGetRequest:
+    return messages.DictGetRequest(
+        dict_id=pb.dict_id,
+        key=pb.key,
+        without_value=pb.without_value,
+    )
+
+
+def _DictValue_to_pb(m: messages.DictValue) -> Any:
+    pb = dict_pb2.DictValue()
+    if m.found:
+        pb.found = m.found
+    if m.value is not None:
+        pb.value.CopyFrom(_Payload_to_pb(m.value))
+    return pb
+
+
+def _DictValue_from_pb(pb: Any) -> messages.DictValue:
+    return messages.DictValue(
+        found=pb.found,
+        value=_Payload_from_pb(pb.value) if pb.HasField("value") else None,
+    )
+
+
+def _DictPutRequest_to_pb(m: messages.DictPutRequest) -> Any:
+    pb = dict_pb2.DictPutRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.entries:
+        pb.entries.extend(map(_DictEntry_to_pb, m.entries))
+    if m.skip_if_exists:
+        pb.skip_if_exists = m.skip_if_exists
+    if m.ttl_s:
+        pb.ttl_s = m.ttl_s
+    return pb
+
+
+def _DictPutRequest_from_pb(pb: Any) -> messages.DictPutRequest:
+    m = messages.DictPutRequest()
+    m.dict_id = pb.dict_id
+    m.operation_id = pb.operation_id
+    if pb.entries:
+        m.entries = list(map(_DictEntry_from_pb, pb.entries))
+    m.skip_if_exists = pb.skip_if_exists
+    m.ttl_s = pb.ttl_s
+    return m
+
+
+def _DictPutResponse_to_pb(m: messages.DictPutResponse) -> Any:
+    pb = dict_pb2.DictPutResponse()
+    if m.num_written:
+        pb.num_written = m.num_written
+    return pb
+
+
+def _DictPutResponse_from_pb(pb: Any) -> messages.DictPutResponse:
+    return messages.DictPutResponse(
+        num_written=pb.num_written,
+    )
+
+
+def _DictPopRequest_to_pb(m: messages.DictPopRequest) -> Any:
+    pb = dict_pb2.DictPopRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.key:
+        pb.key = m.key
+    return pb
+
+
+def _DictPopRequest_from_pb(pb: Any) -> messages.DictPopRequest:
+    return messages.DictPopRequest(
+        dict_id=pb.dict_id,
+        operation_id=pb.operation_id,
+        key=pb.key,
+    )
+
+
+def _DictCountRequest_to_pb(m: messages.DictCountRequest) -> Any:
+    pb = dict_pb2.DictCountRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    return pb
+
+
+def _DictCountRequest_from_pb(pb: Any) -> messages.DictCountRequest:
+    return messages.DictCountRequest(
+        dict_id=pb.dict_id,
+    )
+
+
+def _DictCount_to_pb(m: messages.DictCount) -> Any:
+    pb = dict_pb2.DictCount()
+    if m.count:
+        pb.count = m.count
+    return pb
+
+
+def _DictCount_from_pb(pb: Any) -> messages.DictCount:
+    return messages.DictCount(
+        count=pb.count,
+    )
+
+
+def _DictClearRequest_to_pb(m: messages.DictClearRequest) -> Any:
+    pb = dict_pb2.DictClearRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    return pb
+
+
+def _DictClearRequest_from_pb(pb: Any) -> messages.DictClearRequest:
+    return messages.DictClearRequest(
+        dict_id=pb.dict_id,
+        operation_id=pb.operation_id,
+    )
+
+
+def _DictScanRequest_to_pb(m: messages.DictScanRequest) -> Any:
+    pb = dict_pb2.DictScanRequest()
+    if m.dict_id:
+        pb.dict_id = m.dict_id
+    if m.after:
+        pb.after = m.after
+    if m.until:
+        pb.until = m.until
+    if m.with_values:
+        pb.with_values = m.with_values
+    return pb
+
+
+def _DictScanRequest_from_pb(pb: Any) -> messages.DictScanRequest:
+    return messages.DictScanRequest(
+        dict_id=pb.dict_id,
+        after=pb.after,
+        until=pb.until,
+        with_values=pb.with_values,
+    )
+
+
+def _DictPage_to_pb(m: messages.DictPage) -> Any:
+    pb = dict_pb2.DictPage()
+    if m.entries:
+        pb.entries.extend(map(_DictEntry_to_pb, m.entries))
+    if m.after:
+        pb.after = m.after
+    if m.until:
+        pb.until = m.until
+    if m.is_last:
+        pb.is_last = m.is_last
+    return pb
+
+
+def _DictPage_from_pb(pb: Any) -> messages.DictPage:
+    m = messages.DictPage()
+    if pb.entries:
+        m.entries = list(map(_DictEntry_from_pb, pb.entries))
+    m.after = pb.after
+    m.until = pb.until
+    m.is_last = pb.is_last
+    return m
+
+
+def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
+    pb = exec_pb2.TerminalSize()
+    if m.rows:
+        pb.rows = m.rows
+    if m.columns:
+        pb.columns = m.columns
+    return pb
+
+
+def _TerminalSize_from_pb(pb: Any) -> messages.TerminalSize:
+    return messages.TerminalSize(
+        rows=pb.rows,
+        columns=pb.columns,
+    )
+
+
+def _ExecStart_to_pb(m: messages.ExecStart) -> Any:
+    pb = exec_pb2.ExecStart()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.args:
+        pb.args.extend(m.args)
+    if m.pty:
+        pb.pty = m.pty
+    if m.size is not None:
+        pb.size.CopyFrom(_TerminalSize_to_pb(m.size))
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.user:
+        pb.user = m.user
+    return pb
+
+
+def _ExecStart_from_pb(pb: Any) -> messages.ExecStart:
+    m = messages.ExecStart()
+    m.container_id = pb.container_id
+    if pb.args:
+        m.args = list(pb.args)
+    m.pty = pb.pty
+    if pb.HasField("size"):
+        m.size = _TerminalSize_from_pb(pb.size)
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.user = pb.user
+    return m
+
+
+def _ExecRequest_to_pb(m: messages.ExecRequest) -> Any:
+    pb = exec_pb2.ExecRequest()
+    if m.start is not None:
+        pb.start.CopyFrom(_ExecStart_to_pb(m.start))
+    if m.stdin:
+        pb.stdin = m.stdin
+    if m.stdin_eof:
+        pb.stdin_eof = m.stdin_eof
+    if m.resize is not None:
+        pb.resize.CopyFrom(_TerminalSize_to_pb(m.resize))
+    if m.kill:
+        pb.kill = m.kill
+    return pb
+
+
+def _ExecRequest_from_pb(pb: Any) -> messages.ExecRequest:
+    return messages.ExecRequest(
+        start=_ExecStart_from_pb(pb.start) if pb.HasField("start") else None,
+        stdin=pb.stdin,
+        stdin_eof=pb.stdin_eof,
+        resize=_TerminalSize_from_pb(pb.resize) if pb.HasField("resize") else None,
+        kill=pb.kill,
+    )
+
+
+def _ExecExit_to_pb(m: messages.ExecExit) -> Any:
+    pb = exec_pb2.ExecExit()
+    if m.code:
+        pb.code = m.code
+    return pb
+
+
+def _ExecExit_from_pb(pb: Any) -> messages.ExecExit:
+    return messages.ExecExit(
+        code=pb.code,
+    )
+
+
+def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
+    pb = exec_pb2.ExecReply()
+    if m.started:
+        pb.started = m.started
+    if m.stdout:
+        pb.stdout = m.stdout
+    if m.stderr:
+        pb.stderr = m.stderr
+    if m.exit is not None:
+        pb.exit.CopyFrom(_ExecExit_to_pb(m.exit))
+    if m.error:
+        pb.error = m.error
+    return pb
+
+
+def _ExecReply_from_pb(pb: Any) -> messages.ExecReply:
+    return messages.ExecReply(
+        started=pb.started,
+        stdout=pb.stdout,
+        stderr=pb.stderr,
+        exit=_ExecExit_from_pb(pb.exit) if pb.HasField("exit") else None,
+        error=pb.error,
+    )
+
+
 def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
     pb = image_pb2.ImageStep()
     if m.kind:
@@ -1153,6 +1858,14 @@ def _ImageStep_to_pb(m: messages.ImageStep) -> Any:
         pb.args.extend(m.args)
     if m.options:
         pb.options.update(m.options)
+    if m.files:
+        pb.files.extend(map(_SourceFile_to_pb, m.files))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    if m.force_build:
+        pb.force_build = m.force_build
+    if m.function is not None:
+        pb.function.CopyFrom(_FunctionSpec_to_pb(m.function))
     return pb
 
 
@@ -1163,6 +1876,13 @@ def _ImageStep_from_pb(pb: Any) -> messages.ImageStep:
         m.args = list(pb.args)
     if pb.options:
         m.options = dict(pb.options)
+    if pb.files:
+        m.files = list(map(_SourceFile_from_pb, pb.files))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    m.force_build = pb.force_build
+    if pb.HasField("function"):
+        m.function = _FunctionSpec_from_pb(pb.function)
     return m
 
 
@@ -1170,8 +1890,6 @@ def _ImageDefinition_to_pb(m: messages.ImageDefinition) -> Any:
     pb = image_pb2.ImageDefinition()
     if m.steps:
         pb.steps.extend(map(_ImageStep_to_pb, m.steps))
-    if m.force_build:
-        pb.force_build = m.force_build
     return pb
 
 
@@ -1179,7 +1897,6 @@ def _ImageDefinition_from_pb(pb: Any) -> messages.ImageDefinition:
     m = messages.ImageDefinition()
     if pb.steps:
         m.steps = list(map(_ImageStep_from_pb, pb.steps))
-    m.force_build = pb.force_build
     return m
 
 
@@ -1187,6 +1904,10 @@ def _ImageEnsureRequest_to_pb(m: messages.ImageEnsureRequest) -> Any:
     pb = image_pb2.ImageEnsureRequest()
     if m.images:
         pb.images.extend(map(_ImageDefinition_to_pb, m.images))
+    if m.environment:
+        pb.environment = m.environment
+    if m.bare:
+        pb.bare = m.bare
     return pb
 
 
@@ -1194,7 +1915,28 @@ def _ImageEnsureRequest_from_pb(pb: Any) -> messages.ImageEnsureRequest:
     m = messages.ImageEnsureRequest()
     if pb.images:
         m.images = list(map(_ImageDefinition_from_pb, pb.images))
+    m.environment = pb.environment
+    m.bare = pb.bare
     return m
+
+
+def _ImageStepEnd_to_pb(m: messages.ImageStepEnd) -> Any:
+    pb = image_pb2.ImageStepEnd()
+    if m.title:
+        pb.title = m.title
+    if m.seconds:
+        pb.seconds = m.seconds
+    if m.cached:
+        pb.cached = m.cached
+    return pb
+
+
+def _ImageStepEnd_from_pb(pb: Any) -> messages.ImageStepEnd:
+    return messages.ImageStepEnd(
+        title=pb.title,
+        seconds=pb.seconds,
+        cached=pb.cached,
+    )
 
 
 def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
@@ -1211,6 +1953,8 @@ def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
         pb.seconds = m.seconds
     if m.error:
         pb.error = m.error
+    if m.step is not None:
+        pb.step.CopyFrom(_ImageStepEnd_to_pb(m.step))
     return pb
 
 
@@ -1222,6 +1966,931 @@ def _ImageEvent_from_pb(pb: Any) -> messages.ImageEvent:
         built=pb.built,
         seconds=pb.seconds,
         error=pb.error,
+        step=_ImageStepEnd_from_pb(pb.step) if pb.HasField("step") else None,
+    )
+
+
+def _ImageShowRequest_to_pb(m: messages.ImageShowRequest) -> Any:
+    pb = image_pb2.ImageShowRequest()
+    if m.definition is not None:
+        pb.definition.CopyFrom(_ImageDefinition_to_pb(m.definition))
+    if m.image_id:
+        pb.image_id = m.image_id
+    return pb
+
+
+def _ImageShowRequest_from_pb(pb: Any) -> messages.ImageShowRequest:
+    return messages.ImageShowRequest(
+        definition=_ImageDefinition_from_pb(pb.definition) if pb.HasField("definition") else None,
+        image_id=pb.image_id,
+    )
+
+
+def _ImageInfo_to_pb(m: messages.ImageInfo) -> Any:
+    pb = image_pb2.ImageInfo()
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.state:
+        pb.state = m.state
+    if m.summary:
+        pb.summary = m.summary
+    if m.built_at_ms:
+        pb.built_at_ms = m.built_at_ms
+    if m.used_at_ms:
+        pb.used_at_ms = m.used_at_ms
+    if m.seconds:
+        pb.seconds = m.seconds
+    if m.size_bytes:
+        pb.size_bytes = m.size_bytes
+    if m.error:
+        pb.error = m.error
+    if m.dockerfile:
+        pb.dockerfile = m.dockerfile
+    if m.apps:
+        pb.apps.extend(m.apps)
+    return pb
+
+
+def _ImageInfo_from_pb(pb: Any) -> messages.ImageInfo:
+    m = messages.ImageInfo()
+    m.image_id = pb.image_id
+    m.state = pb.state
+    m.summary = pb.summary
+    m.built_at_ms = pb.built_at_ms
+    m.used_at_ms = pb.used_at_ms
+    m.seconds = pb.seconds
+    m.size_bytes = pb.size_bytes
+    m.error = pb.error
+    m.dockerfile = pb.dockerfile
+    if pb.apps:
+        m.apps = list(pb.apps)
+    return m
+
+
+def _ImageListRequest_to_pb(m: messages.ImageListRequest) -> Any:
+    pb = image_pb2.ImageListRequest()
+    return pb
+
+
+def _ImageListRequest_from_pb(pb: Any) -> messages.ImageListRequest:
+    return messages.ImageListRequest()
+
+
+def _ImageListResponse_to_pb(m: messages.ImageListResponse) -> Any:
+    pb = image_pb2.ImageListResponse()
+    if m.images:
+        pb.images.extend(map(_ImageInfo_to_pb, m.images))
+    return pb
+
+
+def _ImageListResponse_from_pb(pb: Any) -> messages.ImageListResponse:
+    m = messages.ImageListResponse()
+    if pb.images:
+        m.images = list(map(_ImageInfo_from_pb, pb.images))
+    return m
+
+
+def _ImageLogsRequest_to_pb(m: messages.ImageLogsRequest) -> Any:
+    pb = image_pb2.ImageLogsRequest()
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.follow:
+        pb.follow = m.follow
+    return pb
+
+
+def _ImageLogsRequest_from_pb(pb: Any) -> messages.ImageLogsRequest:
+    return messages.ImageLogsRequest(
+        image_id=pb.image_id,
+        follow=pb.follow,
+    )
+
+
+def _ImageLogChunk_to_pb(m: messages.ImageLogChunk) -> Any:
+    pb = image_pb2.ImageLogChunk()
+    if m.text:
+        pb.text = m.text
+    return pb
+
+
+def _ImageLogChunk_from_pb(pb: Any) -> messages.ImageLogChunk:
+    return messages.ImageLogChunk(
+        text=pb.text,
+    )
+
+
+def _ImagePruneRequest_to_pb(m: messages.ImagePruneRequest) -> Any:
+    pb = image_pb2.ImagePruneRequest()
+    if m.older_than_days:
+        pb.older_than_days = m.older_than_days
+    if m.dry_run:
+        pb.dry_run = m.dry_run
+    return pb
+
+
+def _ImagePruneRequest_from_pb(pb: Any) -> messages.ImagePruneRequest:
+    return messages.ImagePruneRequest(
+        older_than_days=pb.older_than_days,
+        dry_run=pb.dry_run,
+    )
+
+
+def _ImagePruneResponse_to_pb(m: messages.ImagePruneResponse) -> Any:
+    pb = image_pb2.ImagePruneResponse()
+    if m.removed:
+        pb.removed.extend(map(_ImageInfo_to_pb, m.removed))
+    if m.freed_bytes:
+        pb.freed_bytes = m.freed_bytes
+    return pb
+
+
+def _ImagePruneResponse_from_pb(pb: Any) -> messages.ImagePruneResponse:
+    m = messages.ImagePruneResponse()
+    if pb.removed:
+        m.removed = list(map(_ImageInfo_from_pb, pb.removed))
+    m.freed_bytes = pb.freed_bytes
+    return m
+
+
+def _QueuePutRequest_to_pb(m: messages.QueuePutRequest) -> Any:
+    pb = queue_pb2.QueuePutRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.partition_ttl_s:
+        pb.partition_ttl_s = m.partition_ttl_s
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueuePutRequest_from_pb(pb: Any) -> messages.QueuePutRequest:
+    m = messages.QueuePutRequest()
+    m.queue_id = pb.queue_id
+    m.operation_id = pb.operation_id
+    m.partition = pb.partition
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    m.partition_ttl_s = pb.partition_ttl_s
+    m.wait_s = pb.wait_s
+    return m
+
+
+def _QueuePutResponse_to_pb(m: messages.QueuePutResponse) -> Any:
+    pb = queue_pb2.QueuePutResponse()
+    if m.done:
+        pb.done = m.done
+    return pb
+
+
+def _QueuePutResponse_from_pb(pb: Any) -> messages.QueuePutResponse:
+    return messages.QueuePutResponse(
+        done=pb.done,
+    )
+
+
+def _QueueGetRequest_to_pb(m: messages.QueueGetRequest) -> Any:
+    pb = queue_pb2.QueueGetRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.count:
+        pb.count = m.count
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueueGetRequest_from_pb(pb: Any) -> messages.QueueGetRequest:
+    return messages.QueueGetRequest(
+        queue_id=pb.queue_id,
+        lease_id=pb.lease_id,
+        partition=pb.partition,
+        count=pb.count,
+        wait_s=pb.wait_s,
+    )
+
+
+def _QueueItems_to_pb(m: messages.QueueItems) -> Any:
+    pb = queue_pb2.QueueItems()
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.positions:
+        pb.positions.extend(m.positions)
+    return pb
+
+
+def _QueueItems_from_pb(pb: Any) -> messages.QueueItems:
+    m = messages.QueueItems()
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    if pb.positions:
+        m.positions = list(pb.positions)
+    return m
+
+
+def _QueueAcknowledgeRequest_to_pb(m: messages.QueueAcknowledgeRequest) -> Any:
+    pb = queue_pb2.QueueAcknowledgeRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.positions:
+        pb.positions.extend(m.positions)
+    return pb
+
+
+def _QueueAcknowledgeRequest_from_pb(pb: Any) -> messages.QueueAcknowledgeRequest:
+    m = messages.QueueAcknowledgeRequest()
+    m.queue_id = pb.queue_id
+    m.lease_id = pb.lease_id
+    m.partition = pb.partition
+    if pb.positions:
+        m.positions = list(pb.positions)
+    return m
+
+
+def _QueueAcknowledged_to_pb(m: messages.QueueAcknowledged) -> Any:
+    pb = queue_pb2.QueueAcknowledged()
+    if m.accepted:
+        pb.accepted = m.accepted
+    return pb
+
+
+def _QueueAcknowledged_from_pb(pb: Any) -> messages.QueueAcknowledged:
+    return messages.QueueAcknowledged(
+        accepted=pb.accepted,
+    )
+
+
+def _QueueCancelRequest_to_pb(m: messages.QueueCancelRequest) -> Any:
+    pb = queue_pb2.QueueCancelRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.lease_id:
+        pb.lease_id = m.lease_id
+    return pb
+
+
+def _QueueCancelRequest_from_pb(pb: Any) -> messages.QueueCancelRequest:
+    return messages.QueueCancelRequest(
+        queue_id=pb.queue_id,
+        lease_id=pb.lease_id,
+    )
+
+
+def _QueueCancelled_to_pb(m: messages.QueueCancelled) -> Any:
+    pb = queue_pb2.QueueCancelled()
+    return pb
+
+
+def _QueueCancelled_from_pb(pb: Any) -> messages.QueueCancelled:
+    return messages.QueueCancelled()
+
+
+def _QueueCountRequest_to_pb(m: messages.QueueCountRequest) -> Any:
+    pb = queue_pb2.QueueCountRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.total:
+        pb.total = m.total
+    return pb
+
+
+def _QueueCountRequest_from_pb(pb: Any) -> messages.QueueCountRequest:
+    return messages.QueueCountRequest(
+        queue_id=pb.queue_id,
+        partition=pb.partition,
+        total=pb.total,
+    )
+
+
+def _QueueCount_to_pb(m: messages.QueueCount) -> Any:
+    pb = queue_pb2.QueueCount()
+    if m.count:
+        pb.count = m.count
+    return pb
+
+
+def _QueueCount_from_pb(pb: Any) -> messages.QueueCount:
+    return messages.QueueCount(
+        count=pb.count,
+    )
+
+
+def _QueueClearRequest_to_pb(m: messages.QueueClearRequest) -> Any:
+    pb = queue_pb2.QueueClearRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.all:
+        pb.all = m.all
+    return pb
+
+
+def _QueueClearRequest_from_pb(pb: Any) -> messages.QueueClearRequest:
+    return messages.QueueClearRequest(
+        queue_id=pb.queue_id,
+        operation_id=pb.operation_id,
+        partition=pb.partition,
+        all=pb.all,
+    )
+
+
+def _QueueScanRequest_to_pb(m: messages.QueueScanRequest) -> Any:
+    pb = queue_pb2.QueueScanRequest()
+    if m.queue_id:
+        pb.queue_id = m.queue_id
+    if m.partition:
+        pb.partition = m.partition
+    if m.after:
+        pb.after = m.after
+    if m.wait_s:
+        pb.wait_s = m.wait_s
+    return pb
+
+
+def _QueueScanRequest_from_pb(pb: Any) -> messages.QueueScanRequest:
+    return messages.QueueScanRequest(
+        queue_id=pb.queue_id,
+        partition=pb.partition,
+        after=pb.after,
+        wait_s=pb.wait_s,
+    )
+
+
+def _QueuePage_to_pb(m: messages.QueuePage) -> Any:
+    pb = queue_pb2.QueuePage()
+    if m.values:
+        pb.values.extend(map(_Payload_to_pb, m.values))
+    if m.after:
+        pb.after = m.after
+    return pb
+
+
+def _QueuePage_from_pb(pb: Any) -> messages.QueuePage:
+    m = messages.QueuePage()
+    if pb.values:
+        m.values = list(map(_Payload_from_pb, pb.values))
+    m.after = pb.after
+    return m
+
+
+def _SandboxPort_to_pb(m: messages.SandboxPort) -> Any:
+    pb = sandbox_pb2.SandboxPort()
+    if m.port:
+        pb.port = m.port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxPort_from_pb(pb: Any) -> messages.SandboxPort:
+    return messages.SandboxPort(
+        port=pb.port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
+    pb = sandbox_pb2.SandboxSpec()
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.env:
+        pb.env.update(m.env)
+    if m.workdir:
+        pb.workdir = m.workdir
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.idle_timeout_s:
+        pb.idle_timeout_s = m.idle_timeout_s
+    if m.resources is not None:
+        pb.resources.CopyFrom(_Resources_to_pb(m.resources))
+    if m.gpus:
+        pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.block_network:
+        pb.block_network = m.block_network
+    if m.pty:
+        pb.pty = m.pty
+    if m.ports:
+        pb.ports.extend(map(_SandboxPort_to_pb, m.ports))
+    if m.secret_ids:
+        pb.secret_ids.extend(m.secret_ids)
+    if m.source_id:
+        pb.source_id = m.source_id
+    if m.local_mounts:
+        pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
+    if m.with_sdk:
+        pb.with_sdk = m.with_sdk
+    return pb
+
+
+def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
+    m = messages.SandboxSpec()
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.env:
+        m.env = dict(pb.env)
+    m.workdir = pb.workdir
+    m.timeout_s = pb.timeout_s
+    m.idle_timeout_s = pb.idle_timeout_s
+    if pb.HasField("resources"):
+        m.resources = _Resources_from_pb(pb.resources)
+    if pb.gpus:
+        m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    m.block_network = pb.block_network
+    m.pty = pb.pty
+    if pb.ports:
+        m.ports = list(map(_SandboxPort_from_pb, pb.ports))
+    if pb.secret_ids:
+        m.secret_ids = list(pb.secret_ids)
+    m.source_id = pb.source_id
+    if pb.local_mounts:
+        m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
+    m.with_sdk = pb.with_sdk
+    return m
+
+
+def _SandboxCreateRequest_to_pb(m: messages.SandboxCreateRequest) -> Any:
+    pb = sandbox_pb2.SandboxCreateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.spec is not None:
+        pb.spec.CopyFrom(_SandboxSpec_to_pb(m.spec))
+    return pb
+
+
+def _SandboxCreateRequest_from_pb(pb: Any) -> messages.SandboxCreateRequest:
+    m = messages.SandboxCreateRequest()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    if pb.HasField("spec"):
+        m.spec = _SandboxSpec_from_pb(pb.spec)
+    return m
+
+
+def _SandboxTunnel_to_pb(m: messages.SandboxTunnel) -> Any:
+    pb = sandbox_pb2.SandboxTunnel()
+    if m.port:
+        pb.port = m.port
+    if m.host:
+        pb.host = m.host
+    if m.host_port:
+        pb.host_port = m.host_port
+    if m.encrypted:
+        pb.encrypted = m.encrypted
+    return pb
+
+
+def _SandboxTunnel_from_pb(pb: Any) -> messages.SandboxTunnel:
+    return messages.SandboxTunnel(
+        port=pb.port,
+        host=pb.host,
+        host_port=pb.host_port,
+        encrypted=pb.encrypted,
+    )
+
+
+def _SandboxInfo_to_pb(m: messages.SandboxInfo) -> Any:
+    pb = sandbox_pb2.SandboxInfo()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.name:
+        pb.name = m.name
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.state:
+        pb.state = m.state
+    if m.returncode:
+        pb.returncode = m.returncode
+    if m.reason:
+        pb.reason = m.reason
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.ended_at_ms:
+        pb.ended_at_ms = m.ended_at_ms
+    if m.command:
+        pb.command.extend(m.command)
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.tunnels:
+        pb.tunnels.extend(map(_SandboxTunnel_to_pb, m.tunnels))
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxInfo_from_pb(pb: Any) -> messages.SandboxInfo:
+    m = messages.SandboxInfo()
+    m.sandbox_id = pb.sandbox_id
+    m.app_id = pb.app_id
+    m.app_name = pb.app_name
+    m.environment = pb.environment
+    m.name = pb.name
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.state = pb.state
+    m.returncode = pb.returncode
+    m.reason = pb.reason
+    m.created_at_ms = pb.created_at_ms
+    m.ended_at_ms = pb.ended_at_ms
+    if pb.command:
+        m.command = list(pb.command)
+    m.image_id = pb.image_id
+    if pb.tunnels:
+        m.tunnels = list(map(_SandboxTunnel_from_pb, pb.tunnels))
+    m.timeout_s = pb.timeout_s
+    return m
+
+
+def _SandboxGetRequest_to_pb(m: messages.SandboxGetRequest) -> Any:
+    pb = sandbox_pb2.SandboxGetRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _SandboxGetRequest_from_pb(pb: Any) -> messages.SandboxGetRequest:
+    return messages.SandboxGetRequest(
+        sandbox_id=pb.sandbox_id,
+        app_name=pb.app_name,
+        name=pb.name,
+        environment=pb.environment,
+    )
+
+
+def _SandboxWaitRequest_to_pb(m: messages.SandboxWaitRequest) -> Any:
+    pb = sandbox_pb2.SandboxWaitRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    return pb
+
+
+def _SandboxWaitRequest_from_pb(pb: Any) -> messages.SandboxWaitRequest:
+    return messages.SandboxWaitRequest(
+        sandbox_id=pb.sandbox_id,
+        timeout_s=pb.timeout_s,
+    )
+
+
+def _SandboxTerminateRequest_to_pb(m: messages.SandboxTerminateRequest) -> Any:
+    pb = sandbox_pb2.SandboxTerminateRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxTerminateRequest_from_pb(pb: Any) -> messages.SandboxTerminateRequest:
+    return messages.SandboxTerminateRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxListRequest_to_pb(m: messages.SandboxListRequest) -> Any:
+    pb = sandbox_pb2.SandboxListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    if m.include_ended:
+        pb.include_ended = m.include_ended
+    return pb
+
+
+def _SandboxListRequest_from_pb(pb: Any) -> messages.SandboxListRequest:
+    m = messages.SandboxListRequest()
+    m.environment = pb.environment
+    m.app_id = pb.app_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    m.include_ended = pb.include_ended
+    return m
+
+
+def _SandboxListResponse_to_pb(m: messages.SandboxListResponse) -> Any:
+    pb = sandbox_pb2.SandboxListResponse()
+    if m.sandboxes:
+        pb.sandboxes.extend(map(_SandboxInfo_to_pb, m.sandboxes))
+    return pb
+
+
+def _SandboxListResponse_from_pb(pb: Any) -> messages.SandboxListResponse:
+    m = messages.SandboxListResponse()
+    if pb.sandboxes:
+        m.sandboxes = list(map(_SandboxInfo_from_pb, pb.sandboxes))
+    return m
+
+
+def _SandboxSetTagsRequest_to_pb(m: messages.SandboxSetTagsRequest) -> Any:
+    pb = sandbox_pb2.SandboxSetTagsRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.tags:
+        pb.tags.update(m.tags)
+    return pb
+
+
+def _SandboxSetTagsRequest_from_pb(pb: Any) -> messages.SandboxSetTagsRequest:
+    m = messages.SandboxSetTagsRequest()
+    m.sandbox_id = pb.sandbox_id
+    if pb.tags:
+        m.tags = dict(pb.tags)
+    return m
+
+
+def _SandboxOutputRequest_to_pb(m: messages.SandboxOutputRequest) -> Any:
+    pb = sandbox_pb2.SandboxOutputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.stream:
+        pb.stream = m.stream
+    if m.offset:
+        pb.offset = m.offset
+    if m.follow:
+        pb.follow = m.follow
+    return pb
+
+
+def _SandboxOutputRequest_from_pb(pb: Any) -> messages.SandboxOutputRequest:
+    return messages.SandboxOutputRequest(
+        sandbox_id=pb.sandbox_id,
+        stream=pb.stream,
+        offset=pb.offset,
+        follow=pb.follow,
+    )
+
+
+def _SandboxOutput_to_pb(m: messages.SandboxOutput) -> Any:
+    pb = sandbox_pb2.SandboxOutput()
+    if m.data:
+        pb.data = m.data
+    return pb
+
+
+def _SandboxOutput_from_pb(pb: Any) -> messages.SandboxOutput:
+    return messages.SandboxOutput(
+        data=pb.data,
+    )
+
+
+def _SandboxInputRequest_to_pb(m: messages.SandboxInputRequest) -> Any:
+    pb = sandbox_pb2.SandboxInputRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    if m.writer_id:
+        pb.writer_id = m.writer_id
+    if m.offset:
+        pb.offset = m.offset
+    if m.data:
+        pb.data = m.data
+    if m.eof:
+        pb.eof = m.eof
+    return pb
+
+
+def _SandboxInputRequest_from_pb(pb: Any) -> messages.SandboxInputRequest:
+    return messages.SandboxInputRequest(
+        sandbox_id=pb.sandbox_id,
+        writer_id=pb.writer_id,
+        offset=pb.offset,
+        data=pb.data,
+        eof=pb.eof,
+    )
+
+
+def _SandboxInputResponse_to_pb(m: messages.SandboxInputResponse) -> Any:
+    pb = sandbox_pb2.SandboxInputResponse()
+    return pb
+
+
+def _SandboxInputResponse_from_pb(pb: Any) -> messages.SandboxInputResponse:
+    return messages.SandboxInputResponse()
+
+
+def _SandboxSnapshotRequest_to_pb(m: messages.SandboxSnapshotRequest) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotRequest()
+    if m.sandbox_id:
+        pb.sandbox_id = m.sandbox_id
+    return pb
+
+
+def _SandboxSnapshotRequest_from_pb(pb: Any) -> messages.SandboxSnapshotRequest:
+    return messages.SandboxSnapshotRequest(
+        sandbox_id=pb.sandbox_id,
+    )
+
+
+def _SandboxSnapshotResponse_to_pb(m: messages.SandboxSnapshotResponse) -> Any:
+    pb = sandbox_pb2.SandboxSnapshotResponse()
+    if m.image_id:
+        pb.image_id = m.image_id
+    return pb
+
+
+def _SandboxSnapshotResponse_from_pb(pb: Any) -> messages.SandboxSnapshotResponse:
+    return messages.SandboxSnapshotResponse(
+        image_id=pb.image_id,
+    )
+
+
+def _SecretCreateRequest_to_pb(m: messages.SecretCreateRequest) -> Any:
+    pb = secret_pb2.SecretCreateRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.values:
+        pb.values.update(m.values)
+    if m.replace:
+        pb.replace = m.replace
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _SecretCreateRequest_from_pb(pb: Any) -> messages.SecretCreateRequest:
+    m = messages.SecretCreateRequest()
+    m.name = pb.name
+    m.environment = pb.environment
+    if pb.values:
+        m.values = dict(pb.values)
+    m.replace = pb.replace
+    m.app_id = pb.app_id
+    return m
+
+
+def _SecretInfo_to_pb(m: messages.SecretInfo) -> Any:
+    pb = secret_pb2.SecretInfo()
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.keys:
+        pb.keys.extend(m.keys)
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.updated_at_ms:
+        pb.updated_at_ms = m.updated_at_ms
+    if m.used_at_ms:
+        pb.used_at_ms = m.used_at_ms
+    return pb
+
+
+def _SecretInfo_from_pb(pb: Any) -> messages.SecretInfo:
+    m = messages.SecretInfo()
+    m.secret_id = pb.secret_id
+    m.name = pb.name
+    m.environment = pb.environment
+    if pb.keys:
+        m.keys = list(pb.keys)
+    m.created_at_ms = pb.created_at_ms
+    m.updated_at_ms = pb.updated_at_ms
+    m.used_at_ms = pb.used_at_ms
+    return m
+
+
+def _SecretLookupRequest_to_pb(m: messages.SecretLookupRequest) -> Any:
+    pb = secret_pb2.SecretLookupRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    if m.required_keys:
+        pb.required_keys.extend(m.required_keys)
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _SecretLookupRequest_from_pb(pb: Any) -> messages.SecretLookupRequest:
+    m = messages.SecretLookupRequest()
+    m.name = pb.name
+    m.environment = pb.environment
+    m.secret_id = pb.secret_id
+    if pb.required_keys:
+        m.required_keys = list(pb.required_keys)
+    m.app_id = pb.app_id
+    return m
+
+
+def _SecretListRequest_to_pb(m: messages.SecretListRequest) -> Any:
+    pb = secret_pb2.SecretListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _SecretListRequest_from_pb(pb: Any) -> messages.SecretListRequest:
+    return messages.SecretListRequest(
+        environment=pb.environment,
+    )
+
+
+def _SecretListResponse_to_pb(m: messages.SecretListResponse) -> Any:
+    pb = secret_pb2.SecretListResponse()
+    if m.secrets:
+        pb.secrets.extend(map(_SecretInfo_to_pb, m.secrets))
+    return pb
+
+
+def _SecretListResponse_from_pb(pb: Any) -> messages.SecretListResponse:
+    m = messages.SecretListResponse()
+    if pb.secrets:
+        m.secrets = list(map(_SecretInfo_from_pb, pb.secrets))
+    return m
+
+
+def _SecretDeleteRequest_to_pb(m: messages.SecretDeleteRequest) -> Any:
+    pb = secret_pb2.SecretDeleteRequest()
+    if m.name:
+        pb.name = m.name
+    if m.environment:
+        pb.environment = m.environment
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    return pb
+
+
+def _SecretDeleteRequest_from_pb(pb: Any) -> messages.SecretDeleteRequest:
+    return messages.SecretDeleteRequest(
+        name=pb.name,
+        environment=pb.environment,
+        secret_id=pb.secret_id,
+    )
+
+
+def _SecretRotateRequest_to_pb(m: messages.SecretRotateRequest) -> Any:
+    pb = secret_pb2.SecretRotateRequest()
+    return pb
+
+
+def _SecretRotateRequest_from_pb(pb: Any) -> messages.SecretRotateRequest:
+    return messages.SecretRotateRequest()
+
+
+def _SecretRotateResponse_to_pb(m: messages.SecretRotateResponse) -> Any:
+    pb = secret_pb2.SecretRotateResponse()
+    if m.num_secrets:
+        pb.num_secrets = m.num_secrets
+    if m.new_key:
+        pb.new_key = m.new_key
+    return pb
+
+
+def _SecretRotateResponse_from_pb(pb: Any) -> messages.SecretRotateResponse:
+    return messages.SecretRotateResponse(
+        num_secrets=pb.num_secrets,
+        new_key=pb.new_key,
     )
 
 
@@ -1506,14 +3175,267 @@ def _AuditListResponse_from_pb(pb: Any) -> messages.AuditListResponse:
     return m
 
 
+def _VolumeEntry_to_pb(m: messages.VolumeEntry) -> Any:
+    pb = volume_pb2.VolumeEntry()
+    if m.path:
+        pb.path = m.path
+    if m.kind:
+        pb.kind = m.kind
+    if m.size:
+        pb.size = m.size
+    if m.modified_at_ms:
+        pb.modified_at_ms = m.modified_at_ms
+    if m.executable:
+        pb.executable = m.executable
+    return pb
+
+
+def _VolumeEntry_from_pb(pb: Any) -> messages.VolumeEntry:
+    return messages.VolumeEntry(
+        path=pb.path,
+        kind=pb.kind,
+        size=pb.size,
+        modified_at_ms=pb.modified_at_ms,
+        executable=pb.executable,
+    )
+
+
+def _VolumeRenameRequest_to_pb(m: messages.VolumeRenameRequest) -> Any:
+    pb = volume_pb2.VolumeRenameRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.name:
+        pb.name = m.name
+    return pb
+
+
+def _VolumeRenameRequest_from_pb(pb: Any) -> messages.VolumeRenameRequest:
+    return messages.VolumeRenameRequest(
+        volume_id=pb.volume_id,
+        name=pb.name,
+    )
+
+
+def _VolumeEntriesRequest_to_pb(m: messages.VolumeEntriesRequest) -> Any:
+    pb = volume_pb2.VolumeEntriesRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeEntriesRequest_from_pb(pb: Any) -> messages.VolumeEntriesRequest:
+    return messages.VolumeEntriesRequest(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        recursive=pb.recursive,
+    )
+
+
+def _VolumeEntries_to_pb(m: messages.VolumeEntries) -> Any:
+    pb = volume_pb2.VolumeEntries()
+    if m.entries:
+        pb.entries.extend(map(_VolumeEntry_to_pb, m.entries))
+    return pb
+
+
+def _VolumeEntries_from_pb(pb: Any) -> messages.VolumeEntries:
+    m = messages.VolumeEntries()
+    if pb.entries:
+        m.entries = list(map(_VolumeEntry_from_pb, pb.entries))
+    return m
+
+
+def _VolumeUpload_to_pb(m: messages.VolumeUpload) -> Any:
+    pb = volume_pb2.VolumeUpload()
+    if m.path:
+        pb.path = m.path
+    if m.key:
+        pb.key = m.key
+    return pb
+
+
+def _VolumeUpload_from_pb(pb: Any) -> messages.VolumeUpload:
+    return messages.VolumeUpload(
+        path=pb.path,
+        key=pb.key,
+    )
+
+
+def _VolumeCheckRequest_to_pb(m: messages.VolumeCheckRequest) -> Any:
+    pb = volume_pb2.VolumeCheckRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.uploads:
+        pb.uploads.extend(map(_VolumeUpload_to_pb, m.uploads))
+    return pb
+
+
+def _VolumeCheckRequest_from_pb(pb: Any) -> messages.VolumeCheckRequest:
+    m = messages.VolumeCheckRequest()
+    m.volume_id = pb.volume_id
+    if pb.uploads:
+        m.uploads = list(map(_VolumeUpload_from_pb, pb.uploads))
+    return m
+
+
+def _VolumeCheckResponse_to_pb(m: messages.VolumeCheckResponse) -> Any:
+    pb = volume_pb2.VolumeCheckResponse()
+    if m.exist:
+        pb.exist.extend(m.exist)
+    if m.offsets:
+        pb.offsets.extend(m.offsets)
+    return pb
+
+
+def _VolumeCheckResponse_from_pb(pb: Any) -> messages.VolumeCheckResponse:
+    m = messages.VolumeCheckResponse()
+    if pb.exist:
+        m.exist = list(pb.exist)
+    if pb.offsets:
+        m.offsets = list(pb.offsets)
+    return m
+
+
+def _VolumeChunk_to_pb(m: messages.VolumeChunk) -> Any:
+    pb = volume_pb2.VolumeChunk()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.key:
+        pb.key = m.key
+    if m.offset:
+        pb.offset = m.offset
+    if m.data:
+        pb.data = m.data
+    if m.is_last:
+        pb.is_last = m.is_last
+    if m.executable:
+        pb.executable = m.executable
+    if m.force:
+        pb.force = m.force
+    return pb
+
+
+def _VolumeChunk_from_pb(pb: Any) -> messages.VolumeChunk:
+    return messages.VolumeChunk(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        key=pb.key,
+        offset=pb.offset,
+        data=pb.data,
+        is_last=pb.is_last,
+        executable=pb.executable,
+        force=pb.force,
+    )
+
+
+def _VolumeWritten_to_pb(m: messages.VolumeWritten) -> Any:
+    pb = volume_pb2.VolumeWritten()
+    if m.num_files:
+        pb.num_files = m.num_files
+    return pb
+
+
+def _VolumeWritten_from_pb(pb: Any) -> messages.VolumeWritten:
+    return messages.VolumeWritten(
+        num_files=pb.num_files,
+    )
+
+
+def _VolumeReadRequest_to_pb(m: messages.VolumeReadRequest) -> Any:
+    pb = volume_pb2.VolumeReadRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.paths:
+        pb.paths.extend(m.paths)
+    return pb
+
+
+def _VolumeReadRequest_from_pb(pb: Any) -> messages.VolumeReadRequest:
+    m = messages.VolumeReadRequest()
+    m.volume_id = pb.volume_id
+    if pb.paths:
+        m.paths = list(pb.paths)
+    return m
+
+
+def _VolumeData_to_pb(m: messages.VolumeData) -> Any:
+    pb = volume_pb2.VolumeData()
+    if m.index:
+        pb.index = m.index
+    if m.data:
+        pb.data = m.data
+    if m.is_last:
+        pb.is_last = m.is_last
+    return pb
+
+
+def _VolumeData_from_pb(pb: Any) -> messages.VolumeData:
+    return messages.VolumeData(
+        index=pb.index,
+        data=pb.data,
+        is_last=pb.is_last,
+    )
+
+
+def _VolumeRemoveRequest_to_pb(m: messages.VolumeRemoveRequest) -> Any:
+    pb = volume_pb2.VolumeRemoveRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.path:
+        pb.path = m.path
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeRemoveRequest_from_pb(pb: Any) -> messages.VolumeRemoveRequest:
+    return messages.VolumeRemoveRequest(
+        volume_id=pb.volume_id,
+        path=pb.path,
+        recursive=pb.recursive,
+    )
+
+
+def _VolumeCopyRequest_to_pb(m: messages.VolumeCopyRequest) -> Any:
+    pb = volume_pb2.VolumeCopyRequest()
+    if m.volume_id:
+        pb.volume_id = m.volume_id
+    if m.sources:
+        pb.sources.extend(m.sources)
+    if m.destination:
+        pb.destination = m.destination
+    if m.recursive:
+        pb.recursive = m.recursive
+    return pb
+
+
+def _VolumeCopyRequest_from_pb(pb: Any) -> messages.VolumeCopyRequest:
+    m = messages.VolumeCopyRequest()
+    m.volume_id = pb.volume_id
+    if pb.sources:
+        m.sources = list(pb.sources)
+    m.destination = pb.destination
+    m.recursive = pb.recursive
+    return m
+
+
 _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Payload: _Payload_to_pb,
     messages.Failure: _Failure_to_pb,
+    messages.WebSpec: _WebSpec_to_pb,
     messages.Resources: _Resources_to_pb,
     messages.PoolSettings: _PoolSettings_to_pb,
     messages.RetryPolicy: _RetryPolicy_to_pb,
     messages.GpuRequest: _GpuRequest_to_pb,
     messages.MethodSpec: _MethodSpec_to_pb,
+    messages.VolumeMount: _VolumeMount_to_pb,
+    messages.LocalMount: _LocalMount_to_pb,
     messages.FunctionSpec: _FunctionSpec_to_pb,
     messages.FunctionInfo: _FunctionInfo_to_pb,
     messages.FunctionBindRequest: _FunctionBindRequest_to_pb,
@@ -1540,6 +3462,8 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.SourceTree: _SourceTree_to_pb,
     messages.SourceInfo: _SourceInfo_to_pb,
     messages.LogLine: _LogLine_to_pb,
+    messages.LogLines: _LogLines_to_pb,
+    messages.LogReadRequest: _LogReadRequest_to_pb,
     messages.Notice: _Notice_to_pb,
     messages.Hello: _Hello_to_pb,
     messages.Welcome: _Welcome_to_pb,
@@ -1558,10 +3482,83 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.CallGraphNode: _CallGraphNode_to_pb,
     messages.CallGraph: _CallGraph_to_pb,
     messages.SessionDown: _SessionDown_to_pb,
+    messages.ContainerListRequest: _ContainerListRequest_to_pb,
+    messages.ContainerInfo: _ContainerInfo_to_pb,
+    messages.ContainerListResponse: _ContainerListResponse_to_pb,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_pb,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_pb,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_to_pb,
+    messages.ObjectInfo: _ObjectInfo_to_pb,
+    messages.ObjectListRequest: _ObjectListRequest_to_pb,
+    messages.ObjectListResponse: _ObjectListResponse_to_pb,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_to_pb,
+    messages.DictEntry: _DictEntry_to_pb,
+    messages.DictGetRequest: _DictGetRequest_to_pb,
+    messages.DictValue: _DictValue_to_pb,
+    messages.DictPutRequest: _DictPutRequest_to_pb,
+    messages.DictPutResponse: _DictPutResponse_to_pb,
+    messages.DictPopRequest: _DictPopRequest_to_pb,
+    messages.DictCountRequest: _DictCountRequest_to_pb,
+    messages.DictCount: _DictCount_to_pb,
+    messages.DictClearRequest: _DictClearRequest_to_pb,
+    messages.DictScanRequest: _DictScanRequest_to_pb,
+    messages.DictPage: _DictPage_to_pb,
+    messages.TerminalSize: _TerminalSize_to_pb,
+    messages.ExecStart: _ExecStart_to_pb,
+    messages.ExecRequest: _ExecRequest_to_pb,
+    messages.ExecExit: _ExecExit_to_pb,
+    messages.ExecReply: _ExecReply_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_pb,
+    messages.ImageStepEnd: _ImageStepEnd_to_pb,
     messages.ImageEvent: _ImageEvent_to_pb,
+    messages.ImageShowRequest: _ImageShowRequest_to_pb,
+    messages.ImageInfo: _ImageInfo_to_pb,
+    messages.ImageListRequest: _ImageListRequest_to_pb,
+    messages.ImageListResponse: _ImageListResponse_to_pb,
+    messages.ImageLogsRequest: _ImageLogsRequest_to_pb,
+    messages.ImageLogChunk: _ImageLogChunk_to_pb,
+    messages.ImagePruneRequest: _ImagePruneRequest_to_pb,
+    messages.ImagePruneResponse: _ImagePruneResponse_to_pb,
+    messages.QueuePutRequest: _QueuePutRequest_to_pb,
+    messages.QueuePutResponse: _QueuePutResponse_to_pb,
+    messages.QueueGetRequest: _QueueGetRequest_to_pb,
+    messages.QueueItems: _QueueItems_to_pb,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_to_pb,
+    messages.QueueAcknowledged: _QueueAcknowledged_to_pb,
+    messages.QueueCancelRequest: _QueueCancelRequest_to_pb,
+    messages.QueueCancelled: _QueueCancelled_to_pb,
+    messages.QueueCountRequest: _QueueCountRequest_to_pb,
+    messages.QueueCount: _QueueCount_to_pb,
+    messages.QueueClearRequest: _QueueClearRequest_to_pb,
+    messages.QueueScanRequest: _QueueScanRequest_to_pb,
+    messages.QueuePage: _QueuePage_to_pb,
+    messages.SandboxPort: _SandboxPort_to_pb,
+    messages.SandboxSpec: _SandboxSpec_to_pb,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_to_pb,
+    messages.SandboxTunnel: _SandboxTunnel_to_pb,
+    messages.SandboxInfo: _SandboxInfo_to_pb,
+    messages.SandboxGetRequest: _SandboxGetRequest_to_pb,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_to_pb,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_to_pb,
+    messages.SandboxListRequest: _SandboxListRequest_to_pb,
+    messages.SandboxListResponse: _SandboxListResponse_to_pb,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_to_pb,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_to_pb,
+    messages.SandboxOutput: _SandboxOutput_to_pb,
+    messages.SandboxInputRequest: _SandboxInputRequest_to_pb,
+    messages.SandboxInputResponse: _SandboxInputResponse_to_pb,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_pb,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_pb,
+    messages.SecretCreateRequest: _SecretCreateRequest_to_pb,
+    messages.SecretInfo: _SecretInfo_to_pb,
+    messages.SecretLookupRequest: _SecretLookupRequest_to_pb,
+    messages.SecretListRequest: _SecretListRequest_to_pb,
+    messages.SecretListResponse: _SecretListResponse_to_pb,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_to_pb,
+    messages.SecretRotateRequest: _SecretRotateRequest_to_pb,
+    messages.SecretRotateResponse: _SecretRotateResponse_to_pb,
     messages.ServerInfoRequest: _ServerInfoRequest_to_pb,
     messages.EngineInfo: _EngineInfo_to_pb,
     messages.ServerInfo: _ServerInfo_to_pb,
@@ -1577,15 +3574,31 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.AuditListRequest: _AuditListRequest_to_pb,
     messages.AuditEntry: _AuditEntry_to_pb,
     messages.AuditListResponse: _AuditListResponse_to_pb,
+    messages.VolumeEntry: _VolumeEntry_to_pb,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_to_pb,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_pb,
+    messages.VolumeEntries: _VolumeEntries_to_pb,
+    messages.VolumeUpload: _VolumeUpload_to_pb,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_to_pb,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_to_pb,
+    messages.VolumeChunk: _VolumeChunk_to_pb,
+    messages.VolumeWritten: _VolumeWritten_to_pb,
+    messages.VolumeReadRequest: _VolumeReadRequest_to_pb,
+    messages.VolumeData: _VolumeData_to_pb,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_to_pb,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_to_pb,
 }
 _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
     messages.Payload: (payload_pb2.Payload.FromString, _Payload_from_pb),
     messages.Failure: (payload_pb2.Failure.FromString, _Failure_from_pb),
+    messages.WebSpec: (web_pb2.WebSpec.FromString, _WebSpec_from_pb),
     messages.Resources: (function_pb2.Resources.FromString, _Resources_from_pb),
     messages.PoolSettings: (function_pb2.PoolSettings.FromString, _PoolSettings_from_pb),
     messages.RetryPolicy: (function_pb2.RetryPolicy.FromString, _RetryPolicy_from_pb),
     messages.GpuRequest: (function_pb2.GpuRequest.FromString, _GpuRequest_from_pb),
     messages.MethodSpec: (function_pb2.MethodSpec.FromString, _MethodSpec_from_pb),
+    messages.VolumeMount: (function_pb2.VolumeMount.FromString, _VolumeMount_from_pb),
+    messages.LocalMount: (function_pb2.LocalMount.FromString, _LocalMount_from_pb),
     messages.FunctionSpec: (function_pb2.FunctionSpec.FromString, _FunctionSpec_from_pb),
     messages.FunctionInfo: (function_pb2.FunctionInfo.FromString, _FunctionInfo_from_pb),
     messages.FunctionBindRequest: (function_pb2.FunctionBindRequest.FromString, _FunctionBindRequest_from_pb),
@@ -1612,6 +3625,8 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.SourceTree: (blob_pb2.SourceTree.FromString, _SourceTree_from_pb),
     messages.SourceInfo: (blob_pb2.SourceInfo.FromString, _SourceInfo_from_pb),
     messages.LogLine: (log_pb2.LogLine.FromString, _LogLine_from_pb),
+    messages.LogLines: (log_pb2.LogLines.FromString, _LogLines_from_pb),
+    messages.LogReadRequest: (log_pb2.LogReadRequest.FromString, _LogReadRequest_from_pb),
     messages.Notice: (log_pb2.Notice.FromString, _Notice_from_pb),
     messages.Hello: (call_pb2.Hello.FromString, _Hello_from_pb),
     messages.Welcome: (call_pb2.Welcome.FromString, _Welcome_from_pb),
@@ -1630,10 +3645,89 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.CallGraphNode: (call_pb2.CallGraphNode.FromString, _CallGraphNode_from_pb),
     messages.CallGraph: (call_pb2.CallGraph.FromString, _CallGraph_from_pb),
     messages.SessionDown: (call_pb2.SessionDown.FromString, _SessionDown_from_pb),
+    messages.ContainerListRequest: (container_pb2.ContainerListRequest.FromString, _ContainerListRequest_from_pb),
+    messages.ContainerInfo: (container_pb2.ContainerInfo.FromString, _ContainerInfo_from_pb),
+    messages.ContainerListResponse: (container_pb2.ContainerListResponse.FromString, _ContainerListResponse_from_pb),
+    messages.ContainerStopRequest: (container_pb2.ContainerStopRequest.FromString, _ContainerStopRequest_from_pb),
+    messages.ContainerStopResponse: (container_pb2.ContainerStopResponse.FromString, _ContainerStopResponse_from_pb),
+    messages.ObjectOpenRequest: (object_pb2.ObjectOpenRequest.FromString, _ObjectOpenRequest_from_pb),
+    messages.ObjectInfo: (object_pb2.ObjectInfo.FromString, _ObjectInfo_from_pb),
+    messages.ObjectListRequest: (object_pb2.ObjectListRequest.FromString, _ObjectListRequest_from_pb),
+    messages.ObjectListResponse: (object_pb2.ObjectListResponse.FromString, _ObjectListResponse_from_pb),
+    messages.ObjectDeleteRequest: (object_pb2.ObjectDeleteRequest.FromString, _ObjectDeleteRequest_from_pb),
+    messages.DictEntry: (dict_pb2.DictEntry.FromString, _DictEntry_from_pb),
+    messages.DictGetRequest: (dict_pb2.DictGetRequest.FromString, _DictGetRequest_from_pb),
+    messages.DictValue: (dict_pb2.DictValue.FromString, _DictValue_from_pb),
+    messages.DictPutRequest: (dict_pb2.DictPutRequest.FromString, _DictPutRequest_from_pb),
+    messages.DictPutResponse: (dict_pb2.DictPutResponse.FromString, _DictPutResponse_from_pb),
+    messages.DictPopRequest: (dict_pb2.DictPopRequest.FromString, _DictPopRequest_from_pb),
+    messages.DictCountRequest: (dict_pb2.DictCountRequest.FromString, _DictCountRequest_from_pb),
+    messages.DictCount: (dict_pb2.DictCount.FromString, _DictCount_from_pb),
+    messages.DictClearRequest: (dict_pb2.DictClearRequest.FromString, _DictClearRequest_from_pb),
+    messages.DictScanRequest: (dict_pb2.DictScanRequest.FromString, _DictScanRequest_from_pb),
+    messages.DictPage: (dict_pb2.DictPage.FromString, _DictPage_from_pb),
+    messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
+    messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
+    messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),
+    messages.ExecExit: (exec_pb2.ExecExit.FromString, _ExecExit_from_pb),
+    messages.ExecReply: (exec_pb2.ExecReply.FromString, _ExecReply_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),
     messages.ImageEnsureRequest: (image_pb2.ImageEnsureRequest.FromString, _ImageEnsureRequest_from_pb),
+    messages.ImageStepEnd: (image_pb2.ImageStepEnd.FromString, _ImageStepEnd_from_pb),
     messages.ImageEvent: (image_pb2.ImageEvent.FromString, _ImageEvent_from_pb),
+    messages.ImageShowRequest: (image_pb2.ImageShowRequest.FromString, _ImageShowRequest_from_pb),
+    messages.ImageInfo: (image_pb2.ImageInfo.FromString, _ImageInfo_from_pb),
+    messages.ImageListRequest: (image_pb2.ImageListRequest.FromString, _ImageListRequest_from_pb),
+    messages.ImageListResponse: (image_pb2.ImageListResponse.FromString, _ImageListResponse_from_pb),
+    messages.ImageLogsRequest: (image_pb2.ImageLogsRequest.FromString, _ImageLogsRequest_from_pb),
+    messages.ImageLogChunk: (image_pb2.ImageLogChunk.FromString, _ImageLogChunk_from_pb),
+    messages.ImagePruneRequest: (image_pb2.ImagePruneRequest.FromString, _ImagePruneRequest_from_pb),
+    messages.ImagePruneResponse: (image_pb2.ImagePruneResponse.FromString, _ImagePruneResponse_from_pb),
+    messages.QueuePutRequest: (queue_pb2.QueuePutRequest.FromString, _QueuePutRequest_from_pb),
+    messages.QueuePutResponse: (queue_pb2.QueuePutResponse.FromString, _QueuePutResponse_from_pb),
+    messages.QueueGetRequest: (queue_pb2.QueueGetRequest.FromString, _QueueGetRequest_from_pb),
+    messages.QueueItems: (queue_pb2.QueueItems.FromString, _QueueItems_from_pb),
+    messages.QueueAcknowledgeRequest: (queue_pb2.QueueAcknowledgeRequest.FromString, _QueueAcknowledgeRequest_from_pb),
+    messages.QueueAcknowledged: (queue_pb2.QueueAcknowledged.FromString, _QueueAcknowledged_from_pb),
+    messages.QueueCancelRequest: (queue_pb2.QueueCancelRequest.FromString, _QueueCancelRequest_from_pb),
+    messages.QueueCancelled: (queue_pb2.QueueCancelled.FromString, _QueueCancelled_from_pb),
+    messages.QueueCountRequest: (queue_pb2.QueueCountRequest.FromString, _QueueCountRequest_from_pb),
+    messages.QueueCount: (queue_pb2.QueueCount.FromString, _QueueCount_from_pb),
+    messages.QueueClearRequest: (queue_pb2.QueueClearRequest.FromString, _QueueClearRequest_from_pb),
+    messages.QueueScanRequest: (queue_pb2.QueueScanRequest.FromString, _QueueScanRequest_from_pb),
+    messages.QueuePage: (queue_pb2.QueuePage.FromString, _QueuePage_from_pb),
+    messages.SandboxPort: (sandbox_pb2.SandboxPort.FromString, _SandboxPort_from_pb),
+    messages.SandboxSpec: (sandbox_pb2.SandboxSpec.FromString, _SandboxSpec_from_pb),
+    messages.SandboxCreateRequest: (sandbox_pb2.SandboxCreateRequest.FromString, _SandboxCreateRequest_from_pb),
+    messages.SandboxTunnel: (sandbox_pb2.SandboxTunnel.FromString, _SandboxTunnel_from_pb),
+    messages.SandboxInfo: (sandbox_pb2.SandboxInfo.FromString, _SandboxInfo_from_pb),
+    messages.SandboxGetRequest: (sandbox_pb2.SandboxGetRequest.FromString, _SandboxGetRequest_from_pb),
+    messages.SandboxWaitRequest: (sandbox_pb2.SandboxWaitRequest.FromString, _SandboxWaitRequest_from_pb),
+    messages.SandboxTerminateRequest: (
+        sandbox_pb2.SandboxTerminateRequest.FromString,
+        _SandboxTerminateRequest_from_pb,
+    ),
+    messages.SandboxListRequest: (sandbox_pb2.SandboxListRequest.FromString, _SandboxListRequest_from_pb),
+    messages.SandboxListResponse: (sandbox_pb2.SandboxListResponse.FromString, _SandboxListResponse_from_pb),
+    messages.SandboxSetTagsRequest: (sandbox_pb2.SandboxSetTagsRequest.FromString, _SandboxSetTagsRequest_from_pb),
+    messages.SandboxOutputRequest: (sandbox_pb2.SandboxOutputRequest.FromString, _SandboxOutputRequest_from_pb),
+    messages.SandboxOutput: (sandbox_pb2.SandboxOutput.FromString, _SandboxOutput_from_pb),
+    messages.SandboxInputRequest: (sandbox_pb2.SandboxInputRequest.FromString, _SandboxInputRequest_from_pb),
+    messages.SandboxInputResponse: (sandbox_pb2.SandboxInputResponse.FromString, _SandboxInputResponse_from_pb),
+    messages.SandboxSnapshotRequest: (sandbox_pb2.SandboxSnapshotRequest.FromString, _SandboxSnapshotRequest_from_pb),
+    messages.SandboxSnapshotResponse: (
+        sandbox_pb2.SandboxSnapshotResponse.FromString,
+        _SandboxSnapshotResponse_from_pb,
+    ),
+    messages.SecretCreateRequest: (secret_pb2.SecretCreateRequest.FromString, _SecretCreateRequest_from_pb),
+    messages.SecretInfo: (secret_pb2.SecretInfo.FromString, _SecretInfo_from_pb),
+    messages.SecretLookupRequest: (secret_pb2.SecretLookupRequest.FromString, _SecretLookupRequest_from_pb),
+    messages.SecretListRequest: (secret_pb2.SecretListRequest.FromString, _SecretListRequest_from_pb),
+    messages.SecretListResponse: (secret_pb2.SecretListResponse.FromString, _SecretListResponse_from_pb),
+    messages.SecretDeleteRequest: (secret_pb2.SecretDeleteRequest.FromString, _SecretDeleteRequest_from_pb),
+    messages.SecretRotateRequest: (secret_pb2.SecretRotateRequest.FromString, _SecretRotateRequest_from_pb),
+    messages.SecretRotateResponse: (secret_pb2.SecretRotateResponse.FromString, _SecretRotateResponse_from_pb),
     messages.ServerInfoRequest: (server_pb2.ServerInfoRequest.FromString, _ServerInfoRequest_from_pb),
     messages.EngineInfo: (server_pb2.EngineInfo.FromString, _EngineInfo_from_pb),
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
@@ -1649,6 +3743,19 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.AuditListRequest: (token_pb2.AuditListRequest.FromString, _AuditListRequest_from_pb),
     messages.AuditEntry: (token_pb2.AuditEntry.FromString, _AuditEntry_from_pb),
     messages.AuditListResponse: (token_pb2.AuditListResponse.FromString, _AuditListResponse_from_pb),
+    messages.VolumeEntry: (volume_pb2.VolumeEntry.FromString, _VolumeEntry_from_pb),
+    messages.VolumeRenameRequest: (volume_pb2.VolumeRenameRequest.FromString, _VolumeRenameRequest_from_pb),
+    messages.VolumeEntriesRequest: (volume_pb2.VolumeEntriesRequest.FromString, _VolumeEntriesRequest_from_pb),
+    messages.VolumeEntries: (volume_pb2.VolumeEntries.FromString, _VolumeEntries_from_pb),
+    messages.VolumeUpload: (volume_pb2.VolumeUpload.FromString, _VolumeUpload_from_pb),
+    messages.VolumeCheckRequest: (volume_pb2.VolumeCheckRequest.FromString, _VolumeCheckRequest_from_pb),
+    messages.VolumeCheckResponse: (volume_pb2.VolumeCheckResponse.FromString, _VolumeCheckResponse_from_pb),
+    messages.VolumeChunk: (volume_pb2.VolumeChunk.FromString, _VolumeChunk_from_pb),
+    messages.VolumeWritten: (volume_pb2.VolumeWritten.FromString, _VolumeWritten_from_pb),
+    messages.VolumeReadRequest: (volume_pb2.VolumeReadRequest.FromString, _VolumeReadRequest_from_pb),
+    messages.VolumeData: (volume_pb2.VolumeData.FromString, _VolumeData_from_pb),
+    messages.VolumeRemoveRequest: (volume_pb2.VolumeRemoveRequest.FromString, _VolumeRemoveRequest_from_pb),
+    messages.VolumeCopyRequest: (volume_pb2.VolumeCopyRequest.FromString, _VolumeCopyRequest_from_pb),
 }
 
 

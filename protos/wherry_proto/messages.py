@@ -22,6 +22,7 @@ class Message:
 class Format:
     UNSPECIFIED = 0
     PICKLE = 1
+    WEB = 10
 
 
 class FailureKind:
@@ -39,6 +40,14 @@ class FailureKind:
     EXHAUSTED = 11
 
 
+class WebKind:
+    UNSPECIFIED = 0
+    ENDPOINT = 1
+    ASGI = 2
+    WSGI = 3
+    SERVER = 4
+
+
 class AppState:
     UNSPECIFIED = 0
     EPHEMERAL = 1
@@ -51,6 +60,7 @@ class Stream:
     UNSPECIFIED = 0
     STDOUT = 1
     STDERR = 2
+    SYSTEM = 3
 
 
 class CallKind:
@@ -60,6 +70,7 @@ class CallKind:
     GENERATOR = 3
     SPAWN = 4
     SPAWN_MAP = 5
+    WEB = 10
 
 
 class InputStatus:
@@ -70,6 +81,30 @@ class InputStatus:
     FAILURE = 4
     TERMINATED = 5
     TIMEOUT = 6
+
+
+class ImageState:
+    UNSPECIFIED = 0
+    BUILDING = 1
+    BUILT = 2
+    FAILED = 3
+    PRUNED = 4
+
+
+class SandboxState:
+    UNSPECIFIED = 0
+    RUNNING = 1
+    EXITED = 2
+    TIMED_OUT = 3
+    TERMINATED = 4
+
+
+class VolumeEntryKind:
+    UNSPECIFIED = 0
+    FILE = 1
+    DIRECTORY = 2
+    LINK = 3
+    OTHER = 4
 
 
 class Payload(Message):
@@ -110,6 +145,46 @@ class Failure(Message):
         self.exception = exception
         self.container_id = container_id
         self.exit_code = exit_code
+
+
+class WebSpec(Message):
+    __slots__ = (
+        "kind",
+        "method",
+        "label",
+        "custom_domains",
+        "docs",
+        "requires_proxy_auth",
+        "no_wait",
+        "response_timeout_s",
+        "port",
+        "port_timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        kind: int = 0,
+        method: str = "",
+        label: str = "",
+        custom_domains: list[str] | None = None,
+        docs: bool = False,
+        requires_proxy_auth: bool = False,
+        no_wait: bool = False,
+        response_timeout_s: float = 0.0,
+        port: int = 0,
+        port_timeout_s: float = 0.0,
+    ) -> None:
+        self.kind = kind
+        self.method = method
+        self.label = label
+        self.custom_domains: list[str] = [] if custom_domains is None else custom_domains
+        self.docs = docs
+        self.requires_proxy_auth = requires_proxy_auth
+        self.no_wait = no_wait
+        self.response_timeout_s = response_timeout_s
+        self.port = port
+        self.port_timeout_s = port_timeout_s
 
 
 class Resources(Message):
@@ -199,7 +274,7 @@ class GpuRequest(Message):
 
 
 class MethodSpec(Message):
-    __slots__ = ("name", "is_generator", "is_async")
+    __slots__ = ("name", "is_generator", "is_async", "web", "web_url")
 
     def __init__(
         self,
@@ -207,10 +282,46 @@ class MethodSpec(Message):
         name: str = "",
         is_generator: bool = False,
         is_async: bool = False,
+        web: WebSpec | None = None,
+        web_url: str = "",
     ) -> None:
         self.name = name
         self.is_generator = is_generator
         self.is_async = is_async
+        self.web = web
+        self.web_url = web_url
+
+
+class VolumeMount(Message):
+    __slots__ = ("volume_id", "path", "read_only", "sub_path")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        read_only: bool = False,
+        sub_path: str = "",
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.read_only = read_only
+        self.sub_path = sub_path
+
+
+class LocalMount(Message):
+    __slots__ = ("remote_path", "source_id", "is_file")
+
+    def __init__(
+        self,
+        *,
+        remote_path: str = "",
+        source_id: str = "",
+        is_file: bool = False,
+    ) -> None:
+        self.remote_path = remote_path
+        self.source_id = source_id
+        self.is_file = is_file
 
 
 class FunctionSpec(Message):
@@ -234,6 +345,11 @@ class FunctionSpec(Message):
         "methods",
         "parameters",
         "gpus",
+        "secret_ids",
+        "volumes",
+        "network_file_systems",
+        "local_mounts",
+        "web",
     )
 
     def __init__(
@@ -258,6 +374,11 @@ class FunctionSpec(Message):
         methods: list[MethodSpec] | None = None,
         parameters: Payload | None = None,
         gpus: list[GpuRequest] | None = None,
+        secret_ids: list[str] | None = None,
+        volumes: list[VolumeMount] | None = None,
+        network_file_systems: list[VolumeMount] | None = None,
+        local_mounts: list[LocalMount] | None = None,
+        web: WebSpec | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -278,10 +399,15 @@ class FunctionSpec(Message):
         self.methods: list[MethodSpec] = [] if methods is None else methods
         self.parameters = parameters
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.volumes: list[VolumeMount] = [] if volumes is None else volumes
+        self.network_file_systems: list[VolumeMount] = [] if network_file_systems is None else network_file_systems
+        self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.web = web
 
 
 class FunctionInfo(Message):
-    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods")
+    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods", "web_url")
 
     def __init__(
         self,
@@ -293,6 +419,7 @@ class FunctionInfo(Message):
         app_name: str = "",
         environment: str = "",
         methods: list[MethodSpec] | None = None,
+        web_url: str = "",
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id
@@ -301,6 +428,7 @@ class FunctionInfo(Message):
         self.app_name = app_name
         self.environment = environment
         self.methods: list[MethodSpec] = [] if methods is None else methods
+        self.web_url = web_url
 
 
 class FunctionBindRequest(Message):
@@ -445,14 +573,16 @@ class AppPublishResponse(Message):
 
 
 class AppStopRequest(Message):
-    __slots__ = ("app_id",)
+    __slots__ = ("app_id", "deadline_s")
 
     def __init__(
         self,
         *,
         app_id: str = "",
+        deadline_s: int = 0,
     ) -> None:
         self.app_id = app_id
+        self.deadline_s = deadline_s
 
 
 class AppStopResponse(Message):
@@ -617,7 +747,18 @@ class SourceInfo(Message):
 
 
 class LogLine(Message):
-    __slots__ = ("app_id", "function_id", "container_id", "input_id", "stream", "text", "at_ms")
+    __slots__ = (
+        "app_id",
+        "function_id",
+        "container_id",
+        "input_id",
+        "stream",
+        "text",
+        "at_ms",
+        "call_id",
+        "position",
+        "goes_on",
+    )
 
     def __init__(
         self,
@@ -629,6 +770,9 @@ class LogLine(Message):
         stream: int = 0,
         text: str = "",
         at_ms: int = 0,
+        call_id: str = "",
+        position: int = 0,
+        goes_on: bool = False,
     ) -> None:
         self.app_id = app_id
         self.function_id = function_id
@@ -637,6 +781,72 @@ class LogLine(Message):
         self.stream = stream
         self.text = text
         self.at_ms = at_ms
+        self.call_id = call_id
+        self.position = position
+        self.goes_on = goes_on
+
+
+class LogLines(Message):
+    __slots__ = ("lines",)
+
+    def __init__(
+        self,
+        *,
+        lines: list[LogLine] | None = None,
+    ) -> None:
+        self.lines: list[LogLine] = [] if lines is None else lines
+
+
+class LogReadRequest(Message):
+    __slots__ = (
+        "app_id",
+        "app_name",
+        "environment",
+        "container_id",
+        "function",
+        "call_id",
+        "since_ms",
+        "until_ms",
+        "tail",
+        "search",
+        "stream",
+        "follow",
+        "only_new",
+        "after",
+    )
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        container_id: str = "",
+        function: str = "",
+        call_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        tail: int = 0,
+        search: str = "",
+        stream: int = 0,
+        follow: bool = False,
+        only_new: bool = False,
+        after: int = 0,
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.container_id = container_id
+        self.function = function
+        self.call_id = call_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.tail = tail
+        self.search = search
+        self.stream = stream
+        self.follow = follow
+        self.only_new = only_new
+        self.after = after
 
 
 class Notice(Message):
@@ -947,8 +1157,412 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ContainerListRequest(Message):
+    __slots__ = ("environment", "app_id")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+
+
+class ContainerInfo(Message):
+    __slots__ = (
+        "container_id",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "state",
+        "created_at_ms",
+        "num_inputs",
+        "num_execs",
+    )
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        state: str = "",
+        created_at_ms: int = 0,
+        num_inputs: int = 0,
+        num_execs: int = 0,
+    ) -> None:
+        self.container_id = container_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.state = state
+        self.created_at_ms = created_at_ms
+        self.num_inputs = num_inputs
+        self.num_execs = num_execs
+
+
+class ContainerListResponse(Message):
+    __slots__ = ("containers",)
+
+    def __init__(
+        self,
+        *,
+        containers: list[ContainerInfo] | None = None,
+    ) -> None:
+        self.containers: list[ContainerInfo] = [] if containers is None else containers
+
+
+class ContainerStopRequest(Message):
+    __slots__ = ("container_id", "environment", "graceful")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        environment: str = "",
+        graceful: bool = False,
+    ) -> None:
+        self.container_id = container_id
+        self.environment = environment
+        self.graceful = graceful
+
+
+class ContainerStopResponse(Message):
+    __slots__ = ("num_inputs",)
+
+    def __init__(
+        self,
+        *,
+        num_inputs: int = 0,
+    ) -> None:
+        self.num_inputs = num_inputs
+
+
+class ObjectOpenRequest(Message):
+    __slots__ = ("object_id", "name", "environment", "create", "app_id", "client_id")
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+        name: str = "",
+        environment: str = "",
+        create: bool = False,
+        app_id: str = "",
+        client_id: str = "",
+    ) -> None:
+        self.object_id = object_id
+        self.name = name
+        self.environment = environment
+        self.create = create
+        self.app_id = app_id
+        self.client_id = client_id
+
+
+class ObjectInfo(Message):
+    __slots__ = ("object_id", "name", "environment", "created_at_ms", "num_items")
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+        name: str = "",
+        environment: str = "",
+        created_at_ms: int = 0,
+        num_items: int = 0,
+    ) -> None:
+        self.object_id = object_id
+        self.name = name
+        self.environment = environment
+        self.created_at_ms = created_at_ms
+        self.num_items = num_items
+
+
+class ObjectListRequest(Message):
+    __slots__ = ("environment",)
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+    ) -> None:
+        self.environment = environment
+
+
+class ObjectListResponse(Message):
+    __slots__ = ("objects",)
+
+    def __init__(
+        self,
+        *,
+        objects: list[ObjectInfo] | None = None,
+    ) -> None:
+        self.objects: list[ObjectInfo] = [] if objects is None else objects
+
+
+class ObjectDeleteRequest(Message):
+    __slots__ = ("object_id", "force")
+
+    def __init__(
+        self,
+        *,
+        object_id: str = "",
+        force: bool = False,
+    ) -> None:
+        self.object_id = object_id
+        self.force = force
+
+
+class DictEntry(Message):
+    __slots__ = ("key", "value")
+
+    def __init__(
+        self,
+        *,
+        key: bytes = b"",
+        value: Payload | None = None,
+    ) -> None:
+        self.key = key
+        self.value = value
+
+
+class DictGetRequest(Message):
+    __slots__ = ("dict_id", "key", "without_value")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        key: bytes = b"",
+        without_value: bool = False,
+    ) -> None:
+        self.dict_id = dict_id
+        self.key = key
+        self.without_value = without_value
+
+
+class DictValue(Message):
+    __slots__ = ("found", "value")
+
+    def __init__(
+        self,
+        *,
+        found: bool = False,
+        value: Payload | None = None,
+    ) -> None:
+        self.found = found
+        self.value = value
+
+
+class DictPutRequest(Message):
+    __slots__ = ("dict_id", "operation_id", "entries", "skip_if_exists", "ttl_s")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+        entries: list[DictEntry] | None = None,
+        skip_if_exists: bool = False,
+        ttl_s: float = 0.0,
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+        self.entries: list[DictEntry] = [] if entries is None else entries
+        self.skip_if_exists = skip_if_exists
+        self.ttl_s = ttl_s
+
+
+class DictPutResponse(Message):
+    __slots__ = ("num_written",)
+
+    def __init__(
+        self,
+        *,
+        num_written: int = 0,
+    ) -> None:
+        self.num_written = num_written
+
+
+class DictPopRequest(Message):
+    __slots__ = ("dict_id", "operation_id", "key")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+        key: bytes = b"",
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+        self.key = key
+
+
+class DictCountRequest(Message):
+    __slots__ = ("dict_id",)
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+    ) -> None:
+        self.dict_id = dict_id
+
+
+class DictCount(Message):
+    __slots__ = ("count",)
+
+    def __init__(
+        self,
+        *,
+        count: int = 0,
+    ) -> None:
+        self.count = count
+
+
+class DictClearRequest(Message):
+    __slots__ = ("dict_id", "operation_id")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        operation_id: str = "",
+    ) -> None:
+        self.dict_id = dict_id
+        self.operation_id = operation_id
+
+
+class DictScanRequest(Message):
+    __slots__ = ("dict_id", "after", "until", "with_values")
+
+    def __init__(
+        self,
+        *,
+        dict_id: str = "",
+        after: int = 0,
+        until: int = 0,
+        with_values: bool = False,
+    ) -> None:
+        self.dict_id = dict_id
+        self.after = after
+        self.until = until
+        self.with_values = with_values
+
+
+class DictPage(Message):
+    __slots__ = ("entries", "after", "until", "is_last")
+
+    def __init__(
+        self,
+        *,
+        entries: list[DictEntry] | None = None,
+        after: int = 0,
+        until: int = 0,
+        is_last: bool = False,
+    ) -> None:
+        self.entries: list[DictEntry] = [] if entries is None else entries
+        self.after = after
+        self.until = until
+        self.is_last = is_last
+
+
+class TerminalSize(Message):
+    __slots__ = ("rows", "columns")
+
+    def __init__(
+        self,
+        *,
+        rows: int = 0,
+        columns: int = 0,
+    ) -> None:
+        self.rows = rows
+        self.columns = columns
+
+
+class ExecStart(Message):
+    __slots__ = ("container_id", "args", "pty", "size", "env", "workdir", "timeout_s", "user")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        args: list[str] | None = None,
+        pty: bool = False,
+        size: TerminalSize | None = None,
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        user: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.args: list[str] = [] if args is None else args
+        self.pty = pty
+        self.size = size
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.user = user
+
+
+class ExecRequest(Message):
+    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill")
+
+    def __init__(
+        self,
+        *,
+        start: ExecStart | None = None,
+        stdin: bytes = b"",
+        stdin_eof: bool = False,
+        resize: TerminalSize | None = None,
+        kill: bool = False,
+    ) -> None:
+        self.start = start
+        self.stdin = stdin
+        self.stdin_eof = stdin_eof
+        self.resize = resize
+        self.kill = kill
+
+
+class ExecExit(Message):
+    __slots__ = ("code",)
+
+    def __init__(
+        self,
+        *,
+        code: int = 0,
+    ) -> None:
+        self.code = code
+
+
+class ExecReply(Message):
+    __slots__ = ("started", "stdout", "stderr", "exit", "error")
+
+    def __init__(
+        self,
+        *,
+        started: bool = False,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        exit: ExecExit | None = None,
+        error: str = "",
+    ) -> None:
+        self.started = started
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit = exit
+        self.error = error
+
+
 class ImageStep(Message):
-    __slots__ = ("kind", "args", "options")
+    __slots__ = ("kind", "args", "options", "files", "secret_ids", "force_build", "function")
 
     def __init__(
         self,
@@ -956,38 +1570,63 @@ class ImageStep(Message):
         kind: str = "",
         args: list[str] | None = None,
         options: dict[str, str] | None = None,
+        files: list[SourceFile] | None = None,
+        secret_ids: list[str] | None = None,
+        force_build: bool = False,
+        function: FunctionSpec | None = None,
     ) -> None:
         self.kind = kind
         self.args: list[str] = [] if args is None else args
         self.options: dict[str, str] = {} if options is None else options
+        self.files: list[SourceFile] = [] if files is None else files
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.force_build = force_build
+        self.function = function
 
 
 class ImageDefinition(Message):
-    __slots__ = ("steps", "force_build")
+    __slots__ = ("steps",)
 
     def __init__(
         self,
         *,
         steps: list[ImageStep] | None = None,
-        force_build: bool = False,
     ) -> None:
         self.steps: list[ImageStep] = [] if steps is None else steps
-        self.force_build = force_build
 
 
 class ImageEnsureRequest(Message):
-    __slots__ = ("images",)
+    __slots__ = ("images", "environment", "bare")
 
     def __init__(
         self,
         *,
         images: list[ImageDefinition] | None = None,
+        environment: str = "",
+        bare: bool = False,
     ) -> None:
         self.images: list[ImageDefinition] = [] if images is None else images
+        self.environment = environment
+        self.bare = bare
+
+
+class ImageStepEnd(Message):
+    __slots__ = ("title", "seconds", "cached")
+
+    def __init__(
+        self,
+        *,
+        title: str = "",
+        seconds: float = 0.0,
+        cached: bool = False,
+    ) -> None:
+        self.title = title
+        self.seconds = seconds
+        self.cached = cached
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error")
+    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step")
 
     def __init__(
         self,
@@ -998,6 +1637,7 @@ class ImageEvent(Message):
         built: bool = False,
         seconds: float = 0.0,
         error: str = "",
+        step: ImageStepEnd | None = None,
     ) -> None:
         self.index = index
         self.log = log
@@ -1005,6 +1645,738 @@ class ImageEvent(Message):
         self.built = built
         self.seconds = seconds
         self.error = error
+        self.step = step
+
+
+class ImageShowRequest(Message):
+    __slots__ = ("definition", "image_id")
+
+    def __init__(
+        self,
+        *,
+        definition: ImageDefinition | None = None,
+        image_id: str = "",
+    ) -> None:
+        self.definition = definition
+        self.image_id = image_id
+
+
+class ImageInfo(Message):
+    __slots__ = (
+        "image_id",
+        "state",
+        "summary",
+        "built_at_ms",
+        "used_at_ms",
+        "seconds",
+        "size_bytes",
+        "error",
+        "dockerfile",
+        "apps",
+    )
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+        state: int = 0,
+        summary: str = "",
+        built_at_ms: int = 0,
+        used_at_ms: int = 0,
+        seconds: float = 0.0,
+        size_bytes: int = 0,
+        error: str = "",
+        dockerfile: str = "",
+        apps: list[str] | None = None,
+    ) -> None:
+        self.image_id = image_id
+        self.state = state
+        self.summary = summary
+        self.built_at_ms = built_at_ms
+        self.used_at_ms = used_at_ms
+        self.seconds = seconds
+        self.size_bytes = size_bytes
+        self.error = error
+        self.dockerfile = dockerfile
+        self.apps: list[str] = [] if apps is None else apps
+
+
+class ImageListRequest(Message):
+    __slots__ = ()
+
+
+class ImageListResponse(Message):
+    __slots__ = ("images",)
+
+    def __init__(
+        self,
+        *,
+        images: list[ImageInfo] | None = None,
+    ) -> None:
+        self.images: list[ImageInfo] = [] if images is None else images
+
+
+class ImageLogsRequest(Message):
+    __slots__ = ("image_id", "follow")
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+        follow: bool = False,
+    ) -> None:
+        self.image_id = image_id
+        self.follow = follow
+
+
+class ImageLogChunk(Message):
+    __slots__ = ("text",)
+
+    def __init__(
+        self,
+        *,
+        text: str = "",
+    ) -> None:
+        self.text = text
+
+
+class ImagePruneRequest(Message):
+    __slots__ = ("older_than_days", "dry_run")
+
+    def __init__(
+        self,
+        *,
+        older_than_days: float = 0.0,
+        dry_run: bool = False,
+    ) -> None:
+        self.older_than_days = older_than_days
+        self.dry_run = dry_run
+
+
+class ImagePruneResponse(Message):
+    __slots__ = ("removed", "freed_bytes")
+
+    def __init__(
+        self,
+        *,
+        removed: list[ImageInfo] | None = None,
+        freed_bytes: int = 0,
+    ) -> None:
+        self.removed: list[ImageInfo] = [] if removed is None else removed
+        self.freed_bytes = freed_bytes
+
+
+class QueuePutRequest(Message):
+    __slots__ = ("queue_id", "operation_id", "partition", "values", "partition_ttl_s", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        operation_id: str = "",
+        partition: str = "",
+        values: list[Payload] | None = None,
+        partition_ttl_s: float = 0.0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.operation_id = operation_id
+        self.partition = partition
+        self.values: list[Payload] = [] if values is None else values
+        self.partition_ttl_s = partition_ttl_s
+        self.wait_s = wait_s
+
+
+class QueuePutResponse(Message):
+    __slots__ = ("done",)
+
+    def __init__(
+        self,
+        *,
+        done: bool = False,
+    ) -> None:
+        self.done = done
+
+
+class QueueGetRequest(Message):
+    __slots__ = ("queue_id", "lease_id", "partition", "count", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+        partition: str = "",
+        count: int = 0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+        self.partition = partition
+        self.count = count
+        self.wait_s = wait_s
+
+
+class QueueItems(Message):
+    __slots__ = ("values", "positions")
+
+    def __init__(
+        self,
+        *,
+        values: list[Payload] | None = None,
+        positions: list[int] | None = None,
+    ) -> None:
+        self.values: list[Payload] = [] if values is None else values
+        self.positions: list[int] = [] if positions is None else positions
+
+
+class QueueAcknowledgeRequest(Message):
+    __slots__ = ("queue_id", "lease_id", "partition", "positions")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+        partition: str = "",
+        positions: list[int] | None = None,
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+        self.partition = partition
+        self.positions: list[int] = [] if positions is None else positions
+
+
+class QueueAcknowledged(Message):
+    __slots__ = ("accepted",)
+
+    def __init__(
+        self,
+        *,
+        accepted: bool = False,
+    ) -> None:
+        self.accepted = accepted
+
+
+class QueueCancelRequest(Message):
+    __slots__ = ("queue_id", "lease_id")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        lease_id: str = "",
+    ) -> None:
+        self.queue_id = queue_id
+        self.lease_id = lease_id
+
+
+class QueueCancelled(Message):
+    __slots__ = ()
+
+
+class QueueCountRequest(Message):
+    __slots__ = ("queue_id", "partition", "total")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        partition: str = "",
+        total: bool = False,
+    ) -> None:
+        self.queue_id = queue_id
+        self.partition = partition
+        self.total = total
+
+
+class QueueCount(Message):
+    __slots__ = ("count",)
+
+    def __init__(
+        self,
+        *,
+        count: int = 0,
+    ) -> None:
+        self.count = count
+
+
+class QueueClearRequest(Message):
+    __slots__ = ("queue_id", "operation_id", "partition", "all")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        operation_id: str = "",
+        partition: str = "",
+        all: bool = False,
+    ) -> None:
+        self.queue_id = queue_id
+        self.operation_id = operation_id
+        self.partition = partition
+        self.all = all
+
+
+class QueueScanRequest(Message):
+    __slots__ = ("queue_id", "partition", "after", "wait_s")
+
+    def __init__(
+        self,
+        *,
+        queue_id: str = "",
+        partition: str = "",
+        after: int = 0,
+        wait_s: float = 0.0,
+    ) -> None:
+        self.queue_id = queue_id
+        self.partition = partition
+        self.after = after
+        self.wait_s = wait_s
+
+
+class QueuePage(Message):
+    __slots__ = ("values", "after")
+
+    def __init__(
+        self,
+        *,
+        values: list[Payload] | None = None,
+        after: int = 0,
+    ) -> None:
+        self.values: list[Payload] = [] if values is None else values
+        self.after = after
+
+
+class SandboxPort(Message):
+    __slots__ = ("port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.encrypted = encrypted
+
+
+class SandboxSpec(Message):
+    __slots__ = (
+        "command",
+        "image_id",
+        "env",
+        "workdir",
+        "timeout_s",
+        "idle_timeout_s",
+        "resources",
+        "gpus",
+        "block_network",
+        "pty",
+        "ports",
+        "secret_ids",
+        "source_id",
+        "local_mounts",
+        "with_sdk",
+    )
+
+    def __init__(
+        self,
+        *,
+        command: list[str] | None = None,
+        image_id: str = "",
+        env: dict[str, str] | None = None,
+        workdir: str = "",
+        timeout_s: float = 0.0,
+        idle_timeout_s: float = 0.0,
+        resources: Resources | None = None,
+        gpus: list[GpuRequest] | None = None,
+        block_network: bool = False,
+        pty: bool = False,
+        ports: list[SandboxPort] | None = None,
+        secret_ids: list[str] | None = None,
+        source_id: str = "",
+        local_mounts: list[LocalMount] | None = None,
+        with_sdk: bool = False,
+    ) -> None:
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.env: dict[str, str] = {} if env is None else env
+        self.workdir = workdir
+        self.timeout_s = timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self.resources = resources
+        self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.block_network = block_network
+        self.pty = pty
+        self.ports: list[SandboxPort] = [] if ports is None else ports
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.source_id = source_id
+        self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
+        self.with_sdk = with_sdk
+
+
+class SandboxCreateRequest(Message):
+    __slots__ = ("sandbox_id", "app_id", "environment", "name", "tags", "spec")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        spec: SandboxSpec | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.spec = spec
+
+
+class SandboxTunnel(Message):
+    __slots__ = ("port", "host", "host_port", "encrypted")
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "",
+        host_port: int = 0,
+        encrypted: bool = False,
+    ) -> None:
+        self.port = port
+        self.host = host
+        self.host_port = host_port
+        self.encrypted = encrypted
+
+
+class SandboxInfo(Message):
+    __slots__ = (
+        "sandbox_id",
+        "app_id",
+        "app_name",
+        "environment",
+        "name",
+        "tags",
+        "state",
+        "returncode",
+        "reason",
+        "created_at_ms",
+        "ended_at_ms",
+        "command",
+        "image_id",
+        "tunnels",
+        "timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        name: str = "",
+        tags: dict[str, str] | None = None,
+        state: int = 0,
+        returncode: int = 0,
+        reason: str = "",
+        created_at_ms: int = 0,
+        ended_at_ms: int = 0,
+        command: list[str] | None = None,
+        image_id: str = "",
+        tunnels: list[SandboxTunnel] | None = None,
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.name = name
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.state = state
+        self.returncode = returncode
+        self.reason = reason
+        self.created_at_ms = created_at_ms
+        self.ended_at_ms = ended_at_ms
+        self.command: list[str] = [] if command is None else command
+        self.image_id = image_id
+        self.tunnels: list[SandboxTunnel] = [] if tunnels is None else tunnels
+        self.timeout_s = timeout_s
+
+
+class SandboxGetRequest(Message):
+    __slots__ = ("sandbox_id", "app_name", "name", "environment")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_name: str = "",
+        name: str = "",
+        environment: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.app_name = app_name
+        self.name = name
+        self.environment = environment
+
+
+class SandboxWaitRequest(Message):
+    __slots__ = ("sandbox_id", "timeout_s")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        timeout_s: float = 0.0,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.timeout_s = timeout_s
+
+
+class SandboxTerminateRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxListRequest(Message):
+    __slots__ = ("environment", "app_id", "tags", "include_ended")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+        tags: dict[str, str] | None = None,
+        include_ended: bool = False,
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+        self.include_ended = include_ended
+
+
+class SandboxListResponse(Message):
+    __slots__ = ("sandboxes",)
+
+    def __init__(
+        self,
+        *,
+        sandboxes: list[SandboxInfo] | None = None,
+    ) -> None:
+        self.sandboxes: list[SandboxInfo] = [] if sandboxes is None else sandboxes
+
+
+class SandboxSetTagsRequest(Message):
+    __slots__ = ("sandbox_id", "tags")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.tags: dict[str, str] = {} if tags is None else tags
+
+
+class SandboxOutputRequest(Message):
+    __slots__ = ("sandbox_id", "stream", "offset", "follow")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        stream: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.stream = stream
+        self.offset = offset
+        self.follow = follow
+
+
+class SandboxOutput(Message):
+    __slots__ = ("data",)
+
+    def __init__(
+        self,
+        *,
+        data: bytes = b"",
+    ) -> None:
+        self.data = data
+
+
+class SandboxInputRequest(Message):
+    __slots__ = ("sandbox_id", "writer_id", "offset", "data", "eof")
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        writer_id: str = "",
+        offset: int = 0,
+        data: bytes = b"",
+        eof: bool = False,
+    ) -> None:
+        self.sandbox_id = sandbox_id
+        self.writer_id = writer_id
+        self.offset = offset
+        self.data = data
+        self.eof = eof
+
+
+class SandboxInputResponse(Message):
+    __slots__ = ()
+
+
+class SandboxSnapshotRequest(Message):
+    __slots__ = ("sandbox_id",)
+
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+    ) -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxSnapshotResponse(Message):
+    __slots__ = ("image_id",)
+
+    def __init__(
+        self,
+        *,
+        image_id: str = "",
+    ) -> None:
+        self.image_id = image_id
+
+
+class SecretCreateRequest(Message):
+    __slots__ = ("name", "environment", "values", "replace", "app_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        values: dict[str, str] | None = None,
+        replace: bool = False,
+        app_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.values: dict[str, str] = {} if values is None else values
+        self.replace = replace
+        self.app_id = app_id
+
+
+class SecretInfo(Message):
+    __slots__ = ("secret_id", "name", "environment", "keys", "created_at_ms", "updated_at_ms", "used_at_ms")
+
+    def __init__(
+        self,
+        *,
+        secret_id: str = "",
+        name: str = "",
+        environment: str = "",
+        keys: list[str] | None = None,
+        created_at_ms: int = 0,
+        updated_at_ms: int = 0,
+        used_at_ms: int = 0,
+    ) -> None:
+        self.secret_id = secret_id
+        self.name = name
+        self.environment = environment
+        self.keys: list[str] = [] if keys is None else keys
+        self.created_at_ms = created_at_ms
+        self.updated_at_ms = updated_at_ms
+        self.used_at_ms = used_at_ms
+
+
+class SecretLookupRequest(Message):
+    __slots__ = ("name", "environment", "secret_id", "required_keys", "app_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        secret_id: str = "",
+        required_keys: list[str] | None = None,
+        app_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.secret_id = secret_id
+        self.required_keys: list[str] = [] if required_keys is None else required_keys
+        self.app_id = app_id
+
+
+class SecretListRequest(Message):
+    __slots__ = ("environment",)
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+    ) -> None:
+        self.environment = environment
+
+
+class SecretListResponse(Message):
+    __slots__ = ("secrets",)
+
+    def __init__(
+        self,
+        *,
+        secrets: list[SecretInfo] | None = None,
+    ) -> None:
+        self.secrets: list[SecretInfo] = [] if secrets is None else secrets
+
+
+class SecretDeleteRequest(Message):
+    __slots__ = ("name", "environment", "secret_id")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        secret_id: str = "",
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.secret_id = secret_id
+
+
+class SecretRotateRequest(Message):
+    __slots__ = ()
+
+
+class SecretRotateResponse(Message):
+    __slots__ = ("num_secrets", "new_key")
+
+    def __init__(
+        self,
+        *,
+        num_secrets: int = 0,
+        new_key: bool = False,
+    ) -> None:
+        self.num_secrets = num_secrets
+        self.new_key = new_key
 
 
 class ServerInfoRequest(Message):
@@ -1230,3 +2602,196 @@ class AuditListResponse(Message):
         entries: list[AuditEntry] | None = None,
     ) -> None:
         self.entries: list[AuditEntry] = [] if entries is None else entries
+
+
+class VolumeEntry(Message):
+    __slots__ = ("path", "kind", "size", "modified_at_ms", "executable")
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        kind: int = 0,
+        size: int = 0,
+        modified_at_ms: int = 0,
+        executable: bool = False,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.size = size
+        self.modified_at_ms = modified_at_ms
+        self.executable = executable
+
+
+class VolumeRenameRequest(Message):
+    __slots__ = ("volume_id", "name")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        name: str = "",
+    ) -> None:
+        self.volume_id = volume_id
+        self.name = name
+
+
+class VolumeEntriesRequest(Message):
+    __slots__ = ("volume_id", "path", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.recursive = recursive
+
+
+class VolumeEntries(Message):
+    __slots__ = ("entries",)
+
+    def __init__(
+        self,
+        *,
+        entries: list[VolumeEntry] | None = None,
+    ) -> None:
+        self.entries: list[VolumeEntry] = [] if entries is None else entries
+
+
+class VolumeUpload(Message):
+    __slots__ = ("path", "key")
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        key: str = "",
+    ) -> None:
+        self.path = path
+        self.key = key
+
+
+class VolumeCheckRequest(Message):
+    __slots__ = ("volume_id", "uploads")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        uploads: list[VolumeUpload] | None = None,
+    ) -> None:
+        self.volume_id = volume_id
+        self.uploads: list[VolumeUpload] = [] if uploads is None else uploads
+
+
+class VolumeCheckResponse(Message):
+    __slots__ = ("exist", "offsets")
+
+    def __init__(
+        self,
+        *,
+        exist: list[bool] | None = None,
+        offsets: list[int] | None = None,
+    ) -> None:
+        self.exist: list[bool] = [] if exist is None else exist
+        self.offsets: list[int] = [] if offsets is None else offsets
+
+
+class VolumeChunk(Message):
+    __slots__ = ("volume_id", "path", "key", "offset", "data", "is_last", "executable", "force")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        key: str = "",
+        offset: int = 0,
+        data: bytes = b"",
+        is_last: bool = False,
+        executable: bool = False,
+        force: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.key = key
+        self.offset = offset
+        self.data = data
+        self.is_last = is_last
+        self.executable = executable
+        self.force = force
+
+
+class VolumeWritten(Message):
+    __slots__ = ("num_files",)
+
+    def __init__(
+        self,
+        *,
+        num_files: int = 0,
+    ) -> None:
+        self.num_files = num_files
+
+
+class VolumeReadRequest(Message):
+    __slots__ = ("volume_id", "paths")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        paths: list[str] | None = None,
+    ) -> None:
+        self.volume_id = volume_id
+        self.paths: list[str] = [] if paths is None else paths
+
+
+class VolumeData(Message):
+    __slots__ = ("index", "data", "is_last")
+
+    def __init__(
+        self,
+        *,
+        index: int = 0,
+        data: bytes = b"",
+        is_last: bool = False,
+    ) -> None:
+        self.index = index
+        self.data = data
+        self.is_last = is_last
+
+
+class VolumeRemoveRequest(Message):
+    __slots__ = ("volume_id", "path", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        path: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.path = path
+        self.recursive = recursive
+
+
+class VolumeCopyRequest(Message):
+    __slots__ = ("volume_id", "sources", "destination", "recursive")
+
+    def __init__(
+        self,
+        *,
+        volume_id: str = "",
+        sources: list[str] | None = None,
+        destination: str = "",
+        recursive: bool = False,
+    ) -> None:
+        self.volume_id = volume_id
+        self.sources: list[str] = [] if sources is None else sources
+        self.destination = destination
+        self.recursive = recursive

@@ -101,6 +101,52 @@ def _Failure_from_row(row: Any, body: Body) -> messages.Failure:
     )
 
 
+def _WebSpec_to_row(m: messages.WebSpec, parts: list[bytes]) -> list[Any]:
+    return [
+        m.kind,
+        m.method,
+        m.label,
+        m.custom_domains,
+        m.docs,
+        m.requires_proxy_auth,
+        m.no_wait,
+        m.response_timeout_s,
+        m.port,
+        m.port_timeout_s,
+    ]
+
+
+def _WebSpec_from_row(row: Any, body: Body) -> messages.WebSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("WebSpec has other fields here: another version speaks") from None
+    if not (
+        type(f0) is int
+        and type(f1) is str
+        and type(f2) is str
+        and type(f4) is bool
+        and type(f5) is bool
+        and type(f6) is bool
+        and type(f7) in _NUMBERS
+        and type(f8) is int
+        and type(f9) in _NUMBERS
+    ):
+        raise RowError("a field of WebSpec has another type")
+    return messages.WebSpec(
+        kind=f0,
+        method=f1,
+        label=f2,
+        custom_domains=_list(f3, str),
+        docs=f4,
+        requires_proxy_auth=f5,
+        no_wait=f6,
+        response_timeout_s=f7,
+        port=f8,
+        port_timeout_s=f9,
+    )
+
+
 def _Resources_to_row(m: messages.Resources, parts: list[bytes]) -> list[Any]:
     return [m.cpu_request, m.cpu_limit, m.memory_request_mib, m.memory_limit_mib, m.ephemeral_disk_mib]
 
@@ -190,17 +236,47 @@ def _GpuRequest_from_row(row: Any, body: Body) -> messages.GpuRequest:
 
 
 def _MethodSpec_to_row(m: messages.MethodSpec, parts: list[bytes]) -> list[Any]:
-    return [m.name, m.is_generator, m.is_async]
+    return [m.name, m.is_generator, m.is_async, None if m.web is None else _WebSpec_to_row(m.web, parts), m.web_url]
 
 
 def _MethodSpec_from_row(row: Any, body: Body) -> messages.MethodSpec:
     try:
-        f0, f1, f2 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("MethodSpec has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is bool and type(f2) is bool):
+    if not (type(f0) is str and type(f1) is bool and type(f2) is bool and type(f4) is str):
         raise RowError("a field of MethodSpec has another type")
-    return messages.MethodSpec(name=f0, is_generator=f1, is_async=f2)
+    return messages.MethodSpec(
+        name=f0, is_generator=f1, is_async=f2, web=None if f3 is None else _WebSpec_from_row(f3, body), web_url=f4
+    )
+
+
+def _VolumeMount_to_row(m: messages.VolumeMount, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.read_only, m.sub_path]
+
+
+def _VolumeMount_from_row(row: Any, body: Body) -> messages.VolumeMount:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeMount has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool and type(f3) is str):
+        raise RowError("a field of VolumeMount has another type")
+    return messages.VolumeMount(volume_id=f0, path=f1, read_only=f2, sub_path=f3)
+
+
+def _LocalMount_to_row(m: messages.LocalMount, parts: list[bytes]) -> list[Any]:
+    return [m.remote_path, m.source_id, m.is_file]
+
+
+def _LocalMount_from_row(row: Any, body: Body) -> messages.LocalMount:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("LocalMount has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of LocalMount has another type")
+    return messages.LocalMount(remote_path=f0, source_id=f1, is_file=f2)
 
 
 def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[Any]:
@@ -224,12 +300,19 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_MethodSpec_to_row(item, parts) for item in m.methods],
         None if m.parameters is None else _Payload_to_row(m.parameters, parts),
         [_GpuRequest_to_row(item, parts) for item in m.gpus],
+        m.secret_ids,
+        [_VolumeMount_to_row(item, parts) for item in m.volumes],
+        [_VolumeMount_to_row(item, parts) for item in m.network_file_systems],
+        [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        None if m.web is None else _WebSpec_to_row(m.web, parts),
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23 = (
+            row
+        )
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -246,6 +329,9 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f15) is str
         and type(f16) is list
         and type(f18) is list
+        and type(f20) is list
+        and type(f21) is list
+        and type(f22) is list
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -268,6 +354,11 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         methods=[_MethodSpec_from_row(item, body) for item in f16],
         parameters=None if f17 is None else _Payload_from_row(f17, body),
         gpus=[_GpuRequest_from_row(item, body) for item in f18],
+        secret_ids=_list(f19, str),
+        volumes=[_VolumeMount_from_row(item, body) for item in f20],
+        network_file_systems=[_VolumeMount_from_row(item, body) for item in f21],
+        local_mounts=[_LocalMount_from_row(item, body) for item in f22],
+        web=None if f23 is None else _WebSpec_from_row(f23, body),
     )
 
 
@@ -280,12 +371,13 @@ def _FunctionInfo_to_row(m: messages.FunctionInfo, parts: list[bytes]) -> list[A
         m.app_name,
         m.environment,
         [_MethodSpec_to_row(item, parts) for item in m.methods],
+        m.web_url,
     ]
 
 
 def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("FunctionInfo has other fields here: another version speaks") from None
     if not (
@@ -296,6 +388,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         and type(f4) is str
         and type(f5) is str
         and type(f6) is list
+        and type(f7) is str
     ):
         raise RowError("a field of FunctionInfo has another type")
     return messages.FunctionInfo(
@@ -306,6 +399,7 @@ def _FunctionInfo_from_row(row: Any, body: Body) -> messages.FunctionInfo:
         app_name=f4,
         environment=f5,
         methods=[_MethodSpec_from_row(item, body) for item in f6],
+        web_url=f7,
     )
 
 
@@ -460,17 +554,17 @@ def _AppPublishResponse_from_row(row: Any, body: Body) -> messages.AppPublishRes
 
 
 def _AppStopRequest_to_row(m: messages.AppStopRequest, parts: list[bytes]) -> list[Any]:
-    return [m.app_id]
+    return [m.app_id, m.deadline_s]
 
 
 def _AppStopRequest_from_row(row: Any, body: Body) -> messages.AppStopRequest:
     try:
-        (f0,) = row
+        f0, f1 = row
     except (TypeError, ValueError):
         raise RowError("AppStopRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f1) is int):
         raise RowError("a field of AppStopRequest has another type")
-    return messages.AppStopRequest(app_id=f0)
+    return messages.AppStopRequest(app_id=f0, deadline_s=f1)
 
 
 def _AppStopResponse_to_row(m: messages.AppStopResponse, parts: list[bytes]) -> list[Any]:
@@ -655,12 +749,23 @@ def _SourceInfo_from_row(row: Any, body: Body) -> messages.SourceInfo:
 
 
 def _LogLine_to_row(m: messages.LogLine, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, m.function_id, m.container_id, m.input_id, m.stream, m.text, m.at_ms]
+    return [
+        m.app_id,
+        m.function_id,
+        m.container_id,
+        m.input_id,
+        m.stream,
+        m.text,
+        m.at_ms,
+        m.call_id,
+        m.position,
+        m.goes_on,
+    ]
 
 
 def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
     except (TypeError, ValueError):
         raise RowError("LogLine has other fields here: another version speaks") from None
     if not (
@@ -671,9 +776,96 @@ def _LogLine_from_row(row: Any, body: Body) -> messages.LogLine:
         and type(f4) is int
         and type(f5) is str
         and type(f6) is int
+        and type(f7) is str
+        and type(f8) is int
+        and type(f9) is bool
     ):
         raise RowError("a field of LogLine has another type")
-    return messages.LogLine(app_id=f0, function_id=f1, container_id=f2, input_id=f3, stream=f4, text=f5, at_ms=f6)
+    return messages.LogLine(
+        app_id=f0,
+        function_id=f1,
+        container_id=f2,
+        input_id=f3,
+        stream=f4,
+        text=f5,
+        at_ms=f6,
+        call_id=f7,
+        position=f8,
+        goes_on=f9,
+    )
+
+
+def _LogLines_to_row(m: messages.LogLines, parts: list[bytes]) -> list[Any]:
+    return [[_LogLine_to_row(item, parts) for item in m.lines]]
+
+
+def _LogLines_from_row(row: Any, body: Body) -> messages.LogLines:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("LogLines has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of LogLines has another type")
+    return messages.LogLines(lines=[_LogLine_from_row(item, body) for item in f0])
+
+
+def _LogReadRequest_to_row(m: messages.LogReadRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.app_id,
+        m.app_name,
+        m.environment,
+        m.container_id,
+        m.function,
+        m.call_id,
+        m.since_ms,
+        m.until_ms,
+        m.tail,
+        m.search,
+        m.stream,
+        m.follow,
+        m.only_new,
+        m.after,
+    ]
+
+
+def _LogReadRequest_from_row(row: Any, body: Body) -> messages.LogReadRequest:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13 = row
+    except (TypeError, ValueError):
+        raise RowError("LogReadRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+        and type(f9) is str
+        and type(f10) is int
+        and type(f11) is bool
+        and type(f12) is bool
+        and type(f13) is int
+    ):
+        raise RowError("a field of LogReadRequest has another type")
+    return messages.LogReadRequest(
+        app_id=f0,
+        app_name=f1,
+        environment=f2,
+        container_id=f3,
+        function=f4,
+        call_id=f5,
+        since_ms=f6,
+        until_ms=f7,
+        tail=f8,
+        search=f9,
+        stream=f10,
+        follow=f11,
+        only_new=f12,
+        after=f13,
+    )
 
 
 def _Notice_to_row(m: messages.Notice, parts: list[bytes]) -> list[Any]:
@@ -1013,55 +1205,564 @@ def _SessionDown_from_row(row: Any, body: Body) -> messages.SessionDown:
     )
 
 
+def _ContainerListRequest_to_row(m: messages.ContainerListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id]
+
+
+def _ContainerListRequest_from_row(row: Any, body: Body) -> messages.ContainerListRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of ContainerListRequest has another type")
+    return messages.ContainerListRequest(environment=f0, app_id=f1)
+
+
+def _ContainerInfo_to_row(m: messages.ContainerInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.app_id,
+        m.app_name,
+        m.function_id,
+        m.function_name,
+        m.state,
+        m.created_at_ms,
+        m.num_inputs,
+        m.num_execs,
+    ]
+
+
+def _ContainerInfo_from_row(row: Any, body: Body) -> messages.ContainerInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is int
+    ):
+        raise RowError("a field of ContainerInfo has another type")
+    return messages.ContainerInfo(
+        container_id=f0,
+        app_id=f1,
+        app_name=f2,
+        function_id=f3,
+        function_name=f4,
+        state=f5,
+        created_at_ms=f6,
+        num_inputs=f7,
+        num_execs=f8,
+    )
+
+
+def _ContainerListResponse_to_row(m: messages.ContainerListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ContainerInfo_to_row(item, parts) for item in m.containers]]
+
+
+def _ContainerListResponse_from_row(row: Any, body: Body) -> messages.ContainerListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ContainerListResponse has another type")
+    return messages.ContainerListResponse(containers=[_ContainerInfo_from_row(item, body) for item in f0])
+
+
+def _ContainerStopRequest_to_row(m: messages.ContainerStopRequest, parts: list[bytes]) -> list[Any]:
+    return [m.container_id, m.environment, m.graceful]
+
+
+def _ContainerStopRequest_from_row(row: Any, body: Body) -> messages.ContainerStopRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of ContainerStopRequest has another type")
+    return messages.ContainerStopRequest(container_id=f0, environment=f1, graceful=f2)
+
+
+def _ContainerStopResponse_to_row(m: messages.ContainerStopResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_inputs]
+
+
+def _ContainerStopResponse_from_row(row: Any, body: Body) -> messages.ContainerStopResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ContainerStopResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ContainerStopResponse has another type")
+    return messages.ContainerStopResponse(num_inputs=f0)
+
+
+def _ObjectOpenRequest_to_row(m: messages.ObjectOpenRequest, parts: list[bytes]) -> list[Any]:
+    return [m.object_id, m.name, m.environment, m.create, m.app_id, m.client_id]
+
+
+def _ObjectOpenRequest_from_row(row: Any, body: Body) -> messages.ObjectOpenRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectOpenRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is bool
+        and type(f4) is str
+        and type(f5) is str
+    ):
+        raise RowError("a field of ObjectOpenRequest has another type")
+    return messages.ObjectOpenRequest(object_id=f0, name=f1, environment=f2, create=f3, app_id=f4, client_id=f5)
+
+
+def _ObjectInfo_to_row(m: messages.ObjectInfo, parts: list[bytes]) -> list[Any]:
+    return [m.object_id, m.name, m.environment, m.created_at_ms, m.num_items]
+
+
+def _ObjectInfo_from_row(row: Any, body: Body) -> messages.ObjectInfo:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectInfo has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is int and type(f4) is int):
+        raise RowError("a field of ObjectInfo has another type")
+    return messages.ObjectInfo(object_id=f0, name=f1, environment=f2, created_at_ms=f3, num_items=f4)
+
+
+def _ObjectListRequest_to_row(m: messages.ObjectListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment]
+
+
+def _ObjectListRequest_from_row(row: Any, body: Body) -> messages.ObjectListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of ObjectListRequest has another type")
+    return messages.ObjectListRequest(environment=f0)
+
+
+def _ObjectListResponse_to_row(m: messages.ObjectListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ObjectInfo_to_row(item, parts) for item in m.objects]]
+
+
+def _ObjectListResponse_from_row(row: Any, body: Body) -> messages.ObjectListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ObjectListResponse has another type")
+    return messages.ObjectListResponse(objects=[_ObjectInfo_from_row(item, body) for item in f0])
+
+
+def _ObjectDeleteRequest_to_row(m: messages.ObjectDeleteRequest, parts: list[bytes]) -> list[Any]:
+    return [m.object_id, m.force]
+
+
+def _ObjectDeleteRequest_from_row(row: Any, body: Body) -> messages.ObjectDeleteRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ObjectDeleteRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is bool):
+        raise RowError("a field of ObjectDeleteRequest has another type")
+    return messages.ObjectDeleteRequest(object_id=f0, force=f1)
+
+
+def _DictEntry_to_row(m: messages.DictEntry, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [len(m.key), None if m.value is None else _Payload_to_row(m.value, parts)]
+
+
+def _DictEntry_from_row(row: Any, body: Body) -> messages.DictEntry:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictEntry has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictEntry has another type")
+    bf0 = body.take(f0) if f0 else b""
+    return messages.DictEntry(key=bf0, value=None if f1 is None else _Payload_from_row(f1, body))
+
+
+def _DictGetRequest_to_row(m: messages.DictGetRequest, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [m.dict_id, len(m.key), m.without_value]
+
+
+def _DictGetRequest_from_row(row: Any, body: Body) -> messages.DictGetRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DictGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is bool):
+        raise RowError("a field of DictGetRequest has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.DictGetRequest(dict_id=f0, key=bf1, without_value=f2)
+
+
+def _DictValue_to_row(m: messages.DictValue, parts: list[bytes]) -> list[Any]:
+    return [m.found, None if m.value is None else _Payload_to_row(m.value, parts)]
+
+
+def _DictValue_from_row(row: Any, body: Body) -> messages.DictValue:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictValue has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of DictValue has another type")
+    return messages.DictValue(found=f0, value=None if f1 is None else _Payload_from_row(f1, body))
+
+
+def _DictPutRequest_to_row(m: messages.DictPutRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.dict_id,
+        m.operation_id,
+        [_DictEntry_to_row(item, parts) for item in m.entries],
+        m.skip_if_exists,
+        m.ttl_s,
+    ]
+
+
+def _DictPutRequest_from_row(row: Any, body: Body) -> messages.DictPutRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPutRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is list and type(f3) is bool and type(f4) in _NUMBERS):
+        raise RowError("a field of DictPutRequest has another type")
+    return messages.DictPutRequest(
+        dict_id=f0,
+        operation_id=f1,
+        entries=[_DictEntry_from_row(item, body) for item in f2],
+        skip_if_exists=f3,
+        ttl_s=f4,
+    )
+
+
+def _DictPutResponse_to_row(m: messages.DictPutResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_written]
+
+
+def _DictPutResponse_from_row(row: Any, body: Body) -> messages.DictPutResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictPutResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictPutResponse has another type")
+    return messages.DictPutResponse(num_written=f0)
+
+
+def _DictPopRequest_to_row(m: messages.DictPopRequest, parts: list[bytes]) -> list[Any]:
+    if m.key:
+        parts.append(m.key)
+    return [m.dict_id, m.operation_id, len(m.key)]
+
+
+def _DictPopRequest_from_row(row: Any, body: Body) -> messages.DictPopRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPopRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int):
+        raise RowError("a field of DictPopRequest has another type")
+    bf2 = body.take(f2) if f2 else b""
+    return messages.DictPopRequest(dict_id=f0, operation_id=f1, key=bf2)
+
+
+def _DictCountRequest_to_row(m: messages.DictCountRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id]
+
+
+def _DictCountRequest_from_row(row: Any, body: Body) -> messages.DictCountRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictCountRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of DictCountRequest has another type")
+    return messages.DictCountRequest(dict_id=f0)
+
+
+def _DictCount_to_row(m: messages.DictCount, parts: list[bytes]) -> list[Any]:
+    return [m.count]
+
+
+def _DictCount_from_row(row: Any, body: Body) -> messages.DictCount:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("DictCount has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of DictCount has another type")
+    return messages.DictCount(count=f0)
+
+
+def _DictClearRequest_to_row(m: messages.DictClearRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id, m.operation_id]
+
+
+def _DictClearRequest_from_row(row: Any, body: Body) -> messages.DictClearRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DictClearRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of DictClearRequest has another type")
+    return messages.DictClearRequest(dict_id=f0, operation_id=f1)
+
+
+def _DictScanRequest_to_row(m: messages.DictScanRequest, parts: list[bytes]) -> list[Any]:
+    return [m.dict_id, m.after, m.until, m.with_values]
+
+
+def _DictScanRequest_from_row(row: Any, body: Body) -> messages.DictScanRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("DictScanRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of DictScanRequest has another type")
+    return messages.DictScanRequest(dict_id=f0, after=f1, until=f2, with_values=f3)
+
+
+def _DictPage_to_row(m: messages.DictPage, parts: list[bytes]) -> list[Any]:
+    return [[_DictEntry_to_row(item, parts) for item in m.entries], m.after, m.until, m.is_last]
+
+
+def _DictPage_from_row(row: Any, body: Body) -> messages.DictPage:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("DictPage has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of DictPage has another type")
+    return messages.DictPage(entries=[_DictEntry_from_row(item, body) for item in f0], after=f1, until=f2, is_last=f3)
+
+
+def _TerminalSize_to_row(m: messages.TerminalSize, parts: list[bytes]) -> list[Any]:
+    return [m.rows, m.columns]
+
+
+def _TerminalSize_from_row(row: Any, body: Body) -> messages.TerminalSize:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalSize has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is int):
+        raise RowError("a field of TerminalSize has another type")
+    return messages.TerminalSize(rows=f0, columns=f1)
+
+
+def _ExecStart_to_row(m: messages.ExecStart, parts: list[bytes]) -> list[Any]:
+    return [
+        m.container_id,
+        m.args,
+        m.pty,
+        None if m.size is None else _TerminalSize_to_row(m.size, parts),
+        list(m.env.items()),
+        m.workdir,
+        m.timeout_s,
+        m.user,
+    ]
+
+
+def _ExecStart_from_row(row: Any, body: Body) -> messages.ExecStart:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecStart has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f2) is bool and type(f5) is str and type(f6) in _NUMBERS and type(f7) is str):
+        raise RowError("a field of ExecStart has another type")
+    return messages.ExecStart(
+        container_id=f0,
+        args=_list(f1, str),
+        pty=f2,
+        size=None if f3 is None else _TerminalSize_from_row(f3, body),
+        env=_map(f4, str, str),
+        workdir=f5,
+        timeout_s=f6,
+        user=f7,
+    )
+
+
+def _ExecRequest_to_row(m: messages.ExecRequest, parts: list[bytes]) -> list[Any]:
+    if m.stdin:
+        parts.append(m.stdin)
+    return [
+        None if m.start is None else _ExecStart_to_row(m.start, parts),
+        len(m.stdin),
+        m.stdin_eof,
+        None if m.resize is None else _TerminalSize_to_row(m.resize, parts),
+        m.kill,
+    ]
+
+
+def _ExecRequest_from_row(row: Any, body: Body) -> messages.ExecRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecRequest has other fields here: another version speaks") from None
+    if not (type(f1) is int and type(f2) is bool and type(f4) is bool):
+        raise RowError("a field of ExecRequest has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.ExecRequest(
+        start=None if f0 is None else _ExecStart_from_row(f0, body),
+        stdin=bf1,
+        stdin_eof=f2,
+        resize=None if f3 is None else _TerminalSize_from_row(f3, body),
+        kill=f4,
+    )
+
+
+def _ExecExit_to_row(m: messages.ExecExit, parts: list[bytes]) -> list[Any]:
+    return [m.code]
+
+
+def _ExecExit_from_row(row: Any, body: Body) -> messages.ExecExit:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ExecExit has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of ExecExit has another type")
+    return messages.ExecExit(code=f0)
+
+
+def _ExecReply_to_row(m: messages.ExecReply, parts: list[bytes]) -> list[Any]:
+    if m.stdout:
+        parts.append(m.stdout)
+    if m.stderr:
+        parts.append(m.stderr)
+    return [
+        m.started,
+        len(m.stdout),
+        len(m.stderr),
+        None if m.exit is None else _ExecExit_to_row(m.exit, parts),
+        m.error,
+    ]
+
+
+def _ExecReply_from_row(row: Any, body: Body) -> messages.ExecReply:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("ExecReply has other fields here: another version speaks") from None
+    if not (type(f0) is bool and type(f1) is int and type(f2) is int and type(f4) is str):
+        raise RowError("a field of ExecReply has another type")
+    bf1 = body.take(f1) if f1 else b""
+    bf2 = body.take(f2) if f2 else b""
+    return messages.ExecReply(
+        started=f0, stdout=bf1, stderr=bf2, exit=None if f3 is None else _ExecExit_from_row(f3, body), error=f4
+    )
+
+
 def _ImageStep_to_row(m: messages.ImageStep, parts: list[bytes]) -> list[Any]:
-    return [m.kind, m.args, list(m.options.items())]
+    return [
+        m.kind,
+        m.args,
+        list(m.options.items()),
+        [_SourceFile_to_row(item, parts) for item in m.files],
+        m.secret_ids,
+        m.force_build,
+        None if m.function is None else _FunctionSpec_to_row(m.function, parts),
+    ]
 
 
 def _ImageStep_from_row(row: Any, body: Body) -> messages.ImageStep:
     try:
-        f0, f1, f2 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("ImageStep has other fields here: another version speaks") from None
-    if not (type(f0) is str):
+    if not (type(f0) is str and type(f3) is list and type(f5) is bool):
         raise RowError("a field of ImageStep has another type")
-    return messages.ImageStep(kind=f0, args=_list(f1, str), options=_map(f2, str, str))
+    return messages.ImageStep(
+        kind=f0,
+        args=_list(f1, str),
+        options=_map(f2, str, str),
+        files=[_SourceFile_from_row(item, body) for item in f3],
+        secret_ids=_list(f4, str),
+        force_build=f5,
+        function=None if f6 is None else _FunctionSpec_from_row(f6, body),
+    )
 
 
 def _ImageDefinition_to_row(m: messages.ImageDefinition, parts: list[bytes]) -> list[Any]:
-    return [[_ImageStep_to_row(item, parts) for item in m.steps], m.force_build]
+    return [[_ImageStep_to_row(item, parts) for item in m.steps]]
 
 
 def _ImageDefinition_from_row(row: Any, body: Body) -> messages.ImageDefinition:
     try:
-        f0, f1 = row
+        (f0,) = row
     except (TypeError, ValueError):
         raise RowError("ImageDefinition has other fields here: another version speaks") from None
-    if not (type(f0) is list and type(f1) is bool):
+    if not (type(f0) is list):
         raise RowError("a field of ImageDefinition has another type")
-    return messages.ImageDefinition(steps=[_ImageStep_from_row(item, body) for item in f0], force_build=f1)
+    return messages.ImageDefinition(steps=[_ImageStep_from_row(item, body) for item in f0])
 
 
 def _ImageEnsureRequest_to_row(m: messages.ImageEnsureRequest, parts: list[bytes]) -> list[Any]:
-    return [[_ImageDefinition_to_row(item, parts) for item in m.images]]
+    return [[_ImageDefinition_to_row(item, parts) for item in m.images], m.environment, m.bare]
 
 
 def _ImageEnsureRequest_from_row(row: Any, body: Body) -> messages.ImageEnsureRequest:
     try:
-        (f0,) = row
+        f0, f1, f2 = row
     except (TypeError, ValueError):
         raise RowError("ImageEnsureRequest has other fields here: another version speaks") from None
-    if not (type(f0) is list):
+    if not (type(f0) is list and type(f1) is str and type(f2) is bool):
         raise RowError("a field of ImageEnsureRequest has another type")
-    return messages.ImageEnsureRequest(images=[_ImageDefinition_from_row(item, body) for item in f0])
+    return messages.ImageEnsureRequest(
+        images=[_ImageDefinition_from_row(item, body) for item in f0], environment=f1, bare=f2
+    )
+
+
+def _ImageStepEnd_to_row(m: messages.ImageStepEnd, parts: list[bytes]) -> list[Any]:
+    return [m.title, m.seconds, m.cached]
+
+
+def _ImageStepEnd_from_row(row: Any, body: Body) -> messages.ImageStepEnd:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageStepEnd has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) in _NUMBERS and type(f2) is bool):
+        raise RowError("a field of ImageStepEnd has another type")
+    return messages.ImageStepEnd(title=f0, seconds=f1, cached=f2)
 
 
 def _ImageEvent_to_row(m: messages.ImageEvent, parts: list[bytes]) -> list[Any]:
-    return [m.index, m.log, m.image_id, m.built, m.seconds, m.error]
+    return [
+        m.index,
+        m.log,
+        m.image_id,
+        m.built,
+        m.seconds,
+        m.error,
+        None if m.step is None else _ImageStepEnd_to_row(m.step, parts),
+    ]
 
 
 def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
     try:
-        f0, f1, f2, f3, f4, f5 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("ImageEvent has other fields here: another version speaks") from None
     if not (
@@ -1073,7 +1774,809 @@ def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
         and type(f5) is str
     ):
         raise RowError("a field of ImageEvent has another type")
-    return messages.ImageEvent(index=f0, log=f1, image_id=f2, built=f3, seconds=f4, error=f5)
+    return messages.ImageEvent(
+        index=f0,
+        log=f1,
+        image_id=f2,
+        built=f3,
+        seconds=f4,
+        error=f5,
+        step=None if f6 is None else _ImageStepEnd_from_row(f6, body),
+    )
+
+
+def _ImageShowRequest_to_row(m: messages.ImageShowRequest, parts: list[bytes]) -> list[Any]:
+    return [None if m.definition is None else _ImageDefinition_to_row(m.definition, parts), m.image_id]
+
+
+def _ImageShowRequest_from_row(row: Any, body: Body) -> messages.ImageShowRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageShowRequest has other fields here: another version speaks") from None
+    if not (type(f1) is str):
+        raise RowError("a field of ImageShowRequest has another type")
+    return messages.ImageShowRequest(
+        definition=None if f0 is None else _ImageDefinition_from_row(f0, body), image_id=f1
+    )
+
+
+def _ImageInfo_to_row(m: messages.ImageInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.image_id,
+        m.state,
+        m.summary,
+        m.built_at_ms,
+        m.used_at_ms,
+        m.seconds,
+        m.size_bytes,
+        m.error,
+        m.dockerfile,
+        m.apps,
+    ]
+
+
+def _ImageInfo_from_row(row: Any, body: Body) -> messages.ImageInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is int
+        and type(f2) is str
+        and type(f3) is int
+        and type(f4) is int
+        and type(f5) in _NUMBERS
+        and type(f6) is int
+        and type(f7) is str
+        and type(f8) is str
+    ):
+        raise RowError("a field of ImageInfo has another type")
+    return messages.ImageInfo(
+        image_id=f0,
+        state=f1,
+        summary=f2,
+        built_at_ms=f3,
+        used_at_ms=f4,
+        seconds=f5,
+        size_bytes=f6,
+        error=f7,
+        dockerfile=f8,
+        apps=_list(f9, str),
+    )
+
+
+def _ImageListRequest_to_row(m: messages.ImageListRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _ImageListRequest_from_row(row: Any, body: Body) -> messages.ImageListRequest:
+    return messages.ImageListRequest()
+
+
+def _ImageListResponse_to_row(m: messages.ImageListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ImageInfo_to_row(item, parts) for item in m.images]]
+
+
+def _ImageListResponse_from_row(row: Any, body: Body) -> messages.ImageListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ImageListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ImageListResponse has another type")
+    return messages.ImageListResponse(images=[_ImageInfo_from_row(item, body) for item in f0])
+
+
+def _ImageLogsRequest_to_row(m: messages.ImageLogsRequest, parts: list[bytes]) -> list[Any]:
+    return [m.image_id, m.follow]
+
+
+def _ImageLogsRequest_from_row(row: Any, body: Body) -> messages.ImageLogsRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImageLogsRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is bool):
+        raise RowError("a field of ImageLogsRequest has another type")
+    return messages.ImageLogsRequest(image_id=f0, follow=f1)
+
+
+def _ImageLogChunk_to_row(m: messages.ImageLogChunk, parts: list[bytes]) -> list[Any]:
+    return [m.text]
+
+
+def _ImageLogChunk_from_row(row: Any, body: Body) -> messages.ImageLogChunk:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ImageLogChunk has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of ImageLogChunk has another type")
+    return messages.ImageLogChunk(text=f0)
+
+
+def _ImagePruneRequest_to_row(m: messages.ImagePruneRequest, parts: list[bytes]) -> list[Any]:
+    return [m.older_than_days, m.dry_run]
+
+
+def _ImagePruneRequest_from_row(row: Any, body: Body) -> messages.ImagePruneRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImagePruneRequest has other fields here: another version speaks") from None
+    if not (type(f0) in _NUMBERS and type(f1) is bool):
+        raise RowError("a field of ImagePruneRequest has another type")
+    return messages.ImagePruneRequest(older_than_days=f0, dry_run=f1)
+
+
+def _ImagePruneResponse_to_row(m: messages.ImagePruneResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ImageInfo_to_row(item, parts) for item in m.removed], m.freed_bytes]
+
+
+def _ImagePruneResponse_from_row(row: Any, body: Body) -> messages.ImagePruneResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ImagePruneResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int):
+        raise RowError("a field of ImagePruneResponse has another type")
+    return messages.ImagePruneResponse(removed=[_ImageInfo_from_row(item, body) for item in f0], freed_bytes=f1)
+
+
+def _QueuePutRequest_to_row(m: messages.QueuePutRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.queue_id,
+        m.operation_id,
+        m.partition,
+        [_Payload_to_row(item, parts) for item in m.values],
+        m.partition_ttl_s,
+        m.wait_s,
+    ]
+
+
+def _QueuePutRequest_from_row(row: Any, body: Body) -> messages.QueuePutRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePutRequest has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is list
+        and type(f4) in _NUMBERS
+        and type(f5) in _NUMBERS
+    ):
+        raise RowError("a field of QueuePutRequest has another type")
+    return messages.QueuePutRequest(
+        queue_id=f0,
+        operation_id=f1,
+        partition=f2,
+        values=[_Payload_from_row(item, body) for item in f3],
+        partition_ttl_s=f4,
+        wait_s=f5,
+    )
+
+
+def _QueuePutResponse_to_row(m: messages.QueuePutResponse, parts: list[bytes]) -> list[Any]:
+    return [m.done]
+
+
+def _QueuePutResponse_from_row(row: Any, body: Body) -> messages.QueuePutResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePutResponse has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of QueuePutResponse has another type")
+    return messages.QueuePutResponse(done=f0)
+
+
+def _QueueGetRequest_to_row(m: messages.QueueGetRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id, m.partition, m.count, m.wait_s]
+
+
+def _QueueGetRequest_from_row(row: Any, body: Body) -> messages.QueueGetRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is int and type(f4) in _NUMBERS):
+        raise RowError("a field of QueueGetRequest has another type")
+    return messages.QueueGetRequest(queue_id=f0, lease_id=f1, partition=f2, count=f3, wait_s=f4)
+
+
+def _QueueItems_to_row(m: messages.QueueItems, parts: list[bytes]) -> list[Any]:
+    return [[_Payload_to_row(item, parts) for item in m.values], m.positions]
+
+
+def _QueueItems_from_row(row: Any, body: Body) -> messages.QueueItems:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueItems has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of QueueItems has another type")
+    return messages.QueueItems(values=[_Payload_from_row(item, body) for item in f0], positions=_list(f1, int))
+
+
+def _QueueAcknowledgeRequest_to_row(m: messages.QueueAcknowledgeRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id, m.partition, m.positions]
+
+
+def _QueueAcknowledgeRequest_from_row(row: Any, body: Body) -> messages.QueueAcknowledgeRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueAcknowledgeRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of QueueAcknowledgeRequest has another type")
+    return messages.QueueAcknowledgeRequest(queue_id=f0, lease_id=f1, partition=f2, positions=_list(f3, int))
+
+
+def _QueueAcknowledged_to_row(m: messages.QueueAcknowledged, parts: list[bytes]) -> list[Any]:
+    return [m.accepted]
+
+
+def _QueueAcknowledged_from_row(row: Any, body: Body) -> messages.QueueAcknowledged:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueueAcknowledged has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of QueueAcknowledged has another type")
+    return messages.QueueAcknowledged(accepted=f0)
+
+
+def _QueueCancelRequest_to_row(m: messages.QueueCancelRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.lease_id]
+
+
+def _QueueCancelRequest_from_row(row: Any, body: Body) -> messages.QueueCancelRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCancelRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of QueueCancelRequest has another type")
+    return messages.QueueCancelRequest(queue_id=f0, lease_id=f1)
+
+
+def _QueueCancelled_to_row(m: messages.QueueCancelled, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _QueueCancelled_from_row(row: Any, body: Body) -> messages.QueueCancelled:
+    return messages.QueueCancelled()
+
+
+def _QueueCountRequest_to_row(m: messages.QueueCountRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.partition, m.total]
+
+
+def _QueueCountRequest_from_row(row: Any, body: Body) -> messages.QueueCountRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCountRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of QueueCountRequest has another type")
+    return messages.QueueCountRequest(queue_id=f0, partition=f1, total=f2)
+
+
+def _QueueCount_to_row(m: messages.QueueCount, parts: list[bytes]) -> list[Any]:
+    return [m.count]
+
+
+def _QueueCount_from_row(row: Any, body: Body) -> messages.QueueCount:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("QueueCount has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of QueueCount has another type")
+    return messages.QueueCount(count=f0)
+
+
+def _QueueClearRequest_to_row(m: messages.QueueClearRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.operation_id, m.partition, m.all]
+
+
+def _QueueClearRequest_from_row(row: Any, body: Body) -> messages.QueueClearRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueClearRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is bool):
+        raise RowError("a field of QueueClearRequest has another type")
+    return messages.QueueClearRequest(queue_id=f0, operation_id=f1, partition=f2, all=f3)
+
+
+def _QueueScanRequest_to_row(m: messages.QueueScanRequest, parts: list[bytes]) -> list[Any]:
+    return [m.queue_id, m.partition, m.after, m.wait_s]
+
+
+def _QueueScanRequest_from_row(row: Any, body: Body) -> messages.QueueScanRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("QueueScanRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int and type(f3) in _NUMBERS):
+        raise RowError("a field of QueueScanRequest has another type")
+    return messages.QueueScanRequest(queue_id=f0, partition=f1, after=f2, wait_s=f3)
+
+
+def _QueuePage_to_row(m: messages.QueuePage, parts: list[bytes]) -> list[Any]:
+    return [[_Payload_to_row(item, parts) for item in m.values], m.after]
+
+
+def _QueuePage_from_row(row: Any, body: Body) -> messages.QueuePage:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("QueuePage has other fields here: another version speaks") from None
+    if not (type(f0) is list and type(f1) is int):
+        raise RowError("a field of QueuePage has another type")
+    return messages.QueuePage(values=[_Payload_from_row(item, body) for item in f0], after=f1)
+
+
+def _SandboxPort_to_row(m: messages.SandboxPort, parts: list[bytes]) -> list[Any]:
+    return [m.port, m.encrypted]
+
+
+def _SandboxPort_from_row(row: Any, body: Body) -> messages.SandboxPort:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxPort has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is bool):
+        raise RowError("a field of SandboxPort has another type")
+    return messages.SandboxPort(port=f0, encrypted=f1)
+
+
+def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any]:
+    return [
+        m.command,
+        m.image_id,
+        list(m.env.items()),
+        m.workdir,
+        m.timeout_s,
+        m.idle_timeout_s,
+        None if m.resources is None else _Resources_to_row(m.resources, parts),
+        [_GpuRequest_to_row(item, parts) for item in m.gpus],
+        m.block_network,
+        m.pty,
+        [_SandboxPort_to_row(item, parts) for item in m.ports],
+        m.secret_ids,
+        m.source_id,
+        [_LocalMount_to_row(item, parts) for item in m.local_mounts],
+        m.with_sdk,
+    ]
+
+
+def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSpec has other fields here: another version speaks") from None
+    if not (
+        type(f1) is str
+        and type(f3) is str
+        and type(f4) in _NUMBERS
+        and type(f5) in _NUMBERS
+        and type(f7) is list
+        and type(f8) is bool
+        and type(f9) is bool
+        and type(f10) is list
+        and type(f12) is str
+        and type(f13) is list
+        and type(f14) is bool
+    ):
+        raise RowError("a field of SandboxSpec has another type")
+    return messages.SandboxSpec(
+        command=_list(f0, str),
+        image_id=f1,
+        env=_map(f2, str, str),
+        workdir=f3,
+        timeout_s=f4,
+        idle_timeout_s=f5,
+        resources=None if f6 is None else _Resources_from_row(f6, body),
+        gpus=[_GpuRequest_from_row(item, body) for item in f7],
+        block_network=f8,
+        pty=f9,
+        ports=[_SandboxPort_from_row(item, body) for item in f10],
+        secret_ids=_list(f11, str),
+        source_id=f12,
+        local_mounts=[_LocalMount_from_row(item, body) for item in f13],
+        with_sdk=f14,
+    )
+
+
+def _SandboxCreateRequest_to_row(m: messages.SandboxCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.sandbox_id,
+        m.app_id,
+        m.environment,
+        m.name,
+        list(m.tags.items()),
+        None if m.spec is None else _SandboxSpec_to_row(m.spec, parts),
+    ]
+
+
+def _SandboxCreateRequest_from_row(row: Any, body: Body) -> messages.SandboxCreateRequest:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str):
+        raise RowError("a field of SandboxCreateRequest has another type")
+    return messages.SandboxCreateRequest(
+        sandbox_id=f0,
+        app_id=f1,
+        environment=f2,
+        name=f3,
+        tags=_map(f4, str, str),
+        spec=None if f5 is None else _SandboxSpec_from_row(f5, body),
+    )
+
+
+def _SandboxTunnel_to_row(m: messages.SandboxTunnel, parts: list[bytes]) -> list[Any]:
+    return [m.port, m.host, m.host_port, m.encrypted]
+
+
+def _SandboxTunnel_from_row(row: Any, body: Body) -> messages.SandboxTunnel:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxTunnel has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is str and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of SandboxTunnel has another type")
+    return messages.SandboxTunnel(port=f0, host=f1, host_port=f2, encrypted=f3)
+
+
+def _SandboxInfo_to_row(m: messages.SandboxInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.sandbox_id,
+        m.app_id,
+        m.app_name,
+        m.environment,
+        m.name,
+        list(m.tags.items()),
+        m.state,
+        m.returncode,
+        m.reason,
+        m.created_at_ms,
+        m.ended_at_ms,
+        m.command,
+        m.image_id,
+        [_SandboxTunnel_to_row(item, parts) for item in m.tunnels],
+        m.timeout_s,
+    ]
+
+
+def _SandboxInfo_from_row(row: Any, body: Body) -> messages.SandboxInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is str
+        and type(f9) is int
+        and type(f10) is int
+        and type(f12) is str
+        and type(f13) is list
+        and type(f14) in _NUMBERS
+    ):
+        raise RowError("a field of SandboxInfo has another type")
+    return messages.SandboxInfo(
+        sandbox_id=f0,
+        app_id=f1,
+        app_name=f2,
+        environment=f3,
+        name=f4,
+        tags=_map(f5, str, str),
+        state=f6,
+        returncode=f7,
+        reason=f8,
+        created_at_ms=f9,
+        ended_at_ms=f10,
+        command=_list(f11, str),
+        image_id=f12,
+        tunnels=[_SandboxTunnel_from_row(item, body) for item in f13],
+        timeout_s=f14,
+    )
+
+
+def _SandboxGetRequest_to_row(m: messages.SandboxGetRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.app_name, m.name, m.environment]
+
+
+def _SandboxGetRequest_from_row(row: Any, body: Body) -> messages.SandboxGetRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxGetRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str):
+        raise RowError("a field of SandboxGetRequest has another type")
+    return messages.SandboxGetRequest(sandbox_id=f0, app_name=f1, name=f2, environment=f3)
+
+
+def _SandboxWaitRequest_to_row(m: messages.SandboxWaitRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.timeout_s]
+
+
+def _SandboxWaitRequest_from_row(row: Any, body: Body) -> messages.SandboxWaitRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxWaitRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) in _NUMBERS):
+        raise RowError("a field of SandboxWaitRequest has another type")
+    return messages.SandboxWaitRequest(sandbox_id=f0, timeout_s=f1)
+
+
+def _SandboxTerminateRequest_to_row(m: messages.SandboxTerminateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id]
+
+
+def _SandboxTerminateRequest_from_row(row: Any, body: Body) -> messages.SandboxTerminateRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxTerminateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxTerminateRequest has another type")
+    return messages.SandboxTerminateRequest(sandbox_id=f0)
+
+
+def _SandboxListRequest_to_row(m: messages.SandboxListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id, list(m.tags.items()), m.include_ended]
+
+
+def _SandboxListRequest_from_row(row: Any, body: Body) -> messages.SandboxListRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f3) is bool):
+        raise RowError("a field of SandboxListRequest has another type")
+    return messages.SandboxListRequest(environment=f0, app_id=f1, tags=_map(f2, str, str), include_ended=f3)
+
+
+def _SandboxListResponse_to_row(m: messages.SandboxListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_SandboxInfo_to_row(item, parts) for item in m.sandboxes]]
+
+
+def _SandboxListResponse_from_row(row: Any, body: Body) -> messages.SandboxListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of SandboxListResponse has another type")
+    return messages.SandboxListResponse(sandboxes=[_SandboxInfo_from_row(item, body) for item in f0])
+
+
+def _SandboxSetTagsRequest_to_row(m: messages.SandboxSetTagsRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, list(m.tags.items())]
+
+
+def _SandboxSetTagsRequest_from_row(row: Any, body: Body) -> messages.SandboxSetTagsRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSetTagsRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSetTagsRequest has another type")
+    return messages.SandboxSetTagsRequest(sandbox_id=f0, tags=_map(f1, str, str))
+
+
+def _SandboxOutputRequest_to_row(m: messages.SandboxOutputRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id, m.stream, m.offset, m.follow]
+
+
+def _SandboxOutputRequest_from_row(row: Any, body: Body) -> messages.SandboxOutputRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxOutputRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is bool):
+        raise RowError("a field of SandboxOutputRequest has another type")
+    return messages.SandboxOutputRequest(sandbox_id=f0, stream=f1, offset=f2, follow=f3)
+
+
+def _SandboxOutput_to_row(m: messages.SandboxOutput, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [len(m.data)]
+
+
+def _SandboxOutput_from_row(row: Any, body: Body) -> messages.SandboxOutput:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxOutput has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of SandboxOutput has another type")
+    bf0 = body.take(f0) if f0 else b""
+    return messages.SandboxOutput(data=bf0)
+
+
+def _SandboxInputRequest_to_row(m: messages.SandboxInputRequest, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.sandbox_id, m.writer_id, m.offset, len(m.data), m.eof]
+
+
+def _SandboxInputRequest_from_row(row: Any, body: Body) -> messages.SandboxInputRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxInputRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is int and type(f3) is int and type(f4) is bool):
+        raise RowError("a field of SandboxInputRequest has another type")
+    bf3 = body.take(f3) if f3 else b""
+    return messages.SandboxInputRequest(sandbox_id=f0, writer_id=f1, offset=f2, data=bf3, eof=f4)
+
+
+def _SandboxInputResponse_to_row(m: messages.SandboxInputResponse, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _SandboxInputResponse_from_row(row: Any, body: Body) -> messages.SandboxInputResponse:
+    return messages.SandboxInputResponse()
+
+
+def _SandboxSnapshotRequest_to_row(m: messages.SandboxSnapshotRequest, parts: list[bytes]) -> list[Any]:
+    return [m.sandbox_id]
+
+
+def _SandboxSnapshotRequest_from_row(row: Any, body: Body) -> messages.SandboxSnapshotRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSnapshotRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSnapshotRequest has another type")
+    return messages.SandboxSnapshotRequest(sandbox_id=f0)
+
+
+def _SandboxSnapshotResponse_to_row(m: messages.SandboxSnapshotResponse, parts: list[bytes]) -> list[Any]:
+    return [m.image_id]
+
+
+def _SandboxSnapshotResponse_from_row(row: Any, body: Body) -> messages.SandboxSnapshotResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SandboxSnapshotResponse has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SandboxSnapshotResponse has another type")
+    return messages.SandboxSnapshotResponse(image_id=f0)
+
+
+def _SecretCreateRequest_to_row(m: messages.SecretCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, list(m.values.items()), m.replace, m.app_id]
+
+
+def _SecretCreateRequest_from_row(row: Any, body: Body) -> messages.SecretCreateRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f3) is bool and type(f4) is str):
+        raise RowError("a field of SecretCreateRequest has another type")
+    return messages.SecretCreateRequest(name=f0, environment=f1, values=_map(f2, str, str), replace=f3, app_id=f4)
+
+
+def _SecretInfo_to_row(m: messages.SecretInfo, parts: list[bytes]) -> list[Any]:
+    return [m.secret_id, m.name, m.environment, m.keys, m.created_at_ms, m.updated_at_ms, m.used_at_ms]
+
+
+def _SecretInfo_from_row(row: Any, body: Body) -> messages.SecretInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f4) is int
+        and type(f5) is int
+        and type(f6) is int
+    ):
+        raise RowError("a field of SecretInfo has another type")
+    return messages.SecretInfo(
+        secret_id=f0, name=f1, environment=f2, keys=_list(f3, str), created_at_ms=f4, updated_at_ms=f5, used_at_ms=f6
+    )
+
+
+def _SecretLookupRequest_to_row(m: messages.SecretLookupRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, m.secret_id, m.required_keys, m.app_id]
+
+
+def _SecretLookupRequest_from_row(row: Any, body: Body) -> messages.SecretLookupRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretLookupRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f4) is str):
+        raise RowError("a field of SecretLookupRequest has another type")
+    return messages.SecretLookupRequest(name=f0, environment=f1, secret_id=f2, required_keys=_list(f3, str), app_id=f4)
+
+
+def _SecretListRequest_to_row(m: messages.SecretListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment]
+
+
+def _SecretListRequest_from_row(row: Any, body: Body) -> messages.SecretListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SecretListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SecretListRequest has another type")
+    return messages.SecretListRequest(environment=f0)
+
+
+def _SecretListResponse_to_row(m: messages.SecretListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_SecretInfo_to_row(item, parts) for item in m.secrets]]
+
+
+def _SecretListResponse_from_row(row: Any, body: Body) -> messages.SecretListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SecretListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of SecretListResponse has another type")
+    return messages.SecretListResponse(secrets=[_SecretInfo_from_row(item, body) for item in f0])
+
+
+def _SecretDeleteRequest_to_row(m: messages.SecretDeleteRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.environment, m.secret_id]
+
+
+def _SecretDeleteRequest_from_row(row: Any, body: Body) -> messages.SecretDeleteRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretDeleteRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of SecretDeleteRequest has another type")
+    return messages.SecretDeleteRequest(name=f0, environment=f1, secret_id=f2)
+
+
+def _SecretRotateRequest_to_row(m: messages.SecretRotateRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _SecretRotateRequest_from_row(row: Any, body: Body) -> messages.SecretRotateRequest:
+    return messages.SecretRotateRequest()
+
+
+def _SecretRotateResponse_to_row(m: messages.SecretRotateResponse, parts: list[bytes]) -> list[Any]:
+    return [m.num_secrets, m.new_key]
+
+
+def _SecretRotateResponse_from_row(row: Any, body: Body) -> messages.SecretRotateResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("SecretRotateResponse has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is bool):
+        raise RowError("a field of SecretRotateResponse has another type")
+    return messages.SecretRotateResponse(num_secrets=f0, new_key=f1)
 
 
 def _ServerInfoRequest_to_row(m: messages.ServerInfoRequest, parts: list[bytes]) -> list[Any]:
@@ -1327,14 +2830,212 @@ def _AuditListResponse_from_row(row: Any, body: Body) -> messages.AuditListRespo
     return messages.AuditListResponse(entries=[_AuditEntry_from_row(item, body) for item in f0])
 
 
+def _VolumeEntry_to_row(m: messages.VolumeEntry, parts: list[bytes]) -> list[Any]:
+    return [m.path, m.kind, m.size, m.modified_at_ms, m.executable]
+
+
+def _VolumeEntry_from_row(row: Any, body: Body) -> messages.VolumeEntry:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntry has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is int and type(f4) is bool):
+        raise RowError("a field of VolumeEntry has another type")
+    return messages.VolumeEntry(path=f0, kind=f1, size=f2, modified_at_ms=f3, executable=f4)
+
+
+def _VolumeRenameRequest_to_row(m: messages.VolumeRenameRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.name]
+
+
+def _VolumeRenameRequest_from_row(row: Any, body: Body) -> messages.VolumeRenameRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeRenameRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of VolumeRenameRequest has another type")
+    return messages.VolumeRenameRequest(volume_id=f0, name=f1)
+
+
+def _VolumeEntriesRequest_to_row(m: messages.VolumeEntriesRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.recursive]
+
+
+def _VolumeEntriesRequest_from_row(row: Any, body: Body) -> messages.VolumeEntriesRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntriesRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of VolumeEntriesRequest has another type")
+    return messages.VolumeEntriesRequest(volume_id=f0, path=f1, recursive=f2)
+
+
+def _VolumeEntries_to_row(m: messages.VolumeEntries, parts: list[bytes]) -> list[Any]:
+    return [[_VolumeEntry_to_row(item, parts) for item in m.entries]]
+
+
+def _VolumeEntries_from_row(row: Any, body: Body) -> messages.VolumeEntries:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeEntries has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of VolumeEntries has another type")
+    return messages.VolumeEntries(entries=[_VolumeEntry_from_row(item, body) for item in f0])
+
+
+def _VolumeUpload_to_row(m: messages.VolumeUpload, parts: list[bytes]) -> list[Any]:
+    return [m.path, m.key]
+
+
+def _VolumeUpload_from_row(row: Any, body: Body) -> messages.VolumeUpload:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeUpload has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of VolumeUpload has another type")
+    return messages.VolumeUpload(path=f0, key=f1)
+
+
+def _VolumeCheckRequest_to_row(m: messages.VolumeCheckRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, [_VolumeUpload_to_row(item, parts) for item in m.uploads]]
+
+
+def _VolumeCheckRequest_from_row(row: Any, body: Body) -> messages.VolumeCheckRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCheckRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is list):
+        raise RowError("a field of VolumeCheckRequest has another type")
+    return messages.VolumeCheckRequest(volume_id=f0, uploads=[_VolumeUpload_from_row(item, body) for item in f1])
+
+
+def _VolumeCheckResponse_to_row(m: messages.VolumeCheckResponse, parts: list[bytes]) -> list[Any]:
+    return [m.exist, m.offsets]
+
+
+def _VolumeCheckResponse_from_row(row: Any, body: Body) -> messages.VolumeCheckResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCheckResponse has other fields here: another version speaks") from None
+    return messages.VolumeCheckResponse(exist=_list(f0, bool), offsets=_list(f1, int))
+
+
+def _VolumeChunk_to_row(m: messages.VolumeChunk, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.volume_id, m.path, m.key, m.offset, len(m.data), m.is_last, m.executable, m.force]
+
+
+def _VolumeChunk_from_row(row: Any, body: Body) -> messages.VolumeChunk:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeChunk has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is int
+        and type(f4) is int
+        and type(f5) is bool
+        and type(f6) is bool
+        and type(f7) is bool
+    ):
+        raise RowError("a field of VolumeChunk has another type")
+    bf4 = body.take(f4) if f4 else b""
+    return messages.VolumeChunk(volume_id=f0, path=f1, key=f2, offset=f3, data=bf4, is_last=f5, executable=f6, force=f7)
+
+
+def _VolumeWritten_to_row(m: messages.VolumeWritten, parts: list[bytes]) -> list[Any]:
+    return [m.num_files]
+
+
+def _VolumeWritten_from_row(row: Any, body: Body) -> messages.VolumeWritten:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeWritten has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of VolumeWritten has another type")
+    return messages.VolumeWritten(num_files=f0)
+
+
+def _VolumeReadRequest_to_row(m: messages.VolumeReadRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.paths]
+
+
+def _VolumeReadRequest_from_row(row: Any, body: Body) -> messages.VolumeReadRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeReadRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of VolumeReadRequest has another type")
+    return messages.VolumeReadRequest(volume_id=f0, paths=_list(f1, str))
+
+
+def _VolumeData_to_row(m: messages.VolumeData, parts: list[bytes]) -> list[Any]:
+    if m.data:
+        parts.append(m.data)
+    return [m.index, len(m.data), m.is_last]
+
+
+def _VolumeData_from_row(row: Any, body: Body) -> messages.VolumeData:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeData has other fields here: another version speaks") from None
+    if not (type(f0) is int and type(f1) is int and type(f2) is bool):
+        raise RowError("a field of VolumeData has another type")
+    bf1 = body.take(f1) if f1 else b""
+    return messages.VolumeData(index=f0, data=bf1, is_last=f2)
+
+
+def _VolumeRemoveRequest_to_row(m: messages.VolumeRemoveRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.path, m.recursive]
+
+
+def _VolumeRemoveRequest_from_row(row: Any, body: Body) -> messages.VolumeRemoveRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeRemoveRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool):
+        raise RowError("a field of VolumeRemoveRequest has another type")
+    return messages.VolumeRemoveRequest(volume_id=f0, path=f1, recursive=f2)
+
+
+def _VolumeCopyRequest_to_row(m: messages.VolumeCopyRequest, parts: list[bytes]) -> list[Any]:
+    return [m.volume_id, m.sources, m.destination, m.recursive]
+
+
+def _VolumeCopyRequest_from_row(row: Any, body: Body) -> messages.VolumeCopyRequest:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("VolumeCopyRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f2) is str and type(f3) is bool):
+        raise RowError("a field of VolumeCopyRequest has another type")
+    return messages.VolumeCopyRequest(volume_id=f0, sources=_list(f1, str), destination=f2, recursive=f3)
+
+
 _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {
     messages.Payload: _Payload_to_row,
     messages.Failure: _Failure_to_row,
+    messages.WebSpec: _WebSpec_to_row,
     messages.Resources: _Resources_to_row,
     messages.PoolSettings: _PoolSettings_to_row,
     messages.RetryPolicy: _RetryPolicy_to_row,
     messages.GpuRequest: _GpuRequest_to_row,
     messages.MethodSpec: _MethodSpec_to_row,
+    messages.VolumeMount: _VolumeMount_to_row,
+    messages.LocalMount: _LocalMount_to_row,
     messages.FunctionSpec: _FunctionSpec_to_row,
     messages.FunctionInfo: _FunctionInfo_to_row,
     messages.FunctionBindRequest: _FunctionBindRequest_to_row,
@@ -1361,6 +3062,8 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.SourceTree: _SourceTree_to_row,
     messages.SourceInfo: _SourceInfo_to_row,
     messages.LogLine: _LogLine_to_row,
+    messages.LogLines: _LogLines_to_row,
+    messages.LogReadRequest: _LogReadRequest_to_row,
     messages.Notice: _Notice_to_row,
     messages.Hello: _Hello_to_row,
     messages.Welcome: _Welcome_to_row,
@@ -1379,10 +3082,83 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.CallGraphNode: _CallGraphNode_to_row,
     messages.CallGraph: _CallGraph_to_row,
     messages.SessionDown: _SessionDown_to_row,
+    messages.ContainerListRequest: _ContainerListRequest_to_row,
+    messages.ContainerInfo: _ContainerInfo_to_row,
+    messages.ContainerListResponse: _ContainerListResponse_to_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_to_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_to_row,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_to_row,
+    messages.ObjectInfo: _ObjectInfo_to_row,
+    messages.ObjectListRequest: _ObjectListRequest_to_row,
+    messages.ObjectListResponse: _ObjectListResponse_to_row,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_to_row,
+    messages.DictEntry: _DictEntry_to_row,
+    messages.DictGetRequest: _DictGetRequest_to_row,
+    messages.DictValue: _DictValue_to_row,
+    messages.DictPutRequest: _DictPutRequest_to_row,
+    messages.DictPutResponse: _DictPutResponse_to_row,
+    messages.DictPopRequest: _DictPopRequest_to_row,
+    messages.DictCountRequest: _DictCountRequest_to_row,
+    messages.DictCount: _DictCount_to_row,
+    messages.DictClearRequest: _DictClearRequest_to_row,
+    messages.DictScanRequest: _DictScanRequest_to_row,
+    messages.DictPage: _DictPage_to_row,
+    messages.TerminalSize: _TerminalSize_to_row,
+    messages.ExecStart: _ExecStart_to_row,
+    messages.ExecRequest: _ExecRequest_to_row,
+    messages.ExecExit: _ExecExit_to_row,
+    messages.ExecReply: _ExecReply_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_to_row,
+    messages.ImageStepEnd: _ImageStepEnd_to_row,
     messages.ImageEvent: _ImageEvent_to_row,
+    messages.ImageShowRequest: _ImageShowRequest_to_row,
+    messages.ImageInfo: _ImageInfo_to_row,
+    messages.ImageListRequest: _ImageListRequest_to_row,
+    messages.ImageListResponse: _ImageListResponse_to_row,
+    messages.ImageLogsRequest: _ImageLogsRequest_to_row,
+    messages.ImageLogChunk: _ImageLogChunk_to_row,
+    messages.ImagePruneRequest: _ImagePruneRequest_to_row,
+    messages.ImagePruneResponse: _ImagePruneResponse_to_row,
+    messages.QueuePutRequest: _QueuePutRequest_to_row,
+    messages.QueuePutResponse: _QueuePutResponse_to_row,
+    messages.QueueGetRequest: _QueueGetRequest_to_row,
+    messages.QueueItems: _QueueItems_to_row,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_to_row,
+    messages.QueueAcknowledged: _QueueAcknowledged_to_row,
+    messages.QueueCancelRequest: _QueueCancelRequest_to_row,
+    messages.QueueCancelled: _QueueCancelled_to_row,
+    messages.QueueCountRequest: _QueueCountRequest_to_row,
+    messages.QueueCount: _QueueCount_to_row,
+    messages.QueueClearRequest: _QueueClearRequest_to_row,
+    messages.QueueScanRequest: _QueueScanRequest_to_row,
+    messages.QueuePage: _QueuePage_to_row,
+    messages.SandboxPort: _SandboxPort_to_row,
+    messages.SandboxSpec: _SandboxSpec_to_row,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_to_row,
+    messages.SandboxTunnel: _SandboxTunnel_to_row,
+    messages.SandboxInfo: _SandboxInfo_to_row,
+    messages.SandboxGetRequest: _SandboxGetRequest_to_row,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_to_row,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_to_row,
+    messages.SandboxListRequest: _SandboxListRequest_to_row,
+    messages.SandboxListResponse: _SandboxListResponse_to_row,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_to_row,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_to_row,
+    messages.SandboxOutput: _SandboxOutput_to_row,
+    messages.SandboxInputRequest: _SandboxInputRequest_to_row,
+    messages.SandboxInputResponse: _SandboxInputResponse_to_row,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_to_row,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_to_row,
+    messages.SecretCreateRequest: _SecretCreateRequest_to_row,
+    messages.SecretInfo: _SecretInfo_to_row,
+    messages.SecretLookupRequest: _SecretLookupRequest_to_row,
+    messages.SecretListRequest: _SecretListRequest_to_row,
+    messages.SecretListResponse: _SecretListResponse_to_row,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_to_row,
+    messages.SecretRotateRequest: _SecretRotateRequest_to_row,
+    messages.SecretRotateResponse: _SecretRotateResponse_to_row,
     messages.ServerInfoRequest: _ServerInfoRequest_to_row,
     messages.EngineInfo: _EngineInfo_to_row,
     messages.ServerInfo: _ServerInfo_to_row,
@@ -1398,15 +3174,31 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.AuditListRequest: _AuditListRequest_to_row,
     messages.AuditEntry: _AuditEntry_to_row,
     messages.AuditListResponse: _AuditListResponse_to_row,
+    messages.VolumeEntry: _VolumeEntry_to_row,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_to_row,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_row,
+    messages.VolumeEntries: _VolumeEntries_to_row,
+    messages.VolumeUpload: _VolumeUpload_to_row,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_to_row,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_to_row,
+    messages.VolumeChunk: _VolumeChunk_to_row,
+    messages.VolumeWritten: _VolumeWritten_to_row,
+    messages.VolumeReadRequest: _VolumeReadRequest_to_row,
+    messages.VolumeData: _VolumeData_to_row,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_to_row,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_to_row,
 }
 _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Payload: _Payload_from_row,
     messages.Failure: _Failure_from_row,
+    messages.WebSpec: _WebSpec_from_row,
     messages.Resources: _Resources_from_row,
     messages.PoolSettings: _PoolSettings_from_row,
     messages.RetryPolicy: _RetryPolicy_from_row,
     messages.GpuRequest: _GpuRequest_from_row,
     messages.MethodSpec: _MethodSpec_from_row,
+    messages.VolumeMount: _VolumeMount_from_row,
+    messages.LocalMount: _LocalMount_from_row,
     messages.FunctionSpec: _FunctionSpec_from_row,
     messages.FunctionInfo: _FunctionInfo_from_row,
     messages.FunctionBindRequest: _FunctionBindRequest_from_row,
@@ -1433,6 +3225,8 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.SourceTree: _SourceTree_from_row,
     messages.SourceInfo: _SourceInfo_from_row,
     messages.LogLine: _LogLine_from_row,
+    messages.LogLines: _LogLines_from_row,
+    messages.LogReadRequest: _LogReadRequest_from_row,
     messages.Notice: _Notice_from_row,
     messages.Hello: _Hello_from_row,
     messages.Welcome: _Welcome_from_row,
@@ -1451,10 +3245,83 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.CallGraphNode: _CallGraphNode_from_row,
     messages.CallGraph: _CallGraph_from_row,
     messages.SessionDown: _SessionDown_from_row,
+    messages.ContainerListRequest: _ContainerListRequest_from_row,
+    messages.ContainerInfo: _ContainerInfo_from_row,
+    messages.ContainerListResponse: _ContainerListResponse_from_row,
+    messages.ContainerStopRequest: _ContainerStopRequest_from_row,
+    messages.ContainerStopResponse: _ContainerStopResponse_from_row,
+    messages.ObjectOpenRequest: _ObjectOpenRequest_from_row,
+    messages.ObjectInfo: _ObjectInfo_from_row,
+    messages.ObjectListRequest: _ObjectListRequest_from_row,
+    messages.ObjectListResponse: _ObjectListResponse_from_row,
+    messages.ObjectDeleteRequest: _ObjectDeleteRequest_from_row,
+    messages.DictEntry: _DictEntry_from_row,
+    messages.DictGetRequest: _DictGetRequest_from_row,
+    messages.DictValue: _DictValue_from_row,
+    messages.DictPutRequest: _DictPutRequest_from_row,
+    messages.DictPutResponse: _DictPutResponse_from_row,
+    messages.DictPopRequest: _DictPopRequest_from_row,
+    messages.DictCountRequest: _DictCountRequest_from_row,
+    messages.DictCount: _DictCount_from_row,
+    messages.DictClearRequest: _DictClearRequest_from_row,
+    messages.DictScanRequest: _DictScanRequest_from_row,
+    messages.DictPage: _DictPage_from_row,
+    messages.TerminalSize: _TerminalSize_from_row,
+    messages.ExecStart: _ExecStart_from_row,
+    messages.ExecRequest: _ExecRequest_from_row,
+    messages.ExecExit: _ExecExit_from_row,
+    messages.ExecReply: _ExecReply_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,
     messages.ImageEnsureRequest: _ImageEnsureRequest_from_row,
+    messages.ImageStepEnd: _ImageStepEnd_from_row,
     messages.ImageEvent: _ImageEvent_from_row,
+    messages.ImageShowRequest: _ImageShowRequest_from_row,
+    messages.ImageInfo: _ImageInfo_from_row,
+    messages.ImageListRequest: _ImageListRequest_from_row,
+    messages.ImageListResponse: _ImageListResponse_from_row,
+    messages.ImageLogsRequest: _ImageLogsRequest_from_row,
+    messages.ImageLogChunk: _ImageLogChunk_from_row,
+    messages.ImagePruneRequest: _ImagePruneRequest_from_row,
+    messages.ImagePruneResponse: _ImagePruneResponse_from_row,
+    messages.QueuePutRequest: _QueuePutRequest_from_row,
+    messages.QueuePutResponse: _QueuePutResponse_from_row,
+    messages.QueueGetRequest: _QueueGetRequest_from_row,
+    messages.QueueItems: _QueueItems_from_row,
+    messages.QueueAcknowledgeRequest: _QueueAcknowledgeRequest_from_row,
+    messages.QueueAcknowledged: _QueueAcknowledged_from_row,
+    messages.QueueCancelRequest: _QueueCancelRequest_from_row,
+    messages.QueueCancelled: _QueueCancelled_from_row,
+    messages.QueueCountRequest: _QueueCountRequest_from_row,
+    messages.QueueCount: _QueueCount_from_row,
+    messages.QueueClearRequest: _QueueClearRequest_from_row,
+    messages.QueueScanRequest: _QueueScanRequest_from_row,
+    messages.QueuePage: _QueuePage_from_row,
+    messages.SandboxPort: _SandboxPort_from_row,
+    messages.SandboxSpec: _SandboxSpec_from_row,
+    messages.SandboxCreateRequest: _SandboxCreateRequest_from_row,
+    messages.SandboxTunnel: _SandboxTunnel_from_row,
+    messages.SandboxInfo: _SandboxInfo_from_row,
+    messages.SandboxGetRequest: _SandboxGetRequest_from_row,
+    messages.SandboxWaitRequest: _SandboxWaitRequest_from_row,
+    messages.SandboxTerminateRequest: _SandboxTerminateRequest_from_row,
+    messages.SandboxListRequest: _SandboxListRequest_from_row,
+    messages.SandboxListResponse: _SandboxListResponse_from_row,
+    messages.SandboxSetTagsRequest: _SandboxSetTagsRequest_from_row,
+    messages.SandboxOutputRequest: _SandboxOutputRequest_from_row,
+    messages.SandboxOutput: _SandboxOutput_from_row,
+    messages.SandboxInputRequest: _SandboxInputRequest_from_row,
+    messages.SandboxInputResponse: _SandboxInputResponse_from_row,
+    messages.SandboxSnapshotRequest: _SandboxSnapshotRequest_from_row,
+    messages.SandboxSnapshotResponse: _SandboxSnapshotResponse_from_row,
+    messages.SecretCreateRequest: _SecretCreateRequest_from_row,
+    messages.SecretInfo: _SecretInfo_from_row,
+    messages.SecretLookupRequest: _SecretLookupRequest_from_row,
+    messages.SecretListRequest: _SecretListRequest_from_row,
+    messages.SecretListResponse: _SecretListResponse_from_row,
+    messages.SecretDeleteRequest: _SecretDeleteRequest_from_row,
+    messages.SecretRotateRequest: _SecretRotateRequest_from_row,
+    messages.SecretRotateResponse: _SecretRotateResponse_from_row,
     messages.ServerInfoRequest: _ServerInfoRequest_from_row,
     messages.EngineInfo: _EngineInfo_from_row,
     messages.ServerInfo: _ServerInfo_from_row,
@@ -1470,6 +3337,19 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.AuditListRequest: _AuditListRequest_from_row,
     messages.AuditEntry: _AuditEntry_from_row,
     messages.AuditListResponse: _AuditListResponse_from_row,
+    messages.VolumeEntry: _VolumeEntry_from_row,
+    messages.VolumeRenameRequest: _VolumeRenameRequest_from_row,
+    messages.VolumeEntriesRequest: _VolumeEntriesRequest_from_row,
+    messages.VolumeEntries: _VolumeEntries_from_row,
+    messages.VolumeUpload: _VolumeUpload_from_row,
+    messages.VolumeCheckRequest: _VolumeCheckRequest_from_row,
+    messages.VolumeCheckResponse: _VolumeCheckResponse_from_row,
+    messages.VolumeChunk: _VolumeChunk_from_row,
+    messages.VolumeWritten: _VolumeWritten_from_row,
+    messages.VolumeReadRequest: _VolumeReadRequest_from_row,
+    messages.VolumeData: _VolumeData_from_row,
+    messages.VolumeRemoveRequest: _VolumeRemoveRequest_from_row,
+    messages.VolumeCopyRequest: _VolumeCopyRequest_from_row,
 }
 
 

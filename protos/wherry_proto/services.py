@@ -28,10 +28,63 @@ METHODS: dict[str, Method] = {
     "Blobs.Adopt": Method("/wherry.v1.Blobs/Adopt", "BlobAdoptRequest", "BlobInfo", False, False),
     "Blobs.Locate": Method("/wherry.v1.Blobs/Locate", "BlobGetRequest", "BlobLocation", False, False),
     "Blobs.PutSource": Method("/wherry.v1.Blobs/PutSource", "SourceTree", "SourceInfo", False, False),
+    "Logs.Read": Method("/wherry.v1.Logs/Read", "LogReadRequest", "LogLines", False, True),
     "Calls.Graph": Method("/wherry.v1.Calls/Graph", "CallGraphRequest", "CallGraph", False, False),
     "Calls.Values": Method("/wherry.v1.Calls/Values", "CallValuesRequest", "Yield", False, True),
     "Calls.Session": Method("/wherry.v1.Calls/Session", "SessionUp", "SessionDown", True, True),
+    "Containers.List": Method(
+        "/wherry.v1.Containers/List", "ContainerListRequest", "ContainerListResponse", False, False
+    ),
+    "Containers.Stop": Method(
+        "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
+    ),
+    "Dicts.Open": Method("/wherry.v1.Dicts/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
+    "Dicts.List": Method("/wherry.v1.Dicts/List", "ObjectListRequest", "ObjectListResponse", False, False),
+    "Dicts.Delete": Method("/wherry.v1.Dicts/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False),
+    "Dicts.Get": Method("/wherry.v1.Dicts/Get", "DictGetRequest", "DictValue", False, False),
+    "Dicts.Put": Method("/wherry.v1.Dicts/Put", "DictPutRequest", "DictPutResponse", False, False),
+    "Dicts.Pop": Method("/wherry.v1.Dicts/Pop", "DictPopRequest", "DictValue", False, False),
+    "Dicts.Count": Method("/wherry.v1.Dicts/Count", "DictCountRequest", "DictCount", False, False),
+    "Dicts.Clear": Method("/wherry.v1.Dicts/Clear", "DictClearRequest", "DictCount", False, False),
+    "Dicts.Scan": Method("/wherry.v1.Dicts/Scan", "DictScanRequest", "DictPage", False, False),
+    "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
+    "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),
+    "Images.List": Method("/wherry.v1.Images/List", "ImageListRequest", "ImageListResponse", False, False),
+    "Images.Logs": Method("/wherry.v1.Images/Logs", "ImageLogsRequest", "ImageLogChunk", False, True),
+    "Images.Prune": Method("/wherry.v1.Images/Prune", "ImagePruneRequest", "ImagePruneResponse", False, False),
+    "Queues.Open": Method("/wherry.v1.Queues/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
+    "Queues.List": Method("/wherry.v1.Queues/List", "ObjectListRequest", "ObjectListResponse", False, False),
+    "Queues.Delete": Method("/wherry.v1.Queues/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False),
+    "Queues.Put": Method("/wherry.v1.Queues/Put", "QueuePutRequest", "QueuePutResponse", False, False),
+    "Queues.Get": Method("/wherry.v1.Queues/Get", "QueueGetRequest", "QueueItems", False, True),
+    "Queues.Acknowledge": Method(
+        "/wherry.v1.Queues/Acknowledge", "QueueAcknowledgeRequest", "QueueAcknowledged", False, False
+    ),
+    "Queues.Cancel": Method("/wherry.v1.Queues/Cancel", "QueueCancelRequest", "QueueCancelled", False, False),
+    "Queues.Count": Method("/wherry.v1.Queues/Count", "QueueCountRequest", "QueueCount", False, False),
+    "Queues.Clear": Method("/wherry.v1.Queues/Clear", "QueueClearRequest", "QueueCount", False, False),
+    "Queues.Scan": Method("/wherry.v1.Queues/Scan", "QueueScanRequest", "QueuePage", False, False),
+    "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
+    "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
+    "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),
+    "Sandboxes.Terminate": Method(
+        "/wherry.v1.Sandboxes/Terminate", "SandboxTerminateRequest", "SandboxInfo", False, False
+    ),
+    "Sandboxes.List": Method("/wherry.v1.Sandboxes/List", "SandboxListRequest", "SandboxListResponse", False, False),
+    "Sandboxes.SetTags": Method("/wherry.v1.Sandboxes/SetTags", "SandboxSetTagsRequest", "SandboxInfo", False, False),
+    "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
+    "Sandboxes.Input": Method(
+        "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.Snapshot": Method(
+        "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
+    ),
+    "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
+    "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
+    "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),
+    "Secrets.Delete": Method("/wherry.v1.Secrets/Delete", "SecretDeleteRequest", "SecretInfo", False, False),
+    "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
     "Tokens.Create": Method("/wherry.v1.Tokens/Create", "TokenCreateRequest", "TokenCreated", False, False),
@@ -39,4 +92,26 @@ METHODS: dict[str, Method] = {
     "Tokens.Revoke": Method("/wherry.v1.Tokens/Revoke", "TokenRevokeRequest", "TokenInfo", False, False),
     "Tokens.Who": Method("/wherry.v1.Tokens/Who", "TokenWhoRequest", "TokenInfo", False, False),
     "Audit.List": Method("/wherry.v1.Audit/List", "AuditListRequest", "AuditListResponse", False, False),
+    "Volumes.Open": Method("/wherry.v1.Volumes/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
+    "Volumes.List": Method("/wherry.v1.Volumes/List", "ObjectListRequest", "ObjectListResponse", False, False),
+    "Volumes.Delete": Method("/wherry.v1.Volumes/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False),
+    "Volumes.Rename": Method("/wherry.v1.Volumes/Rename", "VolumeRenameRequest", "ObjectInfo", False, False),
+    "Volumes.Entries": Method("/wherry.v1.Volumes/Entries", "VolumeEntriesRequest", "VolumeEntries", False, True),
+    "Volumes.Check": Method("/wherry.v1.Volumes/Check", "VolumeCheckRequest", "VolumeCheckResponse", False, False),
+    "Volumes.Write": Method("/wherry.v1.Volumes/Write", "VolumeChunk", "VolumeWritten", True, False),
+    "Volumes.Read": Method("/wherry.v1.Volumes/Read", "VolumeReadRequest", "VolumeData", False, True),
+    "Volumes.Remove": Method("/wherry.v1.Volumes/Remove", "VolumeRemoveRequest", "VolumeWritten", False, False),
+    "Volumes.Copy": Method("/wherry.v1.Volumes/Copy", "VolumeCopyRequest", "VolumeWritten", False, False),
+    "NetworkFileSystems.Open": Method(
+        "/wherry.v1.NetworkFileSystems/Open", "ObjectOpenRequest", "ObjectInfo", False, False
+    ),
+    "NetworkFileSystems.List": Method(
+        "/wherry.v1.NetworkFileSystems/List", "ObjectListRequest", "ObjectListResponse", False, False
+    ),
+    "NetworkFileSystems.Delete": Method(
+        "/wherry.v1.NetworkFileSystems/Delete", "ObjectDeleteRequest", "ObjectInfo", False, False
+    ),
+    "NetworkFileSystems.Rename": Method(
+        "/wherry.v1.NetworkFileSystems/Rename", "VolumeRenameRequest", "ObjectInfo", False, False
+    ),
 }

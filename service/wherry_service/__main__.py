@@ -63,6 +63,7 @@ def main() -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop
 
+    from wherry_service.errors import ServiceError
     from wherry_service.server import Service  # the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew
 
@@ -71,8 +72,8 @@ def main() -> int:
 
     try:
         uvloop.run(serve())
-    except (DatabaseTooNew, SettingsError) as error:
-        print(f"wherry: {error}", file=sys.stderr)
+    except (DatabaseTooNew, ServiceError) as error:
+        print(f"wherry: {settings.told(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -17,6 +17,14 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{''.join(digits)}"
 
 
+def time_of(value: str) -> int:
+    """Return when an id was made, in milliseconds since 1970."""
+    number = 0
+    for digit in value.partition("-")[2][:10]:
+        number = number << 5 | _ALPHABET.index(digit)
+    return number
+
+
 def check_id(value: str, prefix: str, what: str) -> str:
     """Return `value` if it is an id with that prefix; raise `InvalidRequest` naming `what` otherwise."""
     body = value[len(prefix) + 1 :]

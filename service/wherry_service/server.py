@@ -12,40 +12,65 @@ import grpc.aio
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
-from wherry_service.api.access import Access
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
+from wherry_service.api.containers import ContainerApi
+from wherry_service.api.door import Door
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
+from wherry_service.api.logs import LogApi
 from wherry_service.api.member import Surroundings
+from wherry_service.api.objects import object_handlers
+from wherry_service.api.places import Places
+from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.sessions import SessionApi
-from wherry_service.api.tcp import TcpServer
-from wherry_service.api.team import TeamApi
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.errors import ServiceError
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.prune import Pruner
+from wherry_service.images.settings import ImageSettings
+from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth
+from wherry_service.ingress.ingress import Ingress
+from wherry_service.ingress.settings import HttpSettings
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import LogStore
+from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
+from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import FoundContainer, LoadOrder
+from wherry_service.objects.keys import FILE_NAME, Keys
+from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
-from wherry_service.settings import Settings
+from wherry_service.sandboxes.sandboxes import Sandboxes
+from wherry_service.sandboxes.settings import SandboxSettings
+from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.environments import EnvironmentStore
+from wherry_service.store.images import ImageStore
+from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.sources import SourceStore
-from wherry_service.store.tokens import AuditStore, EnvironmentStore, TokenStore
+from wherry_service.store.tokens import AuditStore, TokenStore
+from wherry_service.store.volumes import VolumeStore
+from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 
 log = logging.getLogger(__name__)
@@ -62,7 +87,9 @@ FIND_WITHIN_S = 2.0
 FIND_EVERY_S = 5.0
 BLOB_SWEEP_AGE_S = 24 * 3600.0
 EXPIRY_EVERY_S = 3600.0
+OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
 
@@ -71,7 +98,7 @@ class Service:
     """The control plane of one state directory."""
 
     def __init__(self, state_dir: Path, engine: Engine | None = None, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
+        self._settings = settings or load(None)
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._engine = engine or DockerEngine()
@@ -82,22 +109,83 @@ class Service:
         self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
-        self._node = LocalNode(self._engine, state_dir / "run", self._blobs, self._sources)
+        self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
+        self._masks = Masks()
+        self._logs = LogStore(state_dir / "logs", self._settings.logs_max_bytes)
+        self._node = LocalNode(
+            self._engine,
+            state_dir / "run",
+            self._blobs,
+            self._sources,
+            masks=self._masks,
+            volumes=self._volume_store,
+        )
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database))
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
-        self._dispatcher = Dispatcher(self._pools, self._clients, self._blobs, self._journal)
+        self._dispatcher = Dispatcher(
+            self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
+        )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        self._builder = ImageBuilder(self._engine, state_dir / "images")
-        self._apps = Apps(AppStore(self._database), self._dispatcher, self._pools, self._node, self._builder.ready)
-        self._audit = AuditStore(self._database)
-        self._tokens = Tokens(TokenStore(self._database), self._settings.failed_logins)
-        surroundings = Surroundings(self._apps, self._journal, self._clients)
-        self._access = Access(self._tokens, EnvironmentStore(self._database), surroundings, self._audit)
-        self._tcp = TcpServer(self._settings, state_dir) if self._settings.listen else None
+        keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
+        self._objects = Objects(self._database, self._blobs, keys, volumes=self._volume_store)
+        self._image_settings = ImageSettings.from_environment(self._settings.rooms)
+        self._builder = ImageBuilder(
+            self._engine,
+            state_dir / "images",
+            ImageStore(self._database),
+            self._blobs,
+            self._sources,
+            self._image_settings,
+            self._objects.secret_values_of,
+            labels={"wherry.instance": self._node.instance},
+        )
+        self._sandbox_node = LocalSandboxes(
+            self._engine, self._node.instance, self._node.start_slots, state_dir / "sandboxes" / "trees", self._sources
+        )
+        self._sandboxes = Sandboxes(
+            SandboxStore(self._database),
+            self._sandbox_node,
+            self._capacity,
+            self._builder,
+            state_dir / "sandboxes",
+            SandboxSettings.from_environment(self._settings.rooms),
+            self._objects.secret_values_of,
+        )
+        self._execs = Execs(self._engine, self._begin_use, self._end_use)
+        http = HttpSettings.from_environment(self._settings.rooms)
+        endpoints = Endpoints(Site())
+        exchanges = Exchanges(self._journal, self._dispatcher, http.queue_limit)
+        self._web_store = WebStore(self._database)
+        tokens = Tokens(TokenStore(self._database), self._settings.failed_logins)
+        auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
+        self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir, auth)
+        self._app_store = AppStore(self._database)
+        self._apps = Apps(
+            self._app_store,
+            self._dispatcher,
+            self._pools,
+            self._node,
+            self._builder.ready,
+            self._objects,
+            self._app_stopped,
+            self._masks.add,
+            self._sandboxes,
+            endpoints,
+            self._ingress.ready,
+        )
+        self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
+        self._door = Door(
+            self._settings,
+            state_dir,
+            tokens,
+            AuditStore(self._database),
+            Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs),
+            Surroundings(self._apps, self._journal, self._clients),
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -108,27 +196,32 @@ class Service:
     async def run(self) -> None:
         """Serve until told to stop."""
         handlers = self._handlers()
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal)
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
-        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._database.begin))
+        found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         durable = await self._restore(found or [])
-        await self._tokens.begin()
-        local = {name: self._access.local(name, handler) for name, handler in handlers.items()}
+        await self._builder.begin()
+        await asyncio.to_thread(self._volume_store.begin)
+        local = await self._door.begin(handlers)
         self._server.add_generic_rpc_handlers((generic_handlers(local),))
-        if self._tcp is not None:
-            await self._tcp.start(handlers, self._access)
         await self._listen(local)
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
+        self._spawn(self._expire_objects())
         self._spawn(self._look_for_finished())
+        self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
         await self._stop.wait()
         await self._shut_down()
+
+    def _begin_stores(self) -> None:
+        self._logs.begin()
+        self._database.begin()
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
@@ -138,28 +231,21 @@ class Service:
     def _handlers(self) -> dict[str, Handler]:
         apps = AppApi(self._apps, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
+        containers = ContainerApi(self._apps, self._pools, self._node)
+        keep_days = self._image_settings.keep_days
+        images = ImageApi(self._builder, self._engine, self._pruner, keep_days, self._apps.by_image)
+        sandboxes = SandboxApi(self._sandboxes, self._apps)
         info = ServerApi(
             self.instance_id,
             self.state_dir,
             self._blobs.handover_dir,
             self._engine,
             self._apps,
-            self._pools,
+            lambda: self._pools.num_containers + len(self._sandboxes),
             self.request_stop,
         )
-        team = TeamApi(
-            self._tokens,
-            self._audit,
-            self._access.revoked,
-            self._tcp.url if self._tcp is not None else "",
-            self._tcp.certificate if self._tcp is not None else "",
-        )
         return {
-            "Tokens.Create": team.create,
-            "Tokens.List": team.list,
-            "Tokens.Revoke": team.revoke,
-            "Tokens.Who": team.who,
-            "Audit.List": team.audit,
+            **self._door.handlers(),
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
             "Calls.Values": self._values.serve,
@@ -171,16 +257,36 @@ class Service:
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
             "Functions.Update": apps.update,
-            "Images.Ensure": ImageApi(self._builder).ensure,
+            "Images.Ensure": images.ensure,
+            "Images.Show": images.show,
+            "Images.List": images.list,
+            "Images.Logs": images.logs,
+            "Images.Prune": images.prune,
+            **sandboxes.handlers(),
+            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id}).run,
+            "Containers.List": containers.list,
+            "Containers.Stop": containers.stop,
             "Blobs.Missing": blobs.missing,
             "Blobs.Put": blobs.put,
             "Blobs.Get": blobs.get,
             "Blobs.Adopt": blobs.adopt,
             "Blobs.Locate": blobs.locate,
             "Blobs.PutSource": blobs.put_source,
+            "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
+            **object_handlers(self._objects, self._apps, self._clients),
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
+
+    def _begin_use(self, container_id: str) -> None:
+        self._sandboxes.begin_use(container_id)
+        if (found := self._pools.find(container_id)) is not None:
+            found[1].num_execs += 1
+
+    def _end_use(self, container_id: str) -> None:
+        self._sandboxes.end_use(container_id)
+        if (found := self._pools.find(container_id)) is not None:
+            found[0].left(found[1])
 
     async def _graph(self, request: CallGraphRequest) -> CallGraph:
         return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
@@ -189,7 +295,11 @@ class Service:
         pool = self._pools.get(function_id)
         return pool.plan.load if pool is not None else None
 
+    def _images_in_use(self) -> set[str]:
+        return set(self._apps.by_image()) | self._sandboxes.image_ids()
+
     async def _listen(self, handlers: dict[str, Handler]) -> None:
+        self._local_api = LocalApi(handlers, self._sessions)
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
         # Only their owner may connect: the sockets are the credential.
         before = os.umask(0o177)
@@ -197,9 +307,7 @@ class Service:
             for path in (grpc_path, local_path):
                 path.unlink(missing_ok=True)
             self._server.add_insecure_port(f"unix:{grpc_path}")
-            self._local = await asyncio.get_running_loop().create_unix_server(
-                LocalApi(handlers, self._sessions), path=str(local_path)
-            )
+            self._local = await asyncio.get_running_loop().create_unix_server(self._local_api, path=str(local_path))
         finally:
             os.umask(before)
         grpc_path.chmod(0o600)
@@ -219,12 +327,21 @@ class Service:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        for client_id in await self._objects.registry.restore(self._apps.ids()):
+            self._clients.expect(client_id, RETURN_WITHIN_S)
+        await self._sandboxes.restore()
         items = _restored(await self._call_store.open_inputs())
         self._journal.restore(items)
+        if self._apps.num_endpoints:
+            try:
+                await self._ingress.ready()
+            except ServiceError as error:
+                log.error("%s", error)
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, durable inputs, blobs."""
+        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs."""
+        self._spawn(self._adopt_sandboxes())
         if found is None:
             self._spawn(self._find_late())
         else:
@@ -234,8 +351,6 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
-        keep = await self._call_store.blob_ids()
-        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -243,6 +358,12 @@ class Service:
             await asyncio.sleep(FIND_EVERY_S)
         self._apps.adopt(found)
         await self._discard(self._apps.unwanted(found))
+
+    async def _adopt_sandboxes(self) -> None:
+        await self._sandboxes.adopt()
+        for app_id in self._sandboxes.app_ids():
+            if not self._apps.is_running(app_id):
+                await self._sandboxes.end_app(app_id, "It has stopped.")
 
     async def _discard(self, container_ids: list[str]) -> None:
         for container_id in container_ids:
@@ -261,19 +382,46 @@ class Service:
                 self._dispatcher.cancel(call)
                 self._journal.forget(call)
         self._spawn(self._apps.client_gone(client.client_id))
+        self._spawn(self._objects.registry.client_gone(client.client_id))
+
+    def _app_stopped(self, app_id: str) -> None:
+        self._masks.forget(app_id)
+        self._logs.end_app(app_id)
 
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
             await self._apps.stop_finished()
 
+    async def _prune_images(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_EVERY_S)
+            try:
+                if self._image_settings.keep_days:
+                    for pruned in await self._pruner.prune(self._image_settings.keep_days):
+                        log.info("removed image %s, which nothing used", pruned.record.image_id)
+                await self._pruner.tidy()
+            except EngineError as error:
+                log.warning("images could not be pruned: %s", error)
+
     async def _expire(self) -> None:
         while True:
             _, blob_ids = await self._call_store.expire()
-            for blob_id in blob_ids:
+            for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
-            await self._audit.expire()
+            await self._door.expire()
+            await self._sandboxes.expire()
+            await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
+            # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
+            kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
+            keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
+            await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
             await asyncio.sleep(EXPIRY_EVERY_S)
+
+    async def _expire_objects(self) -> None:
+        while True:
+            await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
+            await self._objects.expire()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -290,18 +438,22 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else self._settings.stop_grace_s
-        if self._tcp is not None:
-            await self._tcp.drain()
+        await self._door.drain()
+        await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
+        await self._sandboxes.close("was ended with the service")
         await self._pools.close_all(grace)
+        await self._execs.close()
+        await self._sandbox_node.close()
         await self._node.close()
+        # Who follows is told that this is the end before the connection closes.
+        await self._logs.close()
         if self._local is not None:
             self._local.close()
+            self._local_api.close()
         await self._server.stop(1.0)
-        if self._tcp is not None:
-            await self._tcp.stop(1.0)
-        await self._access.close()
+        await self._door.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

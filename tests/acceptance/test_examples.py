@@ -61,3 +61,31 @@ def test_classify(service: OwnService) -> None:
     printed = run(service, "classify.py").splitlines()
     assert printed[0].startswith("trained on")
     assert [line.split()[0] for line in printed[1:]] == ["prose", "python", "prose", "python"]
+
+
+def test_crawler(service: OwnService) -> None:
+    printed = run(service, "crawler.py", "--pages", "40", "--containers", "3").splitlines()
+    assert printed[0].startswith("40 pages, ")
+    assert printed[1] == "asked for more than once: 0"
+    shares = [int(word) for word in printed[2].replace(",", "").split() if word.isdigit()]
+    assert sum(shares) == 40
+
+
+def test_web(service: OwnService) -> None:
+    printed = run(service, "web.py").splitlines()
+    assert printed[0] == '{"hello":"you"}'
+    assert printed[1] == "['data:', '0', 'data:', '1', 'data:', '2']"
+    assert printed[2] == "desserts"
+    assert len(printed) == 4
+
+
+def test_code_interpreter(service: OwnService) -> None:
+    printed = run(service, "code_interpreter.py").splitlines()
+    assert [line.partition(":")[0] for line in printed if ": fine: " in line] == ["a sum", "a file", "the file again"]
+    assert [line.partition(":")[0] for line in printed if "stopped after 5 s" in line] == [
+        "no end",
+        "output without end",
+    ]
+    assert next(line for line in printed if line.startswith("a way out")).endswith("Network is unreachable")
+    assert next(line for line in printed if line.startswith("the host's files")).endswith("'/etc/shadow'")
+    assert run(service, "code_interpreter.py", "--snippet", "print(6 * 7)") == "yours: fine: 42\n"

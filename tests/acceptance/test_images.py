@@ -73,7 +73,10 @@ def test_a_package_that_does_not_exist_is_told(made: Made) -> None:
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        (Image.debian_slim("2.7"), "Python 2.7 can't be had for debian_slim here: without a registry there are 3.11"),
+        (
+            Image.debian_slim("2.7"),
+            "Python 2.7 can't be had for debian_slim here: from Debian's packages there are 3.11",
+        ),
         (Image.from_registry("not an image"), "'not an image' is not an image reference"),
         (Image.debian_slim().env({"A B": "1"}), "'A B' is not the name of a variable"),
         (Image.debian_slim().env({"A": "1\n2"}), "the value of A spans lines"),

@@ -1,6 +1,7 @@
 """wherry serve: an app that follows its source."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import wherry
 from tests.acceptance.service import OwnService
+from tests.acceptance.web_client import client_of
 from tests.waiting import wait_until
 
 SOURCE = """
@@ -25,13 +27,30 @@ def say() -> str:
 """
 
 
+WEB = """
+import wherry
+
+app = wherry.App("served-web")
+
+@app.function(max_containers=1)
+@wherry.asgi_app()
+def site():
+    async def web(scope, receive, send):
+        if scope["type"] == "http":
+            await send({{"type": "http.response.start", "status": 200, "headers": []}})
+            await send({{"type": "http.response.body", "body": b"{greeting}"}})
+
+    return web
+"""
+
+
 class Server:
     """A running `wherry serve`, and the files that it follows."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, source: str = SOURCE) -> None:
         self.directory = directory
         self.write("helper.py", 'WORD = "world"\n')
-        self.write("main.py", SOURCE.format(greeting="hello"))
+        self.write("main.py", source.format(greeting="hello"))
         command = [sys.executable, "-m", "wherry.cli.main", "serve", str(directory / "main.py")]
         self.output = directory / "output"
         with self.output.open("wb") as file:
@@ -97,3 +116,25 @@ def test_an_app_that_can_not_be_loaded_is_waited_for(service: OwnService, tmp_pa
     assert ended.returncode == 0
     assert "No module named 'nothing_of_the_kind'" in ended.stderr
     assert "nothing runs yet. Waiting for a change." in ended.stderr
+
+
+def test_b56_a_url_stays_while_its_app_changes(service: OwnService, tmp_path: Path) -> None:
+    server = Server(tmp_path, WEB)
+    try:
+        wait_until(lambda: server.said("serving served-web"), "the app is served")
+        (url,) = re.findall(
+            r"Serving site at (http://wherry--served-web-site-dev\.localhost:\d+)", server.output.read_text()
+        )
+        with client_of(url) as client:
+            assert client.get("/").text == "hello"
+            server.write("main.py", WEB.format(greeting="goodbye"))
+            # Nothing is refused in between.
+            wait_until(lambda: client.get("/").raise_for_status().text == "goodbye", "the new version answers")
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(30)
+            gone = client.get("/")
+        assert (gone.status_code, "is its app running?" in gone.text) == (404, True)
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()

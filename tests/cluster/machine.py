@@ -25,12 +25,14 @@ class Machine:
     variables at run time: nothing of it gets into an image.
     """
 
-    def __init__(self, suite: str, packages: Sequence[str]) -> None:
+    def __init__(self, suite: str, packages: Sequence[str], volumes: Sequence[str] = ()) -> None:
         self._image = _image(suite, packages)
+        # Directories of this host: "HERE:THERE".
+        self._volumes = volumes
         self._id = ""
 
     def __enter__(self) -> "Machine":
-        flags = [*_RUN_FLAGS]
+        flags = [*_RUN_FLAGS, *(f"--volume={volume}" for volume in self._volumes)]
         if bundle := host.ca_bundle():
             flags.append(f"--volume={bundle.resolve()}:{_CA_BUNDLE}:ro")
             flags += [f"--env={name}={_CA_BUNDLE}" for name in _CA_VARIABLES]

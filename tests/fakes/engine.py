@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import wherry_runner
@@ -15,6 +15,7 @@ from wherry_service.engines.engine import (
     ContainerSpec,
     ContainerStatus,
     EngineEvent,
+    EngineImage,
     EngineStatus,
     EngineUnreachable,
     ImageMissing,
@@ -36,7 +37,7 @@ class FakeEngine:
     """Runs a container's command here; a directory mounted at /run/wherry is given to the runner by its real path."""
 
     def __init__(self, images: Mapping[str, Mapping[str, str]]) -> None:
-        self.images = dict(images)
+        self.images_here = dict(images)
         self.reachable = True
         self.containers: dict[str, _Process] = {}
         self._listeners: list[asyncio.Queue[EngineEvent]] = []
@@ -55,7 +56,7 @@ class FakeEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         self._check()
-        if spec.image not in self.images:
+        if spec.image not in self.images_here:
             raise ImageMissing(f"could not create container {spec.name}: no such image: {spec.image}")
         engine_id = uuid.uuid4().hex
         self.containers[engine_id] = _Process(spec)
@@ -116,7 +117,24 @@ class FakeEngine:
 
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         self._check()
-        return self.images.get(reference)
+        return self.images_here.get(reference)
+
+    async def image(self, reference: str) -> EngineImage | None:
+        labels = await self.image_labels(reference)
+        return EngineImage((reference,), labels) if labels is not None else None
+
+    async def images(self, labels: Mapping[str, str]) -> Sequence[EngineImage]:
+        self._check()
+        return [
+            EngineImage((tag,), own) for tag, own in self.images_here.items() if labels.items() <= dict(own).items()
+        ]
+
+    async def remove_image(self, tag: str) -> bool:
+        self._check()
+        if any(c.spec.image == tag for c in self.containers.values()):
+            return False
+        self.images_here.pop(tag, None)
+        return True
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         queue: asyncio.Queue[EngineEvent] = asyncio.Queue()

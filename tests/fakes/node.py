@@ -127,6 +127,9 @@ class FakeNode:
     async def discard(self, container_id: str) -> None:
         pass
 
+    def known(self, label: str, value: str) -> list[str]:
+        return [f"wherry-{container.container_id}" for container in self.running()]
+
     async def left_over(self, label: str, value: str) -> list[str]:
         return []
 

@@ -34,6 +34,8 @@ from wherry_proto.messages import (
     FunctionUpdateRequest,
     ImageEvent,
     Input,
+    LogLine,
+    LogLines,
     Message,
     Output,
     Payload,
@@ -67,6 +69,8 @@ class FakeService:
         self.variants: dict[tuple[str, bytes, tuple[str, ...]], str] = {}
         self.taken: list[str] = []
         self.kept: dict[str, Output] = {}
+        # What each reading of logs gets, chunk by chunk.
+        self.logs: list[list[list[LogLine] | Exception]] = []
         # Switches
         self.deliver_twice = False
         self.reverse = False
@@ -75,6 +79,7 @@ class FakeService:
         self.down = False
         self.handover_dir = ""
         self.image_error = ""
+        self.app_stopped = AppStopResponse()
         self._calls: dict[str, CallStart] = {}
         self._answered: dict[str, list[SessionDown]] = {}
         self._held: list[Input] = []
@@ -91,7 +96,12 @@ class FakeService:
         return answer
 
     def stream(self, method: str, request: Any) -> Iterator[Message]:
-        self.requests.append((method, request))
+        self.requests.append((method, copy.copy(request)))
+        if method == "Logs.Read":
+            for lines in self.logs.pop(0):
+                if isinstance(lines, Exception):
+                    raise lines
+                yield LogLines(lines=lines)
         if method == "Images.Ensure":
             for index, _ in enumerate(request.images):
                 yield ImageEvent(index=index, log="building")
@@ -158,7 +168,7 @@ class FakeService:
         return AppPublishResponse(functions=infos)
 
     def _apps_stop(self, request: AppStopRequest) -> AppStopResponse:
-        return AppStopResponse()
+        return self.app_stopped
 
     def _blobs_missing(self, request: BlobMissingRequest) -> BlobMissingResponse:
         return BlobMissingResponse(blob_ids=[item for item in request.blob_ids if item not in self.uploads])

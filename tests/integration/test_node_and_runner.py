@@ -34,6 +34,8 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.ids import new_id
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import LogStore
 from wherry_service.node.local import LocalNode
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
@@ -78,23 +80,28 @@ def wait(path):
 class World:
     """A service's inside: everything from the dispatcher down is real, but the engine."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, source: bytes = SOURCE) -> None:
         self.engine = FakeEngine({"image": {}})
         self.blobs = BlobStore(directory / "blobs")
         sources = SourceStore(directory / "sources", self.blobs)
         self.database = Database(f"sqlite:///{directory / 'test.db'}")
         self.database.begin()
-        self.node = LocalNode(self.engine, directory / "run", self.blobs, sources)
+        self.masks = Masks()
+        self.kept = LogStore(directory / "logs")
+        self.kept.begin()
+        self.node = LocalNode(self.engine, directory / "run", self.blobs, sources, masks=self.masks)
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients(lambda client: None)
         self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database)))
-        self.dispatcher = Dispatcher(self.pools, self.clients, self.blobs, self.journal)
+        self.dispatcher = Dispatcher(
+            self.pools, self.clients, self.blobs, self.journal, logs=self.kept, masks=self.masks
+        )
         self.client = self.clients.connect(new_id("cl"))
         self.outputs: list[Output] = []
         self.yields: list[Yield] = []
         self.logs: list[LogLine] = []
-        content = "sha256:" + hashlib.sha256(SOURCE).hexdigest()
-        self.blobs.put(content, [SOURCE])
+        content = "sha256:" + hashlib.sha256(source).hexdigest()
+        self.blobs.put(content, [source])
         self.source_id = sources.put([SourceFile(path="user_module.py", blob_id=content)])
         self.node.begin()
 
@@ -108,6 +115,7 @@ class World:
             image_id="im-1",
             source_id=self.source_id,
             is_generator=name == "count",
+            is_async=settings.pop("is_async", False),
             timeout_s=settings.pop("timeout_s", 60.0),
             pool=PoolSettings(**settings),
         )
@@ -166,15 +174,16 @@ def tmp_path() -> Iterator[Path]:
         yield Path(directory)
 
 
-def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]], source: bytes = SOURCE) -> None:
     async def main() -> None:
-        world = World(tmp_path)
+        world = World(tmp_path, source)
         try:
             await scenario(world)
         finally:
             await world.pools.close_all(0.0)
             await world.node.close()
             await world.engine.close()
+            await world.kept.close()
             world.database.close()
             assert list((tmp_path / "run").iterdir()) == []
 

@@ -130,3 +130,21 @@ async def awaiting() -> None:
     async for value in plain.map.aio([1]):
         assert_type(value, float)
     await plain.remote.aio("a")  # type: ignore[arg-type]
+
+
+async def shared_objects() -> None:
+    kept = wherry.Dict.from_name("x", create_if_missing=True)
+    assert_type(kept, wherry.Dict)
+    assert_type(wherry.Dict.lookup("x"), wherry.Dict)
+    assert_type(await wherry.Queue.lookup.aio("x"), wherry.Queue)
+    assert_type(kept.put("a", 1, skip_if_exists=True), bool)
+    assert_type(await kept.contains.aio("a"), bool)
+    assert_type(kept.len(), int)
+    with wherry.Queue.ephemeral() as queue:
+        assert_type(queue, wherry.Queue)
+        assert_type(await queue.get_many.aio(5, timeout=1), list[Any])
+        assert_type(await queue.put.aio(1), None)
+    async with wherry.Dict.ephemeral({"a": 1}) as other:
+        assert_type(other, wherry.Dict)
+    assert_type(wherry.Secret.create_deployed("x", {"A": "1"}), str)
+    assert_type(await wherry.Secret.lookup.aio("x"), wherry.Secret)

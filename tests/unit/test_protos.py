@@ -25,7 +25,7 @@ KINDS.remove(messages.Message)
 def filled(kind: type[messages.Message]) -> messages.Message:
     """Return a message with a value other than the default in every field, all the way down."""
     hints = get_type_hints(kind.__init__)
-    del hints["return"]
+    hints.pop("return", None)
     return kind(**{name: _value(hint, position) for position, (name, hint) in enumerate(hints.items())})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from wherry_proto.messages import LogLine, Notice
+from wherry_proto.messages import ImageStepEnd, LogLine, Notice
 
 
 class Progress(Protocol):
@@ -27,6 +27,9 @@ class Output(Protocol):
 
     def detail(self, text: str) -> None:
         """A line of something in progress, for example of an image's build."""
+
+    def layer(self, step: ImageStepEnd) -> None:
+        """A step of an image's build has ended."""
 
     def progress(self, name: str, total: int | None) -> Progress:
         """A map has begun."""
@@ -59,8 +62,18 @@ class Silent:
     def detail(self, text: str) -> None:
         """Show nothing."""
 
+    def layer(self, step: ImageStepEnd) -> None:
+        """Show nothing."""
+
     def progress(self, name: str, total: int | None) -> Progress:
         return NoProgress()
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def describe(step: ImageStepEnd) -> str:
+    """Return a step of a build and what it took, in one line."""
+    title = " ".join(step.title.split())
+    short = title if len(title) <= 100 else title[:99] + "…"
+    return f"{short} (cached)" if step.cached else f"{short} ({step.seconds:.1f} s)"

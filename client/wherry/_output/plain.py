@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 from typing import TextIO
 
-from wherry._output.output import NoProgress, Progress
-from wherry_proto.messages import LogLine, Notice, Stream
+from wherry._output.output import NoProgress, Progress, describe
+from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
 class Plain:
@@ -25,7 +25,7 @@ class Plain:
         with self._lock:
             for line in lines:
                 stream = self._err if line.stream == Stream.STDERR else self._out
-                stream.write(line.text + "\n")
+                stream.write(line.text if line.goes_on else line.text + "\n")
             self._out.flush()
             self._err.flush()
 
@@ -40,6 +40,10 @@ class Plain:
     def detail(self, text: str) -> None:
         if self._verbose and not self._quiet:
             self._say(f"  {text}")
+
+    def layer(self, step: ImageStepEnd) -> None:
+        if self._verbose or not step.cached:
+            self.step(f"  {describe(step)}")
 
     def progress(self, name: str, total: int | None) -> Progress:
         return NoProgress()

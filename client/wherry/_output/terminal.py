@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from wherry._output.output import NoProgress, Progress
-from wherry_proto.messages import LogLine, Notice, Stream
+from wherry._output.output import NoProgress, Progress, describe
+from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
 class Terminal:
@@ -31,7 +31,8 @@ class Terminal:
             if line.stream == Stream.STDERR:
                 part.stylize("yellow")
             text.append_text(part)
-            text.append("\n")
+            if not line.goes_on:
+                text.append("\n")
         self._console.print(text, end="", soft_wrap=True)
 
     def notice(self, notice: Notice) -> None:
@@ -45,6 +46,10 @@ class Terminal:
     def detail(self, text: str) -> None:
         if self._verbose and not self._quiet:
             self._console.print(Text.assemble(("│   ", "dim"), (text, "dim")), soft_wrap=True)
+
+    def layer(self, step: ImageStepEnd) -> None:
+        if not self._quiet and (self._verbose or not step.cached):
+            self._console.print(Text.assemble(("│   ├── ", "dim"), describe(step)), soft_wrap=True)
 
     def progress(self, name: str, total: int | None) -> Progress:
         if self._quiet:

@@ -9,6 +9,7 @@ import json
 import select
 import socket
 import struct
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -56,11 +57,38 @@ class FramesTransport:
             connection.end()
             return connection.only_item()
 
+    def exchange(self, method: str, first: Message) -> "FramesExchange":
+        return FramesExchange(_Connection(self._path, method), first)
+
     def session(self, outgoing: Outgoing) -> "FramesSession":
         return FramesSession(_Connection(self._path, "Calls.Session"), outgoing)
 
     def close(self) -> None:
         """Nothing is kept open but sessions, which are closed by themselves."""
+
+
+class FramesExchange:
+    """An exchange over frames: whoever has something to send writes it, one at a time."""
+
+    def __init__(self, connection: "_Connection", first: Message) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        connection.call(first)
+
+    def send(self, message: Message) -> None:
+        with self._sending:
+            self._connection.item(message)
+
+    def end(self) -> None:
+        with self._sending:
+            self._connection.end()
+
+    def __iter__(self) -> Iterator[Message]:
+        with self._connection:
+            yield from self._connection.items()
+
+    def cancel(self) -> None:
+        self._connection.shut_down()
 
 
 class FramesSession:

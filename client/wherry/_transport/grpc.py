@@ -4,6 +4,8 @@ The blocking API, not grpc.aio on a loop in a thread: measured on a unix socket,
 (p99 450) against 370 (550), and 325 (490) with uvloop, and messages in bulk go through at least as fast.
 """
 
+import queue
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ _ERRORS: dict[grpc.StatusCode, type[exception.Error]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: exception.ConnectionError,
     grpc.StatusCode.INTERNAL: exception.InternalError,
 }
+
+# Messages of an exchange that may wait to be sent.
+_WAITING = 16
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -114,6 +119,9 @@ class GrpcTransport:
             raise self._error(method, error) from None
         return answer
 
+    def exchange(self, method: str, first: Message) -> "GrpcExchange":
+        return GrpcExchange(self, method, self._channel.stream_stream(*_method(method)), first)
+
     def session(self, outgoing: Outgoing) -> "GrpcSession":
         call = self._channel.stream_stream(*_method("Calls.Session"))(iter(outgoing), metadata=self._metadata)
         return GrpcSession(self, call)
@@ -131,6 +139,54 @@ class GrpcTransport:
         if kind is exception.VersionError:
             return kind(f"the service does not know {method}: install the same version of wherry on both sides")
         return kind(details or f"{method} failed: {code.name}")
+
+
+class GrpcExchange:
+    """An exchange over gRPC, whose own thread takes what is to be sent."""
+
+    def __init__(self, transport: GrpcTransport, method: str, stub: Any, first: Message) -> None:
+        self._transport = transport
+        self._method = method
+        # Bounded: whoever sends faster than the service reads waits.
+        self._outgoing: queue.Queue[Message | None] = queue.Queue(_WAITING)
+        self._outgoing.put(first)
+        self._over = threading.Event()
+        self._call = stub(self._messages())
+        self._call.add_callback(self._over.set)
+
+    def send(self, message: Message) -> None:
+        self._put(message)
+
+    def end(self) -> None:
+        self._put(None)
+
+    def __iter__(self) -> Iterator[Message]:
+        try:
+            yield from self._call
+        except grpc.RpcError as error:
+            raise self._transport._error(self._method, error) from None
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+    def _put(self, message: Message | None) -> None:
+        while not self._over.is_set():
+            try:
+                self._outgoing.put(message, timeout=0.5)
+            except queue.Full:
+                continue
+            return
+        raise exception.ConnectionError(f"{self._method} has ended")
+
+    def _messages(self) -> Iterator[Message]:
+        while not self._over.is_set():
+            try:
+                message = self._outgoing.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if message is None:
+                return
+            yield message
 
 
 class GrpcSession:

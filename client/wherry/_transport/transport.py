@@ -31,6 +31,21 @@ class Outgoing(Protocol):
         """Send waiting acknowledgements."""
 
 
+class Exchange(Protocol):
+    """A call with many messages both ways. Sending and receiving may happen in different threads."""
+
+    def send(self, message: Message) -> None:
+        """Send one more; waits while the service does not read."""
+
+    def end(self) -> None:
+        """Say that nothing follows."""
+
+    def __iter__(self) -> Iterator[Message]: ...
+
+    def cancel(self) -> None:
+        """End the call now; its iterator ends or raises ConnectionError."""
+
+
 class Transport(Protocol):
     """Carries messages. Every method raises `wherry.exception` errors: ConnectionError where the service is away,
     and what the service answers otherwise."""
@@ -43,6 +58,9 @@ class Transport(Protocol):
 
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         """Call a method whose request is many messages."""
+
+    def exchange(self, method: str, first: Message) -> Exchange:
+        """Call a method whose request and answer are many messages."""
 
     def session(self, outgoing: Outgoing) -> Session:
         """Open the session stream."""

@@ -2,11 +2,25 @@
 
 import datetime
 import json
+import sys
 from typing import Any
 
 import typer
 
+from wherry.exception import InvalidError
+
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
+ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
+YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask on a terminal; exit with code 1 unless the answer is yes. Without a terminal `--yes` is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidError(f"{question} There is no terminal to ask on: say so with --yes")
+    typer.confirm(question, abort=True)
 
 
 def show_json(value: Any) -> None:
@@ -20,12 +34,29 @@ def time_of(ms: int) -> str | None:
     return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
 
 
+def size_of(size: int) -> str:
+    """Return a number of bytes as people read it; "" for 0."""
+    if not size:
+        return ""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return ""
+
+
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:
     """Print rows under their columns' names."""
     from rich.console import Console  # only for tables
     from rich.table import Table
 
     table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if item is None else str(item) for item in row))
-    Console(soft_wrap=True).print(table)
+    texts = [["" if item is None else str(item) for item in row] for row in rows]
+    for row in texts:
+        table.add_row(*row)
+    console = Console(soft_wrap=True)
+    # Cut off, an id is of no use: a line that is too long wraps.
+    widths = [max(len(text) for text in column) for column in zip(columns, *texts, strict=True)]
+    console.width = max(console.width, sum(widths) + 2 * len(columns))
+    console.print(table)

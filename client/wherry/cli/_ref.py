@@ -12,6 +12,7 @@ from wherry.app import App, LocalEntrypoint
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.exception import Error
 from wherry.function import Function
+from wherry.image import Image
 
 Target = LocalEntrypoint[..., Any] | Function[..., Any] | MethodTarget
 
@@ -74,6 +75,54 @@ def find_app(ref: str) -> App:
     if len(apps) > 1:
         raise UsageError(f"{place} has {len(apps)} apps: say which, as {place}::NAME_OF_THE_VARIABLE")
     return apps[0]
+
+
+def find_function(ref: str) -> tuple[App, Function[..., Any]]:
+    """Import what `ref` names and return its function, or its class as a function, with the app.
+
+    Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
+    """
+    place, _, name = ref.partition("::")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    found = {own: (app, function) for app in _apps(module) for own, function in app._functions.items()}
+    if not found:
+        raise UsageError(f"{place} has no app with functions: decorate one with @app.function()")
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    # A method's container is its class's.
+    known = found.get(name) or found.get(name.rpartition(".")[0])
+    if known is None:
+        listed = "\n".join(f"  {place}::{own}" for own in found)
+        raise UsageError(f"{f'{place} has no function {name!r}' if name else 'say which'}; there are:\n{listed}")
+    return known
+
+
+def images_of(ref: str) -> list[Image]:
+    """Import what `ref` names and return its images: a variable's, a function's, or all that a file has.
+
+    Raises UsageError when there is none; and whatever the import raises.
+    """
+    place, _, name = ref.partition("::")
+    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    apps = _apps(module)
+    if name and isinstance(variable := getattr(module, name, None), Image):
+        return [variable]
+    found: list[Image] = []
+    names: list[str] = []
+    for app in apps:
+        for function in app._functions.values():
+            names.append(function.info.name)
+            if name in ("", function.info.name):
+                found.append(function.info.options.image or app.image or Image.debian_slim())
+    variables = [own for own, value in vars(module).items() if isinstance(value, Image)]
+    if not name:
+        found += [vars(module)[own] for own in variables]
+    if not found:
+        there = "\n".join(f"  {place}::{own}" for own in (*variables, *names))
+        raise UsageError(
+            f"{place} has no image{f' {name!r}' if name else ''}" + (f"; there are:\n{there}" if there else "")
+        )
+    return list(dict.fromkeys(found))
 
 
 def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:

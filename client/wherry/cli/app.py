@@ -1,5 +1,7 @@
 """`wherry app`: what runs."""
 
+import sys
+
 import typer
 
 from wherry._client import default_client
@@ -38,19 +40,29 @@ def list_apps(
 @group.command()
 def stop(
     app: str = typer.Argument(help="Id or name."),
+    timeout: int = typer.Option(60, "--timeout", help="Seconds after which to say what is left.", min=1, max=86400),
     environment: str | None = _ENVIRONMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Stop an app and its containers."""
+    """Stop an app and its containers; exit 1, and name them, where some are left."""
     app_id = app if app.startswith("ap-") else _id_of(app, environment)
     client = default_client()
-    answer = client.call("Apps.Stop", AppStopRequest(app_id=app_id), AppStopResponse)
+    if not as_json and sys.stderr.isatty():
+        typer.echo(f"Stopping {app}: what runs gets a moment to end …", err=True)
+    answer = client.call("Apps.Stop", AppStopRequest(app_id=app_id, deadline_s=timeout), AppStopResponse)
+    left_over = answer.left_over
     if as_json:
-        show_json({"app_id": app_id, "containers": answer.num_containers_stopped, "left_over": answer.left_over})
-        return
-    typer.echo(f"Stopped {app} and {answer.num_containers_stopped} containers.")
-    for name in answer.left_over:
-        typer.echo(f"The engine still shows {name}.", err=True)
+        show_json({"app_id": app_id, "containers": answer.num_containers_stopped, "left_over": left_over})
+    elif not left_over:
+        typer.echo(f"Stopped {app} and {answer.num_containers_stopped} containers.")
+    else:
+        typer.echo(
+            f"{app} is stopped but for {len(left_over)} containers that are still there: {', '.join(left_over)}. "
+            "The service goes on removing them; if they stay, look at the engine: docker ps -a",
+            err=True,
+        )
+    if left_over:
+        raise typer.Exit(1)
 
 
 def _list(environment: str | None, stopped: bool) -> list[AppInfo]:

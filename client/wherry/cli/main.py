@@ -5,16 +5,33 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, audit, config, function, profile, server, token
+from wherry.cli import (
+    app,
+    audit,
+    config,
+    container,
+    dict,
+    function,
+    image,
+    profile,
+    queue,
+    sandbox,
+    secret,
+    server,
+    token,
+    volume,
+)
+from wherry.cli.logs import app_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
+from wherry.cli.shell import shell
 from wherry.exception import Error
 
 cli = typer.Typer(
     name="wherry",
     help="Run Python functions in containers on your own machines.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -23,9 +40,19 @@ cli.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )(run)
 cli.command("serve")(serve)
+cli.command("shell")(shell)
 cli.add_typer(server.group, name="server")
+app.group.command("logs")(app_logs)
 cli.add_typer(app.group, name="app")
+cli.add_typer(container.group, name="container")
 cli.add_typer(function.group, name="function")
+cli.add_typer(image.group, name="image")
+cli.add_typer(sandbox.group, name="sandbox")
+cli.add_typer(secret.group, name="secret")
+cli.add_typer(dict.group, name="dict")
+cli.add_typer(queue.group, name="queue")
+cli.add_typer(volume.volumes, name="volume")
+cli.add_typer(volume.file_systems, name="nfs")
 cli.add_typer(config.group, name="config")
 cli.add_typer(token.group, name="token")
 cli.add_typer(profile.group, name="profile")

@@ -14,6 +14,7 @@ from wherry._server import LocalServer
 from wherry._settings import Settings, default_state_dir
 from wherry._transport import open_transport
 from wherry._transport.transport import Transport
+from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.exception import ConnectionError, InvalidError
 from wherry_proto.messages import ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
@@ -120,6 +121,12 @@ def logs(
                 typer.echo(line, nl=False)
             else:
                 time.sleep(0.2)
+
+
+@group.command("rotate-key")
+def rotate_key(as_json: bool = JSON_OPTION) -> None:
+    """Encrypt all secrets anew, with a new key (as `wherry secret rotate`)."""
+    secret.rotate(as_json)
 
 
 def _local_settings(command: str) -> Settings:

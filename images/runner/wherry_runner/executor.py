@@ -120,6 +120,10 @@ class Desk:
             return
         self._answer(item, [item.input_id, PICKLE, blob, size, item.window.index if item.window else 0], data)
 
+    def give_raw(self, item: Input, format: int, data: bytes) -> None:
+        """Answer with bytes of another format than a pickle."""
+        self._answer(item, [item.input_id, format, None, len(data), 0], data)
+
     def give_end(self, item: Input) -> None:
         """Answer for a generator that has ended."""
         assert item.window is not None

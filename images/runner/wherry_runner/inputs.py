@@ -20,12 +20,14 @@ class Input:
         "blob",
         "call_id",
         "deadline",
+        "early",
         "ended_by",
         "format",
         "handle",
         "input_id",
         "method",
         "payload",
+        "stream",
         "window",
     )
 
@@ -45,6 +47,9 @@ class Input:
         # The executor's own: a task, a thread.
         self.handle: object = None
         self.window: Window | None = None
+        # Of a web request: what is heard while it runs, and what came before that.
+        self.stream: Any = None
+        self.early: list[Any] = []
 
 
 class Intake:

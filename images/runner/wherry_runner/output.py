@@ -14,12 +14,14 @@ from wherry_runner.link import LINE_BYTES, LOG, Link
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 MAX_LINE = 64 << 10
-# A line alone is sent by who printed it; lines soon after another wait for the keeper, and travel together.
-LONE_LINE_S = 0.01
+# The first few lines of a while are sent by who printed them, so that a crash does not take them along; more of them
+# wait for the keeper, and travel together.
+WHILE_S = 0.01
+LINES_AT_ONCE = 4
 SEND_AT_BYTES = 128 << 10
 MOST_WAITING_BYTES = 8 << 20
 
@@ -30,30 +32,48 @@ class Lines:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lock = allocate_lock()
+        self._while_began = 0.0
+        self._sent_at_once = 0
         self.nudge: Callable[[], None] = lambda: None
 
-    def put(self, stream: int, owner: str | None, lines: list[bytes]) -> None:
+    def put(self, stream: int, owner: str | None, lines: list[bytes], goes_on: bool = False) -> None:
+        """Send lines; with `goes_on` the last of them has not ended yet."""
         link = self._link
         at_ms = int(time() * 1000)
         size = 0
+        last = len(lines) - 1
         with self._lock:
-            for line in lines:
-                for piece in (line,) if len(line) <= MAX_LINE else _pieces(line):
-                    link.put_row(LOG, [stream, owner, at_ms], piece)
+            for number, line in enumerate(lines):
+                pieces = (line,) if len(line) <= MAX_LINE else _pieces(line)
+                for piece in pieces[:-1]:
+                    link.put_row(LOG, [stream, owner, at_ms, 1], piece)
                     size += len(piece) + LINE_BYTES
+                piece = pieces[-1]
+                if goes_on and number == last:
+                    link.put_row(LOG, [stream, owner, at_ms, 1], piece)
+                else:
+                    link.put_row(LOG, [stream, owner, at_ms], piece)
+                size += len(piece) + LINE_BYTES
             link.log_bytes_put += size
         if link.log_bytes_put - link.log_bytes_sent > SEND_AT_BYTES:
             link.flush()
             while not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES:
                 self.nudge()
                 sleep(0.05)
-        elif monotonic() - link.flushed_at > LONE_LINE_S:
+        elif self._may_send_at_once():
             link.flush(wait=False)
         else:
             self.nudge()
 
+    def _may_send_at_once(self) -> bool:
+        now = monotonic()
+        if now - self._while_began > WHILE_S:
+            self._while_began, self._sent_at_once = now, 0
+        self._sent_at_once += 1
+        return self._sent_at_once <= LINES_AT_ONCE
 
-def _pieces(line: bytes) -> list[bytes]:
+
+def _pieces(line: bytes) -> Sequence[bytes]:
     pieces: list[bytes] = []
     start = 0
     while len(line) - start > MAX_LINE:
@@ -104,6 +124,7 @@ class Stream(io.TextIOBase):
 
     def _take(self, text: str) -> None:
         owner = input_id.get()
+        goes_on = False
         with self._lock:
             begun = self._begun.get(owner)
             end = text.rfind("\n")
@@ -119,7 +140,7 @@ class Stream(io.TextIOBase):
                     begun[:] = [line]
                     return
                 del self._begun[owner]
-                lines = [line]
+                lines, goes_on = [line], True
             else:
                 lines = text[:end].split("\n")
                 if begun is not None:
@@ -128,7 +149,7 @@ class Stream(io.TextIOBase):
                     del self._begun[owner]
                 if end + 1 < len(text):
                     self._begun[owner] = [text[end + 1 :]]
-        self._lines.put(self._number, owner, [line.encode("utf-8", "replace") for line in lines])
+        self._lines.put(self._number, owner, [line.encode("utf-8", "replace") for line in lines], goes_on)
 
     def end_line(self, owner: str | None) -> None:
         """Send the line that `owner` has begun: its output follows."""
@@ -247,11 +268,12 @@ class Pipes:
                 return False
             lines = (self._begun[number] + data).split(b"\n")
             self._begun[number] = lines.pop()
-            if len(self._begun[number]) > MAX_LINE:
+            goes_on = len(self._begun[number]) > MAX_LINE
+            if goes_on:
                 lines.append(self._begun[number])
                 self._begun[number] = b""
             if lines:
-                self._lines.put(number, input_id.only, [_clean(line) for line in lines])
+                self._lines.put(number, input_id.only, [_clean(line) for line in lines], goes_on)
         return True
 
     def end_lines(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wherry_runner.classes import Instance
     from wherry_runner.executor import Desk, Executor
     from wherry_runner.frames import Frame, Header
+    from wherry_runner.web import WebExecutor
 
 FAULT = 70
 # What exit hooks may take together, where the agent says nothing else.
@@ -50,6 +51,7 @@ class Runner:
         self._load: tuple[Header, list[bytes]] | None = None
         self._instance: Instance | None = None
         self._executor: Executor | None = None
+        self._web: WebExecutor | None = None
         self._ending = False
         self._has_said_bye = False
 
@@ -70,9 +72,9 @@ class Runner:
                 return 1
             self._be_ready(executor, perf_counter() - began)
             executor.run()
-            if self._instance is not None:
+            if self._instance is not None or self._web is not None:
                 self._say_bye()
-                self._run_exit_hooks(self._instance, float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
+                self._run_exit_hooks(float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
         self._leave()
         return 0
 
@@ -94,7 +96,8 @@ class Runner:
         from wherry_runner.loader import load
         from wherry_runner.payload import Payloads
 
-        function = load(frame, parts[0] if parts else b"", os.path.join(self._directory, "source"))
+        serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
+        function = load(frame, serialized, os.path.join(self._directory, "source"), secrets)
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)
@@ -106,10 +109,15 @@ class Runner:
         methods = spec.get("methods") or []
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
         is_mixed = concurrency == 1 and is_async and any(not method[2] for method in methods)
-        if is_mixed:
+        web = spec.get("web")
+        if web:
+            from wherry_runner.web import WebExecutor
+
+            executor: Executor = WebExecutor(desk, self._watch, self._keeper, concurrency)
+        elif is_mixed:
             from wherry_runner.mixed import MixedExecutor
 
-            executor: Executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter)
+            executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter)
         else:
             executor = self._executor_of(desk, concurrency, bool(spec.get("is_generator")), is_async)
         if methods:
@@ -117,6 +125,9 @@ class Runner:
 
             self._instance = Instance(function, parts[1] if len(parts) > 1 else b"", getattr(executor, "loop", None))
             desk.methods = self._instance.enter(methods)
+        if web:
+            self._web = executor  # type: ignore[assignment]
+            executor.open(web, str(spec.get("name")))  # type: ignore[attr-defined]
         if batch:
             from wherry_runner.batches import gather
 
@@ -184,6 +195,12 @@ class Runner:
                     self._executor.start_more()
             elif kind == "taken":
                 self._on_taken(header["rows"])
+            elif kind == "web":
+                item = self._intake.held.get(header["input"])
+                if item is not None and self._web is not None:
+                    self._web.hear(item, header, parts[0] if parts else b"")
+                elif item is not None:
+                    item.early.append((header, parts[0] if parts else b""))
             elif kind == "cancel":
                 self._on_cancel(header["inputs"])
             elif kind == "recall":
@@ -255,14 +272,17 @@ class Runner:
         if input_ids:
             self._answer_now({"t": "returned", "inputs": input_ids})
 
-    def _run_exit_hooks(self, instance: Instance, seconds: float) -> None:
+    def _run_exit_hooks(self, seconds: float) -> None:
         # While they run the keeper reads, and sends what they print.
         self._keeper.charge = _Loading()
         ended = allocate_lock()
         ended.acquire()
         start_new_thread(self._leave_late, (ended, seconds))
         self._keeper.nudge()
-        instance.exit()
+        if self._web is not None:
+            self._web.close()
+        if self._instance is not None:
+            self._instance.exit()
         ended.release()
 
     def _leave_late(self, ended: LockType, seconds: float) -> None:

@@ -24,17 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/log.proto\x12\twherry.v1\"\x96\x01\n\x07LogLine\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x03 \x01(\t\x12\x10\n\x08input_id\x18\x04 \x01(\t\x12!\n\x06stream\x18\x05 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x04\"L\n\x06Notice\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07warning\x18\x04 \x01(\x08*F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/log.proto\x12\twherry.v1\"\xca\x01\n\x07LogLine\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x03 \x01(\t\x12\x10\n\x08input_id\x18\x04 \x01(\t\x12!\n\x06stream\x18\x05 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x04\x12\x0f\n\x07\x63\x61ll_id\x18\x08 \x01(\t\x12\x10\n\x08position\x18\t \x01(\x04\x12\x0f\n\x07goes_on\x18\n \x01(\x08\"-\n\x08LogLines\x12!\n\x05lines\x18\x01 \x03(\x0b\x32\x12.wherry.v1.LogLine\"\x96\x02\n\x0eLogReadRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontainer_id\x18\x04 \x01(\t\x12\x10\n\x08\x66unction\x18\x05 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x06 \x01(\t\x12\x10\n\x08since_ms\x18\x07 \x01(\x04\x12\x10\n\x08until_ms\x18\x08 \x01(\x04\x12\x0c\n\x04tail\x18\t \x01(\r\x12\x0e\n\x06search\x18\n \x01(\t\x12!\n\x06stream\x18\x0b \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0e\n\x06\x66ollow\x18\x0c \x01(\x08\x12\x10\n\x08only_new\x18\r \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x0e \x01(\x04\"L\n\x06Notice\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07warning\x18\x04 \x01(\x08*Y\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x12\x11\n\rSTREAM_SYSTEM\x10\x03\x32@\n\x04Logs\x12\x38\n\x04Read\x12\x19.wherry.v1.LogReadRequest\x1a\x13.wherry.v1.LogLines0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STREAM']._serialized_start=265
-  _globals['_STREAM']._serialized_end=335
+  _globals['_STREAM']._serialized_start=645
+  _globals['_STREAM']._serialized_end=734
   _globals['_LOGLINE']._serialized_start=35
-  _globals['_LOGLINE']._serialized_end=185
-  _globals['_NOTICE']._serialized_start=187
-  _globals['_NOTICE']._serialized_end=263
+  _globals['_LOGLINE']._serialized_end=237
+  _globals['_LOGLINES']._serialized_start=239
+  _globals['_LOGLINES']._serialized_end=284
+  _globals['_LOGREADREQUEST']._serialized_start=287
+  _globals['_LOGREADREQUEST']._serialized_end=565
+  _globals['_NOTICE']._serialized_start=567
+  _globals['_NOTICE']._serialized_end=643
+  _globals['_LOGS']._serialized_start=736
+  _globals['_LOGS']._serialized_end=800
 # @@protoc_insertion_point(module_scope)

@@ -9,28 +9,40 @@ from typing import Any
 
 from wherry_proto import services
 from wherry_proto.messages import AuditEntry, TokenInfo
-from wherry_service.api.member import Member, Surroundings
+from wherry_service.api.member import Member, Surroundings, missing, refusal
+from wherry_service.api.places import Places
 from wherry_service.api.rules import RULES, Rule, Where
 from wherry_service.api.statuses import status_of
-from wherry_service.api.tokens import EVERYWHERE, Tokens, allows
+from wherry_service.api.tokens import EVERYWHERE, Tokens, allows, reaches
 from wherry_service.errors import Denied, Exhausted, NotFound, ServiceError, Unauthenticated
-from wherry_service.store.tokens import AuditStore, EnvironmentStore
+from wherry_service.store.tokens import AuditStore
 
 log = logging.getLogger(__name__)
 
 ID_KEY = "wherry-token-id"
 SECRET_KEY = "wherry-token-secret"
-_TARGETS = ("app_id", "function_id", "token_id", "name")
+_TARGETS = (
+    "app_id", "function_id", "token_id", "object_id", "volume_id", "secret_id", "container_id", "sandbox_id", "name"
+)  # fmt: skip
+
+
+class _Asked:
+    """What is noted of a request."""
+
+    __slots__ = ("environment", "target", "token")
+
+    def __init__(self, request: Any) -> None:
+        self.token: TokenInfo | None = None
+        self.environment = str(getattr(request, "environment", ""))
+        self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
 
 
 class Access:
     """Lets in who has a token, to what that is for (implements `edge.Gate`)."""
 
-    def __init__(
-        self, tokens: Tokens, environments: EnvironmentStore, surroundings: Surroundings, audit: AuditStore
-    ) -> None:
+    def __init__(self, tokens: Tokens, places: Places, surroundings: Surroundings, audit: AuditStore) -> None:
         self._tokens = tokens
-        self._environments = environments
+        self._places = places
         self._surroundings = surroundings
         self._audit = audit
         # What each token has open.
@@ -43,13 +55,13 @@ class Access:
         """Return the handler for one request: it raises where the token does not allow it."""
 
         async def unary(request: Any) -> Any:
-            with self._entered(name, request, metadata, peer) as token:
-                serve = await self._allowed(name, handler, request, token)
+            with self._entered(name, request, metadata, peer) as asked:
+                serve = await self._allowed(name, handler, request, asked)
                 return await serve(request)
 
         async def streaming(request: Any) -> AsyncIterator[Any]:
-            with self._entered(name, request, metadata, peer) as token:
-                serve = await self._allowed(name, handler, request, token)
+            with self._entered(name, request, metadata, peer) as asked:
+                serve = await self._allowed(name, handler, request, asked)
                 async with contextlib.aclosing(serve(request)) as answers:
                     async for answer in answers:
                         yield answer
@@ -58,16 +70,17 @@ class Access:
 
     def local(self, name: str, handler: Any) -> Any:
         """Return a handler for the service's user, who may do all: it is only noted in the audit log."""
-        if not RULES[name].audited:
+        if not RULES[name].audited or services.METHODS[name].client_stream:
             return handler
 
         async def serve(request: Any) -> Any:
+            asked = _Asked(request)
             try:
                 answer = await handler(request)
             except ServiceError as error:
-                self._note(name, request, None, "", status_of(name, error)[0])
+                self._note(name, asked, "", status_of(name, error)[0])
                 raise
-            self._note(name, request, None, "", "ok")
+            self._note(name, asked, "", "ok")
             return answer
 
         return serve
@@ -86,94 +99,117 @@ class Access:
     # Who asks
 
     @contextlib.contextmanager
-    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[TokenInfo]:
-        token: TokenInfo | None = None
+    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[_Asked]:
+        asked = _Asked(request)
         task = asyncio.current_task()
         assert task is not None
+        audited = name in RULES and RULES[name].audited
         try:
             token = self._tokens.check(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""), _address(peer))
+            asked.token = token
             self._open.setdefault(token.token_id, set()).add(task)
-            yield token
+            yield asked
         except asyncio.CancelledError:
-            if token is not None and token.revoked_at_ms:
-                raise Unauthenticated(f"token {token.name!r} was revoked") from None
+            if asked.token is not None and asked.token.revoked_at_ms:
+                raise Unauthenticated(f"token {asked.token.name!r} was revoked") from None
             raise
         except (Unauthenticated, Denied) as error:
-            self._note("login" if token is None else name, request, token, peer, status_of(name, error)[0])
+            self._note("login" if asked.token is None else name, asked, peer, status_of(name, error)[0])
             raise
         except Exhausted:
             raise  # a flood of failures is not to fill the audit log
         except ServiceError as error:
-            if RULES[name].audited:
-                self._note(name, request, token, peer, status_of(name, error)[0])
+            if audited:
+                self._note(name, asked, peer, status_of(name, error)[0])
             raise
         else:
-            if RULES[name].audited:
-                self._note(name, request, token, peer, "ok")
+            if audited:
+                self._note(name, asked, peer, "ok")
         finally:
-            if token is not None and (tasks := self._open.get(token.token_id)) is not None:
+            token_id = asked.token.token_id if asked.token is not None else ""
+            if (tasks := self._open.get(token_id)) is not None:
                 tasks.discard(task)
                 if not tasks:
-                    del self._open[token.token_id]
+                    del self._open[token_id]
 
     # What is allowed
 
-    async def _allowed(self, name: str, handler: Any, request: Any, token: TokenInfo) -> Any:
-        rule = RULES.get(name)
+    async def _allowed(self, name: str, handler: Any, request: Any, asked: _Asked) -> Any:
+        rule, token = RULES.get(name), asked.token
+        assert token is not None
         if rule is None or rule.where is Where.NOWHERE:
             raise Denied(f"{name} is not served over TCP")
-        member = Member(token, self._surroundings, self._environments, self._sent)
-        if name == "Apps.Open":
-            member.claim(request.client_id)
+        member = Member(token, self._surroundings, self._places, self._sent)
+        if client_id := getattr(request, "client_id", ""):
+            member.claim(client_id)
         if rule.where is Where.SESSION:
             return lambda requests: handler(member.claiming(requests), member)
-        if rule.where is Where.HANDLER:
-            return member.own_handler(name, handler, rule)
-        if rule.where is Where.ANYWHERE:
+        if rule.where is Where.TOKEN:
+            return lambda message: handler(message, token)
+        if rule.where is Where.EVERYWHERE:
+            if not allows(token, rule.scopes, EVERYWHERE):
+                raise Denied(refusal(token, name, EVERYWHERE))
+        elif rule.where is Where.ANYWHERE:
             member.check_anywhere(name, rule)
+        elif services.METHODS[name].client_stream:
+            return lambda messages: handler(self._checked(name, rule, messages, asked))
         else:
-            await self._check(name, rule, request, token)
-        return handler
+            await self._check(name, rule, request, asked)
+        return member.own_handler(name, handler, asked.environment or "main")
 
-    async def _check(self, name: str, rule: Rule, request: Any, token: TokenInfo) -> None:
+    async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
+        """Check the messages of a stream that say what it is about."""
+        known: set[str] = set()
+        assert isinstance(rule.where, tuple)
+        async for message in messages:
+            named = _value(message, rule.where[0])
+            if named is not None and named not in known:
+                await self._check(name, rule, message, asked)
+                known.add(named)
+            yield message
+
+    async def _check(self, name: str, rule: Rule, request: Any, asked: _Asked) -> None:
         """Raise `Denied` for an environment that is not the token's, `NotFound` for an object that is not in one."""
-        where = rule.where
-        if where is Where.LOOKUP:
-            where = Where.FUNCTION if request.function_id else Where.FIELD
-        if where is Where.FIELD or where is Where.EVERYWHERE:
-            environment = EVERYWHERE if where is Where.EVERYWHERE else request.environment or "main"
-            if not allows(token, rule.scopes, environment):
-                raise Denied(_refusal(token, name, environment))
+        token = asked.token
+        assert token is not None
+        assert isinstance(rule.where, tuple)
+        for path in rule.where:
+            value = _value(request, path)
+            if path == "app_name" and value:
+                path, value = "environment", request.environment or "main"
+            if not value:
+                continue
+            if path == "environment":
+                break
+            kind = path.rpartition(".")[2].removesuffix("_id")
+            found = await self._places.of(kind, value)
+            mine = [one for one in sorted(found) if reaches(token, one)]
+            asked.target = asked.target or value
+            if not mine:
+                raise NotFound(missing(kind, value))
+            asked.environment = mine[0]
+            if not any(allows(token, rule.scopes, one) for one in mine):
+                raise Denied(refusal(token, name, mine[0]))
             return
-        object_id = getattr(request, f"{where.value}_id")
-        found = await self._environment_of(where, object_id)
-        if found is None or (EVERYWHERE not in token.environments and found not in token.environments):
-            # Alike, so that nobody learns what there is elsewhere.
-            raise NotFound(f"{where.value} {object_id[:64]!r} does not exist in the environments of this token")
-        if not allows(token, rule.scopes, found):
-            raise Denied(_refusal(token, name, found))
-
-    async def _environment_of(self, where: Where, object_id: str) -> str | None:
-        if where is Where.APP:
-            return await self._environments.of_app(object_id)
-        if where is Where.FUNCTION:
-            return await self._environments.of_function(object_id)
-        function_id = self._surroundings.journal.function_of(object_id)
-        if function_id is not None:
-            return await self._environments.of_function(function_id)
-        return await self._environments.of_call(object_id)
+        else:
+            if "environment" not in rule.where and "app_name" not in rule.where:
+                raise NotFound(missing(rule.where[0].removesuffix("_id"), ""))
+            value = "main"
+        asked.environment = value
+        if not allows(token, rule.scopes, value):
+            raise Denied(refusal(token, name, value))
 
     # The audit log
 
-    def _note(self, action: str, request: Any, token: TokenInfo | None, peer: str, outcome: str) -> None:
-        target = next((value for key in _TARGETS if (value := getattr(request, key, ""))), "")
+    def _note(self, action: str, asked: _Asked, peer: str, outcome: str) -> None:
+        token = asked.token
         entry = AuditEntry(
             at_ms=int(time.time() * 1000),
             token_id=token.token_id if token is not None else ("" if peer else "local"),
             token_name=token.name if token is not None else "",
             action=action,
-            environment=str(getattr(request, "environment", ""))[:64],
-            target=str(target)[:128],
+            environment=asked.environment[:64],
+            target=asked.target[:128],
             outcome=outcome,
             peer=peer[:128],
         )
@@ -187,12 +223,13 @@ class Access:
             log.error("the audit log could not be written", exc_info=error)
 
 
-def _refusal(token: TokenInfo, name: str, environment: str) -> str:
-    where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
-    return (
-        f"token {token.name!r} ({', '.join(token.scopes)} in {', '.join(token.environments)}) does not allow {name} "
-        f"in {where}: use another token, or ask an admin for one"
-    )
+def _value(request: Any, path: str) -> str | None:
+    """Return the field of that path, None where a message on the way is not there."""
+    for name in path.split("."):
+        request = getattr(request, name, None)
+        if request is None:
+            return None
+    return str(request)
 
 
 def _address(peer: str) -> str:

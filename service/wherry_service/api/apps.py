@@ -22,6 +22,9 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import check_id
 
+# Longer than exit hooks may take.
+STOP_DEADLINE_S = 60
+
 
 class AppApi:
     """Serves apps and what is asked about their functions."""
@@ -41,7 +44,8 @@ class AppApi:
         return AppPublishResponse(functions=await self._apps.publish(request.app_id, request.functions))
 
     async def stop(self, request: AppStopRequest) -> AppStopResponse:
-        count, left_over = await self._apps.stop(request.app_id, "The app was stopped.")
+        deadline_s = request.deadline_s or STOP_DEADLINE_S
+        count, left_over = await self._apps.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
         return AppStopResponse(num_containers_stopped=count, left_over=left_over)
 
     async def list(self, request: AppListRequest) -> AppListResponse:

@@ -1,18 +1,28 @@
 """What code inside a container may ask of the service, over the socket in the container's own directory.
 
 The socket says which container asks, and so which app and environment. A container is treated as a stranger: it
-reaches the functions of its own environment, its own calls, and blobs whose ids it knows; nothing else.
+reaches the functions, dicts and queues of its own environment, its own calls, and blobs whose ids it knows; nothing
+else. Of secrets it has what its functions were given, and no method tells it more.
 """
 
 import asyncio
 import logging
 
-from wherry_proto.messages import FunctionInfo, FunctionLookupRequest, ServerInfo, ServerInfoRequest, SessionUp
+from wherry_proto.messages import (
+    FunctionBindRequest,
+    FunctionInfo,
+    FunctionLookupRequest,
+    ServerInfo,
+    ServerInfoRequest,
+    SessionUp,
+)
+from wherry_service.api.guest_objects import OF_OBJECTS, GuestObjects
 from wherry_service.api.local import Handler, LocalApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.objects.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +36,16 @@ _OF_FUNCTIONS = ("Functions.Stats", "Functions.Bind", "Functions.Update")
 class Guests:
     """Makes the connections of containers."""
 
-    def __init__(self, handlers: dict[str, Handler], sessions: SessionApi, apps: Apps, journal: Journal) -> None:
+    def __init__(
+        self,
+        handlers: dict[str, Handler],
+        sessions: SessionApi,
+        apps: Apps,
+        journal: Journal,
+        objects: Registry | None = None,
+    ) -> None:
         self.handlers = handlers
+        self.objects = objects
         self.sessions = sessions
         self.apps = apps
         self.journal = journal
@@ -38,7 +56,7 @@ class Guests:
         api = self._apis.get(container_id)
         if api is None:
             # Those that nobody uses at the moment are made again when they are needed.
-            self._apis = {known_id: known for known_id, known in self._apis.items() if known.num_connections}
+            self._apis = {known_id: known for known_id, known in self._apis.items() if known.connections}
             guest = Guest(self, container_id, app_id)
             api = LocalApi(guest.handlers(), self.sessions, guest, MAX_FRAME, MAX_CONNECTIONS)
             self._apis[container_id] = api
@@ -61,6 +79,14 @@ class Guest:
         for name in _OF_FUNCTIONS:
             if name in known:
                 found[name] = self._of_function(known[name])
+        objects = self._guests.objects
+        if objects is not None:
+            for name in OF_OBJECTS:
+                if name in known:
+                    own = GuestObjects(objects, self._guests.apps, self._app_id)
+                    found[name] = own.restricted(name, known[name])
+        if "Functions.Bind" in found:
+            found["Functions.Bind"] = self._with_own_secrets(found["Functions.Bind"])
         found["Functions.Lookup"] = self.lookup
         found["Server.Info"] = self.info
         return found
@@ -90,6 +116,20 @@ class Guest:
     def _of_function(self, handler: Handler) -> Handler:
         def serve(request: "object") -> object:
             self._check(getattr(request, "function_id", ""))
+            return handler(request)
+
+        return serve
+
+    def _with_own_secrets(self, handler: Handler) -> Handler:
+        """Refuse variants with secrets that its app does not have: their containers would tell them."""
+
+        def serve(request: FunctionBindRequest) -> object:
+            asked = set(request.changes.secret_ids) if request.changes is not None else set()
+            if asked - self._guests.apps.secret_ids(self._app_id):
+                raise InvalidRequest(
+                    "code inside a container can't give secrets to functions that its app does not have: do it in the "
+                    "program that runs the app"
+                )
             return handler(request)
 
         return serve

@@ -10,7 +10,6 @@ from wherry_service import __version__
 from wherry_service.api.sessions import PROTOCOL
 from wherry_service.apps.apps import Apps
 from wherry_service.engines.engine import Engine
-from wherry_service.pools.pools import Pools
 
 
 class ServerApi:
@@ -23,7 +22,7 @@ class ServerApi:
         handover_dir: Path,
         engine: Engine,
         apps: Apps,
-        pools: Pools,
+        num_containers: Callable[[], int],
         request_stop: Callable[[bool], None],
     ) -> None:
         self._instance_id = instance_id
@@ -31,7 +30,7 @@ class ServerApi:
         self._handover_dir = handover_dir
         self._engine = engine
         self._apps = apps
-        self._pools = pools
+        self._num_containers = num_containers
         self._request_stop = request_stop
         self._started_at_ms = int(time.time() * 1000)
 
@@ -45,7 +44,7 @@ class ServerApi:
             state_dir=str(self._state_dir),
             handover_dir=str(self._handover_dir),
             num_apps=len(self._apps),
-            num_containers=self._pools.num_containers,
+            num_containers=self._num_containers(),
         )
         if request.with_engine:
             status = await self._engine.status()
@@ -53,6 +52,6 @@ class ServerApi:
         return info
 
     async def stop(self, request: ServerStopRequest) -> ServerStopResponse:
-        count = self._pools.num_containers
+        count = self._num_containers()
         self._request_stop(request.force)
         return ServerStopResponse(num_containers_stopped=count)

@@ -50,11 +50,16 @@ class LocalApi:
         # Bytes of a frame's header, and of its body.
         self.limit = limit
         self.max_connections = max_connections
-        self.num_connections = 0
+        self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> asyncio.Protocol:
         return Connection(self)
+
+    def close(self) -> None:
+        """Close every connection: the service ends."""
+        for connection in list(self.connections):
+            connection.close()
 
 
 class Connection(asyncio.Protocol):
@@ -74,13 +79,18 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
 
+    def close(self) -> None:
+        """Close it, what was written first."""
+        if self._transport is not None:
+            self._transport.close()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
-        self._api.num_connections += 1
-        if self._api.num_connections > self._api.max_connections:
+        self._api.connections.add(self)
+        if len(self._api.connections) > self._api.max_connections:
             self._fail(Exhausted(f"there are {self._api.max_connections} open connections: close some"))
 
     def data_received(self, data: bytes) -> None:
@@ -101,7 +111,7 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._api.num_connections -= 1
+        self._api.connections.discard(self)
         self._transport = None
         self._writable.set()
         if self._session is not None:

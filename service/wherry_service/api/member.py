@@ -1,31 +1,44 @@
 """One request of a holder of a token: what of it is let through."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from wherry_proto.messages import (
+    AppPublishRequest,
     BlobChunk,
     BlobGetRequest,
     BlobMissingRequest,
     BlobMissingResponse,
     CallState,
+    FunctionBindRequest,
+    ImageEnsureRequest,
+    ImageEvent,
+    ImageInfo,
+    ImageListRequest,
+    ImageListResponse,
+    ImageShowRequest,
+    SandboxCreateRequest,
+    SecretCreateRequest,
     ServerInfo,
     SessionUp,
+    SourceFile,
     SourceTree,
     TokenInfo,
 )
-from wherry_service.api.rules import Rule
-from wherry_service.api.tokens import allows
+from wherry_service.api.places import Places
+from wherry_service.api.rules import DEPLOY, DEVELOP, Rule
+from wherry_service.api.tokens import EVERYWHERE, allows, reaches
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
-from wherry_service.store.tokens import EnvironmentStore
 
 _CONTENT = "sha256:"
 MAX_CLAIMS = 10_000
+# Of a function, who may call it may have these otherwise, beside how it scales.
+SHALLOW = frozenset(("timeout_s", "retry"))
 
 
 @dataclass(slots=True)
@@ -49,12 +62,12 @@ class Member:
         self,
         token: TokenInfo,
         surroundings: Surroundings,
-        environments: EnvironmentStore,
+        places: Places,
         sent: dict[tuple[str, ...], set[str]],
     ) -> None:
         self._token = token
         self._around = surroundings
-        self._environments = environments
+        self._places = places
         self._sent = sent.setdefault(tuple(token.environments), set())
         self._reachable: set[str] = set()
         self._client_id = ""
@@ -126,11 +139,11 @@ class Member:
 
     async def _watch(self, call_id: str) -> None:
         """Watch a call that is only on disk, if it is one of the token's."""
-        environment = await self._environments.of_call(call_id)
+        environments = await self._places.of("call", call_id)
         client = self._around.clients.get(self._client_id)
         if client is None:
             return
-        if environment is not None and allows(self._token, ("invoke",), environment):
+        if any(allows(self._token, ("invoke",), environment) for environment in environments):
             self._around.journal.watch(client, call_id)
         else:
             client.state(CallState(call_id=call_id, known=False))
@@ -151,22 +164,94 @@ class Member:
         self._reachable.add(function_id)
         return True
 
-    # Handlers that get something else, or are told who asks
+    # Handlers that get or give something else over TCP
 
-    def own_handler(self, name: str, handler: Any, rule: Rule) -> Any:
-        """Return the handler as it is for this token."""
-        if name.startswith("Tokens."):
-            return lambda request: handler(request, self._token)
-        self.check_anywhere(name, rule)
-        known: dict[str, Callable[[Any, Any], Any]] = {
+    def own_handler(self, name: str, handler: Any, environment: str) -> Any:
+        """Return the handler as it is for this token, for a request of that environment."""
+        with_answer: dict[str, Callable[[Any, Any], Any]] = {
             "Server.Info": self._info,
             "Blobs.Missing": self._missing,
             "Blobs.Put": self._put,
             "Blobs.PutSource": self._put_source,
             "Blobs.Get": self._get,
+            "Images.Ensure": self._ensure,
+            "Images.Show": self._show,
+            "Images.List": self._list_images,
         }
-        found = known[name]
-        return lambda request: found(handler, request)
+        if found := with_answer.get(name):
+            return lambda request: found(handler, request)
+        checks: dict[str, Callable[[Any, str], Awaitable[None]]] = {
+            "Apps.Publish": self._check_publish,
+            "Functions.Bind": self._check_bind,
+            "Sandboxes.Create": self._check_sandbox,
+            "Secrets.Create": self._check_secret,
+        }
+        check = checks.get(name)
+        if check is None:
+            return handler
+
+        async def serve(request: Any) -> Any:
+            await check(request, environment)
+            return await handler(request)
+
+        return serve
+
+    async def _check_publish(self, request: AppPublishRequest, environment: str) -> None:
+        for spec in request.functions:
+            await self._check_image(spec.image_id)
+
+    async def _check_bind(self, request: FunctionBindRequest, environment: str) -> None:
+        """Who may only call a function may scale a variant of it, and not put other code or secrets into it."""
+        if request.changes is None:
+            return
+        deep = [name for name in request.fields if name not in SHALLOW and not name.startswith("pool.")]
+        if deep and not allows(self._token, DEPLOY, environment):
+            raise Denied(refusal(self._token, f"Functions.Bind with another {deep[0][:64]}", environment))
+        if request.changes.image_id:
+            await self._check_image(request.changes.image_id)
+
+    async def _check_sandbox(self, request: SandboxCreateRequest, environment: str) -> None:
+        places = await self._places.of("sandbox", request.sandbox_id)
+        if any(not reaches(self._token, place) for place in places):
+            raise Denied(f"sandbox {request.sandbox_id[:64]!r} belongs to somebody else")
+        if request.spec is not None:
+            await self._check_image(request.spec.image_id)
+
+    async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:
+        if request.name and not allows(self._token, DEVELOP, environment):
+            raise Denied(refusal(self._token, "Secrets.Create with a name", environment))
+
+    async def _check_image(self, image_id: str) -> None:
+        if not any(reaches(self._token, place) for place in await self._places.of("image", image_id)):
+            raise NotFound(missing("image", image_id))
+
+    async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
+        for definition in request.images:
+            for step in definition.steps:
+                self._check_files(step.files)
+                if step.kind == "from_id" and step.args:
+                    await self._check_image(step.args[0])
+        async for event in handler(request):
+            yield event
+
+    async def _show(self, handler: Any, request: ImageShowRequest) -> ImageInfo:
+        """Show an image of another environment as one that nobody has built."""
+        if request.definition is None:
+            await self._check_image(request.image_id)
+        info: ImageInfo = await handler(request)
+        if any(reaches(self._token, place) for place in await self._places.of("image", info.image_id)):
+            info.apps = []
+            return info
+        return ImageInfo(image_id=info.image_id, summary=info.summary, dockerfile=info.dockerfile)
+
+    async def _list_images(self, handler: Any, request: ImageListRequest) -> ImageListResponse:
+        answer: ImageListResponse = await handler(request)
+        if not reaches(self._token, EVERYWHERE):
+            own = await self._places.images(frozenset(self._token.environments))
+            answer.images = [image for image in answer.images if image.image_id in own]
+            for image in answer.images:
+                image.apps = []
+        return answer
 
     async def _info(self, handler: Any, request: Any) -> ServerInfo:
         """Leave out what is of the service's machine: files can't be handed over from another."""
@@ -196,13 +281,30 @@ class Member:
         return info
 
     async def _put_source(self, handler: Any, request: SourceTree) -> Any:
-        for file in request.files:
+        self._check_files(request.files)
+        return await handler(request)
+
+    def _check_files(self, files: Iterable[SourceFile]) -> None:
+        for file in files:
             if file.blob_id not in self._sent:
                 raise NotFound(f"the content of {file.path[:200]!r} was not sent: send it first")
-        return await handler(request)
 
     async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
         if request.blob_id.startswith(_CONTENT):
             raise Denied("source files can't be read back over TCP")
         async for chunk in handler(request):
             yield chunk
+
+
+def refusal(token: TokenInfo, name: str, environment: str) -> str:
+    """Return why a token may not do something."""
+    where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
+    return (
+        f"token {token.name!r} ({', '.join(token.scopes)} in {', '.join(token.environments)}) does not allow {name} "
+        f"in {where}: use another token, or ask an admin for one"
+    )
+
+
+def missing(kind: str, object_id: str) -> str:
+    """Return what is said of an object that is not there, and of one that is in another environment."""
+    return f"{kind} {object_id[:64]!r} does not exist in the environments of this token"

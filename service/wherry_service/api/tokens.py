@@ -91,9 +91,8 @@ class Tokens:
         elif count >= self._max_failures:
             wait = FAILURES_WITHIN_S - (now - began)
             raise Exhausted(f"too many failed log-ins from this address: try again in {wait:.0f} s")
-        token, secret_hash = self._tokens.get(token_id, (None, b"\0" * 32))
-        proven = hmac.compare_digest(_hash(secret), secret_hash)
-        if token is not None and proven and not token.revoked_at_ms:
+        token = self._proven(token_id, secret)
+        if token is not None:
             return token
         if not token_id and not secret:
             raise Unauthenticated(
@@ -106,12 +105,28 @@ class Tokens:
             "this token is not valid here: check WHERRY_TOKEN_ID and WHERRY_TOKEN_SECRET, or ask for another"
         )
 
+    def invokes(self, token_id: str, secret: str, environment: str) -> bool:
+        """Whether these prove a token that may call functions of that environment."""
+        token = self._proven(token_id, secret)
+        return token is not None and allows(token, ("invoke",), environment)
+
+    def _proven(self, token_id: str, secret: str) -> TokenInfo | None:
+        """Return the token, if there is one, it is not revoked, and the secret is its own."""
+        token, secret_hash = self._tokens.get(token_id, (None, b"\0" * 32))
+        proven = hmac.compare_digest(_hash(secret), secret_hash)
+        return token if token is not None and proven and not token.revoked_at_ms else None
+
+
+def reaches(token: TokenInfo, environment: str) -> bool:
+    """Whether a token is for that environment; "*" asks for all of them."""
+    return EVERYWHERE in token.environments or environment in token.environments
+
 
 def allows(token: TokenInfo, scopes: Iterable[str], environment: str) -> bool:
-    """Whether a token has one of these scopes in that environment; "*" asks for all of them."""
-    if EVERYWHERE not in token.environments and environment not in token.environments:
+    """Whether a token has one of these scopes in that environment; "deploy+invoke" are two at once."""
+    if not reaches(token, environment):
         return False
-    return "admin" in token.scopes or any(scope in token.scopes for scope in scopes)
+    return "admin" in token.scopes or any(set(one.split("+")) <= set(token.scopes) for one in scopes)
 
 
 def _hash(secret: str) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto import codec
@@ -15,7 +15,9 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionSpec,
     FunctionUpdateRequest,
+    MethodSpec,
 )
+from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_of
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
 from wherry_service.calls.retry import RetryPolicy
@@ -48,6 +50,32 @@ class FunctionHost(Protocol):
     def is_working(self, function_id: str) -> bool: ...
 
 
+class AppObjects(Protocol):
+    """What apps have beside functions (see objects/)."""
+
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None: ...
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
+    async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
+    async def app_gone(self, app_id: str) -> None: ...
+
+
+class AppSandboxes(Protocol):
+    """The sandboxes that belong to apps."""
+
+    def has_app(self, app_id: str) -> bool: ...
+    async def end_app(self, app_id: str, why: str) -> int: ...
+
+
+class NoSandboxes:
+    """Where there are none (implements `AppSandboxes`)."""
+
+    def has_app(self, app_id: str) -> bool:
+        return False
+
+    async def end_app(self, app_id: str, why: str) -> int:
+        return 0
+
+
 class App:
     """A running app."""
 
@@ -57,6 +85,13 @@ class App:
         # Whether it is detached and its client is gone: it ends with its last call.
         self.orphaned = False
         self.lock = asyncio.Lock()
+        # Set once it is being stopped.
+        self.stopping: asyncio.Task[tuple[int, list[str]]] | None = None
+
+    def stop_ended(self, task: asyncio.Task[tuple[int, list[str]]]) -> None:
+        """Let it be tried again where it failed."""
+        if task.cancelled() or task.exception() is not None:
+            self.stopping = None
 
     def __str__(self) -> str:
         return f"app {self.record.name!r} ({self.record.app_id})"
@@ -65,16 +100,51 @@ class App:
 class Apps:
     """All running apps, in memory and on disk."""
 
-    def __init__(self, store: AppStore, host: FunctionHost, pools: Pools, node: Node, ready_image: ReadyImage) -> None:
+    def __init__(
+        self,
+        store: AppStore,
+        host: FunctionHost,
+        pools: Pools,
+        node: Node,
+        ready_image: ReadyImage,
+        objects: AppObjects | None = None,
+        on_stopped: Callable[[str], None] = lambda app_id: None,
+        mask: Callable[[str, Iterable[str]], None] = lambda app_id, values: None,
+        sandboxes: AppSandboxes | None = None,
+        endpoints: Endpoints | None = None,
+        web_ready: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
+        self._objects = objects
         self._host = host
         self._pools = pools
         self._node = node
         self._ready_image = ready_image
+        # Hears the id of an app whose containers are gone.
+        self._on_stopped = on_stopped
+        # Hears what must not appear in an app's log.
+        self._mask = mask
+        self._sandboxes = sandboxes if sandboxes is not None else NoSandboxes()
+        self._endpoints = endpoints if endpoints is not None else Endpoints(Site())
+        # Begins to listen for requests.
+        self._web_ready = web_ready
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
         return len(self._apps)
+
+    def by_image(self) -> dict[str, list[str]]:
+        """Return the images that running apps use, each with the apps' names."""
+        found: dict[str, list[str]] = {}
+        for app in self._apps.values():
+            for function in app.functions.values():
+                found.setdefault(function.spec.image_id, []).append(app.record.name)
+        return found
+
+    @property
+    def num_endpoints(self) -> int:
+        """How many web endpoints there are."""
+        return len(self._endpoints)
 
     async def restore(self, found: list[FoundContainer]) -> list[str]:
         """Serve again what an earlier life served; return the ids of the clients whose apps these are.
@@ -84,13 +154,27 @@ class Apps:
         clients: list[str] = []
         for record, functions in await self._store.running():
             app = self._apps[record.app_id] = App(record)
+            await self._mask_secrets(app, functions)
             for function in functions:
                 try:
                     self._open(app, function, [item for item in found if item.function_id == function.function_id])
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
+            self._endpoints.claim(record.app_id, self._claims(app, list(app.functions.values())))
             clients.append(record.client_id)
         return clients
+
+    async def _mask_secrets(self, app: App, functions: Sequence[FunctionRecord]) -> None:
+        """Have what containers of an earlier life were given masked before a line of theirs arrives."""
+        if self._objects is None:
+            return
+        for secret_id in {one for function in functions for one in function.spec.secret_ids}:
+            try:
+                values = await self._objects.secret_values([secret_id])
+            except ServiceError as error:
+                log.warning("%s: %s", app, error)
+            else:
+                self._mask(app.record.app_id, values.values())
 
     def adopt(self, found: list[FoundContainer]) -> None:
         """Give containers that were found late to the pools they belong to."""
@@ -130,6 +214,11 @@ class Apps:
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
             for record in records:
                 self._plan(record)
+                await self._check_objects(app, record.spec)
+            claims = self._claims(app, records)
+            self._endpoints.check(claims)
+            if claims and self._web_ready is not None:
+                await self._web_ready()
             records += self._followed(app, records)
             await self._store.publish(app_id, records)
             kept = {
@@ -152,6 +241,7 @@ class Apps:
                 elif (known := app.functions[record.function_id]).live:
                     known.live = b""
                     self._scale(known)
+            self._endpoints.claim(app_id, claims)
             why = f"{app} was published anew without it."
             closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
             await asyncio.gather(*closing)
@@ -176,6 +266,7 @@ class Apps:
             spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
             record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
             self._plan(record)
+            await self._check_objects(app, spec)
             await self._store.add_variant(record)
             self._open(app, record)
         return self._function_info(app, record)
@@ -192,22 +283,48 @@ class Apps:
             self._scale(record)
         return self._function_info(app, record)
 
-    async def stop(self, app_id: str, why: str, grace_s: float | None = None) -> tuple[int, list[str]]:
-        """Stop an app; return how many containers it had, and the names of those the engine still shows."""
+    async def stop(
+        self, app_id: str, why: str, grace_s: float | None = None, deadline_s: float | None = None
+    ) -> tuple[int, list[str]]:
+        """Stop an app; return how many containers it had, and the names of those that are still there.
+
+        After the deadline this returns, and the stopping goes on.
+        """
         app = self._running(app_id)
+        count = self._info(app.record).num_containers
+        if app.stopping is None:
+            app.stopping = asyncio.ensure_future(self._stop(app, why, grace_s))
+            app.stopping.add_done_callback(app.stop_ended)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(app.stopping)
+        except TimeoutError:
+            if deadline_s is None:
+                raise
+            left_over = self._node.known("wherry.app", app_id)
+            log.warning("%s has not stopped within %g s: %s", app, deadline_s, ", ".join(left_over) or "no container")
+            return count - len(left_over), left_over
+
+    async def _stop(self, app: App, why: str, grace_s: float | None) -> tuple[int, list[str]]:
+        app_id = app.record.app_id
         async with app.lock:
             if self._apps.get(app_id) is not app:
                 return 0, []
             log.info("stopping %s: %s", app, why)
-            counts = await asyncio.gather(
-                *(
-                    self._host.close_function(record.function_id, _grace(record, grace_s), why)
-                    for record in app.functions.values()
-                )
-            )
+            self._endpoints.claim(app_id, [])
+            closing = [
+                self._host.close_function(record.function_id, _grace(record, grace_s), why)
+                for record in app.functions.values()
+            ]
+            counts = await asyncio.gather(*closing)
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
             # Until here it is listed as running, from here on as stopped: never as neither.
             del self._apps[app_id]
+        # No sandbox is made for it any more.
+        counts.append(await self._sandboxes.end_app(app_id, why))
+        self._on_stopped(app_id)
+        if self._objects is not None:
+            await self._objects.app_gone(app_id)
         left_over = await self._node.left_over("wherry.app", app_id)
         return sum(counts), left_over
 
@@ -229,7 +346,9 @@ class Apps:
         finished = [
             app_id
             for app_id, app in self._apps.items()
-            if app.orphaned and not any(self._host.is_working(function_id) for function_id in app.functions)
+            if app.orphaned
+            and not any(self._host.is_working(function_id) for function_id in app.functions)
+            and not self._sandboxes.has_app(app_id)
         ]
         for app_id in finished:
             await self.stop(app_id, "Its last call has ended, and its client is gone.")
@@ -250,6 +369,10 @@ class Apps:
         stopped = await self._store.stopped(environment) if include_stopped else []
         return [self._info(record) for record in [*running, *stopped]]
 
+    def is_running(self, app_id: str) -> bool:
+        """Whether there is such an app, and it has not stopped."""
+        return app_id in self._apps
+
     def function(self, function_id: str) -> FunctionInfo:
         """Return a function by id; raise `NotFound`."""
         return self._function_info(*self._find(function_id))
@@ -257,6 +380,15 @@ class Apps:
     def info(self, app_id: str) -> AppInfo:
         """Return a running app by id; raise `NotFound`."""
         return self._info(self._running(app_id).record)
+
+    def ids(self) -> set[str]:
+        """Return the ids of the running apps."""
+        return set(self._apps)
+
+    def secret_ids(self, app_id: str | None = None) -> set[str]:
+        """Return the secrets that the functions of a running app use, or of all."""
+        apps = self._apps.values() if app_id is None else [self._running(app_id)]
+        return {one for app in apps for record in app.functions.values() for one in record.spec.secret_ids}
 
     def function_of(self, app_id: str, name: str) -> FunctionInfo:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
@@ -276,6 +408,13 @@ class Apps:
             raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
         return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
 
+    def _claims(self, app: App, records: Sequence[FunctionRecord]) -> Sequence[Endpoint]:
+        """Return where the app's functions are to answer; what is not deployed is told apart by its label."""
+        record = app.record
+        functions = [(known.function_id, known.spec) for known in records if not known.base_id]
+        suffix = "" if record.state == AppState.DEPLOYED else "-dev"
+        return endpoints_of(record.app_id, record.name, record.environment, functions, suffix)
+
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         if record.base_id and not record.key:
             record.key = bind_key(codec.deserialize(FunctionBindRequest, record.bind))
@@ -284,7 +423,25 @@ class Apps:
         app.functions[record.function_id] = record
 
     def _plan(self, record: FunctionRecord) -> PoolPlan:
-        return plan_of(record.app_id, record.function_id, scaled_as(record.spec, record.live), self._ready_image)
+        spec = scaled_as(record.spec, record.live)
+        values = self._objects.secret_values if self._objects is not None else None
+        return plan_of(record.app_id, record.function_id, spec, self._ready_image, values)
+
+    async def _check_objects(self, app: App, spec: FunctionSpec) -> None:
+        if spec.secret_ids and self._objects is not None:
+            await self._objects.check_secrets(spec.secret_ids, app.record.environment)
+        mounts = [*spec.volumes, *spec.network_file_systems]
+        if mounts and self._objects is not None:
+            await self._objects.check_volumes([mount.volume_id for mount in mounts], app.record.environment)
+
+    def users_of_volume(self, volume_id: str) -> Sequence[str]:
+        """Return the running functions that have a volume in their containers, each as "app.function"."""
+        return [
+            f"{app.record.name}.{record.name}"
+            for app in self._apps.values()
+            for record in app.functions.values()
+            if any(mount.volume_id == volume_id for mount in (*record.spec.volumes, *record.spec.network_file_systems))
+        ]
 
     def _scale(self, record: FunctionRecord) -> None:
         pool = self._pools.get(record.function_id)
@@ -343,7 +500,20 @@ class Apps:
             is_generator=record.spec.is_generator,
             app_name=app.record.name,
             environment=app.record.environment,
-            methods=record.spec.methods,
+            methods=[self._method_info(record, method) for method in record.spec.methods],
+            web_url=self._endpoints.url(record.function_id),
+        )
+
+    def _method_info(self, record: FunctionRecord, method: MethodSpec) -> MethodSpec:
+        url = self._endpoints.url(record.function_id, method.name)
+        if not url:
+            return method
+        return MethodSpec(
+            name=method.name,
+            is_generator=method.is_generator,
+            is_async=method.is_async,
+            web=method.web,
+            web_url=url,
         )
 
 

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from wherry_proto.messages import FunctionSpec, PoolSettings, Resources
+from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
+from wherry_service.apps.mounts import volume_orders
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
@@ -23,6 +24,7 @@ MAX_TIMEOUT_S = 24 * 3600.0
 MAX_SERIALIZED = 16 << 20
 MAX_PARAMETERS = 1 << 20
 MAX_METHODS = 1000
+MAX_SECRETS = 100
 
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 
@@ -30,9 +32,20 @@ ReadyImage = Callable[[str], Awaitable[str]]
 """From an image id to the reference the engine starts; may build, may raise ServiceError."""
 
 
-def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: ReadyImage) -> PoolPlan:
+SecretValues = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
+"""From secret ids to environment variables; may raise ServiceError."""
+
+
+def plan_of(
+    app_id: str,
+    function_id: str,
+    spec: FunctionSpec,
+    ready_image: ReadyImage,
+    secret_values: SecretValues | None = None,
+) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
     _check(spec)
+    volumes = volume_orders(spec)
     resources = spec.resources or Resources()
     settings = spec.pool or PoolSettings()
     load = LoadOrder(
@@ -54,6 +67,9 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         python=spec.python,
         max_batch_size=settings.max_batch_size,
         batch_wait_ms=settings.batch_wait_ms,
+        local_mounts=tuple((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts),
+        has_secrets=bool(spec.secret_ids),
+        web=webs_of(spec),
     )
     batch = max(1, settings.max_batch_size)
 
@@ -69,6 +85,9 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
             block_network=spec.block_network,
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
+            volumes=volumes,
+            # Asked for each container: one that starts later gets what the secrets hold then.
+            secrets=await secret_values(spec.secret_ids) if secret_values is not None and spec.secret_ids else {},
         )
 
     return PoolPlan(
@@ -88,6 +107,14 @@ def plan_of(app_id: str, function_id: str, spec: FunctionSpec, ready_image: Read
         make_order=make_order,
         single_use=settings.single_use_containers,
     )
+
+
+def webs_of(spec: FunctionSpec) -> dict[str, WebSpec]:
+    """Return what of a function, or of a class's methods, answers requests, by the method's name."""
+    found = {method.name: method.web for method in spec.methods if method.web is not None}
+    if spec.web is not None:
+        found[""] = spec.web
+    return found
 
 
 def retry_of(spec: FunctionSpec) -> RetryPolicy:
@@ -141,6 +168,15 @@ def _check(spec: FunctionSpec) -> None:
         raise InvalidRequest(f"the parameters of {spec.name!r} are over {MAX_PARAMETERS >> 20} MiB")
     if len(spec.methods) > MAX_METHODS:
         raise InvalidRequest(f"class {spec.name!r} has over {MAX_METHODS} methods")
+    if len(spec.secret_ids) > MAX_SECRETS:
+        raise InvalidRequest(f"function {spec.name!r} has over {MAX_SECRETS} secrets")
+    for web in webs_of(spec).values():
+        if web.kind not in (WebKind.ENDPOINT, WebKind.ASGI, WebKind.WSGI, WebKind.SERVER):
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint of a kind this service does not know")
+        if web.kind == WebKind.SERVER:
+            _within(spec, "port", web.port, 1, 65535)
+        if settings.max_batch_size or retry.max_retries:
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint: it can be neither batched nor retried")
     if settings.max_containers and settings.min_containers > settings.max_containers:
         raise InvalidRequest(
             f"function {spec.name!r}: min_containers={settings.min_containers} is more than "

@@ -7,6 +7,7 @@ from wherry_proto.messages import CallKind, Output, Payload, Yield
 
 if TYPE_CHECKING:
     from wherry_service.calls.client import Client
+    from wherry_service.node.node import Stream
     from wherry_service.pools.container import Container
 
 
@@ -27,6 +28,7 @@ class Input:
         "payload",
         "retries",
         "saved",
+        "stream",
         "yields",
         "yields_taken",
     )
@@ -54,6 +56,8 @@ class Input:
         self.yields: deque[Yield] | None = None
         # All below this index were taken.
         self.yields_taken = 0
+        # Of a web request: its body, and the response.
+        self.stream: Stream | None = None
 
     @property
     def is_waiting(self) -> bool:

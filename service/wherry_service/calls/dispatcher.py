@@ -4,13 +4,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from wherry_proto.messages import CallKind, Failure, FailureKind, LogLine, Notice, Output, Payload, Yield
+from wherry_proto.messages import CallKind, Failure, FailureKind, Notice, Output, Payload, Yield
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Clients
+from wherry_service.calls.diary import Diary
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
-from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, LogRow, OutputRow, YieldRow
+from wherry_service.logs.batch import LogRow
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import LogStore
+from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, OutputRow, YieldRow
 from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool, PoolPlan
 from wherry_service.pools.pools import Pools
@@ -36,12 +40,15 @@ class Dispatcher:
         blobs: BlobStore,
         journal: Journal,
         queue_limit: QueueLimit = QueueLimit(),  # noqa: B008 - immutable
+        logs: LogStore | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self._pools = pools
         self._clients = clients
         self._blobs = blobs
         self._journal = journal
         self._queue_limit = queue_limit
+        self._diary = Diary(logs, masks)
         self._loop = asyncio.get_running_loop()
         self._keeps_durable = False
         self._tasks: set[asyncio.Future[int]] = set()
@@ -211,8 +218,9 @@ class Dispatcher:
 
     def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
         queue = self._queues.get(pool.plan.function_id)
-        if pool.plan.load.is_generator:
+        if pool.plan.load.is_generator or (pool.plan.load.web and not pool.plan.load.methods):
             # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
+            # Whoever sent a request to our earlier life is gone.
             if container.handle is not None:
                 container.handle.cancel(list(input_ids))
             return
@@ -256,6 +264,7 @@ class Dispatcher:
                 )
 
     def on_failure(self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._diary.failed(pool, container, input_id, failure)
         item = container.release(input_id)
         if item is None:
             self._keep_early(pool, input_id, failure, num_yields)
@@ -276,23 +285,17 @@ class Dispatcher:
         self._fail(item, failure, num_yields)
 
     def on_log(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> None:
+        batch = self._diary.printed(pool, container, rows)
         queue = self._queues.get(pool.plan.function_id)
         client = self._clients.get(queue.client_id) if queue is not None else None
-        if queue is None or client is None:
-            return
-        lines = [
-            LogLine(
-                app_id=queue.app_id,
-                function_id=queue.function_id,
-                container_id=container.container_id,
-                input_id=input_id,
-                stream=stream,
-                text=text,
-                at_ms=at_ms,
-            )
-            for stream, input_id, at_ms, text in rows
-        ]
-        client.log(lines, container.handle)
+        if client is not None and client.connected:
+            client.log(batch.lines(), container.handle)
+
+    def on_load_failed(self, pool: Pool, container: Container, failure: Failure) -> None:
+        self._diary.failed(pool, container, "", failure)
+
+    def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
+        self._diary.ended(pool, container, exit)
 
     def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
         queue = self._queues.get(pool.plan.function_id)
@@ -317,7 +320,8 @@ class Dispatcher:
         for item in inputs:
             assert isinstance(item, Input)
             item.losses += 1
-            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed:
+            # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
+            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed or item.stream is not None:
                 item.container = None
                 self._fail(item, _lost_failure(item, container, exit))
             else:
@@ -333,7 +337,13 @@ class Dispatcher:
     def on_start_failed(self, pool: Pool, failure: Failure) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None:
-            for item in queue.take_all():
+            waiting = queue.take_all()
+            if any(item.stream is not None for item in waiting):
+                # Who sent a request is not told why: that is for who runs the app.
+                self.on_notice(
+                    pool, f"{pool.plan.name} could not start: {failure.message}\n{failure.traceback}".rstrip()
+                )
+            for item in waiting:
                 self._fail(item, failure)
             pool.set_backlog(0)
 
@@ -356,7 +366,7 @@ class Dispatcher:
         return (
             failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
             and item.retries < queue.retry.max_retries
-            and item.call.kind != CallKind.GENERATOR
+            and item.call.kind not in (CallKind.GENERATOR, CallKind.WEB)
             and not item.call.cancelled
         )
 

@@ -53,6 +53,16 @@ class Journal:
         item = self._inputs.get(input_id)
         return item.call_id if item is not None else None
 
+    def blob_ids(self) -> set[str]:
+        """Return the blobs that open inputs and what their clients have not taken refer to."""
+        found: set[str] = set()
+        for item in self._inputs.values():
+            found.add(item.payload.blob_id)
+            found.update(value.payload.blob_id for value in item.yields or () if value.payload is not None)
+        for call in self._calls.values():
+            found.update(done.payload.blob_id for done in call.finished.values() if done.payload is not None)
+        return found - {""}
+
     def calls_of(self, client: Client) -> list[Call]:
         return [call for call_id in client.calls if (call := self._calls.get(call_id)) is not None]
 
@@ -73,6 +83,12 @@ class Journal:
         call.client = client
         client.calls.add(call.call_id)
         return call
+
+    def take_in(self, item: Input) -> None:
+        """Note an input, and its call, that the service made itself: the call's client hears how it ends."""
+        self._calls[item.call_id] = item.call
+        self._inputs[item.input_id] = item
+        item.call.open[item.input_id] = item
 
     def new_inputs(
         self, messages: Iterable[InputMessage], gate: Callable[[Input], Failure | None] | None = None

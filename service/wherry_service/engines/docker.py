@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
+from wherry_service.engines.docker_exec import open_exec
+from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
@@ -17,9 +19,13 @@ from wherry_service.engines.engine import (
     DeviceMissing,
     EngineError,
     EngineEvent,
+    EngineImage,
     EngineStatus,
     EngineUnreachable,
+    Exec,
+    ExecSpec,
     ImageMissing,
+    Stdin,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +40,6 @@ THREADS = 8
 TIMEOUT_S = 60
 # Of the engine's default set, these serve no function's code: device nodes, raw sockets, file capabilities, audit.
 DROPPED_CAPABILITIES = ("MKNOD", "NET_RAW", "SETFCAP", "AUDIT_WRITE")
-# The engine's own log keeps what the runner can't send: the last words of a crash.
-LOG_OPTIONS = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
 
 
 class DockerEngine:
@@ -107,6 +111,7 @@ class DockerEngine:
             exit_code=None if running else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
             labels=found["Config"].get("Labels") or {},
+            address=_address(found.get("NetworkSettings") or {}),
         )
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
@@ -131,6 +136,35 @@ class DockerEngine:
             return ""
         return bytes(data).decode(errors="replace").strip()
 
+    def output(self, engine_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        return read_output(
+            lambda: open_output(_connect(timeout=None), engine_id, stream, follow),
+            lambda: _translated(f"read what container {engine_id[:12]} prints"),
+        )
+
+    async def open_stdin(self, engine_id: str) -> Stdin:
+        params = {"stdin": 1, "stream": 1}
+        what = f"write to container {engine_id[:12]}"
+        socket = await self._run(what, lambda client: client.attach_socket(engine_id, params=params))
+        return DockerStdin(socket, lambda: _translated(what))
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
+        what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
+        return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
+
+    async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
+        repository, _, tag = reference.rpartition(":")
+
+        def commit(client: "docker.APIClient") -> None:
+            container = client.inspect_container(engine_id)
+            image = client.inspect_image(container["Image"])  # type: ignore[no-untyped-call]
+            config = clean_config(container["Config"], image.get("Config") or {}, labels)
+            # A large file system takes longer than other requests.
+            with contextlib.closing(_connect(timeout=None)) as patient:
+                patient.commit(engine_id, repository=repository, tag=tag, conf=config)
+
+        await self._run(f"make an image of container {engine_id[:12]}", commit)
+
     async def memory_bytes(self, engine_id: str) -> int:
         stats = await self._run("read stats", lambda client: client.stats(engine_id, stream=False, one_shot=True))
         memory = stats.get("memory_stats") or {}
@@ -138,12 +172,48 @@ class DockerEngine:
         reclaimable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
         return max(0, int(memory.get("usage", 0)) - int(reclaimable))
 
-    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+    async def image(self, reference: str) -> EngineImage | None:
         try:
             found = await self._run(f"look for image {reference}", _inspect_image(reference))
         except ImageMissing:
             return None
-        return (found.get("Config") or {}).get("Labels") or {}
+        config = found.get("Config") or {}
+        return EngineImage(
+            tags=tuple(found.get("RepoTags") or ()),
+            labels=config.get("Labels") or {},
+            size_bytes=int(found.get("Size") or 0),
+            user=config.get("User") or "",
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+        )
+
+    async def image_labels(self, reference: str) -> Mapping[str, str] | None:
+        found = await self.image(reference)
+        return found.labels if found is not None else None
+
+    async def images(self, labels: Mapping[str, str]) -> Sequence[EngineImage]:
+        filters = {"label": _label_filters(labels)}
+        rows = await self._run("list images", lambda client: client.images(filters=filters))
+        return [
+            EngineImage(
+                tags=tuple(tag for tag in row.get("RepoTags") or () if tag != "<none>:<none>"),
+                labels=row.get("Labels") or {},
+                size_bytes=int(row.get("Size") or 0),
+            )
+            for row in rows
+        ]
+
+    async def remove_image(self, tag: str) -> bool:
+        try:
+            await self._run(f"remove image {tag}", lambda client: client.remove_image(tag))
+        except ImageMissing:
+            return True
+        except EngineUnreachable:
+            raise
+        except EngineError as error:
+            log.debug("%s", error)
+            return False
+        return True
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         loop = asyncio.get_running_loop()
@@ -279,11 +349,13 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "AutoRemove": False,
         "NetworkMode": spec.network,
         "Binds": [f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in spec.mounts],
-        "CapDrop": list(DROPPED_CAPABILITIES),
+        "CapDrop": [*DROPPED_CAPABILITIES, *spec.dropped_capabilities],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": spec.pids_limit or PIDS_LIMIT,
-        "LogConfig": LOG_OPTIONS,
+        "LogConfig": _log_config(spec.log_mib),
     }
+    if spec.runtime:
+        host["Runtime"] = spec.runtime
     if spec.cpu_limit:
         host["NanoCpus"] = int(spec.cpu_limit * 1e9)
     if spec.cpu_request:
@@ -305,7 +377,7 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
                 "Options": {} if first.type == "any" else {"type": first.type},
             }
         ]
-    return {
+    body: dict[str, Any] = {
         "Image": spec.image,
         # An image's own ENTRYPOINT would swallow the runner.
         "Entrypoint": [],
@@ -315,6 +387,24 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "HostConfig": host,
         "StopSignal": "SIGTERM",
     }
+    if spec.workdir:
+        body["WorkingDir"] = spec.workdir
+    if spec.stdin:
+        body |= {"OpenStdin": True, "StdinOnce": True}
+    if spec.tty:
+        body["Tty"] = True
+    return body
+
+
+def _log_config(mib: int) -> dict[str, Any]:
+    # The engine's own log keeps what the runner can't send: the last words of a crash.
+    options = {"max-size": "1m", "max-file": "1"} if mib <= 1 else {"max-size": f"{mib}m", "max-file": "2"}
+    return {"Type": "json-file", "Config": options}
+
+
+def _address(network: Mapping[str, Any]) -> str:
+    found = [network.get("IPAddress"), *(item.get("IPAddress") for item in (network.get("Networks") or {}).values())]
+    return next((address for address in found if address), "")
 
 
 def _kill(client: "docker.APIClient", engine_id: str) -> None:

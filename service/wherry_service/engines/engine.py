@@ -1,6 +1,6 @@
 """The `Engine` interface: what Wherry needs of whatever runs containers. Nothing above it knows which one it is."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -64,6 +64,18 @@ class ContainerSpec:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: tuple[Gpu, ...] = ()
+    # The OCI runtime, as the engine's configuration names it; "": the engine's default.
+    runtime: str = ""
+    # "": the image's.
+    workdir: str = ""
+    # Capabilities taken away beside those that no container has.
+    dropped_capabilities: tuple[str, ...] = ()
+    # Whether the command's standard input is open, until the one who has it closes it.
+    stdin: bool = False
+    # Whether the command gets a terminal.
+    tty: bool = False
+    # MiB of what it prints that the engine keeps at least; the oldest goes first.
+    log_mib: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class ContainerStatus:
     exit_code: int | None
     oom_killed: bool
     labels: Mapping[str, str]
+    # On the engine's own network; "" if it has none.
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,69 @@ class EngineStatus:
     error: str = ""
     cpus: int = 0
     memory_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image as the engine knows it; where several are listed, `user` and the two after it are not filled in."""
+
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int = 0
+    user: str = ""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+class Stdin(Protocol):
+    """A container's standard input. Its methods raise `EngineError` when the container no longer reads."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand over data; waits while the container does not read."""
+
+    async def close(self) -> None:
+        """Say that nothing follows."""
+
+    def abandon(self) -> None:
+        """Let go of it; a write that waits ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecSpec:
+    """A command to run inside a running container."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    # "": the container's.
+    workdir: str = ""
+    user: str = ""
+    # Whether it gets a terminal; then stream 1 has all output.
+    tty: bool = False
+
+
+class Exec(Protocol):
+    """A command that runs inside a container. Its methods raise `EngineError`."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """Return what it printed next, with its stream, 1 or 2; None when both have ended."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; waits while it does not read."""
+
+    async def close_stdin(self) -> None:
+        """Say that nothing follows."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Say how large its terminal is."""
+
+    async def pid(self) -> int:
+        """Return its process id, as the engine's host counts; 0 if it has ended."""
+
+    async def exit_code(self) -> int | None:
+        """Return its exit code, after its streams have ended; None if the engine does not know."""
+
+    def close(self) -> None:
+        """Let go of it; it is not ended."""
 
 
 class Engine(Protocol):
@@ -126,11 +203,38 @@ class Engine(Protocol):
     async def log_tail(self, engine_id: str, lines: int) -> str:
         """Return the last lines that it printed outside the runner's reach; "" if there are none."""
 
+    def output(self, engine_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        """Yield what its command has printed on stream 1 or 2; if followed, also what it will, until it ends.
+
+        With a terminal, stream 1 has it all.
+        """
+
+    async def open_stdin(self, engine_id: str) -> Stdin:
+        """Attach to the standard input of a container that was made with `stdin`."""
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
+        """Start a command inside a running container; raises `ContainerMissing`."""
+
+    async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
+        """Make an image of its file system, with its image's settings and no label but these.
+
+        What the container's environment adds to its image's is set to nothing there, since it may be secret.
+        """
+
     async def memory_bytes(self, engine_id: str) -> int:
         """Return the memory charged to it now, in bytes, without reclaimable page cache."""
 
+    async def image(self, reference: str) -> "EngineImage | None":
+        """Return what is known of an image, or None if it is not here."""
+
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         """Return the labels of an image, or None if it is not here."""
+
+    async def images(self, labels: Mapping[str, str]) -> "Sequence[EngineImage]":
+        """Return the images with all these labels."""
+
+    async def remove_image(self, tag: str) -> bool:
+        """Take a tag away, and the image with its last one; False if a container uses it. A missing one is fine."""
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         """Yield what happens to containers with these labels, for ever; reconnects by itself."""

@@ -14,8 +14,8 @@ from wherry_service.errors import InvalidRequest, ServiceError, Unready
 from wherry_service.images import host
 from wherry_service.images.process import follow
 
-# Which Debian release has which Python.
-SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+# Which Debian release has which Python; testing's moves on.
+SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "testing"}
 DEFAULT_PYTHON = "3.11"
 
 # Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
@@ -45,18 +45,49 @@ class BaseImages:
 
         Raises `InvalidRequest` for a version that no release has, `Unready` or `BaseError` when it can't be made.
         """
-        version = python_version or DEFAULT_PYTHON
+        version = ".".join((python_version or DEFAULT_PYTHON).split(".")[:2])
         suite = SUITES.get(version)
         if suite is None:
             raise InvalidRequest(
-                f"Python {version[:20]} can't be had for debian_slim here: without a registry there are "
-                f"{', '.join(SUITES)}; for others use Image.from_registry() with an image that has it"
+                f"Python {version[:20]} can't be had for debian_slim here: from Debian's packages there are "
+                f"{', '.join(SUITES)}; for others use Image.from_registry() with an image that has it, or set "
+                'images.python, such as "python:{version}-slim", where a registry can be reached'
             )
         tag = f"wherry/base:{suite}"
-        async with self._locks.setdefault(suite, asyncio.Lock()):
+        async with self._locks.setdefault(tag, asyncio.Lock()):
             if await self._engine.image_labels(tag) is None:
                 await self._bootstrap(suite, tag, docker, on_log)
         return tag
+
+    async def ensure_python(self, version: str, cli: host.BuildCli, on_log: OnLog) -> str:
+        """Return the tag of an image that holds that Python alone, in /opt/python, to be copied beside anything.
+
+        Raises as `ensure`.
+        """
+        base = await self.ensure(version, cli.docker, on_log)
+        tag = f"wherry/python:{version}"
+        async with self._locks.setdefault(tag, asyncio.Lock()):
+            if await self._engine.image_labels(tag) is None:
+                await self._relocate(base, tag, cli, on_log)
+        return tag
+
+    async def _relocate(self, base: str, tag: str, cli: host.BuildCli, on_log: OnLog) -> None:
+        on_log(f"making a Python that runs beside other images' files, once ({tag})")
+        self._work_dir.mkdir(parents=True, exist_ok=True)
+        tail: list[str] = []
+        with tempfile.TemporaryDirectory(prefix="python-", dir=self._work_dir) as scratch:
+            context = Path(scratch)
+            shutil.copyfile(_recipe("python.sh"), context / "python.sh")
+            (context / "Dockerfile").write_text(
+                f"FROM {base} AS made\n"
+                "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends patchelf binutils\n"
+                "COPY python.sh /\nRUN sh /python.sh /opt/python\n"
+                'FROM scratch\nCOPY --from=made /opt/python /opt/python\nLABEL wherry.kind="python"\n'
+            )
+            command = [*cli.build, "--progress=plain", f"--tag={tag}", *host.proxy_arguments(), str(context)]
+            code = await follow(command, _keeping(tail), env={"DOCKER_BUILDKIT": "1"})
+        if code:
+            raise BaseError(f"the Python of add_python could not be made from {base}:\n" + "\n".join(tail))
 
     async def _bootstrap(self, suite: str, tag: str, docker: str, on_log: OnLog) -> None:
         host.debootstrap()
@@ -81,7 +112,9 @@ class BaseImages:
         try:
             root = scratch / "root"
             if await follow(
-                [str(_recipe()), suite, str(root)], note, env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+                [str(_recipe("debian.sh")), suite, str(root)],
+                note,
+                env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
             ):
                 told = "\n".join(tail)
                 raise BaseError(f"the base image from Debian {suite} could not be made:\n{told}")
@@ -99,9 +132,17 @@ async def import_root(root: Path, docker: str, tag: str, on_line: OnLog) -> int:
     return await follow(["/bin/sh", "-c", _IMPORT, "sh", str(root), docker, tag], on_line)
 
 
-def _recipe() -> Path:
+def _keeping(tail: list[str]) -> OnLog:
+    def keep(line: str) -> None:
+        tail.append(line)
+        del tail[:-20]
+
+    return keep
+
+
+def _recipe(name: str) -> Path:
     package = Path(wherry_service.__file__).parent
-    places = (package / "images" / "recipes" / "debian.sh", package.parents[1] / "images" / "base" / "debian.sh")
+    places = (package / "images" / "recipes" / name, package.parents[1] / "images" / "base" / name)
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise Unready("this installation of Wherry lacks the recipe of its base image: install it again")

@@ -1,27 +1,31 @@
-"""Builds images with BuildKit, each once, and lays the runner on top."""
+"""Images as others ask for them: built when they are not there, each once, with the runner on top."""
 
 import asyncio
+import logging
 import shutil
-import signal
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_proto.messages import ImageDefinition
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.engine import Engine, EngineError
-from wherry_service.errors import ServiceError
-from wherry_service.images import host, render
-from wherry_service.images.base import BaseImages
-from wherry_service.images.definition import image_id
+from wherry_service.errors import NotFound, ServiceError
+from wherry_service.images.build import Build, OnEvent
+from wherry_service.images.definition import image_id, is_forced, prefix
 from wherry_service.images.errors import ImageBuildError
-from wherry_service.images.process import follow
-from wherry_service.images.progress import Progress
+from wherry_service.images.functions import BuildFunctions
+from wherry_service.images.logs import BuildLogs
+from wherry_service.images.maker import Maker, Making, SecretValues, tag_of
+from wherry_service.images.progress import OnLog
+from wherry_service.images.registry import Registry
 from wherry_service.images.runner_layer import RunnerLayer
+from wherry_service.images.settings import ImageSettings
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.images import ImageRecord, ImageStore
+from wherry_service.store.sources import SourceStore
 
-OnLog = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,47 +38,161 @@ class BuiltImage:
     seconds: float
 
 
-class ImageBuilder:
-    """Builds on one engine; the engine's own tags are the record of what is built."""
+async def no_secrets(secret_ids: object, environment: str) -> Mapping[str, str]:
+    """Where no secrets are kept: raises `NotFound`."""
+    raise NotFound("this service keeps no secrets")
 
-    def __init__(self, engine: Engine, work_dir: Path) -> None:
+
+class ImageBuilder:
+    """Builds on one engine; the engine's own tags are the record of what is there."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        work_dir: Path,
+        records: ImageStore,
+        blobs: BlobStore,
+        sources: SourceStore,
+        settings: ImageSettings | None = None,
+        secret_values: SecretValues = no_secrets,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        settings = settings or ImageSettings()
+        self.records = records
+        self.logs = BuildLogs(work_dir / "logs")
         self._engine = engine
         self._work_dir = work_dir
-        self._bases = BaseImages(engine, work_dir)
+        self._secret_values = secret_values
+        self._registry = Registry(settings, work_dir)
+        self._functions = BuildFunctions(engine, work_dir, sources, labels or {})
+        self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, secret_values)
         self._layer: RunnerLayer | None = None
-        self._cli: host.BuildCli | None = None
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, str] = {}
+        # Built since the runner was last laid on them.
+        self._rebuilt: set[str] = set()
+        self._builds: dict[str, Build[BuiltImage]] = {}
 
-    async def ensure(self, definition: ImageDefinition, on_log: OnLog) -> BuiltImage:
-        """Build the image unless it is there; raise `ImageBuildError` with the log's tail."""
-        began = time.monotonic()
-        found = image_id(definition)
-        tag = _tag(found)
-        built = False
+    async def begin(self) -> None:
+        """Clear away what builds of an earlier life left behind."""
+        if interrupted := await self.records.interrupted():
+            log.info("%d image builds of an earlier life did not end; they begin again when asked for", interrupted)
+        for pattern in ("build-*", "base-*", "python-*", "login-*"):
+            for folder in self._work_dir.glob(pattern):
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         try:
-            async with self._locks.setdefault(found, asyncio.Lock()):
-                if definition.force_build or await self._engine.image_labels(tag) is None:
-                    await self._build(found, tag, definition, on_log)
-                    built = True
-                await self._make_ready(found, on_log, anew=built)
-        except ImageBuildError:
-            raise
-        except (ServiceError, EngineError, OSError) as error:
-            raise ImageBuildError(found, str(error), []) from error
-        return BuiltImage(found, built, time.monotonic() - began)
+            await self._functions.discard()
+        except EngineError as error:
+            log.warning("containers of earlier builds can't be looked for yet: %s", error)
+
+    async def ensure(
+        self, definition: ImageDefinition, on_event: OnEvent, environment: str = "main", *, bare: bool = False
+    ) -> BuiltImage:
+        """Build the image unless it is there, and lay the runner on it unless `bare`.
+
+        A build that others wait for already is joined, what it has said is said again; when all who wait have gone,
+        it is stopped. Raises `ImageBuildError` with the log's tail, `InvalidRequest` for what is no image.
+        """
+        found = image_id(definition)
+        forced = is_forced(definition)
+        if not forced and found not in self._builds and await self._is_there(found):
+            if not bare:
+                await self._make_ready(found, on_event.log)
+            return BuiltImage(found, False, 0.0)
+        while (build := self._builds.get(found)) is not None and build.is_stopped:
+            await asyncio.wait([build.task])
+        if build is None:
+            build = self._builds[found] = Build(
+                lambda heard: self._build(found, definition, environment, heard), self.logs.path(found)
+            )
+            build.task.add_done_callback(lambda _: self._builds.pop(found, None))
+        built = await build.join(on_event)
+        if not bare:
+            await self._make_ready(found, on_event.log)
+        return built
+
+    @staticmethod
+    def reference(wanted: str) -> str:
+        """Return what the engine calls an image without the runner; it may not be there."""
+        return tag_of(wanted)
+
+    async def adopt(self, wanted: str, environment: str = "main") -> None:
+        """Know an image that was not built but made of a container."""
+        now = time.time_ns() // 1_000_000
+        definition = ImageDefinition(steps=[ImageStep(kind="from_id", args=[wanted])])
+        await self.records.put(ImageRecord(wanted, definition, ImageState.BUILT, built_at_ms=now, used_at_ms=now))
+        await self.records.belong([wanted], environment)
 
     async def ready(self, wanted: str) -> str:
         """Return the reference of a built image with the runner on top; raise `ImageBuildError`."""
-        return self._ready.get(wanted) or await self._make_ready(wanted, lambda line: None, anew=False)
+        return self._ready.get(wanted) or await self._make_ready(wanted, lambda line: None)
 
-    async def _make_ready(self, wanted: str, on_log: OnLog, anew: bool) -> str:
+    def running(self, wanted: str) -> "Build[BuiltImage] | None":
+        """Return the build of an image, if one runs."""
+        return self._builds.get(wanted)
+
+    def forget(self, wanted: str) -> None:
+        """Forget that an image is ready: it is being removed."""
+        self._ready.pop(wanted, None)
+
+    async def layer_hash(self) -> str:
+        """Return what names the current runner's layer in tags."""
+        return (await self._runner_layer()).hash
+
+    async def _is_there(self, wanted: str) -> bool:
+        try:
+            return await self._engine.image(tag_of(wanted)) is not None
+        except EngineError as error:
+            raise ImageBuildError(wanted, str(error), []) from error
+
+    async def _build(self, wanted: str, definition: ImageDefinition, environment: str, heard: OnEvent) -> BuiltImage:
+        began = time.monotonic()
+        now = time.time_ns() // 1_000_000
+        record = ImageRecord(wanted, definition, ImageState.BUILDING, used_at_ms=now)
+        await self.records.put(record)
+        await self.records.belong([wanted], environment)
+        try:
+            await self._pull_or_make(wanted, definition, environment, heard)
+        except BaseException as error:
+            record.state = ImageState.FAILED
+            record.error = str(error) or "it was stopped: nobody waited for it any more"
+            # Shielded: a build that is cancelled is recorded too.
+            await asyncio.shield(self.records.put(record))
+            if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):
+                raise ImageBuildError(wanted, str(error), []) from error
+            raise
+        record.state = ImageState.BUILT
+        record.seconds = time.monotonic() - began
+        record.built_at_ms = time.time_ns() // 1_000_000
+        await self.records.put(record)
+        self._rebuilt.add(wanted)
+        return BuiltImage(wanted, True, record.seconds)
+
+    async def _pull_or_make(self, wanted: str, definition: ImageDefinition, environment: str, heard: OnEvent) -> None:
+        docker = (await self._maker.cli()).docker
+        if not is_forced(definition) and await self._registry.fetch(docker, tag_of(wanted), heard.log):
+            return
+        making = Making(wanted, heard.log, heard.step)
+        made = await self._maker.make(definition, making, environment)
+        for stage_id, length in made[:-1]:
+            part = ImageRecord(stage_id, prefix(definition, length), ImageState.BUILT, internal=True)
+            part.built_at_ms = part.used_at_ms = time.time_ns() // 1_000_000
+            await self.records.put(part)
+        await self._registry.share(docker, tag_of(wanted), heard.log)
+
+    # The runner on top
+
+    async def _make_ready(self, wanted: str, on_log: OnLog) -> str:
         layer = await self._runner_layer()
         tag = f"wherry/ready:{wanted.removeprefix('im-')}-{layer.hash}"
-        async with self._locks.setdefault(tag, asyncio.Lock()):
-            if anew or await self._engine.image_labels(tag) is None:
-                await self._lay(wanted, tag, layer, on_log)
-            self._ready[wanted] = tag
+        try:
+            async with self._locks.setdefault(tag, asyncio.Lock()):
+                if wanted in self._rebuilt or await self._engine.image(tag) is None:
+                    await self._lay(wanted, tag, layer, on_log)
+                    self._rebuilt.discard(wanted)
+                self._ready[wanted] = tag
+        except (EngineError, OSError) as error:
+            raise ImageBuildError(wanted, str(error), []) from error
         return tag
 
     async def _runner_layer(self) -> RunnerLayer:
@@ -82,98 +200,19 @@ class ImageBuilder:
             self._layer = await asyncio.to_thread(RunnerLayer)
         return self._layer
 
-    async def _build(self, wanted: str, tag: str, definition: ImageDefinition, on_log: OnLog) -> None:
-        cli = await self._build_cli()
-        ca, pip = host.ca_bundle(), host.pip_settings()
-        # Before the base, which may take a minute: what can't be rendered is refused at once.
-        instructions = render.instructions(definition.steps[1:], render.Lent(ca=ca is not None, pip=bool(pip)))
-        first = definition.steps[0]
-        if first.kind == "debian_slim":
-            base = await self._bases.ensure(first.options.get("python_version", ""), cli.docker, on_log)
-        else:
-            base = render.registry_reference(first)
-        text = render.dockerfile(base, instructions) + _label(wanted, "image")
-        arguments = [*host.proxy_arguments()]
-        if definition.force_build:
-            arguments.append("--no-cache")
-        if ca is not None:
-            arguments.append(f"--secret=id={render.CA_SECRET},src={ca}")
-        with self._scratch() as context:
-            if pip:
-                config = context.parent / "pip.conf"
-                config.touch(mode=0o600)
-                config.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in pip.items()))
-                arguments.append(f"--secret=id={render.PIP_SECRET},src={config}")
-            # BuildKit counts and names only what makes a layer.
-            titles = [instruction.title for instruction in instructions if not instruction.text.startswith("ENV ")]
-            await self._run(wanted, tag, text, context, arguments, titles, on_log)
-
     async def _lay(self, wanted: str, tag: str, layer: RunnerLayer, on_log: OnLog) -> None:
-        text = layer.dockerfile(_tag(wanted), {"wherry.kind": "ready", "wherry.image": wanted})
-        with self._scratch() as context:
+        text = layer.dockerfile(tag_of(wanted), {"wherry.kind": "ready", "wherry.image": wanted})
+        with self._maker.scratch() as context:
             await asyncio.to_thread(layer.write_to, context)
             try:
-                await self._run(wanted, tag, text, context, [], [], on_log)
+                await self._maker.build(wanted, tag, text, context, [], [], on_log)
             except ImageBuildError as error:
                 told = " ".join([error.reason, *error.log_tail])
-                if '"python3": executable file not found' in told:
+                if "python3" in told and ("executable file not found" in told or "no such file" in told):
                     raise ImageBuildError(
-                        wanted, "it has no python3: functions need Python 3.10 or newer in their image", []
+                        wanted,
+                        "it has no python3: functions need Python 3.10 or newer in their image; "
+                        'from_registry and from_dockerfile take add_python="3.13", for example',
+                        [],
                     ) from None
                 raise
-
-    async def _run(
-        self,
-        wanted: str,
-        tag: str,
-        text: str,
-        context: Path,
-        arguments: list[str],
-        titles: list[str],
-        on_log: OnLog,
-    ) -> None:
-        cli = await self._build_cli()
-        file = context.parent / "Dockerfile"
-        file.write_text(text)
-        progress = Progress(titles, on_log)
-        command = [*cli.build, "--progress=plain", f"--tag={tag}", f"--file={file}", *arguments, str(context)]
-        code = await follow(command, progress.line, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
-        if code < 0:
-            told = f"{cli.docker} was ended by signal {-code} ({signal.strsignal(-code)}) before it was done"
-            raise ImageBuildError(wanted, told, progress.tail())
-        if code != 0:
-            raise ImageBuildError(wanted, progress.reason(), progress.tail())
-
-    async def _build_cli(self) -> host.BuildCli:
-        if self._cli is None:
-            self._cli = await host.find_build_cli()
-        return self._cli
-
-    def _scratch(self) -> "_Scratch":
-        return _Scratch(self._work_dir)
-
-
-class _Scratch:
-    """An empty build context, gone with all beside it when it is left."""
-
-    def __init__(self, work_dir: Path) -> None:
-        self._work_dir = work_dir
-
-    def __enter__(self) -> Path:
-        self._work_dir.mkdir(parents=True, exist_ok=True)
-        self._directory = Path(tempfile.mkdtemp(prefix="build-", dir=self._work_dir))
-        context = self._directory / "context"
-        context.mkdir()
-        return context
-
-    def __exit__(self, *exc: object) -> None:
-        with suppress(OSError):
-            shutil.rmtree(self._directory)
-
-
-def _tag(wanted: str) -> str:
-    return f"wherry/image:{wanted.removeprefix('im-')}"
-
-
-def _label(wanted: str, kind: str) -> str:
-    return f'LABEL wherry.kind="{kind}" wherry.image="{wanted}"\n'

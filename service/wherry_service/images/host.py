@@ -77,9 +77,14 @@ def pip_settings() -> Mapping[str, str]:
     return found
 
 
+def proxies() -> Mapping[str, str]:
+    """Return this host's variables that name proxies."""
+    return {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
+
+
 def proxy_arguments() -> list[str]:
     """Return build arguments for the proxies; BuildKit keeps these out of the image."""
-    return [f"--build-arg={name}={os.environ[name]}" for name in _PROXIES if os.environ.get(name)]
+    return [f"--build-arg={name}={value}" for name, value in proxies().items()]
 
 
 def debootstrap() -> str:

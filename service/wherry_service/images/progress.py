@@ -7,15 +7,26 @@ _STEP = re.compile(r"#(\d+) \[(?:[^\]]*? )?(\d+)/\d+\] ")
 _OUTPUT = re.compile(r"#(\d+) \d+\.\d+ ?(.*)")
 _ERROR = re.compile(r"#(\d+) ERROR: (.*)")
 _FAILED = re.compile(r"^(?:ERROR|error): (.*)|^.*failed to solve.*?: (.*)")
-_TAIL_LINES = 20
+_DONE = re.compile(r"#(\d+) (?:DONE (\d+\.\d+)s|(CACHED))$")
+_TAIL_LINES = 30
+
+OnLog = Callable[[str], None]
+OnStep = Callable[[str, float, bool], None]
+"""Hears of a step that has ended: what a person calls it, its seconds, whether it was taken from an earlier build."""
 
 
 class Progress:
-    """Hears BuildKit's lines; `titles` are the instructions after FROM, as a person calls them."""
+    """Hears BuildKit's lines; `titles` are the instructions after FROM, as a person calls them.
 
-    def __init__(self, titles: Sequence[str], on_log: Callable[[str], None]) -> None:
+    Without titles (a Dockerfile of the user's) steps are called what BuildKit calls them.
+    """
+
+    def __init__(
+        self, titles: Sequence[str] | None, on_log: OnLog, on_step: OnStep = lambda title, seconds, cached: None
+    ) -> None:
         self._titles = titles
         self._on_log = on_log
+        self._on_step = on_step
         self._by_number: dict[str, str] = {}
         self._tails: dict[str, list[str]] = {}
         self._other: list[str] = []
@@ -25,7 +36,10 @@ class Progress:
     def line(self, line: str) -> None:
         """Hear one line."""
         if match := _STEP.match(line):
-            self._begin(match[1], int(match[2]))
+            self._begin(match[1], int(match[2]), line[match.end() :])
+        elif match := _DONE.match(line):
+            if title := self._by_number.get(match[1]):
+                self._on_step(title, float(match[2] or 0), bool(match[3]))
         elif match := _ERROR.match(line):
             self._failed, self._reason = match[1], match[2]
         elif match := _OUTPUT.match(line):
@@ -47,11 +61,16 @@ class Progress:
         # What is said outside of a step repeats its command.
         return self._tails.get(self._failed, [] if self._failed in self._by_number else self._other)
 
-    def _begin(self, number: str, position: int) -> None:
-        if number in self._by_number or not 2 <= position < len(self._titles) + 2:
+    def _begin(self, number: str, position: int, said: str) -> None:
+        if number in self._by_number:
             return
-        self._by_number[number] = self._titles[position - 2]
-        self._on_log(self._titles[position - 2])
+        if self._titles is None:
+            self._by_number[number] = said
+        elif 2 <= position < len(self._titles) + 2:
+            self._by_number[number] = self._titles[position - 2]
+        else:
+            return
+        self._on_log(self._by_number[number])
 
     def _output(self, number: str, text: str) -> None:
         if number in self._by_number and text.strip():

@@ -51,7 +51,7 @@ class RunnerLayer:
         """Return the layer's Dockerfile: byte-compiled by the image's own Python, the image's user untouched."""
         label = " ".join(f'{name}="{value}"' for name, value in labels.items())
         return (
-            f"FROM {base} AS compiled\nUSER 0\nCOPY wherry /wherry\n"
+            f"FROM {base} AS compiled\nUSER 0:0\nCOPY wherry /wherry\n"
             f'RUN ["python3", "-c", "{CHECK}"]\n'
             f"FROM {base}\nCOPY --from=compiled /wherry /wherry\nLABEL {label}\n"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry_service.engines.engine import Engine, EngineError, EngineEvent
+from wherry_service.logs.masks import Masks
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
     ContainerEvents,
@@ -20,11 +21,13 @@ from wherry_service.node.node import (
 )
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
 # Seconds after its end for which a container may still be on its way out.
 LEFT_OVER_AFTER_S = 10.0
+REMOVE_EVERY_S = 0.2
 
 
 class LocalNode:
@@ -35,12 +38,21 @@ class LocalNode:
     """
 
     def __init__(
-        self, engine: Engine, directory: Path, blobs: BlobStore, sources: SourceStore, starts_at_once: int = 4
+        self,
+        engine: Engine,
+        directory: Path,
+        blobs: BlobStore,
+        sources: SourceStore,
+        starts_at_once: int = 4,
+        volumes: VolumeStore | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self.engine = engine
         self.directory = directory
         self.blobs = blobs
         self.sources = sources
+        self.volumes = volumes or VolumeStore(directory.parent / "volumes")
+        self.masks = masks or Masks()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
@@ -108,12 +120,35 @@ class LocalNode:
             async with asyncio.timeout(LEFT_OVER_AFTER_S):
                 await asyncio.gather(*ending)
         try:
-            statuses = await self.engine.list({**self.labels, label: value})
-        except EngineError as error:
-            log.warning("the engine can't say what is left over: %s", error)
+            async with asyncio.timeout(LEFT_OVER_AFTER_S):
+                return await self._remove_all({**self.labels, label: value})
+        except (EngineError, TimeoutError) as error:
+            log.warning("the engine can't say what is left over: %s", error or "it is slow")
             of_label += [c for c in self._unremoved.values() if c.labels.get(label) == value]
             return sorted({c.name for c in of_label if c.engine_id and not c.removed})
-        return [status.name for status in statuses]
+
+    async def _remove_all(self, labels: dict[str, str]) -> list[str]:
+        """Have the engine remove what it shows with these labels; name what it can't."""
+        failed: set[str] = set()
+        while statuses := [s for s in await self.engine.list(labels) if s.name not in failed]:
+            for status in statuses:
+                log.warning("removing container %s, which should have ended with its app", status.name)
+                try:
+                    await self.engine.remove(status.engine_id)
+                except EngineError as error:
+                    log.warning("container %s could not be removed: %s", status.name, error)
+                    failed.add(status.name)
+            await asyncio.sleep(REMOVE_EVERY_S)
+        return sorted(failed)
+
+    def known(self, label: str, value: str) -> list[str]:
+        of_label = [c for c in (*self._containers.values(), *self._unremoved.values()) if c.labels.get(label) == value]
+        return sorted({c.name for c in of_label if not c.removed})
+
+    def engine_id(self, container_id: str) -> str:
+        """Return the engine's id of a container that runs; "" if there is none."""
+        container = self._containers.get(container_id)
+        return container.engine_id if container is not None else ""
 
     async def close(self) -> None:
         self._closing = True

@@ -1,13 +1,15 @@
 """One container on this host: its directory, its socket, and what becomes of it."""
 
 import asyncio
+import json
 import logging
 import shutil
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wherry_proto.messages import Failure
+from wherry_proto.messages import Failure, WebKind, WebSpec
 from wherry_service.engines.engine import (
     ContainerSpec,
     DeviceMissing,
@@ -19,6 +21,8 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
+from wherry_service.logs.batch import LogRow
+from wherry_service.logs.masks import Masks
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import (
     Assignment,
@@ -26,13 +30,16 @@ from wherry_service.node.node import (
     ContainerExit,
     ContainerOrder,
     LoadOrder,
-    LogRow,
     OutputRow,
+    Stream,
+    VolumeOrder,
     YieldRow,
 )
 from wherry_service.node.runner_link import RunnerLink
+from wherry_service.node.throttle import Throttle
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +58,9 @@ class Host(Protocol):
     directory: Path
     blobs: BlobStore
     sources: SourceStore
+    volumes: VolumeStore
+    # What must not appear in what containers print.
+    masks: Masks
     start_slots: asyncio.Semaphore
     # Makes the protocol that answers the container's own requests: (container id, app id).
     connect_guest: Callable[[str, str], asyncio.Protocol] | None
@@ -83,15 +93,22 @@ class LocalContainer:
         self._forget = forget
         self._directory = host.directory / container_id
         self._held: set[str] = set()
+        # Of those inputs that are web requests.
+        self._streams: dict[str, Stream] = {}
         self._link: RunnerLink | None = None
         self._loaded = False
-        self._paused = False
+        # How many want it to be read no further.
+        self._pauses = 0
+        self._throttle = Throttle(self.pause, self.resume)
+        self._masker = host.masks.masker(load.app_id, container_id)
         self._servers: list[asyncio.Server] = []
         self._source: asyncio.Future[None] | None = None
         self._link_lost = asyncio.Event()
         self._kill_reason = ""
         self._dying = False
         self._memory_limit_mib: int | None = None
+        # Environment variables from secrets; None: not known, since an earlier life of the service ordered it.
+        self._secrets: Mapping[str, str] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
 
     @property
@@ -113,13 +130,17 @@ class LocalContainer:
     async def begin(self, order: ContainerOrder) -> None:
         """Make the directory, listen, and have the engine create and start the container."""
         self._memory_limit_mib = order.memory_limit_mib
+        self._secrets = order.secrets
+        self._host.masks.add(self.container_id, order.secrets.values())
         try:
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
+            mounts = await asyncio.to_thread(self._write_mounts)
+            mounts += await asyncio.to_thread(self._volume_mounts, order.volumes)
             async with self._host.start_slots:
                 if self._kill_reason:
                     raise EngineError(self._kill_reason)
-                self.engine_id = await self._host.engine.create(self._spec(order))
+                self.engine_id = await self._host.engine.create(self._spec(order, mounts))
                 await self._host.engine.start(self.engine_id)
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
@@ -167,12 +188,27 @@ class LocalContainer:
         if self._load.source_id:
             self._host.sources.write_to(self._load.source_id, self._directory / "source")
 
-    def _spec(self, order: ContainerOrder) -> ContainerSpec:
+    def _write_mounts(self) -> list[Mount]:
+        """Lay out what the client adds to its image's files; return where it goes."""
+        found: list[Mount] = []
+        for number, (place, source_id, is_file) in enumerate(self._load.local_mounts):
+            folder = self._directory / "mounts" / str(number)
+            folder.mkdir(parents=True)
+            self._host.sources.write_to(source_id, folder, linked=True)
+            source = next(folder.iterdir()) if is_file else folder
+            found.append(Mount(str(source), place, read_only=True))
+        return found
+
+    def _volume_mounts(self, volumes: Sequence[VolumeOrder]) -> list[Mount]:
+        store = self._host.volumes
+        return [Mount(store.mount_source(one.volume_id, one.sub_path), one.path, one.read_only) for one in volumes]
+
+    def _spec(self, order: ContainerOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
         return ContainerSpec(
             name=self.name,
             image=order.image,
             command=COMMAND,
-            mounts=(Mount(str(self._directory), "/run/wherry"),),
+            mounts=(Mount(str(self._directory), "/run/wherry"), *mounts),
             labels={
                 **self._host.labels,
                 **self.labels,
@@ -194,7 +230,11 @@ class LocalContainer:
         rows: list[list[Any]] = []
         parts: list[bytes] = []
         size = 0
+        streams: list[Stream] = []
         for item in inputs:
+            if item.stream is not None:
+                self._streams[item.input_id] = item.stream
+                streams.append(item.stream)
             payload = item.payload
             name = None
             if payload.blob_id:
@@ -210,6 +250,11 @@ class LocalContainer:
                 rows, parts, size = [], [], 0
         if rows:
             self._write({"t": "inputs", "rows": rows}, parts)
+        for stream in streams:
+            stream.attach(self)
+
+    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        self._write({**header, "t": "web", "input": input_id}, (part,) if part else ())
 
     def cancel(self, input_ids: Sequence[str]) -> None:
         self._write({"t": "cancel", "inputs": list(input_ids)})
@@ -224,13 +269,13 @@ class LocalContainer:
         self._write({"t": "drain"})
 
     def pause(self) -> None:
-        self._paused = True
-        if self._link is not None:
+        self._pauses += 1
+        if self._pauses == 1 and self._link is not None and not self._dying:
             self._link.pause()
 
     def resume(self) -> None:
-        self._paused = False
-        if self._link is not None:
+        self._pauses -= 1
+        if not self._pauses and self._link is not None and not self._dying:
             self._link.resume()
 
     def is_connected(self) -> bool:
@@ -286,13 +331,17 @@ class LocalContainer:
             if self._source is not None and (error := self._source.exception()) is not None:
                 self.kill(f"could not get its source: {error}")
                 return
-            link.send(self._load_frame(), [self._load.serialized, self._load.parameters])
+            if self._load.has_secrets and self._secrets is None:
+                self.kill("had not loaded its code when the service was started anew")
+                return
+            secrets = json.dumps(dict(self._secrets)).encode() if self._secrets else b""
+            link.send(self._load_frame(), [self._load.serialized, self._load.parameters, secrets])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._link = link
         self._link_lost.clear()
         self._held.update(running)
-        if self._paused:
+        if self._pauses:
             link.pause()
         self._events.on_connected(running, loaded)
 
@@ -309,6 +358,7 @@ class LocalContainer:
                 "is_generator": load.is_generator,
                 "is_async": load.is_async,
                 "methods": load.methods,
+                "web": {name: _web(spec) for name, spec in load.web.items()},
                 "python": load.python,
             },
             "concurrency": load.concurrency,
@@ -329,18 +379,34 @@ class LocalContainer:
         self._watch(10.0, "did not exit after its code could not be loaded")
 
     def on_log(self, rows: list[LogRow]) -> None:
-        self._events.on_log(rows)
+        self._events.on_log(self._masker.rows(rows))
+        self._throttle.spend(len(rows), sum(len(row[3]) for row in rows))
+
+    def on_web(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        stream = self._streams.get(input_id)
+        # One from an earlier life of the service has nobody to hear it.
+        if stream is not None:
+            stream.feed(header, part)
 
     def on_outputs(self, rows: list[OutputRow]) -> None:
+        if self._streams:
+            for row in rows:
+                self._streams.pop(row[0], None)
         self._events.on_outputs(rows)
 
     def on_yields(self, rows: list[YieldRow]) -> None:
         self._events.on_yields(rows)
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._streams.pop(input_id, None)
         self._events.on_failure(input_id, failure, num_yields)
+        # Its traceback goes into the log as well.
+        self._throttle.spend(1, len(failure.traceback))
 
     def on_returned(self, input_ids: list[str]) -> None:
+        for input_id in input_ids:
+            if (stream := self._streams.pop(input_id, None)) is not None:
+                stream.detach()
         self._events.on_returned(input_ids)
 
     def on_bye(self) -> None:
@@ -393,7 +459,9 @@ class LocalContainer:
     async def _bury(self, exit_code: int | None) -> None:
         self._cancel_watch()
         if self._link is not None:
-            # What it wrote before it ended is still being read.
+            # What it wrote before it ended is still being read, whoever lags behind: it is not much any more.
+            if self._pauses:
+                self._link.resume()
             try:
                 await asyncio.wait_for(self._link_lost.wait(), 2.0)
             except TimeoutError:
@@ -405,7 +473,7 @@ class LocalContainer:
                 oom_killed = oom_killed or status.oom_killed
                 exit_code = exit_code if exit_code is not None else status.exit_code
                 if exit_code or self._kill_reason:
-                    tail = await self._host.engine.log_tail(self.engine_id, _LOG_TAIL_LINES)
+                    tail = self._masker.text(await self._host.engine.log_tail(self.engine_id, _LOG_TAIL_LINES))
         except EngineError as error:
             log.warning("container %s ended; the engine can't say how: %s", self.container_id, error)
         await self._finish(
@@ -422,9 +490,13 @@ class LocalContainer:
     async def _finish(self, exit: ContainerExit) -> None:
         self._dying = True
         self._cancel_watch()
+        self._throttle.end()
         for server in self._servers:
             server.close()
+        if rest := self._masker.rest(int(time.time() * 1000)):
+            self._events.on_log(rest)
         self._events.on_exit(exit)
+        self._host.masks.forget(self.container_id)
         if self.engine_id:
             await self.remove()
         if self._source is not None:
@@ -450,3 +522,13 @@ class LocalContainer:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
+
+
+def _web(spec: WebSpec) -> dict[str, Any]:
+    return {
+        "kind": {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: "wsgi"}.get(spec.kind, "server"),
+        "method": spec.method,
+        "docs": spec.docs,
+        "port": spec.port,
+        "port_timeout_s": spec.port_timeout_s,
+    }

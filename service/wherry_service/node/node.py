@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from wherry_proto.messages import Failure, Payload
+from wherry_proto.messages import Failure, Payload, WebSpec
 from wherry_service.engines.engine import Gpu
+from wherry_service.logs.batch import LogRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,23 @@ class LoadOrder:
     max_batch_size: int = 0
     # Milliseconds for which the first input of a batch waits for others.
     batch_wait_ms: int = 0
+    # Files of a client that appear at places of their own: (place, source tree, whether it is the tree's only file).
+    local_mounts: tuple[tuple[str, str, bool], ...] = ()
+    # Whether environment variables from secrets come with a container's order.
+    has_secrets: bool = False
+    # What answers requests: its methods by name, "" being the function itself.
+    web: Mapping[str, WebSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeOrder:
+    """A volume, or a directory of it, at a place in a container."""
+
+    volume_id: str
+    path: str
+    read_only: bool = False
+    # Relative to the volume's root; "": all of it.
+    sub_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,9 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    volumes: Sequence[VolumeOrder] = ()
+    # Environment variables from secrets. They go over the container's socket: the engine never sees them.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +127,22 @@ class Assignment(Protocol):
     def method(self) -> str: ...
     @property
     def is_waiting(self) -> bool: ...
+    @property
+    def stream(self) -> "Stream | None": ...
 
 
-LogRow = tuple[int, str, int, str]
-"""Stream (1 or 2), input id or "", milliseconds since 1970, one line of text."""
+class Stream(Protocol):
+    """What goes on with an input while it runs, both ways: the body of a request, of a response, messages."""
+
+    def attach(self, container: "NodeContainer") -> None:
+        """Hear that the input was handed to a container, perhaps after another has given it back."""
+
+    def detach(self) -> None:
+        """Hear that the container has given the input back unstarted."""
+
+    def feed(self, header: dict[str, Any], part: bytes) -> None:
+        """Hear what the container says; raise ValueError for what it may not say."""
+
 
 OutputRow = tuple[str, Payload, int]
 """Input id, value, number of values yielded before it."""
@@ -167,11 +200,14 @@ class NodeContainer(Protocol):
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
         """Say how far the caller has taken a generator's values."""
 
+    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        """Say something on the stream of an input that it holds."""
+
     def drain(self) -> None:
         """Let it finish what it holds and exit."""
 
     def pause(self) -> None:
-        """Read nothing more from it until `resume`."""
+        """Read nothing more from it until `resume` was called as often as this."""
 
     def resume(self) -> None:
         """Read from it again."""
@@ -207,7 +243,10 @@ class Node(Protocol):
         """Remove a found container that nobody wants."""
 
     async def left_over(self, label: str, value: str) -> list[str]:
-        """Name the containers with that label which the engine still shows."""
+        """Name the containers with that label which the engine still shows, though it was asked to remove them."""
+
+    def known(self, label: str, value: str) -> list[str]:
+        """Name the containers with that label that have not ended, as far as is known without asking the engine."""
 
     async def close(self) -> None:
         """End all containers and release what the node holds."""

@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.frames import Header, ProtocolError
-from wherry_service.node.node import LogRow, OutputRow, YieldRow
+from wherry_service.node.node import OutputRow, YieldRow
 
 _BLOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _FAILURE_KINDS = {
@@ -21,6 +23,9 @@ _MAX_TYPE_NAME = 256
 _MAX_MESSAGE = 64 << 10
 _MAX_TRACEBACK = 256 << 10
 _MAX_INLINE = 1 << 20
+# In the year 6429: what is later may be none that a calendar knows.
+_MAX_TIME_MS = 1 << 47
+_MANY_LINES = 64
 
 T = TypeVar("T")
 
@@ -36,6 +41,7 @@ class LinkEvents(Protocol):
     def on_yields(self, rows: list[YieldRow]) -> None: ...
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None: ...
     def on_returned(self, input_ids: list[str]) -> None: ...
+    def on_web(self, input_id: str, header: Header, part: bytes) -> None: ...
     def on_bye(self) -> None: ...
     def on_link_lost(self, link: "RunnerLink") -> None: ...
     def on_protocol_error(self, link: "RunnerLink", error: ProtocolError) -> None: ...
@@ -56,6 +62,13 @@ class RunnerLink(asyncio.Protocol):
         self._decoder = frames.Decoder()
         self._transport: asyncio.Transport | None = None
         self._greeted = False
+        # What has arrived and was not read yet, and the frames of its first part.
+        self._arrived: deque[bytes] = deque()
+        self._frames: Iterator[tuple[Header, list[bytes]]] | None = None
+        # Whether what has arrived waits for another turn, or for the end of a pause.
+        self._reads_on = False
+        self._turn: asyncio.Handle | None = None
+        self._paused = False
         self._readers: dict[str, Callable[[Header, list[bytes]], None]] = {
             "ready": self._read_ready,
             "load_failed": self._read_load_failed,
@@ -64,6 +77,7 @@ class RunnerLink(asyncio.Protocol):
             "yields": self._read_yields,
             "failure": self._read_failure,
             "returned": self._read_returned,
+            "web": self._read_web,
             "pong": lambda header, parts: None,
             "bye": lambda header, parts: self._events.on_bye(),
         }
@@ -75,15 +89,13 @@ class RunnerLink(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        try:
-            for header, parts in self._decoder.feed(data):
-                self._read(header, parts)
-        except ProtocolError as error:
-            self.close()
-            self._events.on_protocol_error(self, error)
+        self._arrived.append(data)
+        if not self._reads_on:
+            self._read_arrived(breathe=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._read_arrived(breathe=False)
         self._events.on_link_lost(self)
 
     # Sending
@@ -94,18 +106,62 @@ class RunnerLink(asyncio.Protocol):
             self._transport.write(frames.encode(header, parts))
 
     def pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._paused = True
+        self._set_reading()
 
     def resume(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._paused = False
+        if self._reads_on:
+            self._take_turn()
+        self._set_reading()
+
+    def _set_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            if self._paused or self._reads_on:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     # Reading
+
+    def _read_arrived(self, breathe: bool) -> None:
+        """Read what has arrived. With `breathe`, stop where paused, and after each frame that is full of lines."""
+        try:
+            while self._frames is not None or self._arrived:
+                if self._frames is None:
+                    self._frames = self._decoder.feed(self._arrived.popleft())
+                for header, parts in self._frames:
+                    self._read(header, parts)
+                    if breathe and (self._paused or (len(parts) > _MANY_LINES and header["t"] == "log")):
+                        if not self._paused:
+                            self._take_turn()
+                        if not self._reads_on:
+                            self._reads_on = True
+                            self._set_reading()
+                        return
+                self._frames = None
+        except ProtocolError as error:
+            self._arrived.clear()
+            self._frames = None
+            self.close()
+            self._events.on_protocol_error(self, error)
+
+    def _take_turn(self) -> None:
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._turn = None
+        if self._paused:
+            return
+        self._read_arrived(breathe=True)
+        if self._reads_on and self._frames is None:
+            self._reads_on = False
+            self._set_reading()
 
     def _read(self, header: Header, parts: list[bytes]) -> None:
         kind = header["t"]
@@ -142,12 +198,19 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         lines: list[LogRow] = []
         for row, part in zip(rows, parts, strict=True):
-            stream, input_id, at_ms = _fields(row, 3)
-            if stream not in (1, 2) or type(at_ms) is not int or not (input_id is None or isinstance(input_id, str)):
+            goes_on = isinstance(row, list) and len(row) == 4
+            stream, input_id, at_ms = _fields(row[:3] if goes_on else row, 3)
+            if (
+                stream not in (1, 2)
+                or type(at_ms) is not int
+                or not 0 <= at_ms < _MAX_TIME_MS
+                or not (input_id is None or isinstance(input_id, str))
+                or b"\n" in part
+            ):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
             owner = input_id if input_id in self._held else ""
-            lines.append((stream, owner or "", at_ms, part.decode(errors="replace")))
+            lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on))
         self._events.on_log(lines)
 
     def _read_outputs(self, header: Header, parts: list[bytes]) -> None:
@@ -194,11 +257,24 @@ class RunnerLink(asyncio.Protocol):
             self._held.discard(input_id)
         self._events.on_returned(input_ids)
 
+    def _read_web(self, header: Header, parts: list[bytes]) -> None:
+        input_id = header.get("input")
+        self._check_held(input_id)
+        assert isinstance(input_id, str)
+        if not isinstance(header.get("k"), str) or len(parts) > 1:
+            raise ProtocolError("malformed web frame")
+        try:
+            self._events.on_web(input_id, header, parts[0] if parts else b"")
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+
     def _check_held(self, input_id: Any) -> None:
         if not isinstance(input_id, str) or input_id not in self._held:
             raise ProtocolError("names an input it does not hold")
 
     def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
+        if format_ == Format.WEB and name is None and len(part) <= _MAX_INLINE:
+            return Payload(format=Format.WEB, data=part, size=len(part))
         if format_ != Format.PICKLE:
             raise ProtocolError("unknown payload format")
         if name is None:

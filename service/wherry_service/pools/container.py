@@ -1,14 +1,15 @@
 """One container of a pool: its state machine and the inputs it holds."""
 
 import enum
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from wherry_proto.messages import Failure
+from wherry_service.logs.batch import LogRow
 from wherry_service.node.node import (
     Assignment,
     ContainerExit,
-    LogRow,
     NodeContainer,
     OutputRow,
     YieldRow,
@@ -73,6 +74,9 @@ class Container:
         # In the order they were handed over: the first `slots` of them are running, the rest wait inside.
         self.held: dict[str, Assignment] = {}
         self.idle_since = owner.now()
+        # Commands that run in it beside its inputs: it is not idle while there are such.
+        self.num_execs = 0
+        self.created_at_ms = time.time_ns() // 1_000_000
         self.last_progress = owner.now()
         self.recalled = False
         # Whether it was ever given an input: one for single use takes no second.

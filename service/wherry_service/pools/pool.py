@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wherry_proto.messages import Failure, FailureKind
+from wherry_proto.messages import Failure, FailureKind, WebKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
+from wherry_service.logs.batch import LogRow
 from wherry_service.node.node import (
     Assignment,
     ContainerExit,
     ContainerOrder,
     FoundContainer,
     LoadOrder,
-    LogRow,
     Node,
     OutputRow,
     YieldRow,
@@ -73,6 +73,12 @@ class PoolListener(Protocol):
         self, pool: "Pool", container: Container, input_id: str, failure: Failure, num_yields: int
     ) -> None: ...
     def on_log(self, pool: "Pool", container: Container, rows: Sequence[LogRow]) -> None: ...
+    def on_load_failed(self, pool: "Pool", container: Container, failure: Failure) -> None:
+        """Hear that a container could not import the user's code; what follows from it is told next."""
+
+    def on_exit(self, pool: "Pool", container: Container, exit: ContainerExit) -> None:
+        """Hear that a container has ended; what it held is told next."""
+
     def on_returned(self, pool: "Pool", inputs: Sequence[Assignment]) -> None:
         """Hear that inputs came back without having run."""
 
@@ -109,7 +115,8 @@ class Pool:
         self._listener = listener
         self._make_room = make_room
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Of containers that are not with the node yet.
+        self._orders: dict[Container, asyncio.Task[None]] = {}
         self._tick: asyncio.TimerHandle | None = None
         self._strikes = 0
         self._retry_at = 0.0
@@ -211,16 +218,15 @@ class Pool:
             return False
         container = Container(new_id("co"), self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         self._add(container)
-        task = asyncio.ensure_future(self._order(container))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._orders[container] = asyncio.ensure_future(self._order(container))
+        task.add_done_callback(lambda _: self._orders.pop(container, None))
         return True
 
     async def _order(self, container: Container) -> None:
         try:
             order = await self.plan.make_order(container.container_id)
         except ServiceError as error:
-            container.on_exit(ContainerExit(reason=str(error), not_started=True, permanent=True))
+            container.on_exit(ContainerExit(reason=f"lacks what it needs: {error}", not_started=True, permanent=True))
             return
         if container.state is State.DRAINING or self.closed:
             container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))
@@ -247,8 +253,13 @@ class Pool:
         live = self.live()
         if len(live) <= self.plan.bounds.min_containers or self.backlog:
             return None
-        idle = [container for container in live if container.state is State.IDLE and container.ready]
-        return min(idle, key=lambda container: container.idle_since, default=None)
+        idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
+        return min(idle, key=lambda c: c.idle_since, default=None)
+
+    def left(self, container: Container) -> None:
+        """Hear that a command that ran beside a container's inputs has ended."""
+        container.num_execs -= 1
+        container.idle_since = max(container.idle_since, self.now())
 
     def _schedule_tick(self) -> None:
         if self._tick is None and not self.closed:
@@ -265,7 +276,8 @@ class Pool:
     def _drop_idle(self, now: float) -> None:
         live = self.live()
         spare = len(live) - self.plan.bounds.min_containers
-        idle = [c for c in live if c.state is State.IDLE and now - c.idle_since >= self.plan.scaledown_window_s]
+        window = self.plan.scaledown_window_s
+        idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
         for container in sorted(idle, key=lambda c: c.idle_since)[: max(0, spare)]:
             container.drain()
 
@@ -325,6 +337,8 @@ class Pool:
         if load.max_batch_size:
             # Its batch goes on without it.
             return True
+        if load.web.get(item.method) is not None:
+            return load.web[item.method].kind != WebKind.WSGI
         generators = {name for name, is_generator, _ in load.methods if is_generator}
         if load.is_generator or item.method in generators:
             # It ends where it yields next.
@@ -358,6 +372,7 @@ class Pool:
         self._retry_at = 0.0
 
     def on_load_failed(self, container: Container, failure: Failure) -> None:
+        self._listener.on_load_failed(self, container, failure)
         inputs = self._take_all(container)
         self._listener.on_returned(self, inputs)
         self._strikes += 1
@@ -400,6 +415,7 @@ class Pool:
         del self.containers[container.container_id]
         if not self.containers:
             self._emptied.set()
+        self._listener.on_exit(self, container, exit)
         if container.ending is Ending.OVERDUE:
             self._time_out(container)
         inputs = self._take_all(container)
@@ -478,6 +494,11 @@ class Pool:
         count = len(self.containers)
         for container in list(self.containers.values()):
             container.drain()
+        for container, order in list(self._orders.items()):
+            if container.handle is None and container.container_id in self.containers:
+                # It waits for its image, perhaps for long.
+                order.cancel()
+                container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))
         try:
             await asyncio.wait_for(self._emptied.wait(), grace_s)
         except TimeoutError:

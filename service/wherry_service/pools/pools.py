@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool, PoolListener, PoolPlan, in_order
 
 
@@ -22,6 +23,13 @@ class Pools:
     def get(self, function_id: str) -> Pool | None:
         """Return the function's pool, if it has one."""
         return self._pools.get(function_id)
+
+    def find(self, container_id: str) -> tuple[Pool, Container] | None:
+        """Return a container and its pool, by the container's id."""
+        for pool in self._pools.values():
+            if (container := pool.containers.get(container_id)) is not None:
+                return pool, container
+        return None
 
     def open(self, plan: PoolPlan, listener: PoolListener, found: Sequence[FoundContainer] = ()) -> Pool:
         """Make the pool of a function, with the containers found of it; its min_containers start at once."""

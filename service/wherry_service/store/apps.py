@@ -102,6 +102,37 @@ class AppStore:
             by_app.setdefault(row.app_id, []).append(record)
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 
+    async def latest(self, name: str, environment: str) -> AppRecord | None:
+        """Return the newest app of a name, running or not."""
+        named = sa.select(apps).where(apps.c.name == name, apps.c.environment == environment)
+        query = named.order_by(apps.c.created_at_ms.desc()).limit(1)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return _app(row) if row is not None else None
+
+    async def get(self, app_id: str) -> AppRecord | None:
+        """Return an app, running or not."""
+        query = sa.select(apps).where(apps.c.app_id == app_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return _app(row) if row is not None else None
+
+    async def names(self, environment: str, limit: int = 1000) -> list[str]:
+        """Return the names of an environment's apps, running or not, the latest first."""
+        query = (
+            sa.select(apps.c.name, sa.func.max(apps.c.created_at_ms))
+            .where(apps.c.environment == environment)
+            .group_by(apps.c.name)
+            .order_by(sa.func.max(apps.c.created_at_ms).desc())
+            .limit(limit)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [row.name for row in rows]
+
+    async def functions_ever(self, app_id: str) -> list[tuple[str, str]]:
+        """Return id and name of every function that an app has or had."""
+        query = sa.select(functions.c.function_id, functions.c.name).where(functions.c.app_id == app_id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [(row.function_id, row.name) for row in rows]
+
     async def stopped(self, environment: str, limit: int = 100) -> list[AppRecord]:
         """Return apps that have stopped, the latest first."""
         query = (

@@ -97,6 +97,14 @@ class BlobStore:
         """Copy a blob, so that what is done to the copy does not touch it."""
         shutil.copyfile(self.path(blob_id), target)
 
+    def clone(self, blob_id: str) -> str:
+        """Put a payload under another id as well, and return that: the one can be deleted without the other."""
+        clone_id = new_id("bl")
+        if not _PAYLOAD_ID.match(blob_id):
+            raise InvalidRequest(f"{blob_id[:80]!r} is not the id of a value's blob")
+        self.lend(blob_id, self.path(clone_id))
+        return clone_id
+
     def delete(self, blob_id: str) -> None:
         """Delete a blob; a missing one is fine."""
         self.path(blob_id).unlink(missing_ok=True)

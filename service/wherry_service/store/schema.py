@@ -1,6 +1,6 @@
 """The database's tables. A change here needs a migration in migrations/versions, and HEAD moved to it."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
 HEAD = "0017"
@@ -80,6 +80,158 @@ yields = Table(
     Column("position", Integer, primary_key=True),
     # A serialized Payload.
     Column("payload", LargeBinary, nullable=False),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("image_id", String(40), primary_key=True),
+    # A serialized ImageDefinition.
+    Column("definition", LargeBinary, nullable=False),
+    Column("state", Integer, nullable=False),
+    # Part of other images' chains only.
+    Column("internal", Boolean, nullable=False),
+    Column("built_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
+# Secrets, dicts and queues: what each is called, and whose it is.
+objects = Table(
+    "objects",
+    metadata,
+    Column("object_id", String(40), primary_key=True),
+    # "secret", "dict" or "queue".
+    Column("kind", String(16), nullable=False),
+    Column("environment", Text, nullable=False),
+    # The app that has it as its own; empty for those that outlive apps.
+    Column("app_id", String(40), nullable=False, default=""),
+    # Of one that goes with the client that made it: that client.
+    Column("client_id", String(40), nullable=False, default=""),
+    # Its id, where it has no name.
+    Column("name", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("objects_by_name", "kind", "environment", "app_id", "name", unique=True),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("secret_id", String(40), ForeignKey("objects.object_id"), primary_key=True),
+    # The names of its values, a JSON list.
+    Column("keys", Text, nullable=False),
+    # Names and values, encrypted.
+    Column("data", LargeBinary, nullable=False),
+    # A keyed hash of them: equal for equal ones.
+    Column("digest", String(64), nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger, nullable=False, default=0),
+)
+
+# SQLite counts only in a column of this type.
+_counted = BigInteger().with_variant(Integer, "sqlite")
+
+dict_entries = Table(
+    "dict_entries",
+    metadata,
+    # In the order in which the keys came.
+    Column("position", _counted, primary_key=True, autoincrement=True),
+    Column("dict_id", String(40), ForeignKey("objects.object_id"), nullable=False),
+    Column("key_hash", LargeBinary, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    # A serialized Payload.
+    Column("value", LargeBinary, nullable=False),
+    # The blob that holds the value, if one does: it is the entry's own.
+    Column("blob_id", String(40), nullable=False, default=""),
+    # 0: never.
+    Column("expires_at_ms", BigInteger, nullable=False, default=0),
+    Index("dict_entries_by_key", "dict_id", "key_hash", unique=True),
+    Index("dict_entries_in_order", "dict_id", "position"),
+    sqlite_autoincrement=True,
+)
+
+queue_partitions = Table(
+    "queue_partitions",
+    metadata,
+    Column("queue_id", String(40), ForeignKey("objects.object_id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    # 0: never.
+    Column("expires_at_ms", BigInteger, nullable=False, default=0),
+)
+
+queue_items = Table(
+    "queue_items",
+    metadata,
+    # First in, first out.
+    Column("position", _counted, primary_key=True, autoincrement=False),
+    Column("queue_id", String(40), ForeignKey("objects.object_id"), nullable=False),
+    Column("partition", Text, nullable=False),
+    # A serialized Payload.
+    Column("value", LargeBinary, nullable=False),
+    # The blob that holds the value, if one does: it is the item's own.
+    Column("blob_id", String(40), nullable=False, default=""),
+    Index("queue_items_in_order", "queue_id", "partition", "position"),
+)
+
+# What was asked lately and how it was answered: who asks again, after a connection broke, is answered likewise.
+answers = Table(
+    "answers",
+    metadata,
+    Column("operation_id", String(40), primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
+    # A blob that the answer names.
+    Column("blob_id", String(40), nullable=False, default=""),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("answers_by_time", "at_ms"),
+)
+
+# Containers that run any command; those that have ended are kept for a while.
+sandboxes = Table(
+    "sandboxes",
+    metadata,
+    Column("sandbox_id", String(40), primary_key=True),
+    # "": of no app.
+    Column("app_id", String(40), nullable=False),
+    Column("app_name", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # JSON: names and values.
+    Column("tags", Text, nullable=False),
+    # A serialized SandboxSpec.
+    Column("spec", LargeBinary, nullable=False),
+    # A SandboxState.
+    Column("state", Integer, nullable=False),
+    Column("returncode", Integer, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # 0 while it runs.
+    Column("ended_at_ms", BigInteger, nullable=False, default=0),
+    # JSON: its ports, and the host's ports that lead there.
+    Column("tunnels", Text, nullable=False, default="{}"),
+    Index("sandboxes_by_end", "ended_at_ms"),
+)
+
+# Answers of web endpoints that are fetched later, by result URL.
+web_results = Table(
+    "web_results",
+    metadata,
+    Column("call_id", String(40), primary_key=True),
+    Column("function_id", String(40), nullable=False),
+    Column("status", Integer, nullable=False),
+    # JSON: pairs.
+    Column("headers", Text, nullable=False),
+    Column("blob_id", String(40), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
+)
+
+# Which environments have asked for an image.
+image_environments = Table(
+    "image_environments",
+    metadata,
+    Column("image_id", String(40), primary_key=True),
+    Column("environment", Text, primary_key=True),
 )
 
 # Who may connect over TCP.

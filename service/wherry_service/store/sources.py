@@ -38,8 +38,8 @@ class SourceStore:
     def exists(self, source_id: str) -> bool:
         return self._path(source_id).exists()
 
-    def write_to(self, source_id: str, directory: Path) -> None:
-        """Write the tree's files below an existing directory, as copies."""
+    def write_to(self, source_id: str, directory: Path, linked: bool = False) -> None:
+        """Write the tree's files below an existing directory, as copies; or linked, where nobody may write them."""
         try:
             rows = json.loads(self._path(source_id).read_text())
         except FileNotFoundError:
@@ -47,7 +47,10 @@ class SourceStore:
         for path, blob_id, executable in rows:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._blobs.copy(blob_id, target)
+            if linked and not executable:
+                self._blobs.lend(blob_id, target)
+            else:
+                self._blobs.copy(blob_id, target)
             target.chmod(0o755 if executable else 0o644)
 
     def _path(self, source_id: str) -> Path:

@@ -1,14 +1,13 @@
-"""Tokens and the audit log on disk, and which environment an id belongs to."""
+"""Tokens and the audit log on disk."""
 
 import time
-from typing import Any
 
 import sqlalchemy as sa
 
 from wherry_proto.messages import AuditEntry, TokenInfo
 from wherry_service.ids import new_id
 from wherry_service.store.database import Database
-from wherry_service.store.schema import apps, audit, functions, inputs, tokens
+from wherry_service.store.schema import audit, tokens
 
 # Seconds for which entries of the audit log are kept.
 KEEP_AUDIT_S = 365 * 24 * 3600.0
@@ -90,28 +89,3 @@ class AuditStore:
         """Forget old entries."""
         old = audit.c.at_ms < int((time.time() - KEEP_AUDIT_S) * 1000)
         await self._database.write(lambda connection: connection.execute(sa.delete(audit).where(old)).rowcount)
-
-
-class EnvironmentStore:
-    """Says which environment an id belongs to; None for an id that nobody knows."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def of_app(self, app_id: str) -> str | None:
-        return await self._only(sa.select(apps.c.environment).where(apps.c.app_id == app_id))
-
-    async def of_function(self, function_id: str) -> str | None:
-        joined = functions.join(apps, functions.c.app_id == apps.c.app_id)
-        query = sa.select(apps.c.environment).select_from(joined)
-        return await self._only(query.where(functions.c.function_id == function_id))
-
-    async def of_call(self, call_id: str) -> str | None:
-        """Likewise, of a durable call."""
-        query = sa.select(inputs.c.function_id).where(inputs.c.call_id == call_id).limit(1)
-        function_id = await self._only(query)
-        return await self.of_function(function_id) if function_id is not None else None
-
-    async def _only(self, query: "sa.Select[Any]") -> str | None:
-        found: str | None = await self._database.read(lambda connection: connection.execute(query).scalar())
-        return found

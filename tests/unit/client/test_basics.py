@@ -121,7 +121,8 @@ def test_import_is_fast() -> None:
         ]
         return min(float(run.stdout) for run in runs)
 
-    assert cost("import wherry") * 1000 < 25
+    # Beside one of those that it does without, on the same machine at the same time.
+    assert cost("import wherry") < cost("import asyncio")
 
 
 def test_in_a_container_the_service_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.service import FakeService
-from wherry import App, Function, Image, Retries, Stub
+from wherry import App, CloudBucketMount, Function, Image, Retries, Stub, Volume
+from wherry._image.definition import resolve
 from wherry.exception import DeprecationError, InvalidError
 from wherry_proto.messages import FunctionSpec
 
@@ -42,6 +43,14 @@ def gen(x: int) -> Iterator[int]:
         ({"retries": "3"}, ["retries", "'3'"]),
         ({"image": "python:3"}, ["image", "python:3", "Image"]),
         ({"env": {"A": 1}}, ["env", "A", "strings"]),
+        ({"volumes": ["something"]}, ["volumes", "something", "dict of places"]),
+        ({"volumes": {"/data": "mine"}}, ["volumes", "mine", "/data", "from_name"]),
+        ({"volumes": {"data": Volume.from_name("v")}}, ["volumes", "'data'", "absolute"]),
+        ({"volumes": {"/etc": Volume.from_name("v")}}, ["volumes", "/etc", "choose another"]),
+        ({"volumes": {"/a": Volume.from_name("v"), "/b": Volume.from_name("v")}}, ["volumes", "/a", "/b", "twice"]),
+        ({"volumes": {"/a": CloudBucketMount("b")}}, ["CloudBucketMount('b')", "/a", "Secret"]),
+        ({"network_file_systems": {"/data": 5}}, ["network_file_systems", "5", "/data"]),
+        ({"mounts": ["something"]}, ["mounts", "something", "Mount"]),
     ],
 )
 def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, Any], said: list[str]) -> None:
@@ -51,9 +60,7 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["secrets", "secret", "volumes", "network_file_systems", "mounts", "schedule", "interactive"]
-)
+@pytest.mark.parametrize("name", ["schedule", "interactive"])
 def test_what_comes_later_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
         App("x").function(**{name: ["something"]})
@@ -168,8 +175,8 @@ def test_app_names(name: Any) -> None:
 
 def test_stub_is_app() -> None:
     assert Stub is App
-    with pytest.raises(InvalidError, match="secrets is not supported yet"):
-        App("x", secrets=[1])
+    with pytest.raises(InvalidError, match=r"volumes is .* must be a dict of places"):
+        App("x", volumes=[1])
     with pytest.raises(InvalidError, match="no parameter 'nonsense'"):
         App("x", nonsense=1)
 
@@ -193,7 +200,7 @@ class TestImage:
     def test_steps_in_order_and_immutable(self) -> None:
         base = Image.debian_slim("3.11")
         image = base.apt_install("git", ["curl"]).pip_install("a", pre=True).env({"K": "v"}).workdir("/w")
-        steps = image.run_commands("true")._definition().steps
+        steps = resolve(image.run_commands("true"), None).definition.steps
         assert [step.kind for step in steps] == [
             "debian_slim", "apt_install", "pip_install", "env", "workdir", "run_commands",
         ]  # fmt: skip
@@ -201,7 +208,7 @@ class TestImage:
         assert steps[1].args == ["git", "curl"]
         assert steps[2].options == {"pre": "true"}
         assert steps[3].options == {"K": "v"}
-        assert len(base._definition().steps) == 1
+        assert len(resolve(base, None).definition.steps) == 1
 
     def test_equal_chains_are_equal(self) -> None:
         assert Image.debian_slim().pip_install("a") == Image.debian_slim().pip_install("a")

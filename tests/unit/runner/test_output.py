@@ -7,9 +7,11 @@ from wherry_runner.output import MAX_LINE, Stream
 class _Lines:
     def __init__(self) -> None:
         self.got: list[bytes] = []
+        self.open = False
 
-    def put(self, stream: int, owner: str | None, lines: list[bytes]) -> None:
+    def put(self, stream: int, owner: str | None, lines: list[bytes], goes_on: bool = False) -> None:
         self.got += lines
+        self.open = goes_on
 
 
 def _stream() -> tuple[Stream, _Lines]:
@@ -41,3 +43,6 @@ def test_a_line_without_an_end_goes_at_the_limit() -> None:
     for _ in range(MAX_LINE + 200):
         stream.write("x")
     assert sum(map(len, lines.got)) >= MAX_LINE
+    assert lines.open
+    print("", file=stream)
+    assert not lines.open

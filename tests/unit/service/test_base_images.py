@@ -74,7 +74,7 @@ def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> N
     def hear(line: str) -> None:
         lines.append(line)
         if line == "importing it into the engine":
-            engine.images["wherry/base:bookworm"] = {}
+            engine.images_here["wherry/base:bookworm"] = {}
 
     async def main() -> list[str]:
         return await asyncio.gather(*(bases.ensure(version, str(docker), hear) for version in ("3.11", "", "3.11")))
@@ -112,7 +112,7 @@ def test_a_base_that_can_not_be_made_is_told(
         (
             "2.7",
             InvalidRequest,
-            "Python 2.7 can't be had for debian_slim here: without a registry there are 3.11, 3.13",
+            "Python 2.7 can't be had for debian_slim here: from Debian's packages there are 3.11, 3.13",
         ),
         ("3.11", Unready, "needs root"),
     ],

@@ -338,7 +338,7 @@ def test_a_lagging_client_pauses_only_the_container_that_floods_it(tmp_path: Pat
         await world.until(lambda: sum(len(c.inputs) for c in world.node.containers) == 2)
         loud, quiet = world.node.containers
         for _ in range(100):
-            loud.events.on_log([(1, loud.inputs[0].input_id, 0, "x" * 60_000)])
+            loud.events.on_log([(1, loud.inputs[0].input_id, 0, "x" * 60_000, False)])
         assert (loud.paused, quiet.paused) == (True, False)
         while loud.paused:
             assert (await world.message()).logs

@@ -117,7 +117,9 @@ def test_another_environment_is_out_of_reach(tmp_path: Path) -> None:
 def test_methods_that_change_apps_or_tell_of_the_host_are_not_there(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         handlers = world.guest.handlers()
-        assert not [name for name in handlers if name.startswith(("Apps.", "Images.")) or name == "Server.Stop"]
+        assert not [
+            name for name in handlers if name.startswith(("Apps.", "Images.", "Logs.")) or name == "Server.Stop"
+        ]
         assert await handlers["Server.Info"](ServerInfoRequest()) == ServerInfo(version="1", protocol=1)
 
     run(tmp_path, scenario)

@@ -1,20 +1,26 @@
 """The builder, with an engine of the tests' own and a docker CLI that does what the test says."""
 
 import asyncio
+import contextlib
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from wherry_proto.messages import ImageDefinition, ImageStep
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import host
+from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.runner_layer import RunnerLayer
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.database import Database
+from wherry_service.store.images import ImageRecord, ImageStore
+from wherry_service.store.sources import SourceStore
 
 WHOLE = """\
 echo '#4 [1/3] FROM base'
@@ -81,13 +87,36 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setattr(host, "ca_bundle", lambda: None)
     monkeypatch.setattr(host, "pip_settings", dict)
-    monkeypatch.setattr(host, "proxy_arguments", list)
+    monkeypatch.setattr(host, "proxies", dict)
     return Docker(folder)
 
 
 @pytest.fixture
-def builder(docker: Docker, tmp_path: Path) -> ImageBuilder:
-    return ImageBuilder(docker, tmp_path / "work")
+def make_builder(docker: Docker, tmp_path: Path) -> Iterator[Callable[[str], ImageBuilder]]:
+    database = Database(f"sqlite:///{tmp_path / 'wherry.db'}")
+    database.begin()
+    blobs = BlobStore(tmp_path / "blobs")
+
+    def make(name: str) -> ImageBuilder:
+        sources = SourceStore(tmp_path / "sources", blobs)
+        return ImageBuilder(docker, tmp_path / name, ImageStore(database), blobs, sources)
+
+    yield make
+    database.close()
+
+
+@pytest.fixture
+def builder(make_builder: Callable[[str], ImageBuilder]) -> ImageBuilder:
+    return make_builder("work")
+
+
+def left_in(folder: Path) -> list[str]:
+    """What is left beside the logs."""
+    return [path.name for path in folder.iterdir() if path.name != "logs"]
+
+
+def hearing(lines: list[str]) -> OnEvent:
+    return OnEvent(lines.append, lambda title, seconds, cached: None)
 
 
 def chain(*more: ImageStep, force_build: bool = False) -> ImageDefinition:
@@ -97,14 +126,15 @@ def chain(*more: ImageStep, force_build: bool = False) -> ImageDefinition:
         ImageStep(kind="run_commands", args=["one"]),
         ImageStep(kind="workdir", args=["/srv"]),
     ]
-    return ImageDefinition(steps=[*steps, *more], force_build=force_build)
+    steps[0].force_build = force_build
+    return ImageDefinition(steps=[*steps, *more])
 
 
 WANTED = image_id(chain())
 TAG = f"wherry/image:{WANTED.removeprefix('im-')}"
 
 
-def ignore(line: str) -> None: ...
+ignore = OnEvent(lambda line: None, lambda title, seconds, cached: None)
 
 
 async def ready_after(builder: ImageBuilder) -> str:
@@ -123,7 +153,7 @@ def failure(builder: ImageBuilder, definition: ImageDefinition | None = None) ->
 
 def test_an_image_is_built_and_the_runner_laid_on_top(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
     lines: list[str] = []
-    built = asyncio.run(builder.ensure(chain(), lines.append))
+    built = asyncio.run(builder.ensure(chain(), hearing(lines)))
     assert (built.image_id, built.built) == (WANTED, True)
     ready = f"wherry/ready:{WANTED.removeprefix('im-')}-{RunnerLayer().hash}"
     assert docker.built == [TAG, ready]
@@ -134,14 +164,17 @@ def test_an_image_is_built_and_the_runner_laid_on_top(builder: ImageBuilder, doc
         'ENV A="1"',
         'RUN ["/bin/sh", "-c", "one"]',
         'WORKDIR "/srv"',
-        f'LABEL wherry.kind="image" wherry.image="{WANTED}"',
+        "",
     ]
-    assert list((tmp_path / "work").iterdir()) == []
+    assert f"--label=wherry.kind=image --label=wherry.image={WANTED}" in docker.lines("asked")[-2]
+    assert left_in(tmp_path / "work") == []
 
 
-def test_what_is_there_is_not_built(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+def test_what_is_there_is_not_built(
+    builder: ImageBuilder, make_builder: Callable[[str], ImageBuilder], docker: Docker, tmp_path: Path
+) -> None:
     ready = asyncio.run(ready_after(builder))
-    again = ImageBuilder(docker, tmp_path / "unused")
+    again = make_builder("unused")
     assert asyncio.run(again.ensure(chain(), ignore)).built is False
     assert asyncio.run(again.ready(WANTED)) == ready
     assert docker.built == [TAG, ready]
@@ -149,7 +182,7 @@ def test_what_is_there_is_not_built(builder: ImageBuilder, docker: Docker, tmp_p
 
 
 def test_a_service_that_knows_the_image_lays_its_runner_alone(builder: ImageBuilder, docker: Docker) -> None:
-    docker.images[TAG] = {}
+    docker.images_here[TAG] = {}
     ready = asyncio.run(builder.ready(WANTED))
     assert docker.built == [ready]
 
@@ -174,13 +207,14 @@ def test_two_who_want_an_image_at_once_have_it_built_once(builder: ImageBuilder,
     async def main() -> list[bool]:
         return [built.built for built in await asyncio.gather(*(builder.ensure(chain(), ignore) for _ in range(3)))]
 
-    assert sorted(asyncio.run(main())) == [False, False, True]
+    assert asyncio.run(main()) == [True, True, True]
     assert [tag.partition(":")[0] for tag in docker.built] == ["wherry/image", "wherry/ready"]
 
 
 def test_the_reference_of_a_registry_is_the_base(builder: ImageBuilder, docker: Docker) -> None:
     definition = ImageDefinition(steps=[ImageStep(kind="from_registry", args=["python:3.12-slim"])])
     asyncio.run(builder.ensure(definition, ignore))
+    assert "pull python:3.12-slim" in docker.lines("asked")
     assert docker.lines("Dockerfile")[0] == "FROM python:3.12-slim"
 
 
@@ -189,7 +223,7 @@ def test_what_the_host_lends_is_handed_over_as_secrets(
 ) -> None:
     monkeypatch.setattr(host, "ca_bundle", lambda: Path("/the/ca.crt"))
     monkeypatch.setattr(host, "pip_settings", lambda: {"index-url": "https://me:100%secret@index/"})
-    monkeypatch.setattr(host, "proxy_arguments", lambda: ["--build-arg=HTTP_PROXY=proxy"])
+    monkeypatch.setattr(host, "proxies", lambda: {"HTTP_PROXY": "proxy"})
     asyncio.run(builder.ensure(chain(), ignore))
     (build,) = [line for line in docker.lines("asked") if TAG in line]
     assert "--build-arg=HTTP_PROXY=proxy --secret=id=wherry-ca,src=/the/ca.crt --secret=id=wherry-pip,src=" in build
@@ -218,7 +252,7 @@ def test_a_failed_step_is_told_with_the_end_of_its_log(builder: ImageBuilder, do
     assert (error.image_id, error.log_tail) == (WANTED, ["the reason"])
     assert str(error) == f"Image {WANTED} could not be built: `workdir /srv` failed: exit code: 3\nthe reason"
     assert docker.built == []
-    assert list((tmp_path / "work").iterdir()) == []
+    assert left_in(tmp_path / "work") == []
 
 
 def test_a_build_that_failed_is_tried_again(builder: ImageBuilder, docker: Docker) -> None:
@@ -265,7 +299,7 @@ def test_an_image_without_python_is_told(builder: ImageBuilder, docker: Docker) 
         image=WHOLE,
         ready="""echo '#6 ERROR: runc run failed: exec: "python3": executable file not found in $PATH'; exit 1""",
     )
-    assert failure(builder).reason == "it has no python3: functions need Python 3.10 or newer in their image"
+    assert failure(builder).reason.startswith("it has no python3: functions need Python 3.10 or newer in their image")
 
 
 def test_an_old_python_is_told_by_the_check(builder: ImageBuilder, docker: Docker) -> None:
@@ -279,7 +313,7 @@ def test_what_can_not_be_rendered_is_refused_before_anything_is_built(
     builder: ImageBuilder, docker: Docker, base: str
 ) -> None:
     if base == "none":
-        docker.images.clear()
+        docker.images_here.clear()
     bad = chain(ImageStep(kind="env", options={"A": "1\nRUN evil"}))
     assert failure(builder, bad).reason == "env: the value of A spans lines, which an image's environment can't"
     assert docker.built == []
@@ -293,22 +327,64 @@ def test_what_is_no_definition_is_an_invalid_request(builder: ImageBuilder) -> N
 # Who stops waiting
 
 
-def test_cancelling_ends_the_child_and_the_next_builds(builder: ImageBuilder, docker: Docker, tmp_path: Path) -> None:
+def test_the_last_who_stops_waiting_ends_the_child_and_the_next_builds(
+    builder: ImageBuilder, docker: Docker, tmp_path: Path
+) -> None:
     docker.does(image=f"echo $$ >>{tmp_path}/pids\necho '#5 [2/3] RUN one'\nexec sleep 600")
 
     async def main() -> None:
         running = asyncio.Event()
-        first = asyncio.ensure_future(builder.ensure(chain(), lambda line: running.set()))
+        told = OnEvent(lambda line: running.set(), lambda title, seconds, cached: None)
+        first = asyncio.ensure_future(builder.ensure(chain(), told))
         await asyncio.wait_for(running.wait(), 30)
-        second = asyncio.ensure_future(builder.ensure(chain(), ignore))
-        docker.does(image=WHOLE)
+        late: list[str] = []
+        second = asyncio.ensure_future(builder.ensure(chain(), hearing(late)))
+        await asyncio.sleep(0)
         first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
+        await asyncio.wait([first])
         (pid,) = (tmp_path / "pids").read_text().split()
+        assert Path(f"/proc/{pid}").exists()
+        assert late == ["run one"]
+        docker.does(image=WHOLE)
+        second.cancel()
+        third = asyncio.ensure_future(builder.ensure(chain(), ignore))
+        await asyncio.wait([second])
+        assert first.cancelled()
+        assert second.cancelled()
         assert not Path(f"/proc/{pid}").exists()
-        assert (await second).built
+        assert (await third).built
 
     asyncio.run(main())
     assert docker.built.count(TAG) == 1
-    assert list((tmp_path / "work").iterdir()) == []
+    assert left_in(tmp_path / "work") == []
+
+
+def test_b57_a_build_is_recorded_with_its_end_and_its_log(builder: ImageBuilder, docker: Docker) -> None:
+    async def main() -> tuple[ImageRecord | None, str]:
+        with contextlib.suppress(ImageBuildError):
+            await builder.ensure(chain(), ignore)
+        log = [text async for text in builder.logs.read(WANTED, None)]
+        return await builder.records.get(WANTED), "".join(log)
+
+    docker.does(image=f"{WHOLE}\necho '#6 0.2 the reason'\necho '#6 ERROR: x: exit code: 3'\nexit 1")
+    record, log = asyncio.run(main())
+    assert record is not None
+    assert (record.state, record.error.splitlines()[-1]) == (ImageState.FAILED, "the reason")
+    assert log.splitlines()[:3] == ["run one", "  hello", "workdir /srv"]
+    assert "exit code: 3" in log
+    docker.does(image=WHOLE)
+    record, log = asyncio.run(main())
+    assert record is not None
+    assert (record.state, record.error) == (ImageState.BUILT, "")
+
+
+def test_a_build_of_an_earlier_life_is_told_as_failed(builder: ImageBuilder) -> None:
+    async def main() -> ImageRecord | None:
+        await builder.records.put(ImageRecord(WANTED, chain(), ImageState.BUILDING))
+        await builder.begin()
+        return await builder.records.get(WANTED)
+
+    record = asyncio.run(main())
+    assert record is not None
+    assert record.state == ImageState.FAILED
+    assert "the service ended while it was being built" in record.error

@@ -118,7 +118,7 @@ def test_what_a_step_prints_is_never_taken_for_the_builders_word() -> None:
 def test_the_tail_is_the_end_of_the_log() -> None:
     printed = "\n".join(f"#5 0.{number:03} line {number}" for number in range(100))
     progress, lines = heard(f"#5 [2/3] RUN a\n{printed}\n#5 ERROR: exit code: 1")
-    assert progress.tail() == [f"line {number}" for number in range(80, 100)]
+    assert progress.tail() == [f"line {number}" for number in range(70, 100)]
     assert len(lines) == 101
 
 

@@ -2,18 +2,25 @@
 
 import json
 import shlex
+from collections.abc import Iterable
 
 import pytest
 
-from wherry_proto.messages import ImageStep
+from wherry_proto.messages import ImageDefinition, ImageStep
 from wherry_service.errors import InvalidRequest
-from wherry_service.images.render import Lent, dockerfile, instructions, registry_reference
+from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
+from wherry_service.images.steps import stages
 
 NASTY = ["it's", 'say "x"', "back\\slash", "end\\", "$HOME ${HOME} $(id)", "`id`", "# none", "ünï", " a  b ", '\\$\\"']
 
 
 def step(kind: str, *args: str, **options: str) -> ImageStep:
     return ImageStep(kind=kind, args=list(args), options=options)
+
+
+def instructions(steps: Iterable[ImageStep], lent: Lent) -> list[Instruction]:
+    (stage,) = stages(ImageDefinition(steps=[step("debian_slim"), *steps]), lent)
+    return stage.instructions
 
 
 def rendered(*steps: ImageStep, lent: Lent = Lent()) -> str:  # noqa: B008 - immutable
@@ -56,8 +63,9 @@ def test_a_chain_becomes_a_dockerfile() -> None:
         "--mount=type=cache,target=/var/lib/apt/lists,sharing=locked "
         '["/bin/sh", "-c", "rm -f /etc/apt/apt.conf.d/docker-clean; export DEBIAN_FRONTEND=noninteractive; '
         'apt-get update -qq && apt-get install -y -qq --no-install-recommends curl git"]\n'
-        'RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "-c", "export PIP_DISABLE_PIP_VERSION_CHECK=1 '
-        "PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off; python3 -m pip install 'numpy<2' six\"]\n"
+        'RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "-c", "export HOME=/root '
+        "PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
+        "PIP_BREAK_SYSTEM_PACKAGES=1; python3 -m pip install 'numpy<2' six\"]\n"
         'RUN ["/bin/sh", "-c", "echo \'hello\' > /greeting"]\n'
         'RUN ["/bin/sh", "-c", "ls"]\n'
         'ENV GREETING="say \\"hi\\"" PATH="/opt/bin:\\$PATH"\n'
@@ -72,7 +80,7 @@ def test_what_the_host_lends_is_mounted_and_never_baked_in() -> None:
         "--mount=type=secret,id=wherry-pip,target=/run/wherry-build/pip.conf,mode=0444 "
         '["/bin/sh", "-c", "export PIP_CERT=/run/wherry-build/ca.crt SSL_CERT_FILE=/run/wherry-build/ca.crt '
         "REQUESTS_CA_BUNDLE=/run/wherry-build/ca.crt CURL_CA_BUNDLE=/run/wherry-build/ca.crt "
-        "NODE_EXTRA_CA_CERTS=/run/wherry-build/ca.crt; "
+        "NODE_EXTRA_CA_CERTS=/run/wherry-build/ca.crt GIT_SSL_CAINFO=/run/wherry-build/ca.crt; "
         'export PIP_CONFIG_FILE=/run/wherry-build/pip.conf; true"]\n'
         'ENV A="1"\n'
     )

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from wherry_proto.messages import Failure
+from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.node import LogRow, OutputRow, YieldRow
+from wherry_service.node.node import OutputRow, YieldRow
 from wherry_service.node.runner_link import RunnerLink
 
 HELLO = {"t": "hello", "protocol": 1, "python": "3.11.2", "pid": 7, "running": [], "loaded": False}
@@ -68,7 +69,7 @@ def link(heard: Heard) -> RunnerLink:
 def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
     link.data_received(frames.encode(dict(HELLO)))
     link.data_received(frames.encode({"t": "ready", "seconds": 0.5}))
-    link.data_received(frames.encode({"t": "log", "rows": [[1, "in-1", 5], [2, "in-9", 6]]}, [b"hi", b"\xff"]))
+    link.data_received(frames.encode({"t": "log", "rows": [[1, "in-1", 5], [2, "in-9", 6, 1]]}, [b"hi", b"\xff"]))
     link.data_received(frames.encode({"t": "outputs", "rows": [["in-1", 1, None, 3, 0]]}, [b"abc"]))
     failure = {"t": "failure", "input": "in-2", "kind": "exception", "type": "ValueError", "message": "m" * 100_000}
     link.data_received(frames.encode(failure, [b"pickle"]))
@@ -76,7 +77,7 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
     kinds = [event[0] for event in heard.events]
     assert kinds == ["hello", "ready", "log", "outputs", "failure"]
     # A line for an input that is not held belongs to the container; text that is no UTF-8 is shown as far as it goes.
-    assert heard.events[2][1] == [(1, "in-1", 5, "hi"), (2, "", 6, "�")]
+    assert heard.events[2][1] == [(1, "in-1", 5, "hi", False), (2, "", 6, "�", True)]
     assert heard.events[3][1][0][1].data == b"abc"
     assert len(heard.events[4][2].message) == 64 << 10
 
@@ -88,6 +89,10 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
         ({"t": "ready"}, [], "ready without seconds"),
         ({"t": "log", "rows": [[3, None, 1]]}, [b"x"], "malformed log row"),
         ({"t": "log", "rows": [[1, None]]}, [b"x"], "does not have 3 fields"),
+        ({"t": "log", "rows": [[1, None, 1, 0, 7]]}, [b"x"], "does not have 3 fields"),
+        ({"t": "log", "rows": [[1, None, -1]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1, None, 1 << 48]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1, None, 1]]}, [b"two\nlines"], "malformed log row"),
         ({"t": "log", "rows": []}, [], "rows and parts do not match"),
         ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0]]}, [b"x", b"y"], "rows and parts do not match"),
         ({"t": "outputs", "rows": [["in-9", 1, None, 1, 0]]}, [b"x"], "does not hold"),

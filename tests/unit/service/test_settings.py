@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from docs import make_configuration
-from wherry_service.settings import Settings, SettingsError, load
+from wherry_service.images.settings import ImageSettings
+from wherry_service.ingress.settings import HttpSettings
+from wherry_service.sandboxes.settings import SandboxSettings
+from wherry_service.settings import FIELDS, Settings, SettingsError, load, read_size, variable
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -60,3 +64,72 @@ def test_a_file_that_is_not_there_is_told_without_a_stack(tmp_path: Path) -> Non
 
 def test_the_page_is_what_the_settings_say() -> None:
     assert make_configuration.PAGE.read_text() == make_configuration.page()
+
+
+def test_what_is_the_rooms_own_reaches_them_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "workspace: acme\nhttp: {port: 80, trusted_proxies: [10.0.0.0/8, '::1'], proxy_tokens: ['a:b', 'c:d']}\n"
+        "images: {keep_days: 2.5}\nsandbox: {pids: 99}\nlogs: {max_bytes: 2MiB}\nvolumes: {dir: /v}\n",
+    )
+    settings = load(path, {"WHERRY_SANDBOX_PIDS": "77", "WHERRY_IMAGES_PYTHON": "python:{version}"})
+    http = HttpSettings.from_environment(settings.rooms)
+    assert (http.workspace, http.port, http.proxy_tokens) == ("acme", 80, ("a:b", "c:d"))
+    assert [str(network) for network in http.trusted] == ["10.0.0.0/8", "::1/128"]
+    images = ImageSettings.from_environment(settings.rooms)
+    assert (images.keep_days, images.python) == (2.5, "python:{version}")
+    assert SandboxSettings.from_environment(settings.rooms).pids_limit == 77
+    assert (settings.logs_max_bytes, settings.volumes_dir) == (2 << 20, Path("/v"))
+
+
+def test_the_defaults_on_the_page_are_the_rooms_own() -> None:
+    written = {variable(key): str(item.default) for key, item in FIELDS.items() if not item.name and item.default != ""}
+    for room in (HttpSettings, ImageSettings, SandboxSettings):
+        assert room.from_environment(written) == room.from_environment({})
+
+
+def test_what_a_room_refuses_is_told_with_its_place_in_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "sandbox: {pids: 1}\n")
+    with tempfile.TemporaryDirectory(prefix="wherry-") as state_dir:
+        command = [sys.executable, "-m", "wherry_service", "--config", str(path), "--state-dir", state_dir]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == f"wherry: {path}: sandbox.pids is '1': it must be a whole number from 16 to 1048576\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("500000", 500_000),
+        ("10B", 10),
+        ("200MB", 200_000_000),
+        ("2GiB", 2 << 30),
+        (" 3 k ", 3000),
+        ("1Ti", 1 << 40),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert read_size("X", text) == size
+
+
+@pytest.mark.parametrize("text", ["", "lots", "-1", "1.5GB", "3 XB", "MB"])
+def test_what_is_no_size_is_told_with_its_name(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^X is .*, which is no size"):
+        read_size("X", text)
+
+
+def test_a_service_with_a_wrong_setting_says_so_and_does_not_start(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "wherry_service", "--state-dir", str(tmp_path)],
+        env={"WHERRY_LOGS_MAX_BYTES": "lots"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "wherry: WHERRY_LOGS_MAX_BYTES is 'lots', which is no size: write bytes, or for example 200MB or 2GiB\n"
+    )
+    assert not list(tmp_path.iterdir())

@@ -1,10 +1,10 @@
-"""Tokens, and the audit log."""
+"""Tokens, the audit log, and whose images are."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0005"
+down_revision = "0014"
 
 
 def upgrade() -> None:
@@ -31,8 +31,14 @@ def upgrade() -> None:
         sa.Column("peer", sa.Text, nullable=False),
     )
     op.create_index("audit_by_time", "audit", ["at_ms"])
+    op.create_table(
+        "image_environments",
+        sa.Column("image_id", sa.String(40), primary_key=True),
+        sa.Column("environment", sa.Text, primary_key=True),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("image_environments")
     op.drop_table("audit")
     op.drop_table("tokens")

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, cast
 
+from wherry._image.definition import resolve
+from wherry._shipping import send
 from wherry.exception import ImageBuildError
 from wherry.image import Image
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
@@ -10,19 +12,22 @@ if TYPE_CHECKING:
     from wherry._client import Client
 
 
-def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
-    """Build what is not built; return the image ids, in the order of `wanted`."""
-    images = [image or Image.debian_slim() for image in wanted]
+def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) -> list[str]:
+    """Build what is not built; return the image ids, in the order of `images`. Raises ImageBuildError."""
     distinct = list(dict.fromkeys(images))
     if not distinct:
         return []
-    request = ImageEnsureRequest(images=[image._definition() for image in distinct])
+    resolved = [resolve(image, client) for image in distinct]
+    send(client, [file for one in resolved for file in one.files])
+    request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=client.environment, bare=bare)
     ids: dict[int, str] = {}
     screen = client.listener.screen
-    for message in client.stream("Images.Ensure", request):
+    for message in client.stream("Images.Ensure", request, repeat=True):
         event = cast("ImageEvent", message)
         if event.log:
             screen.detail(event.log)
+        if event.step is not None:
+            screen.layer(event.step)
         if event.error:
             raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
         if event.image_id:
@@ -31,4 +36,9 @@ def ensure_images(client: "Client", wanted: list[Image | None]) -> list[str]:
                 screen.step(f"Built image {event.image_id} in {event.seconds:.1f} s")
     if len(ids) < len(distinct):
         raise ImageBuildError("the service ended the build without saying how it went; see its log")
-    return [ids[distinct.index(image)] for image in images]
+    for index, image in enumerate(distinct):
+        image._id = ids[index]
+    by_image = {image: ids[index] for index, image in enumerate(distinct)}
+    for image in images:
+        image._id = by_image[image]
+    return [by_image[image] for image in images]

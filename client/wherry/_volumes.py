@@ -1,0 +1,72 @@
+"""Volumes among a function's options: checked where they are written, looked for when the app is brought up."""
+
+from __future__ import annotations
+
+from wherry._typing import TYPE_CHECKING, Any
+from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from wherry._client import Client
+    from wherry._volume_files import VolumeFiles
+    from wherry_proto.messages import VolumeMount
+
+    Placed = tuple[tuple[str, "VolumeFiles"], ...]
+
+_RESERVED = ("/wherry", "/run", "/var/run", "/proc", "/sys", "/dev")
+_NEEDED = ("/", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/tmp")
+
+
+def placed(parameter: str, given: Any) -> Placed:
+    """Return (place, volume) for each; raise InvalidError naming the place or volume that can't be."""
+    if not given:
+        return ()
+    from wherry._volume_files import VolumeFiles  # only for functions that have one
+    from wherry.cloud_bucket_mount import CloudBucketMount
+
+    if not hasattr(given, "items"):
+        raise InvalidError(f'{parameter} is {given!r}: it must be a dict of places, as in {{"/data": volume}}')
+    found: list[tuple[str, VolumeFiles]] = []
+    for path, volume in given.items():
+        if isinstance(volume, CloudBucketMount):
+            volume._refuse(str(path))
+        if not isinstance(volume, VolumeFiles):
+            raise InvalidError(f"{parameter} has {volume!r} at {path}: it must be a wherry.Volume, as from_name gives")
+        place = _checked(parameter, str(path))
+        for other, known in found:
+            if other == place:
+                raise InvalidError(f"{parameter} has two volumes at {place}")
+            if known._is_same(volume):
+                raise InvalidError(f"{parameter} has {volume!r} twice, at {other} and {place}: give it one place")
+        found.append((place, volume))
+    return tuple(found)
+
+
+def together(parameter: str, first: Placed, second: Placed) -> Placed:
+    """Return an app's volumes and its function's; at the same place the function's counts."""
+    merged = {**dict(first), **dict(second)}
+    return placed(parameter, merged)
+
+
+def mounts(client: Client, wanted: Placed, app_id: str, environment: str) -> list[VolumeMount]:
+    """Look for the volumes and return where containers are to have them; raise NotFoundError."""
+    from wherry_proto.messages import VolumeMount  # not needed to import wherry
+
+    return [
+        VolumeMount(
+            volume_id=volume._id_for(client, app_id, environment),
+            path=place,
+            read_only=volume._read_only,
+            sub_path=volume._sub_path,
+        )
+        for place, volume in wanted
+    ]
+
+
+def _checked(parameter: str, path: str) -> str:
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not path.startswith("/") or ".." in parts or ":" in path or "\0" in path:
+        raise InvalidError(f"{parameter} has a volume at {path!r}: a place is an absolute path, without '..' and ':'")
+    place = "/" + "/".join(parts)
+    if place in _NEEDED or any(place == one or place.startswith(f"{one}/") for one in _RESERVED):
+        raise InvalidError(f"{parameter} has a volume at {place}, which containers need themselves: choose another")
+    return place

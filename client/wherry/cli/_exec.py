@@ -1,0 +1,65 @@
+"""Running a command in a container from the command line: with this terminal, or with plain streams."""
+
+import os
+import sys
+import threading
+from typing import Any
+
+from wherry._client import Client
+from wherry._shell import enter
+from wherry._terminal import is_terminal
+from wherry.container_process import start
+from wherry.exception import ConnectionError
+
+
+def execute(
+    client: Client,
+    container_id: str,
+    command: list[str],
+    *,
+    pty: bool | None,
+    workdir: str = "",
+    timeout: float = 0.0,
+    user: str = "",
+    env: dict[str, str] | None = None,
+) -> int:
+    """Run a command; return its exit code. `pty` None: a terminal if this process has one."""
+    if pty or (pty is None and is_terminal()):
+        return enter(client, container_id, command, env)
+    process: Any = start(
+        client,
+        container_id,
+        command,
+        timeout=timeout,
+        workdir=workdir,
+        env=env or {},
+        user=user,
+        pty=False,
+        text=False,
+        by_line=False,
+    )
+    threading.Thread(target=_feed, args=(process,), daemon=True).start()
+    errors = threading.Thread(target=copy, args=(process.stderr, sys.stderr.buffer))
+    errors.start()
+    copy(process.stdout, sys.stdout.buffer)
+    errors.join()
+    return int(process.wait())
+
+
+def copy(pieces: Any, target: Any) -> None:
+    """Write each piece as it arrives."""
+    for data in pieces:
+        target.write(data)
+        target.flush()
+
+
+def _feed(process: Any) -> None:
+    try:
+        # Not through the buffer: whoever waits in that at exit makes the interpreter complain.
+        while data := os.read(sys.stdin.fileno(), 1 << 16):
+            process.stdin.write(data)
+            process.stdin.drain()
+        process.stdin.write_eof()
+        process.stdin.drain()
+    except (ConnectionError, ValueError, OSError):
+        return  # the command or this process has ended

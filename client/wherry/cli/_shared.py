@@ -1,0 +1,98 @@
+"""What `wherry dict` and `wherry queue` share: named objects made, listed, deleted; values read and shown."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from wherry._client import default_client
+from wherry._objects import SharedObject
+from wherry.cli._common import confirm, show_json, show_table, time_of
+from wherry.exception import DeserializationError, InvalidError
+from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
+
+PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 5 is a number then, not a text.")
+
+
+def make(cls: type[SharedObject], name: str, environment: str | None, as_json: bool) -> None:
+    """Make an object of that name, unless there is one."""
+    made = cls._looked_up(name, None, environment, True)
+    if as_json:
+        show_json({f"{cls._kind}_id": made.object_id, "name": name})
+    else:
+        typer.echo(f'{cls.__name__} {name} is there: wherry.{cls.__name__}.from_name("{name}")')
+
+
+def show_all(cls: type[SharedObject], what: str, environment: str | None, as_json: bool) -> None:
+    """List an environment's objects, with how many of `what` they hold."""
+    client = default_client()
+    request = ObjectListRequest(environment=environment or client.environment)
+    objects = client.call(f"{cls._service}.List", request, ObjectListResponse).objects
+    if as_json:
+        show_json([described(cls, info, what) for info in objects])
+        return
+    rows = [[info.name, info.num_items, time_of(info.created_at_ms)] for info in objects]
+    show_table(["name", what, "created"], rows)
+
+
+def remove(cls: type[SharedObject], name: str, environment: str | None, yes: bool, as_json: bool) -> None:
+    """Delete an object, when the answer is yes."""
+    found = cls._looked_up(name, None, environment, False)
+    confirm(f"Delete {cls._kind} {name} with all it holds?", yes)
+    info = found._delete()
+    if as_json:
+        show_json({f"{cls._kind}_id": info.object_id, "name": name})
+    else:
+        typer.echo(f"Deleted {cls._kind} {name}.")
+
+
+def described(cls: type[SharedObject], info: ObjectInfo, what: str) -> dict[str, object]:
+    """Return an object as JSON shows it."""
+    return {
+        f"{cls._kind}_id": info.object_id,
+        "name": info.name,
+        "environment": info.environment,
+        what: info.num_items,
+        "created_at": time_of(info.created_at_ms),
+    }
+
+
+def parsed(text: str, parse: bool) -> Any:
+    """Return what a word on the command line means; raise InvalidError where it should be JSON and is none."""
+    if not parse:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidError(f"{text!r} is no JSON ({error}): write it so, or leave out --parse") from None
+
+
+def jsonable(value: Any) -> Any:
+    """Return the value where JSON has such, else how Python shows it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def show_values(values: Sequence[Any], as_json: bool) -> None:
+    """Print values, one a line as Python shows them, or as a JSON list."""
+    if as_json:
+        show_json([jsonable(value) for value in values])
+        return
+    for value in values:
+        typer.echo(repr(value))
+
+
+def taken(values: Any, limit: int) -> list[Any]:
+    """Return the first values; where one can't be read here, say so and how to see what is there nevertheless."""
+    found: list[Any] = []
+    try:
+        for value in values:
+            if len(found) == limit:
+                break
+            found.append(value)
+    except DeserializationError as error:
+        raise DeserializationError(f"{error} (run this where the programs that use it run)") from None
+    return found

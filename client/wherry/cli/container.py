@@ -1,0 +1,99 @@
+"""`wherry container`: what runs, or ran, in one container."""
+
+from typing import Any
+
+import typer
+
+from wherry._client import default_client
+from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._exec import execute
+from wherry.cli._find import complete_container, running_containers
+from wherry.cli.logs import container_logs
+from wherry_proto.messages import ContainerInfo, ContainerStopRequest, ContainerStopResponse
+
+group = typer.Typer(help="Containers.", no_args_is_help=True)
+
+_ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
+_CONTAINER = typer.Argument(metavar="CONTAINER", help="Id (co-... or sb-...).", autocompletion=complete_container)
+_CONTAINERS = typer.Argument(metavar="CONTAINER…", help="Ids (co-...).", autocompletion=complete_container)
+_COMMAND = typer.Argument(help="The command and its arguments.")
+
+
+@group.command("list")
+def list_containers(
+    app: str = typer.Option("", "--app", help="Only those of the app with that id."),
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """List the containers of functions, the latest first; `wherry sandbox list` shows sandboxes."""
+    found = running_containers(environment, app)
+    if as_json:
+        show_json([_described(info) for info in found])
+        return
+    rows = [
+        [
+            info.container_id,
+            info.app_name,
+            info.function_name,
+            info.state,
+            info.num_inputs,
+            info.num_execs or None,
+            time_of(info.created_at_ms),
+        ]
+        for info in found
+    ]
+    show_table(["id", "app", "function", "state", "inputs", "shells", "created"], rows)
+
+
+@group.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def exec_in_container(
+    container: str = _CONTAINER,
+    command: list[str] = _COMMAND,
+    pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
+    timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
+    workdir: str = typer.Option("", help="The directory in which it runs."),
+    user: str = typer.Option("", help="The user it runs as."),
+) -> None:
+    """Run a command in a running container, with this terminal's input and output; exit with its code."""
+    code = execute(default_client(), container, command, pty=pty, timeout=timeout, workdir=workdir, user=user)
+    raise typer.Exit(code)
+
+
+@group.command()
+def stop(
+    containers: list[str] = _CONTAINERS,
+    graceful: bool = typer.Option(False, "--graceful", help="Let it finish the inputs it has."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Stop containers. What they were working on runs again elsewhere."""
+    client = default_client()
+    stopped: dict[str, int] = {}
+    for container_id in containers:
+        request = ContainerStopRequest(container_id=container_id, graceful=graceful)
+        stopped[container_id] = client.call("Containers.Stop", request, ContainerStopResponse).num_inputs
+    if as_json:
+        show_json([{"container_id": name, "inputs": count} for name, count in stopped.items()])
+        return
+    for name, count in stopped.items():
+        what = f"finishes {count} inputs, then goes" if graceful and count else "goes"
+        typer.echo(f"Container {name} {what}.")
+
+
+group.command("logs")(container_logs)
+
+
+def _described(info: ContainerInfo) -> dict[str, Any]:
+    return {
+        "container_id": info.container_id,
+        "app_id": info.app_id,
+        "app_name": info.app_name,
+        "function_id": info.function_id,
+        "function_name": info.function_name,
+        "state": info.state,
+        "inputs": info.num_inputs,
+        "execs": info.num_execs,
+        "created_at": time_of(info.created_at_ms),
+    }

@@ -1,0 +1,154 @@
+"""`wherry image`: what images there are, what they are made of, and how their builds went."""
+
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from wherry._client import default_client
+from wherry._image.build import ensure_images
+from wherry._image.definition import resolve
+from wherry._output.enable import screen_for_stdout
+from wherry.cli._common import JSON_OPTION, show_json, show_table, size_of, time_of
+from wherry.cli._ref import images_of
+from wherry_proto.messages import (
+    ImageInfo,
+    ImageListRequest,
+    ImageListResponse,
+    ImageLogChunk,
+    ImageLogsRequest,
+    ImagePruneRequest,
+    ImagePruneResponse,
+    ImageShowRequest,
+    ImageState,
+)
+
+group = typer.Typer(help="Images: what containers are made of.", no_args_is_help=True)
+
+_REF = typer.Argument(help="An image's id (im-...), file.py::function, file.py::variable, or file.py for all it has.")
+_STATES = {
+    ImageState.BUILDING: "building",
+    ImageState.BUILT: "built",
+    ImageState.FAILED: "failed",
+    ImageState.PRUNED: "removed",
+}
+
+
+@group.command("list")
+def list_images(as_json: bool = JSON_OPTION) -> None:
+    """List images, the latest used first."""
+    images = default_client().call("Images.List", ImageListRequest(), ImageListResponse).images
+    if as_json:
+        show_json([_described(image) for image in images])
+        return
+    rows = [
+        [
+            image.image_id,
+            _STATES.get(image.state, "not built"),
+            size_of(image.size_bytes),
+            time_of(image.used_at_ms),
+            ", ".join(image.apps),
+            image.summary if len(image.summary) <= 60 else image.summary[:59] + "…",
+        ]
+        for image in images
+    ]
+    show_table(["id", "state", "size", "used", "apps", "steps"], rows)
+
+
+@group.command()
+def show(ref: str = _REF, as_json: bool = JSON_OPTION) -> None:
+    """Show the Dockerfile that an image's steps become; builds nothing."""
+    found = [_shown(request) for request in _requests(ref)]
+    if as_json:
+        show_json([{**_described(info), "dockerfile": info.dockerfile} for info in found])
+        return
+    typer.echo("\n".join(info.dockerfile.rstrip("\n") + "\n" for info in found), nl=False)
+
+
+@group.command()
+def build(
+    ref: str = typer.Argument(help="file.py::function, file.py::variable, or file.py for all images it has."),
+    force: bool = typer.Option(False, "--force", help="Run every step anew."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show every line of the build."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Build images now, those that are not built yet."""
+    client = default_client()
+    images = images_of(ref)
+    if force:
+        images = [image._forced() for image in images]
+    client.listener.screen = screen = screen_for_stdout(quiet=as_json, verbose=verbose)
+    try:
+        ids = ensure_images(client, images)
+    finally:
+        screen.close()
+    if as_json:
+        show_json(ids)
+        return
+    for image_id in dict.fromkeys(ids):
+        typer.echo(image_id)
+
+
+@group.command()
+def logs(
+    image_id: str = typer.Argument(help="The image's id (im-...)."),
+    follow: bool = typer.Option(False, "-f", "--follow", help="Go on until the build that runs has ended."),
+) -> None:
+    """Print the log of an image's last build."""
+    for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=image_id, follow=follow)):
+        sys.stdout.write(cast("ImageLogChunk", chunk).text)
+        sys.stdout.flush()
+
+
+@group.command()
+def prune(
+    days: float | None = typer.Option(None, "--days", min=0, help="Not used for so many days; the service's setting."),
+    everything: bool = typer.Option(False, "--all", help="All that nothing uses, however recent."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would go, and leave it."),
+    yes: bool = typer.Option(False, "-y", "--yes", help="Do not ask."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Remove images that no app uses; the same steps build them again."""
+    client = default_client()
+    older_than = 0.0 if everything else days if days is not None else -1.0
+    first = ImagePruneRequest(older_than_days=older_than, dry_run=True)
+    found = client.call("Images.Prune", first, ImagePruneResponse)
+    if found.removed and not dry_run:
+        if not yes:
+            for image in found.removed:
+                typer.echo(f"{image.image_id}  {size_of(image.size_bytes)}  {image.summary}", err=True)
+            typer.confirm(f"Remove these {len(found.removed)} images?", abort=True, err=True)
+        request = ImagePruneRequest(older_than_days=older_than)
+        found = client.call("Images.Prune", request, ImagePruneResponse)
+    if as_json:
+        show_json({"removed": [_described(image) for image in found.removed], "freed_bytes": found.freed_bytes})
+        return
+    would = "would go" if dry_run else "removed"
+    for image in found.removed:
+        typer.echo(f"{image.image_id}  {size_of(image.size_bytes)}  {image.summary}")
+    typer.echo(f"{len(found.removed)} images {would}; layers that others share stay.")
+
+
+def _requests(ref: str) -> list[ImageShowRequest]:
+    if ref.startswith("im-") and not Path(ref).exists():
+        return [ImageShowRequest(image_id=ref)]
+    return [ImageShowRequest(definition=resolve(image, None).definition) for image in images_of(ref)]
+
+
+def _shown(request: ImageShowRequest) -> ImageInfo:
+    return default_client().call("Images.Show", request, ImageInfo)
+
+
+def _described(image: ImageInfo) -> dict[str, Any]:
+    return {
+        "image_id": image.image_id,
+        "state": _STATES.get(image.state, "not built"),
+        "steps": image.summary,
+        "size_bytes": image.size_bytes,
+        "built_at": time_of(image.built_at_ms),
+        "used_at": time_of(image.used_at_ms),
+        "build_seconds": round(image.seconds, 1),
+        "error": image.error,
+        "apps": list(image.apps),
+    }

@@ -1,0 +1,188 @@
+"""`wherry app logs` and `wherry container logs`: what containers printed."""
+
+import datetime
+import io
+import json
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+import typer
+
+from wherry._client import default_client
+from wherry._logs import read_logs
+from wherry.cli._times import read_time
+from wherry.exception import InvalidError
+from wherry_proto.messages import LogLine, LogReadRequest, Stream
+
+_STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
+_COLOURS = {Stream.STDERR: "\x1b[33m", Stream.SYSTEM: "\x1b[2m"}
+
+_FOLLOW = typer.Option(False, "-f", "--follow", help="Go on with lines as they come, until it has ended.")
+_SINCE = typer.Option(None, "--since", help="From then on: 10m, 2h30m (ago), 19:30, 2026-01-31T19:30.")
+_UNTIL = typer.Option(None, "--until", help="Up to then.")
+_TAIL = typer.Option(None, "-n", "--tail", help="Only so many, the latest; 0 with -f: only new ones.", min=0)
+_SEARCH = typer.Option("", "--search", help="Lines that contain this, in whatever case.")
+_CALL = typer.Option("", "--call", help="Lines of one call: fc-….")
+_STREAM = typer.Option("", "--stream", help="stdout, stderr or system (how containers ended).")
+_TIMESTAMPS = typer.Option(False, "-t", "--timestamps", help="Begin each line with its time.")
+_JSON = typer.Option(False, "--json", help="Write each line as a JSON object.")
+
+
+def app_logs(
+    app: str = typer.Argument(help="Id, or name: the newest app of that name, running or not."),
+    follow: bool = _FOLLOW,
+    since: str | None = _SINCE,
+    until: str | None = _UNTIL,
+    tail: int | None = _TAIL,
+    search: str = _SEARCH,
+    function: str = typer.Option("", "--function", help="Lines of one function, by name or id."),
+    call: str = _CALL,
+    container: str = typer.Option("", "--container", help="Lines of one container: co-…."),
+    stream: str = _STREAM,
+    timestamps: bool = _TIMESTAMPS,
+    environment: str | None = typer.Option(None, "-e", "--env", help="The environment."),
+    as_json: bool = _JSON,
+) -> None:
+    """Show what an app's containers printed, also those that are gone."""
+    request = _request(follow, since, until, tail, search, call, stream)
+    if app.startswith("ap-"):
+        request.app_id = app
+    else:
+        request.app_name = app
+        request.environment = environment or default_client().environment
+    request.function = function
+    request.container_id = _container_id(container)
+    _show(request, timestamps, as_json)
+
+
+def container_logs(
+    container: str = typer.Argument(help="Its id: co-…."),
+    follow: bool = _FOLLOW,
+    since: str | None = _SINCE,
+    until: str | None = _UNTIL,
+    tail: int | None = _TAIL,
+    search: str = _SEARCH,
+    call: str = _CALL,
+    stream: str = _STREAM,
+    timestamps: bool = _TIMESTAMPS,
+    as_json: bool = _JSON,
+) -> None:
+    """Show what a container printed, also one that is gone."""
+    request = _request(follow, since, until, tail, search, call, stream)
+    request.container_id = _container_id(container)
+    _show(request, timestamps, as_json)
+
+
+def _request(
+    follow: bool, since: str | None, until: str | None, tail: int | None, search: str, call: str, stream: str
+) -> LogReadRequest:
+    if follow and until:
+        raise InvalidError("--follow waits for lines that are still to come, so it can't go with --until")
+    numbers = {name: number for number, name in _STREAMS.items()}
+    if stream and stream not in numbers:
+        raise InvalidError(f"--stream {stream!r} is none of {', '.join(numbers)}")
+    if tail == 0 and not follow:
+        raise InvalidError("--tail 0 shows nothing without --follow")
+    return LogReadRequest(
+        follow=follow,
+        since_ms=read_time(since, "--since") if since else 0,
+        until_ms=read_time(until, "--until") if until else 0,
+        tail=tail or 0,
+        only_new=tail == 0,
+        search=search,
+        call_id=call,
+        stream=numbers.get(stream, Stream.UNSPECIFIED),
+    )
+
+
+def _container_id(given: str) -> str:
+    # The engine's name for it has this in front.
+    return given.removeprefix("wherry-")
+
+
+def _show(request: LogReadRequest, timestamps: bool, as_json: bool) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that does not know a character shows another, instead of an error here.
+            stream.reconfigure(errors="replace")
+    printer = _Json(sys.stdout) if as_json else _Plain(sys.stdout, sys.stderr, timestamps)
+    any_line = False
+    for lines in read_logs(default_client(), request):
+        any_line = True
+        printer.show(lines)
+    printer.end()
+    if not any_line and not as_json and sys.stderr.isatty():
+        typer.echo("No such line is kept.", err=True)
+
+
+class _Json:
+    """One object a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, lines: Iterable[LogLine]) -> None:
+        for line in lines:
+            described = {
+                "at": _iso(line.at_ms),
+                "stream": _STREAMS.get(line.stream),
+                "text": line.text,
+                "app_id": line.app_id,
+                "function_id": line.function_id,
+                "container_id": line.container_id,
+                "call_id": line.call_id or None,
+                "input_id": line.input_id or None,
+                "goes_on": line.goes_on,
+            }
+            self._out.write(json.dumps(described) + "\n")
+        self._out.flush()
+
+    def end(self) -> None:
+        """Nothing is open."""
+
+
+class _Plain:
+    """Each line to the stream that it was printed on, in colour on a terminal."""
+
+    def __init__(self, out: TextIO, err: TextIO, timestamps: bool) -> None:
+        self._out = out
+        self._err = err
+        self._timestamps = timestamps
+        # Whose line has begun and goes on, and where it was written.
+        self._begun: tuple[str, int, str] | None = None
+        self._last: TextIO = out
+
+    def show(self, lines: Iterable[LogLine]) -> None:
+        for line in lines:
+            self._line(line)
+        self._out.flush()
+        self._err.flush()
+
+    def end(self) -> None:
+        """End a line that has begun."""
+        if self._begun is not None:
+            self._begun = None
+            self._last.write("\n")
+            self._last.flush()
+
+    def _line(self, line: LogLine) -> None:
+        target = self._out if line.stream == Stream.STDOUT else self._err
+        owner = (line.container_id, line.stream, line.input_id)
+        if self._begun != owner:
+            self.end()
+        if target is not self._last:
+            self._last.flush()
+            self._last = target
+        text = line.text
+        colour = _COLOURS.get(line.stream) if target.isatty() else None
+        if colour:
+            text = f"{colour}{text}\x1b[0m"
+        if self._timestamps and self._begun is None:
+            text = f"{_iso(line.at_ms)} {text}"
+        target.write(text if line.goes_on else text + "\n")
+        self._begun = owner if line.goes_on else None
+
+
+def _iso(ms: int) -> str:
+    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="milliseconds")

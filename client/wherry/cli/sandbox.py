@@ -1,0 +1,178 @@
+"""`wherry sandbox`: containers that run any command."""
+
+import sys
+import threading
+from typing import Any
+
+import typer
+
+from wherry._client import default_client
+from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._exec import copy, execute
+from wherry.exception import InvalidError
+from wherry.sandbox import Sandbox
+from wherry_proto.messages import (
+    SandboxInfo,
+    SandboxListRequest,
+    SandboxListResponse,
+    SandboxOutputRequest,
+    SandboxState,
+    SandboxTerminateRequest,
+)
+
+group = typer.Typer(help="Containers that run any command.", no_args_is_help=True)
+
+_STATES = {
+    SandboxState.RUNNING: "running",
+    SandboxState.EXITED: "exited",
+    SandboxState.TIMED_OUT: "timed out",
+    SandboxState.TERMINATED: "terminated",
+}
+_ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
+_TAGS = typer.Option([], "--tag", help="NAME=VALUE: only those that have it. May be repeated.")
+_COMMAND = typer.Argument(help="The command and its arguments.")
+_SANDBOXES = typer.Argument(metavar="SANDBOX…", help="Ids, or names of running ones.")
+_SANDBOX = typer.Argument(metavar="SANDBOX", help="Id, or the name of a running one; APP/NAME where it has an app.")
+
+
+@group.command("list")
+def list_sandboxes(
+    ended: bool = typer.Option(False, "--all", help="Show those that have ended too."),
+    app: str = typer.Option("", "--app", help="Only those of the app with that id."),
+    tag: list[str] = _TAGS,
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """List sandboxes, the latest first."""
+    found = _list(environment, app, dict(_tag(item) for item in tag), ended)
+    if as_json:
+        show_json([_described(info) for info in found])
+        return
+    rows = [
+        [
+            info.sandbox_id,
+            info.name,
+            _STATES.get(info.state),
+            info.returncode if info.state != SandboxState.RUNNING else None,
+            _short(" ".join(info.command) or "(waits)"),
+            time_of(info.created_at_ms),
+        ]
+        for info in found
+    ]
+    show_table(["id", "name", "state", "code", "command", "created"], rows)
+
+
+@group.command(
+    "exec",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def exec_in_sandbox(
+    sandbox: str = _SANDBOX,
+    command: list[str] = _COMMAND,
+    timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
+    workdir: str = typer.Option("", help="The directory in which it runs."),
+    pty: bool = typer.Option(False, "--pty/--no-pty", help="With a terminal, this one."),
+    environment: str | None = _ENVIRONMENT,
+) -> None:
+    """Run a command in a sandbox, with this terminal's input and output; exit with its code."""
+    sandbox_id = _find(sandbox, environment).object_id
+    raise typer.Exit(execute(default_client(), sandbox_id, command, pty=pty, timeout=timeout, workdir=workdir))
+
+
+@group.command()
+def logs(
+    sandbox: str = _SANDBOX,
+    follow: bool = typer.Option(False, "-f", "--follow", help="Go on until it ends."),
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show what a sandbox's command has printed, each stream on its own."""
+    sandbox_id = _find(sandbox, environment).object_id
+    if as_json:
+        if follow:
+            raise InvalidError("--json shows what there is: leave out --follow")
+        texts = {name: b"".join(_output(sandbox_id, n, False)) for n, name in ((1, "stdout"), (2, "stderr"))}
+        show_json({"sandbox_id": sandbox_id, **{n: data.decode(errors="replace") for n, data in texts.items()}})
+        return
+    errors = threading.Thread(target=copy, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True)
+    errors.start()
+    copy(_output(sandbox_id, 1, follow), sys.stdout.buffer)
+    errors.join()
+
+
+@group.command()
+def terminate(
+    sandboxes: list[str] = _SANDBOXES,
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Kill sandboxes."""
+    ids = [_find(sandbox, environment).object_id for sandbox in sandboxes]
+    request = [SandboxTerminateRequest(sandbox_id=sandbox_id) for sandbox_id in ids]
+    infos = [default_client().call("Sandboxes.Terminate", item, SandboxInfo) for item in request]
+    if as_json:
+        show_json([_described(info) for info in infos])
+        return
+    for info in infos:
+        typer.echo(f"Sandbox {info.sandbox_id} {info.reason}.")
+
+
+def _find(sandbox: str, environment: str | None) -> Sandbox:
+    if sandbox.startswith("sb-"):
+        return Sandbox.from_id(sandbox)
+    app_name, _, name = sandbox.rpartition("/")
+    if app_name:
+        return Sandbox.from_name(app_name, name, environment_name=environment)
+    named = [info for info in _list(environment, "", {}, False) if info.name == sandbox]
+    if len(named) == 1:
+        return Sandbox(named[0].sandbox_id)
+    if named:
+        which = ", ".join(f"{info.app_name}/{info.name}" for info in named)
+        raise InvalidError(f"{len(named)} sandboxes run under the name {sandbox!r}: say which, of {which}")
+    return Sandbox.from_name(None, sandbox, environment_name=environment)
+
+
+def _list(environment: str | None, app_id: str, tags: dict[str, str], ended: bool) -> list[SandboxInfo]:
+    client = default_client()
+    request = SandboxListRequest(
+        environment=environment or client.environment, app_id=app_id, tags=tags, include_ended=ended
+    )
+    return client.call("Sandboxes.List", request, SandboxListResponse).sandboxes
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InvalidError(f"--tag {text!r}: write NAME=VALUE")
+    return name, value
+
+
+def _output(sandbox_id: str, stream: int, follow: bool) -> Any:
+    request = SandboxOutputRequest(sandbox_id=sandbox_id, stream=stream, follow=follow)
+    for message in default_client().stream("Sandboxes.Output", request):
+        yield message.data  # type: ignore[attr-defined]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else line[:39] + "…"
+
+
+def _described(info: SandboxInfo) -> dict[str, object]:
+    return {
+        "sandbox_id": info.sandbox_id,
+        "app_id": info.app_id or None,
+        "app_name": info.app_name or None,
+        "environment": info.environment,
+        "name": info.name or None,
+        "tags": info.tags,
+        "state": _STATES.get(info.state),
+        "returncode": info.returncode if info.state != SandboxState.RUNNING else None,
+        "reason": info.reason or None,
+        "command": info.command,
+        "image_id": info.image_id,
+        "timeout": info.timeout_s,
+        "tunnels": {str(item.port): f"{item.host}:{item.host_port}" for item in info.tunnels},
+        "created_at": time_of(info.created_at_ms),
+        "ended_at": time_of(info.ended_at_ms),
+    }

@@ -1,0 +1,156 @@
+"""`wherry secret`: values for functions' environments."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from wherry import _secrets
+from wherry._client import default_client
+from wherry._dotenv import read
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry.exception import AlreadyExistsError, InvalidError
+from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
+
+group = typer.Typer(help="Secrets: values that functions get as environment variables.", no_args_is_help=True)
+
+_VALUES = typer.Argument(None, metavar="[KEY=VALUE]…", help="KEY=- reads the value from stdin.")
+_DOTENV = typer.Option(None, "--from-dotenv", help="Take the values of a .env file.")
+_JSON = typer.Option(None, "--from-json", help="Take the values of a JSON object; - reads stdin.")
+
+
+@group.command()
+def create(
+    name: str = typer.Argument(help="What it is called."),
+    values: list[str] | None = _VALUES,
+    from_dotenv: Path | None = _DOTENV,
+    from_json: str | None = _JSON,
+    force: bool = typer.Option(False, "--force", help="Replace the values of a secret of that name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Store a secret. A value on the command line stays in the shell's history: KEY=- keeps it out."""
+    given: dict[str, str] = {}
+    if from_dotenv is not None:
+        if not from_dotenv.is_file():
+            raise InvalidError(f"--from-dotenv: {from_dotenv} is no file")
+        given.update(read(from_dotenv))
+    if from_json is not None:
+        given.update(_from_json(from_json))
+    given.update(_pairs(values or [], from_json == "-"))
+    if not given:
+        raise InvalidError(f"a secret holds something: wherry secret create {name} KEY=VALUE …")
+    try:
+        info = _secrets.create(None, name, environment or "", given, replace=force)
+    except AlreadyExistsError as error:
+        text = str(error).partition(":")[0]
+        raise AlreadyExistsError(f"{text}: replace its values with --force, or choose another name") from None
+    if as_json:
+        show_json(_described(info))
+        return
+    typer.echo(f"Stored secret {info.name} with {', '.join(info.keys)}. Use it as:")
+    typer.echo(f'\n    @app.function(secrets=[wherry.Secret.from_name("{info.name}")])')
+    typer.echo(f'    def function():\n        os.environ["{info.keys[0]}"]')
+
+
+@group.command("list")
+def list_secrets(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """List the secrets of an environment, without their values."""
+    secrets = _secrets.listed(None, environment or "")
+    if as_json:
+        show_json([_described(info) for info in secrets])
+        return
+    rows = [
+        [info.name, ", ".join(info.keys), time_of(info.updated_at_ms), time_of(info.used_at_ms) or "never"]
+        for info in secrets
+    ]
+    show_table(["name", "values", "changed", "last used"], rows)
+
+
+@group.command()
+def delete(
+    name: str = typer.Argument(help="Name."),
+    yes: bool = YES_OPTION,
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Delete a secret; new containers of functions that use it then fail to start."""
+    from wherry.secret import Secret
+
+    Secret.lookup(name, environment_name=environment)
+    confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)
+    info = _secrets.delete(None, name, environment or "")
+    if as_json:
+        show_json(_described(info))
+    else:
+        typer.echo(f"Deleted secret {name}.")
+
+
+@group.command()
+def rotate(as_json: bool = JSON_OPTION) -> None:
+    """Encrypt all secrets of all environments anew, with a new key."""
+    answer = default_client().call("Secrets.Rotate", SecretRotateRequest(), SecretRotateResponse)
+    if as_json:
+        show_json({"secrets": answer.num_secrets, "new_key": answer.new_key})
+    elif not answer.num_secrets:
+        typer.echo("There are no secrets: nothing to encrypt.")
+    elif answer.new_key:
+        typer.echo(f"Encrypted {answer.num_secrets} secrets with a new key; the old one is gone.")
+    else:
+        typer.echo(
+            f"Encrypted {answer.num_secrets} secrets with the first key of WHERRY_SECRET_KEY; the others can go now."
+        )
+
+
+def _pairs(values: list[str], stdin_taken: bool) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in values:
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            raise InvalidError(
+                f"{item.partition('=')[0]!r} has no value: write KEY=VALUE, or KEY=- to read it from stdin"
+            )
+        if value == "-":
+            if stdin_taken:
+                raise InvalidError(f"{key}=- can't read from stdin: another value does")
+            stdin_taken = True
+            value = _from_stdin(key)
+        found[key] = value
+    return found
+
+
+def _from_stdin(key: str) -> str:
+    if sys.stdin.isatty():
+        value: str = typer.prompt(f"Value of {key}", hide_input=True)
+        return value
+    # As `$(…)` does: the newline that ends a file is no part of its value.
+    return sys.stdin.read().rstrip("\n")
+
+
+def _from_json(path: str) -> dict[str, str]:
+    where = "stdin" if path == "-" else path
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text()
+        values = json.loads(text)
+    except OSError as error:
+        raise InvalidError(f"--from-json: {where} can't be read: {os.strerror(error.errno or 0)}") from None
+    except ValueError as error:
+        # Not the text itself: it is secret.
+        raise InvalidError(f"--from-json: {where} holds no JSON: {str(error).partition(': ')[0]}") from None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise InvalidError(f'--from-json: {where} must hold one object of strings, as {{"KEY": "value"}}')
+    return values
+
+
+def _described(info: SecretInfo) -> dict[str, object]:
+    return {
+        "secret_id": info.secret_id,
+        "name": info.name,
+        "environment": info.environment,
+        "keys": info.keys,
+        "created_at": time_of(info.created_at_ms),
+        "updated_at": time_of(info.updated_at_ms),
+        "used_at": time_of(info.used_at_ms),
+    }

@@ -1,0 +1,133 @@
+"""`wherry shell`."""
+
+import shlex
+from typing import Any
+
+import typer
+
+from wherry._client import Client, default_client
+from wherry._output.enable import screen_for_stdout
+from wherry._secrets import secret_ids
+from wherry._shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
+from wherry.cli._exec import execute
+from wherry.cli._find import complete_container
+from wherry.cli._ref import UsageError, find_function
+from wherry.exception import InvalidError
+from wherry.image import Image
+from wherry.secret import Secret
+from wherry_proto.messages import SandboxSpec
+
+_REF = typer.Argument(
+    None,
+    help="A container's id (co-..., sb-...), an image's (im-...), file.py::function or file.py::Class. "
+    "Nothing: a fresh container of --image.",
+    autocompletion=complete_container,
+)
+_ENV = typer.Option([], "--env", help="NAME=VALUE: a variable of the shell. May be repeated.")
+_SECRETS = typer.Option([], "--secret", help="The name of a secret whose values are variables. May be repeated.")
+_LOCAL = typer.Option([], "--add-local", help="LOCAL[:REMOTE]: a file or directory to have in it. May be repeated.")
+
+
+def shell(
+    ref: str | None = _REF,
+    command: str | None = typer.Option(None, "-c", "--cmd", help="What to run; by default bash, else sh."),
+    pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
+    image: str | None = typer.Option(None, "--image", help="A registry's image; by default a small Debian."),
+    add_python: str | None = typer.Option(None, "--add-python", help="With --image: the Python to add, such as 3.13."),
+    secrets: list[str] = _SECRETS,
+    add_local: list[str] = _LOCAL,
+    env: list[str] = _ENV,
+    cpu: float | None = typer.Option(None, "--cpu", help="Cores it may use."),
+    memory: int | None = typer.Option(None, "--memory", help="MiB it may use."),
+    gpu: str | None = typer.Option(None, "--gpu", help="The GPU it gets, such as any or a100:2."),
+) -> None:
+    """Open a shell: into a running container, or into a fresh one that goes when the last shell has left it."""
+    client = default_client()
+    given = {
+        "--image": image, "--add-python": add_python, "--secret": secrets, "--add-local": add_local, "--cpu": cpu,
+        "--memory": memory, "--gpu": gpu,
+    }  # fmt: skip
+    excluded = [name for name, value in given.items() if value]
+    line = shlex.split(command) if command is not None else list(DEFAULT_COMMAND)
+    if not line:
+        raise UsageError("--cmd is empty: say what to run")
+    if command is None and pty is False:
+        raise UsageError("--no-pty needs --cmd: say what to run")
+    variables = dict(_variable(item) for item in env)
+    if ref is not None and ref[:3] in ("co-", "sb-"):
+        _refuse(excluded, f"{ref} is a container that runs already")
+        raise typer.Exit(execute(client, ref, line, pty=pty, env=variables))
+    client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
+    try:
+        container_id = _make(client, ref, given, excluded)
+    finally:
+        screen.close()
+    try:
+        code = execute(client, container_id, line, pty=pty, env=variables)
+    except BaseException:
+        end(client, container_id)
+        raise
+    raise typer.Exit(code)
+
+
+def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list[str]) -> str:
+    if ref is not None and not ref.startswith("im-"):
+        _refuse(excluded, f"{ref} says what its container is like")
+        return _for_target(client, ref)
+    if ref is not None and (given["--image"] or given["--add-python"]):
+        raise UsageError(f"{ref} is an image already: leave out --image and --add-python")
+    if given["--add-python"] and not given["--image"]:
+        raise UsageError("--add-python belongs to --image: the small Debian has a Python")
+    if ref is not None:
+        image = Image.from_id(ref)
+    elif given["--image"]:
+        image = Image.from_registry(given["--image"], add_python=given["--add-python"])
+    else:
+        image = Image.debian_slim()
+    for item in given["--add-local"]:
+        image = _adding(image, item)
+    (ids,) = secret_ids(client, [tuple(Secret.from_name(name) for name in given["--secret"])])
+    spec = SandboxSpec(secret_ids=ids)
+    _limit(spec, given)
+    return fresh(client, image, spec, with_sdk=False)
+
+
+def _for_target(client: Client, ref: str) -> str:
+    app, function = find_function(ref)
+    return fresh_for_function(client, app, function.info)
+
+
+def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
+    from wherry._options import FunctionOptions  # checks ranges as for functions
+    from wherry_proto.messages import FunctionSpec
+
+    filled = FunctionSpec()
+    cpu, memory = given["--cpu"], given["--memory"]
+    FunctionOptions(
+        cpu=(cpu, cpu) if cpu else None, memory=(memory, memory) if memory else None, gpu=given["--gpu"]
+    ).fill(filled)
+    spec.resources, spec.gpus = filled.resources, filled.gpus
+
+
+def _adding(image: Image, item: str) -> Image:
+    local, _, remote = item.partition(":")
+    import os
+
+    target = remote or f"/mnt/{os.path.basename(os.path.abspath(local))}"
+    if os.path.isdir(local):
+        return image.add_local_dir(local, target)
+    if not os.path.exists(local):
+        raise InvalidError(f"--add-local {item!r}: {local} does not exist")
+    return image.add_local_file(local, target)
+
+
+def _variable(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--env {item!r}: write NAME=VALUE")
+    return name, value
+
+
+def _refuse(excluded: list[str], why: str) -> None:
+    if excluded:
+        raise UsageError(f"{why}: leave out {', '.join(excluded)}")

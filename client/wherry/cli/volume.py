@@ -1,0 +1,218 @@
+"""`wherry volume` and `wherry nfs`: directories that functions and programs share."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from wherry._volume_download import Download
+from wherry._volume_files import VolumeFiles
+from wherry._volume_upload import UploadBatch
+from wherry.cli import _shared
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    YES_OPTION,
+    confirm,
+    show_json,
+    show_table,
+    size_of,
+    time_of,
+)
+from wherry.exception import InvalidError
+from wherry.network_file_system import NetworkFileSystem
+from wherry.volume import FileEntryType, Volume
+
+_NAME = typer.Argument(help="Name of it.")
+_FORCE = typer.Option(False, "-f", "--force", help="Replace what is there.")
+_RECURSIVE = typer.Option(False, "-r", "--recursive", help="Directories, too, with all below.")
+
+
+def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915 (one function a command)
+    """Return the commands for one kind of directories."""
+    group = typer.Typer(help=f"{what} that functions and programs share.", no_args_is_help=True)
+
+    def found(name: str, environment: str | None) -> VolumeFiles:
+        return cls._looked_up(name, None, environment, False)
+
+    @group.command()
+    def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+        """Make one, unless there is one of that name."""
+        _shared.make(cls, name, environment, as_json)
+
+    @group.command("list")
+    def list_all(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+        """List those of an environment."""
+        from wherry._client import default_client
+        from wherry_proto.messages import ObjectListRequest, ObjectListResponse
+
+        client = default_client()
+        request = ObjectListRequest(environment=environment or client.environment)
+        objects = client.call(f"{cls._service}.List", request, ObjectListResponse).objects
+        if as_json:
+            key = f"{cls._kind}_id"
+            show_json(
+                [
+                    {
+                        key: info.object_id,
+                        "name": info.name,
+                        "environment": info.environment,
+                        "created_at": time_of(info.created_at_ms),
+                    }
+                    for info in objects
+                ]
+            )
+            return
+        show_table(["name", "created"], [[info.name, time_of(info.created_at_ms)] for info in objects])
+
+    @group.command()
+    def delete(
+        name: str = _NAME,
+        yes: bool = YES_OPTION,
+        force: bool = typer.Option(False, "-f", "--force", help="Also while functions use it."),
+        environment: str | None = ENVIRONMENT_OPTION,
+        as_json: bool = JSON_OPTION,
+    ) -> None:
+        """Delete one with all it holds."""
+        one = found(name, environment)
+        confirm(f"Delete {cls._kind} {name} with all its files?", yes)
+        info = one._delete(force)
+        if as_json:
+            show_json({f"{cls._kind}_id": info.object_id, "name": name})
+        else:
+            typer.echo(f"Deleted {cls._kind} {name}.")
+
+    @group.command()
+    def rename(
+        name: str = _NAME,
+        new_name: str = typer.Argument(help="The name it is to have."),
+        environment: str | None = ENVIRONMENT_OPTION,
+    ) -> None:
+        """Give one another name; its files stay."""
+        cls.rename(name, new_name, environment_name=environment)
+        typer.echo(f"{name} is called {new_name} now.")
+
+    @group.command()
+    def ls(
+        name: str = _NAME,
+        path: str = typer.Argument("/", help="Path in it."),
+        recursive: bool = _RECURSIVE,
+        environment: str | None = ENVIRONMENT_OPTION,
+        as_json: bool = JSON_OPTION,
+    ) -> None:
+        """List a directory."""
+        entries = found(name, environment).listdir(path, recursive=recursive)
+        if as_json:
+            show_json(
+                [
+                    {
+                        "path": entry.path,
+                        "type": entry.type.name.lower(),
+                        "size": entry.size,
+                        "modified_at": time_of(entry.mtime * 1000),
+                    }
+                    for entry in entries
+                ]
+            )
+            return
+        rows = [[_shown(entry.path, entry.type), size_of(entry.size), time_of(entry.mtime * 1000)] for entry in entries]
+        show_table(["path", "size", "modified"], [list(row) for row in rows])
+
+    @group.command()
+    def put(
+        name: str = _NAME,
+        local: str = typer.Argument(help="File or directory here."),
+        remote: str = typer.Argument("/", help="Path in it; one that ends with / is a directory."),
+        force: bool = _FORCE,
+        environment: str | None = ENVIRONMENT_OPTION,
+    ) -> None:
+        """Upload a file, or a directory with all below. Given again, it goes on where it broke off."""
+        one = found(name, environment)
+        batch = UploadBatch(one, force)
+        if Path(local).is_dir():
+            into_it = remote.endswith("/")
+            inner = f"{remote}{Path(local).resolve().name}" if into_it else remote
+            batch.put_directory(local, inner)
+        else:
+            batch.put_file(local, remote)
+        with _bar(f"Uploading {local}", batch.size) as report:
+            batch._report = report
+            batch.upload()
+        typer.echo(f"Uploaded {len(batch)} files ({size_of(batch.size) or '0 B'}) to {name}.", err=True)
+
+    @group.command()
+    def get(
+        name: str = _NAME,
+        remote: str = typer.Argument(help="File or directory in it."),
+        local: str = typer.Argument(".", help="Where it goes here; - writes a file to standard output."),
+        force: bool = _FORCE,
+        environment: str | None = ENVIRONMENT_OPTION,
+    ) -> None:
+        """Download a file, or a directory with all below."""
+        one = found(name, environment)
+        if local == "-":
+            for data in one.read_file(remote):
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        download = Download(one, remote, local, force)
+        with _bar(f"Downloading {remote}", download.size) as report:
+            download.run(report)
+        for path in download.skipped:
+            typer.echo(f"Left out {path}: it is a link or no plain file.", err=True)
+        size = size_of(download.size) or "0 B"
+        typer.echo(f"Downloaded {len(download.files)} files ({size}) to {download.target}.", err=True)
+
+    @group.command()
+    def cp(
+        name: str = _NAME,
+        paths: list[str] = typer.Argument(help="Paths in it; the last is where the others go."),
+        recursive: bool = _RECURSIVE,
+        environment: str | None = ENVIRONMENT_OPTION,
+    ) -> None:
+        """Copy within it, as cp does."""
+        if len(paths) < 2:
+            raise InvalidError("cp takes at least two paths: what is copied, and where it goes")
+        count = found(name, environment).copy_files(paths[:-1], paths[-1], recursive=recursive)
+        typer.echo(f"Copied {count} files.", err=True)
+
+    @group.command()
+    def rm(
+        name: str = _NAME,
+        path: str = typer.Argument(help="File or directory in it."),
+        recursive: bool = _RECURSIVE,
+        yes: bool = YES_OPTION,
+        environment: str | None = ENVIRONMENT_OPTION,
+    ) -> None:
+        """Remove a file, or with -r a directory with all below, for which it asks."""
+        one = found(name, environment)
+        if recursive:
+            confirm(f"Remove {path} of {name} with all below?", yes)
+        one.remove_file(path, recursive=recursive)
+
+    return group
+
+
+def _shown(path: str, kind: FileEntryType) -> str:
+    return path + {FileEntryType.DIRECTORY: "/", FileEntryType.SYMLINK: "@"}.get(kind, "")
+
+
+@contextmanager
+def _bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Show how far a transfer is, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console  # only on terminals
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=size)
+        yield lambda done: progress.advance(task, done)
+
+
+volumes = group_of(Volume, "Volumes: directories")
+file_systems = group_of(NetworkFileSystem, "Network file systems: directories")

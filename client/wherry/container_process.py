@@ -1,0 +1,154 @@
+"""Commands that were started inside a running container."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from wherry._blocking import blocking
+from wherry._threads import in_thread
+from wherry.exception import ConnectionError, Error, ExecutionError
+from wherry.io_streams import FedReader, StreamReader, StreamWriter
+from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from wherry._client import Client
+    from wherry._transport.transport import Exchange
+
+T = TypeVar("T", str, bytes)
+
+# Bytes of input in one message.
+_PIECE = 1 << 18
+
+
+class ContainerProcess(Generic[T]):
+    """A command that runs inside a container. It runs on when this process ends. (reference: ContainerProcess)"""
+
+    def __init__(self, exchange: Exchange, replies: Iterator[ExecReply], name: str, text: bool, by_line: bool) -> None:
+        self._exchange = exchange
+        self._name = name
+        self._code: int | None = None
+        self._error: Error | None = None
+        self._over = threading.Event()
+        self._fed = {1: FedReader(), 2: FedReader()}
+        self._stdin = StreamWriter(self._write)
+        before = self._stdin.drain
+        self._stdout: StreamReader[T] = StreamReader(self._fed[1].pieces, text, by_line, before)
+        self._stderr: StreamReader[T] = StreamReader(self._fed[2].pieces, text, by_line, before)
+        threading.Thread(target=self._hear, args=(replies,), name="wherry-exec", daemon=True).start()
+
+    @property
+    def stdin(self) -> StreamWriter:
+        """What it reads."""
+        return self._stdin
+
+    @property
+    def stdout(self) -> StreamReader[T]:
+        """What it prints."""
+        return self._stdout
+
+    @property
+    def stderr(self) -> StreamReader[T]:
+        """What it prints on its standard error."""
+        return self._stderr
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, None while it runs: 124 after its timeout, 137 when it was killed."""
+        return self._code
+
+    @blocking
+    def wait(self) -> int:
+        """Wait for its end and return the exit code.
+
+        Raises ConnectionError when the service went away, and ExecutionError when the command was lost.
+        """
+        self._stdin.drain()
+        self._over.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._code is not None
+        return self._code
+
+    @wait.awaiting
+    async def _wait_aio(self) -> int:
+        return await in_thread(self.wait)
+
+    @blocking
+    def poll(self) -> int | None:
+        """Return the exit code if it has ended, None if it runs."""
+        return self._code
+
+    @blocking
+    def kill(self) -> None:
+        """Kill it, with what it has started; its exit code is then 137."""
+        if not self._over.is_set():
+            self._exchange.send(ExecRequest(kill=True))
+
+    def __repr__(self) -> str:
+        state = "running" if self._code is None else f"exited with code {self._code}"
+        return f"ContainerProcess({self._name!r}, {state})"
+
+    def _write(self, data: bytes, eof: bool) -> None:
+        try:
+            for start in range(0, len(data), _PIECE):
+                self._exchange.send(ExecRequest(stdin=data[start : start + _PIECE]))
+            if eof:
+                self._exchange.send(ExecRequest(stdin_eof=True))
+        except ConnectionError:
+            # One that has ended reads nothing more, as with a pipe that nobody asks about.
+            if not self._over.is_set():
+                raise
+
+    def _hear(self, replies: Iterator[ExecReply]) -> None:
+        error: Error | None = ConnectionError(f"the service went away while {self._name!r} ran")
+        try:
+            for reply in replies:
+                if reply.stdout:
+                    self._fed[1].feed(reply.stdout)
+                if reply.stderr:
+                    self._fed[2].feed(reply.stderr)
+                if reply.exit is not None:
+                    self._code, error = reply.exit.code, None
+                elif reply.error:
+                    error = ExecutionError(f"{self._name!r}: {reply.error}")
+        except Error as raised:
+            error = raised if self._code is None else None
+        self._error = error
+        self._over.set()
+        for fed in self._fed.values():
+            fed.end(error)
+
+
+def start(
+    client: Client,
+    container_id: str,
+    args: list[str],
+    *,
+    timeout: float,
+    workdir: str,
+    env: Mapping[str, str],
+    user: str,
+    pty: bool,
+    text: bool,
+    by_line: bool,
+) -> ContainerProcess[Any]:
+    """Start a command; return when it has been started."""
+    request = ExecStart(
+        container_id=container_id,
+        args=args,
+        pty=pty,
+        env=dict(env),
+        workdir=workdir,
+        timeout_s=timeout,
+        user=user,
+    )
+    exchange = client.exchange("Execs.Run", ExecRequest(start=request))
+    replies: Any = iter(exchange)
+    first = next(replies, None)
+    if first is None or not first.started:
+        told = first.error if first is not None else ""
+        raise ExecutionError(f"{args[0]!r} could not be started: {told or 'the service did not say why'}")
+    return ContainerProcess(exchange, replies, args[0], text, by_line)

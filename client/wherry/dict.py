@@ -1,0 +1,278 @@
+"""Dicts that functions and programs share."""
+
+from __future__ import annotations
+
+from wherry._blocking import blocking, blocking_classmethod, iterating
+from wherry._objects import Ephemeral, SharedObject
+from wherry._typing import TYPE_CHECKING, Any
+from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from wherry._client import Client
+    from wherry._pages import Pages
+    from wherry_proto.messages import DictValue
+
+
+class _Absent:
+    """Stands where nothing was given, or nothing is."""
+
+    def __repr__(self) -> str:
+        return "<nothing>"
+
+
+_ABSENT: Any = _Absent()
+# Entries and bytes that one message takes.
+_MOST = 2000
+_BYTES = 4 << 20
+
+
+class Dict(SharedObject):
+    """A dict that functions and programs share; on the service's disk, and never expiring by itself.
+
+    Keys and values are whatever pickles. Keys are equal when their pickles are: 1 and 1.0 are two keys, and plain data
+    (strings, numbers, tuples of them) makes the best ones. Each key is read and written whole: there is no moment at
+    which it is half of one value and half of another. A value is a copy: after changing it, put it back.
+    (reference: Dict)
+    """
+
+    _kind, _prefix, _service = "dict", "di", "Dicts"
+
+    def __init__(self, **how: Any) -> None:
+        self._data: Mapping[Any, Any] | None = how.pop("data", None)
+        super().__init__(**how)
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        data: Mapping[Any, Any] | None = None,
+        *,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+        namespace: Any = None,
+        client: Client | None = None,
+    ) -> Self:
+        """Return a handle on the dict of that name; looked for when first used.
+
+        Raises NotFoundError then where there is none, unless `create_if_missing`. `data`: entries that it has then,
+        where it lacks their keys. (reference: Dict.from_name)
+        """
+        found = super().from_name(
+            name,
+            environment_name=environment_name,
+            create_if_missing=create_if_missing,
+            namespace=namespace,
+            client=client,
+        )
+        found._data = data
+        return found
+
+    @blocking_classmethod
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> Dict:
+        """As `from_name`, looked for at once. (reference: Dict.lookup)"""
+        found: Dict = cls._looked_up(name, client, environment_name, create_if_missing)
+        return found
+
+    @classmethod
+    def new(cls, data: Mapping[Any, Any] | None = None) -> Self:
+        """Return a dict that an app has as its own, with these entries at first: `app.results = Dict.new()`.
+
+        It goes with the app. (reference: Dict.new)
+        """
+        return cls(is_own=True, data=data)
+
+    @classmethod
+    def ephemeral(  # type: ignore[override]  # `data` is the first, as in the reference
+        cls,
+        data: Mapping[Any, Any] | None = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+    ) -> Ephemeral[Self]:
+        """Return what makes a dict for the length of a `with` or `async with` block. (reference: Dict.ephemeral)
+
+        It goes with this program, too, however that ends.
+        """
+        return Ephemeral(cls(environment=environment_name or "", client=client, data=data))
+
+    # Reading
+
+    @blocking
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return the value of a key, or `default`. (reference: Dict.get)"""
+        value = self._get(key)
+        return default if value is _ABSENT else value
+
+    @blocking
+    def contains(self, key: Any) -> bool:
+        """Return whether the key is there. (reference: Dict.contains)"""
+        return self._ask(key, without_value=True).found
+
+    @blocking
+    def len(self) -> int:
+        """Return how many entries there are. (reference: Dict.len)"""
+        from wherry_proto.messages import DictCount, DictCountRequest  # not needed to import wherry
+
+        count: int = self._call("Count", DictCountRequest(dict_id=self._resolve()), DictCount).count
+        return count
+
+    @iterating
+    def keys(self) -> Pages[Any]:
+        """Iterate the keys, in the order in which they came, with `for` or `async for`. (reference: Dict.keys)
+
+        What is written while this goes on may come or not; of what is there all the while nothing is left out, and
+        nothing comes twice.
+        """
+        return self._pages(False, lambda key, value: key())
+
+    @iterating
+    def values(self) -> Pages[Any]:
+        """Iterate the values, as `keys`. (reference: Dict.values)"""
+        return self._pages(True, lambda key, value: value())
+
+    @iterating
+    def items(self) -> Pages[tuple[Any, Any]]:
+        """Iterate pairs of key and value, as `keys`. (reference: Dict.items)"""
+        return self._pages(True, lambda key, value: (key(), value()))
+
+    # Writing
+
+    @blocking
+    def put(self, key: Any, value: Any, *, skip_if_exists: bool = False, ttl: float | None = None) -> bool:
+        """Write an entry; return whether it was written.
+
+        `skip_if_exists`: only where the key is not there; of many who try at once, one gets True. `ttl`: seconds
+        after which the entry is gone; None: never. (reference: Dict.put)
+        """
+        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or ttl <= 0):
+            raise InvalidError(f"ttl is {ttl!r}: it must be a number of seconds above 0, or None")
+        return self._put_all([(key, value)], skip_if_exists, ttl or 0.0) == 1
+
+    @blocking
+    def update(self, other: Mapping[Any, Any] | None = None, /, **kwargs: Any) -> None:
+        """Write many entries; each is written whole, all of them not at one moment. (reference: Dict.update)"""
+        self._put_all(list({**dict(other or {}), **kwargs}.items()), False, 0.0)
+
+    @blocking
+    def pop(self, key: Any, default: Any = _ABSENT) -> Any:
+        """Take an entry out and return its value; of many who try, one gets it.
+
+        Raises KeyError where the key is not there and no `default` is given. (reference: Dict.pop)
+        """
+        value = self._pop(key)
+        if value is not _ABSENT:
+            return value
+        if default is _ABSENT:
+            raise KeyError(key)
+        return default
+
+    @blocking
+    def clear(self) -> None:
+        """Delete all entries. (reference: Dict.clear)"""
+        from wherry._ids import new_id  # as above
+        from wherry_proto.messages import DictClearRequest, DictCount
+
+        self._call("Clear", DictClearRequest(dict_id=self._resolve(), operation_id=new_id("op")), DictCount)
+
+    # As a dict
+
+    def __getitem__(self, key: Any) -> Any:
+        value = self._get(key)
+        if value is _ABSENT:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.put(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self.pop(key)
+
+    def __contains__(self, key: Any) -> bool:
+        return self.contains(key)
+
+    # As `list(d)` asks for a length first, and `for key in d` would try numbers without this.
+    def __iter__(self) -> Any:
+        return iter(self.keys())
+
+    def _fill(self, object_id: str) -> None:
+        if self._data:
+            self._put_all(list(self._data.items()), True, 0.0, object_id)
+
+    def _get(self, key: Any) -> Any:
+        from wherry._values import value_of  # loads the session
+
+        answer = self._ask(key)
+        return value_of(self._client, answer.value) if answer.found else _ABSENT
+
+    def _ask(self, key: Any, without_value: bool = False) -> DictValue:
+        from wherry._values import key_bytes  # as above
+        from wherry_proto.messages import DictGetRequest, DictValue
+
+        request = DictGetRequest(dict_id=self._resolve(), key=key_bytes(key), without_value=without_value)
+        answer: DictValue = self._call("Get", request, DictValue)
+        return answer
+
+    def _pop(self, key: Any) -> Any:
+        from wherry._ids import new_id  # as above
+        from wherry._values import key_bytes, value_of
+        from wherry_proto.messages import DictPopRequest, DictValue
+
+        request = DictPopRequest(dict_id=self._resolve(), operation_id=new_id("op"), key=key_bytes(key))
+        answer = self._call("Pop", request, DictValue)
+        return value_of(self._client, answer.value) if answer.found else _ABSENT
+
+    def _put_all(self, pairs: list[tuple[Any, Any]], skip_if_exists: bool, ttl_s: float, object_id: str = "") -> int:
+        """Write entries, in as many messages as they need; return how many were written."""
+        from wherry._values import key_bytes, payload_of  # as above
+        from wherry_proto.messages import DictEntry
+
+        object_id = object_id or self._resolve()
+        written = 0
+        entries: list[DictEntry] = []
+        size = 0
+        for key, value in pairs:
+            entry = DictEntry(key=key_bytes(key), value=payload_of(self._client, value, f"the value of {key!r:.80}"))
+            entry_size = len(entry.key) + len(entry.value.data if entry.value is not None else b"")
+            if entries and (len(entries) == _MOST or size + entry_size > _BYTES):
+                written += self._send(object_id, entries, skip_if_exists, ttl_s)
+                entries, size = [], 0
+            entries.append(entry)
+            size += entry_size
+        return written + (self._send(object_id, entries, skip_if_exists, ttl_s) if entries else 0)
+
+    def _send(self, object_id: str, entries: list[Any], skip_if_exists: bool, ttl_s: float) -> int:
+        from wherry._ids import new_id  # as above
+        from wherry_proto.messages import DictPutRequest, DictPutResponse
+
+        request = DictPutRequest(
+            dict_id=object_id, operation_id=new_id("op"), entries=entries, skip_if_exists=skip_if_exists, ttl_s=ttl_s
+        )
+        written: int = self._call("Put", request, DictPutResponse).num_written
+        return written
+
+    def _pages(self, with_values: bool, pick: Any) -> Pages[Any]:
+        from wherry._pages import Pages  # as above
+        from wherry._values import key_of, value_of
+        from wherry_proto.messages import DictPage, DictScanRequest
+
+        def next_page(place: tuple[int, int] | None) -> tuple[list[Any], tuple[int, int] | None]:
+            after, until = place or (0, 0)
+            request = DictScanRequest(dict_id=self._resolve(), after=after, until=until, with_values=with_values)
+            page = self._call("Scan", request, DictPage)
+            items = [
+                pick(lambda entry=entry: key_of(entry.key), lambda entry=entry: value_of(self._client, entry.value))
+                for entry in page.entries
+            ]
+            return items, None if page.is_last else (page.after, page.until)
+
+        return Pages(next_page)

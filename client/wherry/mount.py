@@ -1,0 +1,129 @@
+"""Files of this machine that containers get as they start."""
+
+from __future__ import annotations
+
+import os
+
+from wherry._image.step import Mounted
+from wherry._typing import TYPE_CHECKING, Any
+from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wherry.image import Image
+
+    Condition = Callable[[str], bool] | None
+
+
+class Mount:
+    """Files of this machine for `@app.function(mounts=[...])`: read-only in each container, part of no image, so that
+    a change rebuilds nothing. `Image.add_local_dir` and its like do the same for all functions of an image.
+    (reference: Mount)
+    """
+
+    def __init__(self, mounted: tuple[Mounted, ...] = ()) -> None:
+        self._mounted = mounted
+
+    @classmethod
+    def from_local_dir(
+        cls,
+        local_path: str | os.PathLike[str],
+        *,
+        condition: Condition = None,
+        recursive: bool = True,
+        remote_path: str | os.PathLike[str] | None = None,
+    ) -> Mount:
+        """Return a directory's files, at `remote_path`, or else in /root under its own name.
+
+        `condition` is asked with each path relative to it and says whether to take it. (reference:
+        Mount.from_local_dir)
+        """
+        return cls().add_local_dir(local_path, condition=condition, recursive=recursive, remote_path=remote_path)
+
+    @classmethod
+    def from_local_file(
+        cls, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str] | None = None
+    ) -> Mount:
+        """Return a file, at `remote_path`, or else in /root under its own name. (reference: Mount.from_local_file)"""
+        return cls().add_local_file(local_path, remote_path)
+
+    @classmethod
+    def from_local_python_packages(
+        cls, *module_names: str, remote_dir: Any = None, condition: Condition = None, ignore: Sequence[str] = ()
+    ) -> Mount:
+        """Return modules or packages that can be imported here, where Python in the container finds them.
+
+        (reference: Mount.from_local_python_packages)
+        """
+        for name in module_names:
+            if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+                raise InvalidError(f"Mount.from_local_python_packages got {name!r}: it takes names of modules")
+        left_out: Any = tuple(ignore) if condition is None else _unless(condition, True)
+        return cls(tuple(Mounted("module", name, "", left_out) for name in module_names))
+
+    def add_local_dir(
+        self,
+        local_path: str | os.PathLike[str],
+        *,
+        condition: Condition = None,
+        recursive: bool = True,
+        remote_path: str | os.PathLike[str] | None = None,
+    ) -> Mount:
+        """Return this with a directory besides. (reference: Mount.add_local_dir)"""
+        local = os.path.abspath(local_path)
+        if not os.path.isdir(local):
+            told = "is a file" if os.path.exists(local) else "does not exist"
+            raise InvalidError(f"Mount.from_local_dir: {local} {told}")
+        ignore: Any = () if condition is None and recursive else _unless(condition, recursive)
+        return Mount((*self._mounted, Mounted("dir", local, _remote(remote_path, local), ignore)))
+
+    def add_local_file(
+        self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str] | None = None
+    ) -> Mount:
+        """Return this with a file besides. (reference: Mount.add_local_file)"""
+        local = os.path.abspath(local_path)
+        if not os.path.isfile(local):
+            told = "is a directory" if os.path.isdir(local) else "does not exist"
+            raise InvalidError(f"Mount.from_local_file: {local} {told}")
+        return Mount((*self._mounted, Mounted("file", local, _remote(remote_path, local), ())))
+
+    def __repr__(self) -> str:
+        return f"Mount({', '.join(item.local for item in self._mounted)})"
+
+
+class Mounts:
+    """What an image and a function's own mounts give its containers together."""
+
+    def __init__(self, image: Image, mounts: tuple[Mount, ...]) -> None:
+        self._mounted = (*image._mounted, *(item for mount in mounts for item in mount._mounted))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mounts) and self._mounted == other._mounted
+
+    def __hash__(self) -> int:
+        return hash(self._mounted)
+
+
+def mounts_of(given: Any) -> tuple[Mount, ...]:
+    """Return the mounts; raise InvalidError for anything else."""
+    found = (given,) if isinstance(given, Mount) else tuple(given)
+    for mount in found:
+        if not isinstance(mount, Mount):
+            raise InvalidError(f"mounts has {mount!r}: it must be a wherry.Mount, for example Mount.from_local_dir(…)")
+    return found
+
+
+def _unless(condition: Condition, recursive: bool) -> Any:
+    def ignored(path: Any) -> bool:
+        return (not recursive and len(path.parts) > 1) or (condition is not None and not condition(str(path)))
+
+    return ignored
+
+
+def _remote(remote: Any, local: str) -> str:
+    text = os.fspath(remote) if remote is not None else f"/root/{os.path.basename(local)}"
+    place = os.path.normpath(text)
+    if not text.startswith("/") or place == "/" or ":" in place or ".." in text.split("/"):
+        raise InvalidError(f"a mount's remote_path is {text!r}: it must be an absolute path below /, without '..'")
+    return place

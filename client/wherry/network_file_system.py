@@ -1,0 +1,59 @@
+"""Network file systems: the older name of directories that functions and programs share."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import IO
+
+from wherry._blocking import blocking, blocking_classmethod
+from wherry._typing import TYPE_CHECKING, Any
+from wherry._volume_files import VolumeFiles
+
+if TYPE_CHECKING:
+    from wherry._client import Client
+
+
+class NetworkFileSystem(VolumeFiles):
+    """A directory that functions have at a place of their own: `network_file_systems={"/shared": nfs}`.
+
+    The same as a `Volume`, with names of its own. (reference: NetworkFileSystem)
+    """
+
+    _kind, _prefix, _service = "nfs", "sv", "NetworkFileSystems"
+
+    @blocking_classmethod
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> NetworkFileSystem:
+        """As `from_name`, looked for at once. (reference: NetworkFileSystem.lookup)"""
+        found: NetworkFileSystem = cls._looked_up(name, client, environment_name, create_if_missing)
+        return found
+
+    @blocking
+    def write_file(self, remote_path: str, fp: IO[bytes]) -> int:
+        """Write what an open file holds, in place of what is there; return its size.
+
+        (reference: NetworkFileSystem.write_file)
+        """
+        data = fp.read()
+        with self.batch_upload(force=True) as batch:
+            batch.put_file(io.BytesIO(data), remote_path)
+        return len(data)
+
+    @blocking
+    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str | None = None) -> None:
+        """Write a file of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_file)"""
+        with self.batch_upload(force=True) as batch:
+            batch.put_file(local_path, remote_path or os.path.basename(local_path))
+
+    @blocking
+    def add_local_dir(self, local_path: str | os.PathLike[str], remote_path: str | None = None) -> None:
+        """Write a directory of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_dir)"""
+        with self.batch_upload(force=True) as batch:
+            batch.put_directory(local_path, remote_path or os.path.basename(os.path.normpath(local_path)))

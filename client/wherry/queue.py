@@ -1,0 +1,235 @@
+"""Queues that functions and programs share."""
+
+from __future__ import annotations
+
+from wherry._blocking import blocking, blocking_classmethod, iterating
+from wherry._objects import SharedObject
+from wherry._typing import TYPE_CHECKING, Any
+from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wherry._client import Client
+    from wherry._pages import Pages
+
+# Items and bytes that one message takes. As many items as a partition holds: they are put all or none.
+_MOST = 5000
+_BYTES = 4 << 20
+
+
+class Queue(SharedObject):
+    """A queue that functions and programs share: first in, first out, on the service's disk.
+
+    Items are whatever pickles. Each is given to one getter: one that ends before it had the answer leaves the item at
+    its place. Partitions, each named by a string, are queues of their own within one; each holds 5,000 items.
+    (reference: Queue)
+    """
+
+    _kind, _prefix, _service = "queue", "qu", "Queues"
+
+    @blocking_classmethod
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> Queue:
+        """As `from_name`, looked for at once. (reference: Queue.lookup)"""
+        found: Queue = cls._looked_up(name, client, environment_name, create_if_missing)
+        return found
+
+    @blocking
+    def get(self, block: bool = True, timeout: float | None = None, *, partition: str | None = None) -> Any:
+        """Take the first item and return it.
+
+        Where there is none, wait for `timeout` seconds (None: without limit) and raise `queue.Empty`; with
+        `block=False` return None at once. Of those who wait, the first gets the next item. (reference: Queue.get)
+        """
+        values = self._get(1, block, timeout, partition)
+        return values[0] if values else None
+
+    @get.awaiting
+    async def _get_aio(self, block: bool = True, timeout: float | None = None, *, partition: str | None = None) -> Any:
+        values = await self._get_async(1, block, timeout, partition)
+        return values[0] if values else None
+
+    @blocking
+    def get_many(
+        self, n_values: int, block: bool = True, timeout: float | None = None, *, partition: str | None = None
+    ) -> list[Any]:
+        """Take up to `n_values` items: as many as there are, but one at least, waiting for that as `get` does.
+
+        With `block=False` the list may be empty. (reference: Queue.get_many)
+        """
+        return self._get(n_values, block, timeout, partition)
+
+    @get_many.awaiting
+    async def _get_many_aio(
+        self, n_values: int, block: bool = True, timeout: float | None = None, *, partition: str | None = None
+    ) -> list[Any]:
+        return await self._get_async(n_values, block, timeout, partition)
+
+    @blocking
+    def put(
+        self,
+        v: Any,
+        block: bool = True,
+        timeout: float | None = None,
+        *,
+        partition: str | None = None,
+        partition_ttl: float | None = None,
+    ) -> None:
+        """Put an item at the end; it is on disk when this returns.
+
+        Where the partition is full, wait for `timeout` seconds (None: without limit), with `block=False` not at all,
+        and raise `queue.Full`. `partition_ttl`: seconds without another put after which the partition is emptied;
+        never, where it was not said. (reference: Queue.put)
+        """
+        self._put([v], block, timeout, partition, partition_ttl)
+
+    @put.awaiting
+    async def _put_aio(
+        self,
+        v: Any,
+        block: bool = True,
+        timeout: float | None = None,
+        *,
+        partition: str | None = None,
+        partition_ttl: float | None = None,
+    ) -> None:
+        await self._put_async([v], block, timeout, partition, partition_ttl)
+
+    @blocking
+    def put_many(
+        self,
+        vs: Sequence[Any],
+        block: bool = True,
+        timeout: float | None = None,
+        *,
+        partition: str | None = None,
+        partition_ttl: float | None = None,
+    ) -> None:
+        """Put items at the end, in their order and without others between them, as `put` does: all or none.
+
+        More than 5,000, or over 4 MiB, are put in parts, each so. (reference: Queue.put_many)
+        """
+        self._put(list(vs), block, timeout, partition, partition_ttl)
+
+    @put_many.awaiting
+    async def _put_many_aio(
+        self,
+        vs: Sequence[Any],
+        block: bool = True,
+        timeout: float | None = None,
+        *,
+        partition: str | None = None,
+        partition_ttl: float | None = None,
+    ) -> None:
+        await self._put_async(list(vs), block, timeout, partition, partition_ttl)
+
+    @blocking
+    def len(self, *, partition: str | None = None, total: bool = False) -> int:
+        """Return how many items wait in the partition, or with `total` in all of them. (reference: Queue.len)"""
+        from wherry_proto.messages import QueueCount, QueueCountRequest  # not needed to import wherry
+
+        request = QueueCountRequest(queue_id=self._resolve(), partition=_partition(partition), total=total)
+        count: int = self._call("Count", request, QueueCount).count
+        return count
+
+    @blocking
+    def clear(self, *, partition: str | None = None, all: bool = False) -> None:
+        """Delete what waits in the partition, or with `all` in all of them. (reference: Queue.clear)"""
+        from wherry._ids import new_id  # as above
+        from wherry_proto.messages import QueueClearRequest, QueueCount
+
+        if all and partition:
+            raise InvalidError(
+                f"clear(partition={partition!r}, all=True) says two things: leave out the one or the other"
+            )
+        request = QueueClearRequest(
+            queue_id=self._resolve(), operation_id=new_id("op"), partition=_partition(partition), all=all
+        )
+        self._call("Clear", request, QueueCount)
+
+    @iterating
+    def iterate(self, *, partition: str | None = None, item_poll_timeout: float = 0.0) -> Pages[Any]:
+        """Iterate the items that wait, with `for` or `async for`, and leave them where they are.
+
+        At the end, wait so many seconds for more. (reference: Queue.iterate)
+        """
+        from wherry._pages import Pages  # as above
+        from wherry._values import value_of
+        from wherry_proto.messages import QueuePage, QueueScanRequest
+
+        name, wait_s = _partition(partition), _seconds("item_poll_timeout", item_poll_timeout)
+
+        def next_page(place: int | None) -> tuple[list[Any], int | None]:
+            request = QueueScanRequest(queue_id=self._resolve(), partition=name, after=place or 0, wait_s=wait_s)
+            page = self._call("Scan", request, QueuePage)
+            return [value_of(self._client, value) for value in page.values], page.after if page.values else None
+
+        return Pages(next_page)
+
+    def _get(self, count: int, block: bool, timeout: float | None, partition: str | None) -> list[Any]:
+        values: list[Any] = self._getting(count, block, timeout, partition)()
+        return values
+
+    async def _get_async(self, count: int, block: bool, timeout: float | None, partition: str | None) -> list[Any]:
+        from wherry._waiting import in_thread  # the caller has asyncio already
+
+        get = self._getting(count, block, timeout, partition)
+        return await in_thread(get, get.cancel)
+
+    def _getting(self, count: int, block: bool, timeout: float | None, partition: str | None) -> Any:
+        from wherry._queues import Getting  # loads the session
+
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
+            raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {_MOST}")
+        return Getting(self, count, _limit(block, timeout), _partition(partition), block)
+
+    def _put(
+        self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
+    ) -> None:
+        self._putting(values, block, timeout, partition, ttl)()
+
+    async def _put_async(
+        self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
+    ) -> None:
+        from wherry._waiting import in_thread  # as above
+
+        put = self._putting(values, block, timeout, partition, ttl)
+        await in_thread(put, put.cancel)
+
+    def _putting(
+        self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
+    ) -> Any:
+        from wherry._queues import Putting  # as above
+
+        ttl_s = 0.0 if ttl is None else _seconds("partition_ttl", ttl)
+        if ttl is not None and not ttl_s:
+            raise InvalidError("partition_ttl is 0: it must be a number of seconds above 0, or None")
+        return Putting(self, values, _limit(block, timeout), _partition(partition), ttl_s)
+
+
+def _partition(name: str | None) -> str:
+    if name is None:
+        return ""
+    if not isinstance(name, str) or not name or len(name.encode(errors="replace")) > 64:
+        raise InvalidError(f"partition is {name!r}: it must be a string of 1 to 64 bytes, or None")
+    return name
+
+
+def _limit(block: bool, timeout: float | None) -> float | None:
+    """Return the seconds to wait; None: without limit."""
+    if not block:
+        return 0.0
+    return None if timeout is None else _seconds("timeout", timeout)
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidError(f"{name} is {value!r}: it must be a number of seconds, 0 or above")
+    return float(value)

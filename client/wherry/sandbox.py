@@ -1,0 +1,513 @@
+"""Sandboxes: containers of their own that run any command, trusted or not."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from wherry import _options
+from wherry._blocking import blocking, blocking_classmethod, iterating_classmethod
+from wherry._ids import check_id, new_id
+from wherry._secrets import secret_ids as _secret_ids
+from wherry._threads import in_thread
+from wherry.context import check_local
+from wherry.exception import (
+    ConnectionError,
+    ExecutionError,
+    InvalidError,
+    NotFoundError,
+    SandboxTerminatedError,
+    SandboxTimeoutError,
+)
+from wherry.image import Image
+from wherry.io_streams import StreamReader, StreamWriter
+from wherry.secret import Secret, secrets_of
+from wherry_proto import messages
+from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+
+    from wherry._client import Client
+    from wherry.app import App
+    from wherry.container_process import ContainerProcess
+    from wherry.sandbox_files import SandboxFiles
+
+DEFAULT_TIMEOUT_S = 300.0
+_DAY = 86_400.0
+_WAIT_S = 30.0
+# Bytes of input in one message.
+_PIECE = 1 << 20
+# By client: the ids of images that are known to be built.
+_built: weakref.WeakKeyDictionary[Client, dict[Image, str]] = weakref.WeakKeyDictionary()
+
+
+class Tunnel:
+    """A port of a sandbox on a port of the service's host: HTTP, or anything else over TCP. (reference: Tunnel)"""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """For HTTP, for example "http://127.0.0.1:40123"."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def tcp_socket(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+    @property
+    def tls_socket(self) -> tuple[str, int]:
+        """Host and port, as `tcp_socket`: what stays on one's own machine is not encrypted."""
+        return self.host, self.port
+
+    unencrypted_host = property(lambda self: self.host)
+    unencrypted_port = property(lambda self: self.port)
+
+    def __repr__(self) -> str:
+        return f"Tunnel({self.host!r}, {self.port})"
+
+
+class Sandbox:
+    """A container that runs a command, in any image. It lives until the command ends, its timeout, or `terminate`.
+
+    (reference: Sandbox)
+    """
+
+    def __init__(self, sandbox_id: str, client: Client | None = None) -> None:
+        self._sandbox_id = check_id(sandbox_id, "sb", "sandbox")
+        self._known_client = client
+        self._ended: SandboxInfo | None = None
+        self._writer_id = new_id("cl")
+        self._written = 0
+        self._stdin = StreamWriter(self._write)
+        self._stdout: StreamReader[str] = StreamReader(lambda: self._output(1), True, before=self._stdin.drain)
+        self._stderr: StreamReader[str] = StreamReader(lambda: self._output(2), True, before=self._stdin.drain)
+
+    # Made and found
+
+    @blocking_classmethod
+    def create(
+        cls,
+        *command: str,
+        app: App | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[Secret] = (),
+        volumes: Mapping[str, Any] | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        idle_timeout: float | None = None,
+        workdir: str | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        gpu: Any = None,
+        block_network: bool = False,
+        pty: bool = False,
+        encrypted_ports: Sequence[int] = (),
+        unencrypted_ports: Sequence[int] = (),
+        environment_name: str | None = None,
+        client: Client | None = None,
+    ) -> Sandbox:
+        """Run a command in a new container, and return when it runs. Without a command it only waits for `exec`.
+
+        It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
+        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
+        and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins;
+        `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
+        the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
+        taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
+        room for 60 s.
+        (reference: Sandbox.create)
+        """
+        given = secrets_of("secrets", secrets)
+        app_id, image, client = _app_of(app, image, client)
+        if volumes:
+            raise InvalidError("volumes are not supported yet for sandboxes: leave out volumes=")
+        (secret_ids,) = _secret_ids(client, [(*(app._secrets if app is not None else ()), *given)], app_id)
+        spec = SandboxSpec(
+            command=_strings("a command's parts", command),
+            env=_options._environment(env),
+            workdir=workdir or "",
+            timeout_s=_options.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
+            idle_timeout_s=_options.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
+            resources=_resources(cpu, memory),
+            gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in _options._gpus(gpu)],
+            block_network=bool(block_network),
+            pty=bool(pty),
+            secret_ids=secret_ids,
+            ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
+        )
+        request = messages.SandboxCreateRequest(
+            sandbox_id=new_id("sb"),
+            app_id=app_id,
+            environment=environment_name or client.environment,
+            name=name or "",
+            tags=_tags(tags),
+            spec=spec,
+        )
+        return Sandbox(_create(client, request, image), client)
+
+    @blocking_classmethod
+    def from_id(cls, sandbox_id: str, client: Client | None = None) -> Sandbox:
+        """Return the sandbox of that id ("sb-…"), also one that has ended.
+
+        Raises InvalidError when it is no such id, NotFoundError when there is none. (reference: Sandbox.from_id)
+        """
+        found = Sandbox(sandbox_id, client)
+        found._note(found._call("Get", messages.SandboxGetRequest(sandbox_id=sandbox_id)))
+        return found
+
+    @blocking_classmethod
+    def from_name(
+        cls,
+        app_name: str | None,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        client: Client | None = None,
+    ) -> Sandbox:
+        """Return the running sandbox of that name; `app_name` is None for those that belong to no app.
+
+        Raises NotFoundError when none runs under the name. (reference: Sandbox.from_name)
+        """
+        client = client or _default_client()
+        environment = environment_name or client.environment
+        request = messages.SandboxGetRequest(app_name=app_name or "", name=name, environment=environment)
+        if not name:
+            raise InvalidError("a sandbox's name is empty: give the one that it was created with")
+        return Sandbox(client.call("Sandboxes.Get", request, SandboxInfo).sandbox_id, client)
+
+    @iterating_classmethod
+    def list(
+        cls,
+        *,
+        app_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        environment_name: str | None = None,
+        client: Client | None = None,
+    ) -> Listing:
+        """Iterate the running sandboxes, the latest first: of an app, and with all of the tags, where given.
+
+        (reference: Sandbox.list)
+        """
+        wanted = _tags(tags)
+
+        def fetch() -> list_of[Sandbox]:
+            known = client or _default_client()
+            request = messages.SandboxListRequest(
+                environment=environment_name or known.environment, app_id=app_id or "", tags=wanted
+            )
+            answer = known.call("Sandboxes.List", request, messages.SandboxListResponse)
+            return [Sandbox(info.sandbox_id, known) for info in answer.sandboxes]
+
+        return Listing(fetch)
+
+    @property
+    def object_id(self) -> str:
+        """The id, "sb-…"."""
+        return self._sandbox_id
+
+    # Streams of its command
+
+    @property
+    def stdin(self) -> StreamWriter:
+        """What its command reads. (reference: Sandbox.stdin)"""
+        return self._stdin
+
+    @property
+    def stdout(self) -> StreamReader[str]:
+        """What its command prints, as text; kept for 7 days after its end. (reference: Sandbox.stdout)"""
+        return self._stdout
+
+    @property
+    def stderr(self) -> StreamReader[str]:
+        """As `stdout`, of its standard error; empty with `pty=True`. (reference: Sandbox.stderr)"""
+        return self._stderr
+
+    # Its end
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, once `wait`, `poll` or `terminate` has seen the end: 124 after a timeout, 137 terminated.
+
+        (reference: Sandbox.returncode)
+        """
+        return self._ended.returncode if self._ended is not None else None
+
+    @blocking
+    def poll(self) -> int | None:
+        """Return the exit code if it has ended, None if it runs. (reference: Sandbox.poll)"""
+        if self._ended is None:
+            self._note(self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id)))
+        return self.returncode
+
+    @blocking
+    def wait(self, raise_on_termination: bool = True) -> int:
+        """Wait for its end and return the exit code.
+
+        Raises SandboxTimeoutError when it ended by a timeout, and SandboxTerminatedError when it was terminated,
+        unless `raise_on_termination` is False. (reference: Sandbox.wait)
+        """
+        self._stdin.drain()
+        while self._ended is None:
+            request = messages.SandboxWaitRequest(sandbox_id=self._sandbox_id, timeout_s=_WAIT_S)
+            self._note(self._call("Wait", request))
+        if self._ended.state == SandboxState.TIMED_OUT:
+            raise SandboxTimeoutError(f"sandbox {self._sandbox_id} {self._ended.reason}")
+        if self._ended.state == SandboxState.TERMINATED and raise_on_termination:
+            raise SandboxTerminatedError(f"sandbox {self._sandbox_id} {self._ended.reason}")
+        return self._ended.returncode
+
+    @wait.awaiting
+    async def _wait_aio(self, raise_on_termination: bool = True) -> int:
+        return await in_thread(self.wait, raise_on_termination)
+
+    @blocking
+    def terminate(self) -> None:
+        """Kill it, and return when it has ended; one that has ended stays as it is. (reference: Sandbox.terminate)"""
+        if self._ended is None:
+            self._note(self._call("Terminate", messages.SandboxTerminateRequest(sandbox_id=self._sandbox_id)))
+
+    # What is in it
+
+    @blocking
+    def exec(
+        self,
+        *args: str,
+        timeout: float | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        pty: bool = False,
+        text: bool = True,
+        bufsize: int = 1,
+    ) -> ContainerProcess[Any]:
+        """Start another command in it, and return the process: `stdin`, `stdout`, `stderr`, `wait`, `poll`.
+
+        `timeout` in seconds: then it is killed, and its exit code is 124. `text=False`: its streams are bytes.
+        `bufsize`: 1 iterates its streams by line, any other number as pieces come. Raises NotFoundError when the
+        sandbox has ended, ExecutionError when the command can't be started. (reference: Sandbox.exec)
+        """
+        from wherry.container_process import start  # loads threads, for those who use it
+
+        if not args:
+            raise InvalidError('exec needs a command, for example sandbox.exec("ls", "/")')
+        return start(
+            self._client,
+            self._sandbox_id,
+            _strings("a command's parts", args),
+            timeout=_options.number("timeout", timeout, 0.1, _DAY, "s", 0),
+            workdir=workdir or "",
+            env=_options._environment(env),
+            user=user or "",
+            pty=pty,
+            text=text,
+            by_line=bufsize == 1,
+        )
+
+    @property
+    def filesystem(self) -> SandboxFiles:
+        """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
+        from wherry.sandbox_files import SandboxFiles  # for those who use it
+
+        return SandboxFiles(self)
+
+    @blocking
+    def snapshot_filesystem(self, timeout: float | None = None) -> Image:
+        """Return an image of its file system as it is now, for other sandboxes and functions.
+
+        Functions need Python 3.10 or newer in it. `timeout` is accepted and means nothing.
+        (reference: Sandbox.snapshot_filesystem)
+        """
+        request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
+        answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
+        image = Image.from_id(answer.image_id)
+        image._id = answer.image_id
+        return image
+
+    @blocking
+    def tunnels(self, timeout: float | None = None) -> dict[int, Tunnel]:
+        """Return, by the sandbox's port, where each port is reached from the service's host.
+
+        `timeout` is accepted: they are there from the beginning. (reference: Sandbox.tunnels)
+        """
+        info = self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
+        return {item.port: Tunnel(item.host, item.host_port) for item in info.tunnels}
+
+    @blocking
+    def get_tags(self) -> dict[str, str]:
+        """Return its tags. (reference: Sandbox.get_tags)"""
+        return self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id)).tags
+
+    @blocking
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Replace its tags; raise NotFoundError when it has ended. (reference: Sandbox.set_tags)"""
+        self._call("SetTags", messages.SandboxSetTagsRequest(sandbox_id=self._sandbox_id, tags=_tags(tags)))
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.terminate()
+
+    async def __aenter__(self) -> Sandbox:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.terminate.aio()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sandbox) and other._sandbox_id == self._sandbox_id
+
+    def __hash__(self) -> int:
+        return hash(self._sandbox_id)
+
+    def __repr__(self) -> str:
+        return f"Sandbox({self._sandbox_id!r})"
+
+    def __reduce__(self) -> Any:
+        return Sandbox, (self._sandbox_id,)
+
+    # Inside
+
+    @property
+    def _client(self) -> Client:
+        if self._known_client is None:
+            self._known_client = _default_client()
+        return self._known_client
+
+    def _call(self, verb: str, request: messages.Message) -> SandboxInfo:
+        return self._client.call(f"Sandboxes.{verb}", request, SandboxInfo)
+
+    def _note(self, info: SandboxInfo) -> None:
+        if info.state != SandboxState.RUNNING:
+            self._ended = info
+
+    def _output(self, stream: int) -> Iterator[bytes]:
+        """Yield what comes on a stream, to its end; goes on where it was when the service comes back."""
+        offset = 0
+        while True:
+            request = messages.SandboxOutputRequest(
+                sandbox_id=self._sandbox_id, stream=stream, offset=offset, follow=True
+            )
+            try:
+                for message in self._client.stream("Sandboxes.Output", request):
+                    data: bytes = message.data  # type: ignore[attr-defined]
+                    offset += len(data)
+                    yield data
+                return
+            except ConnectionError:
+                # Waits until the service is back, or gives up with this error.
+                self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
+
+    def _write(self, data: bytes, eof: bool) -> None:
+        for start in range(0, max(1, len(data)), _PIECE):
+            piece = data[start : start + _PIECE]
+            request = messages.SandboxInputRequest(
+                sandbox_id=self._sandbox_id,
+                writer_id=self._writer_id,
+                offset=self._written,
+                data=piece,
+                eof=eof and start + _PIECE >= len(data),
+            )
+            self._client.call("Sandboxes.Input", request, messages.SandboxInputResponse)
+            self._written += len(piece)
+
+
+class Listing:
+    """Sandboxes, fetched when first iterated, with `for` or `async for`."""
+
+    def __init__(self, fetch: Callable[[], list_of[Sandbox]]) -> None:
+        self._fetch = fetch
+
+    def __iter__(self) -> Iterator[Sandbox]:
+        return iter(self._fetch())
+
+    async def __aiter__(self) -> AsyncIterator[Sandbox]:
+        for sandbox in await in_thread(self._fetch):
+            yield sandbox
+
+
+# Within `Sandbox` the name is that of its method.
+list_of = list
+
+
+def _create(client: Client, request: messages.SandboxCreateRequest, image: Image) -> str:
+    """Create it, its image built if it is not known to be; return the sandbox's id."""
+    from wherry._image.build import ensure_images  # builds only once in a process
+
+    known = _built.setdefault(client, {})
+    ensured = image not in known or any(step.force_build for step in image._steps)
+    if ensured:
+        (known[image],) = ensure_images(client, [image], bare=True)
+    assert request.spec is not None
+    request.spec.image_id = known[image]
+    try:
+        return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
+    except NotFoundError as error:
+        # It may have been removed from the host since this process had it built.
+        if ensured or known.pop(image) not in str(error):
+            raise
+    return _create(client, request, image)
+
+
+def _app_of(app: App | None, image: Image | None, client: Client | None) -> tuple[str, Image, Client]:
+    if image is not None and not isinstance(image, Image):
+        raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+    if image is not None and image._mounted:
+        raise InvalidError(
+            f"{image._mounted[0]!r} is added when functions start, which sandboxes can't do: write copy=True there"
+        )
+    if app is None:
+        return "", image or Image.debian_slim(), client or _default_client()
+    app_id = getattr(app, "app_id", None)
+    if app_id is None:
+        raise ExecutionError(
+            f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
+            "or leave out app="
+        )
+    running = app._running
+    known = client or (running.client if running is not None else None) or _default_client()
+    return app_id, image or app.image or Image.debian_slim(), known
+
+
+def _default_client() -> Client:
+    check_local("using sandboxes")
+    from wherry._client import default_client  # loads the session
+
+    return default_client()
+
+
+def _resources(cpu: Any, memory: Any) -> messages.Resources:
+    cpu_request, cpu_limit = _options._pair("cpu", cpu, 0.01, 1024, "cores")
+    memory_request, memory_limit = _options._pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+    return messages.Resources(
+        cpu_request=cpu_request,
+        cpu_limit=cpu_limit,
+        memory_request_mib=int(memory_request),
+        memory_limit_mib=int(memory_limit),
+    )
+
+
+def _ports(name: str, ports: Sequence[int]) -> list[messages.SandboxPort]:
+    numbers = [int(_options.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
+    return [messages.SandboxPort(port=port, encrypted=name == "encrypted_ports") for port in numbers]
+
+
+def _strings(what: str, parts: Sequence[str]) -> list[str]:
+    for part in parts:
+        if not isinstance(part, str):
+            raise InvalidError(f"{what} must be strings, got {part!r}: give each as an argument of its own")
+    return list(parts)
+
+
+def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (tags or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidError(f"tags has {name!r}: {value!r}: names and values must be strings")
+    return dict(tags or {})

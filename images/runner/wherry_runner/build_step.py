@@ -1,0 +1,80 @@
+"""`python3 /wherry/runner/wherry_runner/build_step.py DIRECTORY`: runs the function of `Image.run_function`, once.
+
+DIRECTORY has step.json (a `load` frame), function.pkl and arguments.pkl where there are such, secrets.json, and the
+user's source below source/. Exit code 0 when the function has returned, 1 when it raised.
+"""
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    directory = sys.argv[1]
+    _fix_path(os.path.join(directory, "source"), "/wherry/sdk")
+    from wherry_runner import context
+
+    context.in_container = True
+    context.directory = directory
+    with open(os.path.join(directory, "step.json"), encoding="utf-8") as file:
+        frame = json.load(file)
+    with open(os.path.join(directory, "secrets.json"), encoding="utf-8") as file:
+        os.environ.update(json.load(file))
+    try:
+        _run(frame, directory)
+    except BaseException as error:  # noqa: BLE001 - it is the user's code that failed, and the process that ends
+        _report(error)
+        sys.stdout.flush()
+        os._exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _run(frame: dict, directory: str) -> None:  # type: ignore[type-arg]  # typing is not needed for one word
+    from wherry_runner.loader import load
+
+    function = load(frame, _read(directory, "function.pkl"), os.path.join(directory, "source"))
+    args, kwargs = (), {}
+    if arguments := _read(directory, "arguments.pkl"):
+        import pickle
+
+        args, kwargs = pickle.loads(arguments)
+    result = function(*args, **kwargs)
+    if hasattr(result, "__await__"):
+        import asyncio
+
+        async def wait() -> None:
+            await result
+
+        asyncio.run(wait())
+
+
+def _read(directory: str, name: str) -> bytes:
+    try:
+        with open(os.path.join(directory, name), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _report(error: BaseException) -> None:
+    from wherry_runner.failures import describe
+
+    header, _ = describe(error)
+    print(header.get("traceback") or f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+
+def _fix_path(source: str, sdk: str) -> None:
+    here = os.path.dirname(os.path.abspath(__file__))
+    if sys.path and os.path.abspath(sys.path[0]) == here:
+        del sys.path[0]
+    sys.path.insert(0, os.path.dirname(here))
+    import wherry_runner  # noqa: F401  # from here on the package finds its own modules, whatever the path says
+
+    sys.path[0] = source
+    sys.path.append(sdk)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Functions that answer requests: which app each is, and a loop that runs them."""
+
+import asyncio
+import contextlib
+import sys
+from _collections import deque  # type: ignore[import-not-found]  # the C type alone
+from typing import Any
+
+from wherry_runner.executor import Desk
+from wherry_runner.failures import describe
+from wherry_runner.inputs import Input
+from wherry_runner.loader import LoadError
+from wherry_runner.tasks import TasksExecutor
+from wherry_runner.watch import Keeper, Watch
+from wherry_runner.web_stream import WEB, Gone, WebStream
+
+SHUTDOWN_S = 25.0
+
+
+class WebExecutor(TasksExecutor):
+    """Runs requests as tasks. Other methods of the same class run as in any loop."""
+
+    def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int) -> None:
+        super().__init__(desk, watch, keeper, concurrency, False)
+        self._apps: dict[str, Any] = {}
+        self._frames: deque[tuple[Input, dict[str, Any], bytes]] = deque()
+
+    # Beginning and end
+
+    def open(self, web: dict[str, dict[str, Any]], name: str) -> None:
+        """Make the apps and have them start; raise what the user's code raises, or `LoadError`."""
+        asyncio.set_event_loop(self.loop)
+        for method, spec in web.items():
+            function = self.desk.methods[method][0] if self.desk.methods is not None else self.desk.function
+            self._apps[method] = app = self._make(spec, function, f"{name}.{method}" if method else name)
+            self.loop.run_until_complete(app.start())
+
+    def _make(self, spec: dict[str, Any], function: Any, name: str) -> Any:
+        # Each kind imports what it needs.
+        kind = spec["kind"]
+        if kind == "wsgi":
+            from wherry_runner.wsgi import WsgiApp
+
+            return WsgiApp(_called(function, name), self)
+        if kind == "server":
+            from wherry_runner.web_server import ServerApp
+
+            function()
+            return ServerApp(int(spec["port"]), float(spec["port_timeout_s"]), name)
+        from wherry_runner.asgi import AsgiApp
+
+        if kind == "endpoint":
+            return AsgiApp(_fastapi_app(function, spec, name), name)
+        return AsgiApp(_called(function, name), name)
+
+    def close(self) -> None:
+        """Have the apps stop."""
+        for app in self._apps.values():
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                self.loop.run_until_complete(asyncio.wait_for(app.stop(), SHUTDOWN_S))
+
+    # Requests
+
+    def hear(self, item: Input, header: dict[str, Any], part: bytes) -> None:
+        """Hear a frame of a request's stream; from whatever thread reads."""
+        # What the keeper reads while the loop is blocked comes before what the loop then reads itself.
+        self._frames.append((item, header, part))
+        self._in_loop(self._hear_all)
+
+    def _hear_all(self) -> None:
+        while self._frames:
+            item, header, part = self._frames.popleft()
+            if item.stream is None:
+                item.early.append((header, part))
+            else:
+                item.stream.hear(header, part)
+
+    async def _run(self, item: Input) -> None:
+        app = self._apps.get(item.method)
+        if app is None:
+            await super()._run(item)
+            return
+        desk = self.desk
+        if item.format != WEB:
+            desk.fail(item, TypeError("this is a web endpoint: it answers requests, not calls"))
+            return
+        desk.begin(item)
+        timer = self._loop.call_later(desk.timeout_s, self._end, item, "timeout")
+        if self._keeper.parked:
+            self._keeper.nudge()
+        try:
+            item.stream = stream = WebStream(desk, item, self._flush_soon)
+            for frame in item.early:
+                stream.hear(*frame)
+            data = await app.serve(stream, item)
+            if item.ended_by:
+                desk.fail_ended(item)
+            else:
+                desk.give_raw(item, WEB, data)
+        except Gone:
+            desk.give_raw(item, WEB, b"")
+        except BaseException as error:  # SystemExit, too, is this request's failure; the loop lives on  # noqa: BLE001
+            if item.ended_by:
+                desk.fail_ended(item, error)
+            else:
+                _tell(error)
+                desk.fail(item, error)
+        finally:
+            timer.cancel()
+
+
+def _tell(error: BaseException) -> None:
+    """Print a traceback: who sent the request must not see it, and who runs the app must."""
+    import traceback  # only for this
+
+    head = describe(error)[0]
+    # Where no frame is the user's, ours are better than none.
+    print(head["traceback"].rstrip() or "".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
+
+
+def _called(function: Any, name: str) -> Any:
+    app = function()
+    if not callable(app):
+        raise LoadError(f"{name} returned a {type(app).__name__}: it must return the app")
+    return app
+
+
+def _fastapi_app(function: Any, spec: dict[str, Any], name: str) -> Any:
+    try:
+        from fastapi import FastAPI  # type: ignore[import-not-found,unused-ignore]
+        from fastapi.middleware.cors import CORSMiddleware  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise LoadError(
+            f"{name} is a web endpoint, which needs FastAPI, and its image lacks it ({error}): add it with "
+            f'image=wherry.Image.debian_slim().pip_install("fastapi")'
+        ) from None
+    docs: dict[str, Any] = {} if spec["docs"] else {"openapi_url": None, "docs_url": None, "redoc_url": None}
+    app = FastAPI(title=name, **docs)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
+    )
+    app.add_api_route("/", function, methods=[spec["method"]])
+    return app

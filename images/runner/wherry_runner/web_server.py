@@ -1,0 +1,182 @@
+"""Requests to a server that user code has started: passed on over HTTP/1.1 within the container."""
+
+import asyncio
+import base64
+import os
+from typing import Any
+
+from wherry_runner.inputs import Input
+from wherry_runner.loader import LoadError
+from wherry_runner.web_socket import ClientSocket
+from wherry_runner.web_stream import WebStream
+
+HOST = "127.0.0.1"
+EVERY_S = 0.05
+LINE_BYTES = 64 << 10
+PIECE_BYTES = 64 << 10
+MAX_HEADERS = 256
+
+
+class ServerApp:
+    """Whatever listens on a port."""
+
+    def __init__(self, port: int, timeout_s: float, name: str) -> None:
+        self._port = port
+        self._timeout_s = timeout_s
+        self._name = name
+
+    async def start(self) -> None:
+        """Wait until it listens; raise `LoadError` if it does not in time."""
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, self._port)
+            except OSError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise LoadError(
+                        f"{self._name}: nothing listens on port {self._port} {self._timeout_s:g} s after the function "
+                        "returned: does it start the server in the background, and does the server start? Its log "
+                        "says; startup_timeout= gives it longer"
+                    ) from None
+                await asyncio.sleep(EVERY_S)
+            else:
+                writer.close()
+                return
+
+    async def stop(self) -> None:
+        """Nothing: it ends with the container."""
+
+    async def serve(self, stream: WebStream, item: Input) -> bytes:
+        """Pass a request on, and the response back in pieces."""
+        reader, writer = await asyncio.open_connection(HOST, self._port, limit=LINE_BYTES)
+        try:
+            if stream.head["type"] == "websocket":
+                await self._socket(stream, reader, writer)
+            else:
+                await self._request(stream, reader, writer)
+        finally:
+            writer.close()
+        return b""
+
+    async def _request(self, stream: WebStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = stream.head
+        has_length = any(name == "content-length" for name, _ in head["headers"])
+        chunked = head["more"] and not has_length
+        extra = ["connection: close"]
+        if chunked:
+            extra.append("transfer-encoding: chunked")
+        writer.write(_head(head, extra))
+        sending = asyncio.ensure_future(_send_body(stream, writer, chunked))
+        try:
+            status, headers = await _response_head(reader)
+            while 100 <= status < 200:
+                status, headers = await _response_head(reader)
+            await stream.send({"k": "start", "status": status, "headers": headers})
+            if head["method"] != "HEAD" and status not in (204, 304):
+                async for piece in _body(reader, dict(headers)):
+                    await stream.send({"k": "body", "more": True}, piece)
+            await stream.send({"k": "body", "more": False})
+        finally:
+            sending.cancel()
+
+    async def _socket(self, stream: WebStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        # Extensions are between the client and the ingress.
+        dropped = ("connection", "upgrade")
+        head = dict(stream.head, method="GET")
+        head["headers"] = [
+            row for row in head["headers"] if row[0] not in dropped and not row[0].startswith("sec-websocket-")
+        ]
+        extra = ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", f"sec-websocket-key: {key}"]
+        if head["subprotocols"]:
+            extra.append(f"sec-websocket-protocol: {', '.join(head['subprotocols'])}")
+        writer.write(_head(head, extra))
+        status, headers = await _response_head(reader)
+        if status != 101:
+            await stream.send({"k": "start", "status": status, "headers": headers})
+            async for piece in _body(reader, dict(headers)):
+                await stream.send({"k": "body", "more": True}, piece)
+            await stream.send({"k": "body", "more": False})
+            return
+        chosen = dict(headers).get("sec-websocket-protocol")
+        kept = [row for row in headers if row[0] in ("set-cookie",)]
+        await stream.send({"k": "accept", "subprotocol": chosen, "headers": kept})
+        await ClientSocket(reader, writer).relay(stream)
+
+
+async def _send_body(stream: WebStream, writer: asyncio.StreamWriter, chunked: bool) -> None:
+    """Pass the request's body on; when the client goes, close the connection: the server hears it so."""
+    part, more = stream.first, bool(stream.head["more"])
+    while True:
+        if part:
+            writer.write(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+            await writer.drain()
+        if not more:
+            break
+        header, part = await stream.next()
+        if header["k"] != "body":
+            writer.close()
+            return
+        more = bool(header.get("more"))
+    if chunked:
+        writer.write(b"0\r\n\r\n")
+    while (await stream.next())[0]["k"] != "gone":
+        pass
+    writer.close()
+
+
+def _head(head: dict[str, Any], extra: list[str]) -> bytes:
+    prefix = head["root_path"]
+    path = head["raw_path"][len(prefix) :] or "/"
+    target = f"{path}?{head['query']}" if head["query"] else path
+    lines = [f"{head['method']} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in head["headers"]]
+    if prefix:
+        lines.append(f"x-forwarded-prefix: {prefix}")
+    return "\r\n".join([*lines, *extra, "", ""]).encode("latin-1")
+
+
+async def _line(reader: asyncio.StreamReader) -> str:
+    try:
+        line = await reader.readuntil(b"\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise ConnectionError(f"the server on the port broke off, or sent no HTTP: {error}") from None
+    return line.rstrip(b"\r\n").decode("latin-1")
+
+
+async def _response_head(reader: asyncio.StreamReader) -> tuple[int, list[list[str]]]:
+    status = (await _line(reader)).split(" ", 2)
+    if len(status) < 2 or not status[0].startswith("HTTP/1.") or not status[1].isdigit():
+        raise ConnectionError("what listens on the port does not speak HTTP/1.1")
+    headers: list[list[str]] = []
+    while line := await _line(reader):
+        name, colon, value = line.partition(":")
+        if not colon or len(headers) >= MAX_HEADERS:
+            raise ConnectionError("the server on the port sent malformed headers")
+        headers.append([name.strip().lower(), value.strip()])
+    return int(status[1]), headers
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> Any:
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        while size := int((await _line(reader)).partition(";")[0], 16):
+            async for piece in _exactly(reader, size):
+                yield piece
+            await _line(reader)
+        while await _line(reader):
+            pass
+    elif "content-length" in headers:
+        async for piece in _exactly(reader, int(headers["content-length"])):
+            yield piece
+    else:
+        while piece := await reader.read(PIECE_BYTES):
+            yield piece
+
+
+async def _exactly(reader: asyncio.StreamReader, size: int) -> Any:
+    while size:
+        piece = await reader.read(min(size, PIECE_BYTES))
+        if not piece:
+            raise ConnectionError("the server on the port broke off in the midst of its response")
+        size -= len(piece)
+        yield piece

@@ -1,0 +1,81 @@
+"""Containers of functions: listed, stopped, and found for execs."""
+
+from typing import Protocol
+
+from wherry_proto.messages import (
+    ContainerInfo,
+    ContainerListRequest,
+    ContainerListResponse,
+    ContainerStopRequest,
+    ContainerStopResponse,
+    FunctionInfo,
+)
+from wherry_service.apps.apps import Apps
+from wherry_service.errors import NotFound, Unready
+from wherry_service.ids import check_id
+from wherry_service.pools.container import Container, State
+from wherry_service.pools.pool import Pool
+from wherry_service.pools.pools import Pools
+
+
+class EngineIds(Protocol):
+    """The node, which knows what the engine calls its containers."""
+
+    def engine_id(self, container_id: str) -> str: ...
+
+
+class ContainerApi:
+    """Serves containers."""
+
+    def __init__(self, apps: Apps, pools: Pools, node: EngineIds) -> None:
+        self._apps = apps
+        self._pools = pools
+        self._node = node
+
+    async def list(self, request: ContainerListRequest) -> ContainerListResponse:
+        environment = request.environment or "main"
+        found: list[ContainerInfo] = []
+        for pool in self._pools:
+            function = self._apps.function(pool.plan.function_id)
+            app = self._apps.info(function.app_id)
+            if app.environment == environment and request.app_id in ("", app.app_id):
+                found += [_info(container, function, app.name) for container in pool.containers.values()]
+        found.sort(key=lambda info: info.created_at_ms, reverse=True)
+        return ContainerListResponse(containers=found)
+
+    async def stop(self, request: ContainerStopRequest) -> ContainerStopResponse:
+        _, container = self._find(request.container_id)
+        held = len(container.held)
+        if request.graceful:
+            container.drain()
+        else:
+            container.kill("was stopped (wherry container stop)")
+        return ContainerStopResponse(num_inputs=held)
+
+    async def engine_id(self, container_id: str) -> str:
+        """Return the engine's id of a running container; raise `NotFound` or `Unready`."""
+        _, container = self._find(container_id)
+        engine_id = self._node.engine_id(container_id)
+        if not engine_id or container.state is State.CREATING:
+            raise Unready(f"container {container_id} is still being made: try again in a moment")
+        return engine_id
+
+    def _find(self, container_id: str) -> tuple[Pool, Container]:
+        found = self._pools.find(check_id(container_id, "co", "container id"))
+        if found is None:
+            raise NotFound(f"no container {container_id} runs; `wherry container list` shows those that do")
+        return found
+
+
+def _info(container: Container, function: FunctionInfo, app_name: str) -> ContainerInfo:
+    return ContainerInfo(
+        container_id=container.container_id,
+        app_id=function.app_id,
+        app_name=app_name,
+        function_id=function.function_id,
+        function_name=function.name,
+        state=str(container.state),
+        created_at_ms=container.created_at_ms,
+        num_inputs=len(container.held),
+        num_execs=container.num_execs,
+    )

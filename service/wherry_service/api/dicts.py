@@ -1,0 +1,52 @@
+"""Dicts."""
+
+import asyncio
+
+from wherry_proto.messages import (
+    DictClearRequest,
+    DictCount,
+    DictCountRequest,
+    DictGetRequest,
+    DictPage,
+    DictPopRequest,
+    DictPutRequest,
+    DictPutResponse,
+    DictScanRequest,
+    DictValue,
+)
+from wherry_service.ids import check_id
+from wherry_service.objects.dicts import Dicts
+
+
+class DictApi:
+    """Serves the entries of dicts. A change that has begun is finished, whether or not its client waits."""
+
+    def __init__(self, dicts: Dicts) -> None:
+        self._dicts = dicts
+
+    async def get(self, request: DictGetRequest) -> DictValue:
+        value = await self._dicts.get(request.dict_id, request.key)
+        return DictValue(found=value is not None, value=None if request.without_value else value)
+
+    async def put(self, request: DictPutRequest) -> DictPutResponse:
+        check_id(request.operation_id, "op", "operation id")
+        put = self._dicts.put(
+            request.dict_id, request.operation_id, request.entries, request.skip_if_exists, request.ttl_s
+        )
+        return DictPutResponse(num_written=await asyncio.shield(asyncio.ensure_future(put)))
+
+    async def pop(self, request: DictPopRequest) -> DictValue:
+        check_id(request.operation_id, "op", "operation id")
+        return await self._dicts.pop(request.dict_id, request.operation_id, request.key)
+
+    async def count(self, request: DictCountRequest) -> DictCount:
+        return DictCount(count=await self._dicts.count(request.dict_id))
+
+    async def clear(self, request: DictClearRequest) -> DictCount:
+        check_id(request.operation_id, "op", "operation id")
+        clear = self._dicts.clear(request.dict_id, request.operation_id)
+        return DictCount(count=await asyncio.shield(asyncio.ensure_future(clear)))
+
+    async def scan(self, request: DictScanRequest) -> DictPage:
+        page = await self._dicts.page(request.dict_id, request.after, request.until, request.with_values)
+        return DictPage(entries=page.entries, after=page.after, until=page.until, is_last=page.is_last)

@@ -1,0 +1,34 @@
+"""Execs: commands run inside running containers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from wherry_proto.messages import ExecReply, ExecRequest
+from wherry_service.engines.engine import EngineError
+from wherry_service.errors import InvalidRequest, Unready
+from wherry_service.node.execs import Execs
+
+EngineId = Callable[[str], Awaitable[str]]
+"""From a container's id to the engine's for it; raises `NotFound`."""
+
+
+class ExecApi:
+    """Serves execs. `engine_ids` finds the container, by the prefix of its id."""
+
+    def __init__(self, execs: Execs, engine_ids: dict[str, EngineId]) -> None:
+        self._execs = execs
+        self._engine_ids = engine_ids
+
+    async def run(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply]:
+        first = await anext(aiter(requests), None)
+        if first is None or first.start is None:
+            raise InvalidRequest("an exec begins with what is to be run")
+        find = self._engine_ids.get(first.start.container_id[:2])
+        if find is None:
+            known = " or ".join(f"{prefix}-…" for prefix in self._engine_ids)
+            raise InvalidRequest(f"{first.start.container_id[:64]!r} is not the id of a container: those are {known}")
+        engine_id = await find(first.start.container_id)
+        try:
+            async for reply in self._execs.run(engine_id, first.start, requests):
+                yield reply
+        except EngineError as error:
+            raise Unready(str(error)) from error

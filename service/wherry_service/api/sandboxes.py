@@ -1,0 +1,99 @@
+"""Sandboxes: asked for, listed, waited for, read and written, ended."""
+
+from collections.abc import AsyncIterator
+
+from wherry_proto.messages import (
+    SandboxCreateRequest,
+    SandboxGetRequest,
+    SandboxInfo,
+    SandboxInputRequest,
+    SandboxInputResponse,
+    SandboxListRequest,
+    SandboxListResponse,
+    SandboxOutput,
+    SandboxOutputRequest,
+    SandboxSetTagsRequest,
+    SandboxSnapshotRequest,
+    SandboxSnapshotResponse,
+    SandboxTerminateRequest,
+    SandboxWaitRequest,
+)
+from wherry_service.api.edge import Handler
+from wherry_service.apps.apps import Apps
+from wherry_service.ids import check_id
+from wherry_service.sandboxes.sandboxes import Sandboxes
+
+DEFAULT_ENVIRONMENT = "main"
+# Bytes of output in one message.
+_PIECE = 1 << 20
+
+
+class SandboxApi:
+    """Serves sandboxes."""
+
+    def __init__(self, sandboxes: Sandboxes, apps: Apps) -> None:
+        self._sandboxes = sandboxes
+        self._apps = apps
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the methods by name."""
+        return {
+            "Sandboxes.Create": self.create,
+            "Sandboxes.Get": self.get,
+            "Sandboxes.Wait": self.wait,
+            "Sandboxes.Terminate": self.terminate,
+            "Sandboxes.List": self.list,
+            "Sandboxes.SetTags": self.set_tags,
+            "Sandboxes.Output": self.output,
+            "Sandboxes.Input": self.input,
+            "Sandboxes.Snapshot": self.snapshot,
+        }
+
+    async def create(self, request: SandboxCreateRequest) -> SandboxInfo:
+        known = await self._sandboxes.known(_checked(request.sandbox_id))
+        if known is not None:
+            return known
+        app_name, environment = "", request.environment or DEFAULT_ENVIRONMENT
+        if request.app_id:
+            app = self._apps.info(check_id(request.app_id, "ap", "app id"))
+            app_name, environment = app.name, app.environment
+        return await self._sandboxes.create(request, app_name, environment)
+
+    async def get(self, request: SandboxGetRequest) -> SandboxInfo:
+        if request.sandbox_id:
+            return await self._sandboxes.get(_checked(request.sandbox_id))
+        environment = request.environment or DEFAULT_ENVIRONMENT
+        return self._sandboxes.by_name(request.name, request.app_name, environment)
+
+    async def wait(self, request: SandboxWaitRequest) -> SandboxInfo:
+        return await self._sandboxes.wait(_checked(request.sandbox_id), request.timeout_s)
+
+    async def terminate(self, request: SandboxTerminateRequest) -> SandboxInfo:
+        return await self._sandboxes.terminate(_checked(request.sandbox_id))
+
+    async def list(self, request: SandboxListRequest) -> SandboxListResponse:
+        environment = request.environment or DEFAULT_ENVIRONMENT
+        found = await self._sandboxes.list(environment, request.app_id, request.tags, request.include_ended)
+        return SandboxListResponse(sandboxes=found)
+
+    async def set_tags(self, request: SandboxSetTagsRequest) -> SandboxInfo:
+        return await self._sandboxes.set_tags(_checked(request.sandbox_id), request.tags)
+
+    async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:
+        pieces = self._sandboxes.output(_checked(request.sandbox_id), request.stream, request.offset, request.follow)
+        async for data in pieces:
+            for start in range(0, len(data), _PIECE):
+                yield SandboxOutput(data=data[start : start + _PIECE])
+
+    async def input(self, request: SandboxInputRequest) -> SandboxInputResponse:
+        await self._sandboxes.write(
+            _checked(request.sandbox_id), request.writer_id[:64], request.offset, request.data, request.eof
+        )
+        return SandboxInputResponse()
+
+    async def snapshot(self, request: SandboxSnapshotRequest) -> SandboxSnapshotResponse:
+        return SandboxSnapshotResponse(image_id=await self._sandboxes.snapshot(_checked(request.sandbox_id)))
+
+
+def _checked(sandbox_id: str) -> str:
+    return check_id(sandbox_id, "sb", "sandbox id")

@@ -1,0 +1,157 @@
+"""Volumes: their files, in chunks and pages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+from wherry_proto.messages import (
+    ObjectDeleteRequest,
+    ObjectInfo,
+    VolumeCheckRequest,
+    VolumeCheckResponse,
+    VolumeChunk,
+    VolumeCopyRequest,
+    VolumeData,
+    VolumeEntries,
+    VolumeEntriesRequest,
+    VolumeReadRequest,
+    VolumeRemoveRequest,
+    VolumeRenameRequest,
+    VolumeWritten,
+)
+from wherry_service.api.edge import Handler
+from wherry_service.apps.apps import Apps
+from wherry_service.errors import InvalidRequest
+from wherry_service.objects.volumes import Volumes
+from wherry_service.store.objects import ObjectRecord
+
+MAX_PATHS = 10_000
+# Bytes of a stream that one turn in a thread reads or writes.
+_TURN = 1 << 20
+
+
+class VolumeApi:
+    """Serves the files of volumes and network file systems."""
+
+    def __init__(self, volumes: Volumes, apps: Apps) -> None:
+        self._volumes = volumes
+        self._store = volumes.store
+        self._apps = apps
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the methods that reach files."""
+        return {
+            "Volumes.Entries": self.entries,
+            "Volumes.Check": self.check,
+            "Volumes.Write": self.write,
+            "Volumes.Read": self.read,
+            "Volumes.Remove": self.remove,
+            "Volumes.Copy": self.copy,
+        }
+
+    def deleting(self, kind: str, delete: Callable[[ObjectDeleteRequest], Awaitable[ObjectInfo]]) -> Handler:
+        """Return the method that deletes, unless a running app has it in its containers."""
+
+        async def serve(request: ObjectDeleteRequest) -> ObjectInfo:
+            record = await self._volumes.registry.get(kind, request.object_id)
+            users = self._apps.users_of_volume(request.object_id) if record.is_named and not request.force else []
+            if users:
+                raise InvalidRequest(
+                    f"{kind} {record.name!r} is in the containers of {', '.join(users)}: stop that first, or force it"
+                )
+            return await delete(request)
+
+        return serve
+
+    def renaming(self, kind: str, described: Callable[[ObjectRecord], ObjectInfo]) -> Handler:
+        """Return the method that renames."""
+
+        async def serve(request: VolumeRenameRequest) -> ObjectInfo:
+            return described(await self._volumes.registry.rename(kind, request.volume_id, request.name))
+
+        return serve
+
+    async def entries(self, request: VolumeEntriesRequest) -> AsyncIterator[VolumeEntries]:
+        await self._volumes.get(request.volume_id)
+        pages = self._store.entries(request.volume_id, request.path, request.recursive)
+        try:
+            while (page := await asyncio.to_thread(next, pages, None)) is not None:
+                yield VolumeEntries(entries=page)
+        finally:
+            _close(pages)
+
+    async def check(self, request: VolumeCheckRequest) -> VolumeCheckResponse:
+        await self._volumes.get(request.volume_id)
+        _few(len(request.uploads))
+
+        def check() -> VolumeCheckResponse:
+            found = [self._store.check(request.volume_id, one.path, one.key) for one in request.uploads]
+            return VolumeCheckResponse(exist=[row[0] for row in found], offsets=[row[1] for row in found])
+
+        return await asyncio.to_thread(check)
+
+    async def write(self, chunks: AsyncIterator[VolumeChunk]) -> VolumeWritten:
+        count = 0
+        known = ""
+        async for chunk in chunks:
+            if chunk.volume_id != known:
+                await self._volumes.get(chunk.volume_id)
+                known = chunk.volume_id
+            count += await asyncio.to_thread(self._store.write, chunk)
+        return VolumeWritten(num_files=count)
+
+    async def read(self, request: VolumeReadRequest) -> AsyncIterator[VolumeData]:
+        await self._volumes.get(request.volume_id)
+        _few(len(request.paths))
+        rows = self._rows(request)
+        try:
+            while batch := await asyncio.to_thread(_some, rows):
+                for row in batch:
+                    yield row
+        finally:
+            _close(rows)
+
+    def _rows(self, request: VolumeReadRequest) -> Iterator[VolumeData]:
+        for index, path in enumerate(request.paths):
+            last = b""
+            for data in self._store.read(request.volume_id, path):
+                if last:
+                    yield VolumeData(index=index, data=last)
+                last = data
+            yield VolumeData(index=index, data=last, is_last=True)
+
+    async def remove(self, request: VolumeRemoveRequest) -> VolumeWritten:
+        await self._volumes.get(request.volume_id)
+        await asyncio.to_thread(self._store.remove, request.volume_id, request.path, request.recursive)
+        return VolumeWritten(num_files=1)
+
+    async def copy(self, request: VolumeCopyRequest) -> VolumeWritten:
+        await self._volumes.get(request.volume_id)
+        _few(len(request.sources))
+        copy = self._store.copy
+        return VolumeWritten(
+            num_files=await asyncio.to_thread(
+                copy, request.volume_id, request.sources, request.destination, request.recursive
+            )
+        )
+
+
+def _some(rows: Iterator[VolumeData]) -> list[VolumeData]:
+    """Take what is together about a chunk."""
+    found: list[VolumeData] = []
+    size = 0
+    for row in rows:
+        found.append(row)
+        size += len(row.data)
+        if size >= _TURN or len(found) >= 256:
+            break
+    return found
+
+
+def _close(rows: Any) -> None:
+    rows.close()
+
+
+def _few(count: int) -> None:
+    if not 0 < count <= MAX_PATHS:
+        raise InvalidRequest(f"a request names 1 to {MAX_PATHS} paths, got {count}")

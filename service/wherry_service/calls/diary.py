@@ -1,0 +1,66 @@
+"""What the log keeps of a pool's containers: what they print, whose input it belongs to, and how they ended."""
+
+import time
+from collections.abc import Sequence
+
+from wherry_proto.messages import Failure, FailureKind
+from wherry_service.logs.batch import LogBatch, LogRow
+from wherry_service.logs.masks import Masks
+from wherry_service.logs.store import LogStore
+from wherry_service.node.node import ContainerExit
+from wherry_service.pools.container import Container
+from wherry_service.pools.pool import Pool
+
+_STDERR, _SYSTEM = 2, 3
+# How an input ends that its function is to blame for.
+_TOLD = (FailureKind.EXCEPTION, FailureKind.TIMEOUT, FailureKind.SERIALIZATION, FailureKind.STARTUP)
+
+
+class Diary:
+    """Writes into the log store, where there is one. `masks` hides what tracebacks quote; lines come masked."""
+
+    def __init__(self, logs: LogStore | None, masks: Masks | None = None) -> None:
+        self._logs = logs
+        self._masks = masks or Masks()
+
+    def printed(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> LogBatch:
+        """Keep what a container printed; return it as it is told to clients."""
+        held = container.held
+        calls = {row[1]: held[row[1]].call_id for row in rows if row[1] in held}
+        load = pool.plan.load
+        if self._logs is None:
+            return LogBatch(load.app_id, load.function_id, container.container_id, rows, calls)
+        return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
+
+    def failed(self, pool: Pool, container: Container, input_id: str, failure: Failure) -> None:
+        """Keep the traceback of an input that raised, or of code that could not be loaded."""
+        if self._logs is None or failure.kind not in _TOLD:
+            return
+        text = failure.traceback
+        if not text or failure.kind == FailureKind.TIMEOUT:
+            text += f"{failure.type_name}: {failure.message}"
+        masked = self._masks.masker(pool.plan.load.app_id, container.container_id).text(text)
+        at_ms = int(time.time() * 1000)
+        self.printed(pool, container, [(_STDERR, input_id, at_ms, line, False) for line in masked.splitlines()])
+
+    def ended(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
+        """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""
+        if self._logs is None:
+            return
+        at_ms = int(time.time() * 1000)
+        running = container.running() if container.ready else []
+        # Where several ran, nobody can say whose they are.
+        input_id = running[0] if len(running) == 1 else ""
+        rows: list[LogRow] = [(_STDERR, input_id, at_ms, text, False) for text in exit.log_tail.splitlines()]
+        if _is_worth_a_line(exit):
+            text = f"container {container.container_id} {exit.describe()}"
+            rows += ((_SYSTEM, input_id, at_ms, line, False) for line in text.splitlines())
+        self.printed(pool, container, rows)
+        self._logs.end_container(pool.plan.load.app_id, container.container_id)
+
+
+def _is_worth_a_line(exit: ContainerExit) -> bool:
+    if exit.not_started and exit.exit_code is None:
+        # It never was: what waited for it is told why.
+        return exit.permanent
+    return bool(exit.exit_code or exit.reason or exit.oom_killed or exit.exit_code is None)

@@ -1,0 +1,72 @@
+"""One build that runs: whoever wants the image joins it, and when nobody does any more it ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OnEvent:
+    """Hears of a build: lines of its log, and steps that have ended (title, seconds, taken from an earlier build)."""
+
+    log: Callable[[str], None]
+    step: Callable[[str, float, bool], None]
+
+
+class Build(Generic[T]):
+    """Runs `work` as a task of its own; what it says is kept for those who join later, and in a file."""
+
+    def __init__(self, work: Callable[[OnEvent], Awaitable[T]], log_file: Path) -> None:
+        self._listeners: list[OnEvent] = []
+        self._said: list[Callable[[OnEvent], None]] = []
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._file = log_file.open("w", encoding="utf-8", errors="replace")
+        self._work = work
+        self._waiting = 0
+        # Nobody waits any more: it is ending, and can't be joined.
+        self.is_stopped = False
+        self.task: asyncio.Task[T] = asyncio.ensure_future(self._run())
+
+    async def join(self, on_event: OnEvent) -> T:
+        """Wait for its end, hearing all that it says; when the last who waits is cancelled, the build is too."""
+        for say in self._said:
+            say(on_event)
+        self._listeners.append(on_event)
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1
+            self._listeners.remove(on_event)
+            if not self._waiting and not self.task.done():
+                self.is_stopped = True
+                self.task.cancel()
+                await asyncio.wait([self.task])
+
+    async def _run(self) -> T:
+        try:
+            return await self._work(OnEvent(self._log, self._step))
+        except Exception as error:
+            self._file.write(f"{error}\n")
+            raise
+        finally:
+            self._file.close()
+
+    def _log(self, line: str) -> None:
+        self._file.write(f"{line}\n")
+        self._file.flush()
+        self._tell(lambda heard: heard.log(line))
+
+    def _step(self, title: str, seconds: float, cached: bool) -> None:
+        self._file.write(f"{title}: {'cached' if cached else f'{seconds:.1f} s'}\n")
+        self._file.flush()
+        self._tell(lambda heard: heard.step(title, seconds, cached))
+
+    def _tell(self, say: Callable[[OnEvent], None]) -> None:
+        self._said.append(say)
+        for listener in list(self._listeners):
+            say(listener)

@@ -1,0 +1,165 @@
+"""`Image.run_function`: a function runs in a container of the image so far, and what it leaves is the next image."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wherry_proto.messages import FunctionSpec
+from wherry_service.engines.engine import Engine
+from wherry_service.errors import ServiceError
+from wherry_service.ids import new_id
+from wherry_service.images import host
+from wherry_service.images.errors import ImageBuildError
+from wherry_service.images.process import follow
+from wherry_service.images.progress import OnLog, OnStep
+from wherry_service.images.runner_layer import RunnerLayer
+from wherry_service.store.sources import SourceStore
+
+Variables = Mapping[str, str]
+FunctionRun = Callable[[str, str, str, Mapping[str, str], FunctionSpec, Variables, OnLog, OnStep], Awaitable[None]]
+"""(docker, base, tag, labels, function, secrets, on_log, on_step): runs it in the base, gives what is left the tag."""
+
+_DIRECTORY = "/run/wherry"
+_PROGRAM = "/wherry/runner/wherry_runner/build_step.py"
+_TAIL_LINES = 30
+
+
+class BuildFunctions:
+    """Runs functions of images on one engine."""
+
+    def __init__(self, engine: Engine, work_dir: Path, sources: SourceStore, labels: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._work_dir = work_dir
+        self._sources = sources
+        self._labels = {**labels, "wherry.kind": "build"}
+
+    async def discard(self) -> None:
+        """Remove what builds of an earlier life left behind."""
+        for status in await self._engine.list(self._labels):
+            await self._engine.remove(status.engine_id)
+
+    async def run(
+        self,
+        docker: str,
+        base: str,
+        tag: str,
+        labels: Mapping[str, str],
+        function: FunctionSpec,
+        secrets: Variables,
+        on_log: OnLog,
+        on_step: OnStep,
+    ) -> None:
+        """Run the function; raise `ImageBuildError` with its traceback, or for a timeout or too little memory."""
+        began = time.monotonic()
+        image_id = labels["wherry.image"]
+        title = f"run_function({function.name})"
+        on_log(title)
+        name = f"wherry-build-{new_id('co')[3:].lower()}"
+        folder = Path(tempfile.mkdtemp(prefix="build-", dir=self._work_dir))
+        tail: list[str] = []
+
+        def hear(line: str) -> None:
+            tail.append(line)
+            del tail[:-_TAIL_LINES]
+            on_log(f"  {line}")
+
+        try:
+            await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
+            command = self._command(docker, base, name, folder, function)
+            try:
+                async with asyncio.timeout(function.timeout_s or None):
+                    code = await follow(command, hear)
+            except TimeoutError:
+                told = f"`{title}` ran longer than its timeout of {function.timeout_s:g} s"
+                raise ImageBuildError(image_id, told, tail) from None
+            if code:
+                raise ImageBuildError(image_id, await self._reason(title, name, code, function, tail), tail)
+            await self._commit(docker, base, name, tag, labels)
+        finally:
+            await self._engine.remove(name)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(shutil.rmtree, folder)
+        on_step(title, time.monotonic() - began, False)
+
+    def _write(self, folder: Path, function: FunctionSpec, variables: Mapping[str, str]) -> None:
+        (folder / "source").mkdir()
+        if function.source_id:
+            self._sources.write_to(function.source_id, folder / "source")
+        RunnerLayer().write_to(folder)
+        frame: dict[str, Any] = {
+            "function": {
+                "name": function.name,
+                "module": function.module_name,
+                "qualname": function.qualname,
+                "python": function.python,
+            },
+            "env": dict(function.env),
+        }
+        (folder / "step.json").write_text(json.dumps(frame))
+        secrets = folder / "secrets.json"
+        secrets.touch(mode=0o600)
+        secrets.write_text(json.dumps(dict(variables)))
+        for name, payload in (("function.pkl", function.serialized), ("arguments.pkl", function.parameters)):
+            if payload is not None and payload.data:
+                (folder / name).write_bytes(payload.data)
+
+    def _command(self, docker: str, base: str, name: str, folder: Path, function: FunctionSpec) -> list[str]:
+        command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=python3", "--pull=never"]
+        command += [f"--label={key}={value}" for key, value in self._labels.items()]
+        command += [f"--volume={folder}:{_DIRECTORY}", f"--volume={folder / 'wherry'}:/wherry:ro"]
+        resources = function.resources
+        if resources is not None:
+            if resources.cpu_limit:
+                command.append(f"--cpus={resources.cpu_limit:g}")
+            if limit := resources.memory_limit_mib:
+                command += [f"--memory={limit}m", f"--memory-swap={limit}m"]
+        if function.gpus:
+            command.append(f"--gpus={function.gpus[0].count}")
+        if function.block_network:
+            command.append("--network=none")
+        return [*command, base, _PROGRAM, _DIRECTORY]
+
+    async def _reason(self, title: str, name: str, code: int, function: FunctionSpec, tail: list[str]) -> str:
+        told = "\n".join(tail)
+        if '"python3": executable file not found' in told:
+            tail.clear()
+            return f"`{title}` needs Python 3.10 or newer in the image so far: give its base add_python="
+        status = await self._engine.inspect(name)
+        if status is not None and status.oom_killed:
+            limit = function.resources.memory_limit_mib if function.resources is not None else 0
+            return f"`{title}` ran out of memory ({limit} MiB): give it more with memory="
+        if code < 0:
+            return f"`{title}`: docker was ended by signal {-code} ({signal.strsignal(-code)})"
+        return f"`{title}` failed: exit code: {code}"
+
+    async def _commit(self, docker: str, base: str, name: str, tag: str, labels: Mapping[str, str]) -> None:
+        found = await self._engine.image(base)
+        if found is None:
+            raise ServiceError(f"{base} has gone while a function ran in it")
+        # The container's own command and user are not those of the image.
+        changes = [
+            f"ENTRYPOINT {json.dumps(list(found.entrypoint))}",
+            f"CMD {json.dumps(list(found.command))}",
+            f"USER {found.user or '0'}",
+            "LABEL " + " ".join(f'{key}="{value}"' for key, value in labels.items()),
+        ]
+        tail: list[str] = []
+        if await follow([docker, "commit", *(f"--change={change}" for change in changes), name, tag], tail.append):
+            raise ServiceError("what the function left could not be made an image: " + " ".join(tail[-3:]))
+
+
+def _lent(folder: Path) -> dict[str, str]:
+    """Return variables that are there while a function runs, and in no image afterwards."""
+    variables = dict(host.proxies())
+    if (bundle := host.ca_bundle()) is not None:
+        shutil.copyfile(bundle, folder / "ca.crt")
+        names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        variables.update(dict.fromkeys(names, f"{_DIRECTORY}/ca.crt"))
+    return variables

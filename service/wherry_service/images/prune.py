@@ -1,0 +1,88 @@
+"""Removes images that nothing uses any more."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wherry_proto.messages import ImageState
+from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.maker import tag_of
+from wherry_service.store.images import ImageRecord
+
+log = logging.getLogger(__name__)
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """An image that went, or would."""
+
+    record: ImageRecord
+    size_bytes: int
+
+
+class Pruner:
+    """Knows which images are in use: those of apps, and those that other images begin with."""
+
+    def __init__(self, engine: Engine, builder: ImageBuilder, in_use: Callable[[], set[str]]) -> None:
+        self._engine = engine
+        self._builder = builder
+        self._in_use = in_use
+
+    async def prune(self, older_than_days: float, dry_run: bool = False) -> list[Pruned]:
+        """Remove images not used for that many days; never one that an app, a container or another image needs."""
+        limit = time.time_ns() // 1_000_000 - int(older_than_days * _DAY_MS)
+        records = await self._builder.records.list()
+        kept = self._kept(records, limit)
+        found: list[Pruned] = []
+        for record in records:
+            if record.state != ImageState.BUILT or record.image_id in kept:
+                continue
+            image = await self._engine.image(tag_of(record.image_id))
+            if not dry_run and not await self._remove(record):
+                continue
+            found.append(Pruned(record, image.size_bytes if image is not None else 0))
+        return found
+
+    async def tidy(self) -> None:
+        """Remove the images that an older runner is part of."""
+        current = await self._builder.layer_hash()
+        for image in await self._engine.images({"wherry.kind": "ready"}):
+            for tag in image.tags:
+                if tag.startswith("wherry/ready:") and not tag.endswith(f"-{current}"):
+                    await self._engine.remove_image(tag)
+
+    def _kept(self, records: list[ImageRecord], limit: int) -> set[str]:
+        kept = set(self._in_use())
+        kept |= {record.image_id for record in records if record.used_at_ms > limit and not record.internal}
+        # What an image that is kept begins with is kept, and so on.
+        grown = True
+        while grown:
+            bases = {
+                record.definition.steps[0].args[0]
+                for record in records
+                if record.image_id in kept and record.definition.steps[0].kind == "from_id"
+            }
+            grown = not bases <= kept
+            kept |= bases
+        return kept
+
+    async def _remove(self, record: ImageRecord) -> bool:
+        wanted = record.image_id
+        self._builder.forget(wanted)
+        try:
+            for image in await self._engine.images({"wherry.kind": "ready", "wherry.image": wanted}):
+                for tag in image.tags:
+                    if tag.startswith("wherry/ready:") and not await self._engine.remove_image(tag):
+                        return False
+            if not await self._engine.remove_image(tag_of(wanted)):
+                return False
+        except EngineError as error:
+            log.warning("image %s could not be removed: %s", wanted, error)
+            return False
+        self._builder.logs.remove(wanted)
+        await self._builder.records.set_state(wanted, ImageState.PRUNED)
+        return True

@@ -1,0 +1,93 @@
+"""From a definition to what is built one after the other: Dockerfiles, and functions that run between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wherry_proto.messages import ImageDefinition, ImageStep
+from wherry_service.errors import InvalidRequest
+from wherry_service.images import dockerfiles
+from wherry_service.images.definition import image_id, prefix
+from wherry_service.images.packages import PACKAGES, base_instructions
+from wherry_service.images.render import Instruction, Lent, Renderer
+
+_COPYING = frozenset({"COPY", "ADD"})
+
+
+@dataclass(slots=True)
+class Stage:
+    """A part of a chain that is built in one go, into an image of its own."""
+
+    image_id: str
+    # The step that says what it is built on; None: the stage before.
+    base: ImageStep | None
+    # The steps, each with its position in the chain.
+    steps: list[tuple[int, ImageStep]] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+    # Files for the root of the build's context; those of other steps are in s<position>.
+    context: ImageStep | None = None
+    # A function that makes the stage, instead of instructions.
+    function: ImageStep | None = None
+    # Steps are to run even if they have run before.
+    forced: bool = False
+
+    @property
+    def titles(self) -> list[str]:
+        """What a person calls those instructions that BuildKit reports."""
+        return [instruction.title for instruction in self.instructions if instruction.is_layer]
+
+
+def stages(definition: ImageDefinition, lent: Lent) -> list[Stage]:
+    """Return the stages in order; the last one has the image's id. Raises `InvalidRequest` for what can't be built.
+
+    A Dockerfile of the user's, lines that copy from a context of their own, and functions each make a stage.
+    """
+    renderer = Renderer(lent)
+    found = [Stage("", definition.steps[0], instructions=base_instructions(renderer, definition.steps[0]))]
+    if definition.steps[0].kind == "dockerfile":
+        found[0].steps.append((0, definition.steps[0]))
+        found[0].context = definition.steps[0]
+        found[0].instructions = _users_dockerfile(renderer, definition.steps[0])
+    for number, step in enumerate(definition.steps[1:], 1):
+        alone = step.kind == "run_function" or (step.kind == "dockerfile_commands" and _copies(step))
+        if alone or found[-1].function is not None or found[-1].context is not None:
+            _finish(found[-1], definition, number)
+            found.append(Stage("", None))
+        stage = found[-1]
+        stage.steps.append((number, step))
+        if step.kind == "run_function":
+            stage.function = step
+        else:
+            if alone:
+                stage.context = step
+            stage.instructions += _instructions(renderer, step, number)
+    _finish(found[-1], definition, len(definition.steps))
+    forced = False
+    for stage in found:
+        forced = stage.forced = forced or any(step.force_build for _, step in stage.steps) or _is_forced(stage.base)
+    return found
+
+
+def _instructions(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
+    package = PACKAGES.get(step.kind)
+    return package(renderer, step, number) if package is not None else renderer.own(step, number)
+
+
+def _users_dockerfile(renderer: Renderer, step: ImageStep) -> list[Instruction]:
+    lines = dockerfiles.split(step.args[0]) if step.args else []
+    if not any(line.word == "FROM" for line in lines):
+        raise InvalidRequest("from_dockerfile: the file has no FROM, so it says not what the image begins with")
+    return [renderer.raw(line, step, 0) for line in lines]
+
+
+def _copies(step: ImageStep) -> bool:
+    # What comes from another image or stage needs no files of ours.
+    lines: Sequence[dockerfiles.Line] = dockerfiles.split("\n".join(step.args))
+    return any(line.word in _COPYING and "--from=" not in line.flags for line in lines) or bool(step.files)
+
+
+def _finish(stage: Stage, definition: ImageDefinition, length: int) -> None:
+    stage.image_id = image_id(prefix(definition, length))
+
+
+def _is_forced(base: ImageStep | None) -> bool:
+    return base is not None and base.force_build

@@ -1,0 +1,144 @@
+"""The ASGI app at the port: whom a request is for, and whether it may come in."""
+
+import contextlib
+import logging
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from wherry_proto.messages import WebKind
+from wherry_service.apps.endpoints import Endpoint, Endpoints
+from wherry_service.calls.exchange import Exchanges
+from wherry_service.ingress import results as result_urls
+from wherry_service.ingress.answers import Answer
+from wherry_service.ingress.auth import ProxyAuth
+from wherry_service.ingress.heads import Headers, Peer, header, host_of, passed_on
+from wherry_service.ingress.http import HttpRequest
+from wherry_service.ingress.patience import Patience, Stalled
+from wherry_service.ingress.results import Results
+from wherry_service.ingress.settings import HttpSettings
+from wherry_service.ingress.websocket import REFUSED, WebSocket
+
+log = logging.getLogger(__name__)
+
+# Answers, on the ingress's own host, whether a domain leads here: Caddy asks before it gets a certificate.
+DOMAIN_PATH = "/.wherry/domain"
+
+
+class Gate:
+    """An ASGI app."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        settings: HttpSettings,
+        exchanges: Exchanges,
+        results: Results,
+        auth: ProxyAuth,
+    ) -> None:
+        self._endpoints = endpoints
+        self._settings = settings
+        self._exchanges = exchanges
+        self._results = results
+        self._auth = auth
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        send = Patience(scope, send, self._settings.write_timeout_s)
+        with contextlib.suppress(Stalled):
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        host = host_of(scope)
+        found = self._endpoints.find(host, scope["path"])
+        if found is None:
+            await self._unknown(scope, host).send(send)
+            return
+        endpoint, prefix = found
+        cors = _cors(scope, endpoint)
+        if (refusal := self._refusal(scope, endpoint)) is not None:
+            await refusal.send(send, cors)
+            return
+        query = scope["query_string"].decode("latin-1")
+        peer = Peer(scope, self._settings.trusted)
+        if result_urls.PARAMETER in query and (call_id := dict(parse_qsl(query)).get(result_urls.PARAMETER)):
+            await self._result(scope, send, endpoint, peer, call_id, cors)
+            return
+        request = HttpRequest(scope, receive, send, endpoint, self._settings, self._exchanges, self._results, cors)
+        await request.serve(_head(scope, endpoint, peer, prefix), lambda call_id: _result_url(scope, peer, call_id, 1))
+
+    async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        host = host_of(scope)
+        found = self._endpoints.find(host, scope["path"])
+        refusal = self._unknown(scope, host) if found is None else self._refusal(scope, found[0])
+        if found is None or refusal is not None:
+            await receive()
+            await (refusal or self._unknown(scope, host)).send(send, prefix=REFUSED)
+            return
+        endpoint, prefix = found
+        head = _head(scope, endpoint, Peer(scope, self._settings.trusted), prefix)
+        head["subprotocols"] = list(scope.get("subprotocols", []))
+        await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head)
+
+    def _refusal(self, scope: dict[str, Any], endpoint: Endpoint) -> Answer | None:
+        if not endpoint.web.requires_proxy_auth or self._auth.allowed(scope["headers"], endpoint.environment):
+            return None
+        text = "this endpoint wants a token: send it in the headers Wherry-Key and Wherry-Secret"
+        return Answer(401, text, headers=[(b"www-authenticate", b'Bearer realm="wherry"')])
+
+    def _unknown(self, scope: dict[str, Any], host: str) -> Answer:
+        if scope["path"] == DOMAIN_PATH:
+            asked = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("domain", "")
+            return Answer(200, "it leads here") if self._endpoints.knows(asked) else Answer(404, "unknown domain")
+        return Answer(404, f"nothing answers at {host[:255]}: is its app running?")
+
+    async def _result(
+        self, scope: dict[str, Any], send: Any, endpoint: Endpoint, peer: Peer, call_id: str, cors: Headers
+    ) -> None:
+        raw_hop = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get(result_urls.HOP, "1")
+        hop = int(raw_hop) if raw_hop.isascii() and raw_hop.isdigit() and len(raw_hop) < 4 else 1
+        limit = endpoint.web.response_timeout_s or self._settings.response_timeout_s
+        next_url = _result_url(scope, peer, call_id, hop + 1)
+        await self._results.serve(endpoint, call_id, hop, limit, next_url, send, cors)
+
+
+def _result_url(scope: dict[str, Any], peer: Peer, call_id: str, hop: int) -> str:
+    rows = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    rows = [row for row in rows if row[0] not in (result_urls.PARAMETER, result_urls.HOP)]
+    rows.append((result_urls.PARAMETER, call_id))
+    if hop > 1:
+        rows.append((result_urls.HOP, str(hop)))
+    path = scope["raw_path"].decode("latin-1")
+    return f"{peer.scheme}://{header(scope, b'host').decode('latin-1')}{path}?{urlencode(rows)}"
+
+
+def _head(scope: dict[str, Any], endpoint: Endpoint, peer: Peer, prefix: str) -> dict[str, Any]:
+    """Return the head of a request as the runner gets it."""
+    scheme = peer.scheme
+    if scope["type"] == "websocket":
+        scheme = "wss" if scheme == "https" else "ws"
+    return {
+        "type": scope["type"],
+        "method": scope.get("method", "GET"),
+        "path": scope["path"],
+        "raw_path": scope["raw_path"].decode("latin-1"),
+        "query": scope["query_string"].decode("latin-1"),
+        "root_path": prefix,
+        "scheme": scheme,
+        "http_version": scope["http_version"],
+        "headers": passed_on(scope, peer, endpoint.web.requires_proxy_auth),
+        "client": [peer.host, peer.port],
+        "server": list(scope.get("server") or ("", 0)),
+    }
+
+
+def _cors(scope: dict[str, Any], endpoint: Endpoint) -> Headers:
+    """Return what lets a browser read an answer of ours, where the endpoint is open to all pages."""
+    if endpoint.web.kind != WebKind.ENDPOINT or not (origin := header(scope, b"origin")):
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"vary", b"Origin"),
+    ]

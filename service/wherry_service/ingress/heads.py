@@ -1,0 +1,128 @@
+"""Heads of requests and responses: what is passed on, what is not, and what is added."""
+
+import ipaddress
+import re
+from typing import Any
+
+from wherry_service.ingress.settings import Network
+
+Headers = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_OURS = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"expect")
+)
+_KEYS = frozenset((b"wherry-key", b"wherry-secret", b"modal-key", b"modal-secret"))
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
+_MAX_RESPONSE_HEADERS = 64 << 10
+
+
+class Peer:
+    """Who sent a request, as far as the proxies that are trusted tell."""
+
+    __slots__ = ("chain", "host", "port", "scheme")
+
+    def __init__(self, scope: dict[str, Any], trusted: tuple[Network, ...]) -> None:
+        host, port = scope.get("client") or ("", 0)
+        self.host: str = host
+        self.port: int = port
+        self.scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+        self.chain = host
+        if not trusted or not _is_among(host, trusted):
+            return
+        forwarded: list[str] = []
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-for":
+                forwarded += [part.strip() for part in value.decode("latin-1").split(",") if part.strip()]
+            elif name == b"x-forwarded-proto" and value.strip().lower() in (b"http", b"https", b"ws", b"wss"):
+                self.scheme = "https" if value.strip().lower() in (b"https", b"wss") else "http"
+        if forwarded:
+            self.chain = ", ".join([*forwarded, host])
+        # The nearest that no trusted proxy has: what is further away is hearsay.
+        for address in reversed(forwarded):
+            self.host, self.port = address, 0
+            if not _is_among(address, trusted):
+                break
+
+
+def _is_among(host: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def header(scope: dict[str, Any], wanted: bytes) -> bytes:
+    """Return the first header of that name, b"" if there is none."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return value  # type: ignore[no-any-return]
+    return b""
+
+
+def host_of(scope: dict[str, Any]) -> str:
+    """Return the host that was asked for, in lower case and without its port."""
+    host = header(scope, b"host").decode("latin-1").lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].rstrip(".")
+
+
+def passed_on(scope: dict[str, Any], peer: Peer, hides_keys: bool) -> list[list[str]]:
+    """Return the headers of a request as the app gets them."""
+    headers = scope["headers"]
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection":
+            named.update(part.strip().lower() for part in value.split(b","))
+    dropped = HOP_BY_HOP | _OURS | (_KEYS if hides_keys else frozenset())
+    if named:
+        # An end-to-end header can't be taken away like this.
+        dropped |= named - {b"host", b"content-length", b"content-type", b"cookie", b"authorization", b"origin"}
+    if scope["type"] == "websocket":
+        # Of the handshake the app sees everything but what its own server would answer for.
+        dropped = dropped - {b"connection", b"upgrade"}
+    found = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers if name not in dropped]
+    found += [
+        ["x-forwarded-for", peer.chain],
+        ["x-forwarded-proto", peer.scheme],
+        ["x-forwarded-host", header(scope, b"host").decode("latin-1")],
+    ]
+    return found
+
+
+def checked(headers: Any) -> Headers:
+    """Return a response's headers without those that are the connection's; raise ValueError on what are none."""
+    if not isinstance(headers, list):
+        raise ValueError("headers are not a list")
+    found: Headers = []
+    size = 0
+    for row in headers:
+        if not isinstance(row, list) or len(row) != 2 or not all(isinstance(item, str) for item in row):
+            raise ValueError("a header is not a name and a value")
+        name, value = row[0].encode("latin-1", "replace").lower(), row[1].encode("latin-1", "replace").strip()
+        if not _NAME.match(name) or not _VALUE.match(value):
+            raise ValueError(f"a header is malformed: {name[:64]!r}")
+        if name in HOP_BY_HOP:
+            continue
+        if name == b"content-length" and not value.isdigit():
+            raise ValueError("content-length is not a number")
+        size += len(name) + len(value) + 4
+        found.append((name, value))
+    if size > _MAX_RESPONSE_HEADERS:
+        raise ValueError(f"headers of {size} bytes")
+    return found

@@ -1,0 +1,155 @@
+"""The HTTP server in the service's process: it begins when there is something to serve."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wherry_service.apps.endpoints import Endpoints, Site
+from wherry_service.calls.exchange import Exchanges
+from wherry_service.errors import Unready
+from wherry_service.ingress.auth import ProxyAuth, StaticProxyAuth
+from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.web import WebStore
+
+if TYPE_CHECKING:
+    from wherry_service.ingress.results import Results
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 2048
+# Seconds that open requests get when the service stops.
+CLOSE_WITHIN_S = 2
+
+
+class Ingress:
+    """Listens on one port for all endpoints; loads its libraries when the first one is published."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        endpoints: Endpoints,
+        exchanges: Exchanges,
+        store: WebStore,
+        blobs: BlobStore,
+        state_dir: Path,
+        auth: ProxyAuth | None = None,
+    ) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._exchanges = exchanges
+        self._store = store
+        self._blobs = blobs
+        self._state_dir = state_dir
+        self._auth = auth or StaticProxyAuth(settings.proxy_tokens)
+        self._server: Any = None
+        self._serving: asyncio.Task[None] | None = None
+        self._results: Results | None = None
+        self._lock = asyncio.Lock()
+        self._socket: socket.socket | None = None
+        self._endpoints.set_site(self._site(settings.port or DEFAULT_PORT))
+
+    def _site(self, port: int) -> Site:
+        settings = self._settings
+        return Site(settings.workspace, settings.domain, settings.scheme, settings.public_port or port)
+
+    async def ready(self) -> None:
+        """Listen, if it does not already; raise `Unready` where the port can't be had."""
+        async with self._lock:
+            if self._serving is None:
+                self._socket = self._bind()
+                port = self._socket.getsockname()[1]
+                self._endpoints.set_site(self._site(port))
+                self._begin(self._socket)
+                log.info("web endpoints answer at %s (port %d)", self._endpoints.site.origin, port)
+
+    def _bind(self) -> socket.socket:
+        settings = self._settings
+        if settings.port is not None:
+            return self._listen(settings.port)
+        # The same port as in an earlier life, so that URLs stay.
+        kept = self._state_dir / "http_port"
+        with contextlib.suppress(OSError, ValueError, Unready):
+            return self._listen(int(kept.read_text()))
+        try:
+            found = self._listen(DEFAULT_PORT)
+        except Unready:
+            found = self._listen(0)
+        kept.write_text(f"{found.getsockname()[1]}\n")
+        return found
+
+    def _listen(self, port: int) -> socket.socket:
+        host = self._settings.host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise Unready(
+                f"web endpoints can't be served at {host}:{port}: {error.strerror or error}; "
+                "set WHERRY_HTTP_PORT (and WHERRY_HTTP_HOST) to what is free, and restart the service"
+            ) from None
+        listener.setblocking(False)
+        return listener
+
+    def _begin(self, listener: socket.socket) -> None:
+        # Loaded only here: a service without web endpoints starts without.
+        import uvicorn
+
+        from wherry_service.ingress.gate import Gate
+        from wherry_service.ingress.protocol import BoundedHttp, BoundedWebSocket
+        from wherry_service.ingress.results import Results
+
+        settings = self._settings
+        self._results = Results(self._store, self._blobs, self._exchanges)
+        gate = Gate(self._endpoints, settings, self._exchanges, self._results, self._auth)
+        protocol = type(
+            "Http",
+            (BoundedHttp,),
+            {"max_head_bytes": settings.max_head_bytes, "head_timeout_s": settings.head_timeout_s},
+        )
+        config = uvicorn.Config(
+            gate,
+            http=protocol,
+            ws=BoundedWebSocket,
+            ws_max_size=16 << 20,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(settings.keep_alive_s),
+            timeout_graceful_shutdown=CLOSE_WITHIN_S,
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        self._server = _Server(config)
+        self._serving = asyncio.ensure_future(self._server.serve([listener]))
+
+    async def close(self) -> None:
+        """Stop listening; open requests get a moment."""
+        if self._serving is None:
+            return
+        self._server.should_exit = True
+        await asyncio.gather(self._serving, return_exceptions=True)
+        if self._results is not None:
+            await self._results.close()
+
+
+def _Server(config: Any) -> Any:
+    import uvicorn  # as above
+
+    class InProcess(uvicorn.Server):
+        """The process is not its own: signals are the service's."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    return InProcess(config)

@@ -1,0 +1,159 @@
+"""HTTP/1.1 and websockets on a connection: uvicorn's, with bounds on heads and on how long they take."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+# In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
+ABORT = "wherry.abort"
+
+REFUSED = {
+    400: b"400 Bad Request",
+    408: b"408 Request Timeout",
+    431: b"431 Request Header Fields Too Large",
+}
+MAX_HEADERS = 256
+# How long a client that is refused may go on sending before the connection is closed.
+LINGER_S = 1.0
+
+
+class Malformed(Exception):
+    """A head breaks a rule that the parser does not know."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Refuses heads that are too large, too slow, or mean different things to different readers."""
+
+    max_head_bytes = 64 << 10
+    head_timeout_s = 20.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._in_head = True
+        self._head_bytes = 0
+        self._refusal = 400
+        self._timer: asyncio.TimerHandle | None = None
+        self._refused = False
+        self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._timer = self.loop.call_later(self.head_timeout_s, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._in_head and not self.transport.is_closing():
+            self.logger.warning("Request head did not come within %g s.", self.head_timeout_s)
+            self._refuse(408, "The request's head did not come in time.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing() or self._refused:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            super().data_received(data)
+        except Malformed as error:
+            self._refuse(self._refusal, str(error))
+            return
+        # The parser keeps a header that has not ended; several requests may be in one piece.
+        if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
+            self._refuse(431, "The request's headers are too large.")
+
+    # Parser callbacks: what they raise arrives wrapped, as an error of the parser
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
+        if not self._in_head:
+            self._in_head, self._head_bytes = True, 0
+        self._hosts = self._lengths = 0
+        self._sizes = 0
+        self._chunked = False
+        if self._timer is None:
+            self._expect_head()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value))
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"content-length":
+            self._lengths += 1
+        elif name == b"transfer-encoding":
+            self._check(not self._chunked and value.strip().lower() == b"chunked", "transfer-encoding is not chunked")
+            self._chunked = True
+        self._check(len(self.headers) <= MAX_HEADERS, "too many headers", 431)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        self._stop_timer()
+        version = self.parser.get_http_version()
+        self._check(self._hosts == 1 or (version == "1.0" and not self._hosts), "host is missing, or there are two")
+        self._check(self._lengths <= 1, "there are two lengths")
+        self._check(not (self._lengths and self._chunked), "there are a length and chunks")
+        self._check(not (self._chunked and version == "1.0"), "HTTP/1.0 has no chunks")
+        self._check(self.url[:1] == b"/" or self.url == b"*" or b"://" in self.url, "the target is no path")
+        super().on_headers_complete()
+
+    def _count(self, size: int) -> None:
+        self._sizes += size
+        self._check(self._sizes <= self.max_head_bytes, "headers are too large", 431)
+
+    def _check(self, holds: bool, what: str, status: int = 400) -> None:
+        if not holds:
+            self._refusal = status
+            raise Malformed(f"Refused: {what}.")
+
+    # Refusing
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refusal, msg)
+
+    def _refuse(self, status: int, text: str) -> None:
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete and cycle.response_started:
+            # In the midst of a response nothing can be said any more.
+            self.transport.abort()
+            return
+        if cycle is not None and not cycle.response_complete:
+            # The app of the request whose body is malformed hears that its client is gone.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._stop_timer()
+        self._in_head = False
+        body = text.encode("latin-1", "replace") + b"\n"
+        self.transport.write(
+            b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (REFUSED[status], len(body), body)
+        )
+        # Closed with bytes unread, the connection would be reset, and the answer lost with it.
+        self._refused = True
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+
+class BoundedWebSocket(WebSocketsSansIOProtocol):
+    """Can be ended at once."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]

@@ -1,0 +1,260 @@
+"""Commands run inside containers of this host: streams, time limit, and their end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart
+from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
+from wherry_service.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
+
+TIMED_OUT = 124
+KILLED = 137
+# As a shell has it.
+CANNOT_RUN = 126
+NOT_FOUND = 127
+# Seconds after a kill for which its streams may stay open: what it started may hold them.
+CLOSE_WITHIN_S = 2.0
+# Replies that wait for a client that does not read; then the command is read no further.
+_MAX_WAITING = 16
+# Pieces of input, of 256 KiB at most, that wait for a command that does not read; then its client is read no further.
+_MAX_TYPED = 32
+# A variable that tells an exec's processes from all others, and what kills them from inside.
+_MARK = "WHERRY_EXEC"
+_KILL_MARKED = (
+    "for e in /proc/[0-9]*/environ; do p=${e#/proc/}; "
+    'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then kill -9 "${p%/environ}"; fi; done'
+)
+# How Docker's answer begins, on the command's standard output, when there is no command.
+_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
+
+
+class Execs:
+    """Runs commands. `begin_use` and `end_use` hear the container's id, before and after."""
+
+    def __init__(self, engine: Engine, begin_use: Callable[[str], None], end_use: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._begin_use = begin_use
+        self._end_use = end_use
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest]
+    ) -> AsyncIterator[ExecReply]:
+        """Run a command in a container, and yield what becomes of it; `requests` are what follows `start`."""
+        mark = f"{_MARK}={uuid.uuid4().hex}"
+        exec = await self._engine.exec(engine_id, _spec(start, mark))
+        run = _Run(self._engine, engine_id, exec, start, mark)
+        self._begin_use(start.container_id)
+        task = asyncio.ensure_future(run.carry())
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._over(task, start.container_id))
+        hearing = asyncio.ensure_future(run.hear(requests))
+        try:
+            yield ExecReply(started=True)
+            if start.pty and start.size is not None:
+                with contextlib.suppress(EngineError):  # it has ended already
+                    await exec.resize(start.size.rows, start.size.columns)
+            while (reply := await run.replies.get()) is not None:
+                yield reply
+        finally:
+            hearing.cancel()
+            run.leave()
+
+    async def close(self) -> None:
+        """Let go of those that run."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _over(self, task: "asyncio.Task[None]", container_id: str) -> None:
+        self._tasks.discard(task)
+        self._end_use(container_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an exec failed", exc_info=error)
+
+
+class _Run:
+    """One command that runs. It goes on when its client has gone, unless it has a terminal."""
+
+    def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart, mark: str) -> None:
+        self.replies: asyncio.Queue[ExecReply | None] = asyncio.Queue(_MAX_WAITING)
+        self._typed: asyncio.Queue[ExecRequest] = asyncio.Queue(_MAX_TYPED)
+        self._engine = engine
+        self._engine_id = engine_id
+        self._exec = exec
+        self._start = start
+        self._mark = mark
+        self._left = False
+        self._ended_by = 0
+        self._printed = False
+        self._refusal = b""
+        self._kill = asyncio.Event()
+
+    async def carry(self) -> None:
+        """Carry its output to its end, and say how it ended."""
+        try:
+            reading = asyncio.ensure_future(self._read())
+            killing = asyncio.ensure_future(self._watch())
+            try:
+                await asyncio.wait([reading, killing], return_when=asyncio.FIRST_COMPLETED)
+                if self._ended_by:
+                    # What it started itself may hold its streams open.
+                    await asyncio.wait([reading], timeout=CLOSE_WITHIN_S)
+            finally:
+                killing.cancel()
+                if not reading.done():
+                    reading.cancel()
+            await self._conclude(reading)
+        finally:
+            self._exec.close()
+
+    async def hear(self, requests: AsyncIterator[ExecRequest]) -> None:
+        """Do what the client says."""
+        writing = asyncio.ensure_future(self._write())
+        try:
+            async for request in requests:
+                if request.stdin or request.stdin_eof:
+                    await self._typed.put(request)
+                if request.resize is not None:
+                    with contextlib.suppress(EngineError):  # it has ended, which its client is told
+                        await self._exec.resize(request.resize.rows, request.resize.columns)
+                if request.kill:
+                    self._ended_by = self._ended_by or KILLED
+                    self._kill.set()
+            await writing
+        finally:
+            writing.cancel()
+
+    async def _write(self) -> None:
+        """Write what the client has typed; beside hearing, so that one that does not read can be killed."""
+        with contextlib.suppress(EngineError):  # as above
+            while True:
+                request = await self._typed.get()
+                if request.stdin:
+                    await self._exec.write(request.stdin)
+                if request.stdin_eof:
+                    await self._exec.close_stdin()
+
+    def leave(self) -> None:
+        """Hear that the client has gone."""
+        self._left = True
+        while not self.replies.empty():
+            self.replies.get_nowait()
+        if self._start.pty:
+            self._ended_by = self._ended_by or KILLED
+            self._kill.set()
+
+    async def _read(self) -> None:
+        while (found := await self._exec.read()) is not None:
+            stream, data = found
+            if self._refusal or (not self._printed and data.startswith(_REFUSALS)):
+                # Perhaps the engine's word in place of the command's: the exit code tells.
+                self._refusal += data
+                continue
+            self._printed = True
+            await self._reply(ExecReply(stdout=data) if stream == 1 else ExecReply(stderr=data))
+
+    async def _watch(self) -> None:
+        """Wait for a reason to kill it, and do."""
+        try:
+            async with asyncio.timeout(self._start.timeout_s or None):
+                await self._kill.wait()
+        except TimeoutError:
+            self._ended_by = TIMED_OUT
+        try:
+            if pid := await self._exec.pid():
+                await end_process(self._engine, self._engine_id, pid, self._mark)
+        except EngineError as error:
+            log.warning("a command in %s could not be killed: %s", self._start.container_id, error)
+
+    async def _conclude(self, reading: "asyncio.Task[None]") -> None:
+        error = reading.exception() if reading.done() and not reading.cancelled() else None
+        code: int | None = self._ended_by
+        if not self._ended_by:
+            try:
+                code = await self._exec.exit_code() if error is None else None
+            except EngineError as raised:
+                code, error = None, raised
+        if code is None:
+            why = str(error) if error is not None else "the engine does not know how it ended"
+            await self._reply(ExecReply(error=f"the command was lost: {why}"))
+        else:
+            if self._refusal and code in (CANNOT_RUN, NOT_FOUND):
+                told = self._refusal.decode(errors="replace").strip()
+                of_program = "executable" in told or 'exec: "' in told
+                missing = of_program and ("not found" in told or "no such file" in told)
+                code = NOT_FOUND if missing else CANNOT_RUN
+                await self._reply(ExecReply(stderr=f"{self._start.args[0]} could not be run: {told}\n".encode()))
+            elif self._refusal:
+                await self._reply(ExecReply(stdout=self._refusal))
+            await self._reply(ExecReply(exit=ExecExit(code=code)))
+        await self._reply(None)
+
+    async def _reply(self, reply: ExecReply | None) -> None:
+        if not self._left:
+            await self.replies.put(reply)
+
+
+async def end_process(engine: Engine, engine_id: str, pid: int, mark: str) -> None:
+    """Kill a process of a container and all that it has started.
+
+    `pid` is as the engine's host counts; `mark` is in its environment, by which it is found from inside the container
+    where the engine's processes are not this host's, or not the service's to kill.
+    """
+    try:
+        if engine_id in _cgroups(pid):
+            for number in (pid, *_descendants(pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            return
+    except PermissionError:
+        pass
+    killer = await engine.exec(engine_id, ExecSpec(("sh", "-c", _KILL_MARKED, "sh", mark), user="0"))
+    try:
+        while await killer.read() is not None:
+            pass
+        if await killer.exit_code() in (CANNOT_RUN, NOT_FOUND):
+            log.warning("a command in container %s runs on: its image has no sh to kill it with", engine_id[:12])
+    finally:
+        killer.close()
+
+
+def _cgroups(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    return ""
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        own = children.get(waiting.pop(), [])
+        found += own
+        waiting += own
+    return found
+
+
+def _spec(start: ExecStart, mark: str) -> ExecSpec:
+    if not start.args or not start.args[0]:
+        raise InvalidRequest("a command has at least one part, its program's name")
+    if any("\0" in part for part in start.args):
+        raise InvalidRequest("the command contains a NUL character")
+    if start.workdir and not start.workdir.startswith("/"):
+        raise InvalidRequest(f"workdir is {start.workdir[:80]!r}: it must be an absolute path")
+    name, _, value = mark.partition("=")
+    return ExecSpec(tuple(start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)

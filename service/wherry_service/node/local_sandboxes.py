@@ -1,0 +1,284 @@
+"""The sandboxes of this host, through its engine."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from wherry_service.engines.engine import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineUnreachable,
+    Mount,
+    Stdin,
+)
+from wherry_service.node.node import ContainerExit
+from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.store.sources import SourceStore
+
+log = logging.getLogger(__name__)
+
+# Of the engine's default set, code that is not trusted gets only what installing packages and changing users needs.
+DROPPED_CAPABILITIES = ("SYS_CHROOT", "SETPCAP")
+# Seconds after a kill for which the engine's event is waited for.
+EVENT_WITHIN_S = 5.0
+# Seconds that the engine gets to begin to tell what happens.
+FOLLOW_WITHIN_S = 10.0
+
+
+class _Held:
+    """A sandbox's container, as this node holds it."""
+
+    def __init__(self, engine_id: str, memory_limit_mib: int | None = None) -> None:
+        self.engine_id = engine_id
+        self.memory_limit_mib = memory_limit_mib
+        self.started = False
+        self.oom_seen = False
+        self.stdin: Stdin | None = None
+        self.stdin_lock = asyncio.Lock()
+        self.dead = asyncio.Event()
+
+
+class LocalSandboxes:
+    """Implements `sandbox.SandboxNode`. `start_slots` bounds the starts at once, with those of other containers."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        start_slots: asyncio.Semaphore,
+        directory: Path,
+        sources: SourceStore,
+    ) -> None:
+        self._directory = directory
+        self._sources = sources
+        self.on_exit: Callable[[str, ContainerExit], None] = lambda sandbox_id, exit: None
+        self._engine = engine
+        self._labels = {"wherry.instance": instance, "wherry.kind": "sandbox"}
+        self._start_slots = start_slots
+        self._held: dict[str, _Held] = {}
+        # Ended, and not removed since the engine did not answer.
+        self._unremoved: dict[str, str] = {}
+        self._follows = False
+        self._following = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, order: SandboxOrder) -> None:
+        mounts = await asyncio.to_thread(self._write_trees, order) if order.trees else []
+        async with self._start_slots:
+            engine_id = await self._engine.create(self._spec(order, mounts))
+            held = self._held[order.sandbox_id] = _Held(engine_id, order.memory_limit_mib)
+            try:
+                # Followed first, lest the end of a short command be missed.
+                await self._follow()
+                await self._engine.start(engine_id)
+            except BaseException:
+                self._held.pop(order.sandbox_id, None)
+                await self._remove(order.sandbox_id, held.engine_id)
+                raise
+            held.started = True
+
+    async def find(self) -> list[FoundSandbox]:
+        found: list[FoundSandbox] = []
+        statuses = await self._engine.list(self._labels)
+        if statuses:
+            await self._follow()
+        for status in statuses:
+            sandbox_id = status.labels.get("wherry.container", "")
+            if sandbox_id in self._held:
+                continue
+            held = self._held[sandbox_id] = _Held(status.engine_id)
+            held.started = True
+            if status.running:
+                found.append(FoundSandbox(sandbox_id))
+            else:
+                held.dead.set()
+                found.append(FoundSandbox(sandbox_id, await self._exit(held, None)))
+        return found
+
+    async def kill(self, sandbox_id: str) -> None:
+        held = self._held.get(sandbox_id)
+        if held is None:
+            # Not found since the engine does not answer; it is removed when a service finds it.
+            self.on_exit(sandbox_id, ContainerExit())
+            return
+        if held.dead.is_set():
+            return
+        try:
+            await self._engine.kill(held.engine_id)
+            async with asyncio.timeout(EVENT_WITHIN_S):
+                await held.dead.wait()
+        except EngineError as error:
+            # It goes on, as far as anyone knows; for those who wait it has ended.
+            log.warning("sandbox %s could not be killed: %s", sandbox_id, error)
+            self._died(sandbox_id, held, None)
+        except TimeoutError:
+            self._died(sandbox_id, held, None)
+
+    async def remove(self, sandbox_id: str) -> None:
+        held = self._held.pop(sandbox_id, None)
+        if held is not None:
+            if held.stdin is not None:
+                held.stdin.abandon()
+            await self._remove(sandbox_id, held.engine_id)
+
+    def output(self, sandbox_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        return self._engine.output(self._get(sandbox_id).engine_id, stream, follow)
+
+    async def write(self, sandbox_id: str, data: bytes, eof: bool) -> None:
+        held = self._get(sandbox_id)
+        async with held.stdin_lock:
+            if held.stdin is None:
+                held.stdin = await self._engine.open_stdin(held.engine_id)
+            if data:
+                await held.stdin.write(data)
+            if eof:
+                await held.stdin.close()
+
+    async def address(self, sandbox_id: str) -> str:
+        status = await self._engine.inspect(self._get(sandbox_id).engine_id)
+        return status.address if status is not None else ""
+
+    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
+        # Named and labelled as images/builder.py does.
+        reference = f"wherry/image:{image_id.removeprefix('im-')}"
+        labels = {"wherry.kind": "image", "wherry.image": image_id}
+        await self._engine.commit(self._get(sandbox_id).engine_id, reference, labels)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for held in self._held.values():
+            if held.stdin is not None:
+                held.stdin.abandon()
+
+    def engine_id(self, sandbox_id: str) -> str:
+        """Return the engine's id of a sandbox that is there; raise `EngineError`."""
+        return self._get(sandbox_id).engine_id
+
+    # Following the engine
+
+    async def _follow(self) -> None:
+        if not self._follows:
+            self._follows = True
+            self._spawn(self._follow_events())
+        try:
+            async with asyncio.timeout(FOLLOW_WITHIN_S):
+                await self._following.wait()
+        except TimeoutError:
+            raise EngineUnreachable("the engine does not tell what happens to its containers") from None
+
+    async def _follow_events(self) -> None:
+        async for event in self._engine.events(self._labels):
+            if event.kind == "reconnected":
+                self._following.set()
+                if self._held or self._unremoved:
+                    self._spawn(self._reconcile())
+                continue
+            held = self._held.get(event.labels.get("wherry.container", ""))
+            if held is None:
+                continue
+            if event.kind == "oom":
+                held.oom_seen = True
+            else:
+                self._heard(event, held)
+
+    def _heard(self, event: EngineEvent, held: _Held) -> None:
+        self._died(event.labels["wherry.container"], held, event.exit_code)
+
+    async def _reconcile(self) -> None:
+        try:
+            running = {s.engine_id for s in await self._engine.list(self._labels) if s.running}
+        except EngineError as error:
+            log.warning("the engine went away again: %s", error)
+            return
+        for sandbox_id in list(self._unremoved):
+            self._spawn(self._remove(sandbox_id, self._unremoved.pop(sandbox_id)))
+        for sandbox_id, held in list(self._held.items()):
+            if held.started and held.engine_id not in running:
+                self._died(sandbox_id, held, None)
+
+    def _died(self, sandbox_id: str, held: _Held, exit_code: int | None) -> None:
+        if not held.dead.is_set():
+            held.dead.set()
+            self._spawn(self._tell(sandbox_id, held, exit_code))
+
+    async def _tell(self, sandbox_id: str, held: _Held, exit_code: int | None) -> None:
+        self.on_exit(sandbox_id, await self._exit(held, exit_code))
+
+    async def _exit(self, held: _Held, exit_code: int | None) -> ContainerExit:
+        oom_killed = held.oom_seen
+        if exit_code != 0:
+            try:
+                status = await self._engine.inspect(held.engine_id)
+            except EngineError as error:
+                log.warning("a sandbox ended; the engine can't say how: %s", error)
+            else:
+                if status is not None:
+                    oom_killed = oom_killed or status.oom_killed
+                    exit_code = exit_code if exit_code is not None else status.exit_code
+        return ContainerExit(exit_code=exit_code, oom_killed=oom_killed, memory_limit_mib=held.memory_limit_mib)
+
+    # The rest
+
+    def _write_trees(self, order: SandboxOrder) -> list[Mount]:
+        found: list[Mount] = []
+        for number, (place, source_id, is_file) in enumerate(order.trees):
+            folder = self._directory / order.sandbox_id / str(number)
+            folder.mkdir(parents=True, mode=0o755)
+            self._sources.write_to(source_id, folder, linked=True)
+            found.append(Mount(str(next(folder.iterdir()) if is_file else folder), place, read_only=True))
+        return found
+
+    def _spec(self, order: SandboxOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
+        return ContainerSpec(
+            name=f"wherry-{order.sandbox_id}",
+            image=order.image,
+            command=order.command,
+            mounts=tuple(mounts),
+            labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id},
+            env=order.env,
+            cpu_limit=order.cpu_limit,
+            cpu_request=order.cpu_request,
+            memory_limit_mib=order.memory_limit_mib,
+            memory_request_mib=order.memory_request_mib,
+            network="none" if order.block_network else "bridge",
+            pids_limit=order.pids_limit,
+            disk_limit_mib=order.disk_limit_mib,
+            gpus=tuple(order.gpus),
+            runtime=order.runtime,
+            workdir=order.workdir,
+            dropped_capabilities=DROPPED_CAPABILITIES,
+            stdin=True,
+            tty=order.pty,
+            log_mib=order.log_mib,
+        )
+
+    def _get(self, sandbox_id: str) -> _Held:
+        held = self._held.get(sandbox_id)
+        if held is None:
+            raise EngineError(f"sandbox {sandbox_id} has no container any more")
+        return held
+
+    async def _remove(self, sandbox_id: str, engine_id: str) -> None:
+        try:
+            await self._engine.remove(engine_id)
+            await asyncio.to_thread(shutil.rmtree, self._directory / sandbox_id, ignore_errors=True)
+        except EngineError as error:
+            log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)
+            self._unremoved[sandbox_id] = engine_id
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the sandboxes failed", exc_info=error)

@@ -1,0 +1,82 @@
+"""What the control plane sees of a host's sandboxes: containers without a runner."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wherry_service.engines.engine import Gpu
+from wherry_service.node.node import ContainerExit
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOrder:
+    """A sandbox to be made."""
+
+    sandbox_id: str
+    app_id: str
+    # The image's reference, for the engine.
+    image: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    # "": the image's.
+    workdir: str = ""
+    cpu_limit: float | None = None
+    cpu_request: float | None = None
+    memory_limit_mib: int | None = None
+    memory_request_mib: int | None = None
+    disk_limit_mib: int | None = None
+    gpus: Sequence[Gpu] = ()
+    block_network: bool = False
+    pty: bool = False
+    # The OCI runtime; "": the engine's default.
+    runtime: str = ""
+    pids_limit: int | None = None
+    # Source trees that appear in it: (place, tree, whether it is the tree's only file).
+    trees: Sequence[tuple[str, str, bool]] = ()
+    # MiB of each sandbox's output that is kept at least.
+    log_mib: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSandbox:
+    """A sandbox of an earlier life of the service; `exit` is how it has ended meanwhile, None while it runs."""
+
+    sandbox_id: str
+    exit: ContainerExit | None = None
+
+
+class SandboxNode(Protocol):
+    """One host's sandboxes. What asks the engine raises `EngineError`."""
+
+    # Hears of each end, once: (sandbox id, how).
+    on_exit: Callable[[str, ContainerExit], None]
+
+    async def start(self, order: SandboxOrder) -> None:
+        """Make a sandbox; when this returns its command runs."""
+
+    async def find(self) -> list[FoundSandbox]:
+        """List those that the engine has, and follow them from here on."""
+
+    async def kill(self, sandbox_id: str) -> None:
+        """End it now; `on_exit` follows, also where the engine says nothing."""
+
+    async def remove(self, sandbox_id: str) -> None:
+        """Remove what is left of it, now or when the engine answers again."""
+
+    def output(self, sandbox_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        """Yield what its command has printed on stream 1 or 2; if followed, until it ends."""
+
+    async def write(self, sandbox_id: str, data: bytes, eof: bool) -> None:
+        """Write to its command's standard input."""
+
+    def engine_id(self, sandbox_id: str) -> str:
+        """Return the engine's id for it."""
+
+    async def address(self, sandbox_id: str) -> str:
+        """Return the address at which this host reaches it; "" if there is none."""
+
+    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
+        """Make an image of its file system, as if it had been built."""
+
+    async def close(self) -> None:
+        """Release what the node holds; sandboxes are left as they are."""

@@ -1,0 +1,94 @@
+"""Ports of a sandbox on ports of this host: a proxy for any protocol over TCP."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+CONNECT_WITHIN_S = 10.0
+_PIECE = 1 << 16
+
+
+class Tunnel:
+    """One port. `address` finds the sandbox's, `on_open` and `on_close` hear of each connection."""
+
+    def __init__(
+        self,
+        port: int,
+        address: Callable[[], Awaitable[str]],
+        on_open: Callable[[], None],
+        on_close: Callable[[], None],
+    ) -> None:
+        self.port = port
+        self.host = ""
+        self.host_port = 0
+        self._address = address
+        self._on_open = on_open
+        self._on_close = on_close
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[Any]] = set()
+
+    async def open(self, host: str, wanted: int = 0) -> None:
+        """Listen on a port of this host: the wanted one if it is free, else any. Raises OSError."""
+        try:
+            self._server = await asyncio.start_server(self._serve, host, wanted)
+        except OSError:
+            if not wanted:
+                raise
+            self._server = await asyncio.start_server(self._serve, host, 0)
+        self.host = host
+        self.host_port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Stop listening, and end the open connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self._on_open()
+        try:
+            await self._carry(reader, writer)
+        except asyncio.CancelledError:
+            # The tunnel is closed: an end in order, not an error to tell.
+            writer.transport.abort()
+        finally:
+            self._connections.discard(task)
+            self._on_close()
+            writer.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                to_reader, to_writer = await asyncio.open_connection(await self._address(), self.port)
+        except (OSError, TimeoutError):
+            # As a port on which nobody listens: the connection is refused.
+            writer.transport.abort()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, to_writer))
+                group.create_task(_copy(to_reader, writer))
+        finally:
+            to_writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy to the end of one direction; the other stays open."""
+    try:
+        while data := await reader.read(_PIECE):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        # One side broke off; the other learns it.
+        with contextlib.suppress(OSError):
+            writer.transport.abort()

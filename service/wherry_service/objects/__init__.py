@@ -1,0 +1,1 @@
+"""What programs share beside calls: secrets, dicts, queues."""

@@ -1,0 +1,31 @@
+"""What named objects may be called, and how one that is not found is told."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from wherry_service.errors import InvalidRequest
+
+DEFAULT_ENVIRONMENT = "main"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return the name; raise `InvalidRequest` if an object can't be called so."""
+    if not _NAME.match(name):
+        raise InvalidRequest(
+            f"a {kind} can't be called {name[:80]!r}: its name has 1 to 64 letters, digits, '.', '_' and '-', and "
+            "begins with a letter or digit"
+        )
+    return name
+
+
+def not_there(kind: str, name: str, environment: str, names: Iterable[str]) -> str:
+    """Return the message for a name that there is not, with the names near it."""
+    known = list(names)
+    near = difflib.get_close_matches(name, known, n=3)
+    if near:
+        hint = f"; did you mean {', '.join(repr(item) for item in near)}?"
+    else:
+        hint = f": make it with `wherry {kind} create {name}`"
+    return f"environment {environment!r} has no {kind} {name!r}{hint}"

@@ -1,0 +1,128 @@
+"""From a sandbox's spec to what the node is asked to make: checks and limits."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxSpec
+from wherry_service.engines.engine import Gpu
+from wherry_service.errors import InvalidRequest
+from wherry_service.node.sandbox import SandboxOrder
+from wherry_service.sandboxes.settings import SandboxSettings
+
+MAX_TIMEOUT_S = 86_400.0
+MAX_PORTS = 32
+MAX_TAGS = 64
+MAX_COMMAND = 1 << 17
+# What runs where no command is given: it outlives every timeout.
+SOURCE_PATH = "/run/wherry/source"
+WAITING = ("sleep", "1000000")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
+
+
+def check(request: SandboxCreateRequest) -> SandboxSpec:
+    """Return the request's spec; raise `InvalidRequest` saying what of it can't be."""
+    spec = request.spec
+    if spec is None or not spec.image_id:
+        raise InvalidRequest("a sandbox has no image")
+    if request.name and not _NAME.match(request.name):
+        raise InvalidRequest(
+            f"a sandbox's name is {request.name[:80]!r}: it has 1 to 64 letters, digits, '.', '_' and '-', "
+            "and begins with a letter or digit"
+        )
+    check_tags(request.tags)
+    _check_command(spec)
+    for name in spec.env:
+        if not name or "=" in name or "\0" in name + spec.env[name]:
+            raise InvalidRequest(f"env has {name[:80]!r}, which is not the name of a variable")
+    if spec.workdir and not spec.workdir.startswith("/"):
+        raise InvalidRequest(f"workdir is {spec.workdir[:80]!r}: it must be an absolute path")
+    _within("timeout", spec.timeout_s, 1, MAX_TIMEOUT_S)
+    _within("idle_timeout", spec.idle_timeout_s, 0, MAX_TIMEOUT_S)
+    resources = spec.resources or Resources()
+    _within("cpu", resources.cpu_limit, 0, 1024)
+    _within("cpu", resources.cpu_request, 0, 1024)
+    _within("memory", resources.memory_limit_mib, 0, 1 << 24)
+    _within("memory", resources.memory_request_mib, 0, 1 << 24)
+    for gpu in spec.gpus:
+        _within("gpu count", gpu.count, 1, 64)
+        if not _GPU_TYPE.match(gpu.type):
+            raise InvalidRequest(f"{gpu.type[:64]!r} is no type of GPU")
+    _check_ports(spec)
+    for mount in spec.local_mounts:
+        if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
+            raise InvalidRequest(f"a mount's place is {mount.remote_path[:80]!r}: it must be an absolute path below /")
+    return spec
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Raise `InvalidRequest` unless these can be a sandbox's tags."""
+    if len(tags) > MAX_TAGS:
+        raise InvalidRequest(f"a sandbox has at most {MAX_TAGS} tags, got {len(tags)}")
+    for name, value in tags.items():
+        if not name or len(name) > 256 or len(value) > 256:
+            raise InvalidRequest(f"tag {name[:64]!r}: names have 1 to 256 characters, values at most 256")
+
+
+def order_of(
+    sandbox_id: str,
+    app_id: str,
+    spec: SandboxSpec,
+    image: str,
+    secrets: Mapping[str, str],
+    settings: SandboxSettings,
+) -> SandboxOrder:
+    """Return what the node makes; its own variables win over those of its secrets."""
+    resources = spec.resources or Resources()
+    return SandboxOrder(
+        sandbox_id=sandbox_id,
+        app_id=app_id,
+        image=image,
+        command=tuple(spec.command) or WAITING,
+        env={**secrets, **spec.env},
+        workdir=spec.workdir,
+        cpu_limit=resources.cpu_limit or None,
+        cpu_request=resources.cpu_request or None,
+        memory_limit_mib=resources.memory_limit_mib or None,
+        memory_request_mib=resources.memory_request_mib or None,
+        disk_limit_mib=resources.ephemeral_disk_mib or None,
+        gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
+        block_network=spec.block_network,
+        pty=spec.pty,
+        runtime=settings.runtime,
+        pids_limit=settings.pids_limit,
+        log_mib=settings.log_mib,
+        trees=_trees(spec),
+    )
+
+
+def _trees(spec: SandboxSpec) -> list[tuple[str, str, bool]]:
+    source = [(SOURCE_PATH, spec.source_id, False)] if spec.source_id else []
+    return [*source, *((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts)]
+
+
+def _check_command(spec: SandboxSpec) -> None:
+    if sum(len(part) for part in spec.command) > MAX_COMMAND:
+        raise InvalidRequest(f"the command has over {MAX_COMMAND >> 10} KiB: write it into a file of the sandbox")
+    if any("\0" in part for part in spec.command):
+        raise InvalidRequest("the command contains a NUL character")
+    if spec.command and not spec.command[0]:
+        raise InvalidRequest("the command's first part is empty: it names the program")
+
+
+def _check_ports(spec: SandboxSpec) -> None:
+    ports = [item.port for item in spec.ports]
+    if ports and spec.block_network:
+        raise InvalidRequest("a sandbox without network has no ports: leave out block_network=True, or the ports")
+    if len(ports) > MAX_PORTS:
+        raise InvalidRequest(f"a sandbox has at most {MAX_PORTS} tunnels, got {len(ports)}")
+    if len(set(ports)) < len(ports):
+        raise InvalidRequest("a port is named twice among the sandbox's ports")
+    for port in ports:
+        _within("a port", port, 1, 65535)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high or math.isnan(value):
+        raise InvalidRequest(f"a sandbox's {name} is {value:g}: it must be from {low:g} to {high:g}")

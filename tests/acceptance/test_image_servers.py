@@ -1,0 +1,331 @@
+"""Images and servers: a private index, a private git repository, a registry. All are started here, on this machine."""
+
+import base64
+import datetime
+import io
+import ipaddress
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import docker
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import wherry
+from tests.acceptance.service import OwnService
+from tests.waiting import wait_until
+from wherry import Image
+from wherry_service.images import host
+
+USER, PASSWORD = "someone", "a-very-private-password"
+
+
+@pytest.fixture(scope="session")
+def own_address() -> str:
+    """This machine's address as builds see it."""
+    engine = docker.from_env()
+    try:
+        address = engine.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway")
+    finally:
+        engine.close()
+    return str(address or "172.17.0.1")
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """Serves what `answer` returns to those who know the password."""
+
+    answer: Callable[["Guarded"], tuple[str, bytes]]
+    refused: int = 0
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="private"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        kind, body = type(self).answer(self)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(
+    answer: Callable[[Guarded], tuple[str, bytes]], address: str, certificate: Path | None = None
+) -> Iterator[int]:
+    handler = type("Handler", (Guarded,), {"answer": staticmethod(answer)})
+    server = ThreadingHTTPServer((address, 0), handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def wheel(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(f"{name}.py", "PRIVATE = True\n")
+        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def contents(service: OwnService) -> Iterator[Callable[[Image], bytes]]:
+    """Build an image and return everything that it consists of."""
+    with ExitStack() as stack:
+        engine = stack.enter_context(closing_engine())
+
+        def save(image: Image) -> bytes:
+            tag = f"wherry/image:{image.build().object_id.removeprefix('im-')}"
+            return b"".join(engine.images.get(tag).save())
+
+        yield save
+
+
+@contextmanager
+def closing_engine() -> Iterator[docker.DockerClient]:
+    engine = docker.from_env()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def imported(image: Image, module: str) -> bool:
+    app = wherry.App("servers")
+
+    def look(name: str) -> bool:
+        import importlib
+
+        return bool(importlib.import_module(name).PRIVATE)
+
+    handle = app.function(serialized=True, image=image)(look)
+    with app.run():
+        return bool(handle.remote(module))
+
+
+def test_packages_come_from_a_private_index(own_address: str, contents: Callable[[Image], bytes]) -> None:
+    def answer(request: Guarded) -> tuple[str, bytes]:
+        if request.path.endswith(".whl"):
+            return "application/octet-stream", wheel("wherry_private_thing")
+        link = "wherry_private_thing-1.0-py3-none-any.whl"
+        return "text/html", f'<a href="/files/{link}">{link}</a>'.encode()
+
+    with serving(answer, own_address) as port:
+        url = f"http://{USER}:{PASSWORD}@{own_address}:{port}/simple/"
+        secret = wherry.Secret.from_dict({"PIP_EXTRA_INDEX_URL": url, "PIP_TRUSTED_HOST": own_address})
+        image = Image.debian_slim().pip_install("wherry_private_thing", secrets=[secret], force_build=True)
+        assert PASSWORD.encode() not in contents(image)
+        assert imported(image, "wherry_private_thing")
+
+
+class Elsewhere:
+    """A service of its own, with settings of its own, used through the command line."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self.service = OwnService(folder)
+        self._variables = variables
+
+    def __enter__(self) -> "Elsewhere":
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self._variables.items():
+                patch.setenv(name, value)
+            self.service.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.service.stop()
+        shutil.rmtree(self.service.state_dir)
+
+    def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
+        command = [sys.executable, "-m", "wherry.cli.main", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
+
+
+@contextmanager
+def elsewhere(**variables: str) -> Iterator[Elsewhere]:
+    with Elsewhere(Path(tempfile.mkdtemp(prefix="wherry-")), variables) as found:
+        yield found
+
+
+def certificate(folder: Path, address: str) -> tuple[Path, Path]:
+    """Make a certificate for an address; return its file and a bundle in which it is trusted besides the others."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wherry test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    text = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file, bundle = folder / "server.pem", folder / "bundle.pem"
+    file.write_bytes(text + private)
+    trusted = host.ca_bundle()
+    bundle.write_bytes(text + (trusted.read_bytes() if trusted is not None else b""))
+    return file, bundle
+
+
+def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path: Path) -> None:
+    repository = tmp_path / "owner" / "repo.git"
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "wherry_private_repo.py").write_text("PRIVATE = True\n")
+    (work / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "wherry_private_repo"\nversion = "1"\n'
+        '[tool.setuptools]\npy-modules = ["wherry_private_repo"]\n'
+    )
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(work)]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "first"], ["tag", "v1"]):
+        subprocess.run([*git, *command], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(repository)], check=True)
+    subprocess.run(["git", "-C", str(repository), "update-server-info"], check=True)
+
+    def answer(request: Guarded) -> tuple[str, bytes]:
+        # The plain form of git's protocol: files.
+        path = tmp_path / request.path.partition("?")[0].lstrip("/")
+        return "application/octet-stream", path.read_bytes() if path.is_file() else b""
+
+    file, bundle = certificate(tmp_path, own_address)
+    with serving(answer, own_address, file) as port, elsewhere(SSL_CERT_FILE=str(bundle)) as other:
+        program = tmp_path / "program.py"
+        program.write_text(
+            "import wherry\n"
+            f'secret = wherry.Secret.from_dict({{"GIT_TOKEN": {PASSWORD!r}}})\n'
+            "image = wherry.Image.debian_slim().pip_install_private_repos(\n"
+            f'    "{own_address}:{port}/owner/repo@v1", git_user={USER!r}, secrets=[secret], force_build=True)\n'
+            'app = wherry.App("private", image=image)\n'
+            "@app.function()\ndef look():\n    import wherry_private_repo\n    print(wherry_private_repo.PRIVATE)\n"
+        )
+        ran = other.wherry("run", "-v", str(program))
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout == "True\n"
+        assert PASSWORD not in ran.stderr
+        (shown,) = json.loads(other.wherry("image", "list", "--json").stdout)
+        with closing_engine() as engine:
+            tag = f"wherry/image:{shown['image_id'].removeprefix('im-')}"
+            assert PASSWORD.encode() not in b"".join(engine.images.get(tag).save())
+        # The host's trust is lent while the image is built, and is no part of it.
+        wrong = program.with_name("wrong.py")
+        wrong.write_text(program.read_text().replace(PASSWORD, "another"))
+        failed = other.wherry("run", str(wrong))
+        assert failed.returncode == 1
+        assert "pip install" in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """A real registry; its address."""
+    program = shutil.which("docker-registry")
+    assert program is not None, "docker-registry is not installed: ./dev setup does it"
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+        port = free.server_address[1]
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    process = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        import http.client
+
+        def answers() -> bool:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            try:
+                connection.request("GET", "/v2/")
+                return connection.getresponse().status == 200
+            except OSError:
+                return False
+            finally:
+                connection.close()
+
+        wait_until(answers, "the registry answers")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_an_image_is_built_once_for_all_who_share_a_registry(registry: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import wherry\n"
+        f'image = wherry.Image.debian_slim().run_commands("echo {registry} > /made")\n'
+        'app = wherry.App("shared", image=image)\n'
+        '@app.function()\ndef look():\n    print(open("/made").read().strip())\n'
+    )
+    for built in (True, False):
+        with elsewhere(WHERRY_IMAGES_REGISTRY=f"{registry}/ours") as other:
+            ran = other.wherry("run", "-v", str(program))
+            assert ran.returncode == 0, ran.stderr
+            assert ran.stdout == f"{registry}\n"
+            assert (f"pushed {registry}/ours/image:" in ran.stderr) == built
+            assert (f"pulled {registry}/ours/image:" in ran.stderr) == (not built)
+            (shown,) = json.loads(other.wherry("image", "list", "--json").stdout)
+        with closing_engine() as engine:
+            # As another host's engine would be: it has never heard of the image.
+            for image in engine.images.list(filters={"label": f"wherry.image={shown['image_id']}"}):
+                engine.images.remove(image.id, force=True)
+
+
+def test_a_registry_that_is_away_stops_no_build(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import wherry\nimage = wherry.Image.debian_slim().env({'A': 'b'})\napp = wherry.App()\n")
+    with elsewhere(WHERRY_IMAGES_REGISTRY="127.0.0.1:1/ours") as other:
+        built = other.wherry("image", "build", "-v", "--force", f"{program}::image")
+        assert built.returncode == 0, built.stderr
+        assert "warning: 127.0.0.1:1/ours/image:" in built.stderr
+        assert "could not be pushed" in built.stderr

@@ -1,0 +1,119 @@
+"""A node whose sandboxes are entries in a dict (implements `sandbox.SandboxNode`), and a store like it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from wherry_service.engines.engine import EngineError
+from wherry_service.node.node import ContainerExit
+from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.store.sandboxes import SandboxRecord
+
+
+class FakeSandboxNode:
+    """Remembers what it is asked; `exit` ends a sandbox as its own command would."""
+
+    def __init__(self) -> None:
+        self.on_exit: Callable[[str, ContainerExit], None] = lambda sandbox_id, exit: None
+        self.orders: dict[str, SandboxOrder] = {}
+        self.running: set[str] = set()
+        self.found: list[FoundSandbox] = []
+        self.printed: dict[tuple[str, int], bytes] = {}
+        self.typed: list[tuple[bytes, bool]] = []
+        self.removed: list[str] = []
+        self.snapshots: list[tuple[str, str]] = []
+        self.start_error: Exception | None = None
+        self.reachable = True
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    def exit(self, sandbox_id: str, exit: ContainerExit) -> None:
+        self.running.discard(sandbox_id)
+        self.on_exit(sandbox_id, exit)
+
+    async def start(self, order: SandboxOrder) -> None:
+        await self.hold.wait()
+        if self.start_error is not None:
+            raise self.start_error
+        self.orders[order.sandbox_id] = order
+        self.running.add(order.sandbox_id)
+
+    async def find(self) -> list[FoundSandbox]:
+        if not self.reachable:
+            raise EngineError("the fake was told not to answer")
+        self.running |= {item.sandbox_id for item in self.found if item.exit is None}
+        return self.found
+
+    async def kill(self, sandbox_id: str) -> None:
+        self.exit(sandbox_id, ContainerExit(exit_code=137))
+
+    async def remove(self, sandbox_id: str) -> None:
+        self.running.discard(sandbox_id)
+        self.removed.append(sandbox_id)
+
+    async def output(self, sandbox_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
+        if sandbox_id in self.removed:
+            raise EngineError("it has no container any more")
+        for byte in self.printed.get((sandbox_id, stream), b""):
+            yield bytes([byte])
+
+    async def write(self, sandbox_id: str, data: bytes, eof: bool) -> None:
+        self.typed.append((data, eof))
+
+    def engine_id(self, sandbox_id: str) -> str:
+        return f"engine-{sandbox_id}"
+
+    async def address(self, sandbox_id: str) -> str:
+        return "127.0.0.1"
+
+    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
+        self.snapshots.append((sandbox_id, image_id))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class FakeSandboxStore:
+    """Keeps records in memory (in place of `store.sandboxes.SandboxStore`)."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, SandboxRecord] = {}
+
+    async def add(self, record: SandboxRecord) -> None:
+        self.records[record.sandbox_id] = record
+
+    async def change(self, record: SandboxRecord) -> None:
+        self.records[record.sandbox_id] = record
+
+    async def remove(self, sandbox_id: str) -> None:
+        self.records.pop(sandbox_id, None)
+
+    async def get(self, sandbox_id: str) -> SandboxRecord | None:
+        return self.records.get(sandbox_id)
+
+    async def running(self) -> list[SandboxRecord]:
+        return [record for record in self.records.values() if not record.ended_at_ms]
+
+    async def ended(self, environment: str, limit: int = 100) -> list[SandboxRecord]:
+        return [record for record in self.records.values() if record.ended_at_ms]
+
+    async def expire(self, before_ms: int) -> list[str]:
+        old = [key for key, record in self.records.items() if 0 < record.ended_at_ms < before_ms]
+        for key in old:
+            del self.records[key]
+        return old
+
+
+class FakeImages:
+    """Knows images by their ids alone (implements `sandboxes.Images`)."""
+
+    def __init__(self) -> None:
+        self.adopted: list[str] = []
+
+    def reference(self, wanted: str) -> str:
+        return f"image-{wanted}"
+
+    async def ready(self, wanted: str) -> str:
+        return self.reference(wanted)
+
+    async def adopt(self, wanted: str, environment: str = "main") -> None:
+        self.adopted.append(wanted)

@@ -1,0 +1,330 @@
+"""The ingress on a port, with containers played by the test: limits, slow clients, back-pressure."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from wherry_proto.messages import Failure, FailureKind, Format, FunctionSpec, Output, Payload, WebKind, WebSpec
+from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
+from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
+from wherry_service.ingress.ingress import Ingress
+from wherry_service.ingress.settings import HttpSettings
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.database import Database
+from wherry_service.store.web import WebStore
+
+HOST = "wherry--app-f.localhost"
+
+
+class PlayedContainer:
+    """What a container has been sent; the rest of `node.NodeContainer` is not asked of it."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[dict[str, Any], bytes]] = []
+
+    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
+        self.frames.append((header, part))
+
+    def size(self) -> int:
+        return sum(len(part) for _, part in self.frames)
+
+
+class PlayedFunction:
+    """Stands in for `Exchanges`: what is opened waits here for the test to answer."""
+
+    def __init__(self) -> None:
+        self.opened: asyncio.Queue[Exchange] = asyncio.Queue()
+        self.refusal: Failure | None = None
+        self.closed: list[str] = []
+        self.withdrawn: list[str] = []
+
+    def open(self, exchange: Exchange) -> Failure | None:
+        if self.refusal is None:
+            self.opened.put_nowait(exchange)
+        return self.refusal
+
+    def close(self, exchange: Exchange) -> None:
+        self.closed.append(exchange.request_id)
+
+    def withdraw(self, exchange: Exchange) -> None:
+        self.withdrawn.append(exchange.request_id)
+
+    async def next(self) -> tuple[Exchange, PlayedContainer]:
+        exchange = await asyncio.wait_for(self.opened.get(), 5)
+        container = PlayedContainer()
+        exchange.attach(container)  # type: ignore[arg-type]
+        return exchange, container
+
+
+class World:
+    def __init__(self, function: PlayedFunction, port: int, client: httpx.AsyncClient, ingress: Ingress) -> None:
+        self.function = function
+        self.ingress = ingress
+        self.port = port
+        self.client = client
+
+    async def spoken(self, request: bytes) -> bytes:
+        """Send bytes, and return all that comes until the ingress closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        heard = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return heard
+
+
+def head_of(exchange: Exchange) -> dict[str, Any]:
+    data = exchange.item.payload.data
+    size = int.from_bytes(data[:4], "big")
+    head: dict[str, Any] = json.loads(data[4 : 4 + size])
+    return head
+
+
+def answer(exchange: Exchange, body: bytes = b"fine", status: int = 200) -> None:
+    head = json.dumps({"status": status, "headers": [["x", "y"]]}).encode()
+    data = len(head).to_bytes(4, "big") + head + body
+    exchange.end(Output(payload=Payload(format=Format.WEB, data=data, size=len(data))))
+
+
+def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec | None = None, **settings: Any) -> None:
+    async def main() -> None:
+        database = Database(f"sqlite:///{tmp_path / 'wherry.db'}")
+        await asyncio.to_thread(database.begin)
+        endpoints, function = Endpoints(Site()), PlayedFunction()
+        spec = FunctionSpec(name="f", web=web or WebSpec(kind=WebKind.ASGI))
+        endpoints.claim("ap-1", endpoints_of("ap-1", "app", "main", [("fu-1", spec)], ""))
+        ingress = Ingress(
+            HttpSettings(port=0, **settings),
+            endpoints,
+            function,  # type: ignore[arg-type]
+            WebStore(database),
+            BlobStore(tmp_path / "blobs"),
+            tmp_path,
+        )
+        await ingress.ready()
+        port = int(endpoints.url("fu-1").rpartition(":")[2])
+        base = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=base, headers={"host": HOST}, trust_env=False) as client:
+            await asyncio.wait_for(work(World(function, port, client, ingress)), 30)
+        await ingress.close()
+        database.close()
+
+    asyncio.run(main())
+
+
+def test_a_request_there_and_back(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        asked = asyncio.ensure_future(world.client.post("/a?b=c", content=b"body"))
+        exchange, _ = await world.function.next()
+        head = head_of(exchange)
+        assert (head["method"], head["path"], head["query"], head["more"]) == ("POST", "/a", "b=c", False)
+        assert exchange.item.payload.data.endswith(b"}body")
+        answer(exchange, status=201)
+        response = await asked
+        assert (response.status_code, response.text, response.headers["x"]) == (201, "fine", "y")
+        assert response.headers["wherry-request-id"] == exchange.request_id
+        assert world.function.closed == [exchange.request_id]
+
+    play(tmp_path, work)
+
+
+def test_bodies_that_are_too_large(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        said = await world.client.post("/", content=b"x" * ((1 << 20) + 1))
+        assert said.status_code == 413
+        assert world.function.opened.empty()
+
+        async def pieces() -> Any:
+            for _ in range(20):
+                yield b"x" * 100_000
+
+        chunked = asyncio.ensure_future(world.client.post("/", content=pieces()))
+        exchange, container = await world.function.next()
+        while not chunked.done():
+            if container.frames:
+                exchange.feed({"k": "took", "n": len(container.frames)}, b"")
+                container.frames.clear()
+            await asyncio.sleep(0.001)
+        assert (await chunked).status_code == 413
+
+    play(tmp_path, work, max_body_bytes=1 << 20)
+
+
+def test_slow_clients(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        late = await asyncio.gather(
+            world.spoken(b""),
+            world.spoken(b"GET / HTTP/1.1\r\nhost:"),
+            world.spoken(f"POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 9\r\n\r\n".encode()),
+            world.spoken(f"POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 9\r\n\r\nabc".encode()),
+        )
+        assert [heard.split(b"\r\n")[0] for heard in late] == [b"HTTP/1.1 408 Request Timeout"] * 4
+
+    play(tmp_path, work, head_timeout_s=0.3, body_timeout_s=0.3)
+
+
+def test_b52_a_client_that_takes_nothing_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(world: World) -> None:
+        async with _Stream(world) as exchange:
+            exchange.feed({"k": "start", "status": 200, "headers": []}, b"")
+            container = exchange._container
+            assert isinstance(container, PlayedContainer)
+            exchange.feed({"k": "body", "more": True}, b"x" * (256 << 10))
+            await flood(world, exchange, container, {"k": "body", "more": True})
+            assert ({"k": "gone"}, b"") in container.frames
+
+    play(tmp_path, work, write_timeout_s=0.3)
+    assert "took nothing for 0.3 s" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_b52_a_websocket_that_takes_nothing_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(world: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        upgrade = f"GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+        key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        writer.write(f"{upgrade}{key}".encode())
+        exchange, container = await world.function.next()
+        exchange.feed({"k": "accept"}, b"")
+        assert await reader.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
+        exchange.feed({"k": "message"}, b"x" * (256 << 10))
+        await flood(world, exchange, container, {"k": "message"})
+        assert any(header["k"] == "gone" for header, _ in container.frames)
+        writer.close()
+
+    play(tmp_path, work, write_timeout_s=0.3)
+    assert "took nothing for 0.3 s" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def flood(world: World, exchange: Exchange, container: PlayedContainer, header: dict[str, Any]) -> None:
+    """Send as much as is taken, until the socket's buffers are full and the ingress gives up on the client."""
+    while not world.function.closed:
+        taken = sum(header["n"] for header, _ in container.frames if header["k"] == "took")
+        container.frames[:] = [frame for frame in container.frames if frame[0]["k"] != "took"]
+        for _ in range(taken):
+            exchange.feed(header, b"x" * (256 << 10))
+        await asyncio.sleep(0.01)
+    # Its connection does not wait for it either.
+    while world.ingress._server.server_state.connections:
+        await asyncio.sleep(0.01)
+
+
+def test_a_full_queue(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        world.function.refusal = Failure(kind=FailureKind.EXHAUSTED, message="too many")
+        said = await world.client.get("/")
+        assert (said.status_code, said.headers["retry-after"]) == (503, "1")
+
+    play(tmp_path, work)
+
+
+def test_b52_neither_side_is_ahead_by_more_than_a_window(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        sent = 0
+
+        async def pieces() -> Any:
+            nonlocal sent
+            for _ in range(400):
+                sent += 65536
+                yield b"x" * 65536
+
+        asked = asyncio.ensure_future(world.client.post("/", content=pieces()))
+        exchange, container = await world.function.next()
+        before = -1
+        # Until nothing moves any more.
+        while before != (before := sent):
+            await asyncio.sleep(0.2)
+        assert sent < 400 * 65536
+        assert container.size() <= WINDOW_BYTES + (256 << 10)
+        # What it was given and has not taken goes along where it is given back.
+        exchange.detach()
+        other = PlayedContainer()
+        exchange.attach(other)  # type: ignore[arg-type]
+        assert other.frames == container.frames
+        answer(exchange)
+        assert (await asked).status_code == 200
+
+    play(tmp_path, work)
+
+
+def test_a_container_that_does_not_keep_to_its_window(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        async with _Stream(world) as exchange:
+            exchange.feed({"k": "start", "status": 200, "headers": []}, b"")
+            flood = ({"k": "body", "more": True} for _ in range(100))
+            with pytest.raises(ValueError, match="window"):
+                deque((exchange.feed(header, b"x" * (256 << 10)) for header in flood), maxlen=0)
+
+    play(tmp_path, work)
+
+
+class _Stream:
+    """A request whose response nobody reads."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def __aenter__(self) -> Exchange:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._world.port)
+        self._writer.write(f"GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
+        exchange, _ = await self._world.function.next()
+        return exchange
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._writer.close()
+
+
+def test_a_client_that_goes(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        async with _Stream(world) as exchange:
+            pass
+        while not world.function.withdrawn:
+            await asyncio.sleep(0.01)
+        assert world.function.withdrawn == [exchange.request_id]
+        container = exchange._container
+        assert isinstance(container, PlayedContainer)
+        assert ({"k": "gone"}, b"") in container.frames
+
+    play(tmp_path, work)
+
+
+def test_b64_hops_are_counted(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        first = await world.client.post("/?a=b", content=b"x")
+        assert first.status_code == 303
+        exchange, _ = await world.function.next()
+        where = first.headers["location"].removeprefix(f"http://{HOST}")
+        assert where == f"/?a=b&__wherry_function_call_id={exchange.call.call_id}"
+        hops = 0
+        response = await world.client.get(where)
+        while response.status_code == 302:
+            hops += 1
+            response = await world.client.get(response.headers["location"].removeprefix(f"http://{HOST}"))
+        assert (hops, response.status_code) == (19, 504)
+        answer(exchange, b"at last", 202)
+        while (response := await world.client.get(where)).status_code == 302:
+            pass
+        assert (response.status_code, response.text) == (202, "at last")
+
+    play(tmp_path, work, response_timeout_s=0.02)
+
+
+def test_tokens_and_domains(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        assert (await world.client.get("/")).status_code == 401
+        asked = asyncio.ensure_future(world.client.get("/", headers={"wherry-key": "a", "wherry-secret": "b"}))
+        exchange, _ = await world.function.next()
+        assert not {"wherry-key", "wherry-secret"} & {name for name, _ in head_of(exchange)["headers"]}
+        answer(exchange)
+        assert (await asked).status_code == 200
+        for domain, status in ((HOST, 200), ("evil.example.com", 404), ("", 404)):
+            url = f"/.wherry/domain?domain={domain}"
+            assert (await world.client.get(url, headers={"host": "localhost"})).status_code == status
+
+    play(tmp_path, work, WebSpec(kind=WebKind.ASGI, requires_proxy_auth=True), proxy_tokens=("a:b",))

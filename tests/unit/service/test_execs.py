@@ -1,0 +1,238 @@
+"""Execs: how they end, what a client hears, and what goes on without it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import run_fast
+from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
+from wherry_service.engines.engine import EngineError, ExecSpec
+from wherry_service.errors import InvalidRequest
+from wherry_service.node.execs import Execs
+
+
+class FakeExec:
+    """A command whose output and end the test decides."""
+
+    def __init__(self, spec: ExecSpec) -> None:
+        self.spec = spec
+        self.printed: asyncio.Queue[tuple[int, bytes] | Exception | None] = asyncio.Queue()
+        self.typed: list[bytes | None] = []
+        self.code: int | None = 0
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.closed = False
+
+    async def read(self) -> tuple[int, bytes] | None:
+        found = await self.printed.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def write(self, data: bytes) -> None:
+        await self.reads.wait()
+        self.typed.append(data)
+
+    async def close_stdin(self) -> None:
+        self.typed.append(None)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        self.typed.append(b"%d x %d" % (rows, columns))
+
+    async def pid(self) -> int:
+        return 1 << 30
+
+    async def exit_code(self) -> int | None:
+        return self.code
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class House:
+    """Execs on an engine of fakes; commands that kill others are kept apart."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeExec] = []
+        self.killers: list[FakeExec] = []
+        self.used: list[str] = []
+        self.execs = Execs(self, lambda i: self.used.append(f"+{i}"), lambda i: self.used.append(f"-{i}"))  # type: ignore[arg-type]
+        self.requests: asyncio.Queue[ExecRequest | None] = asyncio.Queue()
+
+    async def exec(self, engine_id: str, spec: ExecSpec) -> FakeExec:
+        exec = FakeExec(spec)
+        if "environ" in "".join(spec.command):
+            self.killers.append(exec)
+            exec.printed.put_nowait(None)
+            # What it kills closes its streams.
+            self.made[0].printed.put_nowait(None)
+        else:
+            self.made.append(exec)
+        return exec
+
+    def run(self, **start: Any) -> AsyncIterator[ExecReply]:
+        values: dict[str, Any] = {"container_id": "sb-1", "args": ["cmd"], **start}
+        return self.execs.run("engine", ExecStart(**values), self._heard())
+
+    async def _heard(self) -> AsyncIterator[ExecRequest]:
+        while (request := await self.requests.get()) is not None:
+            yield request
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(main, 20))
+
+
+async def ended(replies: AsyncIterator[ExecReply]) -> tuple[bytes, bytes, int | str]:
+    out, err = b"", b""
+    async for reply in replies:
+        out, err = out + reply.stdout, err + reply.stderr
+        if reply.exit is not None:
+            return out, err, reply.exit.code
+        if reply.error:
+            return out, err, reply.error
+    raise AssertionError("it ended without a word")
+
+
+def test_streams_both_ways_and_the_exit_code() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(env={"A": "b"}, workdir="/w", user="u")
+        assert (await anext(replies)).started
+        exec = house.made[0]
+        assert (exec.spec.env["A"], exec.spec.workdir, exec.spec.user) == ("b", "/w", "u")
+        house.requests.put_nowait(ExecRequest(stdin=b"in"))
+        house.requests.put_nowait(ExecRequest(stdin_eof=True))
+        while len(exec.typed) < 2:
+            await asyncio.sleep(0)
+        exec.code = 3
+        for item in ((1, b"out"), (2, b"err"), None):
+            exec.printed.put_nowait(item)
+        assert await ended(replies) == (b"out", b"err", 3)
+        assert exec.typed == [b"in", None]
+        await house.execs.close()
+        assert (house.used, exec.closed) == (["+sb-1", "-sb-1"], True)
+
+    run(main())
+
+
+def test_b60_timeout_is_124_and_it_is_killed_by_its_mark() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(timeout_s=5)
+        assert (await anext(replies)).started
+        house.made[0].printed.put_nowait((1, b"so far"))
+        assert await ended(replies) == (b"so far", b"", 124)
+        (killer,) = house.killers
+        assert killer.spec.command[-1] == f"WHERRY_EXEC={house.made[0].spec.env['WHERRY_EXEC']}"
+        assert killer.spec.env == {}
+
+    run_fast(main())
+
+
+def test_one_that_does_not_read_can_be_killed() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run()
+        assert (await anext(replies)).started
+        house.made[0].reads.clear()
+        for _ in range(5):
+            house.requests.put_nowait(ExecRequest(stdin=b"x" * 1000))
+        house.requests.put_nowait(ExecRequest(kill=True))
+        assert (await ended(replies))[2] == 137
+
+    run(main())
+
+
+def test_without_its_client_it_runs_on_unless_it_has_a_terminal() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run()
+        await anext(replies)
+        await replies.aclose()  # type: ignore[attr-defined]
+        exec = house.made[0]
+        for _ in range(100):
+            exec.printed.put_nowait((1, b"nobody reads this"))
+        exec.printed.put_nowait(None)
+        while not exec.closed:
+            await asyncio.sleep(0)
+        assert house.killers == []
+
+        house.made.clear()
+        with_terminal = house.run(pty=True)
+        await anext(with_terminal)
+        await with_terminal.aclose()  # type: ignore[attr-defined]
+        while not house.made[0].closed:
+            await asyncio.sleep(0)
+        assert len(house.killers) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "expected"),
+    [
+        (b'OCI runtime exec failed: exec: "cmd": executable file not found in $PATH: unknown', 126, 127),
+        (
+            b'OCI runtime exec failed: error finding executable "cmd" in PATH [/bin]: no such file or directory',
+            126,
+            127,
+        ),
+        (b"OCI runtime exec failed: chdir to cwd: no such file or directory", 126, 126),
+        (b"unable to find user x: no matching entries in passwd file", 126, 126),
+    ],
+)
+def test_the_engines_refusal_is_told_apart_from_output(told: bytes, code: int, expected: int) -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run()
+        await anext(replies)
+        house.made[0].code = code
+        house.made[0].printed.put_nowait((1, told))
+        house.made[0].printed.put_nowait(None)
+        out, err, found = await ended(replies)
+        assert (out, found) == (b"", expected)
+        assert err == b"cmd could not be run: " + told + b"\n"
+
+    run(main())
+
+
+def test_output_that_looks_like_a_refusal_is_output() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run()
+        await anext(replies)
+        house.made[0].printed.put_nowait((1, b"OCI runtime exec failed, says a log"))
+        house.made[0].printed.put_nowait(None)
+        assert await ended(replies) == (b"OCI runtime exec failed, says a log", b"", 0)
+
+    run(main())
+
+
+def test_one_that_is_lost_says_so() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run()
+        await anext(replies)
+        house.made[0].printed.put_nowait(EngineError("the engine went away"))
+        assert (await ended(replies))[2] == "the command was lost: the engine went away"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ({"args": []}, "at least one part"),
+        ({"args": ["a\0"]}, "NUL"),
+        ({"workdir": "here"}, "must be an absolute path"),
+    ],
+)
+def test_nonsense_is_refused(start: dict[str, Any], told: str) -> None:
+    async def main() -> None:
+        with pytest.raises(InvalidRequest, match=told):
+            await anext(House().run(**start))
+
+    run(main())

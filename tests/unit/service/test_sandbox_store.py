@@ -1,0 +1,100 @@
+"""Sandboxes on disk, and what Docker is asked for on their behalf."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from wherry_proto.messages import SandboxSpec, SandboxState
+from wherry_service.engines.docker import DROPPED_CAPABILITIES, create_body
+from wherry_service.engines.docker_streams import clean_config
+from wherry_service.engines.engine import ContainerSpec
+from wherry_service.ids import new_id
+from wherry_service.node.local_sandboxes import LocalSandboxes
+from wherry_service.node.sandbox import SandboxOrder
+from wherry_service.store.database import Database
+from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
+
+
+def record(**changes: Any) -> SandboxRecord:
+    values: dict[str, Any] = {
+        "sandbox_id": new_id("sb"),
+        "app_id": "ap-1",
+        "app_name": "app",
+        "environment": "main",
+        "name": "one",
+        "tags": {"a": "ä"},
+        "spec": SandboxSpec(command=["true"], image_id="im-1", env={"A": "b"}),
+        "created_at_ms": 1000,
+        "tunnels": {8000: 40123},
+        **changes,
+    }
+    return SandboxRecord(**values)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = Database(f"sqlite:///{tmp_path / 'db'}")
+        database.begin()
+        try:
+            store = SandboxStore(database)
+            first, second = record(), record(name="two", environment="other")
+            await store.add(first)
+            await store.add(second)
+            assert await store.get(first.sandbox_id) == first
+            assert {item.sandbox_id for item in await store.running()} == {first.sandbox_id, second.sandbox_id}
+            first.tags, first.state, first.returncode = {"b": "c"}, SandboxState.TIMED_OUT, 124
+            first.reason, first.ended_at_ms, first.tunnels = "was idle", 2000, {}
+            await store.change(first)
+            assert await store.get(first.sandbox_id) == first
+            assert await store.running() == [second]
+            assert await store.ended("main") == [first]
+            assert await store.ended("other") == []
+            assert await store.expire(2000) == []
+            assert await store.expire(2001) == [first.sandbox_id]
+            await store.remove(second.sandbox_id)
+            assert await store.get(second.sandbox_id) is None
+        finally:
+            database.close()
+
+    asyncio.run(main())
+
+
+def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
+    node = LocalSandboxes(None, "instance", asyncio.Semaphore(1), Path("/nowhere"), None)  # type: ignore[arg-type]
+    order = SandboxOrder(
+        sandbox_id="sb-1", app_id="ap-1", image="image", command=("true",), workdir="/tmp", block_network=True,
+        pty=True, runtime="runsc", pids_limit=64, log_mib=8, memory_limit_mib=256,
+    )  # fmt: skip
+    body = create_body(node._spec(order, []))
+    host = body["HostConfig"]
+    assert (body["WorkingDir"], body["Tty"], body["OpenStdin"], body["StdinOnce"]) == ("/tmp", True, True, True)
+    assert body["Labels"] == {
+        "wherry.instance": "instance", "wherry.kind": "sandbox", "wherry.container": "sb-1", "wherry.app": "ap-1"
+    }  # fmt: skip
+    assert (host["Runtime"], host["NetworkMode"], host["PidsLimit"], host["Binds"]) == ("runsc", "none", 64, [])
+    assert set(host["CapDrop"]) == {*DROPPED_CAPABILITIES, "SYS_CHROOT", "SETPCAP"}
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["LogConfig"]["Config"] == {"max-size": "8m", "max-file": "2"}
+    assert host["Memory"] == host["MemorySwap"] == 256 << 20
+
+
+def test_a_functions_container_is_asked_for_as_ever() -> None:
+    body = create_body(ContainerSpec(name="n", image="i", command=("c",)))
+    assert not {"Tty", "OpenStdin", "WorkingDir"} & body.keys()
+    assert "Runtime" not in body["HostConfig"]
+    assert body["HostConfig"]["CapDrop"] == list(DROPPED_CAPABILITIES)
+
+
+def test_an_image_made_of_a_container_has_none_of_its_variables_and_labels() -> None:
+    container = {
+        "Env": ["PATH=/odd", "TOKEN=secret", "EMPTY"],
+        "Labels": {"wherry.container": "sb-1", "wherry.kind": "sandbox"},
+        "Cmd": ["sleep", "1000000"],
+        "WorkingDir": "/elsewhere",
+    }
+    image = {"Env": ["PATH=/bin", "LANG=C"], "Labels": {"own": "label"}, "Cmd": None, "Entrypoint": ["/start"]}
+    made = clean_config(container, image, {"wherry.kind": "image"})
+    assert made["Env"] == ["PATH=/bin", "TOKEN=", "EMPTY="]
+    assert made["Labels"] == {"wherry.container": "", "wherry.kind": "image", "own": "label"}
+    assert (made["Entrypoint"], made["Cmd"], made["WorkingDir"]) == (["/start"], [], "/")
+    assert clean_config(container, {}, {})["Cmd"] == ["/bin/sh"]
