@@ -17,9 +17,6 @@ from wherry._transport.grpc import GrpcTransport, remote_transport
 from wherry.exception import AuthError, Error, NotFoundError, PermissionDeniedError, ResourceExhaustedError
 from wherry_proto import messages, services
 from wherry_proto.messages import (
-    AppInfo,
-    AppListRequest,
-    AppListResponse,
     AppOpenRequest,
     AppPublishRequest,
     AppPublishResponse,
@@ -32,11 +29,16 @@ from wherry_proto.messages import (
     CallKind,
     CallStart,
     CallWatch,
+    ExecStart,
     FunctionSpec,
     Hello,
     Input,
+    ObjectOpenRequest,
     Payload,
     PoolSettings,
+    SandboxSpec,
+    SandboxState,
+    SecretCreateRequest,
     ServerInfo,
     ServerInfoRequest,
     SessionUp,
@@ -50,10 +52,11 @@ from wherry_proto.messages import (
     TokenRevokeRequest,
     TokenWhoRequest,
 )
-from wherry_service.api.rules import RULES
+from wherry_service.api.rules import RULES, Where
 from wherry_service.ids import new_id
 from wherry_service.server import Service
 from wherry_service.settings import Settings
+from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 
 SECRET_FILE = "sha256:" + "0" * 64
 
@@ -65,7 +68,83 @@ class World:
         self.service = service
         self.local = GrpcTransport(f"unix:{state_dir / 'wherry.sock'}")
         self._open: list[GrpcTransport] = [self.local]
-        self.app_id = self.function_id = self.call_id = ""
+        # Of each kind one in `main`, by the name of the field that names it.
+        self.ids: dict[str, str] = {}
+        self.token_id = ""
+
+    @property
+    def app_id(self) -> str:
+        return self.ids["app_id"]
+
+    @property
+    def function_id(self) -> str:
+        return self.ids["function_id"]
+
+    async def fill(self) -> None:
+        """Make one of everything in `main`."""
+        request = AppOpenRequest(name="app", environment="main", client_id=new_id("cl"))
+        app_id = (await self.ask(self.local, "Apps.Open", request)).app_id
+        image_id = "im-" + "a" * 26
+        await self.service._builder.adopt(image_id, "main")
+        specs = [
+            FunctionSpec(
+                name="f",
+                module_name="m",
+                qualname="f",
+                image_id=image_id,
+                pool=PoolSettings(max_concurrent_inputs=1),
+                timeout_s=60,
+            )
+        ]
+        publish = AppPublishRequest(app_id=app_id, functions=specs)
+        published: AppPublishResponse = await self.ask(self.local, "Apps.Publish", publish)
+        function_id = published.functions[0].function_id
+        opened = {}
+        for group in ("Dicts", "Queues", "Volumes", "NetworkFileSystems"):
+            asked = ObjectOpenRequest(name="named", environment="main", create=True)
+            opened[group] = (await self.ask(self.local, f"{group}.Open", asked)).object_id
+        secret = SecretCreateRequest(name="named", environment="main", values={"A": "b"})
+        container_id, sandbox_id = new_id("co"), new_id("sb")
+        rows = [(1, "", 1, "a line of main's", False)]
+        self.service._logs.append(app_id, function_id, container_id, rows, {})
+        record = SandboxRecord(
+            sandbox_id, "", "", "main", "box", {}, SandboxSpec(image_id=image_id), 1, SandboxState.EXITED, ended_at_ms=2
+        )
+        await SandboxStore(self.service._database).add(record)
+        self.ids = {
+            "app_id": app_id,
+            "function_id": function_id,
+            "image_id": image_id,
+            "dict_id": opened["Dicts"],
+            "queue_id": opened["Queues"],
+            "volume_id": opened["Volumes"],
+            "file_system_id": opened["NetworkFileSystems"],
+            "secret_id": (await self.ask(self.local, "Secrets.Create", secret)).secret_id,
+            "container_id": container_id,
+            "sandbox_id": sandbox_id,
+            "call_id": await self._call(function_id),
+        }
+
+    async def _call(self, function_id: str) -> str:
+        """Begin a durable call."""
+        start = CallStart(call_id=new_id("fc"), function_id=function_id, kind=CallKind.SPAWN)
+        item = Input(input_id=new_id("in"), call_id=start.call_id, payload=Payload(data=b"x"))
+        said = SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1), calls=[start], inputs=[item])
+        session = await self.session(self.local, said)
+        answers = iter(session)
+        while item.input_id not in (await asyncio.to_thread(next, answers)).accepted:
+            pass
+        session.cancel()
+        return start.call_id
+
+    async def listed(self) -> list[Any]:
+        """Return what the service's own user sees of `main`."""
+        found = []
+        for group in ("Apps", "Dicts", "Queues", "Volumes", "NetworkFileSystems", "Secrets"):
+            request: Any = getattr(messages, services.METHODS[f"{group}.List"].request)(environment="main")
+            found.append(await self.ask(self.local, f"{group}.List", request))
+        tokens: TokenListResponse = await self.ask(self.local, "Tokens.List", TokenListRequest())
+        return [*found, [token.token_id for token in tokens.tokens]]
 
     async def ask(self, transport: GrpcTransport, method: str, request: Any) -> Any:
         """Call a method of any kind but the session; of a stream the list of what it says."""
@@ -82,7 +161,7 @@ class World:
         return made
 
     def connect(self, token_id: str, secret: str, certificate: str) -> GrpcTransport:
-        tcp = self.service._tcp
+        tcp = self.service._door.tcp
         assert tcp is not None
         remote = Remote(f"https://127.0.0.1:{tcp.port}", token_id, secret, certificate=certificate)
         transport = remote_transport(remote)
@@ -125,7 +204,7 @@ class Said:
 @contextlib.asynccontextmanager
 async def running(state_dir: Path) -> AsyncIterator[World]:
     settings = Settings(listen="127.0.0.1:0", tls="dev", failed_logins=3)
-    service = Service(state_dir, FakeEngine(), settings)
+    service = Service(state_dir, FakeEngine({}), settings)
     serving = asyncio.ensure_future(service.run())
     world: World | None = None
     try:
@@ -134,15 +213,7 @@ async def running(state_dir: Path) -> AsyncIterator[World]:
                 assert not serving.done(), serving.exception()
                 await asyncio.sleep(0.01)
         world = World(service, state_dir)
-        opened: AppInfo = await world.ask(
-            world.local, "Apps.Open", AppOpenRequest(name="app", environment="main", client_id=new_id("cl"))
-        )
-        world.app_id = opened.app_id
-        specs = [FunctionSpec(name="f", image_id="i", pool=PoolSettings(max_concurrent_inputs=1), timeout_s=60)]
-        request = AppPublishRequest(app_id=world.app_id, functions=specs)
-        with contextlib.suppress(Error):
-            published: AppPublishResponse = await world.ask(world.local, "Apps.Publish", request)
-            world.function_id = published.functions[0].function_id
+        await world.fill()
         yield world
     finally:
         if world is not None:
@@ -165,53 +236,113 @@ def test_b66_every_rpc_has_a_rule() -> None:
     assert set(RULES) == set(services.METHODS)
 
 
-def foreign_request(world: World, method: str) -> Any:
-    """Fill a request with the names and ids of the other environment."""
-    request = getattr(messages, services.METHODS[method].request)()
-    known = {
-        "environment": "main",
-        "app_name": "app",
-        "name": "f",
-        "app_id": world.app_id,
-        "function_id": world.function_id,
-        "call_id": new_id("fc"),
-        "client_id": new_id("cl"),
-        "blob_id": SECRET_FILE,
-        "blob_ids": [SECRET_FILE],
-        "files": [SourceFile(path="a.py", blob_id=SECRET_FILE)],
-        "token_id": "",
-        "scopes": ["invoke"],
-        "environments": ["main"],
-    }
-    for name, value in known.items():
-        if hasattr(request, name):
-            setattr(request, name, value)
-    return request
-
-
-# What is answered to any token, and checked below.
-HARMLESS = {
-    "Server.Info",
-    "Tokens.Who",
-    "Tokens.List",
+# What belongs to no single environment, and is looked at in the other tests.
+OF_NO_ENVIRONMENT = {
+    "Blobs.Get",
     "Blobs.Missing",
     "Blobs.Put",
-    "Images.Ensure",
+    "Blobs.PutSource",
     "Calls.Session",
+    "Images.List",
+    "Images.Show",
+    "Server.Info",
+    "Tokens.Create",
+    "Tokens.List",
+    "Tokens.Revoke",
+    "Tokens.Who",
 }
+
+
+def test_b66_what_belongs_to_no_environment_is_known() -> None:
+    special = (Where.ANYWHERE, Where.TOKEN, Where.SESSION)
+    assert {name for name, rule in RULES.items() if rule.where in special} == OF_NO_ENVIRONMENT
+
+
+def requests_for(world: World, method: str, ids: dict[str, str]) -> list[tuple[str, Any]]:
+    """Name the other environment in every way that the method has; return each with what it names it by."""
+    where = RULES[method].where
+    found = []
+    for field in where if isinstance(where, tuple) else ("",):
+        request = getattr(messages, services.METHODS[method].request)()
+        for name, value in {"client_id": new_id("cl"), "name": "named", "lease_id": new_id("op")}.items():
+            if hasattr(request, name):
+                setattr(request, name, value)
+        if method == "Functions.Lookup":
+            request.app_name, request.name = "app", "f"
+        value = named_by(method, field, ids)
+        if field.startswith("start."):
+            request.start = ExecStart(args=["true"], **{field.removeprefix("start."): value})
+        elif field:
+            setattr(request, field, value)
+        if field == "app_name":
+            request.environment = "main"
+        found.append((value, request))
+    return found
+
+
+def named_by(method: str, field: str, ids: dict[str, str]) -> str:
+    kinds = {"Dicts": "dict_id", "Queues": "queue_id", "Volumes": "volume_id", "NetworkFileSystems": "file_system_id"}
+    if field in ("environment", "app_name"):
+        return {"environment": "main", "app_name": "app"}[field]
+    if field == "object_id" or method.startswith("NetworkFileSystems."):
+        return ids["app_id"] if field == "app_id" else ids[kinds[method.partition(".")[0]]]
+    return ids.get(field.removeprefix("start."), "")
+
+
+def unknown(ids: dict[str, str]) -> dict[str, str]:
+    """Return ids of the same kinds that nobody has made."""
+    return {name: "im-" + "b" * 26 if name == "image_id" else new_id(known[:2]) for name, known in ids.items()}
 
 
 @pytest.mark.parametrize("scopes", [["deploy", "invoke"], ["admin"]])
 def test_b66_a_foreign_token_is_refused_by_every_rpc(tmp_path: Path, scopes: list[str]) -> None:
     async def scenario(world: World) -> None:
-        assert world.function_id
         foreign = await world.member(scopes, ["dev"])
-        for method in sorted(set(services.METHODS) - HARMLESS):
-            with pytest.raises((PermissionDeniedError, NotFoundError)) as caught:
-                await world.ask(foreign, method, foreign_request(world, method))
-            assert "'main'" in str(caught.value) or "'app'" not in str(caught.value), method
-        listed: AppListResponse = await world.ask(world.local, "Apps.List", AppListRequest(environment="main"))
-        assert [app.app_id for app in listed.apps] == [world.app_id]
+        before = await world.listed()
+        for method in sorted(set(services.METHODS) - OF_NO_ENVIRONMENT):
+            for (named, request), (other, like_it) in zip(
+                requests_for(world, method, world.ids),
+                requests_for(world, method, unknown(world.ids)),
+                strict=True,
+            ):
+                told = await refused(world, foreign, method, request)
+                if not named.startswith(("main", "app")) and named:
+                    # As one that is not there: nobody learns what there is elsewhere.
+                    assert told[0] is NotFoundError, (method, told)
+                    missing = await refused(world, foreign, method, like_it)
+                    assert (missing[0], missing[1].replace(other, named)) == told, method
+                else:
+                    assert told[0] is PermissionDeniedError, (method, told)
+        assert await world.listed() == before
+
+    run(tmp_path, scenario)
+
+
+async def refused(world: World, member: GrpcTransport, method: str, request: Any) -> tuple[type[Exception], str]:
+    try:
+        answer = await world.ask(member, method, request)
+    except (PermissionDeniedError, NotFoundError) as error:
+        return type(error), str(error)
+    raise AssertionError(f"{method} answered {answer}")
+
+
+def test_b66_its_own_token_is_refused_by_nothing(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        own = await world.member(["deploy", "invoke"], ["main"])
+        whole = {name for name, rule in RULES.items() if rule.where in (Where.EVERYWHERE, Where.NOWHERE)}
+        order = sorted(set(services.METHODS) - OF_NO_ENVIRONMENT - whole)
+        # Last what ends what the others need.
+        order.sort(key=lambda name: name.endswith((".Delete", ".Stop")))
+        told: dict[str, str] = {}
+        for method in order:
+            for _, request in requests_for(world, method, world.ids):
+                try:
+                    await asyncio.wait_for(world.ask(own, method, request), 10)
+                except PermissionDeniedError as error:
+                    raise AssertionError(f"{method}: {error}") from None
+                except Error as error:
+                    told[method] = str(error)
+        assert [method for method, text in told.items() if "in the environments of this token" in text] == []
 
     run(tmp_path, scenario)
 
@@ -337,9 +468,7 @@ def test_failed_log_ins_are_limited_noted_and_tell_nothing(tmp_path: Path) -> No
         told = set()
         for token_id in (made.token.token_id, new_id("tk"), made.token.token_id):
             with pytest.raises(AuthError) as caught:
-                await world.ask(
-                    world.connect(token_id, "ws-wrong", made.certificate), "Tokens.Who", TokenWhoRequest()
-                )
+                await world.ask(world.connect(token_id, "ws-wrong", made.certificate), "Tokens.Who", TokenWhoRequest())
             told.add(str(caught.value))
         assert len(told) == 1
         right = world.connect(made.token.token_id, made.secret, made.certificate)
@@ -358,11 +487,11 @@ def test_a_deploy_token_deploys_to_one_environment_and_does_nothing_else(tmp_pat
         request = AppOpenRequest(name="mine", environment="main", client_id=new_id("cl"))
         assert (await world.ask(deployer, "Apps.Open", request)).app_id
         request.environment, request.client_id = "dev", new_id("cl")
-        with pytest.raises(PermissionDeniedError, match="does not allow Apps.Open in environment 'dev'"):
+        with pytest.raises(PermissionDeniedError, match=r"does not allow Apps\.Open in environment 'dev'"):
             await world.ask(deployer, "Apps.Open", request)
         for method in ("Server.Stop", "Tokens.Create", "Tokens.List", "Audit.List"):
-            with pytest.raises(PermissionDeniedError):
-                await world.ask(deployer, method, foreign_request(world, method))
+            _, request = requests_for(world, method, world.ids)[0]
+            assert (await refused(world, deployer, method, request))[0] is PermissionDeniedError
         said = SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1))
         said.calls = [CallStart(call_id=new_id("fc"), function_id=world.function_id, kind=CallKind.REMOTE)]
         said.inputs = [Input(input_id=new_id("in"), call_id=said.calls[0].call_id, payload=Payload(data=b"x"))]
@@ -376,7 +505,7 @@ def test_a_deploy_token_deploys_to_one_environment_and_does_nothing_else(tmp_pat
 
 def test_health_and_reflection_are_for_everyone(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
-        tcp = world.service._tcp
+        tcp = world.service._door.tcp
         assert tcp is not None
 
         def look() -> tuple[int, set[str]]:
