@@ -151,7 +151,7 @@ class GrpcExchange:
         self._outgoing: queue.Queue[Message | None] = queue.Queue(_WAITING)
         self._outgoing.put(first)
         self._over = threading.Event()
-        self._call = stub(self._messages())
+        self._call = stub(self._messages(), metadata=transport._metadata)
         self._call.add_callback(self._over.set)
 
     def send(self, message: Message) -> None:

@@ -34,6 +34,8 @@ class TeamApi:
         self._certificate = certificate
 
     async def create(self, request: TokenCreateRequest, asker: TokenInfo | None = None) -> TokenCreated:
+        if asker is not None and "admin" not in asker.scopes:
+            raise Denied(f"token {asker.name!r} is no admin's: it can't make tokens")
         for environment in request.environments:
             if asker is not None and not allows(asker, (), environment):
                 where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
