@@ -45,12 +45,21 @@ def _key(key: str, default: Any, doc: str, kind: str = "text", choices: tuple[st
 
 # What the rooms of the service read themselves, from `Settings.rooms`: they know best what is allowed.
 _ROOMS = (
-    Key("workspace", "wherry", "The first word of the URLs of web endpoints: `http://WORKSPACE--LABEL.localhost:8720`."),
+    Key(
+        "workspace", "wherry", "The first word of the URLs of web endpoints: `http://WORKSPACE--LABEL.localhost:8720`."
+    ),
     Key("http.host", "127.0.0.1", "Where web endpoints listen."),
     Key("http.port", "", "Their port. Unset: 8720, or any other where that is taken.", "whole"),
-    Key("http.url", "", "How they are reached from outside, where a proxy stands in front: `https://apps.example.com`."),
+    Key(
+        "http.url", "", "How they are reached from outside, where a proxy stands in front: `https://apps.example.com`."
+    ),
     Key("http.trusted_proxies", "", "Addresses or networks whose `X-Forwarded-*` headers are believed.", "list"),
-    Key("http.response_timeout", 150.0, "Seconds after which a request without a response is led to a result URL; 0: never.", "number"),
+    Key(
+        "http.response_timeout",
+        150.0,
+        "Seconds without a response after which a request is led to a result URL; 0: never.",
+        "number",
+    ),
     Key("http.head_timeout", 20.0, "Seconds that a request's head may take.", "number"),
     Key("http.body_timeout", 60.0, "Seconds between two pieces of a request's body.", "number"),
     Key("http.write_timeout", 120.0, "Seconds for which a client may take nothing of its response.", "number"),
@@ -61,7 +70,7 @@ _ROOMS = (
     Key(
         "http.proxy_tokens",
         "",
-        "`ID:SECRET` of those whom `requires_proxy_auth` lets through in every environment, beside tokens with the scope "
+        "`ID:SECRET` of those whom `requires_proxy_auth` lets through in every environment, beside tokens that may "
         "invoke; best as a variable.",
         "list",
         variable="WHERRY_PROXY_TOKENS",
@@ -70,13 +79,21 @@ _ROOMS = (
     Key("images.registry_username", "", "Who logs in there."),
     Key("images.registry_password", "", "With which password; best as a variable."),
     Key("images.keep_days", 30.0, "Days that an image is kept which nothing uses; 0 keeps all.", "number"),
-    Key("images.python", "", "Where `debian_slim` finds Pythons that Debian has not, for example `python:{version}-slim`."),
+    Key(
+        "images.python",
+        "",
+        "Where `debian_slim` finds Pythons that Debian has not: `python:{version}-slim`.",
+    ),
     Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
-    Key("sandbox.runtime", "", "The OCI runtime of sandboxes, as the engine names it, for example `runsc`. Unset: the engine's default."),
+    Key(
+        "sandbox.runtime",
+        "",
+        "The OCI runtime of sandboxes, such as `runsc`. Unset: the engine's default.",
+    ),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

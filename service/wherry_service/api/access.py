@@ -173,31 +173,28 @@ class Access:
         token = asked.token
         assert token is not None
         assert isinstance(rule.where, tuple)
+        environment = "main" if {"environment", "app_name"} & set(rule.where) else ""
         for path in rule.where:
             value = _value(request, path)
-            if path == "app_name" and value:
-                path, value = "environment", request.environment or "main"
-            if not value:
-                continue
-            if path == "environment":
+            if value and path in ("environment", "app_name"):
+                environment = request.environment or "main"
                 break
-            kind = path.rpartition(".")[2].removesuffix("_id")
-            found = await self._places.of(kind, value)
-            mine = [one for one in sorted(found) if reaches(token, one)]
-            asked.target = asked.target or value
-            if not mine:
-                raise NotFound(missing(kind, value))
-            asked.environment = mine[0]
-            if not any(allows(token, rule.scopes, one) for one in mine):
-                raise Denied(refusal(token, name, mine[0]))
-            return
-        else:
-            if "environment" not in rule.where and "app_name" not in rule.where:
-                raise NotFound(missing(rule.where[0].removesuffix("_id"), ""))
-            value = "main"
-        asked.environment = value
-        if not allows(token, rule.scopes, value):
-            raise Denied(refusal(token, name, value))
+            if value:
+                environment = await self._environment_of(path, value, token, asked)
+                break
+        if not environment:
+            raise NotFound(missing(_kind(rule.where[0]), ""))
+        asked.environment = environment
+        if not allows(token, rule.scopes, environment):
+            raise Denied(refusal(token, name, environment))
+
+    async def _environment_of(self, path: str, object_id: str, token: TokenInfo, asked: _Asked) -> str:
+        asked.target = asked.target or object_id
+        found = await self._places.of(_kind(path), object_id)
+        mine = sorted(environment for environment in found if reaches(token, environment))
+        if not mine:
+            raise NotFound(missing(_kind(path), object_id))
+        return mine[0]
 
     # The audit log
 
@@ -221,6 +218,11 @@ class Access:
         self._writing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the audit log could not be written", exc_info=error)
+
+
+def _kind(path: str) -> str:
+    """Return what a field such as "start.container_id" names: "container"."""
+    return path.rpartition(".")[2].removesuffix("_id")
 
 
 def _value(request: Any, path: str) -> str | None:
