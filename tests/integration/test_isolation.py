@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from wherry_proto.messages import (
     TokenWhoRequest,
 )
 from wherry_service.api.rules import RULES, Where
+from wherry_service.engines.engine import ContainerSpec, EngineError
 from wherry_service.ids import new_id
 from wherry_service.server import Service
 from wherry_service.settings import Settings
@@ -62,11 +64,19 @@ from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 SECRET_FILE = "sha256:" + "0" * 64
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory with a short path, for its sockets: 107 characters are the most."""
+    with tempfile.TemporaryDirectory(prefix="wherry-") as directory:
+        yield Path(directory)
+
+
 class World:
     """A service with an app in `main`, and clients of it."""
 
-    def __init__(self, service: Service, state_dir: Path) -> None:
+    def __init__(self, service: Service, engine: "SlowEngine", state_dir: Path) -> None:
         self.service = service
+        self.engine = engine
         self.local = GrpcTransport(f"unix:{state_dir / 'wherry.sock'}")
         self._open: list[GrpcTransport] = [self.local]
         # Of each kind one in `main`, by the name of the field that names it.
@@ -87,6 +97,8 @@ class World:
         app_id = (await self.ask(self.local, "Apps.Open", request)).app_id
         image_id = "im-" + "a" * 26
         await self.service._builder.adopt(image_id, "main")
+        # Nothing is to be built for it.
+        self.service._builder._ready[image_id] = "ready"
         specs = [
             FunctionSpec(
                 name="f",
@@ -209,10 +221,23 @@ class Said:
         raise AssertionError
 
 
+class SlowEngine(FakeEngine):
+    """Makes no container for as long as a test lasts: calls wait."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.over = asyncio.Event()
+
+    async def create(self, spec: ContainerSpec) -> str:
+        await self.over.wait()
+        raise EngineError("the test is over")
+
+
 @contextlib.asynccontextmanager
 async def running(state_dir: Path) -> AsyncIterator[World]:
     settings = Settings(listen="127.0.0.1:0", tls="dev", failed_logins=3)
-    service = Service(state_dir, FakeEngine({}), settings)
+    engine = SlowEngine()
+    service = Service(state_dir, engine, settings)
     serving = asyncio.ensure_future(service.run())
     world: World | None = None
     try:
@@ -220,12 +245,13 @@ async def running(state_dir: Path) -> AsyncIterator[World]:
             while not (state_dir / "local.sock").exists():
                 assert not serving.done(), serving.exception()
                 await asyncio.sleep(0.01)
-        world = World(service, state_dir)
+        world = World(service, engine, state_dir)
         await world.fill()
         yield world
     finally:
         if world is not None:
             await asyncio.to_thread(world.close)
+        engine.over.set()
         service.request_stop(True)
         await serving
 
@@ -337,6 +363,7 @@ async def refused(world: World, member: GrpcTransport, method: str, request: Any
 def test_b66_its_own_token_is_refused_by_nothing(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         own = await world.member(["deploy", "invoke"], ["main"])
+        world.engine.over.set()
         whole = {name for name, rule in RULES.items() if rule.where in (Where.EVERYWHERE, Where.NOWHERE)}
         order = sorted(set(services.METHODS) - OF_NO_ENVIRONMENT - whole)
         # Last what ends what the others need.
