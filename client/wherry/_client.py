@@ -231,7 +231,11 @@ def _client_of(pid: int) -> Client:
     from wherry._transport import open_transport
 
     settings = Settings.from_environment()
-    server = LocalServer(settings) if settings.remote is None else None
+    server: Server = LocalServer(settings)
+    if settings.remote is not None:
+        from wherry._remote import RemoteServer  # only for services elsewhere
+
+        server = RemoteServer(settings)
     client = Client(open_transport(settings), settings.environment, server)
     atexit.register(client.close)
     return client

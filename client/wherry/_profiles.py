@@ -42,12 +42,12 @@ class Profiles:
             raise NotFoundError(f"{self._path} has no profile {name!r}; it has: {known}")
         return self.by_name[name]
 
-    def set(self, name: str, values: dict[str, str], activate: bool = False) -> None:
-        """Write a profile, in place of one of the same name."""
+    def set(self, name: str, values: dict[str, str], activate: bool | None = None) -> None:
+        """Write a profile, in place of one of the same name; the first is used from then on unless `activate` is False."""
         if not name or name == "active" or len(name) > 64 or not name.isprintable():
             raise InvalidError(f"{name!r} can't be a profile's name")
         self.by_name[name] = {key: values[key] for key in KEYS if values.get(key)}
-        if activate or len(self.by_name) == 1:
+        if activate or (activate is None and len(self.by_name) == 1):
             self.active = name
         self._write()
 

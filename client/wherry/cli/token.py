@@ -45,12 +45,16 @@ def new(
             "environment": first,
             "certificate": made.certificate,
         }
-        Profiles(profiles_path()).set(profile, values)
+        # Not used at once: who makes a token here goes on as the service's own user.
+        Profiles(profiles_path()).set(profile, values, activate=False)
     if as_json:
         shown = {} if profile is not None else {"token_secret": made.secret}
         show_json({**_described(made.token), **shown, "server_url": made.server_url, "certificate": made.certificate})
     elif profile is not None:
-        typer.echo(f"Wrote token {made.token.token_id} into profile {profile!r} ({profiles_path()}).")
+        typer.echo(
+            f"Wrote token {made.token.token_id} into profile {profile!r} ({profiles_path()}); "
+            f"`wherry profile use {profile}` uses it."
+        )
     else:
         if made.server_url:
             typer.echo(f"WHERRY_SERVER_URL={made.server_url}")

@@ -32,8 +32,7 @@ class Door:
 
     def handlers(self) -> dict[str, Handler]:
         """Return the methods about tokens and the audit log."""
-        url, certificate = (self.tcp.url, self.tcp.certificate) if self.tcp is not None else ("", "")
-        team = TeamApi(self._tokens, self._audit, self.access.revoked, url, certificate)
+        team = TeamApi(self._tokens, self._audit, self.access.revoked, self._address)
         return {
             "Tokens.Create": team.create,
             "Tokens.List": team.list,
@@ -41,6 +40,9 @@ class Door:
             "Tokens.Who": team.who,
             "Audit.List": team.audit,
         }
+
+    def _address(self) -> tuple[str, str]:
+        return (self.tcp.url, self.tcp.certificate) if self.tcp is not None else ("", "")
 
     async def begin(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
         """Listen, if that is wanted; return the handlers for the service's own user."""

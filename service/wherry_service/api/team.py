@@ -24,14 +24,14 @@ class TeamApi:
     """Who may do what, and who did what. `asker` is None for the service's own user, who may do all."""
 
     def __init__(
-        self, tokens: Tokens, audit: AuditStore, revoked: Callable[[str], None], server_url: str, certificate: str
+        self, tokens: Tokens, audit: AuditStore, revoked: Callable[[str], None], address: Callable[[], tuple[str, str]]
     ) -> None:
         self._tokens = tokens
         self._audit = audit
         # Ends what the token has open.
         self._revoked = revoked
-        self._server_url = server_url
-        self._certificate = certificate
+        # URL of the service over TCP, and the certificate that clients are to pin; "" for none.
+        self._address = address
 
     async def create(self, request: TokenCreateRequest, asker: TokenInfo | None = None) -> TokenCreated:
         if asker is not None and "admin" not in asker.scopes:
@@ -41,7 +41,8 @@ class TeamApi:
                 where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
                 raise Denied(f"token {asker.name!r} is not an admin of {where}, and can't make tokens for it")
         token, secret = await self._tokens.create(request.name, request.scopes, request.environments)
-        return TokenCreated(token=token, secret=secret, server_url=self._server_url, certificate=self._certificate)
+        url, certificate = self._address()
+        return TokenCreated(token=token, secret=secret, server_url=url, certificate=certificate)
 
     async def list(self, request: TokenListRequest, asker: TokenInfo | None = None) -> TokenListResponse:
         if asker is not None and "admin" not in asker.scopes:
