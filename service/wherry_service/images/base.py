@@ -92,7 +92,8 @@ class BaseImages:
             shutil.copyfile(_recipe("python.sh"), context / "python.sh")
             (context / "Dockerfile").write_text(
                 f"FROM {base} AS made\n"
-                "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends patchelf binutils\n"
+                "RUN apt-get -o Acquire::Check-Valid-Until=false update -qq "
+                "&& apt-get install -y -qq --no-install-recommends patchelf binutils\n"
                 "COPY python.sh /\nRUN sh /python.sh /opt/python\n"
                 'FROM scratch\nCOPY --from=made /opt/python /opt/python\nLABEL wherry.kind="python"\n'
             )
