@@ -33,8 +33,11 @@ class ImageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, record: ImageRecord) -> None:
-        """Write a row, whether it was there or not; one that was asked for is never made internal again."""
+    async def put(self, record: ImageRecord, environment: str = "") -> None:
+        """Write a row, whether it was there or not, and which environment asked for it.
+
+        One that was asked for is never made internal again.
+        """
         values = {
             "definition": codec.serialize(record.definition),
             "state": record.state,
@@ -47,6 +50,8 @@ class ImageStore:
 
         def write(connection: sa.Connection) -> None:
             known = connection.execute(sa.select(images.c.internal).where(images.c.image_id == record.image_id)).first()
+            if environment:
+                _belong(connection, {record.image_id}, environment)
             if known is None:
                 connection.execute(sa.insert(images).values(image_id=record.image_id, **values))
                 return
@@ -60,19 +65,11 @@ class ImageStore:
         wanted = sorted(set(image_ids))
         now = at_ms if at_ms is not None else time.time_ns() // 1_000_000
         change = sa.update(images).where(images.c.image_id.in_(wanted)).values(used_at_ms=now, internal=False)
-        await self._database.write(lambda connection: connection.execute(change).rowcount)
-        if environment:
-            await self.belong(wanted, environment)
-
-    async def belong(self, image_ids: Iterable[str], environment: str) -> None:
-        """Note that an environment has asked for images: its tokens may see them."""
-        rows = image_environments
-        wanted = set(image_ids)
 
         def write(connection: sa.Connection) -> None:
-            own = sa.select(rows.c.image_id).where(rows.c.environment == environment, rows.c.image_id.in_(wanted))
-            for image_id in sorted(wanted - set(connection.execute(own).scalars())):
-                connection.execute(sa.insert(rows).values(image_id=image_id, environment=environment))
+            connection.execute(change)
+            if environment:
+                _belong(connection, set(wanted), environment)
 
         await self._database.write(write)
 
@@ -103,6 +100,13 @@ class ImageStore:
             )
         )
         return int(await self._database.write(lambda connection: connection.execute(change).rowcount))
+
+
+def _belong(connection: sa.Connection, wanted: set[str], environment: str) -> None:
+    rows = image_environments
+    own = sa.select(rows.c.image_id).where(rows.c.environment == environment, rows.c.image_id.in_(wanted))
+    for image_id in sorted(wanted - set(connection.execute(own).scalars())):
+        connection.execute(sa.insert(rows).values(image_id=image_id, environment=environment))
 
 
 def _record(row: "sa.Row[tuple[object, ...]]") -> ImageRecord:
