@@ -43,7 +43,7 @@ class Profiles:
         return self.by_name[name]
 
     def set(self, name: str, values: dict[str, str], activate: bool | None = None) -> None:
-        """Write a profile, in place of one of the same name; the first is used from then on unless `activate` is False."""
+        """Write a profile, in place of one of the same name; the first is used at once unless `activate` is False."""
         if not name or name == "active" or len(name) > 64 or not name.isprintable():
             raise InvalidError(f"{name!r} can't be a profile's name")
         self.by_name[name] = {key: values[key] for key in KEYS if values.get(key)}
