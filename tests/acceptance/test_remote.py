@@ -19,6 +19,20 @@ from tests.waiting import wait_until
 COMMAND = [sys.executable, "-m", "wherry.cli.main"]
 APP = Path(__file__).parent / "apps" / "remote.py"
 
+RAISING = """
+import wherry
+app = wherry.App("raising")
+with app.run():
+    raise ValueError("of the body")
+"""
+CRASHING = """
+import time
+import wherry
+app = wherry.App("crashing")
+with app.run():
+    print("runs", flush=True)
+    time.sleep(60)
+"""
 MAPPING = """
 import wherry
 for value in wherry.Function.from_name("remote", "work").map(range(300)):
@@ -80,9 +94,27 @@ def app_id(team: Team) -> str:
     return str(app["app_id"])
 
 
-def test_b54_functions_images_volumes_dicts_queues_and_sandboxes_work_over_tls(team: Team, app_id: str) -> None:
+def test_functions_images_volumes_dicts_queues_and_sandboxes_work_over_tls(team: Team, app_id: str) -> None:
     assert "working on 21" in team.said("app", "logs", "remote")
     assert not (Path(team.environ["WHERRY_STATE_DIR"]) / "local.sock").exists()
+
+
+def test_b54_an_app_ends_with_its_client_unless_it_is_detached(team: Team, app_id: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RAISING], env=team.environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "ValueError: of the body" in done.stderr
+    with subprocess.Popen([sys.executable, "-c", CRASHING], env=team.environ, stdout=subprocess.PIPE) as crashing:
+        assert crashing.stdout is not None
+        assert crashing.stdout.readline() == b"runs\n"
+        crashing.kill()
+
+    def states() -> dict[str, str]:
+        return {app["name"]: app["state"] for app in json.loads(team.said("app", "list", "--all", "--json"))}
+
+    assert states()["raising"] == "stopped"
+    wait_until(lambda: states()["crashing"] == "stopped", "the app of a client that crashed stops", 40)
+    assert states()["remote"] == "detached"
 
 
 def test_a_shell_and_execs_work_over_tls(team: Team, app_id: str) -> None:
@@ -112,7 +144,7 @@ def test_volumes_take_and_give_files_over_tls(team: Team, app_id: str, tmp_path:
     assert (tmp_path / "got").read_bytes() == data
 
 
-def test_b66_a_token_of_another_environment_sees_none_of_it(team: Team, app_id: str) -> None:
+def test_a_token_of_another_environment_sees_none_of_it(team: Team, app_id: str) -> None:
     team.token("stranger", "-e", "dev")
     assert json.loads(team.said("app", "list", "--json", profile="stranger", WHERRY_ENVIRONMENT="dev")) == []
     team.said("app", "list", code=1, told="does not allow Apps.List in environment 'main'", profile="stranger")

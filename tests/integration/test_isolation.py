@@ -266,7 +266,7 @@ def run(tmp_path: Path, scenario: Callable[[World], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def test_b66_every_rpc_has_a_rule() -> None:
+def test_every_rpc_has_a_rule() -> None:
     assert set(RULES) == set(services.METHODS)
 
 
@@ -287,7 +287,7 @@ OF_NO_ENVIRONMENT = {
 }
 
 
-def test_b66_what_belongs_to_no_environment_is_known() -> None:
+def test_what_belongs_to_no_environment_is_known() -> None:
     special = (Where.ANYWHERE, Where.TOKEN, Where.SESSION)
     assert {name for name, rule in RULES.items() if rule.where in special} == OF_NO_ENVIRONMENT
 
@@ -329,7 +329,7 @@ def unknown(ids: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scopes", [["deploy", "invoke"], ["admin"]])
-def test_b66_a_foreign_token_is_refused_by_every_rpc(tmp_path: Path, scopes: list[str]) -> None:
+def test_a_foreign_token_is_refused_by_every_rpc(tmp_path: Path, scopes: list[str]) -> None:
     async def scenario(world: World) -> None:
         foreign = await world.member(scopes, ["dev"])
         before = await world.listed()
@@ -360,7 +360,7 @@ async def refused(world: World, member: GrpcTransport, method: str, request: Any
     raise AssertionError(f"{method} answered {answer}")
 
 
-def test_b66_its_own_token_is_refused_by_nothing(tmp_path: Path) -> None:
+def test_its_own_token_is_refused_by_nothing(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         own = await world.member(["deploy", "invoke"], ["main"])
         world.engine.over.set()
@@ -382,7 +382,7 @@ def test_b66_its_own_token_is_refused_by_nothing(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_b66_what_belongs_to_another_environment_looks_as_if_it_were_not_there(tmp_path: Path) -> None:
+def test_what_belongs_to_another_environment_looks_as_if_it_were_not_there(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         foreign = await world.member(["deploy", "invoke"], ["dev"])
         own = await world.member(["deploy", "invoke"], ["main"])
@@ -405,7 +405,7 @@ def test_b66_what_belongs_to_another_environment_looks_as_if_it_were_not_there(t
     run(tmp_path, scenario)
 
 
-def test_b66_whether_others_have_sent_a_file_is_not_told(tmp_path: Path) -> None:
+def test_whether_others_have_sent_a_file_is_not_told(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         foreign = await world.member(["deploy"], ["dev"])
         own = await world.member(["deploy"], ["main"])
@@ -425,7 +425,7 @@ def test_b66_whether_others_have_sent_a_file_is_not_told(tmp_path: Path) -> None
     run(tmp_path, scenario)
 
 
-def test_b66_a_foreign_session_calls_cancels_and_watches_nothing(tmp_path: Path) -> None:
+def test_a_foreign_session_calls_cancels_and_watches_nothing(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         foreign = await world.member(["invoke"], ["dev"])
         own = await world.member(["invoke"], ["main"])
@@ -476,7 +476,7 @@ def test_b66_a_foreign_session_calls_cancels_and_watches_nothing(tmp_path: Path)
     run(tmp_path, scenario)
 
 
-def test_b66_a_revoked_token_ends_its_open_session_at_once(tmp_path: Path) -> None:
+def test_a_revoked_token_ends_its_open_session_at_once(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         made = await world.token(["invoke"], ["main"])
         assert made.token is not None

@@ -29,10 +29,12 @@ _TARGETS = (
 class _Asked:
     """What is noted of a request."""
 
-    __slots__ = ("environment", "target", "token")
+    __slots__ = ("environment", "noted", "target", "token")
 
     def __init__(self, request: Any) -> None:
         self.token: TokenInfo | None = None
+        # Whether the audit log has it already.
+        self.noted = False
         self.environment = str(getattr(request, "environment", ""))
         self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
 
@@ -56,12 +58,12 @@ class Access:
 
         async def unary(request: Any) -> Any:
             with self._entered(name, request, metadata, peer) as asked:
-                serve = await self._allowed(name, handler, request, asked)
+                serve = await self._allowed(name, handler, request, asked, peer)
                 return await serve(request)
 
         async def streaming(request: Any) -> AsyncIterator[Any]:
             with self._entered(name, request, metadata, peer) as asked:
-                serve = await self._allowed(name, handler, request, asked)
+                serve = await self._allowed(name, handler, request, asked, peer)
                 async with contextlib.aclosing(serve(request)) as answers:
                     async for answer in answers:
                         yield answer
@@ -70,8 +72,10 @@ class Access:
 
     def local(self, name: str, handler: Any) -> Any:
         """Return a handler for the service's user, who may do all: it is only noted in the audit log."""
-        if not RULES[name].audited or services.METHODS[name].client_stream:
+        if not RULES[name].audited:
             return handler
+        if services.METHODS[name].client_stream:
+            return lambda messages: handler(self._begun(name, messages, _Asked(messages), ""))
 
         async def serve(request: Any) -> Any:
             asked = _Asked(request)
@@ -123,7 +127,7 @@ class Access:
                 self._note(name, asked, peer, status_of(name, error)[0])
             raise
         else:
-            if audited:
+            if audited and not asked.noted:
                 self._note(name, asked, peer, "ok")
         finally:
             token_id = asked.token.token_id if asked.token is not None else ""
@@ -134,7 +138,7 @@ class Access:
 
     # What is allowed
 
-    async def _allowed(self, name: str, handler: Any, request: Any, asked: _Asked) -> Any:
+    async def _allowed(self, name: str, handler: Any, request: Any, asked: _Asked, peer: str) -> Any:
         rule, token = RULES.get(name), asked.token
         assert token is not None
         if rule is None or rule.where is Where.NOWHERE:
@@ -152,10 +156,21 @@ class Access:
         elif rule.where is Where.ANYWHERE:
             member.check_anywhere(name, rule)
         elif services.METHODS[name].client_stream:
-            return lambda messages: handler(self._checked(name, rule, messages, asked))
+            checked = self._checked(name, rule, request, asked)
+            return lambda _: handler(self._begun(name, checked, asked, peer) if rule.audited else checked)
         else:
             await self._check(name, rule, request, asked)
         return member.own_handler(name, handler, asked.environment or "main")
+
+    async def _begun(self, name: str, messages: AsyncIterator[Any], asked: _Asked, peer: str) -> AsyncIterator[Any]:
+        """Note a stream when it begins, and not when it has ended: it may last."""
+        async for message in messages:
+            if not asked.noted:
+                asked.noted = True
+                where = RULES[name].where
+                asked.target = asked.target or (_value(message, where[0]) if isinstance(where, tuple) else "") or ""
+                self._note(name, asked, peer, "ok")
+            yield message
 
     async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
         """Check the messages of a stream that say what it is about."""

@@ -127,6 +127,9 @@ class Member:
 
         journal = self._around.journal
         message.inputs = [item for item in message.inputs if own(item.call_id)]
+        for item in message.inputs:
+            if item.payload is not None and item.payload.blob_id.startswith(_CONTENT):
+                raise InvalidRequest("an input is no source file")
         message.ends = [item for item in message.ends if own(item.call_id)]
         message.cancels = [item for item in message.cancels if own(item.call_id)]
         message.taken = [input_id for input_id in message.taken if own(journal.call_of(input_id))]

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import ssl
 from pathlib import Path
 
 import grpc
@@ -30,8 +31,7 @@ class TcpServer:
         elif settings.tls == "files":
             assert settings.tls_certificate is not None
             assert settings.tls_key is not None
-            pair = settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes()
-            self._credentials = grpc.ssl_server_credentials([pair])
+            self._credentials = _following(settings.tls_certificate, settings.tls_key)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -87,3 +87,41 @@ class TcpServer:
 
     async def stop(self, grace_s: float) -> None:
         await self._server.stop(grace_s)
+
+
+def _following(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    """Return credentials of two files, read again when they change; raise `SettingsError` for what is no pair."""
+
+    def read() -> grpc.ServerCertificateConfiguration:
+        pair = key.read_bytes(), certificate.read_bytes()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password=lambda: "")
+        return grpc.ssl_server_certificate_configuration([pair])
+
+    def stamps() -> tuple[int, int]:
+        return certificate.stat().st_mtime_ns, key.stat().st_mtime_ns
+
+    try:
+        known = stamps()
+        first = read()
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"tls.certificate {certificate} and tls.key {key} are no certificate with its key (PEM, without a "
+            f"password): {error}"
+        ) from None
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        """Return what new connections are to get, None for the same as before."""
+        nonlocal known
+        try:
+            if (now := stamps()) == known:
+                return None
+            fresh = read()
+        except (OSError, ssl.SSLError) as error:
+            log.error("the certificate has changed and can't be used: %s", error)
+            return None
+        known = now
+        log.info("the certificate was read anew")
+        return fresh
+
+    return grpc.dynamic_ssl_server_credentials(first, fetch)  # type: ignore[arg-type]  # None is allowed

@@ -31,6 +31,8 @@ class Tokens:
         self._tokens: dict[str, tuple[TokenInfo, bytes]] = {}
         # Of an address: when its minute began, and how often it has failed since.
         self._failures: dict[str, tuple[float, int]] = {}
+        # Addresses and the tokens they have proven: others at the same address (a proxy's) can't lock them out.
+        self._proven_at: set[tuple[str, str]] = set()
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -88,11 +90,14 @@ class Tokens:
         now = self._now()
         if now - began >= FAILURES_WITHIN_S:
             began, count = now, 0
-        elif count >= self._max_failures:
+        elif count >= self._max_failures and (address, token_id) not in self._proven_at:
             wait = FAILURES_WITHIN_S - (now - began)
             raise Exhausted(f"too many failed log-ins from this address: try again in {wait:.0f} s")
         token = self._proven(token_id, secret)
         if token is not None:
+            if len(self._proven_at) >= MAX_FAILING:
+                self._proven_at.clear()
+            self._proven_at.add((address, token_id))
             return token
         if not token_id and not secret:
             raise Unauthenticated(
