@@ -5,7 +5,22 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, config, container, dict, function, image, queue, sandbox, secret, server, volume
+from wherry.cli import (
+    app,
+    audit,
+    config,
+    container,
+    dict,
+    function,
+    image,
+    profile,
+    queue,
+    sandbox,
+    secret,
+    server,
+    token,
+    volume,
+)
 from wherry.cli.logs import app_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
@@ -39,6 +54,9 @@ cli.add_typer(queue.group, name="queue")
 cli.add_typer(volume.volumes, name="volume")
 cli.add_typer(volume.file_systems, name="nfs")
 cli.add_typer(config.group, name="config")
+cli.add_typer(token.group, name="token")
+cli.add_typer(profile.group, name="profile")
+cli.add_typer(audit.group, name="audit")
 
 
 @cli.callback(invoke_without_command=True)

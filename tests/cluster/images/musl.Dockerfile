@@ -1,6 +1,6 @@
 # Nothing but musl and a CPython that is linked with it, as Alpine has them: both made of Debian's packages.
 FROM wherry/base:bookworm AS made
-RUN echo 'deb-src http://deb.debian.org/debian bookworm main' >/etc/apt/sources.list.d/source.list \
+RUN sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list \
     && apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends musl-tools make dpkg-dev xz-utils gcc libc6-dev
 WORKDIR /src
