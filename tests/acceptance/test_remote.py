@@ -87,19 +87,29 @@ def team() -> Iterator[Team]:
 
 
 @pytest.fixture(scope="module")
-def app_id(team: Team) -> str:
-    """The app, running detached; its entrypoint has used everything once."""
-    assert "all of it works" in team.said("run", "--detach", str(APP))
-    (app,) = [app for app in json.loads(team.said("app", "list", "--json")) if app["name"] == "remote"]
-    return str(app["app_id"])
+def app_id(team: Team) -> Iterator[str]:
+    """The app, which runs until the end; its entrypoint has used everything once."""
+    command = [*COMMAND, "run", str(APP)]
+    with subprocess.Popen(command, env=team.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        printed = ""
+        while "all of it works" not in printed:
+            line = run.stdout.readline()
+            assert line, f"it ended after {printed!r}"
+            printed += line
+        (app,) = [app for app in json.loads(team.said("app", "list", "--json")) if app["name"] == "remote"]
+        yield str(app["app_id"])
+        run.stdin.close()
+        assert run.wait(60) == 0
 
 
 def test_functions_images_volumes_dicts_queues_and_sandboxes_work_over_tls(team: Team, app_id: str) -> None:
-    assert "working on 21" in team.said("app", "logs", "remote")
+    assert "working on 21" in team.said("app", "logs", app_id)
     assert not (Path(team.environ["WHERRY_STATE_DIR"]) / "local.sock").exists()
 
 
-def test_b54_an_app_ends_with_its_client_unless_it_is_detached(team: Team, app_id: str) -> None:
+def test_b54_an_app_ends_with_its_client(team: Team, app_id: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RAISING], env=team.environ, capture_output=True, text=True, timeout=60, check=False
     )
@@ -114,7 +124,7 @@ def test_b54_an_app_ends_with_its_client_unless_it_is_detached(team: Team, app_i
 
     assert states()["raising"] == "stopped"
     wait_until(lambda: states()["crashing"] == "stopped", "the app of a client that crashed stops", 40)
-    assert states()["remote"] == "detached"
+    assert states()["remote"] == "ephemeral"
 
 
 def test_a_shell_and_execs_work_over_tls(team: Team, app_id: str) -> None:
@@ -193,4 +203,3 @@ def test_b66_a_killed_service_is_found_again_by_a_map_over_tls(team: Team, app_i
         team.service.start("--listen", f"127.0.0.1:{port}", "--dev-tls")
         rest, _ = mapping.communicate(timeout=60)
     assert [int(line) for line in rest.split()] == [2 * number for number in range(1, 300)]
-    team.said("app", "stop", app_id)

@@ -1,5 +1,6 @@
 """What a client needs of a service that is elsewhere."""
 
+import sys
 from pathlib import Path
 
 import wherry
@@ -42,4 +43,5 @@ def main() -> None:
     process.stdin.drain()
     assert (process.stdout.read(), process.wait()) == ("over the wire", 0)
     box.terminate()
-    print("all of it works")
+    print("all of it works", flush=True)
+    sys.stdin.read()
