@@ -170,6 +170,10 @@ class Settings:
 
     def checked(self) -> "Settings":
         """Return these settings if they go together; raise `SettingsError` otherwise."""
+        if self.failed_logins < 1:
+            raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
+        if not 0 <= self.stop_grace_s <= 1e6:
+            raise SettingsError(f"stop.grace_s is {self.stop_grace_s:g}: it is at least 0")
         if not self.listen:
             return self
         host, _, port = self.listen.rpartition(":")
@@ -184,10 +188,6 @@ class Settings:
                     )
                 if not os.access(path, os.R_OK):
                     raise SettingsError(f"{key} is {str(path)!r}, which is not there or can't be read")
-        if self.failed_logins < 1:
-            raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
-        if self.stop_grace_s < 0:
-            raise SettingsError(f"stop.grace_s is {self.stop_grace_s:g}: it is at least 0")
         return self
 
 
