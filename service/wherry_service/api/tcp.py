@@ -75,7 +75,8 @@ class TcpServer:
             else:
                 self.port = self._server.add_secure_port(self._settings.listen, self._credentials)
         except RuntimeError as error:
-            raise SettingsError(f"listen.address {self._settings.listen} can't be listened on: {error}") from None
+            reason = str(error).partition(";")[0]
+            raise SettingsError(f"listen.address {self._settings.listen} can't be listened on: {reason}") from None
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
