@@ -16,6 +16,7 @@ from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
@@ -24,9 +25,11 @@ from wherry_service.api.local import LocalApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import object_handlers
 from wherry_service.api.sandboxes import SandboxApi
+from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.endpoints import Endpoints, Site
+from wherry_service.apps.environments import Environments
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -54,12 +57,16 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
+from wherry_service.schedules.schedules import Schedules
+from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
+from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.store.web import WebStore
@@ -154,6 +161,9 @@ class Service:
         self._web_store = WebStore(self._database)
         self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir)
         self._app_store = AppStore(self._database)
+        self._schedules = Schedules(
+            ScheduleStore(self._database), self._journal, self._dispatcher, ScheduleSettings.from_environment()
+        )
         self._apps = Apps(
             self._app_store,
             self._dispatcher,
@@ -166,7 +176,10 @@ class Service:
             self._sandboxes,
             endpoints,
             self._ingress.ready,
+            self._schedules,
         )
+        environments = EnvironmentRecords(self._database)
+        self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._server = grpc.aio.server(
             options=[
@@ -182,6 +195,7 @@ class Service:
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
+        await self._environments.begin()
         durable = await self._restore(found or [])
         await self._builder.begin()
         await asyncio.to_thread(self._volume_store.begin)
@@ -190,6 +204,7 @@ class Service:
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
+        self._scheduling = asyncio.ensure_future(self._schedules.run())
         self._spawn(self._expire())
         self._spawn(self._expire_objects())
         self._spawn(self._look_for_finished())
@@ -225,7 +240,7 @@ class Service:
             lambda: self._pools.num_containers + len(self._sandboxes),
             self.request_stop,
         )
-        return {
+        handlers: dict[str, Handler] = {
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
             "Calls.Values": self._values.serve,
@@ -254,9 +269,12 @@ class Service:
             "Blobs.PutSource": blobs.put_source,
             "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
             **object_handlers(self._objects, self._apps, self._clients),
+            **EnvironmentApi(self._environments).handlers(),
+            **ScheduleApi(self._schedules, self._apps).handlers(),
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
+        return within(self._environments, handlers)
 
     def _begin_use(self, container_id: str) -> None:
         self._sandboxes.begin_use(container_id)
@@ -389,6 +407,7 @@ class Service:
             _, blob_ids = await self._call_store.expire()
             for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
+            await self._schedules.expire()
             await self._sandboxes.expire()
             await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
             # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
@@ -417,6 +436,8 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else STOP_GRACE_S
+        # What is due from here on is the next life's.
+        self._scheduling.cancel()
         await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
