@@ -5,7 +5,21 @@ import sys
 import typer
 
 from wherry import __version__
-from wherry.cli import app, config, container, dict, function, image, queue, sandbox, secret, server, volume
+from wherry.cli import (
+    app,
+    config,
+    container,
+    dict,
+    environment,
+    function,
+    image,
+    queue,
+    sandbox,
+    schedule,
+    secret,
+    server,
+    volume,
+)
 from wherry.cli.logs import app_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
@@ -38,6 +52,8 @@ cli.add_typer(dict.group, name="dict")
 cli.add_typer(queue.group, name="queue")
 cli.add_typer(volume.volumes, name="volume")
 cli.add_typer(volume.file_systems, name="nfs")
+cli.add_typer(schedule.group, name="schedule")
+cli.add_typer(environment.group, name="environment")
 cli.add_typer(config.group, name="config")
 
 
