@@ -15,10 +15,10 @@ from typing import Protocol
 from wherry_proto.messages import CallKind, Failure, Format, FunctionSpec, Payload, ScheduledRun, ScheduleInfo
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.journal import Journal
-from wherry_service.errors import NotFound
+from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.schedules.settings import NONE, ScheduleSettings
-from wherry_service.schedules.ticks import ticks_of
+from wherry_service.schedules.ticks import check, ticks_of
 from wherry_service.store.calls import InputRow
 from wherry_service.store.schedules import ScheduleRecord, ScheduleStore
 
@@ -42,16 +42,17 @@ class Host(Protocol):
 
 
 class Scheduled:
-    """A function that runs by the clock."""
+    """A function that runs by the clock; raises `InvalidRequest` when made with a schedule that it can't have."""
 
-    def __init__(self, record: ScheduleRecord, name: str) -> None:
+    def __init__(self, record: ScheduleRecord, name: str, behind: bool) -> None:
         self.record = record
         self.name = name
+        check(record.spec)
         self.ticks = ticks_of(record.spec, record.anchor_ms)
         # None: never again.
         self.next_ms: int | None = None
-        # Whether what is due now became due while nobody looked.
-        self.behind = True
+        # Whether it is of an earlier life: what is due now became due while nobody looked.
+        self.behind = behind
         self.lock = asyncio.Lock()
         self.passed(record.done_ms)
 
@@ -93,7 +94,8 @@ class Schedules:
         """
         wanted = {function_id: spec for function_id, spec in functions if spec.schedule is not None}
         specs = [(function_id, spec.schedule) for function_id, spec in wanted.items() if spec.schedule is not None]
-        records = await self._store.put_app(app_id, specs, self._now_ms())
+        now_ms = self._now_ms()
+        records = await self._store.put_app(app_id, specs, now_ms)
         known = {key: one for key, one in self._scheduled.items() if one.record.app_id == app_id}
         for record in records:
             one = known.pop(record.function_id, None)
@@ -101,9 +103,11 @@ class Schedules:
             if one is not None and one.record.spec == record.spec:
                 one.name = name
                 continue
-            made = self._scheduled[record.function_id] = Scheduled(record, name)
-            # Of an earlier life, or begun this moment.
-            made.behind = one is None
+            try:
+                self._scheduled[record.function_id] = Scheduled(record, name, record.done_ms < now_ms)
+            except InvalidRequest as error:
+                # It was checked when it came; what has changed since is what this machine knows of time zones.
+                log.error("function %r (%s) does not run by itself: %s", name, record.function_id, error)
         for function_id in known:
             del self._scheduled[function_id]
         self._changed.set()
