@@ -22,6 +22,8 @@ def list_schedules(environment: str | None = ENVIRONMENT_OPTION, as_json: bool =
     if as_json:
         show_json([_schedules.described(info) for info in found])
         return
+    if not found:
+        typer.echo("No function of a deployed app has a schedule here.", err=True)
     now_ms = int(time.time() * 1000)
     rows = [
         [

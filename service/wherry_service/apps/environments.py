@@ -74,7 +74,8 @@ class Environments:
             raise NotFound(f"environment {name!r} is being deleted")
         near = difflib.get_close_matches(name, self._known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self._known)[:10])}."
-        raise NotFound(f"there is no environment {name[:64]!r}: {hint} Make it with `wherry environment create`")
+        name = name[:64]
+        raise NotFound(f"there is no environment {name!r}: {hint} To make it: wherry environment create {name}")
 
     async def create(self, name: str) -> EnvironmentInfo:
         """Make one, unless it is there; raise `InvalidRequest` if it can't be called so."""
