@@ -63,7 +63,9 @@ class KillableStore(ScheduleStore):
 class World:
     """One function of one app, and the service it is scheduled in."""
 
-    def __init__(self, directory: Path, schedule: ScheduleSpec | None, settings: ScheduleSettings | None = None) -> None:
+    def __init__(
+        self, directory: Path, schedule: ScheduleSpec | None, settings: ScheduleSettings | None = None
+    ) -> None:
         self.directory = directory
         self.clock = HandClock(START_MS)
         self.spec = FunctionSpec(name="f", schedule=schedule)

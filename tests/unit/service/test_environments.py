@@ -118,7 +118,9 @@ def test_main_is_always_there_and_others_are_made(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("name", ["", "Dev", "1st", "a b", "a.b", "a--b", "-a", "a-", "ä", "x" * 41, "a\n", "deleted:a:1"])
+@pytest.mark.parametrize(
+    "name", ["", "Dev", "1st", "a b", "a.b", "a--b", "-a", "a-", "ä", "x" * 41, "a\n", "deleted:a:1"]
+)
 def test_names_are_such_that_hosts_can_have_them(tmp_path: Path, name: str) -> None:
     async def scenario(world: World) -> None:
         with pytest.raises(InvalidRequest, match="an environment can't be called"):
@@ -147,7 +149,9 @@ def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(tmp_pat
             assert [line async for line in lines] == ["a line"]
         with pytest.raises(NotFound, match="no environment 'stagign': did you mean 'staging'"):
             await served["Apps.List"](AppListRequest(environment="stagign"))  # type: ignore[misc]
-        with pytest.raises(NotFound, match="no environment 'xyz': there are main, staging. To make it: wherry environment create xyz"):
+        with pytest.raises(
+            NotFound, match="no environment 'xyz': there are main, staging. To make it: wherry environment create xyz"
+        ):
             lines = served["Logs.Read"](LogReadRequest(environment="xyz"))
             await anext(lines)
         assert served["Blobs.Put"] is one
@@ -267,7 +271,9 @@ def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(tmp_path: Pa
         assert await world.schedules.infos([app_id]) == []
         deployed = await world.app("main", AppState.DEPLOYED)
         assert [one.function_name for one in await world.schedules.infos([deployed])] == ["g"]
-        bad = FunctionSpec(name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(cron="61 * * * *"))
+        bad = FunctionSpec(
+            name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(cron="61 * * * *")
+        )
         with pytest.raises(InvalidRequest, match="'61 \\* \\* \\* \\*' can't be read: Bad minute"):
             await world.apps.publish(deployed, [bad])
         await world.apps.stop(deployed, "test")

@@ -11,7 +11,16 @@ from wherry_proto.messages import FunctionSpec, MethodSpec, ScheduleSpec, WebSpe
 from wherry_service.errors import InvalidRequest
 from wherry_service.schedules.ticks import CronTicks, Ticks, check, check_scheduled, ticks_of
 
-CRONS = ["* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0,30 1-3 * * *", "15 3 L * *", "0 0 29 2 *", "5 4 * * MON#1"]
+CRONS = [
+    "* * * * *",
+    "*/7 * * * *",
+    "0 * * * *",
+    "30 2 * * *",
+    "0,30 1-3 * * *",
+    "15 3 L * *",
+    "0 0 29 2 *",
+    "5 4 * * MON#1",
+]
 ZONES = ["", "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]
 
 
@@ -28,7 +37,9 @@ def from_on(ticks: Ticks, start: str, count: int, zone: str = "UTC") -> list[str
         tick = ticks.after(at)
         assert tick is not None
         assert tick > at
-        found.append(datetime.datetime.fromtimestamp(tick / 1000, zoneinfo.ZoneInfo(zone)).isoformat(timespec="minutes"))
+        found.append(
+            datetime.datetime.fromtimestamp(tick / 1000, zoneinfo.ZoneInfo(zone)).isoformat(timespec="minutes")
+        )
         at = tick
     return found
 
