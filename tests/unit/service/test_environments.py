@@ -149,11 +149,10 @@ def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(tmp_pat
             assert [line async for line in lines] == ["a line"]
         with pytest.raises(NotFound, match="no environment 'stagign': did you mean 'staging'"):
             await served["Apps.List"](AppListRequest(environment="stagign"))  # type: ignore[misc]
-        with pytest.raises(
-            NotFound, match="no environment 'xyz': there are main, staging. To make it: wherry environment create xyz"
-        ):
-            lines = served["Logs.Read"](LogReadRequest(environment="xyz"))
-            await anext(lines)
+        refused: Any = served["Logs.Read"](LogReadRequest(environment="xyz"))
+        said = r"no environment 'xyz': there are main, staging\. To make it: wherry environment create xyz"
+        with pytest.raises(NotFound, match=said):
+            await anext(refused)
         assert served["Blobs.Put"] is one
         assert served["Apps.Stop"] is one
 
