@@ -74,6 +74,7 @@ def described(info: ScheduleInfo) -> dict[str, object]:
         "paused": info.paused,
         "next": [iso(ms) for ms in info.next_ms],
         "last": _run(info.last) if info.last is not None else None,
+        "last_ended": _run(info.last_ended) if info.last_ended is not None else None,
     }
 
 
@@ -85,13 +86,11 @@ def next_text(info: ScheduleInfo, now_ms: int) -> str:
 
 
 def last_text(info: ScheduleInfo) -> str:
-    """Return when a function ran last and how that went; "" if it never ran."""
-    run = info.last
-    if run is None:
+    """Return when a function ran last and how that went, and of one that runs how it went before; "" if never."""
+    if info.last is None:
         return ""
-    asked = ", asked for" if run.manual else ""
-    error = f": {run.error.splitlines()[0][:80]}" if run.error else ""
-    return f"{clock(run.tick_ms)} {STATES.get(run.state, '')}{asked}{error}"
+    before = info.last_ended if info.last.state == ScheduledState.RUNNING else None
+    return _went(info.last) + (f"; {_went(before)}" if before is not None else "")
 
 
 def iso(ms: int) -> str:
@@ -113,6 +112,12 @@ def _run(run: ScheduledRun) -> dict[str, object]:
         "error": run.error or None,
         "asked_for": run.manual,
     }
+
+
+def _went(run: ScheduledRun) -> str:
+    asked = ", asked for" if run.manual else ""
+    error = f": {run.error.splitlines()[0][:80]}" if run.error else ""
+    return f"{clock(run.tick_ms)} {STATES.get(run.state, '')}{asked}{error}"
 
 
 def _span(ms: int) -> str:

@@ -170,6 +170,8 @@ def _ScheduleInfo_to_pb(m: messages.ScheduleInfo) -> Any:
         pb.next_ms.extend(m.next_ms)
     if m.last is not None:
         pb.last.CopyFrom(_ScheduledRun_to_pb(m.last))
+    if m.last_ended is not None:
+        pb.last_ended.CopyFrom(_ScheduledRun_to_pb(m.last_ended))
     return pb
 
 
@@ -187,6 +189,8 @@ def _ScheduleInfo_from_pb(pb: Any) -> messages.ScheduleInfo:
         m.next_ms = list(pb.next_ms)
     if pb.HasField("last"):
         m.last = _ScheduledRun_from_pb(pb.last)
+    if pb.HasField("last_ended"):
+        m.last_ended = _ScheduledRun_from_pb(pb.last_ended)
     return m
 
 

@@ -216,6 +216,7 @@ class ScheduleInfo(Message):
         "paused",
         "next_ms",
         "last",
+        "last_ended",
     )
 
     def __init__(
@@ -230,6 +231,7 @@ class ScheduleInfo(Message):
         paused: bool = False,
         next_ms: list[int] | None = None,
         last: ScheduledRun | None = None,
+        last_ended: ScheduledRun | None = None,
     ) -> None:
         self.function_id = function_id
         self.function_name = function_name
@@ -240,6 +242,7 @@ class ScheduleInfo(Message):
         self.paused = paused
         self.next_ms: list[int] = [] if next_ms is None else next_ms
         self.last = last
+        self.last_ended = last_ended
 
 
 class ScheduleListRequest(Message):

@@ -162,12 +162,13 @@ def _ScheduleInfo_to_row(m: messages.ScheduleInfo, parts: list[bytes]) -> list[A
         m.paused,
         m.next_ms,
         None if m.last is None else _ScheduledRun_to_row(m.last, parts),
+        None if m.last_ended is None else _ScheduledRun_to_row(m.last_ended, parts),
     ]
 
 
 def _ScheduleInfo_from_row(row: Any, body: Body) -> messages.ScheduleInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
     except (TypeError, ValueError):
         raise RowError("ScheduleInfo has other fields here: another version speaks") from None
     if not (
@@ -189,6 +190,7 @@ def _ScheduleInfo_from_row(row: Any, body: Body) -> messages.ScheduleInfo:
         paused=f6,
         next_ms=_list(f7, int),
         last=None if f8 is None else _ScheduledRun_from_row(f8, body),
+        last_ended=None if f9 is None else _ScheduledRun_from_row(f9, body),
     )
 
 

@@ -24,29 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/schedule.proto\x12\twherry.v1\"\x9b\x01\n\x0cScheduleSpec\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\r\n\x05years\x18\x03 \x01(\r\x12\x0e\n\x06months\x18\x04 \x01(\r\x12\r\n\x05weeks\x18\x05 \x01(\r\x12\x0c\n\x04\x64\x61ys\x18\x06 \x01(\r\x12\r\n\x05hours\x18\x07 \x01(\r\x12\x0f\n\x07minutes\x18\x08 \x01(\r\x12\x0f\n\x07seconds\x18\t \x01(\x01\"\xa7\x01\n\x0cScheduledRun\x12\x0f\n\x07tick_ms\x18\x01 \x01(\x04\x12\x14\n\x0cqueued_at_ms\x18\x02 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x03 \x01(\x04\x12\x0f\n\x07\x63\x61ll_id\x18\x04 \x01(\t\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.wherry.v1.ScheduledState\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0e\n\x06manual\x18\x07 \x01(\x08\"\xe4\x01\n\x0cScheduleInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x15\n\rfunction_name\x18\x02 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x03 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12)\n\x08schedule\x18\x06 \x01(\x0b\x32\x17.wherry.v1.ScheduleSpec\x12\x0e\n\x06paused\x18\x07 \x01(\x08\x12\x0f\n\x07next_ms\x18\x08 \x03(\x04\x12%\n\x04last\x18\t \x01(\x0b\x32\x17.wherry.v1.ScheduledRun\":\n\x13ScheduleListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\"B\n\x14ScheduleListResponse\x12*\n\tschedules\x18\x01 \x03(\x0b\x32\x17.wherry.v1.ScheduleInfo\"?\n\x12ScheduleRunRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"+\n\x14SchedulePauseRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t*\xa6\x01\n\x0eScheduledState\x12\x1f\n\x1bSCHEDULED_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SCHEDULED_STATE_RUNNING\x10\x01\x12\x1d\n\x19SCHEDULED_STATE_SUCCEEDED\x10\x02\x12\x1a\n\x16SCHEDULED_STATE_FAILED\x10\x03\x12\x1b\n\x17SCHEDULED_STATE_SKIPPED\x10\x04\x32\x9a\x02\n\tSchedules\x12G\n\x04List\x12\x1e.wherry.v1.ScheduleListRequest\x1a\x1f.wherry.v1.ScheduleListResponse\x12=\n\x03Run\x12\x1d.wherry.v1.ScheduleRunRequest\x1a\x17.wherry.v1.ScheduleInfo\x12\x41\n\x05Pause\x12\x1f.wherry.v1.SchedulePauseRequest\x1a\x17.wherry.v1.ScheduleInfo\x12\x42\n\x06Resume\x12\x1f.wherry.v1.SchedulePauseRequest\x1a\x17.wherry.v1.ScheduleInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/schedule.proto\x12\twherry.v1\"\x9b\x01\n\x0cScheduleSpec\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12\x10\n\x08timezone\x18\x02 \x01(\t\x12\r\n\x05years\x18\x03 \x01(\r\x12\x0e\n\x06months\x18\x04 \x01(\r\x12\r\n\x05weeks\x18\x05 \x01(\r\x12\x0c\n\x04\x64\x61ys\x18\x06 \x01(\r\x12\r\n\x05hours\x18\x07 \x01(\r\x12\x0f\n\x07minutes\x18\x08 \x01(\r\x12\x0f\n\x07seconds\x18\t \x01(\x01\"\xa7\x01\n\x0cScheduledRun\x12\x0f\n\x07tick_ms\x18\x01 \x01(\x04\x12\x14\n\x0cqueued_at_ms\x18\x02 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x03 \x01(\x04\x12\x0f\n\x07\x63\x61ll_id\x18\x04 \x01(\t\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.wherry.v1.ScheduledState\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0e\n\x06manual\x18\x07 \x01(\x08\"\x91\x02\n\x0cScheduleInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x15\n\rfunction_name\x18\x02 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x03 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x05 \x01(\t\x12)\n\x08schedule\x18\x06 \x01(\x0b\x32\x17.wherry.v1.ScheduleSpec\x12\x0e\n\x06paused\x18\x07 \x01(\x08\x12\x0f\n\x07next_ms\x18\x08 \x03(\x04\x12%\n\x04last\x18\t \x01(\x0b\x32\x17.wherry.v1.ScheduledRun\x12+\n\nlast_ended\x18\n \x01(\x0b\x32\x17.wherry.v1.ScheduledRun\":\n\x13ScheduleListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\"B\n\x14ScheduleListResponse\x12*\n\tschedules\x18\x01 \x03(\x0b\x32\x17.wherry.v1.ScheduleInfo\"?\n\x12ScheduleRunRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"+\n\x14SchedulePauseRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t*\xa6\x01\n\x0eScheduledState\x12\x1f\n\x1bSCHEDULED_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SCHEDULED_STATE_RUNNING\x10\x01\x12\x1d\n\x19SCHEDULED_STATE_SUCCEEDED\x10\x02\x12\x1a\n\x16SCHEDULED_STATE_FAILED\x10\x03\x12\x1b\n\x17SCHEDULED_STATE_SKIPPED\x10\x04\x32\x9a\x02\n\tSchedules\x12G\n\x04List\x12\x1e.wherry.v1.ScheduleListRequest\x1a\x1f.wherry.v1.ScheduleListResponse\x12=\n\x03Run\x12\x1d.wherry.v1.ScheduleRunRequest\x1a\x17.wherry.v1.ScheduleInfo\x12\x41\n\x05Pause\x12\x1f.wherry.v1.SchedulePauseRequest\x1a\x17.wherry.v1.ScheduleInfo\x12\x42\n\x06Resume\x12\x1f.wherry.v1.SchedulePauseRequest\x1a\x17.wherry.v1.ScheduleInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.schedule_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCHEDULEDSTATE']._serialized_start=837
-  _globals['_SCHEDULEDSTATE']._serialized_end=1003
+  _globals['_SCHEDULEDSTATE']._serialized_start=882
+  _globals['_SCHEDULEDSTATE']._serialized_end=1048
   _globals['_SCHEDULESPEC']._serialized_start=40
   _globals['_SCHEDULESPEC']._serialized_end=195
   _globals['_SCHEDULEDRUN']._serialized_start=198
   _globals['_SCHEDULEDRUN']._serialized_end=365
   _globals['_SCHEDULEINFO']._serialized_start=368
-  _globals['_SCHEDULEINFO']._serialized_end=596
-  _globals['_SCHEDULELISTREQUEST']._serialized_start=598
-  _globals['_SCHEDULELISTREQUEST']._serialized_end=656
-  _globals['_SCHEDULELISTRESPONSE']._serialized_start=658
-  _globals['_SCHEDULELISTRESPONSE']._serialized_end=724
-  _globals['_SCHEDULERUNREQUEST']._serialized_start=726
-  _globals['_SCHEDULERUNREQUEST']._serialized_end=789
-  _globals['_SCHEDULEPAUSEREQUEST']._serialized_start=791
-  _globals['_SCHEDULEPAUSEREQUEST']._serialized_end=834
-  _globals['_SCHEDULES']._serialized_start=1006
-  _globals['_SCHEDULES']._serialized_end=1288
+  _globals['_SCHEDULEINFO']._serialized_end=641
+  _globals['_SCHEDULELISTREQUEST']._serialized_start=643
+  _globals['_SCHEDULELISTREQUEST']._serialized_end=701
+  _globals['_SCHEDULELISTRESPONSE']._serialized_start=703
+  _globals['_SCHEDULELISTRESPONSE']._serialized_end=769
+  _globals['_SCHEDULERUNREQUEST']._serialized_start=771
+  _globals['_SCHEDULERUNREQUEST']._serialized_end=834
+  _globals['_SCHEDULEPAUSEREQUEST']._serialized_start=836
+  _globals['_SCHEDULEPAUSEREQUEST']._serialized_end=879
+  _globals['_SCHEDULES']._serialized_start=1051
+  _globals['_SCHEDULES']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

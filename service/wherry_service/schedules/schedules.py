@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from wherry_proto.messages import CallKind, Failure, Format, FunctionSpec, Payload, ScheduledRun, ScheduleInfo
+from wherry_proto.messages import CallKind, Failure, Format, FunctionSpec, Payload, ScheduleInfo
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound
@@ -20,7 +20,7 @@ from wherry_service.ids import new_id
 from wherry_service.schedules.settings import NONE, ScheduleSettings
 from wherry_service.schedules.ticks import check, ticks_of
 from wherry_service.store.calls import InputRow
-from wherry_service.store.schedules import ScheduleRecord, ScheduleStore
+from wherry_service.store.schedules import LastRuns, ScheduleRecord, ScheduleStore
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class Schedules:
             )
         return one
 
-    def _info(self, one: Scheduled, last: ScheduledRun | None) -> ScheduleInfo:
+    def _info(self, one: Scheduled, runs: LastRuns | None) -> ScheduleInfo:
         record = one.record
         next_ms: list[int] = []
         tick = None if record.paused else one.next_ms
@@ -274,7 +274,8 @@ class Schedules:
             schedule=record.spec,
             paused=record.paused,
             next_ms=next_ms,
-            last=last,
+            last=runs[0] if runs is not None else None,
+            last_ended=runs[1] if runs is not None else None,
         )
 
     def _now_ms(self) -> int:

@@ -15,6 +15,8 @@ from wherry_service.store.schema import inputs, schedule_runs, schedules
 KEEP_RUNS_MS = int((KEEP_RESULTS_S + 86_400) * 1000)
 _ERROR_LENGTH = 500
 
+LastRuns = tuple[ScheduledRun, ScheduledRun | None]
+
 
 @dataclass(slots=True)
 class ScheduleRecord:
@@ -105,17 +107,20 @@ class ScheduleStore:
         statement = sa.update(schedules).where(own).values(done_ms=tick_ms)
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
-    async def last_runs(self, function_ids: Iterable[str]) -> dict[str, ScheduledRun]:
-        """Return each function's latest run, as far as it has come."""
+    async def last_runs(self, function_ids: Iterable[str]) -> dict[str, LastRuns]:
+        """Return each function's latest run, as far as it has come, and the latest that has ended; None: none has."""
         ids = list(function_ids)
+        has_ended = (schedule_runs.c.state != ScheduledState.RUNNING) | (inputs.c.finished_at_ms > 0)
 
-        def work(connection: sa.Connection) -> dict[str, ScheduledRun]:
-            found = {}
+        def work(connection: sa.Connection) -> dict[str, LastRuns]:
+            found: dict[str, LastRuns] = {}
             for function_id in ids:
                 query = _joined().where(schedule_runs.c.function_id == function_id)
                 latest = query.order_by(schedule_runs.c.queued_at_ms.desc(), schedule_runs.c.tick_ms.desc()).limit(1)
                 if (row := connection.execute(latest).first()) is not None:
-                    found[function_id] = _run(row)
+                    last = _run(row)
+                    ended = row if last.finished_at_ms else connection.execute(latest.where(has_ended)).first()
+                    found[function_id] = (last, _run(ended) if ended is not None else None)
             return found
 
         return await self._database.read(work)

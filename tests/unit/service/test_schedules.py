@@ -273,6 +273,7 @@ def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten() -> None
         await world.move(10)
         run = (await world.schedules.info(FUNCTION)).last
         assert run is not None
+        assert (await world.schedules.info(FUNCTION)).last_ended is None
         assert (run.tick_ms - START_MS, run.state, run.finished_at_ms) == (10_000, ScheduledState.RUNNING, 0)
         world.clock.ms += 2000
         await world.finish(Failure(kind=FailureKind.EXCEPTION, type_name="builtins.ValueError", message="no rows"))
@@ -281,6 +282,9 @@ def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten() -> None
         assert (failed.state, failed.error) == (ScheduledState.FAILED, "ValueError: no rows")
         assert failed.finished_at_ms - START_MS == 12_000
         await world.move(8)
+        both = await world.schedules.info(FUNCTION)
+        assert (both.last.state if both.last else 0) == ScheduledState.RUNNING
+        assert both.last_ended == failed
         await world.finish()
         # The first goes, but not the last.
         await world.schedules.pause(FUNCTION)
