@@ -105,6 +105,7 @@ class Service:
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
+        self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
@@ -204,7 +205,6 @@ class Service:
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
-        self._scheduling = asyncio.ensure_future(self._schedules.run())
         self._spawn(self._expire())
         self._spawn(self._expire_objects())
         self._spawn(self._look_for_finished())
@@ -338,7 +338,7 @@ class Service:
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs."""
+        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs, missed ticks."""
         self._spawn(self._adopt_sandboxes())
         if found is None:
             self._spawn(self._find_late())
@@ -349,6 +349,7 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
+        self._scheduling = asyncio.ensure_future(self._schedules.run())
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -437,7 +438,8 @@ class Service:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else STOP_GRACE_S
         # What is due from here on is the next life's.
-        self._scheduling.cancel()
+        if self._scheduling is not None:
+            self._scheduling.cancel()
         await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
