@@ -10,6 +10,7 @@ from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
 if TYPE_CHECKING:
     from wherry._client import Client
+    from wherry._output.output import Build
 
 
 def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) -> list[str]:
@@ -21,19 +22,27 @@ def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) 
     send(client, [file for one in resolved for file in one.files])
     request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=client.environment, bare=bare)
     ids: dict[int, str] = {}
+    builds: dict[int, Build] = {}
     screen = client.listener.screen
-    for message in client.stream("Images.Ensure", request, repeat=True):
-        event = cast("ImageEvent", message)
-        if event.log:
-            screen.detail(event.log)
-        if event.step is not None:
-            screen.layer(event.step)
-        if event.error:
-            raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
-        if event.image_id:
-            ids[event.index] = event.image_id
-            if event.built:
-                screen.step(f"Built image {event.image_id} in {event.seconds:.1f} s")
+    try:
+        for message in client.stream("Images.Ensure", request, repeat=True):
+            event = cast("ImageEvent", message)
+            if event.index not in builds and (event.log or event.step is not None):
+                builds[event.index] = screen.build(repr(distinct[event.index]))
+            if event.log:
+                builds[event.index].line(event.log)
+            if event.step is not None:
+                builds[event.index].layer(event.step)
+            if event.error:
+                raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
+            if event.image_id:
+                ids[event.index] = event.image_id
+                if event.built:
+                    build = builds.get(event.index) or screen.build(repr(distinct[event.index]))
+                    build.end(event.image_id, event.seconds)
+    finally:
+        for build in builds.values():
+            build.abandon()
     if len(ids) < len(distinct):
         raise ImageBuildError("the service ended the build without saying how it went; see its log")
     for index, image in enumerate(distinct):

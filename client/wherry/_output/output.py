@@ -13,6 +13,22 @@ class Progress(Protocol):
     def end(self) -> None: ...
 
 
+class Build(Protocol):
+    """The build of one image."""
+
+    def line(self, text: str) -> None:
+        """A line of its log."""
+
+    def layer(self, step: ImageStepEnd) -> None:
+        """A step has ended."""
+
+    def end(self, image_id: str, seconds: float) -> None:
+        """The image is there; after `abandon` nothing more comes."""
+
+    def abandon(self) -> None:
+        """It ended some other way, which others tell; after `end` this does nothing."""
+
+
 class Output(Protocol):
     """Shows what happens. Its methods are called from several threads."""
 
@@ -26,10 +42,10 @@ class Output(Protocol):
         """Something was done: an image built, a function made."""
 
     def detail(self, text: str) -> None:
-        """A line of something in progress, for example of an image's build."""
+        """Something that is of interest to few, for example a file that was sent."""
 
-    def layer(self, step: ImageStepEnd) -> None:
-        """A step of an image's build has ended."""
+    def build(self, image: str) -> Build:
+        """The build of an image has begun."""
 
     def progress(self, name: str, total: int | None) -> Progress:
         """A map has begun."""
@@ -44,6 +60,22 @@ class NoProgress:
         """Show nothing."""
 
     def end(self) -> None:
+        """Show nothing."""
+
+
+class NoBuild:
+    """A build that is not shown."""
+
+    def line(self, text: str) -> None:
+        """Show nothing."""
+
+    def layer(self, step: ImageStepEnd) -> None:
+        """Show nothing."""
+
+    def end(self, image_id: str, seconds: float) -> None:
+        """Show nothing."""
+
+    def abandon(self) -> None:
         """Show nothing."""
 
 
@@ -62,8 +94,8 @@ class Silent:
     def detail(self, text: str) -> None:
         """Show nothing."""
 
-    def layer(self, step: ImageStepEnd) -> None:
-        """Show nothing."""
+    def build(self, image: str) -> Build:
+        return NoBuild()
 
     def progress(self, name: str, total: int | None) -> Progress:
         return NoProgress()

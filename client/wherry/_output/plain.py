@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from typing import TextIO
 
-from wherry._output.output import NoProgress, Progress, describe
+from wherry._output.output import Build, NoProgress, Progress, describe
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
@@ -41,9 +41,8 @@ class Plain:
         if self._verbose and not self._quiet:
             self._say(f"  {text}")
 
-    def layer(self, step: ImageStepEnd) -> None:
-        if self._verbose or not step.cached:
-            self.step(f"  {describe(step)}")
+    def build(self, image: str) -> Build:
+        return _PlainBuild(self, self._verbose)
 
     def progress(self, name: str, total: int | None) -> Progress:
         return NoProgress()
@@ -55,3 +54,24 @@ class Plain:
         with self._lock:
             self._err.write(f"wherry: {text}\n")
             self._err.flush()
+
+
+class _PlainBuild:
+    """A build's lines, as they come: those of two builds at once mix."""
+
+    def __init__(self, plain: Plain, verbose: bool) -> None:
+        self._plain = plain
+        self._verbose = verbose
+
+    def line(self, text: str) -> None:
+        self._plain.detail(text)
+
+    def layer(self, step: ImageStepEnd) -> None:
+        if self._verbose or not step.cached:
+            self._plain.step(f"  {describe(step)}")
+
+    def end(self, image_id: str, seconds: float) -> None:
+        self._plain.step(f"Built image {image_id} in {seconds:.1f} s")
+
+    def abandon(self) -> None:
+        """What went wrong is said by an error."""

@@ -1,27 +1,58 @@
-"""Output on a terminal: a tree of what was made, containers' lines in colour, and bars for maps."""
+"""Output on a terminal: a tree of what was made, containers' lines in colour, and what moves below them."""
 
 import threading
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Moving
+from rich.table import Column
 from rich.text import Text
 
-from wherry._output.output import NoProgress, Progress, describe
+from wherry._output.output import Build, NoBuild, NoProgress, Progress, describe
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
 class Terminal:
-    """Everything goes through one console, so that bars and lines do not run into each other."""
+    """Everything goes through one console, so that what moves and lines do not run into each other."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False, console: Console | None = None) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._console = console or Console()
         self._lock = threading.Lock()
-        self._bars: Bars | None = None
-        self._open_bars = 0
+        self._bars = Moving(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._builds = Moving(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn(
+                "{task.fields[doing]}",
+                style="dim",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            console=self._console,
+            expand=True,
+        )
+        # One at a time is all that a console can keep moving.
+        self._live: Live | None = None
+        self._moving = 0
 
     def log(self, lines: Sequence[LogLine]) -> None:
         text = Text()
@@ -47,57 +78,98 @@ class Terminal:
         if self._verbose and not self._quiet:
             self._console.print(Text.assemble(("│   ", "dim"), (text, "dim")), soft_wrap=True)
 
-    def layer(self, step: ImageStepEnd) -> None:
-        if not self._quiet and (self._verbose or not step.cached):
-            self._console.print(Text.assemble(("│   ├── ", "dim"), describe(step)), soft_wrap=True)
+    def build(self, image: str) -> Build:
+        return NoBuild() if self._quiet else _Build(self, self._builds, image, self._verbose)
 
     def progress(self, name: str, total: int | None) -> Progress:
-        if self._quiet:
-            return NoProgress()
-        with self._lock:
-            if self._bars is None:
-                self._bars = Bars(
-                    TextColumn("{task.description}"),
-                    BarColumn(),
-                    MofNCompleteColumn(),
-                    TimeRemainingColumn(),
-                    console=self._console,
-                    transient=True,
-                )
-                self._bars.start()
-            self._open_bars += 1
-            return _Bar(self, self._bars, self._bars.add_task(name, total=total))
+        return NoProgress() if self._quiet else _Bar(self, self._bars, name, total)
 
-    def ended(self, task: TaskID) -> None:
+    def show(self, moving: Moving, description: str, total: int | None) -> TaskID:
+        """Keep a line moving below all that is printed, until it is hidden."""
         with self._lock:
-            if self._bars is None:
-                return
-            self._bars.remove_task(task)
-            self._open_bars -= 1
-            if not self._open_bars:
-                self._bars.stop()
-                self._bars = None
+            task = moving.add_task(description, total=total, doing="")
+            self._moving += 1
+            if self._live is None:
+                self._live = Live(Group(self._builds, self._bars), console=self._console, transient=True)
+                self._live.start()
+            return task
+
+    def hide(self, moving: Moving, task: TaskID) -> None:
+        """Take a line away."""
+        with self._lock:
+            moving.remove_task(task)
+            self._moving -= 1
+            if not self._moving:
+                self._stop()
+
+    def lines(self, *lines: Text) -> None:
+        """Print lines with nothing of others between them."""
+        self._console.print(Text("\n").join(lines), soft_wrap=True)
 
     def close(self) -> None:
         with self._lock:
-            if self._bars is not None:
-                self._bars.stop()
-                self._bars = None
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+class _Build:
+    """One image's build: a line that moves, and the tree of its layers when it is there."""
+
+    def __init__(self, terminal: Terminal, moving: Moving, image: str, verbose: bool) -> None:
+        self._terminal = terminal
+        self._moving = moving
+        self._verbose = verbose
+        self._layers: list[ImageStepEnd] = []
+        self._task: TaskID | None = terminal.show(moving, f"Building {_short(image)}", None)
+
+    def line(self, text: str) -> None:
+        if self._task is not None:
+            self._moving.update(self._task, doing=" ".join(Text.from_ansi(text).plain.split()))
+        if self._verbose:
+            self._terminal.detail(text)
+
+    def layer(self, step: ImageStepEnd) -> None:
+        self._layers.append(step)
+
+    def end(self, image_id: str, seconds: float) -> None:
+        self.abandon()
+        head = Text.assemble(("├── ", "dim"), f"Built image {image_id} in {seconds:.1f} s")
+        branches = ["│   ├── "] * (len(self._layers) - 1) + ["│   └── "]
+        self._terminal.lines(
+            head,
+            *(
+                Text.assemble((branch, "dim"), (describe(step), "dim" if step.cached else ""))
+                for branch, step in zip(branches, self._layers, strict=False)
+            ),
+        )
+
+    def abandon(self) -> None:
+        if self._task is not None:
+            self._terminal.hide(self._moving, self._task)
+            self._task = None
 
 
 class _Bar:
     """One map's bar. Steps are gathered: a bar can't follow 30,000 of them a second."""
 
-    def __init__(self, terminal: Terminal, bars: Bars, task: TaskID) -> None:
+    def __init__(self, terminal: Terminal, moving: Moving, name: str, total: int | None) -> None:
         self._terminal = terminal
-        self._bars = bars
-        self._task = task
+        self._moving = moving
+        self._task = terminal.show(moving, name, total)
         self._steps = 0
 
     def advance(self) -> None:
         self._steps += 1
         if self._steps & 63 == 0 or self._steps < 64:
-            self._bars.update(self._task, completed=self._steps)
+            self._moving.update(self._task, completed=self._steps)
 
     def end(self) -> None:
-        self._terminal.ended(self._task)
+        self._terminal.hide(self._moving, self._task)
+
+
+def _short(image: str) -> str:
+    return image if len(image) <= 50 else image[:49] + "…"

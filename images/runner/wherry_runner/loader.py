@@ -75,7 +75,9 @@ def _unwrap(target: Any, name: str, methods: Any) -> UserFunction:
     if methods:
         blueprint = getattr(target, "_blueprint", None)
         if blueprint is None:
-            raise LoadError(f"{name} is a {type(target).__name__}, not a class of an app")
+            raise LoadError(
+                f"{name} is a {type(target).__name__}, not a class of an app: put @app.cls() on it where it is defined"
+            )
         return blueprint  # type: ignore[no-any-return]
     get_raw = getattr(target, "get_raw_f", None)
     if get_raw is not None:

@@ -1,6 +1,7 @@
 """Images as others ask for them: built when they are not there, each once, with the runner on top."""
 
 import asyncio
+import dataclasses
 import logging
 import shutil
 import time
@@ -148,14 +149,16 @@ class ImageBuilder:
         began = time.monotonic()
         now = time.time_ns() // 1_000_000
         record = ImageRecord(wanted, definition, ImageState.BUILDING, used_at_ms=now)
-        await self.records.put(record)
+        # Written while the build begins; the writes of one record keep their order.
+        noted = asyncio.ensure_future(self.records.put(dataclasses.replace(record)))
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
+            await noted
         except BaseException as error:
             record.state = ImageState.FAILED
             record.error = str(error) or "it was stopped: nobody waited for it any more"
             # Shielded: a build that is cancelled is recorded too.
-            await asyncio.shield(self.records.put(record))
+            await asyncio.shield(asyncio.gather(noted, self.records.put(record)))
             if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):
                 raise ImageBuildError(wanted, str(error), []) from error
             raise

@@ -147,6 +147,16 @@ class Maker:
 
     async def _make_stage(self, stage: Stage, before: str, making: Making, lent: render.Lent) -> None:
         base, user = await self._base(stage, before, making)
+        try:
+            await self._make_on(base, user, stage, making, lent)
+        except ImageBuildError:
+            if not await self._bases.is_lost(base):
+                raise
+            making.on_log(f"{base} was removed from the engine: it is made again")
+            await self._base(stage, before, making)
+            await self._make_on(base, user, stage, making, lent)
+
+    async def _make_on(self, base: str, user: str, stage: Stage, making: Making, lent: render.Lent) -> None:
         tag = tag_of(stage.image_id)
         labels = {"wherry.kind": "image", "wherry.image": stage.image_id}
         if stage.function is not None:
@@ -218,6 +228,8 @@ class Maker:
                     )
         else:
             reference = await self._foreign(step, making)
+            if reference.startswith("wherry/base:"):  # made here, and it has no user
+                return reference, ""
         found = await self._engine.image(reference)
         return reference, found.user if found is not None else ""
 

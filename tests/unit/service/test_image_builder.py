@@ -12,6 +12,7 @@ from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import host
+from wherry_service.images.base import BaseImages
 from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id
@@ -168,6 +169,25 @@ def test_an_image_is_built_and_the_runner_laid_on_top(builder: ImageBuilder, doc
     ]
     assert f"--label=wherry.kind=image --label=wherry.image={WANTED}" in docker.lines("asked")[-2]
     assert left_in(tmp_path / "work") == []
+
+
+def test_a_base_that_was_removed_is_made_again(
+    builder: ImageBuilder, docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bootstrap(bases: BaseImages, suite: str, tag: str, cli: str, on_log: Callable[[str], None]) -> None:
+        docker.images_here[tag] = {}
+        (tmp_path / "lost").unlink()
+
+    monkeypatch.setattr(BaseImages, "_bootstrap", bootstrap)
+    asyncio.run(builder.ensure(chain(), ignore))
+    docker.does(image=f"[ ! -e {tmp_path}/lost ] || {{ echo 'ERROR: failed to solve: no such base'; exit 1; }}")
+    other = chain(ImageStep(kind="run_commands", args=["two"]))
+    (tmp_path / "lost").touch()
+    assert "no such base" in str(failure(builder, other))
+    del docker.images_here["wherry/base:bookworm"]
+    lines: list[str] = []
+    assert asyncio.run(builder.ensure(other, hearing(lines))).built
+    assert "wherry/base:bookworm was removed from the engine: it is made again" in lines
 
 
 def test_what_is_there_is_not_built(
