@@ -85,7 +85,8 @@ def test_a_container_needs_neither_the_library_nor_time_zones() -> None:
 
 
 def test_importing_wherry_loads_none_of_it() -> None:
-    program = "import sys, wherry; print([name for name in ('cronsim', 'zoneinfo', 'wherry.schedule') if name in sys.modules])"
+    names = "('cronsim', 'zoneinfo', 'wherry.schedule')"
+    program = f"import sys, wherry; print([name for name in {names} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
