@@ -111,9 +111,7 @@ class Period(Schedule):
                     "only seconds= may be a fraction"
                 )
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= _MAX_YEARS * 3e7:
-            raise InvalidError(
-                f"Period got seconds={seconds!r}: it must be a number from 0, and at most {_MAX_YEARS} years"
-            )
+            raise InvalidError(f"Period got seconds={seconds!r}: it must be a number from 0 to {_MAX_YEARS} years")
         total = sum(value * _DAYS[name] for name, value in whole.items()) * 86_400 + seconds
         if total < 1 or total > _MAX_DAYS * 86_400:
             raise InvalidError(
