@@ -101,21 +101,17 @@ class Period(Schedule):
     ) -> None:
         whole = {"years": years, "months": months, "weeks": weeks, "days": days, "hours": hours, "minutes": minutes}
         for name, value in whole.items():
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or not 0 <= value * _DAYS[name] <= _MAX_YEARS * 366
-            ):
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value * _DAYS[name] <= _MAX_DAYS:
                 raise InvalidError(
                     f"Period got {name}={value!r}: it must be a whole number from 0, and at most {_MAX_YEARS} years; "
                     "only seconds= may be a fraction"
                 )
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= _MAX_YEARS * 3e7:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds <= _MAX_DAYS * 86_400:
             raise InvalidError(f"Period got seconds={seconds!r}: it must be a number from 0 to {_MAX_YEARS} years")
         total = sum(value * _DAYS[name] for name, value in whole.items()) * 86_400 + seconds
         if total < 1 or total > _MAX_DAYS * 86_400:
             raise InvalidError(
-                f"{self.__class__.__name__}({_shown({**whole, 'seconds': seconds})}) is {total:g} s: a period is of "
+                f"Period({_shown({**whole, 'seconds': seconds})}) is {total:g} s: a period is of "
                 f"at least 1 s and at most {_MAX_YEARS} years, for example Period(hours=4)"
             )
         self.years = years
