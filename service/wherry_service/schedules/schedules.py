@@ -123,13 +123,19 @@ class Schedules:
 
     async def run(self) -> None:
         """Run what is due, when it is due, until cancelled."""
+        failures = 0
         while True:
             self._changed.clear()
             try:
                 delay_s = min(await self.turn(), LOOK_EVERY_S)
-            except Exception:
-                log.exception("what is due could not be run; trying again in %g s", AGAIN_S)
+                failures = 0
+            except Exception as error:
+                failures += 1
                 delay_s = AGAIN_S
+                if failures == 1:
+                    log.exception("what is due could not be run; it is tried again")
+                elif failures % 60 == 0:
+                    log.error("what is due could not be run %d times: %s", failures, error)
             try:
                 async with asyncio.timeout(delay_s):
                     await self._changed.wait()
@@ -139,14 +145,16 @@ class Schedules:
     async def turn(self) -> float:
         """Run what is due now; return the seconds until something is due again."""
         now_ms = self._now_ms()
-        looked_at = list(self._scheduled.values())
-        due = [one for one in looked_at if self._is_due(one, now_ms)]
+        due = []
+        for one in self._scheduled.values():
+            if self._is_due(one, now_ms):
+                due.append(one)
+            else:
+                one.behind = False
         results = await asyncio.gather(*(self._run_due(one, now_ms) for one in due), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        for one in looked_at:
-            one.behind = False
         soon = [one.next_ms for one in self._scheduled.values() if one.next_ms is not None and not one.record.paused]
         return max(0.0, (min(soon) - self._now_ms()) / 1000) if soon else LOOK_EVERY_S
 
@@ -160,6 +168,7 @@ class Schedules:
             while self._is_due(one, now_ms):
                 assert one.next_ms is not None
                 await self._fire(one, one.next_ms)
+            one.behind = False
 
     async def _pass_over(self, one: Scheduled, now_ms: int) -> None:
         """Leave only the newest of several ticks that were missed, or none, as the settings say."""
@@ -216,10 +225,8 @@ class Schedules:
 
     async def run_now(self, function_id: str, operation_id: str) -> ScheduleInfo:
         """Run a function beside its schedule, paused or not; the same operation asked for twice runs once."""
-        one = self._find(function_id)
-        item, row, error = self._prepared(one)
-        if await self._store.ask(function_id, operation_id, row, error, self._now_ms()) and not error:
-            self._queue(item)
+        # Not to be interrupted by a client that goes: what was written must be queued, too.
+        await asyncio.shield(asyncio.ensure_future(self._ask(self._find(function_id), operation_id)))
         return await self.info(function_id)
 
     async def pause(self, function_id: str) -> ScheduleInfo:
@@ -240,16 +247,23 @@ class Schedules:
         await self._store.expire(self._now_ms())
 
     async def _set_paused(self, function_id: str, paused: bool) -> ScheduleInfo:
-        one = self._find(function_id)
+        await asyncio.shield(asyncio.ensure_future(self._change(self._find(function_id), paused)))
+        return await self.info(function_id)
+
+    async def _ask(self, one: Scheduled, operation_id: str) -> None:
+        item, row, error = self._prepared(one)
+        if await self._store.ask(one.record.function_id, operation_id, row, error, self._now_ms()) and not error:
+            self._queue(item)
+
+    async def _change(self, one: Scheduled, paused: bool) -> None:
         async with one.lock:
             if one.record.paused != paused:
                 # What became due during the pause stays undone; what is due at its beginning may be on its way.
                 done_ms = one.record.done_ms if paused else max(one.record.done_ms, self._now_ms())
-                await self._store.set_paused(function_id, paused, done_ms)
+                await self._store.set_paused(one.record.function_id, paused, done_ms)
                 one.passed(done_ms)
                 one.record.paused = paused
         self._changed.set()
-        return await self.info(function_id)
 
     def _find(self, function_id: str) -> Scheduled:
         one = self._scheduled.get(function_id)

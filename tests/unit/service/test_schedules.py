@@ -267,6 +267,47 @@ def test_a_function_is_run_at_once_when_asked_and_once_for_each_time() -> None:
     run(scenario)
 
 
+def test_who_asks_and_goes_leaves_nothing_half_done() -> None:
+    async def scenario(world: World) -> None:
+        for work in (world.schedules.run_now(FUNCTION, new_id("op")), world.schedules.pause(FUNCTION)):
+            task = asyncio.ensure_future(work)
+            # It has begun to write.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        info = await world.schedules.resume(FUNCTION)
+        assert [item.call_id for item in world.host.items] == await world.written()
+        assert len(world.host.items) == 1
+        assert not info.paused
+
+    run(scenario)
+
+
+def test_one_that_can_t_be_written_does_not_hold_up_the_others() -> None:
+    async def scenario(world: World) -> None:
+        spec = FunctionSpec(name="g", schedule=ScheduleSpec(seconds=10))
+        await world.schedules.app_started("ap-2", [("fu-2", spec)])
+        take = world.store.take
+
+        async def broken(function_id: str, *rest: Any) -> bool:
+            if function_id == FUNCTION:
+                raise OSError("disk full")
+            return await take(function_id, *rest)
+
+        world.store.take = broken  # type: ignore[method-assign]
+        for _ in range(3):
+            with pytest.raises(OSError, match="disk full"):
+                await world.move(10)
+        assert [item.call.function_id for item in world.host.items] == ["fu-2"] * 3
+        world.store.take = take  # type: ignore[method-assign]
+        await world.move(0)
+        assert [item.call.function_id for item in world.host.items][3:] == [FUNCTION] * 3
+
+    run(scenario)
+
+
 def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten() -> None:
     async def scenario(world: World) -> None:
         assert (await world.schedules.info(FUNCTION)).last is None
