@@ -231,6 +231,11 @@ def _client_of(pid: int) -> Client:
     from wherry._transport import open_transport
 
     settings = Settings.from_environment()
-    client = Client(open_transport(settings), settings.environment, LocalServer(settings))
+    server: Server = LocalServer(settings)
+    if settings.remote is not None:
+        from wherry._remote import RemoteServer  # only for services elsewhere
+
+        server = RemoteServer(settings)
+    client = Client(open_transport(settings), settings.environment, server)
     atexit.register(client.close)
     return client

@@ -22,6 +22,7 @@ from wherry_proto.v1 import (
     schedule_pb2,
     secret_pb2,
     server_pb2,
+    token_pb2,
     volume_pb2,
     web_pb2,
 )
@@ -3261,6 +3262,189 @@ def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
     )
 
 
+def _TokenCreateRequest_to_pb(m: messages.TokenCreateRequest) -> Any:
+    pb = token_pb2.TokenCreateRequest()
+    if m.name:
+        pb.name = m.name
+    if m.scopes:
+        pb.scopes.extend(m.scopes)
+    if m.environments:
+        pb.environments.extend(m.environments)
+    return pb
+
+
+def _TokenCreateRequest_from_pb(pb: Any) -> messages.TokenCreateRequest:
+    m = messages.TokenCreateRequest()
+    m.name = pb.name
+    if pb.scopes:
+        m.scopes = list(pb.scopes)
+    if pb.environments:
+        m.environments = list(pb.environments)
+    return m
+
+
+def _TokenInfo_to_pb(m: messages.TokenInfo) -> Any:
+    pb = token_pb2.TokenInfo()
+    if m.token_id:
+        pb.token_id = m.token_id
+    if m.name:
+        pb.name = m.name
+    if m.scopes:
+        pb.scopes.extend(m.scopes)
+    if m.environments:
+        pb.environments.extend(m.environments)
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.revoked_at_ms:
+        pb.revoked_at_ms = m.revoked_at_ms
+    return pb
+
+
+def _TokenInfo_from_pb(pb: Any) -> messages.TokenInfo:
+    m = messages.TokenInfo()
+    m.token_id = pb.token_id
+    m.name = pb.name
+    if pb.scopes:
+        m.scopes = list(pb.scopes)
+    if pb.environments:
+        m.environments = list(pb.environments)
+    m.created_at_ms = pb.created_at_ms
+    m.revoked_at_ms = pb.revoked_at_ms
+    return m
+
+
+def _TokenCreated_to_pb(m: messages.TokenCreated) -> Any:
+    pb = token_pb2.TokenCreated()
+    if m.token is not None:
+        pb.token.CopyFrom(_TokenInfo_to_pb(m.token))
+    if m.secret:
+        pb.secret = m.secret
+    if m.server_url:
+        pb.server_url = m.server_url
+    if m.certificate:
+        pb.certificate = m.certificate
+    return pb
+
+
+def _TokenCreated_from_pb(pb: Any) -> messages.TokenCreated:
+    return messages.TokenCreated(
+        token=_TokenInfo_from_pb(pb.token) if pb.HasField("token") else None,
+        secret=pb.secret,
+        server_url=pb.server_url,
+        certificate=pb.certificate,
+    )
+
+
+def _TokenListRequest_to_pb(m: messages.TokenListRequest) -> Any:
+    pb = token_pb2.TokenListRequest()
+    if m.include_revoked:
+        pb.include_revoked = m.include_revoked
+    return pb
+
+
+def _TokenListRequest_from_pb(pb: Any) -> messages.TokenListRequest:
+    return messages.TokenListRequest(
+        include_revoked=pb.include_revoked,
+    )
+
+
+def _TokenListResponse_to_pb(m: messages.TokenListResponse) -> Any:
+    pb = token_pb2.TokenListResponse()
+    if m.tokens:
+        pb.tokens.extend(map(_TokenInfo_to_pb, m.tokens))
+    return pb
+
+
+def _TokenListResponse_from_pb(pb: Any) -> messages.TokenListResponse:
+    m = messages.TokenListResponse()
+    if pb.tokens:
+        m.tokens = list(map(_TokenInfo_from_pb, pb.tokens))
+    return m
+
+
+def _TokenRevokeRequest_to_pb(m: messages.TokenRevokeRequest) -> Any:
+    pb = token_pb2.TokenRevokeRequest()
+    if m.token_id:
+        pb.token_id = m.token_id
+    return pb
+
+
+def _TokenRevokeRequest_from_pb(pb: Any) -> messages.TokenRevokeRequest:
+    return messages.TokenRevokeRequest(
+        token_id=pb.token_id,
+    )
+
+
+def _TokenWhoRequest_to_pb(m: messages.TokenWhoRequest) -> Any:
+    pb = token_pb2.TokenWhoRequest()
+    return pb
+
+
+def _TokenWhoRequest_from_pb(pb: Any) -> messages.TokenWhoRequest:
+    return messages.TokenWhoRequest()
+
+
+def _AuditListRequest_to_pb(m: messages.AuditListRequest) -> Any:
+    pb = token_pb2.AuditListRequest()
+    if m.limit:
+        pb.limit = m.limit
+    return pb
+
+
+def _AuditListRequest_from_pb(pb: Any) -> messages.AuditListRequest:
+    return messages.AuditListRequest(
+        limit=pb.limit,
+    )
+
+
+def _AuditEntry_to_pb(m: messages.AuditEntry) -> Any:
+    pb = token_pb2.AuditEntry()
+    if m.at_ms:
+        pb.at_ms = m.at_ms
+    if m.token_id:
+        pb.token_id = m.token_id
+    if m.token_name:
+        pb.token_name = m.token_name
+    if m.action:
+        pb.action = m.action
+    if m.environment:
+        pb.environment = m.environment
+    if m.target:
+        pb.target = m.target
+    if m.outcome:
+        pb.outcome = m.outcome
+    if m.peer:
+        pb.peer = m.peer
+    return pb
+
+
+def _AuditEntry_from_pb(pb: Any) -> messages.AuditEntry:
+    return messages.AuditEntry(
+        at_ms=pb.at_ms,
+        token_id=pb.token_id,
+        token_name=pb.token_name,
+        action=pb.action,
+        environment=pb.environment,
+        target=pb.target,
+        outcome=pb.outcome,
+        peer=pb.peer,
+    )
+
+
+def _AuditListResponse_to_pb(m: messages.AuditListResponse) -> Any:
+    pb = token_pb2.AuditListResponse()
+    if m.entries:
+        pb.entries.extend(map(_AuditEntry_to_pb, m.entries))
+    return pb
+
+
+def _AuditListResponse_from_pb(pb: Any) -> messages.AuditListResponse:
+    m = messages.AuditListResponse()
+    if pb.entries:
+        m.entries = list(map(_AuditEntry_from_pb, pb.entries))
+    return m
+
+
 def _VolumeEntry_to_pb(m: messages.VolumeEntry) -> Any:
     pb = volume_pb2.VolumeEntry()
     if m.path:
@@ -3663,6 +3847,16 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ServerInfo: _ServerInfo_to_pb,
     messages.ServerStopRequest: _ServerStopRequest_to_pb,
     messages.ServerStopResponse: _ServerStopResponse_to_pb,
+    messages.TokenCreateRequest: _TokenCreateRequest_to_pb,
+    messages.TokenInfo: _TokenInfo_to_pb,
+    messages.TokenCreated: _TokenCreated_to_pb,
+    messages.TokenListRequest: _TokenListRequest_to_pb,
+    messages.TokenListResponse: _TokenListResponse_to_pb,
+    messages.TokenRevokeRequest: _TokenRevokeRequest_to_pb,
+    messages.TokenWhoRequest: _TokenWhoRequest_to_pb,
+    messages.AuditListRequest: _AuditListRequest_to_pb,
+    messages.AuditEntry: _AuditEntry_to_pb,
+    messages.AuditListResponse: _AuditListResponse_to_pb,
     messages.VolumeEntry: _VolumeEntry_to_pb,
     messages.VolumeRenameRequest: _VolumeRenameRequest_to_pb,
     messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_pb,
@@ -3850,6 +4044,16 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
     messages.ServerStopRequest: (server_pb2.ServerStopRequest.FromString, _ServerStopRequest_from_pb),
     messages.ServerStopResponse: (server_pb2.ServerStopResponse.FromString, _ServerStopResponse_from_pb),
+    messages.TokenCreateRequest: (token_pb2.TokenCreateRequest.FromString, _TokenCreateRequest_from_pb),
+    messages.TokenInfo: (token_pb2.TokenInfo.FromString, _TokenInfo_from_pb),
+    messages.TokenCreated: (token_pb2.TokenCreated.FromString, _TokenCreated_from_pb),
+    messages.TokenListRequest: (token_pb2.TokenListRequest.FromString, _TokenListRequest_from_pb),
+    messages.TokenListResponse: (token_pb2.TokenListResponse.FromString, _TokenListResponse_from_pb),
+    messages.TokenRevokeRequest: (token_pb2.TokenRevokeRequest.FromString, _TokenRevokeRequest_from_pb),
+    messages.TokenWhoRequest: (token_pb2.TokenWhoRequest.FromString, _TokenWhoRequest_from_pb),
+    messages.AuditListRequest: (token_pb2.AuditListRequest.FromString, _AuditListRequest_from_pb),
+    messages.AuditEntry: (token_pb2.AuditEntry.FromString, _AuditEntry_from_pb),
+    messages.AuditListResponse: (token_pb2.AuditListResponse.FromString, _AuditListResponse_from_pb),
     messages.VolumeEntry: (volume_pb2.VolumeEntry.FromString, _VolumeEntry_from_pb),
     messages.VolumeRenameRequest: (volume_pb2.VolumeRenameRequest.FromString, _VolumeRenameRequest_from_pb),
     messages.VolumeEntriesRequest: (volume_pb2.VolumeEntriesRequest.FromString, _VolumeEntriesRequest_from_pb),

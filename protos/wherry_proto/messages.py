@@ -2687,6 +2687,143 @@ class ServerStopResponse(Message):
         self.num_containers_stopped = num_containers_stopped
 
 
+class TokenCreateRequest(Message):
+    __slots__ = ("name", "scopes", "environments")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        scopes: list[str] | None = None,
+        environments: list[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.scopes: list[str] = [] if scopes is None else scopes
+        self.environments: list[str] = [] if environments is None else environments
+
+
+class TokenInfo(Message):
+    __slots__ = ("token_id", "name", "scopes", "environments", "created_at_ms", "revoked_at_ms")
+
+    def __init__(
+        self,
+        *,
+        token_id: str = "",
+        name: str = "",
+        scopes: list[str] | None = None,
+        environments: list[str] | None = None,
+        created_at_ms: int = 0,
+        revoked_at_ms: int = 0,
+    ) -> None:
+        self.token_id = token_id
+        self.name = name
+        self.scopes: list[str] = [] if scopes is None else scopes
+        self.environments: list[str] = [] if environments is None else environments
+        self.created_at_ms = created_at_ms
+        self.revoked_at_ms = revoked_at_ms
+
+
+class TokenCreated(Message):
+    __slots__ = ("token", "secret", "server_url", "certificate")
+
+    def __init__(
+        self,
+        *,
+        token: TokenInfo | None = None,
+        secret: str = "",
+        server_url: str = "",
+        certificate: str = "",
+    ) -> None:
+        self.token = token
+        self.secret = secret
+        self.server_url = server_url
+        self.certificate = certificate
+
+
+class TokenListRequest(Message):
+    __slots__ = ("include_revoked",)
+
+    def __init__(
+        self,
+        *,
+        include_revoked: bool = False,
+    ) -> None:
+        self.include_revoked = include_revoked
+
+
+class TokenListResponse(Message):
+    __slots__ = ("tokens",)
+
+    def __init__(
+        self,
+        *,
+        tokens: list[TokenInfo] | None = None,
+    ) -> None:
+        self.tokens: list[TokenInfo] = [] if tokens is None else tokens
+
+
+class TokenRevokeRequest(Message):
+    __slots__ = ("token_id",)
+
+    def __init__(
+        self,
+        *,
+        token_id: str = "",
+    ) -> None:
+        self.token_id = token_id
+
+
+class TokenWhoRequest(Message):
+    __slots__ = ()
+
+
+class AuditListRequest(Message):
+    __slots__ = ("limit",)
+
+    def __init__(
+        self,
+        *,
+        limit: int = 0,
+    ) -> None:
+        self.limit = limit
+
+
+class AuditEntry(Message):
+    __slots__ = ("at_ms", "token_id", "token_name", "action", "environment", "target", "outcome", "peer")
+
+    def __init__(
+        self,
+        *,
+        at_ms: int = 0,
+        token_id: str = "",
+        token_name: str = "",
+        action: str = "",
+        environment: str = "",
+        target: str = "",
+        outcome: str = "",
+        peer: str = "",
+    ) -> None:
+        self.at_ms = at_ms
+        self.token_id = token_id
+        self.token_name = token_name
+        self.action = action
+        self.environment = environment
+        self.target = target
+        self.outcome = outcome
+        self.peer = peer
+
+
+class AuditListResponse(Message):
+    __slots__ = ("entries",)
+
+    def __init__(
+        self,
+        *,
+        entries: list[AuditEntry] | None = None,
+    ) -> None:
+        self.entries: list[AuditEntry] = [] if entries is None else entries
+
+
 class VolumeEntry(Message):
     __slots__ = ("path", "kind", "size", "modified_at_ms", "executable")
 

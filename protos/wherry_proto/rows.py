@@ -2934,6 +2934,155 @@ def _ServerStopResponse_from_row(row: Any, body: Body) -> messages.ServerStopRes
     return messages.ServerStopResponse(num_containers_stopped=f0)
 
 
+def _TokenCreateRequest_to_row(m: messages.TokenCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.scopes, m.environments]
+
+
+def _TokenCreateRequest_from_row(row: Any, body: Body) -> messages.TokenCreateRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("TokenCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of TokenCreateRequest has another type")
+    return messages.TokenCreateRequest(name=f0, scopes=_list(f1, str), environments=_list(f2, str))
+
+
+def _TokenInfo_to_row(m: messages.TokenInfo, parts: list[bytes]) -> list[Any]:
+    return [m.token_id, m.name, m.scopes, m.environments, m.created_at_ms, m.revoked_at_ms]
+
+
+def _TokenInfo_from_row(row: Any, body: Body) -> messages.TokenInfo:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("TokenInfo has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f4) is int and type(f5) is int):
+        raise RowError("a field of TokenInfo has another type")
+    return messages.TokenInfo(
+        token_id=f0, name=f1, scopes=_list(f2, str), environments=_list(f3, str), created_at_ms=f4, revoked_at_ms=f5
+    )
+
+
+def _TokenCreated_to_row(m: messages.TokenCreated, parts: list[bytes]) -> list[Any]:
+    return [None if m.token is None else _TokenInfo_to_row(m.token, parts), m.secret, m.server_url, m.certificate]
+
+
+def _TokenCreated_from_row(row: Any, body: Body) -> messages.TokenCreated:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("TokenCreated has other fields here: another version speaks") from None
+    if not (type(f1) is str and type(f2) is str and type(f3) is str):
+        raise RowError("a field of TokenCreated has another type")
+    return messages.TokenCreated(
+        token=None if f0 is None else _TokenInfo_from_row(f0, body), secret=f1, server_url=f2, certificate=f3
+    )
+
+
+def _TokenListRequest_to_row(m: messages.TokenListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.include_revoked]
+
+
+def _TokenListRequest_from_row(row: Any, body: Body) -> messages.TokenListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("TokenListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of TokenListRequest has another type")
+    return messages.TokenListRequest(include_revoked=f0)
+
+
+def _TokenListResponse_to_row(m: messages.TokenListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_TokenInfo_to_row(item, parts) for item in m.tokens]]
+
+
+def _TokenListResponse_from_row(row: Any, body: Body) -> messages.TokenListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("TokenListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of TokenListResponse has another type")
+    return messages.TokenListResponse(tokens=[_TokenInfo_from_row(item, body) for item in f0])
+
+
+def _TokenRevokeRequest_to_row(m: messages.TokenRevokeRequest, parts: list[bytes]) -> list[Any]:
+    return [m.token_id]
+
+
+def _TokenRevokeRequest_from_row(row: Any, body: Body) -> messages.TokenRevokeRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("TokenRevokeRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of TokenRevokeRequest has another type")
+    return messages.TokenRevokeRequest(token_id=f0)
+
+
+def _TokenWhoRequest_to_row(m: messages.TokenWhoRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _TokenWhoRequest_from_row(row: Any, body: Body) -> messages.TokenWhoRequest:
+    return messages.TokenWhoRequest()
+
+
+def _AuditListRequest_to_row(m: messages.AuditListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.limit]
+
+
+def _AuditListRequest_from_row(row: Any, body: Body) -> messages.AuditListRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("AuditListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is int):
+        raise RowError("a field of AuditListRequest has another type")
+    return messages.AuditListRequest(limit=f0)
+
+
+def _AuditEntry_to_row(m: messages.AuditEntry, parts: list[bytes]) -> list[Any]:
+    return [m.at_ms, m.token_id, m.token_name, m.action, m.environment, m.target, m.outcome, m.peer]
+
+
+def _AuditEntry_from_row(row: Any, body: Body) -> messages.AuditEntry:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
+    except (TypeError, ValueError):
+        raise RowError("AuditEntry has other fields here: another version speaks") from None
+    if not (
+        type(f0) is int
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is str
+        and type(f6) is str
+        and type(f7) is str
+    ):
+        raise RowError("a field of AuditEntry has another type")
+    return messages.AuditEntry(
+        at_ms=f0, token_id=f1, token_name=f2, action=f3, environment=f4, target=f5, outcome=f6, peer=f7
+    )
+
+
+def _AuditListResponse_to_row(m: messages.AuditListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_AuditEntry_to_row(item, parts) for item in m.entries]]
+
+
+def _AuditListResponse_from_row(row: Any, body: Body) -> messages.AuditListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("AuditListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of AuditListResponse has another type")
+    return messages.AuditListResponse(entries=[_AuditEntry_from_row(item, body) for item in f0])
+
+
 def _VolumeEntry_to_row(m: messages.VolumeEntry, parts: list[bytes]) -> list[Any]:
     return [m.path, m.kind, m.size, m.modified_at_ms, m.executable]
 
@@ -3281,6 +3430,16 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ServerInfo: _ServerInfo_to_row,
     messages.ServerStopRequest: _ServerStopRequest_to_row,
     messages.ServerStopResponse: _ServerStopResponse_to_row,
+    messages.TokenCreateRequest: _TokenCreateRequest_to_row,
+    messages.TokenInfo: _TokenInfo_to_row,
+    messages.TokenCreated: _TokenCreated_to_row,
+    messages.TokenListRequest: _TokenListRequest_to_row,
+    messages.TokenListResponse: _TokenListResponse_to_row,
+    messages.TokenRevokeRequest: _TokenRevokeRequest_to_row,
+    messages.TokenWhoRequest: _TokenWhoRequest_to_row,
+    messages.AuditListRequest: _AuditListRequest_to_row,
+    messages.AuditEntry: _AuditEntry_to_row,
+    messages.AuditListResponse: _AuditListResponse_to_row,
     messages.VolumeEntry: _VolumeEntry_to_row,
     messages.VolumeRenameRequest: _VolumeRenameRequest_to_row,
     messages.VolumeEntriesRequest: _VolumeEntriesRequest_to_row,
@@ -3447,6 +3606,16 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ServerInfo: _ServerInfo_from_row,
     messages.ServerStopRequest: _ServerStopRequest_from_row,
     messages.ServerStopResponse: _ServerStopResponse_from_row,
+    messages.TokenCreateRequest: _TokenCreateRequest_from_row,
+    messages.TokenInfo: _TokenInfo_from_row,
+    messages.TokenCreated: _TokenCreated_from_row,
+    messages.TokenListRequest: _TokenListRequest_from_row,
+    messages.TokenListResponse: _TokenListResponse_from_row,
+    messages.TokenRevokeRequest: _TokenRevokeRequest_from_row,
+    messages.TokenWhoRequest: _TokenWhoRequest_from_row,
+    messages.AuditListRequest: _AuditListRequest_from_row,
+    messages.AuditEntry: _AuditEntry_from_row,
+    messages.AuditListResponse: _AuditListResponse_from_row,
     messages.VolumeEntry: _VolumeEntry_from_row,
     messages.VolumeRenameRequest: _VolumeRenameRequest_from_row,
     messages.VolumeEntriesRequest: _VolumeEntriesRequest_from_row,

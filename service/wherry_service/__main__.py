@@ -4,12 +4,12 @@ import argparse
 import fcntl
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 
+from wherry_service.settings import SettingsError, load
+
 LOCK_NAME = "server.lock"
-_SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
 # The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
 MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 
@@ -17,13 +17,28 @@ MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 def main() -> int:
     """Take the state directory's lock and serve; return the exit code."""
     parser = argparse.ArgumentParser(prog="wherry_service", description=__doc__)
-    parser.add_argument("--state-dir", type=Path, required=True, help="where the service keeps everything")
-    state_dir = parser.parse_args().state_dir.resolve()
+    parser.add_argument("--state-dir", type=Path, help="where the service keeps everything")
+    parser.add_argument("--default-state-dir", type=Path, help="the same, where the settings do not say")
+    parser.add_argument("--config", type=Path, help="YAML file of settings (docs/configuration.md)")
+    parser.add_argument("--listen", metavar="HOST:PORT", help="sets listen.address")
+    parser.add_argument("--dev-tls", action="store_true", help="sets tls.mode to dev")
+    arguments = parser.parse_args()
     try:
-        logs_max_bytes = read_size("WHERRY_LOGS_MAX_BYTES", os.environ.get("WHERRY_LOGS_MAX_BYTES", "1GiB"))
-    except ValueError as error:
+        settings = load(
+            arguments.config,
+            **{
+                "state_dir": arguments.state_dir,
+                "listen.address": arguments.listen,
+                "tls.mode": "dev" if arguments.dev_tls else None,
+            },
+        )
+    except SettingsError as error:
         print(f"wherry: {error}", file=sys.stderr)
         return 1
+    chosen = settings.state_dir or arguments.default_state_dir
+    if chosen is None:
+        parser.error("say where the service keeps everything: --state-dir, or state_dir in the settings")
+    state_dir = chosen.resolve()
     length = len(os.fsencode(state_dir))
     if length > MAX_STATE_DIR:
         print(
@@ -32,7 +47,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     state_dir.chmod(0o700)
@@ -46,30 +63,19 @@ def main() -> int:
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop
 
-    from wherry_service.ingress.settings import SettingsError
+    from wherry_service.errors import ServiceError
     from wherry_service.server import Service  # the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew
 
     async def serve() -> None:
-        await Service(state_dir, logs_max_bytes=logs_max_bytes).run()
+        await Service(state_dir, settings=settings).run()
 
     try:
         uvloop.run(serve())
-    except (DatabaseTooNew, SettingsError) as error:
-        print(f"wherry: {error}", file=sys.stderr)
+    except (DatabaseTooNew, ServiceError) as error:
+        print(f"wherry: {settings.told(error)}", file=sys.stderr)
         return 1
     return 0
-
-
-def read_size(name: str, text: str) -> int:
-    """Return bytes of "500000", "200MB" or "2GiB"; raise ValueError naming the setting."""
-    match = _SIZE.match(text.strip())
-    if match is None:
-        raise ValueError(f"{name} is {text!r}, which is no size: write bytes, or for example 200MB or 2GiB")
-    number, unit, binary = match.groups()
-    power = "KMGT".index(unit.upper()) + 1 if unit else 0
-    scale: int = (1024 if binary else 1000) ** power
-    return int(number) * scale
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ ServiceError
 ├── InvalidRequest
 ├── AlreadyExists
 ├── Exhausted
-└── Unready
+├── Unready
+├── Unauthenticated
+└── Denied
 """
 
 
@@ -31,3 +33,11 @@ class Exhausted(ServiceError):
 
 class Unready(ServiceError):
     """Something the request needs is not in the right state, for example an engine that does not answer."""
+
+
+class Unauthenticated(ServiceError):
+    """Nobody knows who asks."""
+
+
+class Denied(ServiceError):
+    """Who asks may not."""

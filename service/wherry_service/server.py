@@ -15,6 +15,7 @@ from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
+from wherry_service.api.door import Door
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
 from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.execs import ExecApi
@@ -23,10 +24,13 @@ from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.logs import LogApi
+from wherry_service.api.member import Surroundings
 from wherry_service.api.objects import object_handlers
+from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
@@ -43,10 +47,11 @@ from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.prune import Pruner
 from wherry_service.images.settings import ImageSettings
+from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.logs.masks import Masks
-from wherry_service.logs.store import DEFAULT_MAX_BYTES, LogStore
+from wherry_service.logs.store import LogStore
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
@@ -59,15 +64,18 @@ from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
+from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.environment_records import EnvironmentRecords
+from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.tokens import AuditStore, TokenStore
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
@@ -89,7 +97,6 @@ EXPIRY_EVERY_S = 3600.0
 OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
-STOP_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
 
@@ -97,7 +104,8 @@ MEMORY_PART = 0.8
 class Service:
     """The control plane of one state directory."""
 
-    def __init__(self, state_dir: Path, engine: Engine | None = None, logs_max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, state_dir: Path, engine: Engine | None = None, settings: Settings | None = None) -> None:
+        self._settings = settings or load(None)
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._engine = engine or DockerEngine()
@@ -106,12 +114,12 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
-        self._database = Database(f"sqlite:///{state_dir / 'wherry.db'}")
+        self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
-        self._volume_store = VolumeStore(Path(os.environ.get("WHERRY_VOLUMES_DIR") or state_dir / "volumes"))
+        self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
-        self._logs = LogStore(state_dir / "logs", logs_max_bytes)
+        self._logs = LogStore(state_dir / "logs", self._settings.logs_max_bytes)
         self._node = LocalNode(
             self._engine,
             state_dir / "run",
@@ -132,7 +140,7 @@ class Service:
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
         self._objects = Objects(self._database, self._blobs, keys, volumes=self._volume_store)
-        self._image_settings = ImageSettings.from_environment()
+        self._image_settings = ImageSettings.from_environment(self._settings.rooms)
         self._builder = ImageBuilder(
             self._engine,
             state_dir / "images",
@@ -152,18 +160,20 @@ class Service:
             self._capacity,
             self._builder,
             state_dir / "sandboxes",
-            SandboxSettings.from_environment(),
+            SandboxSettings.from_environment(self._settings.rooms),
             self._objects.secret_values_of,
         )
         self._execs = Execs(self._engine, self._begin_use, self._end_use)
-        http = HttpSettings.from_environment()
+        http = HttpSettings.from_environment(self._settings.rooms)
         endpoints = Endpoints(Site())
         exchanges = Exchanges(self._journal, self._dispatcher, http.queue_limit)
         self._web_store = WebStore(self._database)
-        self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir)
+        tokens = Tokens(TokenStore(self._database), self._settings.failed_logins)
+        auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
+        self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir, auth)
         self._app_store = AppStore(self._database)
         self._schedules = Schedules(
-            ScheduleStore(self._database), self._journal, self._dispatcher, ScheduleSettings.from_environment()
+            ScheduleStore(self._database), self._journal, self._dispatcher, ScheduleSettings.from_environment(self._settings.rooms)
         )
         self._apps = Apps(
             self._app_store,
@@ -182,6 +192,14 @@ class Service:
         environments = EnvironmentRecords(self._database)
         self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
+        self._door = Door(
+            self._settings,
+            state_dir,
+            tokens,
+            AuditStore(self._database),
+            Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs),
+            Surroundings(self._apps, self._journal, self._clients),
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
@@ -200,8 +218,9 @@ class Service:
         durable = await self._restore(found or [])
         await self._builder.begin()
         await asyncio.to_thread(self._volume_store.begin)
-        self._server.add_generic_rpc_handlers((generic_handlers(handlers),))
-        await self._listen(handlers)
+        local = await self._door.begin(handlers)
+        self._server.add_generic_rpc_handlers((generic_handlers(local),))
+        await self._listen(local)
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
@@ -241,6 +260,7 @@ class Service:
             self.request_stop,
         )
         handlers: dict[str, Handler] = {
+            **self._door.handlers(),
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
             "Calls.Values": self._values.serve,
@@ -409,6 +429,7 @@ class Service:
             for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
             await self._schedules.expire()
+            await self._door.expire()
             await self._sandboxes.expire()
             await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
             # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
@@ -436,10 +457,11 @@ class Service:
 
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
-        grace = 0.0 if self._force else STOP_GRACE_S
+        grace = 0.0 if self._force else self._settings.stop_grace_s
         # What is due from here on is the next life's.
         if self._scheduling is not None:
             self._scheduling.cancel()
+        await self._door.drain()
         await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
@@ -454,6 +476,7 @@ class Service:
             self._local.close()
             self._local_api.close()
         await self._server.stop(1.0)
+        await self._door.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -26,10 +26,10 @@ class OwnService:
 
     # The process
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start the service, and wait until it listens."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir)]
+        command = [sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir), *options]
         with open(self.state_dir / "server.log", "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

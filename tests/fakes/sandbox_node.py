@@ -115,5 +115,5 @@ class FakeImages:
     async def ready(self, wanted: str) -> str:
         return self.reference(wanted)
 
-    async def adopt(self, wanted: str) -> None:
+    async def adopt(self, wanted: str, environment: str = "main") -> None:
         self.adopted.append(wanted)

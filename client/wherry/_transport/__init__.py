@@ -11,6 +11,10 @@ LOCAL_SOCKET_NAME = "local.sock"
 
 def open_transport(settings: "Settings") -> "Transport":
     """Return the transport to the configured service: frames to one on this machine, gRPC to any other."""
+    if settings.remote is not None:
+        from wherry._transport.grpc import remote_transport  # as below
+
+        return remote_transport(settings.remote)
     if settings.socket.name == LOCAL_SOCKET_NAME:
         from wherry._transport.frames import FramesTransport  # the one or the other, never both
 

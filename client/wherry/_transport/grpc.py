@@ -7,11 +7,13 @@ The blocking API, not grpc.aio on a loop in a thread: measured on a unix socket,
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from wherry import exception
+from wherry._settings import Remote
 from wherry._transport.transport import Outgoing
 from wherry_proto import codec, messages
 from wherry_proto.messages import Message, SessionDown
@@ -46,23 +48,62 @@ _OPTIONS = (
 )
 
 
+# For connections over networks: one that was dropped silently is found out.
+_REMOTE_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 15_000))
+# The service's own certificates have this name; who pins one asks for it, however the service is reached.
+_PINNED_NAME = "wherry.internal"
+Metadata = tuple[tuple[str, str], ...]
+
+
+def remote_transport(remote: Remote) -> "GrpcTransport":
+    """Return the transport to a service over TCP; raise InvalidError if its authorities can't be read."""
+    metadata = (("wherry-token-id", remote.token_id), ("wherry-token-secret", remote.token_secret))
+    if not all(item.isascii() and item.isprintable() for _, item in metadata):
+        raise exception.InvalidError("WHERRY_TOKEN_ID or WHERRY_TOKEN_SECRET has characters that no token has")
+    if not remote.secure:
+        return GrpcTransport(remote.address, None, metadata, _REMOTE_OPTIONS)
+    options: list[tuple[str, Any]] = [*_REMOTE_OPTIONS]
+    roots = None
+    if remote.certificate:
+        roots = remote.certificate.encode()
+        options.append(("grpc.ssl_target_name_override", _PINNED_NAME))
+    elif remote.ca:
+        try:
+            roots = Path(remote.ca).read_bytes()
+        except OSError as error:
+            raise exception.InvalidError(f"WHERRY_TLS_CA is {remote.ca!r}: {error.strerror}") from None
+    return GrpcTransport(remote.address, grpc.ssl_channel_credentials(roots), metadata, options)
+
+
 class GrpcTransport:
     """Speaks to the service at an address such as "unix:/run/user/0/wherry.sock"."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Metadata = (),
+        options: Iterable[tuple[str, Any]] = (),
+    ) -> None:
         self._address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        # Sent along with every request.
+        self._metadata = metadata
+        options = [*_OPTIONS, *options]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(address, options=options)
+        else:
+            self._channel = grpc.secure_channel(address, credentials, options=options)
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         stub = self._channel.unary_unary(*_method(method))
         try:
-            answer: Message = stub(request, timeout=timeout)
+            answer: Message = stub(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from None
         return answer
 
     def stream(self, method: str, request: Message) -> Iterator[Message]:
-        call = self._channel.unary_stream(*_method(method))(request)
+        call = self._channel.unary_stream(*_method(method))(request, metadata=self._metadata)
         try:
             yield from call
         except grpc.RpcError as error:
@@ -73,7 +114,7 @@ class GrpcTransport:
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         stub = self._channel.stream_unary(*_method(method))
         try:
-            answer: Message = stub(iter(requests))
+            answer: Message = stub(iter(requests), metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from None
         return answer
@@ -82,7 +123,7 @@ class GrpcTransport:
         return GrpcExchange(self, method, self._channel.stream_stream(*_method(method)), first)
 
     def session(self, outgoing: Outgoing) -> "GrpcSession":
-        call = self._channel.stream_stream(*_method("Calls.Session"))(iter(outgoing))
+        call = self._channel.stream_stream(*_method("Calls.Session"))(iter(outgoing), metadata=self._metadata)
         return GrpcSession(self, call)
 
     def close(self) -> None:
@@ -110,7 +151,7 @@ class GrpcExchange:
         self._outgoing: queue.Queue[Message | None] = queue.Queue(_WAITING)
         self._outgoing.put(first)
         self._over = threading.Event()
-        self._call = stub(self._messages())
+        self._call = stub(self._messages(), metadata=transport._metadata)
         self._call.add_callback(self._over.set)
 
     def send(self, message: Message) -> None:

@@ -19,8 +19,10 @@ def show(as_json: bool = JSON_OPTION) -> None:
     settings = Settings.from_environment()
     values = {
         "state_dir": str(settings.state_dir),
-        "server_url": f"unix://{settings.socket}",
+        "server_url": settings.server_url,
         "environment": settings.environment,
+        "profile": settings.profile,
+        "token_id": settings.remote.token_id if settings.remote is not None else "",
     }
     if as_json:
         show_json(values)

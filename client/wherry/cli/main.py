@@ -7,17 +7,20 @@ import typer
 from wherry import __version__
 from wherry.cli import (
     app,
+    audit,
     config,
     container,
     dict,
     environment,
     function,
     image,
+    profile,
     queue,
     sandbox,
     schedule,
     secret,
     server,
+    token,
     volume,
 )
 from wherry.cli.logs import app_logs
@@ -55,6 +58,9 @@ cli.add_typer(volume.file_systems, name="nfs")
 cli.add_typer(schedule.group, name="schedule")
 cli.add_typer(environment.group, name="environment")
 cli.add_typer(config.group, name="config")
+cli.add_typer(token.group, name="token")
+cli.add_typer(profile.group, name="profile")
+cli.add_typer(audit.group, name="audit")
 
 
 @cli.callback(invoke_without_command=True)

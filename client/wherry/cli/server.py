@@ -1,18 +1,22 @@
 """`wherry server`: the local service."""
 
 import fcntl
+import importlib.util
+import os
+import sys
 import time
+from pathlib import Path
 from typing import cast
 
 import typer
 
 from wherry._server import LocalServer
-from wherry._settings import Settings
+from wherry._settings import Settings, default_state_dir
 from wherry._transport import open_transport
 from wherry._transport.transport import Transport
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
-from wherry.exception import ConnectionError
+from wherry.exception import ConnectionError, InvalidError
 from wherry_proto.messages import ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
 
 group = typer.Typer(help="The local service.", no_args_is_help=True)
@@ -21,9 +25,29 @@ STOP_DEADLINE_S = 60.0
 
 
 @group.command()
+def run(
+    config: Path | None = typer.Option(None, "--config", help="YAML file of settings (docs/configuration.md)."),
+    listen: str | None = typer.Option(None, "--listen", metavar="HOST:PORT", help="Listen for TCP too."),
+    dev_tls: bool = typer.Option(False, "--dev-tls", help="Make a certificate, for clients to pin."),
+) -> None:
+    """Run the service here until Ctrl-C or SIGTERM; a second one ends running inputs at once."""
+    if importlib.util.find_spec("wherry_service") is None:
+        raise ConnectionError("no service is installed here: pip install 'wherry[service]'")
+    command = [sys.executable, "-P", "-m", "wherry_service"]
+    if config is not None:
+        command += ["--config", str(config)]
+    command += ["--default-state-dir", str(default_state_dir())]
+    if listen is not None:
+        command += ["--listen", listen]
+    if dev_tls:
+        command.append("--dev-tls")
+    os.execv(command[0], command)
+
+
+@group.command()
 def start(as_json: bool = JSON_OPTION) -> None:
     """Start the local service, unless it runs."""
-    settings = Settings.from_environment()
+    settings = _local_settings("start")
     transport = _transport(settings)
     started = LocalServer(settings).ensure(transport)
     info = _info(transport)
@@ -37,7 +61,7 @@ def start(as_json: bool = JSON_OPTION) -> None:
 def status(as_json: bool = JSON_OPTION) -> None:
     """Show whether the service runs; exit 1 when it does not."""
     settings = Settings.from_environment()
-    if not LocalServer(settings).answers():
+    if settings.remote is None and not LocalServer(settings).answers():
         if as_json:
             show_json({"running": False, "state_dir": str(settings.state_dir)})
         else:
@@ -48,8 +72,10 @@ def status(as_json: bool = JSON_OPTION) -> None:
         show_json(_described(info))
         return
     engine = info.engine
-    typer.echo(f"The service is running: wherry {info.version}, pid {info.pid}, since {time_of(info.started_at_ms)}.")
-    typer.echo(f"State: {info.state_dir}")
+    process = f"pid {info.pid}" if info.pid else settings.server_url
+    typer.echo(f"The service is running: wherry {info.version}, {process}, since {time_of(info.started_at_ms)}.")
+    if info.state_dir:
+        typer.echo(f"State: {info.state_dir}")
     if engine is not None:
         typer.echo(f"Engine: Docker {engine.version}" if engine.reachable else f"Engine: {engine.error}")
     typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
@@ -61,7 +87,7 @@ def stop(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Stop the service and all its containers."""
-    settings = Settings.from_environment()
+    settings = _local_settings("stop")
     if not LocalServer(settings).answers():
         if as_json:
             show_json({"stopped": False, "containers": 0})
@@ -83,7 +109,7 @@ def logs(
     lines: int = typer.Option(100, "-n", "--lines", help="How many lines from the end.", min=0),
 ) -> None:
     """Show the service's log."""
-    path = LocalServer(Settings.from_environment()).log_path
+    path = LocalServer(_local_settings("logs")).log_path
     if not path.exists():
         typer.echo(f"There is no log yet ({path}).", err=True)
         raise typer.Exit(1)
@@ -101,6 +127,16 @@ def logs(
 def rotate_key(as_json: bool = JSON_OPTION) -> None:
     """Encrypt all secrets anew, with a new key (as `wherry secret rotate`)."""
     secret.rotate(as_json)
+
+
+def _local_settings(command: str) -> Settings:
+    settings = Settings.from_environment()
+    if settings.remote is not None:
+        raise InvalidError(
+            f"`wherry server {command}` is for a service on this machine, and {settings.remote.url} is in use: "
+            "run it there, or unset WHERRY_SERVER_URL or the profile (`wherry profile use`)"
+        )
+    return settings
 
 
 def _transport(settings: Settings) -> Transport:

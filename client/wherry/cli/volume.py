@@ -168,7 +168,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
     @group.command()
     def cp(
         name: str = _NAME,
-        paths: list[str] = typer.Argument(help="Paths in it; the last is where the others go."),  # noqa: B008 - typer's way
+        paths: list[str] = typer.Argument(help="Paths in it; the last is where the others go."),
         recursive: bool = _RECURSIVE,
         environment: str | None = ENVIRONMENT_OPTION,
     ) -> None:

@@ -1,7 +1,7 @@
 """The gRPC edge: methods by name, messages in and out, errors as status codes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -16,13 +16,20 @@ Streaming = Callable[[Any], AsyncIterator[Any]]
 Handler = Unary | Streaming
 
 
-def generic_handlers(handlers: dict[str, Handler]) -> "grpc.GenericRpcHandler[Any, Any]":
+class Gate(Protocol):
+    """Says who may call what (see access.py)."""
+
+    def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
+        """Return the handler for one request of this peer; it raises where the peer may not ask."""
+
+
+def generic_handlers(handlers: dict[str, Handler], gate: Gate | None = None) -> "grpc.GenericRpcHandler[Any, Any]":
     """Return what serves these handlers, named as in `services.METHODS`, for example "Apps.Open".
 
     A handler takes a message, or an async iterator of messages where the client streams, and returns a
-    message, or is an async generator of messages where the service streams.
+    message, or is an async generator of messages where the service streams. Without a gate everyone may do all.
     """
-    served = {services.METHODS[name].path: _method(name, handler) for name, handler in handlers.items()}
+    served = {services.METHODS[name].path: _method(name, handler, gate) for name, handler in handlers.items()}
 
     class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
         def service(self, call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
@@ -31,7 +38,7 @@ def generic_handlers(handlers: dict[str, Handler]) -> "grpc.GenericRpcHandler[An
     return _Handlers()
 
 
-def _method(name: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
+def _method(name: str, handler: Handler, gate: Gate | None) -> "grpc.RpcMethodHandler[Any, Any]":
     method = services.METHODS[name]
     request_class = getattr(messages, method.request)
 
@@ -44,29 +51,36 @@ def _method(name: str, handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[method.client_stream, method.server_stream]
-    wrapped = _streaming(name, handler) if method.server_stream else _unary(name, handler)
+    wrapped = _streaming(name, handler, gate) if method.server_stream else _unary(name, handler, gate)
     return make(wrapped, request_deserializer=deserialize, response_serializer=codec.serialize)
 
 
-def _unary(name: str, handler: Any) -> Any:
+def _unary(name: str, handler: Any, gate: Gate | None) -> Any:
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            return await handler(request)
+            return await _guarded(name, handler, gate, context)(request)
         except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged with its stack
             await _abort(name, error, context)
 
     return serve
 
 
-def _streaming(name: str, handler: Any) -> Any:
+def _streaming(name: str, handler: Any, gate: Gate | None) -> Any:
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
-            async for message in handler(request):
+            async for message in _guarded(name, handler, gate, context)(request):
                 yield message
         except Exception as error:  # noqa: BLE001 - as above
             await _abort(name, error, context)
 
     return serve
+
+
+def _guarded(name: str, handler: Any, gate: Gate | None, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+    if gate is None:
+        return handler
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return gate.guard(name, handler, metadata, context.peer())
 
 
 async def _abort(name: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -58,7 +58,7 @@ class ImageApi:
                     used.append(event.image_id)
                 if not open_builds and used:
                     # Before the last word: whoever has it may look at once.
-                    await self._builder.records.used(used)
+                    await self._builder.records.used(used, environment=request.environment or "main")
                 yield event
         finally:
             for build in builds:

@@ -64,12 +64,12 @@ class SessionApi:
         )
         return SessionDown(welcome=welcome)
 
-    async def serve(self, requests: AsyncIterator[SessionUp]) -> AsyncIterator[SessionDown]:
+    async def serve(self, requests: AsyncIterator[SessionUp], guest: Guest | None = None) -> AsyncIterator[SessionDown]:
         """Serve one gRPC stream until either side ends it."""
         first = await anext(aiter(requests), None)
         if first is None:
             raise InvalidRequest("a session begins with hello")
-        session = self.begin(first)
+        session = self.begin(first, guest)
         reader = asyncio.ensure_future(self._read(session, requests))
         reader.add_done_callback(lambda _: session.client.wake())
         try:

@@ -2,7 +2,16 @@
 
 import logging
 
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
+from wherry_service.errors import (
+    AlreadyExists,
+    Denied,
+    Exhausted,
+    InvalidRequest,
+    NotFound,
+    ServiceError,
+    Unauthenticated,
+    Unready,
+)
 
 log = logging.getLogger(__name__)
 
@@ -12,6 +21,8 @@ _STATUS: dict[type[ServiceError], str] = {
     AlreadyExists: "ALREADY_EXISTS",
     Exhausted: "RESOURCE_EXHAUSTED",
     Unready: "FAILED_PRECONDITION",
+    Unauthenticated: "UNAUTHENTICATED",
+    Denied: "PERMISSION_DENIED",
 }
 
 

@@ -139,6 +139,11 @@ class CallGraphs:
         nodes = self._by_call.get(call_id)
         return self._graph(nodes, nodes[0].root) if nodes else None
 
+    def function_of(self, call_id: str) -> str | None:
+        """Return the id of the function that a call in a graph is of."""
+        nodes = self._by_call.get(call_id)
+        return nodes[0].item.call.function_id if nodes else None
+
     def _graph(self, roots: list[Node], root: Root) -> CallGraph:
         found: list[CallGraphNode] = []
         waiting = deque((node, "") for node in roots)

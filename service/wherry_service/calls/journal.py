@@ -43,6 +43,16 @@ class Journal:
         item = self._inputs.get(input_id)
         return item if item is not None and not item.done else None
 
+    def function_of(self, call_id: str) -> str | None:
+        """Return the id of the function that a call in memory is of."""
+        call = self._calls.get(call_id)
+        return call.function_id if call is not None else self.graphs.function_of(call_id)
+
+    def call_of(self, input_id: str) -> str | None:
+        """Return the id of the call of an input in memory."""
+        item = self._inputs.get(input_id)
+        return item.call_id if item is not None else None
+
     def blob_ids(self) -> set[str]:
         """Return the blobs that open inputs and what their clients have not taken refer to."""
         found: set[str] = set()

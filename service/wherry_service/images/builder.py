@@ -117,11 +117,12 @@ class ImageBuilder:
         """Return what the engine calls an image without the runner; it may not be there."""
         return tag_of(wanted)
 
-    async def adopt(self, wanted: str) -> None:
+    async def adopt(self, wanted: str, environment: str = "main") -> None:
         """Know an image that was not built but made of a container."""
         now = time.time_ns() // 1_000_000
         definition = ImageDefinition(steps=[ImageStep(kind="from_id", args=[wanted])])
-        await self.records.put(ImageRecord(wanted, definition, ImageState.BUILT, built_at_ms=now, used_at_ms=now))
+        record = ImageRecord(wanted, definition, ImageState.BUILT, built_at_ms=now, used_at_ms=now)
+        await self.records.put(record, environment)
 
     async def ready(self, wanted: str) -> str:
         """Return the reference of a built image with the runner on top; raise `ImageBuildError`."""
@@ -150,7 +151,7 @@ class ImageBuilder:
         now = time.time_ns() // 1_000_000
         record = ImageRecord(wanted, definition, ImageState.BUILDING, used_at_ms=now)
         # Written while the build begins; the writes of one record keep their order.
-        noted = asyncio.ensure_future(self.records.put(dataclasses.replace(record)))
+        noted = asyncio.ensure_future(self.records.put(dataclasses.replace(record), environment))
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
             await noted

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -27,6 +27,28 @@ class StaticProxyAuth:
         # All are compared, so that the time tells nothing.
         known = [hmac.compare_digest(given, token) for token in self._tokens]
         return bool(given) and any(known)
+
+
+class TokenProxyAuth:
+    """Tokens of the service; `invokes` says whether an id and its secret may call functions of an environment."""
+
+    def __init__(self, invokes: Callable[[str, str, str], bool]) -> None:
+        self._invokes = invokes
+
+    def allowed(self, headers: Headers, environment: str) -> bool:
+        token_id, _, secret = token_of(headers).decode("latin-1").partition(":")
+        return bool(secret) and self._invokes(token_id, secret, environment)
+
+
+class EitherProxyAuth:
+    """Whoever one of these lets through."""
+
+    def __init__(self, *auths: ProxyAuth) -> None:
+        self._auths = auths
+
+    def allowed(self, headers: Headers, environment: str) -> bool:
+        headers = list(headers)
+        return any(auth.allowed(headers, environment) for auth in self._auths)
 
 
 def token_of(headers: Headers) -> bytes:

@@ -48,7 +48,7 @@ class Images(Protocol):
     async def ready(self, wanted: str) -> str:
         """Return what the engine calls an image with the SDK in it, made if need be."""
 
-    async def adopt(self, wanted: str) -> None:
+    async def adopt(self, wanted: str, environment: str = "main") -> None:
         """Know an image that was made of a sandbox."""
 
 
@@ -264,7 +264,7 @@ class Sandboxes:
                 await self._node.snapshot(sandbox_id, image_id)
             except EngineError as error:
                 raise Unready(str(error)) from error
-        await self._images.adopt(image_id)
+        await self._images.adopt(image_id, sandbox.record.environment)
         log.info("image %s was made of sandbox %s", image_id, sandbox_id)
         return image_id
 

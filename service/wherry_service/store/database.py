@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], Any]
+# A connection that the server has closed, as when it was restarted, is replaced before it is used.
+_POOL: dict[str, Any] = {"pool_pre_ping": True}
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -40,7 +42,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
+        self._engine = sa.create_engine(_with_driver(url), **({} if url.startswith("sqlite") else _POOL))
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -126,6 +128,12 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         log.info("database brought from revision %s to %s", current or "none", HEAD)
+
+
+def _with_driver(url: str) -> str:
+    """Name the driver that we bring along."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgresql", "postgres") else url
 
 
 def _answer(job: _Job, value: Any, error: Exception | None) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from wherry_proto import codec
 from wherry_proto.messages import ImageDefinition, ImageState
 from wherry_service.store.database import Database
-from wherry_service.store.schema import images
+from wherry_service.store.schema import image_environments, images
 
 
 @dataclass(slots=True)
@@ -33,8 +33,11 @@ class ImageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, record: ImageRecord) -> None:
-        """Write a row, whether it was there or not; one that was asked for is never made internal again."""
+    async def put(self, record: ImageRecord, environment: str = "") -> None:
+        """Write a row, whether it was there or not, and which environment asked for it.
+
+        One that was asked for is never made internal again.
+        """
         values = {
             "definition": codec.serialize(record.definition),
             "state": record.state,
@@ -47,6 +50,8 @@ class ImageStore:
 
         def write(connection: sa.Connection) -> None:
             known = connection.execute(sa.select(images.c.internal).where(images.c.image_id == record.image_id)).first()
+            if environment:
+                _belong(connection, {record.image_id}, environment)
             if known is None:
                 connection.execute(sa.insert(images).values(image_id=record.image_id, **values))
                 return
@@ -55,12 +60,18 @@ class ImageStore:
 
         await self._database.write(write)
 
-    async def used(self, image_ids: Iterable[str], at_ms: int | None = None) -> None:
-        """Note that images were asked for now."""
+    async def used(self, image_ids: Iterable[str], at_ms: int | None = None, environment: str = "") -> None:
+        """Note that images were asked for now, and in which environment."""
         wanted = sorted(set(image_ids))
         now = at_ms if at_ms is not None else time.time_ns() // 1_000_000
         change = sa.update(images).where(images.c.image_id.in_(wanted)).values(used_at_ms=now, internal=False)
-        await self._database.write(lambda connection: connection.execute(change).rowcount)
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(change)
+            if environment:
+                _belong(connection, set(wanted), environment)
+
+        await self._database.write(write)
 
     async def set_state(self, image_id: str, state: int) -> None:
         """Change how an image stands."""
@@ -89,6 +100,13 @@ class ImageStore:
             )
         )
         return int(await self._database.write(lambda connection: connection.execute(change).rowcount))
+
+
+def _belong(connection: sa.Connection, wanted: set[str], environment: str) -> None:
+    rows = image_environments
+    own = sa.select(rows.c.image_id).where(rows.c.environment == environment, rows.c.image_id.in_(wanted))
+    for image_id in sorted(wanted - set(connection.execute(own).scalars())):
+        connection.execute(sa.insert(rows).values(image_id=image_id, environment=environment))
 
 
 def _record(row: "sa.Row[tuple[object, ...]]") -> ImageRecord:

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0016"
+HEAD = "0017"
 
 metadata = MetaData()
 
@@ -265,4 +265,44 @@ schedule_runs = Table(
     Column("finished_at_ms", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
     Index("schedule_runs_by_time", "function_id", "queued_at_ms"),
+)
+
+# Which environments have asked for an image.
+image_environments = Table(
+    "image_environments",
+    metadata,
+    Column("image_id", String(40), primary_key=True),
+    Column("environment", Text, primary_key=True),
+)
+
+# Who may connect over TCP.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", String(40), primary_key=True),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the secret, which is random and of 256 bits.
+    Column("secret_hash", LargeBinary, nullable=False),
+    # Lists, separated by commas.
+    Column("scopes", Text, nullable=False),
+    Column("environments", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # 0 while it is valid.
+    Column("revoked_at_ms", BigInteger, nullable=False, default=0),
+)
+
+# What was changed, and by whom.
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry_id", String(40), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("token_id", String(40), nullable=False),
+    Column("token_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Index("audit_by_time", "at_ms"),
 )

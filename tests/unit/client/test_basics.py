@@ -39,7 +39,7 @@ def test_settings(tmp_path: Path) -> None:
     assert configured.socket == Path("/run/w.sock")
     assert not configured.is_default_server
     assert configured.environment == "dev"
-    for url in ("http://x", "unix://relative", "nonsense"):
+    for url in ("ftp://x", "unix://relative", "nonsense"):
         with pytest.raises(InvalidError, match="unix:///"):
             Settings.from_environment({"WHERRY_SERVER_URL": url})
 

@@ -1,0 +1,92 @@
+"""`wherry profile`: services by name."""
+
+import hashlib
+import ssl
+from pathlib import Path
+
+import typer
+
+from wherry._profiles import Profiles, profiles_path
+from wherry._settings import Remote
+from wherry.cli._common import JSON_OPTION, show_json, show_table
+from wherry.exception import ConnectionError, InvalidError
+
+group = typer.Typer(help="Profiles: services by name, in ~/.wherry.toml.", no_args_is_help=True)
+
+
+@group.command("list")
+def list_profiles(as_json: bool = JSON_OPTION) -> None:
+    """List the profiles; secrets are not shown."""
+    profiles = Profiles(profiles_path())
+    rows = [
+        {
+            "name": name,
+            "active": name == profiles.active,
+            "server_url": values.get("server_url", ""),
+            "token_id": values.get("token_id", ""),
+            "environment": values.get("environment", "main"),
+            "pinned": bool(values.get("certificate")),
+        }
+        for name, values in profiles.by_name.items()
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    shown = [
+        ["*" if row["active"] else "", row["name"], row["server_url"], row["token_id"], row["environment"]]
+        for row in rows
+    ]
+    show_table(["", "name", "server", "token", "environment"], shown)
+
+
+@group.command()
+def add(
+    name: str,
+    url: str = typer.Option(help="https://HOST:PORT"),
+    token_id: str = typer.Option("", envvar="WHERRY_TOKEN_ID", help="Default: the variable."),
+    token_secret: str = typer.Option(
+        "", envvar="WHERRY_TOKEN_SECRET", show_envvar=True, help="Better as the variable: others can see arguments."
+    ),
+    environment: str = typer.Option("", "-e", "--env", help="The environment it uses."),
+    certificate: Path | None = typer.Option(None, help="PEM file of the one certificate to trust."),
+    pin: bool = typer.Option(False, "--pin", help="Fetch the service's certificate now, and trust that one."),
+) -> None:
+    """Write a profile, in place of one of the same name."""
+    remote = Remote(url, token_id, token_secret)
+    pem = ""
+    if certificate is not None:
+        try:
+            pem = certificate.read_text()
+        except OSError as error:
+            raise InvalidError(f"the certificate {certificate} can't be read: {error.strerror}") from None
+    elif pin:
+        host, _, port = remote.address.rpartition(":")
+        try:
+            pem = ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=10)
+        except OSError as error:
+            raise ConnectionError(f"no certificate could be fetched from {url}: {error}") from None
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+        typer.echo(f"Pinned the certificate with SHA-256 {digest}: compare it with the service's.")
+    values = {
+        "server_url": url,
+        "token_id": token_id,
+        "token_secret": token_secret,
+        "environment": environment,
+        "certificate": pem,
+    }
+    Profiles(profiles_path()).set(name, values)
+    typer.echo(f"Wrote profile {name!r} ({profiles_path()}).")
+
+
+@group.command()
+def use(name: str = typer.Argument("", help="Its name; none: the local service again.")) -> None:
+    """Use a profile from now on."""
+    Profiles(profiles_path()).activate(name)
+    typer.echo(f"Profile {name!r} is in use." if name else "No profile is in use: commands use the local service.")
+
+
+@group.command()
+def remove(name: str) -> None:
+    """Forget a profile. Its token stays valid: `wherry token revoke` ends it."""
+    Profiles(profiles_path()).remove(name)
+    typer.echo(f"Removed profile {name!r}.")

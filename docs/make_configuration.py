@@ -1,0 +1,76 @@
+"""Writes docs/configuration.md from the service's settings: `python docs/make_configuration.py [--check]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from wherry_service.settings import FIELDS, variable
+
+PAGE = Path(__file__).parent / "configuration.md"
+HEAD = """# Configuration
+
+`wherry server run --config wherry.yaml` reads settings from a YAML file. A variable of the environment goes
+before the file. A key that is not in this table is an error. This page is made from
+`service/wherry_service/settings.py` by `python docs/make_configuration.py`.
+
+```yaml
+listen:
+  address: 0.0.0.0:7433
+tls:
+  certificate: /etc/wherry/tls/certificate.pem
+  key: /etc/wherry/tls/key.pem
+log:
+  level: info
+```
+
+| key | variable | default | what |
+|---|---|---|---|
+"""
+TAIL = """
+`WHERRY_SECRET_KEY` is read from the environment alone: the keys that secrets are encrypted with, 32 bytes in base 64
+each, separated by commas ([secrets](storage.md#secrets)). Unset: a key in the state directory.
+
+## The client's
+
+The SDK and the commands read these variables, and what they leave open from the profile in use:
+`$WHERRY_PROFILE`, else the active one of `~/.wherry.toml` (`$WHERRY_CONFIG_PATH`). `wherry config show` shows
+what is in force.
+
+| variable | key in a profile | what |
+|---|---|---|
+| `WHERRY_SERVER_URL` | `server_url` | `https://HOST:PORT`, or `unix:///path/to/wherry.sock`; unset: the local service |
+| `WHERRY_TOKEN_ID`, `WHERRY_TOKEN_SECRET` | `token_id`, `token_secret` | who asks; `wherry token new` makes them |
+| `WHERRY_ENVIRONMENT` | `environment` | which environment is meant; default `main` |
+| `WHERRY_TLS_CA` | | PEM file of the authorities to trust instead of the system's |
+| | `certificate` | PEM of the one certificate to trust (`wherry profile add --pin`) |
+| `WHERRY_STATE_DIR` | | where the local service keeps everything |
+
+A profile's secret is sent to the profile's server alone: with another `WHERRY_SERVER_URL` the profile is not used.
+"""
+
+
+def main() -> None:
+    """Write the page, or with --check fail if it is not what would be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        sys.exit("docs/configuration.md is not what the settings say: run python docs/make_configuration.py")
+
+
+def page() -> str:
+    """Return the page's text."""
+    rows = []
+    for key, item in FIELDS.items():
+        value = item.default
+        if isinstance(value, float) or item.kind == "size":
+            value = f"{value:g}" if isinstance(value, float) else f"{value >> 30}GiB"
+        default = "" if value in (None, "") else f"`{value}`"
+        rows.append(f"| `{key}` | `{variable(key)}` | {default} | {item.doc} |\n")
+    return HEAD + "".join(rows) + TAIL
+
+
+if __name__ == "__main__":
+    main()

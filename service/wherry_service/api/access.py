@@ -1,0 +1,239 @@
+"""The gate in front of the handlers, for who comes over TCP: token, rule, environment, audit log."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+from wherry_proto import services
+from wherry_proto.messages import AuditEntry, TokenInfo
+from wherry_service.api.member import Member, Surroundings, missing, refusal
+from wherry_service.api.places import Places
+from wherry_service.api.rules import RULES, Rule, Where
+from wherry_service.api.statuses import status_of
+from wherry_service.api.tokens import EVERYWHERE, Tokens, allows, reaches
+from wherry_service.errors import Denied, Exhausted, NotFound, ServiceError, Unauthenticated
+from wherry_service.store.tokens import AuditStore
+
+log = logging.getLogger(__name__)
+
+ID_KEY = "wherry-token-id"
+SECRET_KEY = "wherry-token-secret"
+_TARGETS = (
+    "app_id", "function_id", "token_id", "object_id", "volume_id", "secret_id", "container_id", "sandbox_id", "name"
+)  # fmt: skip
+
+
+class _Asked:
+    """What is noted of a request."""
+
+    __slots__ = ("environment", "target", "token")
+
+    def __init__(self, request: Any) -> None:
+        self.token: TokenInfo | None = None
+        self.environment = str(getattr(request, "environment", ""))
+        self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
+
+
+class Access:
+    """Lets in who has a token, to what that is for (implements `edge.Gate`)."""
+
+    def __init__(self, tokens: Tokens, places: Places, surroundings: Surroundings, audit: AuditStore) -> None:
+        self._tokens = tokens
+        self._places = places
+        self._surroundings = surroundings
+        self._audit = audit
+        # What each token has open.
+        self._open: dict[str, set[asyncio.Task[Any]]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+        # Source files that tokens of the same environments have sent in this life of the service.
+        self._sent: dict[tuple[str, ...], set[str]] = {}
+
+    def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
+        """Return the handler for one request: it raises where the token does not allow it."""
+
+        async def unary(request: Any) -> Any:
+            with self._entered(name, request, metadata, peer) as asked:
+                serve = await self._allowed(name, handler, request, asked)
+                return await serve(request)
+
+        async def streaming(request: Any) -> AsyncIterator[Any]:
+            with self._entered(name, request, metadata, peer) as asked:
+                serve = await self._allowed(name, handler, request, asked)
+                async with contextlib.aclosing(serve(request)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+        return streaming if services.METHODS[name].server_stream else unary
+
+    def local(self, name: str, handler: Any) -> Any:
+        """Return a handler for the service's user, who may do all: it is only noted in the audit log."""
+        if not RULES[name].audited or services.METHODS[name].client_stream:
+            return handler
+
+        async def serve(request: Any) -> Any:
+            asked = _Asked(request)
+            try:
+                answer = await handler(request)
+            except ServiceError as error:
+                self._note(name, asked, "", status_of(name, error)[0])
+                raise
+            self._note(name, asked, "", "ok")
+            return answer
+
+        return serve
+
+    def revoked(self, token_id: str) -> None:
+        """End what a token has open."""
+        current = asyncio.current_task()
+        for task in self._open.get(token_id, ()):
+            if task is not current:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Wait until the audit log is written."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    # Who asks
+
+    @contextlib.contextmanager
+    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[_Asked]:
+        asked = _Asked(request)
+        task = asyncio.current_task()
+        assert task is not None
+        audited = name in RULES and RULES[name].audited
+        try:
+            token = self._tokens.check(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""), _address(peer))
+            asked.token = token
+            self._open.setdefault(token.token_id, set()).add(task)
+            yield asked
+        except asyncio.CancelledError:
+            if asked.token is not None and asked.token.revoked_at_ms:
+                raise Unauthenticated(f"token {asked.token.name!r} was revoked") from None
+            raise
+        except (Unauthenticated, Denied) as error:
+            self._note("login" if asked.token is None else name, asked, peer, status_of(name, error)[0])
+            raise
+        except Exhausted:
+            raise  # a flood of failures is not to fill the audit log
+        except ServiceError as error:
+            if audited:
+                self._note(name, asked, peer, status_of(name, error)[0])
+            raise
+        else:
+            if audited:
+                self._note(name, asked, peer, "ok")
+        finally:
+            token_id = asked.token.token_id if asked.token is not None else ""
+            if (tasks := self._open.get(token_id)) is not None:
+                tasks.discard(task)
+                if not tasks:
+                    del self._open[token_id]
+
+    # What is allowed
+
+    async def _allowed(self, name: str, handler: Any, request: Any, asked: _Asked) -> Any:
+        rule, token = RULES.get(name), asked.token
+        assert token is not None
+        if rule is None or rule.where is Where.NOWHERE:
+            raise Denied(f"{name} is not served over TCP")
+        member = Member(token, self._surroundings, self._places, self._sent)
+        if client_id := getattr(request, "client_id", ""):
+            member.claim(client_id)
+        if rule.where is Where.SESSION:
+            return lambda requests: handler(member.claiming(requests), member)
+        if rule.where is Where.TOKEN:
+            return lambda message: handler(message, token)
+        if rule.where is Where.EVERYWHERE:
+            if not allows(token, rule.scopes, EVERYWHERE):
+                raise Denied(refusal(token, name, EVERYWHERE))
+        elif rule.where is Where.ANYWHERE:
+            member.check_anywhere(name, rule)
+        elif services.METHODS[name].client_stream:
+            return lambda messages: handler(self._checked(name, rule, messages, asked))
+        else:
+            await self._check(name, rule, request, asked)
+        return member.own_handler(name, handler, asked.environment or "main")
+
+    async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
+        """Check the messages of a stream that say what it is about."""
+        known: set[str] = set()
+        assert isinstance(rule.where, tuple)
+        async for message in messages:
+            named = _value(message, rule.where[0])
+            if named is not None and named not in known:
+                await self._check(name, rule, message, asked)
+                known.add(named)
+            yield message
+
+    async def _check(self, name: str, rule: Rule, request: Any, asked: _Asked) -> None:
+        """Raise `Denied` for an environment that is not the token's, `NotFound` for an object that is not in one."""
+        token = asked.token
+        assert token is not None
+        assert isinstance(rule.where, tuple)
+        environment = "main" if {"environment", "app_name"} & set(rule.where) else ""
+        for path in rule.where:
+            value = _value(request, path)
+            if value and path in ("environment", "app_name"):
+                environment = request.environment or "main"
+                break
+            if value:
+                environment = await self._environment_of(path, value, token, asked)
+                break
+        if not environment:
+            raise NotFound(missing(_kind(rule.where[0]), ""))
+        asked.environment = environment
+        if not allows(token, rule.scopes, environment):
+            raise Denied(refusal(token, name, environment))
+
+    async def _environment_of(self, path: str, object_id: str, token: TokenInfo, asked: _Asked) -> str:
+        asked.target = asked.target or object_id
+        found = await self._places.of(_kind(path), object_id)
+        mine = sorted(environment for environment in found if reaches(token, environment))
+        if not mine:
+            raise NotFound(missing(_kind(path), object_id))
+        return mine[0]
+
+    # The audit log
+
+    def _note(self, action: str, asked: _Asked, peer: str, outcome: str) -> None:
+        token = asked.token
+        entry = AuditEntry(
+            at_ms=int(time.time() * 1000),
+            token_id=token.token_id if token is not None else ("" if peer else "local"),
+            token_name=token.name if token is not None else "",
+            action=action,
+            environment=asked.environment[:64],
+            target=asked.target[:128],
+            outcome=outcome,
+            peer=peer[:128],
+        )
+        task = asyncio.ensure_future(self._audit.add(entry))
+        self._writing.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: "asyncio.Task[None]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the audit log could not be written", exc_info=error)
+
+
+def _kind(path: str) -> str:
+    """Return what a field such as "start.container_id" names: "container"."""
+    return path.rpartition(".")[2].removesuffix("_id")
+
+
+def _value(request: Any, path: str) -> str | None:
+    """Return the field of that path, None where a message on the way is not there."""
+    for name in path.split("."):
+        request = getattr(request, name, None)
+        if request is None:
+            return None
+    return str(request)
+
+
+def _address(peer: str) -> str:
+    """Return a peer's address without its port, as in "ipv4:10.0.0.1:4711"."""
+    return peer.rpartition(":")[0] or peer

@@ -1,0 +1,67 @@
+"""The way in for who comes over TCP: tokens, rules and the audit log, put together."""
+
+from pathlib import Path
+
+from wherry_service.api.access import Access
+from wherry_service.api.edge import Handler
+from wherry_service.api.member import Surroundings
+from wherry_service.api.places import Places
+from wherry_service.api.tcp import TcpServer
+from wherry_service.api.team import TeamApi
+from wherry_service.api.tokens import Tokens
+from wherry_service.settings import Settings
+from wherry_service.store.tokens import AuditStore
+
+
+class Door:
+    """Serves over TCP, where the settings say so; and notes what is done, whoever does it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path,
+        tokens: Tokens,
+        audit: AuditStore,
+        places: Places,
+        around: Surroundings,
+    ) -> None:
+        self._tokens = tokens
+        self._audit = audit
+        self.access = Access(tokens, places, around, audit)
+        self.tcp = TcpServer(settings, state_dir) if settings.listen else None
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the methods about tokens and the audit log."""
+        team = TeamApi(self._tokens, self._audit, self.access.revoked, self._address)
+        return {
+            "Tokens.Create": team.create,
+            "Tokens.List": team.list,
+            "Tokens.Revoke": team.revoke,
+            "Tokens.Who": team.who,
+            "Audit.List": team.audit,
+        }
+
+    def _address(self) -> tuple[str, str]:
+        return (self.tcp.url, self.tcp.certificate) if self.tcp is not None else ("", "")
+
+    async def begin(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
+        """Listen, if that is wanted; return the handlers for the service's own user."""
+        await self._tokens.begin()
+        if self.tcp is not None:
+            await self.tcp.start(handlers, self.access)
+        return {name: self.access.local(name, handler) for name, handler in handlers.items()}
+
+    async def expire(self) -> None:
+        """Forget old entries of the audit log."""
+        await self._audit.expire()
+
+    async def drain(self) -> None:
+        """Tell load balancers to send nobody any more."""
+        if self.tcp is not None:
+            await self.tcp.drain()
+
+    async def close(self) -> None:
+        """Stop listening; wait until the audit log is written."""
+        if self.tcp is not None:
+            await self.tcp.stop(1.0)
+        await self.access.close()

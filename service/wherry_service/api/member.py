@@ -1,0 +1,310 @@
+"""One request of a holder of a token: what of it is let through."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wherry_proto.messages import (
+    AppPublishRequest,
+    BlobChunk,
+    BlobGetRequest,
+    BlobMissingRequest,
+    BlobMissingResponse,
+    CallState,
+    FunctionBindRequest,
+    ImageEnsureRequest,
+    ImageEvent,
+    ImageInfo,
+    ImageListRequest,
+    ImageListResponse,
+    ImageShowRequest,
+    SandboxCreateRequest,
+    SecretCreateRequest,
+    ServerInfo,
+    SessionUp,
+    SourceFile,
+    SourceTree,
+    TokenInfo,
+)
+from wherry_service.api.places import Places
+from wherry_service.api.rules import DEPLOY, DEVELOP, Rule
+from wherry_service.api.tokens import EVERYWHERE, allows, reaches
+from wherry_service.apps.apps import Apps
+from wherry_service.calls.client import Clients
+from wherry_service.calls.journal import Journal
+from wherry_service.errors import Denied, InvalidRequest, NotFound
+
+_CONTENT = "sha256:"
+MAX_CLAIMS = 10_000
+# Of a function, who may call it may have these otherwise, beside how it scales.
+SHALLOW = frozenset(("timeout_s", "retry"))
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a request is checked against."""
+
+    apps: Apps
+    journal: Journal
+    clients: Clients
+    # Which token a client process has come with.
+    claims: dict[str, str] = field(default_factory=dict)
+
+
+class Member:
+    """Checks what a token's holder asks (implements `sessions.Guest`)."""
+
+    # It is in no container.
+    container_id = ""
+
+    def __init__(
+        self,
+        token: TokenInfo,
+        surroundings: Surroundings,
+        places: Places,
+        sent: dict[tuple[str, ...], set[str]],
+    ) -> None:
+        self._token = token
+        self._around = surroundings
+        self._places = places
+        self._sent = sent.setdefault(tuple(token.environments), set())
+        self._reachable: set[str] = set()
+        self._client_id = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check_anywhere(self, name: str, rule: Rule) -> None:
+        """Raise `Denied` unless the token has the scope in some environment."""
+        if not any(allows(self._token, rule.scopes, environment) for environment in self._token.environments):
+            scopes = " or ".join((*rule.scopes, "admin"))
+            raise Denied(f"token {self._token.name!r} does not allow {name}: that takes the scope {scopes}")
+
+    # Clients
+
+    def claim(self, client_id: str) -> None:
+        """Note that a client process is this token's; raise `Denied` if it is another's."""
+        claims, clients = self._around.claims, self._around.clients
+        client = clients.get(client_id)
+        owner = claims.get(client_id) if client is not None else None
+        stranger = owner is None and client is not None and client.connected
+        if stranger or (owner is not None and owner != self._token.token_id):
+            raise Denied(f"client {client_id[:64]!r} belongs to somebody else")
+        if len(claims) >= MAX_CLAIMS:
+            for known in [known for known in claims if clients.get(known) is None]:
+                del claims[known]
+        claims[client_id] = self._token.token_id
+
+    async def claiming(self, requests: AsyncIterator[SessionUp]) -> AsyncIterator[SessionUp]:
+        """Claim the client that says hello, before its session begins."""
+        async for message in requests:
+            if message.hello is not None:
+                if self._client_id:
+                    raise InvalidRequest("a session says hello once")
+                self.claim(message.hello.client_id)
+                self._client_id = message.hello.client_id
+            yield message
+
+    # The session
+
+    def restrict(self, message: SessionUp) -> None:
+        """Take out of a message what this token may not ask."""
+        started = set()
+        calls = []
+        for start in message.calls:
+            known = self._around.journal.function_of(start.call_id)
+            if known is not None and not self._reaches(known):
+                continue
+            if not self._reaches(start.function_id):
+                # Its inputs are answered as those of any unknown function.
+                start.function_id = "fu-out-of-reach"
+            start.parent_input_id = ""
+            started.add(start.call_id)
+            calls.append(start)
+        message.calls = calls
+
+        def own(call_id: str | None) -> bool:
+            return call_id is not None and (call_id in started or self._reaches_call(call_id))
+
+        journal = self._around.journal
+        message.inputs = [item for item in message.inputs if own(item.call_id)]
+        message.ends = [item for item in message.ends if own(item.call_id)]
+        message.cancels = [item for item in message.cancels if own(item.call_id)]
+        message.taken = [input_id for input_id in message.taken if own(journal.call_of(input_id))]
+        message.yields_taken = [row for row in message.yields_taken if own(journal.call_of(row.input_id))]
+        for watch in [watch for watch in message.watches if not own(watch.call_id)]:
+            message.watches.remove(watch)
+            task = asyncio.ensure_future(self._watch(watch.call_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self, call_id: str) -> None:
+        """Watch a call that is only on disk, if it is one of the token's."""
+        environments = await self._places.of("call", call_id)
+        client = self._around.clients.get(self._client_id)
+        if client is None:
+            return
+        if any(allows(self._token, ("invoke",), environment) for environment in environments):
+            self._around.journal.watch(client, call_id)
+        else:
+            client.state(CallState(call_id=call_id, known=False))
+
+    def _reaches_call(self, call_id: str) -> bool:
+        function_id = self._around.journal.function_of(call_id)
+        return function_id is not None and (function_id == "fu-out-of-reach" or self._reaches(function_id))
+
+    def _reaches(self, function_id: str) -> bool:
+        if function_id in self._reachable:
+            return True
+        try:
+            environment = self._around.apps.function(function_id).environment
+        except NotFound:
+            return False
+        if not allows(self._token, ("invoke",), environment):
+            return False
+        self._reachable.add(function_id)
+        return True
+
+    # Handlers that get or give something else over TCP
+
+    def own_handler(self, name: str, handler: Any, environment: str) -> Any:
+        """Return the handler as it is for this token, for a request of that environment."""
+        with_answer: dict[str, Callable[[Any, Any], Any]] = {
+            "Server.Info": self._info,
+            "Blobs.Missing": self._missing,
+            "Blobs.Put": self._put,
+            "Blobs.PutSource": self._put_source,
+            "Blobs.Get": self._get,
+            "Images.Ensure": self._ensure,
+            "Images.Show": self._show,
+            "Images.List": self._list_images,
+        }
+        if found := with_answer.get(name):
+            return lambda request: found(handler, request)
+        checks: dict[str, Callable[[Any, str], Awaitable[None]]] = {
+            "Apps.Publish": self._check_publish,
+            "Functions.Bind": self._check_bind,
+            "Sandboxes.Create": self._check_sandbox,
+            "Secrets.Create": self._check_secret,
+        }
+        check = checks.get(name)
+        if check is None:
+            return handler
+
+        async def serve(request: Any) -> Any:
+            await check(request, environment)
+            return await handler(request)
+
+        return serve
+
+    async def _check_publish(self, request: AppPublishRequest, environment: str) -> None:
+        for spec in request.functions:
+            await self._check_image(spec.image_id)
+
+    async def _check_bind(self, request: FunctionBindRequest, environment: str) -> None:
+        """Who may only call a function may scale a variant of it, and not put other code or secrets into it."""
+        if request.changes is None:
+            return
+        deep = [name for name in request.fields if name not in SHALLOW and not name.startswith("pool.")]
+        if deep and not allows(self._token, DEPLOY, environment):
+            raise Denied(refusal(self._token, f"Functions.Bind with another {deep[0][:64]}", environment))
+        if request.changes.image_id:
+            await self._check_image(request.changes.image_id)
+
+    async def _check_sandbox(self, request: SandboxCreateRequest, environment: str) -> None:
+        places = await self._places.of("sandbox", request.sandbox_id)
+        if any(not reaches(self._token, place) for place in places):
+            raise Denied(f"sandbox {request.sandbox_id[:64]!r} belongs to somebody else")
+        if request.spec is not None:
+            await self._check_image(request.spec.image_id)
+
+    async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:
+        if request.name and not allows(self._token, DEVELOP, environment):
+            raise Denied(refusal(self._token, "Secrets.Create with a name", environment))
+
+    async def _check_image(self, image_id: str) -> None:
+        if not any(reaches(self._token, place) for place in await self._places.of("image", image_id)):
+            raise NotFound(missing("image", image_id))
+
+    async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
+        for definition in request.images:
+            for step in definition.steps:
+                self._check_files(step.files)
+                if step.kind == "from_id" and step.args:
+                    await self._check_image(step.args[0])
+        async for event in handler(request):
+            yield event
+
+    async def _show(self, handler: Any, request: ImageShowRequest) -> ImageInfo:
+        """Show an image of another environment as one that nobody has built."""
+        if request.definition is None:
+            await self._check_image(request.image_id)
+        info: ImageInfo = await handler(request)
+        if any(reaches(self._token, place) for place in await self._places.of("image", info.image_id)):
+            info.apps = []
+            return info
+        return ImageInfo(image_id=info.image_id, summary=info.summary, dockerfile=info.dockerfile)
+
+    async def _list_images(self, handler: Any, request: ImageListRequest) -> ImageListResponse:
+        answer: ImageListResponse = await handler(request)
+        if not reaches(self._token, EVERYWHERE):
+            own = await self._places.images(frozenset(self._token.environments))
+            answer.images = [image for image in answer.images if image.image_id in own]
+            for image in answer.images:
+                image.apps = []
+        return answer
+
+    async def _info(self, handler: Any, request: Any) -> ServerInfo:
+        """Leave out what is of the service's machine: files can't be handed over from another."""
+        info: ServerInfo = await handler(request)
+        everywhere = allows(self._token, (), "*")
+        return ServerInfo(
+            version=info.version,
+            protocol=info.protocol,
+            instance_id=info.instance_id,
+            started_at_ms=info.started_at_ms,
+            engine=info.engine if everywhere else None,
+            num_apps=info.num_apps if everywhere else 0,
+            num_containers=info.num_containers if everywhere else 0,
+        )
+
+    async def _missing(self, handler: Any, request: BlobMissingRequest) -> BlobMissingResponse:
+        """Say that a file is there only to those who have sent it: who has not must not learn that others have."""
+        lacking = set((await handler(request)).blob_ids)
+        return BlobMissingResponse(
+            blob_ids=[blob_id for blob_id in request.blob_ids if blob_id in lacking or blob_id not in self._sent]
+        )
+
+    async def _put(self, handler: Any, chunks: AsyncIterator[BlobChunk]) -> Any:
+        info = await handler(chunks)
+        if info.blob_id.startswith(_CONTENT):
+            self._sent.add(info.blob_id)
+        return info
+
+    async def _put_source(self, handler: Any, request: SourceTree) -> Any:
+        self._check_files(request.files)
+        return await handler(request)
+
+    def _check_files(self, files: Iterable[SourceFile]) -> None:
+        for file in files:
+            if file.blob_id not in self._sent:
+                raise NotFound(f"the content of {file.path[:200]!r} was not sent: send it first")
+
+    async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
+        if request.blob_id.startswith(_CONTENT):
+            raise Denied("source files can't be read back over TCP")
+        async for chunk in handler(request):
+            yield chunk
+
+
+def refusal(token: TokenInfo, name: str, environment: str) -> str:
+    """Return why a token may not do something."""
+    where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
+    return (
+        f"token {token.name!r} ({', '.join(token.scopes)} in {', '.join(token.environments)}) does not allow {name} "
+        f"in {where}: use another token, or ask an admin for one"
+    )
+
+
+def missing(kind: str, object_id: str) -> str:
+    """Return what is said of an object that is not there, and of one that is in another environment."""
+    return f"{kind} {object_id[:64]!r} does not exist in the environments of this token"

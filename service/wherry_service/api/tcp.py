@@ -1,0 +1,89 @@
+"""gRPC over TCP, for those who have a token; health checks and reflection are for everyone."""
+
+import importlib
+import logging
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from wherry_proto import services
+from wherry_service.api.certificates import own_certificate
+from wherry_service.api.edge import MESSAGE_LIMIT, Gate, Handler, generic_handlers
+from wherry_service.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+
+class TcpServer:
+    """Listens on `listen.address`."""
+
+    def __init__(self, settings: Settings, state_dir: Path) -> None:
+        self._settings = settings
+        self._credentials: grpc.ServerCredentials | None = None
+        # PEM: of a certificate that clients are to pin; empty for others.
+        self.certificate = ""
+        if settings.tls == "dev":
+            certificate, key = own_certificate(state_dir / "tls")
+            self.certificate = certificate.decode()
+            self._credentials = grpc.ssl_server_credentials([(key, certificate)])
+        elif settings.tls == "files":
+            assert settings.tls_certificate is not None
+            assert settings.tls_key is not None
+            pair = settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes()
+            self._credentials = grpc.ssl_server_credentials([pair])
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+                ("grpc.max_send_message_length", MESSAGE_LIMIT),
+                ("grpc.so_reuseport", 0),
+                # A connection that a network has dropped silently is found out within a minute.
+                ("grpc.keepalive_time_ms", 40_000),
+                ("grpc.keepalive_timeout_ms", 15_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ]
+        )
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        if self._settings.public_url:
+            return self._settings.public_url
+        host = self._settings.listen.rpartition(":")[0]
+        if host in ("0.0.0.0", "[::]", "*"):
+            host = "localhost"
+        port = self.port or self._settings.listen.rpartition(":")[2]
+        return f"{'https' if self._credentials is not None else 'http'}://{host}:{port}"
+
+    async def start(self, handlers: dict[str, Handler], gate: Gate) -> None:
+        """Listen; raise `SettingsError` when that can't be."""
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # only where there is TCP
+        from grpc_reflection.v1alpha import reflection
+
+        self._server.add_generic_rpc_handlers((generic_handlers(handlers, gate),))
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = sorted({method.path.split("/")[1] for method in services.METHODS.values()})
+        for module in sorted(Path(services.__file__).parent.glob("v1/*_pb2.py")):
+            importlib.import_module(f"wherry_proto.v1.{module.stem}")
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        try:
+            if self._credentials is None:
+                self.port = self._server.add_insecure_port(self._settings.listen)
+            else:
+                self.port = self._server.add_secure_port(self._settings.listen, self._credentials)
+        except RuntimeError as error:
+            raise SettingsError(f"listen.address {self._settings.listen} can't be listened on: {error}") from None
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+        log.info("listening on %s, as %s", self._settings.listen, self.url)
+
+    async def drain(self) -> None:
+        """Tell load balancers to send nobody any more."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._server.stop(grace_s)

@@ -1,0 +1,308 @@
+"""The service's settings: a YAML file, and WHERRY_… variables that go before it. docs/configuration.md is made of this.
+
+A key such as `tls.certificate` is `certificate:` below `tls:` in the file, and WHERRY_TLS_CERTIFICATE in the
+environment.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wherry_service.errors import InvalidRequest
+
+_SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
+
+
+class SettingsError(InvalidRequest):
+    """A setting is wrong; the message says which, where it comes from, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key."""
+
+    key: str
+    default: Any
+    doc: str
+    # "text", "path", "whole", "number", "size" or "list".
+    kind: str = "text"
+    choices: tuple[str, ...] = ()
+    # The environment's name for it, where that is not made of the key.
+    variable: str = ""
+    # The field of `Settings`; "" for what is passed on to a room.
+    name: str = ""
+
+
+def _key(key: str, default: Any, doc: str, kind: str = "text", choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"key": Key(key, default, doc, kind, choices)})
+
+
+# What the rooms of the service read themselves, from `Settings.rooms`: they know best what is allowed.
+_ROOMS = (
+    Key(
+        "workspace", "wherry", "The first word of the URLs of web endpoints: `http://WORKSPACE--LABEL.localhost:8720`."
+    ),
+    Key("http.host", "127.0.0.1", "Where web endpoints listen."),
+    Key("http.port", "", "Their port. Unset: 8720, or any other where that is taken.", "whole"),
+    Key(
+        "http.url", "", "How they are reached from outside, where a proxy stands in front: `https://apps.example.com`."
+    ),
+    Key("http.trusted_proxies", "", "Addresses or networks whose `X-Forwarded-*` headers are believed.", "list"),
+    Key(
+        "http.response_timeout",
+        150.0,
+        "Seconds without a response after which a request is led to a result URL; 0: never.",
+        "number",
+    ),
+    Key("http.head_timeout", 20.0, "Seconds that a request's head may take.", "number"),
+    Key("http.body_timeout", 60.0, "Seconds between two pieces of a request's body.", "number"),
+    Key("http.write_timeout", 120.0, "Seconds for which a client may take nothing of its response.", "number"),
+    Key("http.keep_alive", 65.0, "Seconds that an idle connection stays open.", "number"),
+    Key("http.max_header_kib", 64, "KiB of a request's head, at most.", "whole"),
+    Key("http.max_body_mib", 4096, "MiB of a request's body, at most; 0: no limit.", "whole"),
+    Key("http.queue_limit", 0, "Requests that may wait for one function; 0: no limit of its own.", "whole"),
+    Key(
+        "http.proxy_tokens",
+        "",
+        "`ID:SECRET` of those whom `requires_proxy_auth` lets through in every environment, beside tokens that may "
+        "invoke; best as a variable.",
+        "list",
+        variable="WHERRY_PROXY_TOKENS",
+    ),
+    Key("images.registry", "", "`HOST:PORT/FOLDER` that built images are pushed to, and pulled from before building."),
+    Key("images.registry_username", "", "Who logs in there."),
+    Key("images.registry_password", "", "With which password; best as a variable."),
+    Key("images.keep_days", 30.0, "Days that an image is kept which nothing uses; 0 keeps all.", "number"),
+    Key(
+        "images.python",
+        "",
+        "Where `debian_slim` finds Pythons that Debian has not: `python:{version}-slim`.",
+    ),
+    Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
+    Key(
+        "sandbox.runtime",
+        "",
+        "The OCI runtime of sandboxes, such as `runsc`. Unset: the engine's default.",
+    ),
+    Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
+    Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
+    Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    state_dir: Path | None = _key(
+        "state_dir",
+        None,
+        "Where the service keeps everything. Unset: `~/.local/state/wherry`, or below `XDG_STATE_HOME`.",
+        "path",
+    )
+    listen: str = _key(
+        "listen.address",
+        "",
+        "`HOST:PORT` to listen on for TCP, for example `0.0.0.0:7433`. Unset: unix sockets alone, for this user.",
+    )
+    public_url: str = _key(
+        "listen.public_url",
+        "",
+        "The address that `wherry token new` tells clients to use. Unset: made of `listen.address`.",
+    )
+    tls: str = _key(
+        "tls.mode",
+        "files",
+        "`files`: the certificate and the key below. `dev`: a certificate that the service makes, and clients pin. "
+        "`off`: no TLS, only for a reverse proxy in front that has it.",
+        choices=("files", "dev", "off"),
+    )
+    tls_certificate: Path | None = _key("tls.certificate", None, "PEM file: the certificate, then its chain.", "path")
+    tls_key: Path | None = _key("tls.key", None, "PEM file: the certificate's private key, without a password.", "path")
+    database_url: str = _key(
+        "database.url",
+        "",
+        "`postgresql://USER:PASSWORD@HOST/NAME`; best as a variable, so that no file holds the password. "
+        "Unset: SQLite in the state directory.",
+    )
+    volumes_dir: Path | None = _key(
+        "volumes.dir", None, "Where volumes lie. Unset: `volumes` in the state directory.", "path"
+    )
+    log_level: str = _key(
+        "log.level",
+        "info",
+        "Of the service's own log: `debug`, `info`, `warning` or `error`.",
+        choices=("debug", "info", "warning", "error"),
+    )
+    logs_max_bytes: int = _key(
+        "logs.max_bytes", 1 << 30, "How much is kept of what containers print, such as `200MB` or `2GiB`.", "size"
+    )
+    failed_logins: int = _key(
+        "limits.failed_logins",
+        10,
+        "How often an address may fail to log in within a minute; then it is refused unheard for the rest of it.",
+        "whole",
+    )
+    stop_grace_s: float = _key(
+        "stop.grace_s",
+        10.0,
+        "Seconds that running inputs get to end after SIGTERM; a second signal ends them at once.",
+        "number",
+    )
+    # The rooms' settings, as the variables that they read.
+    rooms: Mapping[str, str] = field(default_factory=dict)
+    # Of those of them that a file gave, how the user knows them: "wherry.yaml: images.keep_days".
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self, error: Exception) -> str:
+        """Return what a room says about one of its variables, in terms of the file it came from."""
+        text = str(error)
+        for name, place in self.places.items():
+            if text.startswith(f"{name} "):
+                return place + text.removeprefix(name)
+        return text
+
+    def checked(self) -> "Settings":
+        """Return these settings if they go together; raise `SettingsError` otherwise."""
+        if not self.listen:
+            return self
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise SettingsError(f"listen.address is {self.listen!r}: write HOST:PORT, for example 0.0.0.0:7433")
+        if self.tls == "files":
+            for key, path in (("tls.certificate", self.tls_certificate), ("tls.key", self.tls_key)):
+                if path is None:
+                    raise SettingsError(
+                        f"listen.address wants TLS, and {key} is not set: name the PEM file, or set tls.mode to dev "
+                        "to have a certificate made"
+                    )
+                if not os.access(path, os.R_OK):
+                    raise SettingsError(f"{key} is {str(path)!r}, which is not there or can't be read")
+        if self.failed_logins < 1:
+            raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
+        if self.stop_grace_s < 0:
+            raise SettingsError(f"stop.grace_s is {self.stop_grace_s:g}: it is at least 0")
+        return self
+
+
+def _fields() -> dict[str, Key]:
+    own = [(item.name, item.metadata["key"]) for item in fields(Settings) if item.metadata]
+    keys = [replace(key, name=name) for name, key in own]
+    return {key.key: key for key in (*keys, *_ROOMS)}
+
+
+FIELDS = _fields()
+
+
+def variable(key: str) -> str:
+    """Return the environment variable of a key."""
+    return FIELDS[key].variable or "WHERRY_" + key.upper().replace(".", "_")
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Return the settings of a file (None: no file), the environment before it, and `given`, by key, before both.
+
+    Raises `SettingsError` for a file that can't be read, unknown keys, wrong values.
+    """
+    values: dict[str, Any] = {}
+    rooms: dict[str, str] = {}
+    places: dict[str, str] = {}
+
+    def put(key: str, value: Any, place: str) -> None:
+        checked = _value(key, value, place)
+        if FIELDS[key].name:
+            values[FIELDS[key].name] = checked
+        else:
+            rooms[variable(key)] = str(checked)
+
+    if path is not None:
+        for key, value in _file(path).items():
+            put(key, value, f"{path}: {key}")
+            places[variable(key)] = f"{path}: {key}"
+    for key in FIELDS:
+        if text := environ.get(variable(key), ""):
+            put(key, text, variable(key))
+            places.pop(variable(key), None)
+    for key, value in given.items():
+        if value is not None:
+            put(key, value, f"the command line: {key}")
+    return Settings(**values, rooms=rooms, places=places).checked()
+
+
+def read_size(name: str, text: str) -> int:
+    """Return bytes of "500000", "200MB" or "2GiB"; raise `SettingsError` naming the setting."""
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise SettingsError(f"{name} is {text!r}, which is no size: write bytes, or for example 200MB or 2GiB")
+    number, unit, binary = match.groups()
+    power = "KMGT".index(unit.upper()) + 1 if unit else 0
+    scale: int = (1024 if binary else 1000) ** power
+    return int(number) * scale
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"the settings in {path} can't be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} holds a {type(tree).__name__}: write `key: value` lines")
+    return dict(_flat(tree, "", path))
+
+
+def _flat(tree: dict[Any, Any], above: str, path: Path) -> "list[tuple[str, Any]]":
+    found: list[tuple[str, Any]] = []
+    groups = {key.rpartition(".")[0] for key in FIELDS} - {""}
+    for name, value in tree.items():
+        key = f"{above}{name}"
+        if key in groups and (isinstance(value, dict) or value is None):
+            found += _flat(value or {}, f"{key}.", path)
+        elif key in FIELDS:
+            if value is not None:
+                found.append((key, value))
+        elif key in groups:
+            keys = ", ".join(sorted(known for known in FIELDS if known.startswith(f"{key}.")))
+            raise SettingsError(f"{path}: {key} is a group of keys ({keys}), not a value")
+        else:
+            near = difflib.get_close_matches(key, [*FIELDS, *groups], 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
+            raise SettingsError(f"{path} has the unknown key {key}: {hint}")
+    return found
+
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "text": (str, "text"),
+    "path": (Path, "a path"),
+    "whole": (int, "a whole number"),
+    "number": (float, "a number"),
+}
+
+
+def _value(key: str, value: Any, place: str) -> Any:
+    item = FIELDS[key]
+    if value is False and "off" in item.choices:
+        value = "off"  # YAML's reading of a bare `off`
+    if item.kind == "list" and isinstance(value, list):
+        value = ",".join(map(str, value))
+    if item.kind == "size" and not isinstance(value, bool | dict | list):
+        return read_size(place, str(value))
+    make, named = _KINDS.get(item.kind, _KINDS["text"])
+    try:
+        if isinstance(value, bool | dict | list):
+            raise TypeError
+        result = make(str(value))
+    except (TypeError, ValueError):
+        raise SettingsError(f"{place} is {value!r}, and should be {named}") from None
+    if item.choices and result not in item.choices:
+        raise SettingsError(f"{place} is {value!r}, and should be one of {', '.join(item.choices)}")
+    return result
