@@ -192,12 +192,14 @@ class Service:
         environments = EnvironmentRecords(self._database)
         self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
+        places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
+        self._environments.on_changed += (places.environment_changed, tokens.environment_changed)
         self._door = Door(
             self._settings,
             state_dir,
             tokens,
             AuditStore(self._database),
-            Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs),
+            places,
             Surroundings(self._apps, self._journal, self._clients),
         )
         self._server = grpc.aio.server(

@@ -277,6 +277,7 @@ OF_NO_ENVIRONMENT = {
     "Blobs.Put",
     "Blobs.PutSource",
     "Calls.Session",
+    "Environments.List",
     "Images.List",
     "Images.Show",
     "Server.Info",

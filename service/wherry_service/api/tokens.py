@@ -73,6 +73,21 @@ class Tokens:
             token.revoked_at_ms = at_ms
         return token
 
+    async def environment_changed(self, name: str, new_name: str) -> None:
+        """Have tokens reach an environment under its new name; where that is "", it is gone, and they don't reach it.
+
+        A token that reached no other is revoked: one made later under the same name is not for who holds it.
+        """
+        for token, _ in list(self._tokens.values()):
+            if name not in token.environments:
+                continue
+            environments = {new_name if one == name else one for one in token.environments} - {""}
+            if environments:
+                await self._store.set_environments(token.token_id, sorted(environments))
+                token.environments = sorted(environments)
+            else:
+                await self.revoke(token.token_id)
+
     def get(self, token_id: str) -> TokenInfo:
         """Return a token; raise `NotFound`."""
         if token_id not in self._tokens:
