@@ -60,6 +60,15 @@ def of_this_host(version: str, folder: Path) -> Image:
 def test_functions_run_on(version: str, own_service: OwnService, tmp_path: Path) -> None:
     debian = version in ("3.11", "3.13", "3.14")
     image = Image.debian_slim(python_version=version) if debian else of_this_host(version, tmp_path)
+    run_all(image, version)
+
+
+def test_functions_run_on_musl(own_service: OwnService) -> None:
+    # Not even a shell is there. Compiling takes minutes the first time.
+    run_all(Image.from_dockerfile(Path(__file__).parent / "images" / "musl.Dockerfile"), "3.11")
+
+
+def run_all(image: Image, version: str) -> None:
     app = any_python.app
     app.image = image
     with app.run():
