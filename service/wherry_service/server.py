@@ -173,7 +173,10 @@ class Service:
         self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir, auth)
         self._app_store = AppStore(self._database)
         self._schedules = Schedules(
-            ScheduleStore(self._database), self._journal, self._dispatcher, ScheduleSettings.from_environment(self._settings.rooms)
+            ScheduleStore(self._database),
+            self._journal,
+            self._dispatcher,
+            ScheduleSettings.from_environment(self._settings.rooms),
         )
         self._apps = Apps(
             self._app_store,
@@ -194,6 +197,7 @@ class Service:
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
         self._environments.on_changed += (places.environment_changed, tokens.environment_changed)
+        tokens.expect_environment = self._environments.expect
         self._door = Door(
             self._settings,
             state_dir,

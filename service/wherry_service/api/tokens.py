@@ -31,6 +31,8 @@ class Tokens:
         self._tokens: dict[str, tuple[TokenInfo, bytes]] = {}
         # Of an address: when its minute began, and how often it has failed since.
         self._failures: dict[str, tuple[float, int]] = {}
+        # Raises `NotFound` for an environment that is not there.
+        self.expect_environment: Callable[[str], None] = lambda name: None
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -50,6 +52,8 @@ class Tokens:
         for environment in environments:
             if environment != EVERYWHERE and not _ENVIRONMENT.fullmatch(environment):
                 raise InvalidRequest(f"{environment[:64]!r} can't be an environment's name")
+            if environment != EVERYWHERE:
+                self.expect_environment(environment)
         if not scopes or not environments:
             raise InvalidRequest(f"a token has scopes ({', '.join(SCOPES)}) and environments, at least one of each")
         token = TokenInfo(
