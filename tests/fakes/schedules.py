@@ -1,7 +1,7 @@
 """Schedules on a real database, by a clock that is moved by hand, in a service that can be killed."""
 
 import asyncio
-import shutil
+import functools
 import tempfile
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -116,11 +116,21 @@ class World:
         await self.calls.finish_input(Output(input_id=item.input_id, call_id=item.call_id, failure=failure))
 
 
+@functools.cache
+def _migrated() -> bytes:
+    """Return a new database: made once, since the migrations take longer than a scenario."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "test.db"
+        database = Database(f"sqlite:///{path}")
+        database.begin()
+        database.close()
+        return path.read_bytes()
+
+
 def run(
     scenario: Callable[[World], Coroutine[Any, Any, None]],
     schedule: ScheduleSpec | None = None,
     settings: ScheduleSettings | None = None,
-    template: list[Path] = [],  # noqa: B006 - made once: the migrations take longer than a scenario
 ) -> None:
     """Run a scenario in a new world; without a schedule, every ten seconds."""
 
@@ -132,12 +142,6 @@ def run(
         finally:
             world.database.close()
 
-    if not template:
-        path = Path(tempfile.mkdtemp()) / "test.db"
-        database = Database(f"sqlite:///{path}")
-        database.begin()
-        database.close()
-        template.append(path)
     with tempfile.TemporaryDirectory() as name:
-        shutil.copy(template[0], name)
+        (Path(name) / "test.db").write_bytes(_migrated())
         asyncio.run(main(Path(name)))
