@@ -26,6 +26,7 @@ from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.pool import PoolPlan
 from wherry_service.pools.pools import Pools
+from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.ticks import check_scheduled
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 
@@ -65,13 +66,6 @@ class AppSandboxes(Protocol):
 
     def has_app(self, app_id: str) -> bool: ...
     async def end_app(self, app_id: str, why: str) -> int: ...
-
-
-class AppSchedules(Protocol):
-    """The functions of apps that run by the clock (see schedules/)."""
-
-    async def app_started(self, app_id: str, functions: Iterable[tuple[str, FunctionSpec]]) -> None: ...
-    async def app_stopped(self, app_id: str) -> None: ...
 
 
 class NoSandboxes:
@@ -121,7 +115,7 @@ class Apps:
         sandboxes: AppSandboxes | None = None,
         endpoints: Endpoints | None = None,
         web_ready: Callable[[], Awaitable[None]] | None = None,
-        schedules: AppSchedules | None = None,
+        schedules: Schedules | None = None,
     ) -> None:
         self._store = store
         self._objects = objects
@@ -171,7 +165,7 @@ class Apps:
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             self._endpoints.claim(record.app_id, self._claims(app, list(app.functions.values())))
-            await self._schedule(app)
+            await self.schedule(app)
             clients.append(record.client_id)
         return clients
 
@@ -257,7 +251,7 @@ class Apps:
             why = f"{app} was published anew without it."
             closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
             await asyncio.gather(*closing)
-            await self._schedule(app)
+            await self.schedule(app)
         return [self._function_info(app, record) for record in records if not record.base_id]
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
@@ -449,8 +443,11 @@ class Apps:
         if mounts and self._objects is not None:
             await self._objects.check_volumes([mount.volume_id for mount in mounts], app.record.environment)
 
-    async def _schedule(self, app: App) -> None:
-        """Have the functions of a deployed app run by the clock; those of others run when they are called."""
+    async def schedule(self, app: App) -> None:
+        """Have a deployed app's functions run by the clock as they are now; those of others only run when called.
+
+        To be called whenever the functions of an app have become other ones.
+        """
         if self._schedules is not None and app.record.state == AppState.DEPLOYED:
             bases = [(known.function_id, known.spec) for known in app.functions.values() if not known.base_id]
             await self._schedules.app_started(app.record.app_id, bases)

@@ -66,7 +66,7 @@ class Scheduled:
 
 
 class Schedules:
-    """The schedules of the apps that are deployed (implements `apps.AppSchedules`)."""
+    """The schedules of the apps that are deployed."""
 
     def __init__(
         self,
