@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wherry.network_file_system import NetworkFileSystem
     from wherry.queue import Queue
     from wherry.sandbox import Sandbox
+    from wherry.schedule import Cron, Period
     from wherry.secret import Secret
     from wherry.volume import Volume
 
@@ -38,6 +39,7 @@ __all__ = [
     "App",
     "CloudBucketMount",
     "Cls",
+    "Cron",
     "Dict",
     "Error",
     "Function",
@@ -46,6 +48,7 @@ __all__ = [
     "Mount",
     "NetworkFileSystem",
     "PartialFunction",
+    "Period",
     "Queue",
     "Retries",
     "Sandbox",
@@ -84,6 +87,8 @@ _LAZY = {
     "enable_output": "wherry._output.enable",
     "Cls": "wherry.cls",
     "Sandbox": "wherry.sandbox",
+    "Cron": "wherry.schedule",
+    "Period": "wherry.schedule",
     "PartialFunction": "wherry._partial",
     "Dict": "wherry.dict",
     "Queue": "wherry.queue",

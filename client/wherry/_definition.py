@@ -57,6 +57,10 @@ class Definition:
             from wherry._web import check_options  # loaded with the decorator
 
             check_options(self.name, web, options)
+        if options.schedule is not None:
+            from wherry.schedule import check_function  # loaded with the schedule
+
+            check_function(self.name, function, code_of(function), options, web is not None)
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
         if self.is_generator and options.max_batch_size:
@@ -93,6 +97,11 @@ class ClassDefinition(Definition):
         self.web = None
         self.module_name = importable_name(user_class.__module__)
         self.options = options = _marked_by_methods(blueprint, options.marked_by(user_class))
+        if options.schedule is not None:
+            raise InvalidError(
+                f"class {self.name} has schedule=, which does not say what is to run: give it to an @app.function() "
+                "that calls a method"
+            )
         if not options.serialized and not self.is_global:
             raise InvalidError(
                 f"class {user_class.__qualname__} is defined inside a function, so a container can't import it: move "

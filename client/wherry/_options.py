@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wherry._volumes import Placed
     from wherry.gpu import Gpu
     from wherry.mount import Mount
+    from wherry.schedule import Schedule
     from wherry.secret import Secret
     from wherry_proto.messages import FunctionSpec
 
@@ -24,7 +25,7 @@ _DAY = 86_400.0
 
 # Features that come later: a value is refused rather than silently ignored.
 _NOT_YET = (
-    "schedule", "interactive",
+    "interactive",
 )  # fmt: skip
 # What means nothing on one's own machines.
 _WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
@@ -43,9 +44,8 @@ class FunctionOptions:
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
         "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "mounts",
-        "network_file_systems", "retries",
-        "scaledown_window", "secrets", "serialized", "single_use_containers", "startup_timeout", "target_inputs",
-        "timeout", "volumes",
+        "network_file_systems", "retries", "scaledown_window", "schedule", "secrets", "serialized",
+        "single_use_containers", "startup_timeout", "target_inputs", "timeout", "volumes",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,7 @@ class FunctionOptions:
         volumes: Mapping[str, Any] | None = None,
         network_file_systems: Mapping[str, Any] | None = None,
         mounts: Any = (),
+        schedule: Schedule | None = None,
     ) -> None:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
@@ -106,6 +107,11 @@ class FunctionOptions:
         self.serialized = bool(serialized)
         self.block_network = bool(block_network)
         self.include_source = include_source is not False
+        self.schedule: Schedule | None = None
+        if schedule is not None:
+            from wherry.schedule import schedule_of  # only for functions that have one
+
+            self.schedule = schedule_of(schedule)
         if self.max_containers and self.min_containers > self.max_containers:
             raise InvalidError(
                 f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
@@ -172,6 +178,7 @@ class FunctionOptions:
         spec.startup_timeout_s = self.startup_timeout
         spec.env = dict(self.env)
         spec.block_network = self.block_network
+        spec.schedule = self.schedule._message() if self.schedule is not None else None
 
 
 def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wherry._running import Running
     from wherry._volumes import Placed
     from wherry.sandbox import Sandbox
+    from wherry.schedule import Schedule
     from wherry.secret import Secret
 
 P = ParamSpec("P")
@@ -166,7 +167,7 @@ class App:
         mount: Any = None,
         gpu: Any = None,
         ephemeral_disk: int | None = None,
-        schedule: Any = None,
+        schedule: Schedule | None = None,
         interactive: Any = None,
         single_use_containers: bool = False,
         cloud: Any = None,
@@ -181,7 +182,8 @@ class App:
         `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
         such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
         them; `volumes` and `network_file_systems` by place; `mounts` of files of this machine; `ephemeral_disk` in
-        MiB; `single_use_containers`: a container takes one input. Raises InvalidError for values out of range and for
+        MiB; `single_use_containers`: a container takes one input; `schedule`, a `Cron` or `Period`: when it runs by
+        itself once its app is deployed. Raises InvalidError for values out of range and for
         features that this version lacks. (reference: Stub.function)
         """
         given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}

@@ -10,6 +10,7 @@ from wherry_proto.v1 import (
     call_pb2,
     container_pb2,
     dict_pb2,
+    environment_pb2,
     exec_pb2,
     function_pb2,
     image_pb2,
@@ -18,6 +19,7 @@ from wherry_proto.v1 import (
     payload_pb2,
     queue_pb2,
     sandbox_pb2,
+    schedule_pb2,
     secret_pb2,
     server_pb2,
     token_pb2,
@@ -78,6 +80,177 @@ def _Failure_from_pb(pb: Any) -> messages.Failure:
         exception=_Payload_from_pb(pb.exception) if pb.HasField("exception") else None,
         container_id=pb.container_id,
         exit_code=pb.exit_code,
+    )
+
+
+def _ScheduleSpec_to_pb(m: messages.ScheduleSpec) -> Any:
+    pb = schedule_pb2.ScheduleSpec()
+    if m.cron:
+        pb.cron = m.cron
+    if m.timezone:
+        pb.timezone = m.timezone
+    if m.years:
+        pb.years = m.years
+    if m.months:
+        pb.months = m.months
+    if m.weeks:
+        pb.weeks = m.weeks
+    if m.days:
+        pb.days = m.days
+    if m.hours:
+        pb.hours = m.hours
+    if m.minutes:
+        pb.minutes = m.minutes
+    if m.seconds:
+        pb.seconds = m.seconds
+    return pb
+
+
+def _ScheduleSpec_from_pb(pb: Any) -> messages.ScheduleSpec:
+    return messages.ScheduleSpec(
+        cron=pb.cron,
+        timezone=pb.timezone,
+        years=pb.years,
+        months=pb.months,
+        weeks=pb.weeks,
+        days=pb.days,
+        hours=pb.hours,
+        minutes=pb.minutes,
+        seconds=pb.seconds,
+    )
+
+
+def _ScheduledRun_to_pb(m: messages.ScheduledRun) -> Any:
+    pb = schedule_pb2.ScheduledRun()
+    if m.tick_ms:
+        pb.tick_ms = m.tick_ms
+    if m.queued_at_ms:
+        pb.queued_at_ms = m.queued_at_ms
+    if m.finished_at_ms:
+        pb.finished_at_ms = m.finished_at_ms
+    if m.call_id:
+        pb.call_id = m.call_id
+    if m.state:
+        pb.state = m.state
+    if m.error:
+        pb.error = m.error
+    if m.manual:
+        pb.manual = m.manual
+    return pb
+
+
+def _ScheduledRun_from_pb(pb: Any) -> messages.ScheduledRun:
+    return messages.ScheduledRun(
+        tick_ms=pb.tick_ms,
+        queued_at_ms=pb.queued_at_ms,
+        finished_at_ms=pb.finished_at_ms,
+        call_id=pb.call_id,
+        state=pb.state,
+        error=pb.error,
+        manual=pb.manual,
+    )
+
+
+def _ScheduleInfo_to_pb(m: messages.ScheduleInfo) -> Any:
+    pb = schedule_pb2.ScheduleInfo()
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.function_name:
+        pb.function_name = m.function_name
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    if m.schedule is not None:
+        pb.schedule.CopyFrom(_ScheduleSpec_to_pb(m.schedule))
+    if m.paused:
+        pb.paused = m.paused
+    if m.next_ms:
+        pb.next_ms.extend(m.next_ms)
+    if m.last is not None:
+        pb.last.CopyFrom(_ScheduledRun_to_pb(m.last))
+    if m.last_ended is not None:
+        pb.last_ended.CopyFrom(_ScheduledRun_to_pb(m.last_ended))
+    return pb
+
+
+def _ScheduleInfo_from_pb(pb: Any) -> messages.ScheduleInfo:
+    m = messages.ScheduleInfo()
+    m.function_id = pb.function_id
+    m.function_name = pb.function_name
+    m.app_id = pb.app_id
+    m.app_name = pb.app_name
+    m.environment = pb.environment
+    if pb.HasField("schedule"):
+        m.schedule = _ScheduleSpec_from_pb(pb.schedule)
+    m.paused = pb.paused
+    if pb.next_ms:
+        m.next_ms = list(pb.next_ms)
+    if pb.HasField("last"):
+        m.last = _ScheduledRun_from_pb(pb.last)
+    if pb.HasField("last_ended"):
+        m.last_ended = _ScheduledRun_from_pb(pb.last_ended)
+    return m
+
+
+def _ScheduleListRequest_to_pb(m: messages.ScheduleListRequest) -> Any:
+    pb = schedule_pb2.ScheduleListRequest()
+    if m.environment:
+        pb.environment = m.environment
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _ScheduleListRequest_from_pb(pb: Any) -> messages.ScheduleListRequest:
+    return messages.ScheduleListRequest(
+        environment=pb.environment,
+        app_id=pb.app_id,
+    )
+
+
+def _ScheduleListResponse_to_pb(m: messages.ScheduleListResponse) -> Any:
+    pb = schedule_pb2.ScheduleListResponse()
+    if m.schedules:
+        pb.schedules.extend(map(_ScheduleInfo_to_pb, m.schedules))
+    return pb
+
+
+def _ScheduleListResponse_from_pb(pb: Any) -> messages.ScheduleListResponse:
+    m = messages.ScheduleListResponse()
+    if pb.schedules:
+        m.schedules = list(map(_ScheduleInfo_from_pb, pb.schedules))
+    return m
+
+
+def _ScheduleRunRequest_to_pb(m: messages.ScheduleRunRequest) -> Any:
+    pb = schedule_pb2.ScheduleRunRequest()
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.operation_id:
+        pb.operation_id = m.operation_id
+    return pb
+
+
+def _ScheduleRunRequest_from_pb(pb: Any) -> messages.ScheduleRunRequest:
+    return messages.ScheduleRunRequest(
+        function_id=pb.function_id,
+        operation_id=pb.operation_id,
+    )
+
+
+def _SchedulePauseRequest_to_pb(m: messages.SchedulePauseRequest) -> Any:
+    pb = schedule_pb2.SchedulePauseRequest()
+    if m.function_id:
+        pb.function_id = m.function_id
+    return pb
+
+
+def _SchedulePauseRequest_from_pb(pb: Any) -> messages.SchedulePauseRequest:
+    return messages.SchedulePauseRequest(
+        function_id=pb.function_id,
     )
 
 
@@ -338,6 +511,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     if m.web is not None:
         pb.web.CopyFrom(_WebSpec_to_pb(m.web))
+    if m.schedule is not None:
+        pb.schedule.CopyFrom(_ScheduleSpec_to_pb(m.schedule))
     return pb
 
 
@@ -380,6 +555,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     if pb.HasField("web"):
         m.web = _WebSpec_from_pb(pb.web)
+    if pb.HasField("schedule"):
+        m.schedule = _ScheduleSpec_from_pb(pb.schedule)
     return m
 
 
@@ -1732,6 +1909,99 @@ def _DictPage_from_pb(pb: Any) -> messages.DictPage:
     m.until = pb.until
     m.is_last = pb.is_last
     return m
+
+
+def _EnvironmentInfo_to_pb(m: messages.EnvironmentInfo) -> Any:
+    pb = environment_pb2.EnvironmentInfo()
+    if m.name:
+        pb.name = m.name
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.num_apps:
+        pb.num_apps = m.num_apps
+    if m.num_sandboxes:
+        pb.num_sandboxes = m.num_sandboxes
+    if m.num_objects:
+        pb.num_objects = m.num_objects
+    return pb
+
+
+def _EnvironmentInfo_from_pb(pb: Any) -> messages.EnvironmentInfo:
+    return messages.EnvironmentInfo(
+        name=pb.name,
+        created_at_ms=pb.created_at_ms,
+        num_apps=pb.num_apps,
+        num_sandboxes=pb.num_sandboxes,
+        num_objects=pb.num_objects,
+    )
+
+
+def _EnvironmentCreateRequest_to_pb(m: messages.EnvironmentCreateRequest) -> Any:
+    pb = environment_pb2.EnvironmentCreateRequest()
+    if m.name:
+        pb.name = m.name
+    return pb
+
+
+def _EnvironmentCreateRequest_from_pb(pb: Any) -> messages.EnvironmentCreateRequest:
+    return messages.EnvironmentCreateRequest(
+        name=pb.name,
+    )
+
+
+def _EnvironmentListRequest_to_pb(m: messages.EnvironmentListRequest) -> Any:
+    pb = environment_pb2.EnvironmentListRequest()
+    return pb
+
+
+def _EnvironmentListRequest_from_pb(pb: Any) -> messages.EnvironmentListRequest:
+    return messages.EnvironmentListRequest()
+
+
+def _EnvironmentListResponse_to_pb(m: messages.EnvironmentListResponse) -> Any:
+    pb = environment_pb2.EnvironmentListResponse()
+    if m.environments:
+        pb.environments.extend(map(_EnvironmentInfo_to_pb, m.environments))
+    return pb
+
+
+def _EnvironmentListResponse_from_pb(pb: Any) -> messages.EnvironmentListResponse:
+    m = messages.EnvironmentListResponse()
+    if pb.environments:
+        m.environments = list(map(_EnvironmentInfo_from_pb, pb.environments))
+    return m
+
+
+def _EnvironmentRenameRequest_to_pb(m: messages.EnvironmentRenameRequest) -> Any:
+    pb = environment_pb2.EnvironmentRenameRequest()
+    if m.name:
+        pb.name = m.name
+    if m.new_name:
+        pb.new_name = m.new_name
+    return pb
+
+
+def _EnvironmentRenameRequest_from_pb(pb: Any) -> messages.EnvironmentRenameRequest:
+    return messages.EnvironmentRenameRequest(
+        name=pb.name,
+        new_name=pb.new_name,
+    )
+
+
+def _EnvironmentDeleteRequest_to_pb(m: messages.EnvironmentDeleteRequest) -> Any:
+    pb = environment_pb2.EnvironmentDeleteRequest()
+    if m.name:
+        pb.name = m.name
+    if m.force:
+        pb.force = m.force
+    return pb
+
+
+def _EnvironmentDeleteRequest_from_pb(pb: Any) -> messages.EnvironmentDeleteRequest:
+    return messages.EnvironmentDeleteRequest(
+        name=pb.name,
+        force=pb.force,
+    )
 
 
 def _TerminalSize_to_pb(m: messages.TerminalSize) -> Any:
@@ -3428,6 +3698,13 @@ def _VolumeCopyRequest_from_pb(pb: Any) -> messages.VolumeCopyRequest:
 _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.Payload: _Payload_to_pb,
     messages.Failure: _Failure_to_pb,
+    messages.ScheduleSpec: _ScheduleSpec_to_pb,
+    messages.ScheduledRun: _ScheduledRun_to_pb,
+    messages.ScheduleInfo: _ScheduleInfo_to_pb,
+    messages.ScheduleListRequest: _ScheduleListRequest_to_pb,
+    messages.ScheduleListResponse: _ScheduleListResponse_to_pb,
+    messages.ScheduleRunRequest: _ScheduleRunRequest_to_pb,
+    messages.SchedulePauseRequest: _SchedulePauseRequest_to_pb,
     messages.WebSpec: _WebSpec_to_pb,
     messages.Resources: _Resources_to_pb,
     messages.PoolSettings: _PoolSettings_to_pb,
@@ -3503,6 +3780,12 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.DictClearRequest: _DictClearRequest_to_pb,
     messages.DictScanRequest: _DictScanRequest_to_pb,
     messages.DictPage: _DictPage_to_pb,
+    messages.EnvironmentInfo: _EnvironmentInfo_to_pb,
+    messages.EnvironmentCreateRequest: _EnvironmentCreateRequest_to_pb,
+    messages.EnvironmentListRequest: _EnvironmentListRequest_to_pb,
+    messages.EnvironmentListResponse: _EnvironmentListResponse_to_pb,
+    messages.EnvironmentRenameRequest: _EnvironmentRenameRequest_to_pb,
+    messages.EnvironmentDeleteRequest: _EnvironmentDeleteRequest_to_pb,
     messages.TerminalSize: _TerminalSize_to_pb,
     messages.ExecStart: _ExecStart_to_pb,
     messages.ExecRequest: _ExecRequest_to_pb,
@@ -3591,6 +3874,13 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
 _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
     messages.Payload: (payload_pb2.Payload.FromString, _Payload_from_pb),
     messages.Failure: (payload_pb2.Failure.FromString, _Failure_from_pb),
+    messages.ScheduleSpec: (schedule_pb2.ScheduleSpec.FromString, _ScheduleSpec_from_pb),
+    messages.ScheduledRun: (schedule_pb2.ScheduledRun.FromString, _ScheduledRun_from_pb),
+    messages.ScheduleInfo: (schedule_pb2.ScheduleInfo.FromString, _ScheduleInfo_from_pb),
+    messages.ScheduleListRequest: (schedule_pb2.ScheduleListRequest.FromString, _ScheduleListRequest_from_pb),
+    messages.ScheduleListResponse: (schedule_pb2.ScheduleListResponse.FromString, _ScheduleListResponse_from_pb),
+    messages.ScheduleRunRequest: (schedule_pb2.ScheduleRunRequest.FromString, _ScheduleRunRequest_from_pb),
+    messages.SchedulePauseRequest: (schedule_pb2.SchedulePauseRequest.FromString, _SchedulePauseRequest_from_pb),
     messages.WebSpec: (web_pb2.WebSpec.FromString, _WebSpec_from_pb),
     messages.Resources: (function_pb2.Resources.FromString, _Resources_from_pb),
     messages.PoolSettings: (function_pb2.PoolSettings.FromString, _PoolSettings_from_pb),
@@ -3666,6 +3956,27 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.DictClearRequest: (dict_pb2.DictClearRequest.FromString, _DictClearRequest_from_pb),
     messages.DictScanRequest: (dict_pb2.DictScanRequest.FromString, _DictScanRequest_from_pb),
     messages.DictPage: (dict_pb2.DictPage.FromString, _DictPage_from_pb),
+    messages.EnvironmentInfo: (environment_pb2.EnvironmentInfo.FromString, _EnvironmentInfo_from_pb),
+    messages.EnvironmentCreateRequest: (
+        environment_pb2.EnvironmentCreateRequest.FromString,
+        _EnvironmentCreateRequest_from_pb,
+    ),
+    messages.EnvironmentListRequest: (
+        environment_pb2.EnvironmentListRequest.FromString,
+        _EnvironmentListRequest_from_pb,
+    ),
+    messages.EnvironmentListResponse: (
+        environment_pb2.EnvironmentListResponse.FromString,
+        _EnvironmentListResponse_from_pb,
+    ),
+    messages.EnvironmentRenameRequest: (
+        environment_pb2.EnvironmentRenameRequest.FromString,
+        _EnvironmentRenameRequest_from_pb,
+    ),
+    messages.EnvironmentDeleteRequest: (
+        environment_pb2.EnvironmentDeleteRequest.FromString,
+        _EnvironmentDeleteRequest_from_pb,
+    ),
     messages.TerminalSize: (exec_pb2.TerminalSize.FromString, _TerminalSize_from_pb),
     messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
     messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),

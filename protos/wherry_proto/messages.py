@@ -40,6 +40,14 @@ class FailureKind:
     EXHAUSTED = 11
 
 
+class ScheduledState:
+    UNSPECIFIED = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+    SKIPPED = 4
+
+
 class WebKind:
     UNSPECIFIED = 0
     ENDPOINT = 1
@@ -145,6 +153,144 @@ class Failure(Message):
         self.exception = exception
         self.container_id = container_id
         self.exit_code = exit_code
+
+
+class ScheduleSpec(Message):
+    __slots__ = ("cron", "timezone", "years", "months", "weeks", "days", "hours", "minutes", "seconds")
+
+    def __init__(
+        self,
+        *,
+        cron: str = "",
+        timezone: str = "",
+        years: int = 0,
+        months: int = 0,
+        weeks: int = 0,
+        days: int = 0,
+        hours: int = 0,
+        minutes: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        self.cron = cron
+        self.timezone = timezone
+        self.years = years
+        self.months = months
+        self.weeks = weeks
+        self.days = days
+        self.hours = hours
+        self.minutes = minutes
+        self.seconds = seconds
+
+
+class ScheduledRun(Message):
+    __slots__ = ("tick_ms", "queued_at_ms", "finished_at_ms", "call_id", "state", "error", "manual")
+
+    def __init__(
+        self,
+        *,
+        tick_ms: int = 0,
+        queued_at_ms: int = 0,
+        finished_at_ms: int = 0,
+        call_id: str = "",
+        state: int = 0,
+        error: str = "",
+        manual: bool = False,
+    ) -> None:
+        self.tick_ms = tick_ms
+        self.queued_at_ms = queued_at_ms
+        self.finished_at_ms = finished_at_ms
+        self.call_id = call_id
+        self.state = state
+        self.error = error
+        self.manual = manual
+
+
+class ScheduleInfo(Message):
+    __slots__ = (
+        "function_id",
+        "function_name",
+        "app_id",
+        "app_name",
+        "environment",
+        "schedule",
+        "paused",
+        "next_ms",
+        "last",
+        "last_ended",
+    )
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+        function_name: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+        schedule: ScheduleSpec | None = None,
+        paused: bool = False,
+        next_ms: list[int] | None = None,
+        last: ScheduledRun | None = None,
+        last_ended: ScheduledRun | None = None,
+    ) -> None:
+        self.function_id = function_id
+        self.function_name = function_name
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+        self.schedule = schedule
+        self.paused = paused
+        self.next_ms: list[int] = [] if next_ms is None else next_ms
+        self.last = last
+        self.last_ended = last_ended
+
+
+class ScheduleListRequest(Message):
+    __slots__ = ("environment", "app_id")
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app_id: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app_id = app_id
+
+
+class ScheduleListResponse(Message):
+    __slots__ = ("schedules",)
+
+    def __init__(
+        self,
+        *,
+        schedules: list[ScheduleInfo] | None = None,
+    ) -> None:
+        self.schedules: list[ScheduleInfo] = [] if schedules is None else schedules
+
+
+class ScheduleRunRequest(Message):
+    __slots__ = ("function_id", "operation_id")
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+        operation_id: str = "",
+    ) -> None:
+        self.function_id = function_id
+        self.operation_id = operation_id
+
+
+class SchedulePauseRequest(Message):
+    __slots__ = ("function_id",)
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+    ) -> None:
+        self.function_id = function_id
 
 
 class WebSpec(Message):
@@ -350,6 +496,7 @@ class FunctionSpec(Message):
         "network_file_systems",
         "local_mounts",
         "web",
+        "schedule",
     )
 
     def __init__(
@@ -379,6 +526,7 @@ class FunctionSpec(Message):
         network_file_systems: list[VolumeMount] | None = None,
         local_mounts: list[LocalMount] | None = None,
         web: WebSpec | None = None,
+        schedule: ScheduleSpec | None = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -404,6 +552,7 @@ class FunctionSpec(Message):
         self.network_file_systems: list[VolumeMount] = [] if network_file_systems is None else network_file_systems
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.web = web
+        self.schedule = schedule
 
 
 class FunctionInfo(Message):
@@ -1472,6 +1621,77 @@ class DictPage(Message):
         self.after = after
         self.until = until
         self.is_last = is_last
+
+
+class EnvironmentInfo(Message):
+    __slots__ = ("name", "created_at_ms", "num_apps", "num_sandboxes", "num_objects")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        created_at_ms: int = 0,
+        num_apps: int = 0,
+        num_sandboxes: int = 0,
+        num_objects: int = 0,
+    ) -> None:
+        self.name = name
+        self.created_at_ms = created_at_ms
+        self.num_apps = num_apps
+        self.num_sandboxes = num_sandboxes
+        self.num_objects = num_objects
+
+
+class EnvironmentCreateRequest(Message):
+    __slots__ = ("name",)
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+    ) -> None:
+        self.name = name
+
+
+class EnvironmentListRequest(Message):
+    __slots__ = ()
+
+
+class EnvironmentListResponse(Message):
+    __slots__ = ("environments",)
+
+    def __init__(
+        self,
+        *,
+        environments: list[EnvironmentInfo] | None = None,
+    ) -> None:
+        self.environments: list[EnvironmentInfo] = [] if environments is None else environments
+
+
+class EnvironmentRenameRequest(Message):
+    __slots__ = ("name", "new_name")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        new_name: str = "",
+    ) -> None:
+        self.name = name
+        self.new_name = new_name
+
+
+class EnvironmentDeleteRequest(Message):
+    __slots__ = ("name", "force")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        force: bool = False,
+    ) -> None:
+        self.name = name
+        self.force = force
 
 
 class TerminalSize(Message):

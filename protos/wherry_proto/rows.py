@@ -101,6 +101,155 @@ def _Failure_from_row(row: Any, body: Body) -> messages.Failure:
     )
 
 
+def _ScheduleSpec_to_row(m: messages.ScheduleSpec, parts: list[bytes]) -> list[Any]:
+    return [m.cron, m.timezone, m.years, m.months, m.weeks, m.days, m.hours, m.minutes, m.seconds]
+
+
+def _ScheduleSpec_from_row(row: Any, body: Body) -> messages.ScheduleSpec:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduleSpec has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is int
+        and type(f3) is int
+        and type(f4) is int
+        and type(f5) is int
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) in _NUMBERS
+    ):
+        raise RowError("a field of ScheduleSpec has another type")
+    return messages.ScheduleSpec(
+        cron=f0, timezone=f1, years=f2, months=f3, weeks=f4, days=f5, hours=f6, minutes=f7, seconds=f8
+    )
+
+
+def _ScheduledRun_to_row(m: messages.ScheduledRun, parts: list[bytes]) -> list[Any]:
+    return [m.tick_ms, m.queued_at_ms, m.finished_at_ms, m.call_id, m.state, m.error, m.manual]
+
+
+def _ScheduledRun_from_row(row: Any, body: Body) -> messages.ScheduledRun:
+    try:
+        f0, f1, f2, f3, f4, f5, f6 = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduledRun has other fields here: another version speaks") from None
+    if not (
+        type(f0) is int
+        and type(f1) is int
+        and type(f2) is int
+        and type(f3) is str
+        and type(f4) is int
+        and type(f5) is str
+        and type(f6) is bool
+    ):
+        raise RowError("a field of ScheduledRun has another type")
+    return messages.ScheduledRun(
+        tick_ms=f0, queued_at_ms=f1, finished_at_ms=f2, call_id=f3, state=f4, error=f5, manual=f6
+    )
+
+
+def _ScheduleInfo_to_row(m: messages.ScheduleInfo, parts: list[bytes]) -> list[Any]:
+    return [
+        m.function_id,
+        m.function_name,
+        m.app_id,
+        m.app_name,
+        m.environment,
+        None if m.schedule is None else _ScheduleSpec_to_row(m.schedule, parts),
+        m.paused,
+        m.next_ms,
+        None if m.last is None else _ScheduledRun_to_row(m.last, parts),
+        None if m.last_ended is None else _ScheduledRun_to_row(m.last_ended, parts),
+    ]
+
+
+def _ScheduleInfo_from_row(row: Any, body: Body) -> messages.ScheduleInfo:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduleInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f6) is bool
+    ):
+        raise RowError("a field of ScheduleInfo has another type")
+    return messages.ScheduleInfo(
+        function_id=f0,
+        function_name=f1,
+        app_id=f2,
+        app_name=f3,
+        environment=f4,
+        schedule=None if f5 is None else _ScheduleSpec_from_row(f5, body),
+        paused=f6,
+        next_ms=_list(f7, int),
+        last=None if f8 is None else _ScheduledRun_from_row(f8, body),
+        last_ended=None if f9 is None else _ScheduledRun_from_row(f9, body),
+    )
+
+
+def _ScheduleListRequest_to_row(m: messages.ScheduleListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.environment, m.app_id]
+
+
+def _ScheduleListRequest_from_row(row: Any, body: Body) -> messages.ScheduleListRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduleListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of ScheduleListRequest has another type")
+    return messages.ScheduleListRequest(environment=f0, app_id=f1)
+
+
+def _ScheduleListResponse_to_row(m: messages.ScheduleListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_ScheduleInfo_to_row(item, parts) for item in m.schedules]]
+
+
+def _ScheduleListResponse_from_row(row: Any, body: Body) -> messages.ScheduleListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduleListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of ScheduleListResponse has another type")
+    return messages.ScheduleListResponse(schedules=[_ScheduleInfo_from_row(item, body) for item in f0])
+
+
+def _ScheduleRunRequest_to_row(m: messages.ScheduleRunRequest, parts: list[bytes]) -> list[Any]:
+    return [m.function_id, m.operation_id]
+
+
+def _ScheduleRunRequest_from_row(row: Any, body: Body) -> messages.ScheduleRunRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("ScheduleRunRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of ScheduleRunRequest has another type")
+    return messages.ScheduleRunRequest(function_id=f0, operation_id=f1)
+
+
+def _SchedulePauseRequest_to_row(m: messages.SchedulePauseRequest, parts: list[bytes]) -> list[Any]:
+    return [m.function_id]
+
+
+def _SchedulePauseRequest_from_row(row: Any, body: Body) -> messages.SchedulePauseRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("SchedulePauseRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of SchedulePauseRequest has another type")
+    return messages.SchedulePauseRequest(function_id=f0)
+
+
 def _WebSpec_to_row(m: messages.WebSpec, parts: list[bytes]) -> list[Any]:
     return [
         m.kind,
@@ -305,14 +454,39 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_VolumeMount_to_row(item, parts) for item in m.network_file_systems],
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         None if m.web is None else _WebSpec_to_row(m.web, parts),
+        None if m.schedule is None else _ScheduleSpec_to_row(m.schedule, parts),
     ]
 
 
 def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23 = (
-            row
-        )
+        (
+            f0,
+            f1,
+            f2,
+            f3,
+            f4,
+            f5,
+            f6,
+            f7,
+            f8,
+            f9,
+            f10,
+            f11,
+            f12,
+            f13,
+            f14,
+            f15,
+            f16,
+            f17,
+            f18,
+            f19,
+            f20,
+            f21,
+            f22,
+            f23,
+            f24,
+        ) = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
     if not (
@@ -359,6 +533,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         network_file_systems=[_VolumeMount_from_row(item, body) for item in f21],
         local_mounts=[_LocalMount_from_row(item, body) for item in f22],
         web=None if f23 is None else _WebSpec_from_row(f23, body),
+        schedule=None if f24 is None else _ScheduleSpec_from_row(f24, body),
     )
 
 
@@ -1555,6 +1730,84 @@ def _DictPage_from_row(row: Any, body: Body) -> messages.DictPage:
     if not (type(f0) is list and type(f1) is int and type(f2) is int and type(f3) is bool):
         raise RowError("a field of DictPage has another type")
     return messages.DictPage(entries=[_DictEntry_from_row(item, body) for item in f0], after=f1, until=f2, is_last=f3)
+
+
+def _EnvironmentInfo_to_row(m: messages.EnvironmentInfo, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.created_at_ms, m.num_apps, m.num_sandboxes, m.num_objects]
+
+
+def _EnvironmentInfo_from_row(row: Any, body: Body) -> messages.EnvironmentInfo:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("EnvironmentInfo has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f3) is int and type(f4) is int):
+        raise RowError("a field of EnvironmentInfo has another type")
+    return messages.EnvironmentInfo(name=f0, created_at_ms=f1, num_apps=f2, num_sandboxes=f3, num_objects=f4)
+
+
+def _EnvironmentCreateRequest_to_row(m: messages.EnvironmentCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name]
+
+
+def _EnvironmentCreateRequest_from_row(row: Any, body: Body) -> messages.EnvironmentCreateRequest:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("EnvironmentCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of EnvironmentCreateRequest has another type")
+    return messages.EnvironmentCreateRequest(name=f0)
+
+
+def _EnvironmentListRequest_to_row(m: messages.EnvironmentListRequest, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _EnvironmentListRequest_from_row(row: Any, body: Body) -> messages.EnvironmentListRequest:
+    return messages.EnvironmentListRequest()
+
+
+def _EnvironmentListResponse_to_row(m: messages.EnvironmentListResponse, parts: list[bytes]) -> list[Any]:
+    return [[_EnvironmentInfo_to_row(item, parts) for item in m.environments]]
+
+
+def _EnvironmentListResponse_from_row(row: Any, body: Body) -> messages.EnvironmentListResponse:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("EnvironmentListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is list):
+        raise RowError("a field of EnvironmentListResponse has another type")
+    return messages.EnvironmentListResponse(environments=[_EnvironmentInfo_from_row(item, body) for item in f0])
+
+
+def _EnvironmentRenameRequest_to_row(m: messages.EnvironmentRenameRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.new_name]
+
+
+def _EnvironmentRenameRequest_from_row(row: Any, body: Body) -> messages.EnvironmentRenameRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("EnvironmentRenameRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of EnvironmentRenameRequest has another type")
+    return messages.EnvironmentRenameRequest(name=f0, new_name=f1)
+
+
+def _EnvironmentDeleteRequest_to_row(m: messages.EnvironmentDeleteRequest, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.force]
+
+
+def _EnvironmentDeleteRequest_from_row(row: Any, body: Body) -> messages.EnvironmentDeleteRequest:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("EnvironmentDeleteRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is bool):
+        raise RowError("a field of EnvironmentDeleteRequest has another type")
+    return messages.EnvironmentDeleteRequest(name=f0, force=f1)
 
 
 def _TerminalSize_to_row(m: messages.TerminalSize, parts: list[bytes]) -> list[Any]:
@@ -3028,6 +3281,13 @@ def _VolumeCopyRequest_from_row(row: Any, body: Body) -> messages.VolumeCopyRequ
 _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] = {
     messages.Payload: _Payload_to_row,
     messages.Failure: _Failure_to_row,
+    messages.ScheduleSpec: _ScheduleSpec_to_row,
+    messages.ScheduledRun: _ScheduledRun_to_row,
+    messages.ScheduleInfo: _ScheduleInfo_to_row,
+    messages.ScheduleListRequest: _ScheduleListRequest_to_row,
+    messages.ScheduleListResponse: _ScheduleListResponse_to_row,
+    messages.ScheduleRunRequest: _ScheduleRunRequest_to_row,
+    messages.SchedulePauseRequest: _SchedulePauseRequest_to_row,
     messages.WebSpec: _WebSpec_to_row,
     messages.Resources: _Resources_to_row,
     messages.PoolSettings: _PoolSettings_to_row,
@@ -3103,6 +3363,12 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.DictClearRequest: _DictClearRequest_to_row,
     messages.DictScanRequest: _DictScanRequest_to_row,
     messages.DictPage: _DictPage_to_row,
+    messages.EnvironmentInfo: _EnvironmentInfo_to_row,
+    messages.EnvironmentCreateRequest: _EnvironmentCreateRequest_to_row,
+    messages.EnvironmentListRequest: _EnvironmentListRequest_to_row,
+    messages.EnvironmentListResponse: _EnvironmentListResponse_to_row,
+    messages.EnvironmentRenameRequest: _EnvironmentRenameRequest_to_row,
+    messages.EnvironmentDeleteRequest: _EnvironmentDeleteRequest_to_row,
     messages.TerminalSize: _TerminalSize_to_row,
     messages.ExecStart: _ExecStart_to_row,
     messages.ExecRequest: _ExecRequest_to_row,
@@ -3191,6 +3457,13 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
 _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.Payload: _Payload_from_row,
     messages.Failure: _Failure_from_row,
+    messages.ScheduleSpec: _ScheduleSpec_from_row,
+    messages.ScheduledRun: _ScheduledRun_from_row,
+    messages.ScheduleInfo: _ScheduleInfo_from_row,
+    messages.ScheduleListRequest: _ScheduleListRequest_from_row,
+    messages.ScheduleListResponse: _ScheduleListResponse_from_row,
+    messages.ScheduleRunRequest: _ScheduleRunRequest_from_row,
+    messages.SchedulePauseRequest: _SchedulePauseRequest_from_row,
     messages.WebSpec: _WebSpec_from_row,
     messages.Resources: _Resources_from_row,
     messages.PoolSettings: _PoolSettings_from_row,
@@ -3266,6 +3539,12 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.DictClearRequest: _DictClearRequest_from_row,
     messages.DictScanRequest: _DictScanRequest_from_row,
     messages.DictPage: _DictPage_from_row,
+    messages.EnvironmentInfo: _EnvironmentInfo_from_row,
+    messages.EnvironmentCreateRequest: _EnvironmentCreateRequest_from_row,
+    messages.EnvironmentListRequest: _EnvironmentListRequest_from_row,
+    messages.EnvironmentListResponse: _EnvironmentListResponse_from_row,
+    messages.EnvironmentRenameRequest: _EnvironmentRenameRequest_from_row,
+    messages.EnvironmentDeleteRequest: _EnvironmentDeleteRequest_from_row,
     messages.TerminalSize: _TerminalSize_from_row,
     messages.ExecStart: _ExecStart_from_row,
     messages.ExecRequest: _ExecRequest_from_row,

@@ -14,6 +14,10 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
+    "Schedules.List": Method("/wherry.v1.Schedules/List", "ScheduleListRequest", "ScheduleListResponse", False, False),
+    "Schedules.Run": Method("/wherry.v1.Schedules/Run", "ScheduleRunRequest", "ScheduleInfo", False, False),
+    "Schedules.Pause": Method("/wherry.v1.Schedules/Pause", "SchedulePauseRequest", "ScheduleInfo", False, False),
+    "Schedules.Resume": Method("/wherry.v1.Schedules/Resume", "SchedulePauseRequest", "ScheduleInfo", False, False),
     "Functions.Lookup": Method("/wherry.v1.Functions/Lookup", "FunctionLookupRequest", "FunctionInfo", False, False),
     "Functions.Stats": Method("/wherry.v1.Functions/Stats", "FunctionStatsRequest", "FunctionStats", False, False),
     "Functions.Bind": Method("/wherry.v1.Functions/Bind", "FunctionBindRequest", "FunctionInfo", False, False),
@@ -47,6 +51,18 @@ METHODS: dict[str, Method] = {
     "Dicts.Count": Method("/wherry.v1.Dicts/Count", "DictCountRequest", "DictCount", False, False),
     "Dicts.Clear": Method("/wherry.v1.Dicts/Clear", "DictClearRequest", "DictCount", False, False),
     "Dicts.Scan": Method("/wherry.v1.Dicts/Scan", "DictScanRequest", "DictPage", False, False),
+    "Environments.Create": Method(
+        "/wherry.v1.Environments/Create", "EnvironmentCreateRequest", "EnvironmentInfo", False, False
+    ),
+    "Environments.List": Method(
+        "/wherry.v1.Environments/List", "EnvironmentListRequest", "EnvironmentListResponse", False, False
+    ),
+    "Environments.Rename": Method(
+        "/wherry.v1.Environments/Rename", "EnvironmentRenameRequest", "EnvironmentInfo", False, False
+    ),
+    "Environments.Delete": Method(
+        "/wherry.v1.Environments/Delete", "EnvironmentDeleteRequest", "EnvironmentInfo", False, False
+    ),
     "Execs.Run": Method("/wherry.v1.Execs/Run", "ExecRequest", "ExecReply", True, True),
     "Images.Ensure": Method("/wherry.v1.Images/Ensure", "ImageEnsureRequest", "ImageEvent", False, True),
     "Images.Show": Method("/wherry.v1.Images/Show", "ImageShowRequest", "ImageInfo", False, False),

@@ -17,6 +17,7 @@ from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.door import Door
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
@@ -27,10 +28,12 @@ from wherry_service.api.member import Surroundings
 from wherry_service.api.objects import object_handlers
 from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
+from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.endpoints import Endpoints, Site
+from wherry_service.apps.environments import Environments
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -59,14 +62,18 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
+from wherry_service.schedules.schedules import Schedules
+from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
+from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.tokens import AuditStore, TokenStore
 from wherry_service.store.volumes import VolumeStore
@@ -106,6 +113,7 @@ class Service:
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
+        self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
@@ -164,6 +172,12 @@ class Service:
         auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
         self._ingress = Ingress(http, endpoints, exchanges, self._web_store, self._blobs, state_dir, auth)
         self._app_store = AppStore(self._database)
+        self._schedules = Schedules(
+            ScheduleStore(self._database),
+            self._journal,
+            self._dispatcher,
+            ScheduleSettings.from_environment(self._settings.rooms),
+        )
         self._apps = Apps(
             self._app_store,
             self._dispatcher,
@@ -176,14 +190,20 @@ class Service:
             self._sandboxes,
             endpoints,
             self._ingress.ready,
+            self._schedules,
         )
+        environments = EnvironmentRecords(self._database)
+        self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
+        places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
+        self._environments.on_changed += (places.environment_changed, tokens.environment_changed)
+        tokens.expect_environment = self._environments.expect
         self._door = Door(
             self._settings,
             state_dir,
             tokens,
             AuditStore(self._database),
-            Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs),
+            places,
             Surroundings(self._apps, self._journal, self._clients),
         )
         self._server = grpc.aio.server(
@@ -200,6 +220,7 @@ class Service:
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
+        await self._environments.begin()
         durable = await self._restore(found or [])
         await self._builder.begin()
         await asyncio.to_thread(self._volume_store.begin)
@@ -244,7 +265,7 @@ class Service:
             lambda: self._pools.num_containers + len(self._sandboxes),
             self.request_stop,
         )
-        return {
+        handlers: dict[str, Handler] = {
             **self._door.handlers(),
             "Calls.Session": self._sessions.serve,
             "Calls.Graph": self._graph,
@@ -274,9 +295,12 @@ class Service:
             "Blobs.PutSource": blobs.put_source,
             "Logs.Read": LogApi(self._logs, self._app_store, self._apps, self._pools).read,
             **object_handlers(self._objects, self._apps, self._clients),
+            **EnvironmentApi(self._environments).handlers(),
+            **ScheduleApi(self._schedules, self._apps).handlers(),
             "Server.Info": info.info,
             "Server.Stop": info.stop,
         }
+        return within(self._environments, handlers)
 
     def _begin_use(self, container_id: str) -> None:
         self._sandboxes.begin_use(container_id)
@@ -340,7 +364,7 @@ class Service:
         return items
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
-        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs."""
+        """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs, missed ticks."""
         self._spawn(self._adopt_sandboxes())
         if found is None:
             self._spawn(self._find_late())
@@ -351,6 +375,7 @@ class Service:
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
             self._dispatcher.submit(item for item in durable if not item.done)
+        self._scheduling = asyncio.ensure_future(self._schedules.run())
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -409,6 +434,7 @@ class Service:
             _, blob_ids = await self._call_store.expire()
             for blob_id in (*blob_ids, *await self._web_store.expire()):
                 self._blobs.delete(blob_id)
+            await self._schedules.expire()
             await self._door.expire()
             await self._sandboxes.expire()
             await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
@@ -438,6 +464,9 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else self._settings.stop_grace_s
+        # What is due from here on is the next life's.
+        if self._scheduling is not None:
+            self._scheduling.cancel()
         await self._door.drain()
         await self._ingress.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)

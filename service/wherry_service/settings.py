@@ -93,6 +93,12 @@ _ROOMS = (
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
+    Key(
+        "schedule.catch_up",
+        "newest",
+        "What runs of the ticks that a schedule missed while the service was down: `newest`, or `none`.",
+        choices=("newest", "none"),
+    ),
 )
 
 

@@ -53,8 +53,7 @@ class Team:
 
     def token(self, profile: str, *options: str) -> str:
         """Make a token, as the service's own user; write it into a profile; return its id."""
-        own = {"WHERRY_STATE_DIR": str(self.service.state_dir), "WHERRY_CONFIG_PATH": str(self._folder / "none.toml")}
-        made = json.loads(self.said("token", "new", profile, *options, "--json", **own))
+        made = json.loads(self.as_owner("token", "new", profile, *options, "--json"))
         values = {"server_url": made["server_url"], "token_id": made["token_id"], "token_secret": made["token_secret"]}
         pem = self._folder / "certificate.pem"
         pem.write_text(made["certificate"])
@@ -63,6 +62,11 @@ class Team:
             WHERRY_TOKEN_ID=values["token_id"], WHERRY_TOKEN_SECRET=values["token_secret"],
         )  # fmt: skip
         return str(values["token_id"])
+
+    def as_owner(self, *words: str) -> str:
+        """Run a command as the service's own user."""
+        own = {"WHERRY_STATE_DIR": str(self.service.state_dir), "WHERRY_CONFIG_PATH": str(self._folder / "none.toml")}
+        return self.said(*words, **own)
 
     def said(self, *words: str, code: int = 0, told: str = "", profile: str = "", **environ: str) -> str:
         """Run a command; return what it printed."""
@@ -155,6 +159,7 @@ def test_volumes_take_and_give_files_over_tls(team: Team, app_id: str, tmp_path:
 
 
 def test_a_token_of_another_environment_sees_none_of_it(team: Team, app_id: str) -> None:
+    team.as_owner("environment", "create", "dev")
     team.token("stranger", "-e", "dev")
     assert json.loads(team.said("app", "list", "--json", profile="stranger", WHERRY_ENVIRONMENT="dev")) == []
     team.said("app", "list", code=1, told="does not allow Apps.List in environment 'main'", profile="stranger")

@@ -38,3 +38,13 @@ def run_fast(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on such a loop."""
     with asyncio.Runner(loop_factory=FastLoop) as runner:
         runner.run(main)
+
+
+class HandClock:
+    """A wall clock that stands still until it is moved."""
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+    def __call__(self) -> float:
+        return self.ms / 1000

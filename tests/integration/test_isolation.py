@@ -31,6 +31,7 @@ from wherry_proto.messages import (
     CallKind,
     CallStart,
     CallWatch,
+    EnvironmentCreateRequest,
     ExecStart,
     FunctionSpec,
     Hello,
@@ -172,6 +173,8 @@ class World:
         return await asyncio.to_thread(transport.call, method, request, 10)
 
     async def token(self, scopes: list[str], environments: list[str]) -> TokenCreated:
+        for environment in set(environments) - {"*"}:
+            await self.ask(self.local, "Environments.Create", EnvironmentCreateRequest(name=environment))
         request = TokenCreateRequest(name="test", scopes=scopes, environments=environments)
         made: TokenCreated = await self.ask(self.local, "Tokens.Create", request)
         return made
@@ -277,6 +280,7 @@ OF_NO_ENVIRONMENT = {
     "Blobs.Put",
     "Blobs.PutSource",
     "Calls.Session",
+    "Environments.List",
     "Images.List",
     "Images.Show",
     "Server.Info",

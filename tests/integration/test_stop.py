@@ -10,7 +10,9 @@ import pytest
 
 from tests.integration.test_node_and_runner import World, run
 from wherry_service.engines.engine import ContainerSpec, EngineError
-from wherry_service.node import local
+from wherry_service.node import local, local_container
+from wherry_service.node.local_container import LocalContainer
+from wherry_service.node.node import ContainerOrder
 
 
 @pytest.fixture
@@ -67,6 +69,39 @@ def test_an_engine_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkey
         monkeypatch.setattr(world.engine, "list", silent)
         async with asyncio.timeout(5):
             assert await world.node.left_over("wherry.app", "ap-1") == []
+        monkeypatch.undo()
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_that_is_at_work_before_the_engine_says_so_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        start, begin = world.engine.start, LocalContainer.begin
+        late, begun = asyncio.Event(), asyncio.Event()
+
+        async def start_late(engine_id: str) -> None:
+            await start(engine_id)
+            await late.wait()
+
+        async def begin_and_tell(container: LocalContainer, order: ContainerOrder) -> None:
+            await begin(container, order)
+            begun.set()
+
+        monkeypatch.setattr(world.engine, "start", start_late)
+        monkeypatch.setattr(LocalContainer, "begin", begin_and_tell)
+        # What has not answered by then is killed at once.
+        monkeypatch.setattr(local_container, "HELLO_DEADLINE_S", 0.0)
+        pid = world.open("pid")
+        world.call(pid, ())
+        await world.receive(1)
+        late.set()
+        await begun.wait()
+        for number in (2, 3, 4):
+            world.call(pid, ())
+            await world.receive(number)
+        assert len(set(world.values())) == 1
         monkeypatch.undo()
 
     run(tmp_path, scenario)

@@ -11,11 +11,13 @@ from wherry.cli import (
     config,
     container,
     dict,
+    environment,
     function,
     image,
     profile,
     queue,
     sandbox,
+    schedule,
     secret,
     server,
     token,
@@ -53,6 +55,8 @@ cli.add_typer(dict.group, name="dict")
 cli.add_typer(queue.group, name="queue")
 cli.add_typer(volume.volumes, name="volume")
 cli.add_typer(volume.file_systems, name="nfs")
+cli.add_typer(schedule.group, name="schedule")
+cli.add_typer(environment.group, name="environment")
 cli.add_typer(config.group, name="config")
 cli.add_typer(token.group, name="token")
 cli.add_typer(profile.group, name="profile")

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from wherry_proto.v1 import payload_pb2 as wherry_dot_v1_dot_payload__pb2
+from wherry_proto.v1 import schedule_pb2 as wherry_dot_v1_dot_schedule__pb2
 from wherry_proto.v1 import web_pb2 as wherry_dot_v1_dot_web__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/function.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x13wherry/v1/web.proto\"\x85\x01\n\tResources\x12\x13\n\x0b\x63pu_request\x18\x01 \x01(\x01\x12\x11\n\tcpu_limit\x18\x02 \x01(\x01\x12\x1a\n\x12memory_request_mib\x18\x03 \x01(\r\x12\x18\n\x10memory_limit_mib\x18\x04 \x01(\r\x12\x1a\n\x12\x65phemeral_disk_mib\x18\x05 \x01(\r\"\x84\x02\n\x0cPoolSettings\x12\x16\n\x0emin_containers\x18\x01 \x01(\r\x12\x16\n\x0emax_containers\x18\x02 \x01(\r\x12\x19\n\x11\x62uffer_containers\x18\x03 \x01(\r\x12\x1a\n\x12scaledown_window_s\x18\x04 \x01(\x01\x12\x1d\n\x15max_concurrent_inputs\x18\x05 \x01(\r\x12 \n\x18target_concurrent_inputs\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x15\n\rbatch_wait_ms\x18\x08 \x01(\r\x12\x1d\n\x15single_use_containers\x18\t \x01(\x08\"m\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x02 \x01(\x01\x12\x17\n\x0finitial_delay_s\x18\x03 \x01(\x01\x12\x13\n\x0bmax_delay_s\x18\x04 \x01(\x01\")\n\nGpuRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"t\n\nMethodSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_generator\x18\x02 \x01(\x08\x12\x10\n\x08is_async\x18\x03 \x01(\x08\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12\x0f\n\x07web_url\x18& \x01(\t\"\x95\x06\n\x0c\x46unctionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmodule_name\x18\x02 \x01(\t\x12\x10\n\x08qualname\x18\x03 \x01(\t\x12&\n\nserialized\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x11\n\tsource_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\x12\x10\n\x08is_async\x18\x08 \x01(\x08\x12\'\n\tresources\x18\t \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\n \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x0b \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12\x11\n\ttimeout_s\x18\x0c \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\r \x01(\x01\x12-\n\x03\x65nv\x18\x0e \x03(\x0b\x32 .wherry.v1.FunctionSpec.EnvEntry\x12\x15\n\rblock_network\x18\x0f \x01(\x08\x12\x0e\n\x06python\x18\x10 \x01(\t\x12&\n\x07methods\x18\x11 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12&\n\nparameters\x18\x12 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x04gpus\x18\x13 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x12\n\nsecret_ids\x18\x1e \x03(\t\x12\'\n\x07volumes\x18! \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12\x34\n\x14network_file_systems\x18\" \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12+\n\x0clocal_mounts\x18$ \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bVolumeMount\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x12\x10\n\x08sub_path\x18\x04 \x01(\t\"E\n\nLocalMount\x12\x13\n\x0bremote_path\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0f\n\x07is_file\x18\x03 \x01(\x08\"\xb7\x01\n\x0c\x46unctionInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cis_generator\x18\x04 \x01(\x08\x12\x10\n\x08\x61pp_name\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12&\n\x07methods\x18\x07 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12\x0f\n\x07web_url\x18% \x01(\t\"\x8c\x01\n\x13\x46unctionBindRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12&\n\nparameters\x18\x02 \x01(\x0b\x32\x12.wherry.v1.Payload\x12(\n\x07\x63hanges\x18\x03 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"c\n\x15\x46unctionUpdateRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04pool\x18\x02 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"a\n\x15\x46unctionLookupRequest\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\"+\n\x14\x46unctionStatsRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"]\n\rFunctionStats\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\r\x12\x1d\n\x15num_active_containers\x18\x02 \x01(\r\x12\x1c\n\x14num_total_containers\x18\x03 \x01(\r2\x9a\x02\n\tFunctions\x12\x43\n\x06Lookup\x12 .wherry.v1.FunctionLookupRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x42\n\x05Stats\x12\x1f.wherry.v1.FunctionStatsRequest\x1a\x18.wherry.v1.FunctionStats\x12?\n\x04\x42ind\x12\x1e.wherry.v1.FunctionBindRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x43\n\x06Update\x12 .wherry.v1.FunctionUpdateRequest\x1a\x17.wherry.v1.FunctionInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/function.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x18wherry/v1/schedule.proto\x1a\x13wherry/v1/web.proto\"\x85\x01\n\tResources\x12\x13\n\x0b\x63pu_request\x18\x01 \x01(\x01\x12\x11\n\tcpu_limit\x18\x02 \x01(\x01\x12\x1a\n\x12memory_request_mib\x18\x03 \x01(\r\x12\x18\n\x10memory_limit_mib\x18\x04 \x01(\r\x12\x1a\n\x12\x65phemeral_disk_mib\x18\x05 \x01(\r\"\x84\x02\n\x0cPoolSettings\x12\x16\n\x0emin_containers\x18\x01 \x01(\r\x12\x16\n\x0emax_containers\x18\x02 \x01(\r\x12\x19\n\x11\x62uffer_containers\x18\x03 \x01(\r\x12\x1a\n\x12scaledown_window_s\x18\x04 \x01(\x01\x12\x1d\n\x15max_concurrent_inputs\x18\x05 \x01(\r\x12 \n\x18target_concurrent_inputs\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x15\n\rbatch_wait_ms\x18\x08 \x01(\r\x12\x1d\n\x15single_use_containers\x18\t \x01(\x08\"m\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x02 \x01(\x01\x12\x17\n\x0finitial_delay_s\x18\x03 \x01(\x01\x12\x13\n\x0bmax_delay_s\x18\x04 \x01(\x01\")\n\nGpuRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"t\n\nMethodSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_generator\x18\x02 \x01(\x08\x12\x10\n\x08is_async\x18\x03 \x01(\x08\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12\x0f\n\x07web_url\x18& \x01(\t\"\xc0\x06\n\x0c\x46unctionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmodule_name\x18\x02 \x01(\t\x12\x10\n\x08qualname\x18\x03 \x01(\t\x12&\n\nserialized\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x11\n\tsource_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\x12\x10\n\x08is_async\x18\x08 \x01(\x08\x12\'\n\tresources\x18\t \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\n \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x0b \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12\x11\n\ttimeout_s\x18\x0c \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\r \x01(\x01\x12-\n\x03\x65nv\x18\x0e \x03(\x0b\x32 .wherry.v1.FunctionSpec.EnvEntry\x12\x15\n\rblock_network\x18\x0f \x01(\x08\x12\x0e\n\x06python\x18\x10 \x01(\t\x12&\n\x07methods\x18\x11 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12&\n\nparameters\x18\x12 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x04gpus\x18\x13 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x12\n\nsecret_ids\x18\x1e \x03(\t\x12\'\n\x07volumes\x18! \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12\x34\n\x14network_file_systems\x18\" \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12+\n\x0clocal_mounts\x18$ \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12)\n\x08schedule\x18( \x01(\x0b\x32\x17.wherry.v1.ScheduleSpec\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bVolumeMount\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x12\x10\n\x08sub_path\x18\x04 \x01(\t\"E\n\nLocalMount\x12\x13\n\x0bremote_path\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0f\n\x07is_file\x18\x03 \x01(\x08\"\xb7\x01\n\x0c\x46unctionInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cis_generator\x18\x04 \x01(\x08\x12\x10\n\x08\x61pp_name\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12&\n\x07methods\x18\x07 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12\x0f\n\x07web_url\x18% \x01(\t\"\x8c\x01\n\x13\x46unctionBindRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12&\n\nparameters\x18\x02 \x01(\x0b\x32\x12.wherry.v1.Payload\x12(\n\x07\x63hanges\x18\x03 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"c\n\x15\x46unctionUpdateRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04pool\x18\x02 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"a\n\x15\x46unctionLookupRequest\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\"+\n\x14\x46unctionStatsRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"]\n\rFunctionStats\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\r\x12\x1d\n\x15num_active_containers\x18\x02 \x01(\r\x12\x1c\n\x14num_total_containers\x18\x03 \x01(\r2\x9a\x02\n\tFunctions\x12\x43\n\x06Lookup\x12 .wherry.v1.FunctionLookupRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x42\n\x05Stats\x12\x1f.wherry.v1.FunctionStatsRequest\x1a\x18.wherry.v1.FunctionStats\x12?\n\x04\x42ind\x12\x1e.wherry.v1.FunctionBindRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x43\n\x06Update\x12 .wherry.v1.FunctionUpdateRequest\x1a\x17.wherry.v1.FunctionInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,36 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FUNCTIONSPEC_ENVENTRY']._loaded_options = None
   _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_options = b'8\001'
-  _globals['_RESOURCES']._serialized_start=86
-  _globals['_RESOURCES']._serialized_end=219
-  _globals['_POOLSETTINGS']._serialized_start=222
-  _globals['_POOLSETTINGS']._serialized_end=482
-  _globals['_RETRYPOLICY']._serialized_start=484
-  _globals['_RETRYPOLICY']._serialized_end=593
-  _globals['_GPUREQUEST']._serialized_start=595
-  _globals['_GPUREQUEST']._serialized_end=636
-  _globals['_METHODSPEC']._serialized_start=638
-  _globals['_METHODSPEC']._serialized_end=754
-  _globals['_FUNCTIONSPEC']._serialized_start=757
-  _globals['_FUNCTIONSPEC']._serialized_end=1546
-  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_start=1504
-  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_end=1546
-  _globals['_VOLUMEMOUNT']._serialized_start=1548
-  _globals['_VOLUMEMOUNT']._serialized_end=1631
-  _globals['_LOCALMOUNT']._serialized_start=1633
-  _globals['_LOCALMOUNT']._serialized_end=1702
-  _globals['_FUNCTIONINFO']._serialized_start=1705
-  _globals['_FUNCTIONINFO']._serialized_end=1888
-  _globals['_FUNCTIONBINDREQUEST']._serialized_start=1891
-  _globals['_FUNCTIONBINDREQUEST']._serialized_end=2031
-  _globals['_FUNCTIONUPDATEREQUEST']._serialized_start=2033
-  _globals['_FUNCTIONUPDATEREQUEST']._serialized_end=2132
-  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_start=2134
-  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_end=2231
-  _globals['_FUNCTIONSTATSREQUEST']._serialized_start=2233
-  _globals['_FUNCTIONSTATSREQUEST']._serialized_end=2276
-  _globals['_FUNCTIONSTATS']._serialized_start=2278
-  _globals['_FUNCTIONSTATS']._serialized_end=2371
-  _globals['_FUNCTIONS']._serialized_start=2374
-  _globals['_FUNCTIONS']._serialized_end=2656
+  _globals['_RESOURCES']._serialized_start=112
+  _globals['_RESOURCES']._serialized_end=245
+  _globals['_POOLSETTINGS']._serialized_start=248
+  _globals['_POOLSETTINGS']._serialized_end=508
+  _globals['_RETRYPOLICY']._serialized_start=510
+  _globals['_RETRYPOLICY']._serialized_end=619
+  _globals['_GPUREQUEST']._serialized_start=621
+  _globals['_GPUREQUEST']._serialized_end=662
+  _globals['_METHODSPEC']._serialized_start=664
+  _globals['_METHODSPEC']._serialized_end=780
+  _globals['_FUNCTIONSPEC']._serialized_start=783
+  _globals['_FUNCTIONSPEC']._serialized_end=1615
+  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_start=1573
+  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_end=1615
+  _globals['_VOLUMEMOUNT']._serialized_start=1617
+  _globals['_VOLUMEMOUNT']._serialized_end=1700
+  _globals['_LOCALMOUNT']._serialized_start=1702
+  _globals['_LOCALMOUNT']._serialized_end=1771
+  _globals['_FUNCTIONINFO']._serialized_start=1774
+  _globals['_FUNCTIONINFO']._serialized_end=1957
+  _globals['_FUNCTIONBINDREQUEST']._serialized_start=1960
+  _globals['_FUNCTIONBINDREQUEST']._serialized_end=2100
+  _globals['_FUNCTIONUPDATEREQUEST']._serialized_start=2102
+  _globals['_FUNCTIONUPDATEREQUEST']._serialized_end=2201
+  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_start=2203
+  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_end=2300
+  _globals['_FUNCTIONSTATSREQUEST']._serialized_start=2302
+  _globals['_FUNCTIONSTATSREQUEST']._serialized_end=2345
+  _globals['_FUNCTIONSTATS']._serialized_start=2347
+  _globals['_FUNCTIONSTATS']._serialized_end=2440
+  _globals['_FUNCTIONS']._serialized_start=2443
+  _globals['_FUNCTIONS']._serialized_end=2725
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,8 @@ from wherry_proto.messages import (
     BlobMissingRequest,
     BlobMissingResponse,
     CallState,
+    EnvironmentListRequest,
+    EnvironmentListResponse,
     FunctionBindRequest,
     ImageEnsureRequest,
     ImageEvent,
@@ -180,6 +182,7 @@ class Member:
             "Images.Ensure": self._ensure,
             "Images.Show": self._show,
             "Images.List": self._list_images,
+            "Environments.List": self._list_environments,
         }
         if found := with_answer.get(name):
             return lambda request: found(handler, request)
@@ -254,6 +257,11 @@ class Member:
             answer.images = [image for image in answer.images if image.image_id in own]
             for image in answer.images:
                 image.apps = []
+        return answer
+
+    async def _list_environments(self, handler: Any, request: EnvironmentListRequest) -> EnvironmentListResponse:
+        answer: EnvironmentListResponse = await handler(request)
+        answer.environments = [one for one in answer.environments if reaches(self._token, one.name)]
         return answer
 
     async def _info(self, handler: Any, request: Any) -> ServerInfo:

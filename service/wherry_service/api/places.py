@@ -25,7 +25,7 @@ class Places:
         self._pools = pools
         self._sandboxes = sandboxes
         self._logs = logs
-        # What has an environment keeps it.
+        # What has an environment keeps it, while that is called so.
         self._known: dict[str, frozenset[str]] = {}
         self._finders: dict[str, Callable[[str], Awaitable[str | None]]] = {
             "app": store.of_app,
@@ -54,6 +54,10 @@ class Places:
                 self._known.clear()
             known = self._known[f"{kind} {object_id}"] = frozenset((found,))
         return known
+
+    async def environment_changed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now, or is gone."""
+        self._known.clear()
 
     async def images(self, environments: frozenset[str]) -> set[str]:
         """Return the ids of the images that belong to any of these environments."""

@@ -33,6 +33,8 @@ class Tokens:
         self._failures: dict[str, tuple[float, int]] = {}
         # Addresses and the tokens they have proven: others at the same address (a proxy's) can't lock them out.
         self._proven_at: set[tuple[str, str]] = set()
+        # Raises `NotFound` for an environment that is not there.
+        self.expect_environment: Callable[[str], None] = lambda name: None
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -52,6 +54,8 @@ class Tokens:
         for environment in environments:
             if environment != EVERYWHERE and not _ENVIRONMENT.fullmatch(environment):
                 raise InvalidRequest(f"{environment[:64]!r} can't be an environment's name")
+            if environment != EVERYWHERE:
+                self.expect_environment(environment)
         if not scopes or not environments:
             raise InvalidRequest(f"a token has scopes ({', '.join(SCOPES)}) and environments, at least one of each")
         token = TokenInfo(
@@ -74,6 +78,21 @@ class Tokens:
             await self._store.revoke(token_id, at_ms)
             token.revoked_at_ms = at_ms
         return token
+
+    async def environment_changed(self, name: str, new_name: str) -> None:
+        """Have tokens reach an environment under its new name; where that is "", it is gone, and they don't reach it.
+
+        A token that reached no other is revoked: one made later under the same name is not for who holds it.
+        """
+        for token, _ in list(self._tokens.values()):
+            if name not in token.environments:
+                continue
+            environments = {new_name if one == name else one for one in token.environments} - {""}
+            if environments:
+                await self._store.set_environments(token.token_id, sorted(environments))
+                token.environments = sorted(environments)
+            else:
+                await self.revoke(token.token_id)
 
     def get(self, token_id: str) -> TokenInfo:
         """Return a token; raise `NotFound`."""

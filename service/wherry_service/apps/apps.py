@@ -26,6 +26,8 @@ from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.pool import PoolPlan
 from wherry_service.pools.pools import Pools
+from wherry_service.schedules.schedules import Schedules
+from wherry_service.schedules.ticks import check_scheduled
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class Apps:
         sandboxes: AppSandboxes | None = None,
         endpoints: Endpoints | None = None,
         web_ready: Callable[[], Awaitable[None]] | None = None,
+        schedules: Schedules | None = None,
     ) -> None:
         self._store = store
         self._objects = objects
@@ -128,6 +131,7 @@ class Apps:
         self._endpoints = endpoints if endpoints is not None else Endpoints(Site())
         # Begins to listen for requests.
         self._web_ready = web_ready
+        self._schedules = schedules
         self._apps: dict[str, App] = {}
 
     def __len__(self) -> int:
@@ -161,6 +165,7 @@ class Apps:
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             self._endpoints.claim(record.app_id, self._claims(app, list(app.functions.values())))
+            await self.schedule(app)
             clients.append(record.client_id)
         return clients
 
@@ -214,6 +219,7 @@ class Apps:
             records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
             for record in records:
                 self._plan(record)
+                check_scheduled(record.spec)
                 await self._check_objects(app, record.spec)
             claims = self._claims(app, records)
             self._endpoints.check(claims)
@@ -245,6 +251,7 @@ class Apps:
             why = f"{app} was published anew without it."
             closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
             await asyncio.gather(*closing)
+            await self.schedule(app)
         return [self._function_info(app, record) for record in records if not record.base_id]
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
@@ -312,6 +319,8 @@ class Apps:
                 return 0, []
             log.info("stopping %s: %s", app, why)
             self._endpoints.claim(app_id, [])
+            if self._schedules is not None:
+                await self._schedules.app_stopped(app_id)
             closing = [
                 self._host.close_function(record.function_id, _grace(record, grace_s), why)
                 for record in app.functions.values()
@@ -433,6 +442,33 @@ class Apps:
         mounts = [*spec.volumes, *spec.network_file_systems]
         if mounts and self._objects is not None:
             await self._objects.check_volumes([mount.volume_id for mount in mounts], app.record.environment)
+
+    async def schedule(self, app: App) -> None:
+        """Have a deployed app's functions run by the clock as they are now; those of others only run when called.
+
+        To be called whenever the functions of an app have become other ones.
+        """
+        if self._schedules is not None and app.record.state == AppState.DEPLOYED:
+            bases = [(known.function_id, known.spec) for known in app.functions.values() if not known.base_id]
+            await self._schedules.app_started(app.record.app_id, bases)
+
+    # For environments
+
+    async def num_in(self, environment: str) -> int:
+        """Return how many apps run in an environment."""
+        return sum(1 for app in self._apps.values() if app.record.environment == environment)
+
+    async def end_environment(self, environment: str) -> None:
+        """Stop the apps of an environment that is deleted."""
+        gone = [app_id for app_id, app in self._apps.items() if app.record.environment == environment]
+        await asyncio.gather(*(self.stop(app_id, f"Its environment {environment!r} was deleted.") for app_id in gone))
+
+    def environment_renamed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now: it is part of URLs."""
+        for app in self._apps.values():
+            if app.record.environment == name:
+                app.record.environment = new_name
+                self._endpoints.claim(app.record.app_id, self._claims(app, list(app.functions.values())))
 
     def users_of_volume(self, volume_id: str) -> Sequence[str]:
         """Return the running functions that have a volume in their containers, each as "app.function"."""

@@ -96,6 +96,8 @@ class LocalContainer:
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._link: RunnerLink | None = None
+        # Whether its runner has said hello.
+        self._greeted = False
         self._loaded = False
         # How many want it to be read no further.
         self._pauses = 0
@@ -157,7 +159,9 @@ class LocalContainer:
             return
         if self._kill_reason:
             self.kill(self._kill_reason)
-        self._watch(HELLO_DEADLINE_S, f"did not answer within {HELLO_DEADLINE_S:.0f} s of its start")
+        # On a busy machine the runner may be there before the engine says that it has started it.
+        if not self._greeted:
+            self._watch(HELLO_DEADLINE_S, f"did not answer within {HELLO_DEADLINE_S:.0f} s of its start")
 
     async def adopt(self, engine_id: str) -> None:
         """Listen again for a runner that an earlier life of the service left running."""
@@ -316,6 +320,7 @@ class LocalContainer:
         if self._link is not None:
             log.warning("container %s connected twice; the newer connection counts", self.container_id)
             self._link.close()
+        self._greeted = True
         self._cancel_watch()
         if loaded or self._source is None or self._source.done():
             self._welcome(link, running, loaded)

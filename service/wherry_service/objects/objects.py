@@ -68,6 +68,17 @@ class Objects:
         """Delete what an app had as its own."""
         await self.registry.app_gone(app_id)
 
+    # For environments
+
+    async def end_environment(self, environment: str) -> None:
+        """Delete all objects of an environment."""
+        for record in await self._store.all_in(environment):
+            await self.registry.delete_any(record.object_id)
+
+    def environment_renamed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now."""
+        self.registry.environment_renamed(name, new_name)
+
     # For the service
 
     async def blob_ids(self) -> set[str]:

@@ -105,6 +105,16 @@ class Registry:
             if record.client_id == client_id:
                 await self._delete(record.object_id)
 
+    async def delete_any(self, object_id: str) -> None:
+        """Delete an object of any kind, also a secret, unless it is gone."""
+        await self._delete(object_id)
+
+    def environment_renamed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now, on disk already."""
+        for object_id, record in self._known.items():
+            if record.environment == name:
+                self._known[object_id] = dataclasses.replace(record, environment=new_name)
+
     async def _add(self, kind: str, environment: str, name: str, app_id: str, client_id: str) -> ObjectRecord:
         object_id = new_id(PREFIXES[kind])
         made = ObjectRecord(object_id, kind, environment, name or object_id, int(self._now() * 1000), app_id, client_id)

@@ -311,6 +311,21 @@ class Sandboxes:
             [s for s in self._running.values() if s.record.app_id == app_id], f"was ended with its app: {why}"
         )
 
+    async def num_in(self, environment: str) -> int:
+        """Return how many run in an environment."""
+        return sum(1 for s in self._running.values() if s.record.environment == environment and not s.ended.is_set())
+
+    async def end_environment(self, environment: str) -> None:
+        """End those of an environment that is deleted."""
+        gone = [s for s in self._running.values() if s.record.environment == environment]
+        await self._end_all(gone, f"was ended with its environment {environment!r}")
+
+    def environment_renamed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now."""
+        for sandbox in self._running.values():
+            if sandbox.record.environment == name:
+                sandbox.record.environment = new_name
+
     async def close(self, why: str) -> int:
         """End all; return how many there were when they are gone."""
         sought = [

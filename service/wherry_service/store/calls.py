@@ -51,31 +51,7 @@ class CallStore:
     async def add_inputs(self, rows: Sequence[InputRow], client_id: str) -> set[str]:
         """Write inputs and return the ids of those that are new; others stay as they are."""
         now_ms = int(self._now() * 1000)
-        values = [
-            {
-                "input_id": input_id,
-                "call_id": call_id,
-                "function_id": function_id,
-                "client_id": client_id,
-                "position": index,
-                "payload": codec.serialize(payload),
-                "method": method,
-                "created_at_ms": now_ms,
-                "finished_at_ms": 0,
-                "output": b"",
-            }
-            for input_id, call_id, function_id, index, payload, method in rows
-        ]
-
-        def work(connection: sa.Connection) -> set[str]:
-            ids = [value["input_id"] for value in values]
-            there = set(connection.execute(sa.select(inputs.c.input_id).where(inputs.c.input_id.in_(ids))).scalars())
-            fresh = [value for value in values if value["input_id"] not in there]
-            if fresh:
-                connection.execute(sa.insert(inputs), fresh)
-            return {str(value["input_id"]) for value in fresh}
-
-        return await self._database.write(work)
+        return await self._database.write(lambda connection: add_inputs_in(connection, rows, client_id, now_ms))
 
     async def finish_input(self, output: Output) -> None:
         """Write the end of an input, once: a second end changes nothing."""
@@ -178,3 +154,28 @@ class CallStore:
                 payloads.append(payload)
             found.update(payload.blob_id for payload in payloads if payload.blob_id)
         return found
+
+
+def add_inputs_in(connection: sa.Connection, rows: Sequence[InputRow], client_id: str, now_ms: int) -> set[str]:
+    """Write inputs within a transaction; return the ids of those that are new."""
+    values = [
+        {
+            "input_id": input_id,
+            "call_id": call_id,
+            "function_id": function_id,
+            "client_id": client_id,
+            "position": index,
+            "payload": codec.serialize(payload),
+            "method": method,
+            "created_at_ms": now_ms,
+            "finished_at_ms": 0,
+            "output": b"",
+        }
+        for input_id, call_id, function_id, index, payload, method in rows
+    ]
+    ids = [value["input_id"] for value in values]
+    there = set(connection.execute(sa.select(inputs.c.input_id).where(inputs.c.input_id.in_(ids))).scalars())
+    fresh = [value for value in values if value["input_id"] not in there]
+    if fresh:
+        connection.execute(sa.insert(inputs), fresh)
+    return {str(value["input_id"]) for value in fresh}

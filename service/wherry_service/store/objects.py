@@ -72,6 +72,12 @@ class ObjectStore:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_record(row) for row in rows]
 
+    async def all_in(self, environment: str) -> list[ObjectRecord]:
+        """Return all of an environment, with a name and without."""
+        query = sa.select(objects).where(objects.c.environment == environment)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [_record(row) for row in rows]
+
     async def owned(self) -> list[ObjectRecord]:
         """Return those that go with an app or a client."""
         query = sa.select(objects).where((objects.c.app_id != "") | (objects.c.client_id != ""))

@@ -226,6 +226,47 @@ web_results = Table(
     Column("finished_at_ms", BigInteger, nullable=False),
 )
 
+environments = Table(
+    "environments",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("created_at_ms", BigInteger, nullable=False),
+)
+
+# Functions that run by the clock.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("function_id", String(40), primary_key=True),
+    Column("app_id", String(40), nullable=False),
+    # A serialized ScheduleSpec.
+    Column("spec", LargeBinary, nullable=False),
+    # Periods count from here.
+    Column("anchor_ms", BigInteger, nullable=False),
+    # What was due until then has been run, or never will be.
+    Column("done_ms", BigInteger, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Index("schedules_of_app", "app_id"),
+)
+
+# Ticks that were run, or skipped.
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    Column("function_id", String(40), primary_key=True),
+    Column("tick_ms", BigInteger, primary_key=True),
+    # "": of the schedule; else asked for, by this operation's id.
+    Column("asked", String(40), primary_key=True),
+    # "": skipped.
+    Column("call_id", String(40), nullable=False),
+    Column("queued_at_ms", BigInteger, nullable=False),
+    # A ScheduledState; RUNNING until the call's own record, which is kept for less long, has been looked at.
+    Column("state", Integer, nullable=False),
+    Column("finished_at_ms", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("schedule_runs_by_time", "function_id", "queued_at_ms"),
+)
+
 # Which environments have asked for an image.
 image_environments = Table(
     "image_environments",

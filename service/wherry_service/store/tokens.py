@@ -1,6 +1,7 @@
 """Tokens and the audit log on disk."""
 
 import time
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -34,6 +35,11 @@ class TokenStore:
     async def revoke(self, token_id: str, at_ms: int) -> None:
         own = (tokens.c.token_id == token_id) & (tokens.c.revoked_at_ms == 0)
         statement = sa.update(tokens).where(own).values(revoked_at_ms=at_ms)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def set_environments(self, token_id: str, environments: Sequence[str]) -> None:
+        """Have a token reach these."""
+        statement = sa.update(tokens).where(tokens.c.token_id == token_id).values(environments=",".join(environments))
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     async def all(self) -> list[tuple[TokenInfo, bytes]]:

@@ -60,7 +60,7 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["schedule", "interactive"])
+@pytest.mark.parametrize("name", ["interactive"])
 def test_what_comes_later_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
         App("x").function(**{name: ["something"]})

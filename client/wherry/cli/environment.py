@@ -1,0 +1,120 @@
+"""`wherry environment`: apps and objects kept apart."""
+
+import typer
+
+from wherry._client import Client, default_client
+from wherry._misuse import near
+from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry.exception import InvalidError, NotFoundError
+from wherry_proto.messages import (
+    EnvironmentCreateRequest,
+    EnvironmentDeleteRequest,
+    EnvironmentInfo,
+    EnvironmentListRequest,
+    EnvironmentListResponse,
+    EnvironmentRenameRequest,
+)
+
+group = typer.Typer(help="Environments: apps and objects of one do not meet those of another.", no_args_is_help=True)
+
+_NAME = typer.Argument(help="Name of the environment.")
+
+
+@group.command()
+def create(name: str = _NAME, as_json: bool = JSON_OPTION) -> None:
+    """Make an environment, unless there is one of that name."""
+    made = default_client().call("Environments.Create", EnvironmentCreateRequest(name=name), EnvironmentInfo)
+    if as_json:
+        show_json(_described(made, default_client()))
+    else:
+        typer.echo(f"Environment {name} is there: use it with --env {name}, or WHERRY_ENVIRONMENT={name}")
+
+
+@group.command("list")
+def list_environments(as_json: bool = JSON_OPTION) -> None:
+    """List environments, and what runs in them; the one that is used unless another is named has a star."""
+    client = default_client()
+    found = _all(client)
+    if as_json:
+        show_json([_described(info, client) for info in found])
+        return
+    rows = [
+        [
+            f"{info.name} *" if info.name == client.environment else info.name,
+            info.num_apps,
+            info.num_sandboxes,
+            info.num_objects,
+            time_of(info.created_at_ms),
+        ]
+        for info in found
+    ]
+    show_table(["name", "apps", "sandboxes", "objects", "created"], rows)
+
+
+@group.command()
+def rename(
+    name: str = _NAME, new_name: str = typer.Argument(help="What it is to be called."), as_json: bool = JSON_OPTION
+) -> None:
+    """Give an environment another name; what is in it stays and runs on, its URLs change with the name."""
+    client = default_client()
+    request = EnvironmentRenameRequest(name=name, new_name=new_name)
+    info = client.call("Environments.Rename", request, EnvironmentInfo)
+    if as_json:
+        show_json(_described(info, client))
+    else:
+        typer.echo(
+            f"Environment {name} is called {new_name} now. To undo this: wherry environment rename {new_name} {name}"
+        )
+
+
+@group.command()
+def delete(
+    name: str = _NAME,
+    yes: bool = YES_OPTION,
+    force: bool = typer.Option(False, "--force", help="Also where apps or sandboxes run in it: they are stopped."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Delete an environment with all that is in it: secrets, dicts, queues, volumes. There is no undo."""
+    client = default_client()
+    known = {info.name: info for info in _all(client)}
+    if name not in known:
+        raise NotFoundError(f"there is no environment {name!r}{near(name, known)}")
+    info = known[name]
+    running = _counted((info.num_apps, "running app", "running apps"), (info.num_sandboxes, "sandbox", "sandboxes"))
+    if running and not force:
+        raise InvalidError(
+            f"environment {name} has {running}: stop them first (wherry app stop, wherry sandbox terminate), or stop "
+            "them with it: --force"
+        )
+    held = _counted(
+        (info.num_apps, "running app", "running apps"),
+        (info.num_sandboxes, "sandbox", "sandboxes"),
+        (info.num_objects, "object", "objects (secrets, dicts, queues, volumes)"),
+    )
+    confirm(f"Delete environment {name} with {held or 'nothing in it'}? This can't be undone.", yes)
+    client.call("Environments.Delete", EnvironmentDeleteRequest(name=name, force=force), EnvironmentInfo)
+    if as_json:
+        show_json({"name": name, "apps": info.num_apps, "sandboxes": info.num_sandboxes, "objects": info.num_objects})
+    else:
+        typer.echo(f"Deleted environment {name}{f', with {held}' if held else ''}.")
+
+
+def _all(client: Client) -> list[EnvironmentInfo]:
+    return client.call("Environments.List", EnvironmentListRequest(), EnvironmentListResponse).environments
+
+
+def _counted(*counts: tuple[int, str, str]) -> str:
+    """Return the numbers that are not 0, as people say them."""
+    texts = [f"{number} {one if number == 1 else many}" for number, one, many in counts if number]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)
+
+
+def _described(info: EnvironmentInfo, client: Client) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "current": info.name == client.environment,
+        "apps": info.num_apps,
+        "sandboxes": info.num_sandboxes,
+        "objects": info.num_objects,
+        "created_at": time_of(info.created_at_ms),
+    }

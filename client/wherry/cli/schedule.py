@@ -1,0 +1,81 @@
+"""`wherry schedule`: functions that run by themselves."""
+
+import time
+
+import typer
+
+from wherry import _schedules
+from wherry._client import default_client
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table
+from wherry.schedule import from_message
+from wherry_proto.messages import ScheduledState, ScheduleInfo
+
+group = typer.Typer(help="Functions of deployed apps that run by themselves.", no_args_is_help=True)
+
+_FUNCTION = typer.Argument(help="Name, APP/FUNCTION, or id.")
+
+
+@group.command("list")
+def list_schedules(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """List schedules, when each runs next, and how the last run went. Times are local."""
+    found = _schedules.schedules(default_client(), environment)
+    if as_json:
+        show_json([_schedules.described(info) for info in found])
+        return
+    if not found:
+        typer.echo("No function of a deployed app has a schedule here.", err=True)
+    now_ms = int(time.time() * 1000)
+    rows = [
+        [
+            f"{info.app_name}/{info.function_name}",
+            repr(from_message(info.schedule)) if info.schedule is not None else "",
+            _schedules.next_text(info, now_ms),
+            _schedules.last_text(info),
+        ]
+        for info in found
+    ]
+    show_table(["function", "schedule", "next run", "last run"], rows)
+
+
+@group.command()
+def run(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Run a function now, once, beside its schedule; exit 1 where too many of its inputs wait."""
+    client = default_client()
+    info = _schedules.run_now(client, _schedules.find(client, function, environment))
+    run = info.last
+    if as_json:
+        show_json(_schedules.described(info))
+    elif run is not None and run.state != ScheduledState.SKIPPED:
+        typer.echo(f"{_named(info)} runs: {run.call_id}. Its log: wherry app logs {info.app_id} --call {run.call_id}")
+    elif run is not None:
+        typer.echo(f"Error: {_named(info)} was not run: {run.error}", err=True)
+    if run is not None and run.state == ScheduledState.SKIPPED:
+        raise typer.Exit(1)
+
+
+@group.command()
+def pause(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Have a function run by itself no more, across deploys, until `wherry schedule resume`."""
+    client = default_client()
+    info = _schedules.set_paused(client, _schedules.find(client, function, environment), True)
+    if as_json:
+        show_json(_schedules.described(info))
+    else:
+        typer.echo(f"{_named(info)} is paused. To undo this: wherry schedule resume {_named(info)}")
+
+
+@group.command()
+def resume(
+    function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION
+) -> None:
+    """Have a function run by itself again; what was due while it was paused is not run."""
+    client = default_client()
+    info = _schedules.set_paused(client, _schedules.find(client, function, environment), False)
+    if as_json:
+        show_json(_schedules.described(info))
+    else:
+        typer.echo(f"{_named(info)} runs next at {_schedules.next_text(info, int(time.time() * 1000))}.")
+
+
+def _named(info: ScheduleInfo) -> str:
+    return f"{info.app_name}/{info.function_name}"
