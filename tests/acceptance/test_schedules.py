@@ -121,9 +121,9 @@ def test_schedules_are_listed_run_paused_and_resumed(service: OwnService, app_id
 
 def test_an_environment_is_made_used_renamed_and_deleted(service: OwnService, environment: dict[str, str]) -> None:
     assert "use it with --env dev" in command("environment", "create", "dev")
-    command("secret", "create", "s", "A=1", "--env", "dev")
-    assert [one["name"] for one in json.loads(command("secret", "list", "--env", "dev", "--json"))] == ["s"]
-    assert json.loads(command("secret", "list", "--json")) == []
+    command("secret", "create", "s-of-dev", "A=1", "--env", "dev")
+    assert [one["name"] for one in json.loads(command("secret", "list", "--env", "dev", "--json"))] == ["s-of-dev"]
+    assert "s-of-dev" not in [one["name"] for one in json.loads(command("secret", "list", "--json"))]
     found = {one["name"]: one for one in json.loads(command("environment", "list", "--json"))}
     assert (found["dev"]["objects"], found["main"]["current"]) == (1, True)
 
@@ -135,7 +135,7 @@ def test_an_environment_is_made_used_renamed_and_deleted(service: OwnService, en
         wherry.Dict.lookup("d", environment_name="dve")
 
     assert "is called test now" in command("environment", "rename", "dev", "test")
-    assert [one["name"] for one in json.loads(command("secret", "list", "--env", "test", "--json"))] == ["s"]
+    assert [one["name"] for one in json.loads(command("secret", "list", "--env", "test", "--json"))] == ["s-of-dev"]
     said = command("environment", "delete", "test", fails=True)
     assert "Delete environment test with 1 object? This can't be undone. There is no terminal to ask on" in said
     assert "Deleted environment test, with 1 object" in command("environment", "delete", "test", "--yes")
