@@ -1,16 +1,12 @@
-"""Images and servers: a private index, a private git repository, a registry. All are started here, on this machine."""
+"""Images and servers: a private index, a private git repository, mirrors, a proxy. All are started here, on this machine."""
 
 import base64
 import datetime
 import io
 import ipaddress
 import json
-import os
-import shutil
 import ssl
 import subprocess
-import sys
-import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import wherry
+from tests.acceptance.elsewhere import elsewhere
+from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
-from tests.waiting import wait_until
 from wherry import Image
 from wherry_service.images import host
 
@@ -122,15 +119,6 @@ def contents(service: OwnService) -> Iterator[Callable[[Image], bytes]]:
         yield save
 
 
-@contextmanager
-def closing_engine() -> Iterator[docker.DockerClient]:
-    engine = docker.from_env()
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
 def imported(image: Image, module: str) -> bool:
     app = wherry.App("servers")
 
@@ -157,36 +145,6 @@ def test_packages_come_from_a_private_index(own_address: str, contents: Callable
         image = Image.debian_slim().pip_install("wherry_private_thing", secrets=[secret], force_build=True)
         assert PASSWORD.encode() not in contents(image)
         assert imported(image, "wherry_private_thing")
-
-
-class Elsewhere:
-    """A service of its own, with settings of its own, used through the command line."""
-
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        self.service = OwnService(folder)
-        self._variables = variables
-
-    def __enter__(self) -> "Elsewhere":
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self._variables.items():
-                patch.setenv(name, value)
-            self.service.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.service.stop()
-        shutil.rmtree(self.service.state_dir)
-
-    def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
-        command = [sys.executable, "-m", "wherry.cli.main", *arguments]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
-
-
-@contextmanager
-def elsewhere(**variables: str) -> Iterator[Elsewhere]:
-    with Elsewhere(Path(tempfile.mkdtemp(prefix="wherry-")), variables) as found:
-        yield found
 
 
 def certificate(folder: Path, address: str) -> tuple[Path, Path]:
@@ -264,68 +222,3 @@ def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path
         assert failed.returncode == 1
         assert "pip install" in failed.stderr
         assert "Traceback" not in failed.stderr
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """A real registry; its address."""
-    program = shutil.which("docker-registry")
-    assert program is not None, "docker-registry is not installed: ./dev setup does it"
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
-        port = free.server_address[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    process = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        import http.client
-
-        def answers() -> bool:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", "/v2/")
-                return connection.getresponse().status == 200
-            except OSError:
-                return False
-            finally:
-                connection.close()
-
-        wait_until(answers, "the registry answers")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def test_an_image_is_built_once_for_all_who_share_a_registry(registry: str, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import wherry\n"
-        f'image = wherry.Image.debian_slim().run_commands("echo {registry} > /made")\n'
-        'app = wherry.App("shared", image=image)\n'
-        '@app.function()\ndef look():\n    print(open("/made").read().strip())\n'
-    )
-    for built in (True, False):
-        with elsewhere(WHERRY_IMAGES_REGISTRY=f"{registry}/ours") as other:
-            ran = other.wherry("run", "-v", str(program))
-            assert ran.returncode == 0, ran.stderr
-            assert ran.stdout == f"{registry}\n"
-            assert (f"pushed {registry}/ours/image:" in ran.stderr) == built
-            assert (f"pulled {registry}/ours/image:" in ran.stderr) == (not built)
-            (shown,) = json.loads(other.wherry("image", "list", "--json").stdout)
-        with closing_engine() as engine:
-            # As another host's engine would be: it has never heard of the image.
-            for image in engine.images.list(filters={"label": f"wherry.image={shown['image_id']}"}):
-                engine.images.remove(image.id, force=True)
-
-
-def test_a_registry_that_is_away_stops_no_build(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text("import wherry\nimage = wherry.Image.debian_slim().env({'A': 'b'})\napp = wherry.App()\n")
-    with elsewhere(WHERRY_IMAGES_REGISTRY="127.0.0.1:1/ours") as other:
-        built = other.wherry("image", "build", "-v", "--force", f"{program}::image")
-        assert built.returncode == 0, built.stderr
-        assert "warning: 127.0.0.1:1/ours/image:" in built.stderr
-        assert "could not be pushed" in built.stderr

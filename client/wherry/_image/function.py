@@ -112,10 +112,29 @@ def _source(function: Callable[..., Any]) -> str:
     import inspect
 
     try:
-        return textwrap.dedent(inspect.getsource(function))
+        return _without_comments(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError):
         code = code_of(function)
         return repr((code.co_code, [item for item in code.co_consts if not isinstance(item, types.CodeType)]))
+
+
+def _without_comments(source: str) -> str:
+    import io
+    import tokenize  # only for images with such a step
+
+    lines = source.splitlines()
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):  # a lambda, cut out of the expression that it is part of
+        return source
+    empty: set[int] = set()
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start[0] - 1, token.start[1]
+            lines[row] = lines[row][:column].rstrip()
+            if not lines[row]:
+                empty.add(row)
+    return "\n".join(line for row, line in enumerate(lines) if row not in empty)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

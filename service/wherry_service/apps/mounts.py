@@ -24,6 +24,8 @@ def volume_orders(spec: FunctionSpec) -> tuple[VolumeOrder, ...]:
         places.add(place)
         ids.add(mount.volume_id)
     return tuple(
-        VolumeOrder(mount.volume_id, checked_place(f"function {spec.name!r}", mount.path), mount.read_only, mount.sub_path)
+        VolumeOrder(
+            mount.volume_id, checked_place(f"function {spec.name!r}", mount.path), mount.read_only, mount.sub_path
+        )
         for mount in mounts
     )

@@ -68,9 +68,7 @@ class Pruner:
         # What an image that is kept begins with is kept, and so on.
         grown = True
         while grown:
-            bases = {
-                base for record in records if record.image_id in kept for base in _made_of(record.definition)
-            }
+            bases = {base for record in records if record.image_id in kept for base in _made_of(record.definition)}
             grown = not bases <= kept
             kept |= bases
         return kept

@@ -92,9 +92,7 @@ def _changed(step: ImageStep, old: ImageStep) -> str:
     known = {file.path: (file.blob_id, file.executable) for file in old.files}
     if changed := sorted(path for path in {*files, *known} if files.get(path) != known.get(path)):
         return f"has other files: {_named(changed)}"
-    names = sorted(
-        name for name in {*step.options, *old.options} if step.options.get(name) != old.options.get(name)
-    )
+    names = sorted(name for name in {*step.options, *old.options} if step.options.get(name) != old.options.get(name))
     if step.kind == "run_function":
         return f"{step.args[0]} has another source, other globals or other arguments"
     return f"has another {_named(names)}" if names else "has its parts in another order"

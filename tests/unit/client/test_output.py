@@ -44,7 +44,10 @@ def test_a_terminal_shows_builds_as_trees_that_do_not_mix() -> None:
     bars.end()
     terminal.close()
     text = Text.from_ansi(out.getvalue()).plain
-    assert "├── Built image im-1 in 2.0 s, because it was pruned\n│   ├── run one (1.2 s)\n│   └── env A (cached)\n" in text
+    assert (
+        "├── Built image im-1 in 2.0 s, because it was pruned\n│   ├── run one (1.2 s)\n│   └── env A (cached)\n"
+        in text
+    )
     assert "[bold]two[/] says" in text
     assert "run two" not in text
 
