@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -11,7 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker
-from docker.errors import DockerException
 
 from tests.waiting import wait_until
 
@@ -26,28 +26,41 @@ def closing_engine(address: str | None = None) -> Iterator[docker.DockerClient]:
         engine.close()
 
 
-@contextmanager
-def image_registry(folder: Path, users: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A registry below a folder, open to all or to these users with their passwords; gives its address."""
-    program = shutil.which("docker-registry")
-    assert program is not None, "docker-registry is not installed: ./dev setup does it"
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
-        port = free.server_address[1]
-    folder.mkdir(exist_ok=True)
-    lines = [
-        "version: 0.1\nlog: {level: error}",
-        f"storage: {{filesystem: {{rootdirectory: {folder}/images}}}}",
-        f"http: {{addr: '127.0.0.1:{port}'}}",
-    ]
-    if users:
-        (folder / "users").write_text("".join(f"{user}:{_bcrypt(password)}\n" for user, password in users.items()))
-        lines.append(f"auth: {{htpasswd: {{realm: test, path: {folder}/users}}}}")
-    config = folder / "registry.yml"
-    config.write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class ImageRegistry:
+    """A registry below a folder, open to all or to these users with their passwords."""
 
-    def answers() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    def __init__(self, folder: Path, users: Mapping[str, str] | None = None) -> None:
+        program = shutil.which("docker-registry")
+        assert program is not None, "docker-registry is not installed: ./dev setup does it"
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+            port = free.server_address[1]
+        self.address = f"127.0.0.1:{port}"
+        folder.mkdir(exist_ok=True)
+        lines = [
+            "version: 0.1\nlog: {level: error}",
+            f"storage: {{filesystem: {{rootdirectory: {folder}/images}}}}",
+            f"http: {{addr: '{self.address}'}}",
+        ]
+        if users:
+            (folder / "users").write_text("".join(f"{user}:{_bcrypt(word)}\n" for user, word in users.items()))
+            lines.append(f"auth: {{htpasswd: {{realm: test, path: {folder}/users}}}}")
+        config = folder / "registry.yml"
+        config.write_text("\n".join(lines) + "\n")
+        self.command = [program, "serve", str(config)]
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve; gives the address."""
+        process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(self._answers, "the registry answers")
+            yield self.address
+        finally:
+            process.terminate()
+            process.wait()
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(self.address, timeout=5)
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status in (200, 401)
@@ -55,13 +68,6 @@ def image_registry(folder: Path, users: Mapping[str, str] | None = None) -> Iter
             return False
         finally:
             connection.close()
-
-    try:
-        wait_until(answers, "the registry answers")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _bcrypt(password: str) -> str:
@@ -73,32 +79,35 @@ def _bcrypt(password: str) -> str:
 
 
 @contextmanager
-def second_engine(disk_mib: int) -> Iterator[str]:
-    """An engine of its own, as another host's would be: with nothing on its disk, which is small; gives its address.
+def second_engine(disk_mib: int, registry: ImageRegistry) -> Iterator[str]:
+    """An engine as another host's would be: nothing on its disk, which is small; gives its address.
 
-    It has no bridge, so that it leaves this machine's network alone: its containers have no network.
+    It is in a network of its own, never in this machine's: an engine takes another's default bridge away. The registry
+    has a second server in that network, at the same address and with the same files.
     """
     folder = Path(tempfile.mkdtemp(prefix="engine-"))
     (folder / "disk").mkdir()
     (folder / "settings.json").write_text("{}")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m", "tmpfs", str(folder / "disk")], check=True)
     address = f"unix://{folder}/docker.sock"
-    command = [
+    engine = [
         "dockerd", f"--data-root={folder}/disk", f"--exec-root={folder}/run", f"--pidfile={folder}/pid",
         f"--config-file={folder}/settings.json", f"--host={address}", "--bridge=none", "--iptables=false",
-        "--ip6tables=false", "--ip-forward=false",
     ]  # fmt: skip
+    script = (
+        f"ip link set lo up && mount -t tmpfs -o size={disk_mib}m tmpfs {folder}/disk || exit 1\n"
+        f"{shlex.join(registry.command)} >/dev/null 2>&1 &\n"
+        f"{shlex.join(engine)} &\ntrap 'kill %1 %2' TERM\nwait %2\nwait %2\n"
+    )
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     with open(folder / "log", "wb") as log:
+        # Mounts of its own too: they are gone with it.
+        command = ["unshare", "--net", "--mount", "bash", "-c", script]
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PATH": path})
 
     def answers() -> bool:
         assert process.poll() is None, (folder / "log").read_text()[-4000:]
-        try:
-            with closing_engine(address) as engine:
-                return bool(engine.ping())
-        except DockerException:
-            return False
+        asked = subprocess.run(["docker", f"--host={address}", "version"], capture_output=True, check=False)
+        return asked.returncode == 0
 
     try:
         wait_until(answers, "the second engine answers", 60)
@@ -106,5 +115,4 @@ def second_engine(disk_mib: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-        subprocess.run(["umount", "--lazy", str(folder / "disk")], check=True)
         shutil.rmtree(folder)

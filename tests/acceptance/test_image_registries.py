@@ -10,7 +10,7 @@ import pytest
 
 import wherry
 from tests.acceptance.elsewhere import elsewhere
-from tests.acceptance.servers import closing_engine, image_registry, second_engine
+from tests.acceptance.servers import ImageRegistry, closing_engine, second_engine
 from tests.acceptance.service import OwnService
 from wherry import Image
 from wherry.exception import DeprecationError, ImageBuildError
@@ -19,16 +19,9 @@ USERS = {"someone": "a-registry-password", "_json_key": '{"type": "service_accou
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """A registry that is open to all; its address."""
-    with image_registry(tmp_path / "registry") as address:
-        yield address
-
-
-@pytest.fixture
 def foreign(tmp_path: Path) -> Iterator[str]:
     """An image of somebody else's in a registry for those with a password, and not here."""
-    with image_registry(tmp_path / "registry", USERS) as address:
+    with ImageRegistry(tmp_path / "registry", USERS).serving() as address:
         reference = f"{address}/theirs/own:1"
         folder = tmp_path / "theirs"
         folder.mkdir()
@@ -56,7 +49,7 @@ def test_an_image_of_a_registry_runs_functions_whatever_its_user_and_entrypoint(
 
     with pytest.raises(ImageBuildError, match="if it is private, give secret= with its credentials"):
         Image.from_registry(foreign).build()
-    with pytest.raises(ImageBuildError, match="could not be logged in to.*its secret is not accepted") as raised:
+    with pytest.raises(ImageBuildError, match=r"could not be logged in to: .*; its secret is not accepted") as raised:
         Image.from_registry(foreign, secret=secret("another-password")).build()
     assert "another-password" not in str(raised.value)
     with pytest.raises(ImageBuildError, match="the secret of the registry has no REGISTRY_USERNAME; it has A"):
@@ -87,24 +80,26 @@ def test_googles_registry_is_logged_in_to_with_a_service_accounts_key(service: O
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an engine beside this machine's own, and its disk, need root")
-def test_another_engine_pulls_what_was_pushed_and_says_when_its_disk_is_full(registry: str, tmp_path: Path) -> None:
+def test_another_engine_pulls_what_was_pushed_and_says_when_its_disk_is_full(tmp_path: Path) -> None:
     own = uuid.uuid4().hex
     program = tmp_path / "program.py"
     program.write_text(
         "import wherry\n"
         f"image = wherry.Image.debian_slim().run_commands('echo {own} > /made')\n"
-        "def fill():\n    with open('/big', 'wb') as file:\n        while True:\n            file.write(bytes(1 << 20))\n"
+        "def fill():\n    with open('/big', 'wb') as file:\n"
+        "        while file.write(bytes(1 << 20)):\n            pass\n"
         "large = image.run_function(fill)\n"
     )
-    settings = {"WHERRY_IMAGES_REGISTRY": f"{registry}/ours"}
-    with elsewhere(**settings) as here:
+    registry = ImageRegistry(tmp_path / "registry")
+    settings = {"WHERRY_IMAGES_REGISTRY": f"{registry.address}/ours"}
+    with registry.serving(), elsewhere(**settings) as here:
         pushed = here.wherry("image", "build", "-v", f"{program}::image")
-        assert f"pushed {registry}/ours/image:" in pushed.stderr, pushed.stderr
-    with second_engine(disk_mib=400) as address, elsewhere(**settings, DOCKER_HOST=address) as there:
+        assert f"pushed {registry.address}/ours/image:" in pushed.stderr, pushed.stderr
+    with second_engine(400, registry) as address, elsewhere(**settings, DOCKER_HOST=address) as there:
         pulled = there.wherry("image", "build", "-v", f"{program}::image")
         assert pulled.returncode == 0, pulled.stderr
         assert pulled.stdout == pushed.stdout
-        assert f"pulled {registry}/ours/image:" in pulled.stderr
+        assert f"pulled {registry.address}/ours/image:" in pulled.stderr
         with closing_engine(address) as engine:
             tag = f"wherry/image:{pulled.stdout.strip().removeprefix('im-')}"
             made = engine.containers.run(tag, ["cat", "/made"], network_mode="none", remove=True)

@@ -1,4 +1,4 @@
-"""Images and servers: a private index, a private git repository, mirrors, a proxy. All are started here, on this machine."""
+"""Images and servers that tests start on this machine: a private index, a private git repository, mirrors, a proxy."""
 
 import base64
 import datetime
