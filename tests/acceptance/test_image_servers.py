@@ -5,9 +5,11 @@ import datetime
 import io
 import ipaddress
 import json
+import shlex
 import ssl
 import subprocess
 import threading
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import wherry
+from tests.acceptance.bare_run import printed_by
 from tests.acceptance.elsewhere import elsewhere
 from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
@@ -40,6 +43,23 @@ def own_address() -> str:
     finally:
         engine.close()
     return str(address or "172.17.0.1")
+
+
+class Open(BaseHTTPRequestHandler):
+    """Says nothing of what it is asked, and lets answers be kept."""
+
+    def answer(self, status: int, body: bytes = b"", kind: str = "text/html", location: str = "") -> None:
+        self.send_response(status)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "max-age=3600")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 class Guarded(BaseHTTPRequestHandler):
@@ -78,6 +98,12 @@ def serving(
     answer: Callable[[Guarded], tuple[str, bytes]], address: str, certificate: Path | None = None
 ) -> Iterator[int]:
     handler = type("Handler", (Guarded,), {"answer": staticmethod(answer)})
+    with serving_with(handler, address, certificate) as port:
+        yield port
+
+
+@contextmanager
+def serving_with(handler: type[BaseHTTPRequestHandler], address: str, certificate: Path | None = None) -> Iterator[int]:
     server = ThreadingHTTPServer((address, 0), handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -222,3 +248,58 @@ def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path
         assert failed.returncode == 1
         assert "pip install" in failed.stderr
         assert "Traceback" not in failed.stderr
+
+
+def test_what_the_host_is_set_to_reaches_builds_and_is_in_no_image(own_address: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+    with closing_engine() as engine:
+        sources = printed_by(engine, "wherry/base:bookworm", ["cat", "/etc/apt/sources.list"])
+    # The mirror that the base was made from; ours sends everybody on to it.
+    mirror = next(line for line in sources.splitlines() if line.startswith("deb ")).split()[1].rstrip("/")
+
+    class Anything(Open):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if self.path.startswith("/debian/"):
+                self.answer(302, location=mirror + self.path.removeprefix("/debian"))
+            elif self.path.endswith(".whl"):
+                self.answer(200, wheel("wherry_mirrored_thing"), kind="application/octet-stream")
+            elif self.path.startswith("/simple/"):
+                link = "wherry_mirrored_thing-1.0-py3-none-any.whl"
+                self.answer(200, f'<a href="/files/{link}">{link}</a>'.encode())
+            else:
+                self.answer(200, b"proxied")
+
+    with serving_with(Anything, own_address) as port:
+        here = f"{own_address}:{port}"
+        program = tmp_path / "program.py"
+        fetch = "import urllib.request as u; print(u.urlopen('http://nowhere.invalid/').read().decode())"
+        program.write_text(
+            "import wherry\n"
+            "def image(own):\n"
+            f"    return (wherry.Image.debian_slim().run_commands('echo {uuid.uuid4().hex}' + own)\n"
+            "        .apt_install('jq').pip_install('wherry_mirrored_thing')\n"
+            f"        .run_commands({'python3 -c ' + shlex.quote(fetch) + ' >/proxied'!r}))\n"
+            "one, two = image('1'), image('2')\n"
+        )
+        settings = {
+            "HTTP_PROXY": f"http://{here}", "NO_PROXY": own_address, "PIP_INDEX_URL": f"http://{here}/simple/",
+            "PIP_TRUSTED_HOST": own_address, "WHERRY_IMAGES_APT_MIRROR": f"http://{here}/debian",
+        }  # fmt: skip
+        with elsewhere(**settings) as other:
+            ids = []
+            for name in ("one", "two"):
+                built = other.wherry("image", "build", f"{program}::{name}")
+                assert built.returncode == 0, built.stderr
+                ids.append(built.stdout.strip().removeprefix("im-"))
+    assert any(path.startswith("/debian/dists/bookworm/") for path in asked)
+    assert "http://nowhere.invalid/" in asked
+    # The second image found it in the cache that images share.
+    assert len([path for path in asked if path.endswith(".whl")]) == 1
+    with closing_engine() as engine:
+        tag = f"wherry/image:{ids[1]}"
+        seen = printed_by(engine, tag, ["sh", "-c", "cat /proxied; env; cat /etc/apt/sources.list; jq --version"])
+        assert seen.startswith("proxied\n")
+        assert here not in seen
+        assert here not in json.dumps(engine.api.history(tag))
+        assert here.encode() not in b"".join(engine.images.get(tag).save())

@@ -120,9 +120,9 @@ class BuildFunctions:
         """Return what the function has for its time only, as docker's options: volumes, and files of the client."""
         found: list[str] = []
         for volume in volumes_of(function):
-            source = self._volumes.mount_source(volume.volume_id, volume.sub_path)
+            directory = self._volumes.mount_source(volume.volume_id, volume.sub_path)
             place = checked_place(f"run_function({function.name})", volume.path)
-            found.append(f"--volume={source}:{place}{':ro' if volume.read_only else ''}")
+            found.append(f"--volume={directory}:{place}{':ro' if volume.read_only else ''}")
         for number, mount in enumerate(function.local_mounts):
             files = folder / "mounts" / str(number)
             files.mkdir(parents=True)
