@@ -29,7 +29,7 @@ from wherry_service.apps.app import (
     grace_of,
     near,
 )
-from wherry_service.apps.change import Change, change_of
+from wherry_service.apps.change import Change, change_of, followed
 from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_of
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
@@ -229,7 +229,7 @@ class Apps:
         self._endpoints.check(claims)
         if claims and self._web_ready is not None and not dry_run:
             await self._web_ready()
-        return change_of(app.functions, bases, self._followed(app, bases), claims)
+        return change_of(app.functions, bases, followed(app, bases, self.plan), claims)
 
     def take(
         self, app: App, change: Change, warm: Mapping[str, Pool], grace_s: Callable[[FunctionRecord], float]
@@ -528,27 +528,6 @@ class Apps:
         pool = self._pools.get(record.function_id)
         if pool is not None:
             pool.replan(self.plan(record))
-
-    def _followed(self, app: App, bases: Sequence[FunctionRecord]) -> Sequence[FunctionRecord]:
-        """Return the app's variants as they are of these functions; those that can't be any more go."""
-        # What is kept as it was in an earlier version stays so.
-        found = [record for record in app.functions.values() if record.version]
-        by_id = {base.function_id: base for base in (*bases, *found)}
-        for record in app.functions.values():
-            if record.version:
-                continue
-            base = by_id.get(record.base_id)
-            if base is None or bool(base.spec.methods) != bool(record.spec.methods):
-                continue
-            try:
-                spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
-                variant = dataclasses.replace(record, name=base.name, spec=spec, live=b"")
-                self.plan(variant)
-            except InvalidRequest as error:
-                log.warning("%s: a variant of %r ends with this version: %s", app, base.name, error)
-                continue
-            found.append(variant)
-        return found
 
     def _find(self, function_id: str) -> tuple[App, FunctionRecord]:
         for app in self._apps.values():

@@ -1,12 +1,20 @@
 """What becomes of an app's functions when others are published in their place."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wherry_proto.messages import FunctionChange, FunctionChangeKind
+from wherry_proto import codec
+from wherry_proto.messages import FunctionBindRequest, FunctionChange, FunctionChangeKind
+from wherry_service.apps.app import App
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.apps.plans import revision_of
+from wherry_service.apps.variants import variant_of
+from wherry_service.errors import InvalidRequest
 from wherry_service.store.apps import FunctionRecord
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -55,3 +63,27 @@ def change_of(
     wanted = {record.function_id for record in records}
     removed = [record for function_id, record in known.items() if function_id not in wanted]
     return Change(bases, records, claims, kinds, removed)
+
+
+def followed(
+    app: App, bases: Sequence[FunctionRecord], check: Callable[[FunctionRecord], object]
+) -> Sequence[FunctionRecord]:
+    """Return the app's variants as they are of these functions; those go that can't be any more, as `check` says.
+
+    What is kept as it was in an earlier version stays so.
+    """
+    found = [record for record in app.functions.values() if record.version]
+    by_id = {base.function_id: base for base in (*bases, *found)}
+    for record in app.functions.values():
+        base = by_id.get(record.base_id)
+        if record.version or base is None or bool(base.spec.methods) != bool(record.spec.methods):
+            continue
+        try:
+            spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
+            variant = dataclasses.replace(record, name=base.name, spec=spec, live=b"")
+            check(variant)
+        except InvalidRequest as error:
+            log.warning("%s: a variant of %r ends with this version: %s", app, base.name, error)
+            continue
+        found.append(variant)
+    return found
