@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.types import BigInteger
 
-HEAD = "0017"
+HEAD = "0018"
 
 metadata = MetaData()
 
@@ -305,4 +305,16 @@ audit = Table(
     Column("outcome", Text, nullable=False),
     Column("peer", Text, nullable=False),
     Index("audit_by_time", "at_ms"),
+)
+
+# One row: which service works on the database, and how far it has come (store/postgres.py).
+tenure = Table(
+    "tenure",
+    metadata,
+    # Counted up by each service that takes the database.
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    # Of its last transaction.
+    Column("number", BigInteger, nullable=False),
+    # Which service, in words.
+    Column("holder", Text, nullable=False),
 )
