@@ -69,7 +69,11 @@ class Database:
 
     def begin(self) -> None:
         """Bring the tables up to date and start the writer; raise `DatabaseTooNew` if that can't be done."""
-        self._backend.begin(_migrate)
+        try:
+            self._backend.begin(_migrate)
+        except BaseException:
+            self._backend.close()
+            raise
         self._writer.start()
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
