@@ -61,7 +61,7 @@ class Database:
     `holder` and `taken` are for a PostgreSQL that several services could write to (postgres.py).
     """
 
-    def __init__(self, url: str, holder: str = "", taken: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, url: str | sa.URL, holder: str = "", taken: Callable[[], None] = lambda: None) -> None:
         self._backend = _backend(url, holder, taken)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="database-writer")
@@ -135,7 +135,7 @@ class Database:
             _answer(job, value, None)
 
 
-def _backend(url: str, holder: str, taken: Callable[[], None]) -> Backend:
+def _backend(url: str | sa.URL, holder: str, taken: Callable[[], None]) -> Backend:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return Sqlite(parsed)

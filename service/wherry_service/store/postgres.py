@@ -64,7 +64,7 @@ class Postgres:
     """
 
     def __init__(self, url: sa.URL, holder: str, taken: Callable[[], None]) -> None:
-        options = {name: value for name, value in _CLIENT.items() if name not in url.query}
+        options: dict[str, Any] = {name: value for name, value in _CLIENT.items() if name not in url.query}
         if "options" not in url.query:
             options["options"] = _SERVER
         # One connection writes, as many as there are readers read.
