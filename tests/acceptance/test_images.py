@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import wherry
+from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
 from wherry import Image
 
@@ -52,12 +53,23 @@ def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
 
 
 def test_a_failing_step_is_named_with_its_log(made: Made) -> None:
-    image = Image.debian_slim().run_commands("true", "{ echo before; echo the reason; } >&2; exit 3")
+    image = Image.debian_slim().run_commands("true", "{ seq 1 40; echo the reason; } >&2; exit 3")
     with pytest.raises(wherry.exception.ImageBuildError) as raised:
         made(image, nothing)
     told = str(raised.value)
-    assert "`run { echo before; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
-    assert told.splitlines()[-2:] == ["before", "the reason"]
+    assert "`run { seq 1 40; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
+    # The last 30 lines, and no more.
+    assert told.splitlines()[1:] == [*(str(number) for number in range(12, 41)), "the reason"]
+
+
+def test_what_the_runner_adds_is_small(service: OwnService) -> None:
+    image = Image.debian_slim().build()
+    with closing_engine() as engine:
+        (ready,) = engine.images.list(
+            "wherry/ready", filters={"label": f"wherry.image={image.object_id}", "dangling": False}
+        )[:1]
+        alone = engine.images.get(f"wherry/image:{image.object_id.removeprefix('im-')}")
+        assert 0 < ready.attrs["Size"] - alone.attrs["Size"] < 2 << 20
 
 
 def test_a_step_that_fails_without_a_word_is_named(made: Made) -> None:
