@@ -1,0 +1,45 @@
+"""Terminals that clients offer to the code of their apps."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from wherry_proto.messages import TerminalAsk, TerminalAskResponse, TerminalOffer
+from wherry_service.apps.apps import Apps
+from wherry_service.errors import InvalidRequest
+from wherry_service.ids import check_id
+
+# Containers that wait for one terminal; they ask again.
+_MAX_WAITING = 1000
+
+
+class Terminals:
+    """Serves offers, and passes on to them what containers ask."""
+
+    def __init__(self, apps: Apps) -> None:
+        self._apps = apps
+        self._offers: dict[str, asyncio.Queue[TerminalAsk]] = {}
+
+    async def offer(self, request: TerminalOffer) -> AsyncIterator[TerminalAsk]:
+        app_id = check_id(request.app_id, "ap", "app id")
+        self._apps.info(app_id)
+        waiting: asyncio.Queue[TerminalAsk] = asyncio.Queue(_MAX_WAITING)
+        self._offers[app_id] = waiting
+        try:
+            yield TerminalAsk()
+            while True:
+                yield await waiting.get()
+        finally:
+            # Another may have taken its place: a client that has connected anew.
+            if self._offers.get(app_id) is waiting:
+                del self._offers[app_id]
+
+    def ask(self, container_id: str, app_id: str, socket: str) -> TerminalAskResponse:
+        """Pass on what a container's code asks; raise `InvalidRequest` when its app has no terminal."""
+        waiting = self._offers.get(app_id)
+        if waiting is None:
+            raise InvalidRequest(
+                "there is no terminal for this code: run its app with `wherry run -i`, at a terminal and not detached"
+            )
+        if not waiting.full():
+            waiting.put_nowait(TerminalAsk(container_id=container_id, socket=socket))
+        return TerminalAskResponse()
