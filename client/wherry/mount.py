@@ -95,8 +95,9 @@ class Mount:
 class Mounts:
     """What an image and a function's own mounts give its containers together."""
 
-    def __init__(self, image: Image, mounts: tuple[Mount, ...]) -> None:
-        self._mounted = (*image._mounted, *(item for mount in mounts for item in mount._mounted))
+    def __init__(self, image: Image | None, mounts: tuple[Mount, ...]) -> None:
+        own = image._mounted if image is not None else ()
+        self._mounted = (*own, *(item for mount in mounts for item in mount._mounted))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mounts) and self._mounted == other._mounted

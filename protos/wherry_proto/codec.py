@@ -2226,6 +2226,8 @@ def _ImageEvent_to_pb(m: messages.ImageEvent) -> Any:
         pb.error = m.error
     if m.step is not None:
         pb.step.CopyFrom(_ImageStepEnd_to_pb(m.step))
+    if m.reason:
+        pb.reason = m.reason
     return pb
 
 
@@ -2238,6 +2240,7 @@ def _ImageEvent_from_pb(pb: Any) -> messages.ImageEvent:
         seconds=pb.seconds,
         error=pb.error,
         step=_ImageStepEnd_from_pb(pb.step) if pb.HasField("step") else None,
+        reason=pb.reason,
     )
 
 

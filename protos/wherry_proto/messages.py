@@ -1846,7 +1846,7 @@ class ImageStepEnd(Message):
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step")
+    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason")
 
     def __init__(
         self,
@@ -1858,6 +1858,7 @@ class ImageEvent(Message):
         seconds: float = 0.0,
         error: str = "",
         step: ImageStepEnd | None = None,
+        reason: str = "",
     ) -> None:
         self.index = index
         self.log = log
@@ -1866,6 +1867,7 @@ class ImageEvent(Message):
         self.seconds = seconds
         self.error = error
         self.step = step
+        self.reason = reason
 
 
 class ImageShowRequest(Message):

@@ -2010,12 +2010,13 @@ def _ImageEvent_to_row(m: messages.ImageEvent, parts: list[bytes]) -> list[Any]:
         m.seconds,
         m.error,
         None if m.step is None else _ImageStepEnd_to_row(m.step, parts),
+        m.reason,
     ]
 
 
 def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("ImageEvent has other fields here: another version speaks") from None
     if not (
@@ -2025,6 +2026,7 @@ def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
         and type(f3) is bool
         and type(f4) in _NUMBERS
         and type(f5) is str
+        and type(f7) is str
     ):
         raise RowError("a field of ImageEvent has another type")
     return messages.ImageEvent(
@@ -2035,6 +2037,7 @@ def _ImageEvent_from_row(row: Any, body: Body) -> messages.ImageEvent:
         seconds=f4,
         error=f5,
         step=None if f6 is None else _ImageStepEnd_from_row(f6, body),
+        reason=f7,
     )
 
 

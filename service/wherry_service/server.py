@@ -149,7 +149,8 @@ class Service:
             self._blobs,
             self._sources,
             self._image_settings,
-            self._objects.secret_values_of,
+            self._objects,
+            self._volume_store,
             labels={"wherry.instance": self._node.instance},
         )
         self._sandbox_node = LocalSandboxes(

@@ -14,6 +14,7 @@ import pytest
 
 import wherry
 from tests.acceptance.bare_run import printed_by
+from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
 from wherry import Image
@@ -53,6 +54,11 @@ def test_b57_a_build_is_shown_listed_logged_and_not_repeated(command: Command, t
     first = command("image", "build", ref)
     assert first.stdout == f"{image_id}\n"
     assert "run echo hello; echo world >&2 (" in first.stderr
+    program.write_text(program.read_text().replace("echo world", "echo worlds"))
+    changed = command("image", "build", ref)
+    told = "because step 3, run_commands, has echo hello; echo worlds >&2 and has no longer echo hello; echo world >&2"
+    assert told in changed.stderr
+    program.write_text(program.read_text().replace("echo worlds", "echo world"))
     again = command("image", "build", ref)
     assert (again.stdout, again.stderr) == (f"{image_id}\n", "")
 
@@ -99,6 +105,18 @@ def test_a_change_of_the_last_step_runs_only_that(service: OwnService) -> None:
     log = (service.state_dir / "images" / "logs" / f"{image.object_id}.log").read_text()
     assert f"run echo {own}; sleep 1; date > /slow: cached\n" in log
     assert "  other\n" in log
+
+
+def test_images_of_one_app_are_built_at_the_same_time(service: OwnService) -> None:
+    step = "date +%s%N >/began; sleep 1; date +%s%N >/ended"
+    images = [Image.debian_slim().run_commands(f"echo {uuid.uuid4().hex}; {step}") for _ in range(2)]
+    ids = ensure_images(default_client(), images, bare=True)
+    with closing_engine() as engine:
+        times = [
+            [int(line) for line in printed_by(engine, f"wherry/image:{one[3:]}", ["cat", "/began", "/ended"]).split()]
+            for one in ids
+        ]
+    assert max(began for began, _ in times) < min(ended for _, ended in times)
 
 
 def builders() -> set[str]:

@@ -1,5 +1,6 @@
 """Every method of Image, by what is in the image that it makes."""
 
+import io
 import json
 import subprocess
 import uuid
@@ -296,6 +297,25 @@ def test_a_function_has_its_timeout_and_its_memory(service: OwnService) -> None:
          "label=wherry.kind=build"], capture_output=True, check=True, text=True,
     )  # fmt: skip
     assert left.stdout == ""
+
+
+def test_a_function_has_volumes_and_mounts_while_it_runs(service: OwnService, look: Look, tmp_path: Path) -> None:
+    # Words of its own each time: an image that an earlier run built writes nothing to this one's volume.
+    own = uuid.uuid4().hex
+    (tmp_path / "words").write_text(own)
+
+    def copy() -> None:
+        text = Path("/data/in").read_text() + Path("/given/words").read_text()
+        Path("/data/out").write_text(text)
+        Path("/kept").write_text(text)
+
+    with wherry.Volume.ephemeral() as volume:
+        with volume.batch_upload() as batch:
+            batch.put_file(io.BytesIO(b"from the volume, "), "in")
+        mount = wherry.Mount.from_local_dir(tmp_path, remote_path="/given")
+        image = Image.debian_slim().run_function(copy, volumes={"/data": volume}, mounts=[mount])
+        assert look(image, "sh", "-c", "cat /kept; ls -A /data /given") == f"from the volume, {own}/data:\n\n/given:\n"
+        assert b"".join(volume.read_file("out")) == f"from the volume, {own}".encode()
 
 
 # Secrets

@@ -1,17 +1,17 @@
-"""Images and servers: a private index, a private git repository, a registry. All are started here, on this machine."""
+"""Images and servers that tests start on this machine: a private index, a private git repository, mirrors, a proxy."""
 
 import base64
 import datetime
 import io
 import ipaddress
 import json
-import os
-import shutil
+import shlex
 import ssl
 import subprocess
-import sys
-import tempfile
 import threading
+import urllib.error
+import urllib.request
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,8 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import wherry
+from tests.acceptance.bare_run import printed_by
+from tests.acceptance.elsewhere import elsewhere
+from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
-from tests.waiting import wait_until
 from wherry import Image
 from wherry_service.images import host
 
@@ -43,6 +45,29 @@ def own_address() -> str:
     finally:
         engine.close()
     return str(address or "172.17.0.1")
+
+
+class Open(BaseHTTPRequestHandler):
+    """Says nothing of what it is asked, and lets answers be kept."""
+
+    def answer(self, status: int, body: bytes = b"", kind: str = "text/html") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "max-age=3600")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def pass_on(self, url: str) -> None:
+        try:
+            with urllib.request.urlopen(url) as found:
+                self.answer(200, found.read(), kind="application/octet-stream")
+        except urllib.error.HTTPError as error:
+            self.answer(error.code)
+            error.close()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 class Guarded(BaseHTTPRequestHandler):
@@ -81,6 +106,12 @@ def serving(
     answer: Callable[[Guarded], tuple[str, bytes]], address: str, certificate: Path | None = None
 ) -> Iterator[int]:
     handler = type("Handler", (Guarded,), {"answer": staticmethod(answer)})
+    with serving_with(handler, address, certificate) as port:
+        yield port
+
+
+@contextmanager
+def serving_with(handler: type[BaseHTTPRequestHandler], address: str, certificate: Path | None = None) -> Iterator[int]:
     server = ThreadingHTTPServer((address, 0), handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -122,15 +153,6 @@ def contents(service: OwnService) -> Iterator[Callable[[Image], bytes]]:
         yield save
 
 
-@contextmanager
-def closing_engine() -> Iterator[docker.DockerClient]:
-    engine = docker.from_env()
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
 def imported(image: Image, module: str) -> bool:
     app = wherry.App("servers")
 
@@ -157,36 +179,6 @@ def test_packages_come_from_a_private_index(own_address: str, contents: Callable
         image = Image.debian_slim().pip_install("wherry_private_thing", secrets=[secret], force_build=True)
         assert PASSWORD.encode() not in contents(image)
         assert imported(image, "wherry_private_thing")
-
-
-class Elsewhere:
-    """A service of its own, with settings of its own, used through the command line."""
-
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        self.service = OwnService(folder)
-        self._variables = variables
-
-    def __enter__(self) -> "Elsewhere":
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self._variables.items():
-                patch.setenv(name, value)
-            self.service.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.service.stop()
-        shutil.rmtree(self.service.state_dir)
-
-    def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
-        command = [sys.executable, "-m", "wherry.cli.main", *arguments]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
-
-
-@contextmanager
-def elsewhere(**variables: str) -> Iterator[Elsewhere]:
-    with Elsewhere(Path(tempfile.mkdtemp(prefix="wherry-")), variables) as found:
-        yield found
 
 
 def certificate(folder: Path, address: str) -> tuple[Path, Path]:
@@ -266,66 +258,56 @@ def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path
         assert "Traceback" not in failed.stderr
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """A real registry; its address."""
-    program = shutil.which("docker-registry")
-    assert program is not None, "docker-registry is not installed: ./dev setup does it"
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
-        port = free.server_address[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    process = subprocess.Popen([program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        import http.client
+def test_what_the_host_is_set_to_reaches_builds_and_is_in_no_image(own_address: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+    with closing_engine() as engine:
+        sources = printed_by(engine, "wherry/base:bookworm", ["cat", "/etc/apt/sources.list"])
+    # The mirror that the base was made from; ours passes on what it has.
+    mirror = next(line for line in sources.splitlines() if line.startswith("deb ")).split()[1].rstrip("/")
 
-        def answers() -> bool:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", "/v2/")
-                return connection.getresponse().status == 200
-            except OSError:
-                return False
-            finally:
-                connection.close()
+    class Anything(Open):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if self.path.startswith("/debian/"):
+                self.pass_on(mirror + self.path.removeprefix("/debian"))
+            elif self.path.endswith(".whl"):
+                self.answer(200, wheel("wherry_mirrored_thing"), kind="application/octet-stream")
+            elif self.path.startswith("/simple/"):
+                link = "wherry_mirrored_thing-1.0-py3-none-any.whl"
+                self.answer(200, f'<a href="/files/{link}">{link}</a>'.encode())
+            else:
+                self.answer(200, b"proxied")
 
-        wait_until(answers, "the registry answers")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def test_an_image_is_built_once_for_all_who_share_a_registry(registry: str, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import wherry\n"
-        f'image = wherry.Image.debian_slim().run_commands("echo {registry} > /made")\n'
-        'app = wherry.App("shared", image=image)\n'
-        '@app.function()\ndef look():\n    print(open("/made").read().strip())\n'
-    )
-    for built in (True, False):
-        with elsewhere(WHERRY_IMAGES_REGISTRY=f"{registry}/ours") as other:
-            ran = other.wherry("run", "-v", str(program))
-            assert ran.returncode == 0, ran.stderr
-            assert ran.stdout == f"{registry}\n"
-            assert (f"pushed {registry}/ours/image:" in ran.stderr) == built
-            assert (f"pulled {registry}/ours/image:" in ran.stderr) == (not built)
-            (shown,) = json.loads(other.wherry("image", "list", "--json").stdout)
-        with closing_engine() as engine:
-            # As another host's engine would be: it has never heard of the image.
-            for image in engine.images.list(filters={"label": f"wherry.image={shown['image_id']}"}):
-                engine.images.remove(image.id, force=True)
-
-
-def test_a_registry_that_is_away_stops_no_build(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text("import wherry\nimage = wherry.Image.debian_slim().env({'A': 'b'})\napp = wherry.App()\n")
-    with elsewhere(WHERRY_IMAGES_REGISTRY="127.0.0.1:1/ours") as other:
-        built = other.wherry("image", "build", "-v", "--force", f"{program}::image")
-        assert built.returncode == 0, built.stderr
-        assert "warning: 127.0.0.1:1/ours/image:" in built.stderr
-        assert "could not be pushed" in built.stderr
+    with serving_with(Anything, own_address) as port:
+        here = f"{own_address}:{port}"
+        program = tmp_path / "program.py"
+        fetch = "import urllib.request as u; print(u.urlopen('http://nowhere.invalid/').read().decode())"
+        program.write_text(
+            "import wherry\n"
+            "def image(own):\n"
+            f"    return (wherry.Image.debian_slim().run_commands('echo {uuid.uuid4().hex}' + own)\n"
+            "        .apt_install('jq').pip_install('wherry_mirrored_thing')\n"
+            f"        .run_commands({'python3 -c ' + shlex.quote(fetch) + ' >/proxied'!r}))\n"
+            "one, two = image('1'), image('2')\n"
+        )
+        settings = {
+            "HTTP_PROXY": f"http://{here}", "NO_PROXY": own_address, "PIP_INDEX_URL": f"http://{here}/simple/",
+            "PIP_TRUSTED_HOST": own_address, "WHERRY_IMAGES_APT_MIRROR": f"http://{here}/debian",
+        }  # fmt: skip
+        with elsewhere(**settings) as other:
+            ids = []
+            for name in ("one", "two"):
+                built = other.wherry("image", "build", f"{program}::{name}")
+                assert built.returncode == 0, built.stderr
+                ids.append(built.stdout.strip().removeprefix("im-"))
+    assert any(path.startswith("/debian/dists/bookworm/") for path in asked)
+    assert "http://nowhere.invalid/" in asked
+    # The second image found it in the cache that images share.
+    assert len([path for path in asked if path.endswith(".whl")]) == 1
+    with closing_engine() as engine:
+        tag = f"wherry/image:{ids[1]}"
+        seen = printed_by(engine, tag, ["sh", "-c", "cat /proxied; env; cat /etc/apt/sources.list; jq --version"])
+        assert seen.startswith("proxied\n")
+        assert here not in seen
+        assert here not in json.dumps(engine.api.history(tag))
+        assert here.encode() not in b"".join(engine.images.get(tag).save())

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import wherry
+from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
 from wherry import Image
+from wherry_service.images.runner_layer import RunnerLayer
 
 Made = Callable[[Image, Callable[..., Any]], Any]
 
@@ -52,12 +54,25 @@ def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
 
 
 def test_a_failing_step_is_named_with_its_log(made: Made) -> None:
-    image = Image.debian_slim().run_commands("true", "{ echo before; echo the reason; } >&2; exit 3")
+    image = Image.debian_slim().run_commands("true", "{ seq 1 40; echo the reason; } >&2; exit 3")
     with pytest.raises(wherry.exception.ImageBuildError) as raised:
         made(image, nothing)
     told = str(raised.value)
-    assert "`run { echo before; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
-    assert told.splitlines()[-2:] == ["before", "the reason"]
+    assert "`run { seq 1 40; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
+    # The last 30 lines, and no more.
+    assert told.splitlines()[1:] == [*(str(number) for number in range(12, 41)), "the reason"]
+
+
+def test_what_the_runner_adds_is_small(service: OwnService) -> None:
+    image = Image.debian_slim().build()
+    with closing_engine() as engine:
+        # By its name: an engine that served another version of Wherry has that one's layer on the same image too.
+        name = image.object_id.removeprefix("im-")
+        ready, alone = (
+            engine.images.get(f"wherry/ready:{name}-{RunnerLayer().hash}"),
+            engine.images.get(f"wherry/image:{name}"),
+        )
+        assert 0 < ready.attrs["Size"] - alone.attrs["Size"] < 2 << 20
 
 
 def test_a_step_that_fails_without_a_word_is_named(made: Made) -> None:

@@ -27,10 +27,12 @@ def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) 
     try:
         for message in client.stream("Images.Ensure", request, repeat=True):
             event = cast("ImageEvent", message)
-            if event.index not in builds and (event.log or event.step is not None):
+            if event.index not in builds and (event.log or event.reason or event.step is not None):
                 builds[event.index] = screen.build(repr(distinct[event.index]))
             if event.log:
                 builds[event.index].line(event.log)
+            if event.reason:
+                builds[event.index].because(event.reason)
             if event.step is not None:
                 builds[event.index].layer(event.step)
             if event.error:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from wherry import _payload
 from wherry._definition import Definition, code_of
+from wherry._image.mounts import local_mounts, module_mounts, mounted_files
 from wherry._options import FunctionOptions, translate
 from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._spec import function_spec
+from wherry._volumes import mounts as volume_mounts
 from wherry.exception import InvalidError, SerializationError
+from wherry.mount import Mounts
 from wherry_proto.messages import Format, FunctionSpec, Payload
 
 if TYPE_CHECKING:
@@ -33,9 +36,6 @@ class BuildFunction:
             handle = "; leave its decorator out" if hasattr(function, "get_raw_f") else ""
             raise InvalidError(f"Image.run_function got {function!r}: it takes a plain function{handle}")
         given = translate(dict(options), stacklevel=3)
-        for name in ("volumes", "network_file_systems", "mounts"):
-            if given.pop(name, None):
-                raise InvalidError(f"{name} does not reach image builds: leave it out, or do this in a function")
         is_global = "<locals>" not in function.__qualname__ and function.__name__ != "<lambda>"
         given.setdefault("serialized", not is_global)
         given["timeout"] = options.get("timeout") or 3600
@@ -58,9 +58,9 @@ class BuildFunction:
         return hash(self.name)
 
     def fingerprint(self) -> str:
-        """Return a hash of the function's source, of the globals it names and of its arguments."""
+        """Return a hash of the function's source, the globals it names, its arguments and the files of its mounts."""
         digest = hashlib.sha256()
-        for part in _described(self._function, set()):
+        for part in (*_described(self._function, set()), *_mounted(Mounts(None, self._definition.options.mounts))):
             digest.update(part.encode() + b"\0")
         digest.update(_value((self._args, self._kwargs), set()).encode())
         return digest.hexdigest()[:32]
@@ -68,10 +68,14 @@ class BuildFunction:
     def spec(self, client: Client) -> FunctionSpec:
         """Send the function's source and return what the service needs to run it."""
         module = self._definition.module
-        wanted = self._definition.options.include_source and module is not None
-        source_id = ship_modules(client, [module]).source_id if wanted else ""
-        spec = function_spec(self._definition, "", source_id)
-        (spec.secret_ids,) = secret_ids(client, [self._definition.options.secrets])
+        options = self._definition.options
+        shipped = [module] if options.include_source and module is not None else []
+        given = Mounts(None, options.mounts)
+        spec = function_spec(self._definition, "", ship_modules(client, shipped, module_mounts(given)).source_id)
+        spec.local_mounts = local_mounts(client, given)
+        spec.volumes = volume_mounts(client, options.volumes, "", client.environment)
+        spec.network_file_systems = volume_mounts(client, options.network_file_systems, "", client.environment)
+        (spec.secret_ids,) = secret_ids(client, [options.secrets])
         if self._args or self._kwargs:
             try:
                 data = _payload.dumps((self._args, self._kwargs), by_reference=True)
@@ -104,14 +108,41 @@ def _described(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
             yield f"{name}="
 
 
+def _mounted(mounts: Mounts) -> Iterator[str]:
+    for file in module_mounts(mounts):
+        yield f"module {file.path} {file.blob_id}"
+    for mounted, files in mounted_files(mounts):
+        for file in files:
+            yield f"{mounted.remote} {file.path} {file.blob_id} {file.executable}"
+
+
 def _source(function: Callable[..., Any]) -> str:
     import inspect
 
     try:
-        return textwrap.dedent(inspect.getsource(function))
+        return _without_comments(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError):
         code = code_of(function)
         return repr((code.co_code, [item for item in code.co_consts if not isinstance(item, types.CodeType)]))
+
+
+def _without_comments(source: str) -> str:
+    import io
+    import tokenize  # only for images with such a step
+
+    lines = source.splitlines()
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):  # a lambda, cut out of the expression that it is part of
+        return source
+    empty: set[int] = set()
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start[0] - 1, token.start[1]
+            lines[row] = lines[row][:column].rstrip()
+            if not lines[row]:
+                empty.add(row)
+    return "\n".join(line for row, line in enumerate(lines) if row not in empty)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -19,6 +19,9 @@ class Build(Protocol):
     def line(self, text: str) -> None:
         """A line of its log."""
 
+    def because(self, reason: str) -> None:
+        """Why it is built."""
+
     def layer(self, step: ImageStepEnd) -> None:
         """A step has ended."""
 
@@ -67,6 +70,9 @@ class NoBuild:
     """A build that is not shown."""
 
     def line(self, text: str) -> None:
+        """Show nothing."""
+
+    def because(self, reason: str) -> None:
         """Show nothing."""
 
     def layer(self, step: ImageStepEnd) -> None:

@@ -62,6 +62,10 @@ class _PlainBuild:
     def __init__(self, plain: Plain, verbose: bool) -> None:
         self._plain = plain
         self._verbose = verbose
+        self._reason = ""
+
+    def because(self, reason: str) -> None:
+        self._reason = f", because {reason}"
 
     def line(self, text: str) -> None:
         self._plain.detail(text)
@@ -71,7 +75,7 @@ class _PlainBuild:
             self._plain.step(f"  {describe(step)}")
 
     def end(self, image_id: str, seconds: float) -> None:
-        self._plain.step(f"Built image {image_id} in {seconds:.1f} s")
+        self._plain.step(f"Built image {image_id} in {seconds:.1f} s{self._reason}")
 
     def abandon(self) -> None:
         """What went wrong is said by an error."""

@@ -124,6 +124,7 @@ class _Build:
         self._moving = moving
         self._verbose = verbose
         self._layers: list[ImageStepEnd] = []
+        self._reason = ""
         self._task: TaskID | None = terminal.show(moving, f"Building {_short(image)}", None)
 
     def line(self, text: str) -> None:
@@ -132,12 +133,15 @@ class _Build:
         if self._verbose:
             self._terminal.detail(text)
 
+    def because(self, reason: str) -> None:
+        self._reason = f", because {reason}"
+
     def layer(self, step: ImageStepEnd) -> None:
         self._layers.append(step)
 
     def end(self, image_id: str, seconds: float) -> None:
         self.abandon()
-        head = Text.assemble(("├── ", "dim"), f"Built image {image_id} in {seconds:.1f} s")
+        head = Text.assemble(("├── ", "dim"), f"Built image {image_id} in {seconds:.1f} s", (self._reason, "dim"))
         branches = ["│   ├── "] * (len(self._layers) - 1) + ["│   └── "]
         self._terminal.lines(
             head,

@@ -129,9 +129,12 @@ class ImageApi:
         def step(title: str, seconds: float, cached: bool) -> None:
             events.put_nowait(ImageEvent(index=index, step=ImageStepEnd(title=title, seconds=seconds, cached=cached)))
 
+        def reason(text: str) -> None:
+            events.put_nowait(ImageEvent(index=index, reason=text))
+
         environment = request.environment or "main"
         try:
-            built = await self._builder.ensure(definition, OnEvent(log, step), environment, bare=request.bare)
+            built = await self._builder.ensure(definition, OnEvent(log, step, reason), environment, bare=request.bare)
         except (ServiceError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))
         except Exception as error:  # the stream must end with a word on every image

@@ -11,10 +11,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OnEvent:
-    """Hears of a build: lines of its log, and steps that have ended (title, seconds, taken from an earlier build)."""
+    """Hears of a build: lines of its log, steps that have ended (title, seconds, taken from an earlier build), why."""
 
     log: Callable[[str], None]
     step: Callable[[str, float, bool], None]
+    # What goes after "because"; said once, or never where nothing like it was built before.
+    reason: Callable[[str], None] = lambda reason: None
 
 
 class Build(Generic[T]):
@@ -49,7 +51,7 @@ class Build(Generic[T]):
 
     async def _run(self) -> T:
         try:
-            return await self._work(OnEvent(self._log, self._step))
+            return await self._work(OnEvent(self._log, self._step, self._reason))
         except Exception as error:
             self._file.write(f"{error}\n")
             raise
@@ -65,6 +67,11 @@ class Build(Generic[T]):
         self._file.write(f"{title}: {'cached' if cached else f'{seconds:.1f} s'}\n")
         self._file.flush()
         self._tell(lambda heard: heard.step(title, seconds, cached))
+
+    def _reason(self, reason: str) -> None:
+        self._file.write(f"built because {reason}\n")
+        self._file.flush()
+        self._tell(lambda heard: heard.reason(reason))
 
     def _tell(self, say: Callable[[OnEvent], None]) -> None:
         self._said.append(say)

@@ -11,20 +11,23 @@ from pathlib import Path
 
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.engine import Engine, EngineError
-from wherry_service.errors import NotFound, ServiceError
+from wherry_service.errors import ServiceError
 from wherry_service.images.build import Build, OnEvent
 from wherry_service.images.definition import image_id, is_forced, prefix
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import BuildFunctions
 from wherry_service.images.logs import BuildLogs
-from wherry_service.images.maker import Maker, Making, SecretValues, tag_of
+from wherry_service.images.maker import Maker, Making, tag_of
+from wherry_service.images.objects import BuildObjects, NoObjects
 from wherry_service.images.progress import OnLog
+from wherry_service.images.reasons import reason
 from wherry_service.images.registry import Registry
 from wherry_service.images.runner_layer import RunnerLayer
 from wherry_service.images.settings import ImageSettings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.images import ImageRecord, ImageStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +42,6 @@ class BuiltImage:
     seconds: float
 
 
-async def no_secrets(secret_ids: object, environment: str) -> Mapping[str, str]:
-    """Where no secrets are kept: raises `NotFound`."""
-    raise NotFound("this service keeps no secrets")
-
-
 class ImageBuilder:
     """Builds on one engine; the engine's own tags are the record of what is there."""
 
@@ -55,7 +53,8 @@ class ImageBuilder:
         blobs: BlobStore,
         sources: SourceStore,
         settings: ImageSettings | None = None,
-        secret_values: SecretValues = no_secrets,
+        objects: BuildObjects | None = None,
+        volumes: VolumeStore | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         settings = settings or ImageSettings()
@@ -63,10 +62,11 @@ class ImageBuilder:
         self.logs = BuildLogs(work_dir / "logs")
         self._engine = engine
         self._work_dir = work_dir
-        self._secret_values = secret_values
         self._registry = Registry(settings, work_dir)
-        self._functions = BuildFunctions(engine, work_dir, sources, labels or {})
-        self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, secret_values)
+        volumes = volumes or VolumeStore(work_dir.parent / "volumes")
+        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels or {})
+        objects = objects or NoObjects()
+        self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, objects)
         self._layer: RunnerLayer | None = None
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: dict[str, str] = {}
@@ -151,7 +151,7 @@ class ImageBuilder:
         now = time.time_ns() // 1_000_000
         record = ImageRecord(wanted, definition, ImageState.BUILDING, used_at_ms=now)
         # Written while the build begins; the writes of one record keep their order.
-        noted = asyncio.ensure_future(self.records.put(dataclasses.replace(record), environment))
+        noted = asyncio.ensure_future(self._note(dataclasses.replace(record), environment, heard))
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
             await noted
@@ -169,6 +169,15 @@ class ImageBuilder:
         await self.records.put(record)
         self._rebuilt.add(wanted)
         return BuiltImage(wanted, True, record.seconds)
+
+    async def _note(self, record: ImageRecord, environment: str, heard: OnEvent) -> None:
+        """Record that a build has begun, and say why it has to be."""
+        known = await self.records.list()
+        await self.records.put(record, environment)
+        own = next((other for other in known if other.image_id == record.image_id), None)
+        others = [other for other in known if other is not own and not other.internal]
+        if why := reason(record.definition, own, others):
+            heard.reason(why)
 
     async def _pull_or_make(self, wanted: str, definition: ImageDefinition, environment: str, heard: OnEvent) -> None:
         docker = (await self._maker.cli()).docker
@@ -207,7 +216,8 @@ class ImageBuilder:
         with self._maker.scratch() as context:
             await asyncio.to_thread(layer.write_to, context)
             try:
-                await self._maker.build(wanted, tag, text, context, [], [], on_log)
+                # Without a network: making one takes longer than all else of it.
+                await self._maker.build(wanted, tag, text, context, ["--network=none"], [], on_log)
             except ImageBuildError as error:
                 told = " ".join([error.reason, *error.log_tail])
                 if "python3" in told and ("executable file not found" in told or "no such file" in told):

@@ -63,7 +63,7 @@ def image_id(definition: ImageDefinition) -> str:
     steps = definition.steps
     if len(steps) == 1 and steps[0].kind == "from_id":
         return steps[0].args[0]
-    rows = [_canonical(step) for step in steps]
+    rows = [canonical(step) for step in steps]
     digest = hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).digest()
     return "im-" + base64.b32encode(digest).decode().lower()[:26]
 
@@ -109,10 +109,11 @@ def check(definition: ImageDefinition) -> None:
 
 def summary(definition: ImageDefinition) -> str:
     """Return the steps in one line, as a person calls them."""
-    return ", ".join(_short(step) for step in definition.steps)
+    return ", ".join(step_summary(step) for step in definition.steps)
 
 
-def _short(step: ImageStep) -> str:
+def step_summary(step: ImageStep) -> str:
+    """Return a step in a few words."""
     if step.kind in ("env", "dockerfile"):
         return " ".join((step.kind, *step.options)) if step.kind == "env" else step.kind
     words = " ".join((step.kind, *step.args, *([step.options["python_version"]] if _versioned(step) else [])))
@@ -128,7 +129,8 @@ def _is_id(text: str) -> bool:
     return text.startswith("im-") and len(text) == 29 and text[3:].isalnum() and text.islower()
 
 
-def _canonical(step: ImageStep) -> list[object]:
+def canonical(step: ImageStep) -> list[object]:
+    """Return all that a step's identity is made of: equal for steps that do the same."""
     args = sorted(set(step.args)) if step.kind in _UNORDERED else list(step.args)
     row: list[object] = [step.kind, args, sorted(step.options.items())]
     if step.files:

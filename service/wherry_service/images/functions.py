@@ -7,12 +7,13 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry_proto.messages import FunctionSpec
+from wherry_proto.messages import FunctionSpec, VolumeMount
 from wherry_service.engines.engine import Engine
+from wherry_service.engines.mount_places import checked_place
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
 from wherry_service.images import host
@@ -21,6 +22,7 @@ from wherry_service.images.process import follow
 from wherry_service.images.progress import OnLog, OnStep
 from wherry_service.images.runner_layer import RunnerLayer
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 Variables = Mapping[str, str]
 FunctionRun = Callable[[str, str, str, Mapping[str, str], FunctionSpec, Variables, OnLog, OnStep], Awaitable[None]]
@@ -34,10 +36,13 @@ _TAIL_LINES = 30
 class BuildFunctions:
     """Runs functions of images on one engine."""
 
-    def __init__(self, engine: Engine, work_dir: Path, sources: SourceStore, labels: Mapping[str, str]) -> None:
+    def __init__(
+        self, engine: Engine, work_dir: Path, sources: SourceStore, volumes: VolumeStore, labels: Mapping[str, str]
+    ) -> None:
         self._engine = engine
         self._work_dir = work_dir
         self._sources = sources
+        self._volumes = volumes
         self._labels = {**labels, "wherry.kind": "build"}
 
     async def discard(self) -> None:
@@ -72,7 +77,8 @@ class BuildFunctions:
 
         try:
             await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
-            command = self._command(docker, base, name, folder, function)
+            mounts = await asyncio.to_thread(self._mounts, folder, function)
+            command = self._command(docker, base, name, folder, function, mounts)
             try:
                 async with asyncio.timeout(function.timeout_s or None):
                     code = await follow(command, hear)
@@ -110,10 +116,28 @@ class BuildFunctions:
             if payload is not None and payload.data:
                 (folder / name).write_bytes(payload.data)
 
-    def _command(self, docker: str, base: str, name: str, folder: Path, function: FunctionSpec) -> list[str]:
+    def _mounts(self, folder: Path, function: FunctionSpec) -> list[str]:
+        """Return what the function has for its time only, as docker's options: volumes, and files of the client."""
+        found: list[str] = []
+        for volume in volumes_of(function):
+            directory = self._volumes.mount_source(volume.volume_id, volume.sub_path)
+            place = checked_place(f"run_function({function.name})", volume.path)
+            found.append(f"--volume={directory}:{place}{':ro' if volume.read_only else ''}")
+        for number, mount in enumerate(function.local_mounts):
+            files = folder / "mounts" / str(number)
+            files.mkdir(parents=True)
+            self._sources.write_to(mount.source_id, files, linked=True)
+            source = next(files.iterdir()) if mount.is_file else files
+            place = checked_place(f"run_function({function.name})", mount.remote_path)
+            found.append(f"--volume={source}:{place}:ro")
+        return found
+
+    def _command(
+        self, docker: str, base: str, name: str, folder: Path, function: FunctionSpec, mounts: Sequence[str]
+    ) -> list[str]:
         command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=python3", "--pull=never"]
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
-        command += [f"--volume={folder}:{_DIRECTORY}", f"--volume={folder / 'wherry'}:/wherry:ro"]
+        command += [f"--volume={folder}:{_DIRECTORY}", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
         resources = function.resources
         if resources is not None:
             if resources.cpu_limit:
@@ -153,6 +177,11 @@ class BuildFunctions:
         tail: list[str] = []
         if await follow([docker, "commit", *(f"--change={change}" for change in changes), name, tag], tail.append):
             raise ServiceError("what the function left could not be made an image: " + " ".join(tail[-3:]))
+
+
+def volumes_of(function: FunctionSpec) -> list[VolumeMount]:
+    """Return the volumes and network file systems that a function has."""
+    return [*function.volumes, *function.network_file_systems]
 
 
 def _lent(folder: Path) -> dict[str, str]:

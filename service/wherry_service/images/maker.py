@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,14 @@ from wherry_service.images import host, render
 from wherry_service.images.base import DEFAULT_PYTHON, SUITES, BaseImages
 from wherry_service.images.definition import secret_ids
 from wherry_service.images.errors import ImageBuildError
-from wherry_service.images.functions import FunctionRun
+from wherry_service.images.functions import FunctionRun, volumes_of
+from wherry_service.images.objects import BuildObjects
 from wherry_service.images.process import follow
 from wherry_service.images.progress import OnLog, OnStep, Progress
 from wherry_service.images.registry import Registry
 from wherry_service.images.settings import ImageSettings
 from wherry_service.images.steps import Stage, stages
 from wherry_service.store.blobs import BlobStore
-
-SecretValues = Callable[[Sequence[str], str], Awaitable[Mapping[str, str]]]
-"""From ids of secrets and their environment to all their variables; raises `NotFound`."""
 
 _PULLED = {"conda": "continuumio/miniconda3:latest", "micromamba": "mambaorg/micromamba:latest"}
 
@@ -55,7 +53,7 @@ class Maker:
         settings: ImageSettings,
         registry: Registry,
         run_function: FunctionRun,
-        secret_values: SecretValues,
+        objects: BuildObjects,
     ) -> None:
         self._engine = engine
         self._work_dir = work_dir
@@ -63,7 +61,7 @@ class Maker:
         self._settings = settings
         self._registry = registry
         self._run_function = run_function
-        self._secret_values = secret_values
+        self._objects = objects
         self._bases = BaseImages(engine, work_dir)
         self._cli: host.BuildCli | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -87,7 +85,7 @@ class Maker:
         )
         # Before the base, which may take a minute: what can't be rendered is refused at once.
         plan = stages(definition, lent)
-        await self._look_up_secrets(definition, making, environment)
+        await self._look_up_objects(definition, making, environment)
         made: list[tuple[str, int]] = []
         length = 0
         for stage in plan:
@@ -138,10 +136,12 @@ class Maker:
             with contextlib.suppress(OSError):
                 shutil.rmtree(directory)
 
-    async def _look_up_secrets(self, definition: ImageDefinition, making: Making, environment: str) -> None:
+    async def _look_up_objects(self, definition: ImageDefinition, making: Making, environment: str) -> None:
         for number, step in enumerate(definition.steps):
             if ids := secret_ids(step):
-                making.secrets[number] = await self._secret_values(ids, environment)
+                making.secrets[number] = await self._objects.secret_values_of(ids, environment)
+            if step.function is not None and (places := volumes_of(step.function)):
+                await self._objects.check_volumes([place.volume_id for place in places], environment)
         values = sorted({value for found in making.secrets.values() for value in found.values() if len(value) >= 4})
         making.on_log = masking(making.on_log, values)
 

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wherry_proto.messages import ImageState
+from wherry_proto.messages import ImageDefinition, ImageState
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.maker import tag_of
+from wherry_service.images.steps import stage_ids
 from wherry_service.store.images import ImageRecord
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,12 @@ class Pruned:
 
     record: ImageRecord
     size_bytes: int
+
+
+def _made_of(definition: ImageDefinition) -> list[str]:
+    """Return the images that one begins with, or that it is built by way of: its next build begins there."""
+    first = definition.steps[0]
+    return [*stage_ids(definition), *(first.args if first.kind == "from_id" else ())]
 
 
 class Pruner:
@@ -61,11 +68,7 @@ class Pruner:
         # What an image that is kept begins with is kept, and so on.
         grown = True
         while grown:
-            bases = {
-                record.definition.steps[0].args[0]
-                for record in records
-                if record.image_id in kept and record.definition.steps[0].kind == "from_id"
-            }
+            bases = {base for record in records if record.image_id in kept for base in _made_of(record.definition)}
             grown = not bases <= kept
             kept |= bases
         return kept

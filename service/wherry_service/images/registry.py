@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _AWAY = ("connection refused", "no such host", "i/o timeout", "server misbehaving", "network is unreachable",
          "Temporary failure in name resolution", "connection reset", "EOF", "context deadline exceeded")  # fmt: skip
 
+_REFUSED = ("denied", "unauthorized", "no basic auth credentials")
+
 
 class RegistryError(ServiceError):
     """An image could not be pulled or pushed."""
@@ -151,7 +153,7 @@ def _amazon_password(secrets: Mapping[str, str]) -> str:
 def _hint(told: str, with_secret: bool) -> str:
     if any(sign in told for sign in _AWAY):
         return f"its registry can't be reached ({told}); make the image here with `docker build` or `docker import`"
-    if "denied" in told or "unauthorized" in told:
+    if any(sign in told.lower() for sign in _REFUSED):
         again = "its secret is not accepted" if with_secret else "if it is private, give secret= with its credentials"
         return f"{told}; {again}"
     return told

@@ -67,6 +67,14 @@ def stages(definition: ImageDefinition, lent: Lent) -> list[Stage]:
     return found
 
 
+def stage_ids(definition: ImageDefinition) -> list[str]:
+    """Return the ids of the images that a chain is built by way of, without its own; none of what can't be built."""
+    try:
+        return [stage.image_id for stage in stages(definition, Lent())[:-1]]
+    except InvalidRequest:
+        return []
+
+
 def _instructions(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
     package = PACKAGES.get(step.kind)
     return package(renderer, step, number) if package is not None else renderer.own(step, number)

@@ -36,6 +36,7 @@ def test_a_terminal_shows_builds_as_trees_that_do_not_mix() -> None:
         build.line(f"  [bold]{name}[/] says")
         build.layer(ImageStepEnd(title=f"run {name}", seconds=1.25))
     first.layer(ImageStepEnd(title="env A", cached=True))
+    first.because("it was pruned")
     bars = terminal.progress("f.map", 3)
     first.end("im-1", 2.0)
     second.abandon()
@@ -43,7 +44,10 @@ def test_a_terminal_shows_builds_as_trees_that_do_not_mix() -> None:
     bars.end()
     terminal.close()
     text = Text.from_ansi(out.getvalue()).plain
-    assert "├── Built image im-1 in 2.0 s\n│   ├── run one (1.2 s)\n│   └── env A (cached)\n" in text
+    assert (
+        "├── Built image im-1 in 2.0 s, because it was pruned\n│   ├── run one (1.2 s)\n│   └── env A (cached)\n"
+        in text
+    )
     assert "[bold]two[/] says" in text
     assert "run two" not in text
 
@@ -67,6 +71,7 @@ def test_plain_lines() -> None:
     plain.step("a step")
     plain.detail("a detail")
     build = plain.build("Image()")
+    build.because("it was pruned")
     build.line("  a line")
     build.layer(ImageStepEnd(title="run one", seconds=1.25))
     build.end("im-1", 2.0)
@@ -75,5 +80,5 @@ def test_plain_lines() -> None:
     assert out.getvalue() == "one\n"
     assert err.getvalue() == (
         "wherry: a step\nwherry:   a detail\nwherry:     a line\nwherry:   run one (1.2 s)\n"
-        "wherry: Built image im-1 in 2.0 s\ntwo\nwherry: said\n"
+        "wherry: Built image im-1 in 2.0 s, because it was pruned\ntwo\nwherry: said\n"
     )

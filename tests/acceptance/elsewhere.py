@@ -1,0 +1,44 @@
+"""A service beside the one that all tests share: with settings, an engine or a disk of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.service import OwnService
+
+
+class Elsewhere:
+    """A service of its own, with settings of its own, used through the command line."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self.service = OwnService(folder)
+        self._variables = variables
+
+    def __enter__(self) -> "Elsewhere":
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self._variables.items():
+                patch.setenv(name, value)
+            self.service.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.service.stop()
+        shutil.rmtree(self.service.state_dir)
+
+    def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
+        command = [sys.executable, "-m", "wherry.cli.main", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
+
+
+@contextmanager
+def elsewhere(**variables: str) -> Iterator[Elsewhere]:
+    with Elsewhere(Path(tempfile.mkdtemp(prefix="wherry-")), variables) as found:
+        yield found
