@@ -73,8 +73,7 @@ def heard() -> Iterator[threading.Event]:
     resized = threading.Event()
     raw = _Raw(sys.stdin.fileno(), sys.stdout.fileno())
     before: dict[int, Any] = {signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda number, frame: resized.set())}
-    for number in _ENDINGS:
-        before[number] = signal.signal(number, raw.end)
+    before |= {number: signal.signal(number, raw.end) for number in _ENDINGS}
     try:
         yield resized
     finally:

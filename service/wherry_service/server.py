@@ -217,7 +217,7 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        terminals = Terminals(self._apps)
+        terminals = Terminals(self._apps, self._pools)
         handlers = {**self._handlers(), "Terminals.Offer": terminals.offer}
         self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry, terminals)
         self._node.connect_guest = self._guests.connect

@@ -23,6 +23,10 @@ from wherry.cli._ref import Target, UsageError, find_target
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
 
+_INTERACTIVE = typer.Option(
+    False, "-i", "--interactive", help="Give this terminal to the functions: breakpoint(), interact()."
+)
+
 
 def run(
     ctx: typer.Context,
@@ -31,7 +35,7 @@ def run(
     ),
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
-    interactive: bool = typer.Option(False, "-i", "--interactive", help="Give this terminal to functions: breakpoint(), interact()."),
+    interactive: bool = _INTERACTIVE,
     write_result: str | None = typer.Option(None, "-w", "--write-result", help="Write the function's value to a file."),
     environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),

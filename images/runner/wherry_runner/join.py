@@ -1,4 +1,4 @@
-"""`python3 join.py SOCKET`, run with a terminal: hands it to the function that waits at the socket, until it is done."""
+"""`python3 join.py SOCKET`, run with a terminal: hands it to the function that waits at the socket."""
 
 import json
 import os

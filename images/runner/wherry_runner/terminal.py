@@ -143,10 +143,10 @@ def _accepted(server: socket.socket, path: str, ask: Callable[[str], None]) -> s
 def breakpoint_hook(*args: Any, **kwargs: Any) -> None:
     """`breakpoint()`: the debugger, at the terminal of who runs the app."""
     import pdb  # as above
+    from importlib import import_module
 
-    import wherry
-
-    wherry.interact()
+    # The SDK that is in the image beside this, which user code may not have imported.
+    import_module("wherry").interact()
     debugger = pdb.Pdb(skip=["wherry_runner.*"])
     if header := kwargs.get("header"):
         debugger.message(header)

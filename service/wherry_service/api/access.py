@@ -66,6 +66,7 @@ class Access:
                 serve = await self._allowed(name, handler, request, asked, peer)
                 async with contextlib.aclosing(serve(request)) as answers:
                     async for answer in answers:
+                        self._note_begun(name, asked, peer)
                         yield answer
 
         return streaming if services.METHODS[name].server_stream else unary
@@ -77,6 +78,17 @@ class Access:
         if services.METHODS[name].client_stream:
             return lambda messages: handler(self._begun(name, messages, _Asked(messages), ""))
 
+        async def stream(request: Any) -> AsyncIterator[Any]:
+            asked = _Asked(request)
+            try:
+                async with contextlib.aclosing(handler(request)) as answers:
+                    async for answer in answers:
+                        self._note_begun(name, asked, "")
+                        yield answer
+            except ServiceError as error:
+                self._note(name, asked, "", status_of(name, error)[0])
+                raise
+
         async def serve(request: Any) -> Any:
             asked = _Asked(request)
             try:
@@ -87,7 +99,7 @@ class Access:
             self._note(name, asked, "", "ok")
             return answer
 
-        return serve
+        return stream if services.METHODS[name].server_stream else serve
 
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""
@@ -163,13 +175,11 @@ class Access:
         return member.own_handler(name, handler, asked.environment or "main")
 
     async def _begun(self, name: str, messages: AsyncIterator[Any], asked: _Asked, peer: str) -> AsyncIterator[Any]:
-        """Note a stream when it begins, and not when it has ended: it may last."""
         async for message in messages:
             if not asked.noted:
-                asked.noted = True
                 where = RULES[name].where
                 asked.target = asked.target or (_value(message, where[0]) if isinstance(where, tuple) else "") or ""
-                self._note(name, asked, peer, "ok")
+            self._note_begun(name, asked, peer)
             yield message
 
     async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
@@ -212,6 +222,12 @@ class Access:
         return mine[0]
 
     # The audit log
+
+    def _note_begun(self, name: str, asked: _Asked, peer: str) -> None:
+        """Note a stream when it begins, and not when it has ended: it may last."""
+        if RULES[name].audited and not asked.noted:
+            asked.noted = True
+            self._note(name, asked, peer, "ok")
 
     def _note(self, action: str, asked: _Asked, peer: str, outcome: str) -> None:
         token = asked.token

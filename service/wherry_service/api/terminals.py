@@ -7,16 +7,20 @@ from wherry_proto.messages import TerminalAsk, TerminalAskResponse, TerminalOffe
 from wherry_service.apps.apps import Apps
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
+from wherry_service.pools.pools import Pools
 
 # Containers that wait for one terminal; they ask again.
 _MAX_WAITING = 1000
+# As the runner's (terminal.py).
+MORE_TIME_S = 86_400.0
 
 
 class Terminals:
     """Serves offers, and passes on to them what containers ask."""
 
-    def __init__(self, apps: Apps) -> None:
+    def __init__(self, apps: Apps, pools: Pools) -> None:
         self._apps = apps
+        self._pools = pools
         self._offers: dict[str, asyncio.Queue[TerminalAsk]] = {}
 
     async def offer(self, request: TerminalOffer) -> AsyncIterator[TerminalAsk]:
@@ -40,6 +44,8 @@ class Terminals:
             raise InvalidRequest(
                 "there is no terminal for this code: run its app with `wherry run -i`, at a terminal and not detached"
             )
+        if (found := self._pools.find(container_id)) is not None:
+            found[1].attend(MORE_TIME_S)
         if not waiting.full():
             waiting.put_nowait(TerminalAsk(container_id=container_id, socket=socket))
         return TerminalAskResponse()
