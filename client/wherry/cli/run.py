@@ -80,7 +80,7 @@ def _import(ref: str) -> Target:
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
-        _show(error)
+        show_error(error)
         raise typer.Exit(1) from None
 
 
@@ -109,7 +109,7 @@ def _run(
     except Exception as error:
         if isinstance(error, Error) and not started:
             raise
-        _show(error)
+        show_error(error)
         raise typer.Exit(1) from None
 
 
@@ -128,7 +128,7 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-def _show(error: BaseException) -> None:
+def show_error(error: BaseException) -> None:
     """Print an exception as Python does, without our own frames and those of the import machinery."""
     hide_internals(error)
     lines = traceback.format_exception(error)

@@ -117,6 +117,8 @@ class Runner:
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
         is_mixed = concurrency == 1 and is_async and any(not method[2] for method in methods)
         web = spec.get("web")
+        if frame.get("import_only"):
+            return self._executor_of(desk, 1, False, False)
         if web:
             from wherry_runner.web import WebExecutor
 

@@ -66,7 +66,6 @@ class Access:
                 serve = await self._allowed(name, handler, request, asked, peer)
                 async with contextlib.aclosing(serve(request)) as answers:
                     async for answer in answers:
-                        self._note_begun(name, asked, peer)
                         yield answer
 
         return streaming if services.METHODS[name].server_stream else unary
@@ -78,28 +77,27 @@ class Access:
         if services.METHODS[name].client_stream:
             return lambda messages: handler(self._begun(name, messages, _Asked(messages), ""))
 
-        async def stream(request: Any) -> AsyncIterator[Any]:
+        @contextlib.contextmanager
+        def noted(request: Any) -> Iterator[None]:
             asked = _Asked(request)
             try:
-                async with contextlib.aclosing(handler(request)) as answers:
-                    async for answer in answers:
-                        self._note_begun(name, asked, "")
-                        yield answer
-            except ServiceError as error:
-                self._note(name, asked, "", status_of(name, error)[0])
-                raise
-
-        async def serve(request: Any) -> Any:
-            asked = _Asked(request)
-            try:
-                answer = await handler(request)
+                yield
             except ServiceError as error:
                 self._note(name, asked, "", status_of(name, error)[0])
                 raise
             self._note(name, asked, "", "ok")
-            return answer
 
-        return stream if services.METHODS[name].server_stream else serve
+        async def unary(request: Any) -> Any:
+            with noted(request):
+                return await handler(request)
+
+        async def streaming(request: Any) -> AsyncIterator[Any]:
+            with noted(request):
+                async with contextlib.aclosing(handler(request)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+        return streaming if services.METHODS[name].server_stream else unary
 
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""
@@ -175,11 +173,13 @@ class Access:
         return member.own_handler(name, handler, asked.environment or "main")
 
     async def _begun(self, name: str, messages: AsyncIterator[Any], asked: _Asked, peer: str) -> AsyncIterator[Any]:
+        """Note a stream when it begins, and not when it has ended: it may last."""
         async for message in messages:
             if not asked.noted:
+                asked.noted = True
                 where = RULES[name].where
                 asked.target = asked.target or (_value(message, where[0]) if isinstance(where, tuple) else "") or ""
-            self._note_begun(name, asked, peer)
+                self._note(name, asked, peer, "ok")
             yield message
 
     async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
@@ -222,12 +222,6 @@ class Access:
         return mine[0]
 
     # The audit log
-
-    def _note_begun(self, name: str, asked: _Asked, peer: str) -> None:
-        """Note a stream when it begins, and not when it has ended: it may last."""
-        if RULES[name].audited and not asked.noted:
-            asked.noted = True
-            self._note(name, asked, peer, "ok")
 
     def _note(self, action: str, asked: _Asked, peer: str, outcome: str) -> None:
         token = asked.token

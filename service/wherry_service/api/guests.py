@@ -111,6 +111,10 @@ class Guest:
             raise InvalidRequest(
                 f"this container belongs to environment {own.environment!r} and can't reach {request.environment!r}"
             )
+        if request.version:
+            request.app_name, request.environment = request.app_name or own.name, own.environment
+            found: FunctionInfo = await self._guests.handlers["Functions.Lookup"](request)
+            return found
         if request.app_name in ("", own.name):
             return apps.function_of(self._app_id, request.name)
         return apps.lookup(request.app_name, request.name, own.environment)

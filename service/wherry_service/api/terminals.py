@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import TerminalAsk, TerminalAskResponse, TerminalOffer
+from wherry_service.api.local import Handler
 from wherry_service.apps.apps import Apps
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
@@ -22,6 +23,10 @@ class Terminals:
         self._apps = apps
         self._pools = pools
         self._offers: dict[str, asyncio.Queue[TerminalAsk]] = {}
+
+    def handlers(self) -> dict[str, Handler]:
+        """What clients may call; containers ask by way of `guests`."""
+        return {"Terminals.Offer": self.offer, "Terminals.Ask": self._refuse}
 
     async def offer(self, request: TerminalOffer) -> AsyncIterator[TerminalAsk]:
         app_id = check_id(request.app_id, "ap", "app id")
@@ -49,3 +54,6 @@ class Terminals:
         if not waiting.full():
             waiting.put_nowait(TerminalAsk(container_id=container_id, socket=socket))
         return TerminalAskResponse()
+
+    async def _refuse(self, request: TerminalAsk) -> TerminalAskResponse:
+        raise InvalidRequest("only code in a container can ask for a terminal: call interact() in a function")
