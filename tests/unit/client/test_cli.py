@@ -184,9 +184,9 @@ def test_write_result(run: Run, tmp_path: Path, service: FakeService) -> None:
 
 
 def test_interactive_is_refused_without_a_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 1
+    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 2
     assert "-i needs a terminal" in capsys.readouterr().err
-    assert run(ENTRYPOINT, "run", "-i", "-d", "SCRIPT") == 1
+    assert run(ENTRYPOINT, "run", "-i", "-d", "SCRIPT") == 2
     assert "use one of them" in capsys.readouterr().err
 
 
