@@ -23,6 +23,7 @@ from wherry_proto.v1 import (
     schedule_pb2,
     secret_pb2,
     server_pb2,
+    terminal_pb2,
     token_pb2,
     volume_pb2,
     web_pb2,
@@ -3559,6 +3560,44 @@ def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
     )
 
 
+def _TerminalOffer_to_pb(m: messages.TerminalOffer) -> Any:
+    pb = terminal_pb2.TerminalOffer()
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _TerminalOffer_from_pb(pb: Any) -> messages.TerminalOffer:
+    return messages.TerminalOffer(
+        app_id=pb.app_id,
+    )
+
+
+def _TerminalAsk_to_pb(m: messages.TerminalAsk) -> Any:
+    pb = terminal_pb2.TerminalAsk()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.socket:
+        pb.socket = m.socket
+    return pb
+
+
+def _TerminalAsk_from_pb(pb: Any) -> messages.TerminalAsk:
+    return messages.TerminalAsk(
+        container_id=pb.container_id,
+        socket=pb.socket,
+    )
+
+
+def _TerminalAskResponse_to_pb(m: messages.TerminalAskResponse) -> Any:
+    pb = terminal_pb2.TerminalAskResponse()
+    return pb
+
+
+def _TerminalAskResponse_from_pb(pb: Any) -> messages.TerminalAskResponse:
+    return messages.TerminalAskResponse()
+
+
 def _TokenCreateRequest_to_pb(m: messages.TokenCreateRequest) -> Any:
     pb = token_pb2.TokenCreateRequest()
     if m.name:
@@ -4157,6 +4196,9 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ServerInfo: _ServerInfo_to_pb,
     messages.ServerStopRequest: _ServerStopRequest_to_pb,
     messages.ServerStopResponse: _ServerStopResponse_to_pb,
+    messages.TerminalOffer: _TerminalOffer_to_pb,
+    messages.TerminalAsk: _TerminalAsk_to_pb,
+    messages.TerminalAskResponse: _TerminalAskResponse_to_pb,
     messages.TokenCreateRequest: _TokenCreateRequest_to_pb,
     messages.TokenInfo: _TokenInfo_to_pb,
     messages.TokenCreated: _TokenCreated_to_pb,
@@ -4376,6 +4418,9 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
     messages.ServerStopRequest: (server_pb2.ServerStopRequest.FromString, _ServerStopRequest_from_pb),
     messages.ServerStopResponse: (server_pb2.ServerStopResponse.FromString, _ServerStopResponse_from_pb),
+    messages.TerminalOffer: (terminal_pb2.TerminalOffer.FromString, _TerminalOffer_from_pb),
+    messages.TerminalAsk: (terminal_pb2.TerminalAsk.FromString, _TerminalAsk_from_pb),
+    messages.TerminalAskResponse: (terminal_pb2.TerminalAskResponse.FromString, _TerminalAskResponse_from_pb),
     messages.TokenCreateRequest: (token_pb2.TokenCreateRequest.FromString, _TokenCreateRequest_from_pb),
     messages.TokenInfo: (token_pb2.TokenInfo.FromString, _TokenInfo_from_pb),
     messages.TokenCreated: (token_pb2.TokenCreated.FromString, _TokenCreated_from_pb),

@@ -2950,6 +2950,34 @@ class ServerStopResponse(Message):
         self.num_containers_stopped = num_containers_stopped
 
 
+class TerminalOffer(Message):
+    __slots__ = ("app_id",)
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+    ) -> None:
+        self.app_id = app_id
+
+
+class TerminalAsk(Message):
+    __slots__ = ("container_id", "socket")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        socket: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.socket = socket
+
+
+class TerminalAskResponse(Message):
+    __slots__ = ()
+
+
 class TokenCreateRequest(Message):
     __slots__ = ("name", "scopes", "environments")
 

@@ -3204,6 +3204,42 @@ def _ServerStopResponse_from_row(row: Any, body: Body) -> messages.ServerStopRes
     return messages.ServerStopResponse(num_containers_stopped=f0)
 
 
+def _TerminalOffer_to_row(m: messages.TerminalOffer, parts: list[bytes]) -> list[Any]:
+    return [m.app_id]
+
+
+def _TerminalOffer_from_row(row: Any, body: Body) -> messages.TerminalOffer:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalOffer has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of TerminalOffer has another type")
+    return messages.TerminalOffer(app_id=f0)
+
+
+def _TerminalAsk_to_row(m: messages.TerminalAsk, parts: list[bytes]) -> list[Any]:
+    return [m.container_id, m.socket]
+
+
+def _TerminalAsk_from_row(row: Any, body: Body) -> messages.TerminalAsk:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalAsk has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of TerminalAsk has another type")
+    return messages.TerminalAsk(container_id=f0, socket=f1)
+
+
+def _TerminalAskResponse_to_row(m: messages.TerminalAskResponse, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _TerminalAskResponse_from_row(row: Any, body: Body) -> messages.TerminalAskResponse:
+    return messages.TerminalAskResponse()
+
+
 def _TokenCreateRequest_to_row(m: messages.TokenCreateRequest, parts: list[bytes]) -> list[Any]:
     return [m.name, m.scopes, m.environments]
 
@@ -3713,6 +3749,9 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ServerInfo: _ServerInfo_to_row,
     messages.ServerStopRequest: _ServerStopRequest_to_row,
     messages.ServerStopResponse: _ServerStopResponse_to_row,
+    messages.TerminalOffer: _TerminalOffer_to_row,
+    messages.TerminalAsk: _TerminalAsk_to_row,
+    messages.TerminalAskResponse: _TerminalAskResponse_to_row,
     messages.TokenCreateRequest: _TokenCreateRequest_to_row,
     messages.TokenInfo: _TokenInfo_to_row,
     messages.TokenCreated: _TokenCreated_to_row,
@@ -3902,6 +3941,9 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ServerInfo: _ServerInfo_from_row,
     messages.ServerStopRequest: _ServerStopRequest_from_row,
     messages.ServerStopResponse: _ServerStopResponse_from_row,
+    messages.TerminalOffer: _TerminalOffer_from_row,
+    messages.TerminalAsk: _TerminalAsk_from_row,
+    messages.TerminalAskResponse: _TerminalAskResponse_from_row,
     messages.TokenCreateRequest: _TokenCreateRequest_from_row,
     messages.TokenInfo: _TokenInfo_from_row,
     messages.TokenCreated: _TokenCreated_from_row,

@@ -34,6 +34,7 @@ from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.terminals import Terminals
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
@@ -232,8 +233,9 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        handlers = self._handlers()
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry)
+        terminals = Terminals(self._apps, self._pools)
+        handlers = {**self._handlers(), **terminals.handlers()}
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry, terminals)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))

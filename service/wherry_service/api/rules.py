@@ -129,6 +129,10 @@ RULES: dict[str, Rule] = {
     "Sandboxes.Snapshot": Rule(DEVELOP, ("sandbox_id",), True),
     # Of functions' containers, and of sandboxes.
     "Execs.Run": Rule(DEVELOP, ("start.container_id",), True),
+    # What comes of it is in the audit log: a command in the container that asks.
+    "Terminals.Offer": Rule(DEVELOP, APP),
+    # Containers ask, over their own socket.
+    "Terminals.Ask": Rule(ADMIN, Where.NOWHERE),
     "Schedules.List": Rule(ANY, ("app_id", "environment")),
     "Schedules.Run": Rule(INVOKE, FUNCTION, True),
     "Schedules.Pause": Rule(DEPLOY, FUNCTION, True),

@@ -344,7 +344,8 @@ class Pool:
     def _kill_overdue(self, now: float) -> None:
         limit = self.plan.timeout_s + END_GRACE_S + self.plan.load.batch_wait_ms / 1000
         for container in self.containers.values():
-            is_overdue = container.held and container.ready and now - container.last_progress > limit
+            since = max(container.last_progress, container.attended_until)
+            is_overdue = container.held and container.ready and now - since > limit
             if is_overdue and container.ending is Ending.NONE:
                 container.ending = Ending.OVERDUE
                 container.kill(f"did not stop its input {END_GRACE_S:.0f} s after its time-out")

@@ -183,9 +183,11 @@ def test_write_result(run: Run, tmp_path: Path, service: FakeService) -> None:
     assert target.read_text() == "text"
 
 
-def test_interactive_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 1
-    assert "not supported yet" in capsys.readouterr().err
+def test_interactive_is_refused_without_a_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 2
+    assert "-i needs a terminal" in capsys.readouterr().err
+    assert run(ENTRYPOINT, "run", "-i", "-d", "SCRIPT") == 2
+    assert "use one of them" in capsys.readouterr().err
 
 
 def test_config_and_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
