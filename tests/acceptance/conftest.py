@@ -43,7 +43,7 @@ def service() -> Iterator[OwnService]:
 
 @pytest.fixture(scope="session")
 def base(service: OwnService) -> str:
-    """The tag of what `Image.debian_slim()` begins with, for Dockerfiles of the tests: a fresh engine has it not yet."""
+    """The tag of what `Image.debian_slim()` begins with, for Dockerfiles: a fresh engine has it not yet."""
     wherry.Image.debian_slim().build()
     return "wherry/base:bookworm"
 

@@ -124,12 +124,13 @@ def test_files_are_copied_where_they_are_wanted(look: Look, tmp_path: Path) -> N
         .add_local_file(program, "/usr/local/bin/", copy=True)
         .add_local_dir(folder, "/data", copy=True, ignore=lambda path: path.suffix == ".txt")
         .add_local_python_source("tests", copy=True, ignore=["**", "!waiting.py"])
-        .copy_mount(wherry.Mount.from_local_dir(folder / "deep", remote_path="/given"), "/mounts")
+        .copy_mount(wherry.Mount.from_local_dir(folder / "deep", remote_path="/given").add_local_file(program), "/m")
         .run_commands("program.sh > /out")
     )
-    printed = look(image, "sh", "-c", "cd / && cat /out && find /srv /data /opt/source /mounts -type f | sort")
+    printed = look(image, "sh", "-c", "cd / && cat /out && find /srv /data /opt/source /m -type f | sort")
     assert printed.split() == [
-        "ran", "/data/left.log", "/mounts/given/one.txt", "/opt/source/tests/waiting.py", "/srv/below/deep/one.txt", "/srv/left.log",
+        "ran", "/data/left.log", "/m/given/one.txt", "/m/root/program.sh", "/opt/source/tests/waiting.py",
+        "/srv/below/deep/one.txt", "/srv/left.log",
     ]  # fmt: skip
     imported = look(image, "python3", "-c", "import tests.waiting; print(tests.waiting.__file__)")
     assert imported == "/opt/source/tests/waiting.py\n"
@@ -160,7 +161,9 @@ def test_a_dockerfile_is_built_with_its_context(look: Look, base: str, tmp_path:
     assert printed.split() == ["hello", "4711", ".dockerignore", "b.txt", "4711", "/usr/bin/jq"]
 
 
-def test_an_image_with_its_own_entrypoint_and_user_runs_functions(service: OwnService, base: str, tmp_path: Path) -> None:
+def test_an_image_with_its_own_entrypoint_and_user_runs_functions(
+    service: OwnService, base: str, tmp_path: Path
+) -> None:
     (tmp_path / "Dockerfile").write_text(
         f"FROM {base}\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
         'ENTRYPOINT ["/bin/false"]\nCMD ["never"]\n'

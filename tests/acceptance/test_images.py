@@ -39,6 +39,7 @@ def made(service: OwnService) -> Iterator[Made]:
 def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
     def look() -> tuple[str, str, str, str]:
         import os
+
         version = importlib.metadata.version("six")
         return version, os.environ["GREETING"], os.getcwd(), Path("/made").read_text()
 
