@@ -218,8 +218,8 @@ class Image(Packages):
     ) -> Image:
         """Run a Python function as a build step: what it leaves in the file system becomes part of the image.
 
-        It runs again when its source text, the globals it names, or its arguments change. Raises InvalidError for
-        what is no plain function. (reference: Image.run_function)
+        It runs again when its source text, the globals it names, its arguments or the files of its `mounts` change.
+        Raises InvalidError for what is no plain function. (reference: Image.run_function)
         """
         from wherry._image.function import BuildFunction  # only for images with such a step
 

@@ -18,6 +18,7 @@ from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
+from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.door import Door
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
 from wherry_service.api.environments import EnvironmentApi, within
@@ -33,8 +34,10 @@ from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.terminals import Terminals
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
 from wherry_service.calls.call import Call, Input
@@ -73,6 +76,7 @@ from wherry_service.store.away import DatabaseAway
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.images import ImageStore
@@ -203,6 +207,9 @@ class Service:
             self._ingress.ready,
             self._schedules,
         )
+        self._deployments = Deployments(
+            self._apps, self._app_store, DeploymentStore(self._database), self._pools, self._dispatcher
+        )
         environments = EnvironmentRecords(self._database)
         self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
@@ -226,8 +233,9 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        handlers = self._handlers()
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry)
+        terminals = Terminals(self._apps, self._pools)
+        handlers = {**self._handlers(), **terminals.handlers()}
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry, terminals)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
@@ -261,7 +269,7 @@ class Service:
         self._stop.set()
 
     def _handlers(self) -> dict[str, Handler]:
-        apps = AppApi(self._apps, self._clients, self._dispatcher)
+        apps = AppApi(self._apps, self._deployments, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
         containers = ContainerApi(self._apps, self._pools, self._node)
         keep_days = self._image_settings.keep_days
@@ -285,6 +293,8 @@ class Service:
             "Apps.Publish": apps.publish,
             "Apps.Stop": apps.stop,
             "Apps.List": apps.list,
+            "Apps.Show": apps.show,
+            **DeploymentApi(self._deployments, self._app_store).handlers(),
             "Functions.Lookup": apps.lookup,
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
@@ -330,8 +340,8 @@ class Service:
         pool = self._pools.get(function_id)
         return pool.plan.load if pool is not None else None
 
-    def _images_in_use(self) -> set[str]:
-        return set(self._apps.by_image()) | self._sandboxes.image_ids()
+    async def _images_in_use(self) -> set[str]:
+        return set(self._apps.by_image()) | self._sandboxes.image_ids() | await self._deployments.store.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         self._local_api = LocalApi(handlers, self._sessions)
@@ -362,6 +372,7 @@ class Service:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        await self._deployments.restore()
         for client_id in await self._objects.registry.restore(self._apps.ids()):
             self._clients.expect(client_id, RETURN_WITHIN_S)
         await self._sandboxes.restore()
@@ -454,7 +465,8 @@ class Service:
         await self._schedules.expire()
         await self._door.expire()
         await self._sandboxes.expire()
-        await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
+        used = self._apps.secret_ids() | self._sandboxes.secret_ids() | await self._deployments.store.secret_ids()
+        await self._objects.secrets.sweep(used)
         # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
         kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
         keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
@@ -487,6 +499,7 @@ class Service:
             self._scheduling.cancel()
         await self._door.drain()
         await self._ingress.close()
+        await self._apps.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
         await self._sandboxes.close("was ended with the service")

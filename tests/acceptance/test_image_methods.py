@@ -300,7 +300,9 @@ def test_a_function_has_its_timeout_and_its_memory(service: OwnService) -> None:
 
 
 def test_a_function_has_volumes_and_mounts_while_it_runs(service: OwnService, look: Look, tmp_path: Path) -> None:
-    (tmp_path / "words").write_text("mounted")
+    # Words of its own each time: an image that an earlier run built writes nothing to this one's volume.
+    own = uuid.uuid4().hex
+    (tmp_path / "words").write_text(own)
 
     def copy() -> None:
         text = Path("/data/in").read_text() + Path("/given/words").read_text()
@@ -312,8 +314,8 @@ def test_a_function_has_volumes_and_mounts_while_it_runs(service: OwnService, lo
             batch.put_file(io.BytesIO(b"from the volume, "), "in")
         mount = wherry.Mount.from_local_dir(tmp_path, remote_path="/given")
         image = Image.debian_slim().run_function(copy, volumes={"/data": volume}, mounts=[mount])
-        assert look(image, "sh", "-c", "cat /kept; ls -A /data /given") == "from the volume, mounted/data:\n\n/given:\n"
-        assert b"".join(volume.read_file("out")) == b"from the volume, mounted"
+        assert look(image, "sh", "-c", "cat /kept; ls -A /data /given") == f"from the volume, {own}/data:\n\n/given:\n"
+        assert b"".join(volume.read_file("out")) == f"from the volume, {own}".encode()
 
 
 # Secrets

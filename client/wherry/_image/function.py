@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry import _payload
 from wherry._definition import Definition, code_of
-from wherry._image.mounts import local_mounts, module_mounts
+from wherry._image.mounts import local_mounts, module_mounts, mounted_files
 from wherry._options import FunctionOptions, translate
 from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
@@ -58,9 +58,9 @@ class BuildFunction:
         return hash(self.name)
 
     def fingerprint(self) -> str:
-        """Return a hash of the function's source, of the globals it names and of its arguments."""
+        """Return a hash of the function's source, the globals it names, its arguments and the files of its mounts."""
         digest = hashlib.sha256()
-        for part in _described(self._function, set()):
+        for part in (*_described(self._function, set()), *_mounted(Mounts(None, self._definition.options.mounts))):
             digest.update(part.encode() + b"\0")
         digest.update(_value((self._args, self._kwargs), set()).encode())
         return digest.hexdigest()[:32]
@@ -106,6 +106,14 @@ def _described(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
             yield f"{name}={_value(cell.cell_contents, seen)}"
         except ValueError:  # not assigned yet
             yield f"{name}="
+
+
+def _mounted(mounts: Mounts) -> Iterator[str]:
+    for file in module_mounts(mounts):
+        yield f"module {file.path} {file.blob_id}"
+    for mounted, files in mounted_files(mounts):
+        for file in files:
+            yield f"{mounted.remote} {file.path} {file.blob_id} {file.executable}"
 
 
 def _source(function: Callable[..., Any]) -> str:

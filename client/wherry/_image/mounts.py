@@ -1,7 +1,9 @@
 """What of this machine containers get as they start: it is part of no image, so a change of it builds nothing."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from wherry._image.step import Mounted
 from wherry._local_files import file_of, files_below, module_files
 from wherry._shipping import put_tree, send
 from wherry._source import SourceFile
@@ -29,16 +31,19 @@ def local_mounts(client: "Client", image: Image | Mounts) -> list[LocalMount]:
     Raises InvalidError for what is not there.
     """
     found: list[LocalMount] = []
-    for mounted in image._mounted:
-        if mounted.kind == "module":
-            continue
-        is_file = mounted.kind == "file"
-        if is_file:
-            files = [file_of("Image.add_local_file", mounted.local, mounted.remote.rpartition("/")[2])]
-        else:
-            files = files_below("Image.add_local_dir", mounted.local, mounted.ignore)
+    for mounted, files in mounted_files(image):
         sent, seconds = send(client, files)
         if sent:
             client.listener.screen.step(f"Sent {sent} of {len(files)} files for {mounted.remote} in {seconds:.1f} s")
+        is_file = mounted.kind == "file"
         found.append(LocalMount(remote_path=mounted.remote, source_id=put_tree(client, files), is_file=is_file))
     return found
+
+
+def mounted_files(image: Image | Mounts) -> Iterator[tuple[Mounted, list[SourceFile]]]:
+    """Yield each file and directory that is mounted, with its files as they are now."""
+    for mounted in image._mounted:
+        if mounted.kind == "file":
+            yield mounted, [file_of("Image.add_local_file", mounted.local, mounted.remote.rpartition("/")[2])]
+        elif mounted.kind == "dir":
+            yield mounted, files_below("Image.add_local_dir", mounted.local, mounted.ignore)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
-HEAD = "0018"
+HEAD = "0020"
 
 metadata = MetaData()
 
@@ -51,7 +51,28 @@ functions = Table(
     Column("bind", LargeBinary, nullable=False, default=b""),
     # A serialized FunctionUpdateRequest: how it scales otherwise than published, until it is published anew.
     Column("live", LargeBinary, nullable=False, default=b""),
+    # Of one that is kept as it was in a version of its app: that version. `base_id` is then its id there.
+    Column("version", Integer, nullable=False, default=0),
     Index("functions_of_app", "app_id"),
+)
+
+# Versions of deployed apps.
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("deployment_id", String(40), primary_key=True),
+    Column("app_id", String(40), nullable=False),
+    # Counts from 1.
+    Column("version", Integer, nullable=False),
+    # A DeploymentState.
+    Column("state", Integer, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # A serialized Deployment.
+    Column("record", LargeBinary, nullable=False),
+    # What its functions use, separated by commas.
+    Column("secret_ids", Text, nullable=False),
+    Column("image_ids", Text, nullable=False),
+    Index("deployments_by_version", "app_id", "version", unique=True),
 )
 
 # Durable calls only (reference: Function.spawn).

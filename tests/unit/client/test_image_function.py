@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import wherry
 from wherry import Image
 from wherry._image.definition import resolve
 from wherry.exception import InvalidError
@@ -95,6 +96,19 @@ def test_equal_arguments_are_equal_whatever_the_order_of_a_dict() -> None:
     first = fingerprint(take, args=({"a": {1, 2}, "b": [3]},))
     assert first == fingerprint(take, args=({"b": [3], "a": {2, 1}},))
     assert first != fingerprint(take, args=({"a": {1, 2}, "b": [4]},))
+
+
+def test_the_files_of_its_mounts_count(tmp_path: Path) -> None:
+    def make() -> None: ...
+
+    def made() -> str:
+        return fingerprint(make, mounts=[wherry.Mount.from_local_dir(tmp_path, remote_path="/given")])
+
+    (tmp_path / "a").write_text("1")
+    first = made()
+    assert made() == first != fingerprint(make)
+    (tmp_path / "a").write_text("2")
+    assert made() != first
 
 
 def test_what_is_no_function_is_refused() -> None:

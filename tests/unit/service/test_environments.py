@@ -16,6 +16,7 @@ from tests.unit.service.test_guests import World as AppWorld
 from wherry_proto.messages import (
     AppListRequest,
     AppState,
+    DeploymentCreateRequest,
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
     EnvironmentListRequest,
@@ -29,12 +30,14 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.schedules import ScheduleApi
+from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.environments import Environments
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.store import database as database_module
 from wherry_service.store.apps import AppStore
+from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.schema import apps, objects
@@ -83,14 +86,24 @@ class World:
 
     async def app(self, environment: str, state: int = AppState.DETACHED) -> str:
         """Run an app with one function, which has a URL."""
-        app = await self.apps.open("app", environment, new_id("cl"), detach=True)
-        self.apps._apps[app.app_id].record.state = state
+        deploys = state == AppState.DEPLOYED
+        app = await self.apps.open("app", environment, new_id("cl"), detach=True, deploy=deploys)
         specs = [
             FunctionSpec(name="f", module_name="m", qualname="f", image_id="im-1", web=WebSpec(kind=WebKind.ASGI)),
             FunctionSpec(name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(days=1)),
         ]
-        await self.apps.publish(app.app_id, specs)
+        if deploys:
+            await self.deploy(app.app_id, *specs)
+        else:
+            await self.apps.publish(app.app_id, specs)
         return app.app_id
+
+    async def deploy(self, app_id: str, *specs: FunctionSpec) -> None:
+        """Make these the functions of the app's next version."""
+        dispatcher, pools = self.app_world.dispatcher, self.app_world.pools
+        deployments = Deployments(self.apps, AppStore(self.database), DeploymentStore(self.database), pools, dispatcher)
+        async for _ in deployments.create(DeploymentCreateRequest(app_id=app_id, functions=list(specs))):
+            pass
 
 
 def run(disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
@@ -275,7 +288,7 @@ def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(disk: Disk) 
             name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(cron="61 * * * *")
         )
         with pytest.raises(InvalidRequest, match="'61 \\* \\* \\* \\*' can't be read: Bad minute"):
-            await world.apps.publish(deployed, [bad])
+            await world.deploy(deployed, bad)
         await world.apps.stop(deployed, "test")
         assert await world.schedules.infos([deployed]) == []
 

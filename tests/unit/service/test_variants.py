@@ -23,6 +23,7 @@ from wherry_proto.messages import (
 )
 from wherry_service.apps import apps as apps_module
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.plans import revision_of
 from wherry_service.apps.variants import bind_key
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -333,8 +334,12 @@ def test_a_generator_method_runs_again_after_a_restart_and_others_go_on(run: Run
         ids.append(base.function_id)
 
     async def second(world: World) -> None:
-        found = FoundContainer(new_id("co"), ids[0])
-        await world.apps.restore([found])
+        revision = revision_of(model())
+        found = FoundContainer(new_id("co"), ids[0], revision)
+        # Left behind by another version.
+        other = FoundContainer(new_id("co"), ids[0], revision[::-1])
+        await world.apps.restore([found, other])
+        assert world.apps.unwanted([found, other]) == [other.container_id]
         container = world.node.containers[0]
         container.connected = True
         kept, again = new_id("in"), new_id("in")
