@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.node import FakeContainer, FakeNode, payload
 from tests.databases import Disk
+from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppState,
     CallKind,
