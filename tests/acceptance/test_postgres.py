@@ -30,14 +30,22 @@ def server() -> Iterator[Postgres]:
 @pytest.fixture
 def on_postgres(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnService]:
     """A service of the test's own; child processes of the test are its clients."""
-    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
-    monkeypatch.setenv("WHERRY_STATE_DIR", str(state_dir))
+    own = Path(tempfile.mkdtemp(prefix="wherry-"))
+    monkeypatch.setenv("WHERRY_STATE_DIR", str(own))
     monkeypatch.setenv("WHERRY_DATABASE_URL", server.url(server.create()).replace("+psycopg", ""))
-    service = OwnService(state_dir)
+    service = OwnService(own)
     service.start()
     yield service
     service.stop()
-    shutil.rmtree(state_dir)
+    shutil.rmtree(own)
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """A directory of another service, short: the path of a Unix socket has at most 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="wherry-"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 def client(*command: str) -> str:
@@ -71,9 +79,9 @@ def test_b66_nothing_acknowledged_is_lost_when_database_and_service_go_and_come_
 
 
 def test_a_second_service_on_the_database_is_refused_and_the_first_goes_on(
-    on_postgres: OwnService, tmp_path: Path
+    on_postgres: OwnService, state_dir: Path
 ) -> None:
-    command = [sys.executable, "-m", "wherry_service", "--state-dir", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "wherry_service", "--state-dir", str(state_dir)]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 1
     assert f"another service works on this database (process {on_postgres.pid} on " in refused.stderr
@@ -91,10 +99,10 @@ def test_a_service_stops_while_its_database_is_away(on_postgres: OwnService, ser
         server.start()
 
 
-def test_without_its_database_a_start_says_so(tmp_path: Path) -> None:
-    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+def test_without_its_database_a_start_says_so(state_dir: Path) -> None:
+    url = f"postgresql://nobody@/nothing?host={state_dir}"
     environment = dict(os.environ, WHERRY_DATABASE_URL=url, WHERRY_DATABASE_PASSWORD="s3cret")
-    command = [sys.executable, "-m", "wherry_service", "--state-dir", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "wherry_service", "--state-dir", str(state_dir)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         said = process.stderr.readline()
