@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,8 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Job]:
-    port = 17433
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     gateway = subprocess.run(
         ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"],
         capture_output=True, text=True, check=True,
@@ -79,6 +81,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
     folder = Path(tempfile.mkdtemp(prefix="wherry-"))
     machine = Machine("trixie", ["ca-certificates", "git", "python3", "python3-venv"])
     with Elsewhere(folder, variables) as service, machine:
+        assert service.wherry("environment", "create", "prod").returncode == 0
         made = service.wherry("token", "new", "ci", "--scope", "deploy", "-e", "prod", "--json")
         assert made.returncode == 0, made.stderr
         token = json.loads(made.stdout)
