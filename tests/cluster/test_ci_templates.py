@@ -1,4 +1,4 @@
-"""The templates for CI: their own steps, on a machine that has nothing but Python and git, against a service over TCP."""
+"""The templates for CI: their own steps, on a machine with nothing but Python and git, against a service over TCP."""
 
 import json
 import os
@@ -50,8 +50,8 @@ class Job:
     def commit(self, number: int) -> None:
         """Have the project at this version of its source."""
         command = f"printf %s {shlex.quote(APP.format(number))} >app.py && git add . && git commit -qm {number}"
-        self.run(f"git init -q . && {command}", GIT_CONFIG_COUNT="2", GIT_CONFIG_KEY_0="user.name",
-                 GIT_CONFIG_VALUE_0="ci", GIT_CONFIG_KEY_1="user.email", GIT_CONFIG_VALUE_1="ci@example.com")  # fmt: skip
+        who = "git config user.name ci && git config user.email ci@example.com"
+        self.run(f"git init -q . && {who} && {command}")
 
     def run(self, script: str, wanted: int = 0, **variables: str) -> str:
         """Run a script as a runner of CI does: in bash, ending with the first failure."""
@@ -134,7 +134,8 @@ def test_the_script_of_the_gitlab_template_deploys(job: Job) -> None:
     variables = template["variables"] | {
         "WHERRY_SERVER_URL": job.url, "WHERRY_TOKEN_ID": job.token["token_id"],
         "WHERRY_TOKEN_SECRET": job.token["token_secret"], "WHERRY_ENVIRONMENT": "prod",
-        "WHERRY_TLS_CA": "/root/service.pem", "WHERRY_PACKAGE": "/root/wherry", "WHERRY_DEPLOY_OPTIONS": "--tag nightly",
+        "WHERRY_TLS_CA": "/root/service.pem", "WHERRY_PACKAGE": "/root/wherry",
+        "WHERRY_DEPLOY_OPTIONS": "--tag nightly",
     }  # fmt: skip
     job.commit(1)
     job.run("\n".join(template["before_script"]), **variables)

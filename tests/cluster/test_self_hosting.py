@@ -34,7 +34,7 @@ MAKE_BASE = (
     " | docker import - machine"
 )
 BUILD_SERVICE = (
-    "printf '[global]\\nindex-url = %s\\nextra-index-url = %s\\n' \"$PIP_INDEX_URL\" \"$PIP_EXTRA_INDEX_URL\""
+    'printf \'[global]\\nindex-url = %s\\nextra-index-url = %s\\n\' "$PIP_INDEX_URL" "$PIP_EXTRA_INDEX_URL"'
     " | sed '/= $/d' >/tmp/pip.conf && touch /tmp/none && ca=/run/host/ca.crt && [ -e $ca ] || ca=/tmp/none;"
     " docker build --quiet --build-arg BASE=machine --secret id=ca,src=$ca --secret id=pip,src=/tmp/pip.conf"
     " --file images/service/Dockerfile --tag wherry/service ."
