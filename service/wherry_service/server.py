@@ -1,14 +1,17 @@
 """Assembles the control plane and runs it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+import socket
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import sqlalchemy as sa
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
@@ -69,6 +72,7 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
+from wherry_service.store.away import DatabaseAway
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
@@ -101,6 +105,8 @@ EXPIRY_EVERY_S = 3600.0
 OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
+# Seconds beyond the running inputs' that a database which is away gets while the service stops.
+DATABASE_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
 
@@ -118,7 +124,11 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
-        self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
+        self._database = Database(
+            _database_url(self._settings, state_dir),
+            f"process {os.getpid()} on {socket.gethostname()}, for {state_dir}",
+            _die,
+        )
         self._blobs = BlobStore(state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
@@ -433,7 +443,8 @@ class Service:
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
-            await self._apps.stop_finished()
+            with _next_time_if_away():
+                await self._apps.stop_finished()
 
     async def _prune_images(self) -> None:
         while True:
@@ -448,24 +459,29 @@ class Service:
 
     async def _expire(self) -> None:
         while True:
-            _, blob_ids = await self._call_store.expire()
-            for blob_id in (*blob_ids, *await self._web_store.expire()):
-                self._blobs.delete(blob_id)
-            await self._schedules.expire()
-            await self._door.expire()
-            await self._sandboxes.expire()
-            used = self._apps.secret_ids() | self._sandboxes.secret_ids() | await self._deployments.store.secret_ids()
-            await self._objects.secrets.sweep(used)
-            # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
-            kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
-            keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
-            await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+            with _next_time_if_away():
+                await self._expire_once()
             await asyncio.sleep(EXPIRY_EVERY_S)
+
+    async def _expire_once(self) -> None:
+        _, blob_ids = await self._call_store.expire()
+        for blob_id in (*blob_ids, *await self._web_store.expire()):
+            self._blobs.delete(blob_id)
+        await self._schedules.expire()
+        await self._door.expire()
+        await self._sandboxes.expire()
+        used = self._apps.secret_ids() | self._sandboxes.secret_ids() | await self._deployments.store.secret_ids()
+        await self._objects.secrets.sweep(used)
+        # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
+        kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
+        keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
+        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _expire_objects(self) -> None:
         while True:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
-            await self._objects.expire()
+            with _next_time_if_away():
+                await self._objects.expire()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -482,6 +498,7 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else self._settings.stop_grace_s
+        self._database.hurry(grace + DATABASE_GRACE_S)
         # What is due from here on is the next life's.
         if self._scheduling is not None:
             self._scheduling.cancel()
@@ -510,6 +527,27 @@ class Service:
         for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
             (self.state_dir / name).unlink(missing_ok=True)
         log.info("stopped")
+
+
+@contextlib.contextmanager
+def _next_time_if_away() -> Iterator[None]:
+    """Leave what the database could not be asked for until it is the turn of it again."""
+    try:
+        yield
+    except DatabaseAway as error:
+        log.warning("what is done from time to time was left for the next time: %s", error)
+
+
+def _database_url(settings: Settings, state_dir: Path) -> sa.URL:
+    if not settings.database_url:
+        return sa.URL.create("sqlite", database=str(state_dir / "wherry.db"))
+    url = sa.make_url(settings.database_url)
+    return url.set(password=settings.database_password) if settings.database_password else url
+
+
+def _die() -> None:
+    """End as if killed, which loses nothing: what this service does from here on would not be written down."""
+    os._exit(1)
 
 
 def _host_size() -> tuple[float, int]:

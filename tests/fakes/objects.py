@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
+from tests.databases import Disk
 from wherry_proto.messages import DictEntry, Format, Payload
 from wherry_service.ids import new_id
 from wherry_service.objects.keys import Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.objects.partition import Getter
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.database import Database
 
 
 def payload(data: bytes) -> Payload:
@@ -21,16 +20,16 @@ def payload(data: bytes) -> Payload:
 class World:
     """One life of the service after the other, on the same disk."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.folder = disk.folder
         self.now = 1_700_000_000.0
-        self.blobs = BlobStore(folder / "blobs")
+        self.blobs = BlobStore(disk.folder / "blobs")
         self.begin()
 
     def begin(self) -> None:
         """Begin a life."""
-        self.database = Database(f"sqlite:///{self.folder / 'test.db'}")
-        self.database.begin()
+        self.database = self.disk.database()
         # Blobs that nothing refers to any more go at the next turn of the event loop.
         keys = Keys(self.folder / "secret.key")
         self.objects = Objects(self.database, self.blobs, keys, lambda: self.now, blob_grace_s=0.0)
@@ -100,8 +99,8 @@ class World:
         return values
 
 
-def run(folder: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    world = World(folder)
+def run(disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    world = World(disk)
     try:
         asyncio.run(scenario(world))
     finally:

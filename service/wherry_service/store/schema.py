@@ -1,11 +1,27 @@
 """The database's tables. A change here needs a migration in migrations/versions, and HEAD moved to it."""
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
 HEAD = "0019"
 
 metadata = MetaData()
+
+
+class Text(sa.types.TypeDecorator[str]):
+    """Text of any length. Of what no database takes (half a surrogate pair) or not each (NUL), a mark is left."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or (value.isprintable() and value.isascii()):
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
 
 apps = Table(
     "apps",
@@ -326,4 +342,16 @@ audit = Table(
     Column("outcome", Text, nullable=False),
     Column("peer", Text, nullable=False),
     Index("audit_by_time", "at_ms"),
+)
+
+# One row: which service works on the database, and how far it has come (store/postgres.py).
+tenure = Table(
+    "tenure",
+    metadata,
+    # Counted up by each service that takes the database.
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    # Of its last transaction.
+    Column("number", BigInteger, nullable=False),
+    # Which service, in words.
+    Column("holder", Text, nullable=False),
 )

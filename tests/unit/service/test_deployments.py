@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import Disk
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppState,
@@ -125,11 +125,10 @@ Run = Callable[..., None]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+def run(disk: Disk) -> Iterator[Run]:
     """Run scenarios, each in a life of the service of its own."""
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.begin()
-    blobs = BlobStore(tmp_path / "blobs")
+    database = disk.database()
+    blobs = BlobStore(disk.folder / "blobs")
 
     async def life(scenario: Scenario) -> None:
         world = World(database, blobs)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import Disk
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -126,13 +126,12 @@ Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
+def run(disk: Disk) -> Callable[..., None]:
     """Run scenarios, each in a life of the service of its own."""
 
     def run_all(*scenarios: Scenario) -> None:
-        database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-        database.begin()
-        blobs = BlobStore(tmp_path / "blobs")
+        database = disk.database()
+        blobs = BlobStore(disk.folder / "blobs")
 
         async def life(scenario: Scenario) -> None:
             world = World(database, blobs)
