@@ -150,7 +150,7 @@ class ImageBuilder:
         began = time.monotonic()
         now = time.time_ns() // 1_000_000
         record = ImageRecord(wanted, definition, ImageState.BUILDING, used_at_ms=now)
-        # Written while the build begins; the writes of one record keep their order.
+        # Written while the build begins.
         noted = asyncio.ensure_future(self._note(dataclasses.replace(record), environment, heard))
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
@@ -159,7 +159,7 @@ class ImageBuilder:
             record.state = ImageState.FAILED
             record.error = str(error) or "it was stopped: nobody waited for it any more"
             # Shielded: a build that is cancelled is recorded too.
-            await asyncio.shield(asyncio.gather(noted, self.records.put(record)))
+            await asyncio.shield(self._note_end(noted, record))
             if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):
                 raise ImageBuildError(wanted, str(error), []) from error
             raise
@@ -169,6 +169,11 @@ class ImageBuilder:
         await self.records.put(record)
         self._rebuilt.add(wanted)
         return BuiltImage(wanted, True, record.seconds)
+
+    async def _note_end(self, noted: "asyncio.Future[None]", record: ImageRecord) -> None:
+        """Record how a build ended: after that it began, however soon it failed."""
+        await asyncio.wait([noted])
+        await self.records.put(record)
 
     async def _note(self, record: ImageRecord, environment: str, heard: OnEvent) -> None:
         """Record that a build has begun, and say why it has to be."""
