@@ -17,6 +17,7 @@ from wherry_service.images.process import follow
 # Which Debian release has which Python; testing's moves on.
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "testing"}
 DEFAULT_PYTHON = "3.11"
+BOOTSTRAP_ATTEMPTS = 3
 
 # Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
 _IMPORT = """
@@ -124,11 +125,18 @@ class BaseImages:
 
         try:
             root = scratch / "root"
-            if await follow(
-                [str(_recipe("debian.sh")), suite, str(root)],
-                note,
-                env={"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
-            ):
+            command = [str(_recipe("debian.sh")), suite, str(root)]
+            path = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+            # A hundred packages are fetched, and debootstrap gives up where a mirror lacks one for a moment.
+            attempt = 1
+            while code := await follow(command, note, env=path):
+                if attempt == BOOTSTRAP_ATTEMPTS:
+                    break
+                attempt += 1
+                on_log(f"debootstrap failed ({tail[-1] if tail else code}); trying again")
+                tail.clear()
+                await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+            if code:
                 told = "\n".join(tail)
                 raise BaseError(f"the base image from Debian {suite} could not be made:\n{told}")
             on_log("importing it into the engine")

@@ -88,6 +88,25 @@ def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("as_root")
+def test_a_bootstrap_that_fails_once_is_tried_again(command: Command, tmp_path: Path) -> None:
+    engine = FakeEngine({})
+    # What the first attempt has left must not be in the way of the second.
+    fails = f"[ -e {tmp_path}/failed ] || {{ mkdir $4; touch {tmp_path}/failed; echo 'E: no packages'; exit 1; }}"
+    command("debootstrap", f"{fails}; [ ! -e $4 ] || exit 2; {ROOT}")
+    docker = command("docker", "cat >/dev/null")
+    bases = BaseImages(engine, tmp_path / "work")
+    lines: list[str] = []
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if line == "importing it into the engine":
+            engine.images_here["wherry/base:bookworm"] = {}
+
+    assert asyncio.run(bases.ensure("3.11", str(docker), hear)) == "wherry/base:bookworm"
+    assert "debootstrap failed (E: no packages); trying again" in lines
+
+
+@pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize(
     ("debootstrap", "tar", "told"),
     [
