@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,8 +169,10 @@ def _named(app: App, name: str | None) -> str:
 
 
 def _origin(tag: str, root: Path | None) -> DeploymentOrigin:
-    commit = _git(root, "rev-parse", "HEAD")
-    dirty = bool(commit) and bool(_git(root, "status", "--porcelain", "--", "."))
+    # In CI there may be a checkout and no git: GitHub's and GitLab's runners say what they have checked out.
+    given = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or ""
+    commit = _git(root, "rev-parse", "HEAD") or given
+    dirty = bool(_git(root, "status", "--porcelain", "--", "."))
     return DeploymentOrigin(tag=tag, commit=commit, dirty=dirty)
 
 

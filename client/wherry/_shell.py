@@ -11,6 +11,8 @@ from wherry._image.build import ensure_images
 from wherry._image.mounts import local_mounts, module_mounts
 from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
+from wherry._volumes import mounts as volume_mounts
+from wherry._volumes import together
 from wherry.exception import InvalidError
 from wherry.image import Image
 from wherry_proto.messages import (
@@ -57,7 +59,10 @@ def fresh_for_function(client: Client, app: App | None, definition: Definition) 
     shipped = ship_modules(client, wanted, module_mounts(image))
     app_secrets = app._secrets if app is not None else ()
     (ids,) = secret_ids(client, [(*app_secrets, *options.secrets)])
+    app_volumes = app._volumes if app is not None else ()
+    wanted_volumes = (*together("volumes", app_volumes, options.volumes), *options.network_file_systems)
     spec = SandboxSpec(
+        volumes=volume_mounts(client, wanted_volumes, "", client.environment),
         env={"PYTHONPATH": _PYTHON_PATH, **options.env},
         resources=filled.resources,
         gpus=filled.gpus,

@@ -297,8 +297,13 @@ class Image(Packages):
         return self._then(Step("copy", (str(remote_path) or ".",), given=given))
 
     def copy_mount(self, mount: Any, remote_path: str = ".") -> Image:
-        """Copy what a `Mount` holds into the image. (reference: Image.copy_mount)"""
-        if not hasattr(mount, "_local_files"):
+        """Copy what a `Mount` holds into the image: its files keep their paths there, below `remote_path`.
+
+        Modules are put into `remote_path` itself. (reference: Image.copy_mount)
+        """
+        from wherry.mount import Mount  # not needed to define an image
+
+        if not isinstance(mount, Mount):
             raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
         return self._then(Step("copy", (str(remote_path) or ".",), given=("mount", mount, ())))
 

@@ -117,7 +117,8 @@ class Sandbox:
 
         It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
         long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
-        and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins;
+        and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
+        by place, as in `{"/data": volume}`;
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
         the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
         taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
@@ -126,8 +127,7 @@ class Sandbox:
         """
         given = secrets_of("secrets", secrets)
         app_id, image, client = _app_of(app, image, client)
-        if volumes:
-            raise InvalidError("volumes are not supported yet for sandboxes: leave out volumes=")
+        environment = environment_name or client.environment
         (secret_ids,) = _secret_ids(client, [(*(app._secrets if app is not None else ()), *given)], app_id)
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
@@ -140,12 +140,13 @@ class Sandbox:
             block_network=bool(block_network),
             pty=bool(pty),
             secret_ids=secret_ids,
+            volumes=_volumes(client, volumes, app_id, environment),
             ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
         )
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
             app_id=app_id,
-            environment=environment_name or client.environment,
+            environment=environment,
             name=name or "",
             tags=_tags(tags),
             spec=spec,
@@ -504,6 +505,16 @@ def _strings(what: str, parts: Sequence[str]) -> list[str]:
         if not isinstance(part, str):
             raise InvalidError(f"{what} must be strings, got {part!r}: give each as an argument of its own")
     return list(parts)
+
+
+def _volumes(
+    client: Client, given: Mapping[str, Any] | None, app_id: str, environment: str
+) -> list_of[messages.VolumeMount]:
+    if not given:
+        return []
+    from wherry._volumes import mounts, placed  # only where there are some
+
+    return mounts(client, placed("volumes", given), app_id, environment)
 
 
 def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:

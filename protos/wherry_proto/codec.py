@@ -2961,6 +2961,8 @@ def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
         pb.ports.extend(map(_SandboxPort_to_pb, m.ports))
     if m.secret_ids:
         pb.secret_ids.extend(m.secret_ids)
+    if m.volumes:
+        pb.volumes.extend(map(_VolumeMount_to_pb, m.volumes))
     if m.source_id:
         pb.source_id = m.source_id
     if m.local_mounts:
@@ -2990,6 +2992,8 @@ def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
         m.ports = list(map(_SandboxPort_from_pb, pb.ports))
     if pb.secret_ids:
         m.secret_ids = list(pb.secret_ids)
+    if pb.volumes:
+        m.volumes = list(map(_VolumeMount_from_pb, pb.volumes))
     m.source_id = pb.source_id
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))

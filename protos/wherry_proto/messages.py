@@ -2458,6 +2458,7 @@ class SandboxSpec(Message):
         "pty",
         "ports",
         "secret_ids",
+        "volumes",
         "source_id",
         "local_mounts",
         "with_sdk",
@@ -2478,6 +2479,7 @@ class SandboxSpec(Message):
         pty: bool = False,
         ports: list[SandboxPort] | None = None,
         secret_ids: list[str] | None = None,
+        volumes: list[VolumeMount] | None = None,
         source_id: str = "",
         local_mounts: list[LocalMount] | None = None,
         with_sdk: bool = False,
@@ -2494,6 +2496,7 @@ class SandboxSpec(Message):
         self.pty = pty
         self.ports: list[SandboxPort] = [] if ports is None else ports
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.volumes: list[VolumeMount] = [] if volumes is None else volumes
         self.source_id = source_id
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.with_sdk = with_sdk

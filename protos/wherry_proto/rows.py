@@ -2673,6 +2673,7 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
         m.pty,
         [_SandboxPort_to_row(item, parts) for item in m.ports],
         m.secret_ids,
+        [_VolumeMount_to_row(item, parts) for item in m.volumes],
         m.source_id,
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         m.with_sdk,
@@ -2681,7 +2682,7 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
 
 def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15 = row
     except (TypeError, ValueError):
         raise RowError("SandboxSpec has other fields here: another version speaks") from None
     if not (
@@ -2693,9 +2694,10 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         and type(f8) is bool
         and type(f9) is bool
         and type(f10) is list
-        and type(f12) is str
-        and type(f13) is list
-        and type(f14) is bool
+        and type(f12) is list
+        and type(f13) is str
+        and type(f14) is list
+        and type(f15) is bool
     ):
         raise RowError("a field of SandboxSpec has another type")
     return messages.SandboxSpec(
@@ -2711,9 +2713,10 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         pty=f9,
         ports=[_SandboxPort_from_row(item, body) for item in f10],
         secret_ids=_list(f11, str),
-        source_id=f12,
-        local_mounts=[_LocalMount_from_row(item, body) for item in f13],
-        with_sdk=f14,
+        volumes=[_VolumeMount_from_row(item, body) for item in f12],
+        source_id=f13,
+        local_mounts=[_LocalMount_from_row(item, body) for item in f14],
+        with_sdk=f15,
     )
 
 

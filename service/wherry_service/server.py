@@ -167,7 +167,12 @@ class Service:
             labels={"wherry.instance": self._node.instance},
         )
         self._sandbox_node = LocalSandboxes(
-            self._engine, self._node.instance, self._node.start_slots, state_dir / "sandboxes" / "trees", self._sources
+            self._engine,
+            self._node.instance,
+            self._node.start_slots,
+            state_dir / "sandboxes" / "trees",
+            self._sources,
+            self._volume_store,
         )
         self._sandboxes = Sandboxes(
             SandboxStore(self._database),
@@ -176,7 +181,7 @@ class Service:
             self._builder,
             state_dir / "sandboxes",
             SandboxSettings.from_environment(self._settings.rooms),
-            self._objects.secret_values_of,
+            self._objects,
         )
         self._execs = Execs(self._engine, self._begin_use, self._end_use)
         http = HttpSettings.from_environment(self._settings.rooms)

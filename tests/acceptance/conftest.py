@@ -42,6 +42,13 @@ def service() -> Iterator[OwnService]:
 
 
 @pytest.fixture(scope="session")
+def base(service: OwnService) -> str:
+    """The tag of what `Image.debian_slim()` begins with, for Dockerfiles: a fresh engine has it not yet."""
+    wherry.Image.debian_slim().build()
+    return "wherry/base:bookworm"
+
+
+@pytest.fixture(scope="session")
 def run_app(service: OwnService) -> RunApp:
     """Run an app, and check when it has stopped that no container of it is left."""
 

@@ -124,11 +124,13 @@ def test_files_are_copied_where_they_are_wanted(look: Look, tmp_path: Path) -> N
         .add_local_file(program, "/usr/local/bin/", copy=True)
         .add_local_dir(folder, "/data", copy=True, ignore=lambda path: path.suffix == ".txt")
         .add_local_python_source("tests", copy=True, ignore=["**", "!waiting.py"])
+        .copy_mount(wherry.Mount.from_local_dir(folder / "deep", remote_path="/given").add_local_file(program), "/m")
         .run_commands("program.sh > /out")
     )
-    printed = look(image, "sh", "-c", "cd / && cat /out && find /srv /data /opt/source -type f | sort")
+    printed = look(image, "sh", "-c", "cd / && cat /out && find /srv /data /opt/source /m -type f | sort")
     assert printed.split() == [
-        "ran", "/data/left.log", "/opt/source/tests/waiting.py", "/srv/below/deep/one.txt", "/srv/left.log",
+        "ran", "/data/left.log", "/m/given/one.txt", "/m/root/program.sh", "/opt/source/tests/waiting.py",
+        "/srv/below/deep/one.txt", "/srv/left.log",
     ]  # fmt: skip
     imported = look(image, "python3", "-c", "import tests.waiting; print(tests.waiting.__file__)")
     assert imported == "/opt/source/tests/waiting.py\n"
@@ -144,9 +146,9 @@ def test_b57_a_changed_file_is_another_image_and_the_same_one_the_same(service: 
     assert Image.debian_slim().copy_local_file(file, "/file").build().object_id != first
 
 
-def test_a_dockerfile_is_built_with_its_context(look: Look, tmp_path: Path) -> None:
+def test_a_dockerfile_is_built_with_its_context(look: Look, base: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(
-        "ARG GREETING=none\nFROM wherry/base:bookworm AS first\nARG GREETING\nCOPY . /all\n"
+        f"ARG GREETING=none\nFROM {base} AS first\nARG GREETING\nCOPY . /all\n"
         'RUN echo "$GREETING" \\\n    > /said\n# a comment\n'
         'FROM first\nRUN useradd --uid 4711 someone\nUSER someone\nENTRYPOINT ["/bin/false"]\n'
     )
@@ -159,9 +161,11 @@ def test_a_dockerfile_is_built_with_its_context(look: Look, tmp_path: Path) -> N
     assert printed.split() == ["hello", "4711", ".dockerignore", "b.txt", "4711", "/usr/bin/jq"]
 
 
-def test_an_image_with_its_own_entrypoint_and_user_runs_functions(service: OwnService, tmp_path: Path) -> None:
+def test_an_image_with_its_own_entrypoint_and_user_runs_functions(
+    service: OwnService, base: str, tmp_path: Path
+) -> None:
     (tmp_path / "Dockerfile").write_text(
-        "FROM wherry/base:bookworm\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
+        f"FROM {base}\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
         'ENTRYPOINT ["/bin/false"]\nCMD ["never"]\n'
     )
     app = wherry.App("own-entrypoint")
@@ -206,10 +210,10 @@ def test_an_image_says_how_it_is_run(look: Look, service: OwnService) -> None:
     assert printed == "1 2 3\nb\n"
 
 
-def test_an_image_without_python_gets_one_and_runs_functions(service: OwnService, tmp_path: Path) -> None:
+def test_an_image_without_python_gets_one_and_runs_functions(service: OwnService, base: str, tmp_path: Path) -> None:
     # Busybox and musl's loader, as Alpine is made of; nothing of glibc.
     (tmp_path / "Dockerfile").write_text(
-        "FROM wherry/base:bookworm AS parts\n"
+        f"FROM {base} AS parts\n"
         "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends busybox-static musl\n"
         "FROM scratch\nCOPY --from=parts /bin/busybox /bin/sh\n"
         "COPY --from=parts /lib/ld-musl-x86_64.so.1 /lib/\n"

@@ -9,24 +9,26 @@ from pathlib import Path
 import pytest
 
 import wherry
+from tests.acceptance.bare_run import printed_by
 from tests.acceptance.elsewhere import elsewhere
 from tests.acceptance.servers import ImageRegistry, closing_engine, second_engine
 from tests.acceptance.service import OwnService
 from wherry import Image
 from wherry.exception import DeprecationError, ImageBuildError
 
-USERS = {"someone": "a-registry-password", "_json_key": '{"type": "service_account"}'}
+USERS = {"someone": "a-registry-password", "_json_key": '{"type": "service_account"}', "AWS": "amazons-password"}
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[str]:
+def foreign(base: str, tmp_path: Path) -> Iterator[str]:
     """An image of somebody else's in a registry for those with a password, and not here."""
     with ImageRegistry(tmp_path / "registry", USERS).serving() as address:
-        reference = f"{address}/theirs/own:1"
+        # A name of its own: an image of an earlier run, from the same port, is another.
+        reference = f"{address}/theirs/own-{uuid.uuid4().hex}:1"
         folder = tmp_path / "theirs"
         folder.mkdir()
         (folder / "Dockerfile").write_text(
-            "FROM wherry/base:bookworm\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
+            f"FROM {base}\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
             'ENTRYPOINT ["/bin/false"]\nCMD ["never"]\n'
         )
         env = {**os.environ, "DOCKER_BUILDKIT": "1", "DOCKER_CONFIG": str(folder / "config")}
@@ -77,6 +79,32 @@ def test_an_image_of_a_registry_runs_functions_whatever_its_user_and_entrypoint(
 def test_googles_registry_is_logged_in_to_with_a_service_accounts_key(service: OwnService, foreign: str) -> None:
     secret = wherry.Secret.from_dict({"SERVICE_ACCOUNT_JSON": USERS["_json_key"]})
     assert Image.from_gcp_artifact_registry(foreign, secret).build().object_id.startswith("im-")
+
+
+def test_amazons_registry_is_logged_in_to_with_what_amazon_gives(foreign: str, tmp_path: Path) -> None:
+    # Amazon is not asked: in place of its client, one that gives the password of a registry that is here.
+    (tmp_path / "boto3.py").write_text(
+        "import base64\n"
+        "class client:\n"
+        "    def __init__(self, name, **given):\n"
+        "        assert (name, given['aws_access_key_id'], given['region_name']) == ('ecr', 'id', 'eu-west-1')\n"
+        "    def get_authorization_token(self):\n"
+        f"        token = base64.b64encode(b'AWS:{USERS['AWS']}').decode()\n"
+        "        return {'authorizationData': [{'authorizationToken': token}]}\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import wherry\n"
+        "secret = wherry.Secret.from_dict(\n"
+        "    {'AWS_ACCESS_KEY_ID': 'id', 'AWS_SECRET_ACCESS_KEY': 'key', 'AWS_REGION': 'eu-west-1'})\n"
+        f"image = wherry.Image.from_aws_ecr({foreign!r}, secret).run_commands('id -u > /tmp/who')\n"
+    )
+    with elsewhere(PYTHONPATH=str(tmp_path)) as other:
+        built = other.wherry("image", "build", f"{program}::image")
+    assert built.returncode == 0, built.stderr
+    with closing_engine() as engine:
+        tag = f"wherry/image:{built.stdout.strip().removeprefix('im-')}"
+        assert printed_by(engine, tag, ["cat", "/tmp/who"], entrypoint=[]) == "4711\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an engine beside this machine's own, and its disk, need root")

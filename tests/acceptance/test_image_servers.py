@@ -258,10 +258,10 @@ def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path
         assert "Traceback" not in failed.stderr
 
 
-def test_what_the_host_is_set_to_reaches_builds_and_is_in_no_image(own_address: str, tmp_path: Path) -> None:
+def test_what_the_host_is_set_to_reaches_builds_and_is_in_no_image(own_address: str, base: str, tmp_path: Path) -> None:
     asked: list[str] = []
     with closing_engine() as engine:
-        sources = printed_by(engine, "wherry/base:bookworm", ["cat", "/etc/apt/sources.list"])
+        sources = printed_by(engine, base, ["cat", "/etc/apt/sources.list"])
     # The mirror that the base was made from; ours passes on what it has.
     mirror = next(line for line in sources.splitlines() if line.startswith("deb ")).split()[1].rstrip("/")
 

@@ -1,8 +1,11 @@
 """Images, built for real."""
 
 import importlib.metadata
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +39,6 @@ def made(service: OwnService) -> Iterator[Made]:
 def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
     def look() -> tuple[str, str, str, str]:
         import os
-        from pathlib import Path
 
         version = importlib.metadata.version("six")
         return version, os.environ["GREETING"], os.getcwd(), Path("/made").read_text()
@@ -51,6 +53,21 @@ def test_what_a_chain_says_is_in_the_container(made: Made) -> None:
         .workdir(directory)
     )
     assert made(image, look).remote() == ("1.16.0", greeting, directory, greeting)
+
+
+def test_what_only_the_image_has_is_imported_there(environment: dict[str, str], tmp_path: Path) -> None:
+    module = "/usr/lib/python3/dist-packages/only_the_image_has_this.py"
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import wherry\n"
+        f"""image = wherry.Image.debian_slim().run_commands("echo WORD = 5 > {module}")\n"""
+        "app = wherry.App('imports', image=image)\n"
+        "with image.imports():\n    import only_the_image_has_this\n"
+        "@app.function()\ndef look():\n    print(only_the_image_has_this.WORD)\n"
+    )
+    line = [sys.executable, "-m", "wherry.cli.main", "run", str(program)]
+    ran = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "5\n"), ran.stderr
 
 
 def test_a_failing_step_is_named_with_its_log(made: Made) -> None:

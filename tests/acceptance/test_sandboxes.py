@@ -425,6 +425,26 @@ def test_tunnels_carry_http_and_plain_tcp(run: Callable[..., Sandbox]) -> None:
     assert sandbox.tunnels() == {}
 
 
+# Volumes
+
+
+@pytest.mark.skipif(GVISOR, reason="its engine is on another machine, which has not the volumes' directories")
+def test_volumes_are_shared_with_sandboxes(run: Callable[..., Sandbox], environment: dict[str, str]) -> None:
+    name = f"of-sandboxes-{os.getpid()}"
+    volume = wherry.Volume.from_name(name, create_if_missing=True)
+    writer = run("sh", "-c", "echo from a sandbox >/data/line", volumes={"/data": volume})
+    assert writer.wait() == 0
+    assert b"".join(volume.read_file("line")) == b"from a sandbox\n"
+    line = "sh -c 'cat /mnt/line; rm /mnt/line'"
+    command = [sys.executable, "-m", "wherry.cli.main", "shell", "--volume", f"{name}:/mnt", "--no-pty", "--cmd", line]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (shown.stdout, shown.returncode) == ("from a sandbox\n", 0), shown.stderr
+    assert list(volume.listdir("/")) == []
+    wherry.Volume.delete(name)
+    with pytest.raises(NotFoundError, match=name):
+        Sandbox.create("true", volumes={"/data": wherry.Volume.from_name(name)})
+
+
 # Found
 
 
@@ -465,8 +485,8 @@ def test_values_out_of_range_are_refused_here(service: OwnService) -> None:
         Sandbox.create(timeout=0)
     with pytest.raises(InvalidError, match="must be strings, got 100"):
         Sandbox.create("sleep", 100)  # type: ignore[arg-type]
-    with pytest.raises(InvalidError, match="volumes are not supported yet"):
-        Sandbox.create(volumes={"/data": object()})
+    with pytest.raises(InvalidError, match="which containers need themselves"):
+        Sandbox.create(volumes={"/proc": wherry.Volume.from_name("data", create_if_missing=True)})
     with pytest.raises(InvalidError, match=r"write copy=True there"):
         Sandbox.create(image=wherry.Image.debian_slim().add_local_file(__file__, "/x.py"))
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import pexpect
 import pytest
 
+import wherry
 from tests.acceptance.conftest import RunApp
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
@@ -97,6 +99,69 @@ def test_a_functions_shell_is_like_its_containers(service: OwnService) -> None:
         child.sendline("exit 7")
         assert left(child) == 7
     wait_until(lambda: json.loads(said("sandbox", "list", "--json").stdout) == [], "the fresh container is gone")
+
+
+def test_full_screen_programs_colours_and_job_control(service: OwnService) -> None:
+    busybox = shutil.which("busybox")
+    assert busybox is not None, "busybox is not installed on this host: ./dev setup does it"
+    with terminal("shell", "--add-local", f"{busybox}:/opt/busybox") as child:
+        child.expect(PROMPT)
+        child.sendline("echo $TERM; printf '\\033[38;5;208m%s\\033[0m\\n' oran''ge")
+        child.expect("xterm-256color")
+        child.expect("\x1b\\[38;5;208morange\x1b\\[0m")
+        child.sendline("/opt/busybox vi /tmp/note")
+        child.expect("/tmp/note.*1/1")
+        child.send("ihello")
+        child.expect("hello")
+        # A key of its own, not the beginning of another's sequence.
+        child.send("\x1b")
+        child.expect("- /tmp/note")
+        child.send(":wq\r")
+        child.expect(PROMPT)
+        child.sendline("cat /tmp/note")
+        child.expect(r"[\r\n]hello\r\n")
+        child.sendline("seq 1000 | /opt/busybox less")
+        # The terminal's height, less its last line.
+        child.expect(r"K29\r\n.*standard input")
+        child.send("G")
+        child.expect("1000")
+        child.send("q")
+        child.expect(PROMPT)
+        child.sendline("/opt/busybox top")
+        child.expect("Mem: .* used")
+        child.send("q")
+        child.expect(PROMPT)
+        child.sendline("sh -c 'echo begun-$((1 + 1)); exec sleep 1000'")
+        child.expect("begun-2")
+        child.send("\x1a")
+        child.expect("Stopped")
+        child.sendline("kill %1; echo over-$((2 + 2))")
+        child.expect("over-4")
+
+
+def test_a_shell_from_python_and_one_of_an_image(service: OwnService) -> None:
+    code = "from tests.acceptance.apps.shell import entered; entered.shell()"
+    with pexpect.spawn(sys.executable, ["-c", code], timeout=30, encoding="utf-8") as child:
+        child.expect(PROMPT)
+        child.sendline("echo $HELLO-$TOKEN")
+        child.expect("there-abcdef")
+        child.sendline("exit")
+        assert left(child) == 0
+    with wherry.Sandbox.create(timeout=60) as sandbox:
+        image_id = sandbox.snapshot_filesystem().object_id
+    shown = said("shell", image_id, "--no-pty", "--cmd", "sh -c 'echo out; exit 5'", code=5)
+    assert shown.stdout == b"out\n"
+
+
+def test_completion_offers_the_ids_of_what_runs(container: str) -> None:
+    asked = {**os.environ, "_WHERRY_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    command = [str(Path(sys.executable).with_name("wherry"))]
+    with wherry.Sandbox.create(timeout=60) as sandbox:
+        for start, wanted in (("", container), ("co-", container), ("sb-", sandbox.object_id)):
+            variables = {**asked, "COMP_WORDS": f"wherry shell {start}"}
+            shown = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=30, check=True)
+            assert wanted in shown.stdout.split()
+            assert all(line.startswith(start) for line in shown.stdout.split())
 
 
 def test_several_are_in_one_container_and_its_inputs_go_on(app: ModuleType, container: str) -> None:

@@ -1,5 +1,6 @@
 """A machine to try things on: a container with a system of its own, in which an engine can run."""
 
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -66,7 +67,9 @@ class Machine:
 
 def _image(suite: str, packages: Sequence[str]) -> str:
     """Return a local image of the smallest Debian system with these packages, bootstrapped when it is not there."""
-    tag = f"wherry-tests/machine:{suite}-{'-'.join(sorted(packages))}"
+    # A tag has 128 characters at most.
+    contents = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:12]
+    tag = f"wherry-tests/machine:{suite}-{contents}"
     if _docker("image", "ls", "--quiet", tag):
         return tag
     scratch = Path(tempfile.mkdtemp(prefix="machine-"))

@@ -37,6 +37,8 @@ def own_service() -> Iterator[OwnService]:
     patch.delenv("WHERRY_SERVER_URL", raising=False)
     service = OwnService(state_dir)
     service.start()
+    # The Dockerfiles here begin with it, and a fresh engine has it not yet.
+    Image.debian_slim().build()
     yield service
     service.stop()
     patch.undo()

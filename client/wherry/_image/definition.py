@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry._image.step import Step
+from wherry._image.step import Mounted, Step
 from wherry._local_files import docker_ignored, file_of, files_below, module_files
 from wherry._secrets import secret_ids
 from wherry._shipping import described
@@ -83,7 +83,20 @@ def _copy(step: Step, message: ImageStep) -> list[SourceFile]:
         return files_below("Image.add_local_dir", local, ignore)
     if kind == "modules":
         return [file for name in local for file in module_files("Image.add_local_python_source", name, ignore)]
-    return list(local._local_files())
+    return [file for mounted in local._mounted for file in _of_mount(mounted)]
+
+
+def _of_mount(mounted: Mounted) -> list[SourceFile]:
+    what = "Image.copy_mount"
+    if mounted.kind == "module":
+        return module_files(what, mounted.local, mounted.ignore)
+    below = mounted.remote.lstrip("/")
+    if mounted.kind == "file":
+        return [file_of(what, mounted.local, below)]
+    found = files_below(what, mounted.local, mounted.ignore)
+    for file in found:
+        file.path = f"{below}/{file.path}"
+    return found
 
 
 def _dockerfile(step: Step, message: ImageStep) -> list[SourceFile]:

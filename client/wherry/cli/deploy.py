@@ -75,6 +75,9 @@ def deploy(
     client.listener.screen = screen
     try:
         deployed = ask(app, name, environment) if dry_run else deploy_app(app, None, name, environment, tag, strategy)
+    except KeyboardInterrupt:
+        typer.echo("Stopped: the version before serves on, unless the new one had taken over already.", err=True)
+        raise typer.Exit(130) from None
     finally:
         screen.close()
     _tell(deployed, dry_run, as_json, time.monotonic() - began)

@@ -15,7 +15,8 @@ from wherry.cli._ref import UsageError, find_function
 from wherry.exception import InvalidError
 from wherry.image import Image
 from wherry.secret import Secret
-from wherry_proto.messages import SandboxSpec
+from wherry.volume import Volume
+from wherry_proto.messages import SandboxSpec, VolumeMount
 
 _REF = typer.Argument(
     None,
@@ -25,6 +26,7 @@ _REF = typer.Argument(
 )
 _ENV = typer.Option([], "--env", help="NAME=VALUE: a variable of the shell. May be repeated.")
 _SECRETS = typer.Option([], "--secret", help="The name of a secret whose values are variables. May be repeated.")
+_VOLUMES = typer.Option([], "--volume", help="NAME[:PATH]: a volume, at /mnt/NAME or PATH. May be repeated.")
 _LOCAL = typer.Option([], "--add-local", help="LOCAL[:REMOTE]: a file or directory to have in it. May be repeated.")
 
 
@@ -35,6 +37,7 @@ def shell(
     image: str | None = typer.Option(None, "--image", help="A registry's image; by default a small Debian."),
     add_python: str | None = typer.Option(None, "--add-python", help="With --image: the Python to add, such as 3.13."),
     secrets: list[str] = _SECRETS,
+    volumes: list[str] = _VOLUMES,
     add_local: list[str] = _LOCAL,
     env: list[str] = _ENV,
     cpu: float | None = typer.Option(None, "--cpu", help="Cores it may use."),
@@ -44,8 +47,8 @@ def shell(
     """Open a shell: into a running container, or into a fresh one that goes when the last shell has left it."""
     client = default_client()
     given = {
-        "--image": image, "--add-python": add_python, "--secret": secrets, "--add-local": add_local, "--cpu": cpu,
-        "--memory": memory, "--gpu": gpu,
+        "--image": image, "--add-python": add_python, "--secret": secrets, "--volume": volumes,
+        "--add-local": add_local, "--cpu": cpu, "--memory": memory, "--gpu": gpu,
     }  # fmt: skip
     excluded = [name for name, value in given.items() if value]
     line = shlex.split(command) if command is not None else list(DEFAULT_COMMAND)
@@ -87,7 +90,7 @@ def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list
     for item in given["--add-local"]:
         image = _adding(image, item)
     (ids,) = secret_ids(client, [tuple(Secret.from_name(name) for name in given["--secret"])])
-    spec = SandboxSpec(secret_ids=ids)
+    spec = SandboxSpec(secret_ids=ids, volumes=_mounted(client, given["--volume"]))
     _limit(spec, given)
     return fresh(client, image, spec, with_sdk=False)
 
@@ -107,6 +110,14 @@ def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
         cpu=(cpu, cpu) if cpu else None, memory=(memory, memory) if memory else None, gpu=given["--gpu"]
     ).fill(filled)
     spec.resources, spec.gpus = filled.resources, filled.gpus
+
+
+def _mounted(client: Client, items: list[str]) -> list[VolumeMount]:
+    from wherry._volumes import mounts, placed  # only where there are some
+
+    pairs = [item.partition(":") for item in items]
+    given = {path or f"/mnt/{name}": Volume.from_name(name) for name, _, path in pairs}
+    return mounts(client, placed("--volume", given), "", client.environment)
 
 
 def _adding(image: Image, item: str) -> Image:

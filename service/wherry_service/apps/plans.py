@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from wherry_proto import codec, rows
 from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
-from wherry_service.apps.mounts import volume_orders
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
+from wherry_service.node.mounts import volume_orders
 from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.pools.autoscaler import Bounds
 from wherry_service.pools.capacity import Capacity
@@ -54,7 +54,7 @@ def plan_of(
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
     _check(spec)
-    volumes = volume_orders(spec)
+    volumes = volume_orders(f"function {spec.name!r}", [*spec.volumes, *spec.network_file_systems], spec.local_mounts)
     resources = spec.resources or Resources()
     settings = spec.pool or PoolSettings()
     load = LoadOrder(

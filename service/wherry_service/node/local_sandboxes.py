@@ -19,6 +19,7 @@ from wherry_service.engines.engine import (
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,11 @@ class LocalSandboxes:
         start_slots: asyncio.Semaphore,
         directory: Path,
         sources: SourceStore,
+        volumes: VolumeStore,
     ) -> None:
         self._directory = directory
         self._sources = sources
+        self._volumes = volumes
         self.on_exit: Callable[[str, ContainerExit], None] = lambda sandbox_id, exit: None
         self._engine = engine
         self._labels = {"wherry.instance": instance, "wherry.kind": "sandbox"}
@@ -68,7 +71,7 @@ class LocalSandboxes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, order: SandboxOrder) -> None:
-        mounts = await asyncio.to_thread(self._write_trees, order) if order.trees else []
+        mounts = await asyncio.to_thread(self._mounts, order) if order.trees or order.volumes else []
         async with self._start_slots:
             engine_id = await self._engine.create(self._spec(order, mounts))
             held = self._held[order.sandbox_id] = _Held(engine_id, order.memory_limit_mib)
@@ -226,8 +229,11 @@ class LocalSandboxes:
 
     # The rest
 
-    def _write_trees(self, order: SandboxOrder) -> list[Mount]:
-        found: list[Mount] = []
+    def _mounts(self, order: SandboxOrder) -> list[Mount]:
+        found = [
+            Mount(self._volumes.mount_source(one.volume_id, one.sub_path), one.path, one.read_only)
+            for one in order.volumes
+        ]
         for number, (place, source_id, is_file) in enumerate(order.trees):
             folder = self._directory / order.sandbox_id / str(number)
             folder.mkdir(parents=True, mode=0o755)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry_service.engines.engine import Gpu
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.node import ContainerExit, VolumeOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class SandboxOrder:
     pids_limit: int | None = None
     # Source trees that appear in it: (place, tree, whether it is the tree's only file).
     trees: Sequence[tuple[str, str, bool]] = ()
+    volumes: Sequence[VolumeOrder] = ()
     # MiB of each sandbox's output that is kept at least.
     log_mib: int = 1
 

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,8 +35,14 @@ FOUND_WITHIN_S = 5.0
 _IMAGE_ID = re.compile(r"im-[a-z2-7]{26}\Z")
 
 
-SecretValues = Callable[[Sequence[str], str], Awaitable[Mapping[str, str]]]
-"""From ids of secrets and their environment to variables; raises `NotFound`."""
+class Objects(Protocol):
+    """What sandboxes use by id; raises `NotFound` unless it is of the environment."""
+
+    async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
+        """Return the variables of secrets."""
+
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
+        """See that these are there."""
 
 
 class Images(Protocol):
@@ -63,7 +69,7 @@ class Sandboxes:
         images: Images,
         directory: Path,
         settings: SandboxSettings,
-        secret_values: SecretValues,
+        objects: Objects,
     ) -> None:
         self._store = store
         self._node = node
@@ -71,7 +77,7 @@ class Sandboxes:
         self._images = images
         self._saved = SavedOutput(directory)
         self._settings = settings
-        self._secret_values = secret_values
+        self._objects = objects
         self._running: dict[str, Sandbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         node.on_exit = self._on_exit
@@ -401,7 +407,9 @@ class Sandboxes:
             image = self._images.reference(record.spec.image_id)
             if record.spec.with_sdk:
                 image = await self._images.ready(record.spec.image_id)
-            secrets = await self._secret_values(record.spec.secret_ids, record.environment)
+            secrets = await self._objects.secret_values_of(record.spec.secret_ids, record.environment)
+            if volumes := [mount.volume_id for mount in record.spec.volumes]:
+                await self._objects.check_volumes(volumes, record.environment)
             order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(

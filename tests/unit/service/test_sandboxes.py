@@ -10,7 +10,14 @@ import pytest
 
 from tests.fakes.clock import run_fast
 from tests.fakes.sandbox_node import FakeImages, FakeSandboxNode, FakeSandboxStore
-from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxPort, SandboxSpec, SandboxState
+from wherry_proto.messages import (
+    Resources,
+    SandboxCreateRequest,
+    SandboxPort,
+    SandboxSpec,
+    SandboxState,
+    VolumeMount,
+)
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
@@ -36,11 +43,12 @@ class House:
         self.images = FakeImages()
         self.capacity = capacity or Capacity(4, 4096)
         self.secrets: dict[str, dict[str, str]] = {}
+        self.volumes: set[str] = set()
         self.sandboxes = Sandboxes(
-            self.store, self.node, self.capacity, self.images, directory, SandboxSettings(), self.secret_values
+            self.store, self.node, self.capacity, self.images, directory, SandboxSettings(), self
         )
 
-    async def secret_values(self, secret_ids: Sequence[str], environment: str) -> dict[str, str]:
+    async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> dict[str, str]:
         assert environment == "main"
         values: dict[str, str] = {}
         for secret_id in secret_ids:
@@ -48,6 +56,11 @@ class House:
                 raise NotFound(f"secret {secret_id} was deleted")
             values |= self.secrets[secret_id]
         return values
+
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
+        assert environment == "main"
+        if missing := set(volume_ids) - self.volumes:
+            raise NotFound(f"volume {missing.pop()} does not exist: it was deleted, or never was")
 
     async def create(self, name: str = "", app: str = "", **options: Any) -> str:
         options = {"command": ["true"], "image_id": IMAGE, "timeout_s": 300, **options}
@@ -300,6 +313,8 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
         sandbox_id = await house.create(secret_ids=["st-1", "st-2"], env={"C": "3"})
         assert house.node.orders[sandbox_id].env == {"A": "1", "B": "2", "C": "3"}
         assert house.sandboxes.secret_ids() == {"st-1", "st-2"}
+        with pytest.raises(NotFound, match="volume vo-9 does not exist"):
+            await house.create(volumes=[VolumeMount(volume_id="vo-9", path="/data")])
         with pytest.raises(NotFound, match="st-9 was deleted"):
             await house.create(secret_ids=["st-9"])
         assert list(house.store.records) == [sandbox_id]

@@ -1,0 +1,142 @@
+"""docs/self-hosting.md on a machine like a user's: compose.yaml on an engine of its own, used from outside of it.
+
+The images that compose.yaml names are made from the same software's Debian packages, as no registry need be in reach.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.machine import Machine
+from tests.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(os.geteuid() != 0, reason="making a machine's file system (debootstrap) needs root"),
+]
+
+CHECKOUT = Path(__file__).parents[2]
+PACKAGES = [
+    "ca-certificates", "curl", "debootstrap", "docker-buildx", "docker-cli", "docker-compose", "docker.io", "git",
+    "iproute2", "iptables", "openssl", "python3", "python3-venv",
+]  # fmt: skip
+START_ENGINE = (
+    "update-alternatives --set iptables /usr/sbin/iptables-legacy && (setsid dockerd >/var/log/dockerd.log 2>&1 &)"
+)
+# Of this very machine, whose packages are all there: quicker than another bootstrap.
+MAKE_BASE = (
+    "tar -C / $(printf -- '--exclude=./%s/* ' proc sys dev run tmp root var/lib/docker) --exclude=./.dockerenv -c ."
+    " | docker import - machine"
+)
+BUILD_SERVICE = (
+    'printf \'[global]\\nindex-url = %s\\nextra-index-url = %s\\n\' "$PIP_INDEX_URL" "$PIP_EXTRA_INDEX_URL"'
+    " | sed '/= $/d' >/tmp/pip.conf && touch /tmp/none && ca=/run/host/ca.crt && [ -e $ca ] || ca=/tmp/none;"
+    " docker build --quiet --build-arg BASE=machine --secret id=ca,src=$ca --secret id=pip,src=/tmp/pip.conf"
+    " --file images/service/Dockerfile --tag wherry/service ."
+)
+COMPOSE = "docker compose --profile tls"
+DURABLE = "tests/acceptance/apps/durable.py"
+
+
+class Host:
+    """A machine with a clone, on which the service is run, and a client's installation."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._token: dict[str, str] = {}
+
+    def sh(self, script: str) -> str:
+        done = self._machine.run("bash", "-eo", "pipefail", "-c", script, cwd="/root/wherry")
+        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        return done.stdout
+
+    def log_in(self, *scopes: str) -> None:
+        options = " ".join(f"--scope {scope}" for scope in scopes)
+        self._token = json.loads(self.sh(f"docker compose exec -T wherry wherry token new team {options} --json"))
+
+    def client(self, command: str, url: str, authority: str) -> str:
+        """Run a command of an installation that knows no more than an address and a token."""
+        variables = {
+            "WHERRY_SERVER_URL": url, "WHERRY_TLS_CA": authority, "WHERRY_TOKEN_ID": self._token["token_id"],
+            "WHERRY_TOKEN_SECRET": self._token["token_secret"],
+        }  # fmt: skip
+        exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+        return self.sh(f"export {exports} PATH=/root/client/bin:$PATH; {command}")
+
+    def direct(self, command: str) -> str:
+        return self.client(command, "https://localhost:7433", "/var/lib/wherry/tls/certificate.pem")
+
+    def log(self) -> str:
+        return self.sh("docker compose logs --no-color wherry")
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    bundle = tmp_path_factory.mktemp("clone") / "wherry.bundle"
+    subprocess.run(["git", "-C", str(CHECKOUT), "bundle", "create", "--quiet", str(bundle), "HEAD"], check=True)
+    with Machine("trixie", PACKAGES) as machine:
+        machine.copy_in(bundle, "/root/wherry.bundle")
+        assert machine.run("git", "clone", "--quiet", "/root/wherry.bundle", "/root/wherry").returncode == 0
+        host = Host(machine)
+        host.sh(START_ENGINE)
+        wait_until(lambda: machine.run("docker", "info").returncode == 0, "the engine answers", 60)
+        host.sh(MAKE_BASE)
+        names = ("postgres", "registry", "caddy")
+        for name in names:
+            host.sh(f"docker build --quiet --tag stand-in/{name} - <tests/cluster/images/{name}.Dockerfile")
+        host.sh(BUILD_SERVICE)
+        host.sh("".join(f"echo {name.upper()}_IMAGE=stand-in/{name} >>.env\n" for name in names))
+        host.sh("python3 -m venv /root/client && /root/client/bin/pip install --quiet -c constraints.txt .")
+        # As the page says.
+        host.sh("mkdir -m 700 secrets && openssl rand -hex 32 >secrets/database_password")
+        host.sh(f"{COMPOSE} up -d --wait 2>&1")
+        host.log_in("deploy", "invoke")
+        yield host
+
+
+def test_b66_nothing_is_lost_when_each_service_is_killed_in_turn_while_calls_run(host: Host) -> None:
+    host.direct(f"wherry deploy {DURABLE}")
+    for service in ("postgres", "registry", "wherry"):
+        said = host.direct(f"wherry run --quiet --detach {DURABLE} --count 30")
+        call_id = json.loads(said.splitlines()[-1])
+        killed = host.sh(f"docker compose ps -q {service}").strip()
+        host.sh(f"docker kill {killed} && docker start {killed}")
+        host.sh("docker compose up -d --wait 2>&1")
+        results, numbers, items = json.loads(host.direct(f"python {DURABLE} {call_id}"))
+        assert results == [number * number for number in range(30)], service
+        assert (numbers, items) == (list(range(30)), ["a", "b", "c"]), service
+    assert "Traceback" not in host.log()
+    # All of it stopped and started, in order.
+    host.sh(f"{COMPOSE} down 2>&1 && {COMPOSE} up -d --wait 2>&1")
+    assert [app["name"] for app in json.loads(host.direct("wherry app list --json"))].count("durable") >= 1
+
+
+def test_built_images_are_in_the_registry(host: Host) -> None:
+    assert json.loads(host.sh("curl -sf http://127.0.0.1:5000/v2/_catalog"))["repositories"]
+
+
+def test_caddy_passes_calls_through_with_a_certificate_of_its_own(host: Host) -> None:
+    host.sh(f"{COMPOSE} exec -T caddy cat /data/caddy/pki/authorities/local/root.crt >/root/caddy.crt")
+    said = host.client(f"wherry run --quiet --detach {DURABLE} --count 3", "https://localhost", "/root/caddy.crt")
+    call_id = json.loads(said.splitlines()[-1])
+    results, _, _ = json.loads(host.client(f"python {DURABLE} {call_id}", "https://localhost", "/root/caddy.crt"))
+    assert results == [0, 1, 4]
+
+
+def test_what_was_backed_up_is_there_again_on_an_empty_machine(host: Host) -> None:
+    page = (CHECKOUT / "docs" / "self-hosting.md").read_text()
+    before = host.direct("wherry app history durable --json")
+    host.sh(_block(page, "## Back up"))
+    host.sh(f"{COMPOSE} down --volumes 2>&1 && rm -rf /var/lib/wherry")
+    host.sh(_block(page, "## Restore"))
+    assert host.direct("wherry app history durable --json") == before
+
+
+def _block(page: str, title: str) -> str:
+    """Return the first block of commands below a title."""
+    return page.split(f"\n{title}\n", 1)[1].split("```\n", 2)[1]
