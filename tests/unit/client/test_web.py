@@ -105,7 +105,7 @@ def test_concurrent_and_batched_above_a_web_decorator_are_not_lost() -> None:
     app = wherry.App()
     with pytest.raises(InvalidError, match="batched"):
         app.function(serialized=True)(wherry.batched(max_batch_size=2, wait_ms=1)(wherry.asgi_app()(lambda: None)))
-    with pytest.raises(InvalidError, match="put it below @app.cls"):
+    with pytest.raises(InvalidError, match=r"put it below @app\.cls"):
 
         @app.cls(serialized=True)
         class Site:
