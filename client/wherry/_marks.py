@@ -40,10 +40,12 @@ def batched_mark(target: Any) -> tuple[int, int] | None:
 
 
 def _mark(target: T, attribute: str, decorator: str, value: tuple[int, int]) -> T:
-    if attribute in getattr(target, "__dict__", {}):
-        raise InvalidError(f"{_name(target)} has @wherry.{decorator}() twice: leave one")
+    # The function itself carries it: what a web decorator has put around it is taken off by @app.function().
+    function = getattr(target, "raw_f", target)
+    if attribute in getattr(function, "__dict__", {}):
+        raise InvalidError(f"{_name(function)} has @wherry.{decorator}() twice: leave one")
     try:
-        setattr(target, attribute, value)
+        setattr(function, attribute, value)
     except (AttributeError, TypeError):
         raise InvalidError(
             f"@wherry.{decorator}() got {target!r}: it goes on a function or class of yours, written with def or class"

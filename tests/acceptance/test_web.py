@@ -165,6 +165,22 @@ def test_b52_a_client_that_goes_is_heard_of(site: httpx.Client) -> None:
     wait_until(lambda: site.get("/seen").json()["disconnects"] == before + 1, "the stream has ended")
 
 
+def test_b51_a_lifespan_ends_with_its_container_and_a_domain_leads_there(
+    web: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with wherry.enable_output(), client_of(web.shop.web_url) as client:
+        assert client.get("/", headers={"host": "Shop.example.com:443"}).text == "Shop.example.com:443"
+        asked = {"domain": "shop.example.com"}
+        assert client.get("/.wherry/domain", params=asked, headers={"host": "localhost"}).status_code == 200
+        printed: list[str] = []
+
+        def ended() -> bool:
+            printed.append(capfd.readouterr().out)
+            return "the shop hears lifespan.shutdown" in "".join(printed)
+
+        wait_until(ended, "the container has scaled down, and its app has heard so")
+
+
 def test_100_continue_and_keep_alive(web: ModuleType) -> None:
     url = web.Site().site.web_url
     host = urlsplit(url).netloc.encode()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -155,7 +157,36 @@ def test_bodies_that_are_too_large(tmp_path: Path) -> None:
     play(tmp_path, work, max_body_bytes=1 << 20)
 
 
-def test_slow_clients(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "status", "why"),
+    [
+        ("content-length: 3\r\ncontent-length: 4\r\n", 400, "content-length|two lengths"),
+        ("content-length: 3\r\ntransfer-encoding: gzip, chunked\r\n", 400, "transfer-encoding"),
+        ("host: other\r\n", 400, "host is missing, or there are two"),
+        ("content-length: +3\r\n", 400, "Content-Length"),
+        ("x: y\r\n" * 300, 431, "too many headers"),
+        (f"x: {'y' * 70_000}\r\n", 431, "headers are too large"),
+    ],
+)
+def test_what_is_refused_is_told_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lines: str, status: int, why: str
+) -> None:
+    heard = b""
+
+    async def work(world: World) -> None:
+        nonlocal heard
+        heard = await world.spoken(f"POST / HTTP/1.1\r\nhost: {HOST}\r\n{lines}\r\n".encode())
+        assert world.function.opened.empty()
+
+    play(tmp_path, work)
+    assert heard.startswith(f"HTTP/1.1 {status} ".encode())
+    assert re.search(why, heard.decode(), re.IGNORECASE)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said.startswith(f"a client at 127.0.0.1 is refused, {status}: ")
+    assert re.search(why, said, re.IGNORECASE)
+
+
+def test_slow_clients(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def work(world: World) -> None:
         late = await asyncio.gather(
             world.spoken(b""),
@@ -166,6 +197,7 @@ def test_slow_clients(tmp_path: Path) -> None:
         assert [heard.split(b"\r\n")[0] for heard in late] == [b"HTTP/1.1 408 Request Timeout"] * 4
 
     play(tmp_path, work, head_timeout_s=0.3, body_timeout_s=0.3)
+    assert caplog.text.count("a client at 127.0.0.1 is refused, 408: the request's") == 4
 
 
 def test_b52_a_client_that_takes_nothing_is_cut_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from wherry_service.ingress import answers
 from wherry_service.ingress.heads import Headers, checked, header
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Any
@@ -144,9 +147,12 @@ class HttpRequest:
     async def _refuse(self, error: Exception) -> None:
         if isinstance(error, BodyTooLarge):
             limit = self._settings.max_body_bytes
-            answer = answers.Answer(413, f"a request's body has at most {limit >> 20} MiB here")
+            status, text = 413, f"a request's body has at most {limit >> 20} MiB here"
         else:
-            answer = answers.Answer(408, "the request's body stopped coming")
+            status, text = 408, "the request's body stopped coming"
+        client = self._scope.get("client") or ("?",)
+        log.warning("a client at %s is refused, %d: %s", client[0], status, text)
+        answer = answers.Answer(status, text)
         answer.headers.append((b"connection", b"close"))
         # Closed with bytes unread, the connection would be reset, and the answer lost with it.
         await answer.send(self._send, self._cors, finish=False)

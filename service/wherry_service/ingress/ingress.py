@@ -128,7 +128,8 @@ class Ingress:
             timeout_keep_alive=int(settings.keep_alive_s),
             timeout_graceful_shutdown=CLOSE_WITHIN_S,
         )
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        # What it warns of are malformed requests; `BoundedHttp` says whose, and why.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = _Server(config)
         self._serving = asyncio.ensure_future(self._server.serve([listener]))
 

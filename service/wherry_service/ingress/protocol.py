@@ -1,11 +1,15 @@
 """HTTP/1.1 and websockets on a connection: uvicorn's, with bounds on heads and on how long they take."""
 
 import asyncio
+import logging
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+
+log = logging.getLogger(__name__)
 
 # In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
 ABORT = "wherry.abort"
@@ -45,8 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _late(self) -> None:
         self._timer = None
         if self._in_head and not self.transport.is_closing():
-            self.logger.warning("Request head did not come within %g s.", self.head_timeout_s)
-            self._refuse(408, "The request's head did not come in time.")
+            self._refuse(408, f"the request's head did not come within {self.head_timeout_s:g} s")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -62,16 +65,12 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
-        try:
-            super().data_received(data)
-        except Malformed as error:
-            self._refuse(self._refusal, str(error))
-            return
+        super().data_received(data)
         # The parser keeps a header that has not ended; several requests may be in one piece.
         if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
-            self._refuse(431, "The request's headers are too large.")
+            self._refuse(431, "the request's headers are too large")
 
-    # Parser callbacks: what they raise arrives wrapped, as an error of the parser
+    # Parser callbacks: what they raise is the context of an error of the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -120,14 +119,18 @@ class BoundedHttp(HttpToolsProtocol):
     def _check(self, holds: bool, what: str, status: int = 400) -> None:
         if not holds:
             self._refusal = status
-            raise Malformed(f"Refused: {what}.")
+            raise Malformed(what)
 
     # Refusing
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(self._refusal, msg)
+        # uvicorn says the same of all: the parser's error, which it handles just now, says what is wrong.
+        error = sys.exception()
+        ours = error.__context__ if error is not None else None
+        self._refuse(self._refusal, str(ours if isinstance(ours, Malformed) else error or msg))
 
     def _refuse(self, status: int, text: str) -> None:
+        log.warning("a client at %s is refused, %d: %s", (self.client or ("?",))[0], status, text)
         cycle: Any = self.cycle
         if cycle is not None and not cycle.response_complete and cycle.response_started:
             # In the midst of a response nothing can be said any more.
@@ -139,7 +142,7 @@ class BoundedHttp(HttpToolsProtocol):
             cycle.message_event.set()
         self._stop_timer()
         self._in_head = False
-        body = text.encode("latin-1", "replace") + b"\n"
+        body = f"{REFUSED[status].decode()}: {text}\n".encode()
         self.transport.write(
             b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
             b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (REFUSED[status], len(body), body)

@@ -113,6 +113,26 @@ def ends() -> Any:
     return web
 
 
+@app.function(scaledown_window=2)
+@wherry.asgi_app(custom_domains=["shop.example.com"])
+def shop() -> Any:
+    """Has a domain of its own, and says when its lifespan ends."""
+
+    async def web(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                print(f"the shop hears {kind}", flush=True)
+                await send({"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown":
+                    return
+        host = dict(scope["headers"])[b"host"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": host})
+
+    return web
+
+
 @app.function(allow_concurrent_inputs=100)
 @wherry.web_server(8501, startup_timeout=60)
 def streamlit() -> None:

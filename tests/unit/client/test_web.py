@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 import wherry
+from wherry._definition import Definition
+from wherry._options import FunctionOptions
 from wherry._web import WebFunction
 from wherry.exception import InvalidError
 
@@ -84,6 +86,32 @@ def test_b34_retries_are_refused() -> None:
         app.function(retries=3)(wherry.asgi_app()(plain))
     with pytest.raises(InvalidError, match="batched"):
         app.function()(wherry.asgi_app()(wherry.batched(max_batch_size=2, wait_ms=1)(other)))
+
+
+@pytest.mark.parametrize("order", ["above", "below"])
+@pytest.mark.parametrize(
+    "decorator", [wherry.asgi_app(), wherry.wsgi_app(), wherry.web_server(8000), wherry.fastapi_endpoint()]
+)
+def test_concurrent_stands_on_either_side_of_a_web_decorator(decorator: Any, order: str) -> None:
+    def site() -> Any: ...
+
+    concurrent = wherry.concurrent(max_inputs=50, target_inputs=40)
+    made = concurrent(decorator(site)) if order == "above" else decorator(concurrent(site))
+    options = Definition(made.raw_f, None, None, FunctionOptions(serialized=True), made.web).options
+    assert (options.max_inputs, options.target_inputs) == (50, 40)
+
+
+def test_concurrent_and_batched_above_a_web_decorator_are_not_lost() -> None:
+    app = wherry.App()
+    with pytest.raises(InvalidError, match="batched"):
+        app.function(serialized=True)(wherry.batched(max_batch_size=2, wait_ms=1)(wherry.asgi_app()(lambda: None)))
+    with pytest.raises(InvalidError, match=r"put it below @app\.cls"):
+
+        @app.cls(serialized=True)
+        class Site:
+            @wherry.concurrent(max_inputs=5)
+            @wherry.asgi_app()
+            def web(self) -> Any: ...
 
 
 def test_in_classes() -> None:
