@@ -66,7 +66,9 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
-from wherry_service.store.blobs import BlobStore
+from wherry_service.store.blobs import BlobStore, bring_patiently
+from wherry_service.store.bucket import BlobSettings, Bucket
+from wherry_service.store.bucket_blobs import BucketBlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.environment_records import EnvironmentRecords
@@ -115,7 +117,7 @@ class Service:
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
-        self._blobs = BlobStore(state_dir / "blobs")
+        self._blobs = _blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
@@ -131,7 +133,7 @@ class Service:
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
-        self._values = Values(YieldStore(self._database))
+        self._values = Values(YieldStore(self._database), self._blobs)
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(
@@ -244,6 +246,7 @@ class Service:
     def _begin_stores(self) -> None:
         self._logs.begin()
         self._database.begin()
+        self._blobs.begin()
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
@@ -375,8 +378,19 @@ class Service:
                 await self._pools.wait_connected(ADOPTION_S)
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
-            self._dispatcher.submit(item for item in durable if not item.done)
+            here = {item.input_id for item in durable if self._is_here(item)}
+            self._dispatcher.submit(item for item in durable if item.input_id in here and not item.done)
+            self._spawn(self._submit_late([item for item in durable if item.input_id not in here]))
         self._scheduling = asyncio.ensure_future(self._schedules.run())
+
+    def _is_here(self, item: Input) -> bool:
+        return not item.payload.blob_id or self._blobs.is_here(item.payload.blob_id)
+
+    async def _submit_late(self, items: list[Input]) -> None:
+        """Queue inputs once their arguments have been brought here."""
+        for item in items:
+            await bring_patiently(self._blobs, item.payload.blob_id)
+            self._dispatcher.submit([item] if not item.done else [])
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -449,6 +463,7 @@ class Service:
         while True:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
             await self._objects.expire()
+            await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -488,10 +503,15 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
+        await asyncio.to_thread(self._blobs.close)
         self._database.close()
         for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
             (self.state_dir / name).unlink(missing_ok=True)
         log.info("stopped")
+
+
+def _blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
+    return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
 
 
 def _host_size() -> tuple[float, int]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.objects import World, payload, run
+from tests.fakes.objects import BucketWorld, World, payload, run
 from wherry_proto.messages import CallKind, CallStart, DictEntry, Format, Input, Output, Payload, Yield
 from wherry_service.calls.client import Clients
 from wherry_service.calls.journal import Journal
@@ -41,9 +41,10 @@ STEP: "st.SearchStrategy[Step]" = st.one_of(
 )
 
 
-@given(st.lists(STEP, max_size=25))
+@pytest.mark.parametrize("make", [World, BucketWorld])
+@given(steps=st.lists(STEP, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(steps: list[Step]) -> None:
+def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(make: type[World], steps: list[Step]) -> None:
     async def scenario(world: World) -> None:
         dict_id, queue_id = await world.make("dict"), await world.make("queue")
         number = 0
@@ -110,7 +111,7 @@ def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(steps: list[
                 world.read(one)
 
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario)
+        run(Path(folder), scenario, make)
 
 
 def test_what_was_told_of_a_blob_may_still_come_for_it(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(tmp_path: Path) -
 
 def test_a_blob_of_a_call_that_is_not_over_is_referred_to(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
-        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database)))
+        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database), world.blobs))
         client = Clients(lambda client: None).connect(new_id("cl"))
         start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.MAP)
         call = journal.start(client, start)
