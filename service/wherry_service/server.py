@@ -226,7 +226,6 @@ class Service:
         await self._environments.begin()
         durable = await self._restore(found or [])
         await self._builder.begin()
-        await asyncio.to_thread(self._volume_store.begin)
         local = await self._door.begin(handlers)
         self._server.add_generic_rpc_handlers((generic_handlers(local),))
         await self._listen(local)
@@ -244,9 +243,11 @@ class Service:
         await self._shut_down()
 
     def _begin_stores(self) -> None:
+        # First what may refuse: the others have threads that would keep the process.
+        self._blobs.begin()
+        self._volume_store.begin()
         self._logs.begin()
         self._database.begin()
-        self._blobs.begin()
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker
+import obstore
+from obstore.store import S3Store
 
 from tests.waiting import wait_until
 
@@ -64,6 +67,54 @@ class ImageRegistry:
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status in (200, 401)
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+class BucketServer:
+    """An S3 server, moto's: buckets in memory, and whoever asks may."""
+
+    def __init__(self) -> None:
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+            self.port = int(free.server_address[1])
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def serving(self, *buckets: str) -> Iterator["BucketServer"]:
+        """Serve, with these buckets."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: self._asked("GET", "/moto-api/"), "the S3 server answers")
+            for bucket in buckets:
+                assert self._asked("PUT", f"/{bucket}")
+            yield self
+        finally:
+            process.terminate()
+            process.wait()
+
+    def store(self, bucket: str) -> S3Store:
+        """Return the bucket as another client sees it."""
+        return S3Store(
+            bucket,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id="test",
+            secret_access_key="test",
+            client_options={"allow_http": True},
+        )
+
+    def keys(self, bucket: str) -> set[str]:
+        """Return the keys of all objects in a bucket."""
+        return {str(meta["path"]) for page in obstore.list(self.store(bucket)) for meta in page}
+
+    def _asked(self, method: str, path: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request(method, path)
+            return connection.getresponse().status == 200
         except OSError:
             return False
         finally:

@@ -154,7 +154,7 @@ def test_a_store_that_does_not_answer_is_told_with_its_place() -> None:
         "WHERRY_BLOBS_SECRET_KEY": "hidden",
     }
     bucket = Bucket.open(BlobSettings.from_environment(environ))
-    with pytest.raises(Unready, match="can't write s3://bucket/folder/key: .*error sending request") as caught:
+    with pytest.raises(Unready, match=r"can't write s3://bucket/folder/key: .*error sending request") as caught:
         bucket.put("key", b"x")
     assert "hidden" not in str(caught.value)
     assert "\n" not in str(caught.value)
