@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import floors, report
+from benchmarks.deploy import measure_deploy
 from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
 from benchmarks.shell import measure_shell
@@ -49,6 +50,8 @@ def main() -> None:
         measure_web(rows, rounds)
         say("shells")
         measure_shell(rows, rounds)
+        say("deploys")
+        measure_deploy(rows, rounds)
         say("images")
         measure_images(rows, rounds)
     rows["ratios"] = ratios(rows)
@@ -208,6 +211,9 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "image_cached_build_vs_docker_build": over("image_cached_build", "docker_cached_build"),
         "image_changed_line_vs_docker_build": over("image_changed_line", "docker_changed_line"),
         "images_there_5_ms": 1000 * rows["images_there_5"]["p50_s"],
+        "deploy_errors": rows["deploy_errors"],
+        "deploy_calls_during_vs_calm": over("deploy_calls_during", "deploy_calls_calm"),
+        "deploy_no_change_ms": 1000 * rows["deploy_no_change"]["p50_s"],
         "idle_container_mib": rows["idle_container_mib"],
         "import_wherry_ms": 1000 * (rows["import_wherry"]["p50_s"] - rows["bare_interpreter"]["p50_s"]),
         "server_ready_ms": 1000 * rows["server_ready"]["p50_s"],

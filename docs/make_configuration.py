@@ -10,7 +10,8 @@ PAGE = Path(__file__).parent / "configuration.md"
 HEAD = """# Configuration
 
 `wherry server run --config wherry.yaml` reads settings from a YAML file. A variable of the environment goes
-before the file. A key that is not in this table is an error. This page is made from
+before the file, and may be given as a file itself: `WHERRY_DATABASE_PASSWORD_FILE=/run/secrets/password` has the
+value in that file. A key that is not in this table is an error. This page is made from
 `service/wherry_service/settings.py` by `python docs/make_configuration.py`.
 
 ```yaml

@@ -18,6 +18,7 @@ from wherry.retries import Retries
 
 if TYPE_CHECKING:
     from wherry import call_graph, cls, functions, gpu
+    from wherry._interact import interact
     from wherry._output.enable import enable_output
     from wherry._parameters import parameter
     from wherry._partial import PartialFunction, enter, exit, method
@@ -71,6 +72,7 @@ __all__ = [
     "functions",
     "gather",
     "gpu",
+    "interact",
     "is_local",
     "method",
     "parameter",
@@ -82,6 +84,7 @@ __all__ = [
 _LAZY = {
     "FunctionCall": "wherry.call",
     "gather": "wherry.call",
+    "interact": "wherry._interact",
     "batched": "wherry.concurrency",
     "concurrent": "wherry.concurrency",
     "enable_output": "wherry._output.enable",

@@ -238,12 +238,21 @@ def generator_results(
     return GeneratorResults(f"{name}.remote_gen", lambda on_loop: ready().open_generator((args, kwargs)))
 
 
-def look_up(app_name: str, name: str, environment: str | None, client: "Client | None") -> Caller:
-    """Find a function, or a class, or as `Class.method` one of its methods, by names; raise NotFoundError."""
+def look_up(
+    app_name: str, name: str, environment: str | None, client: "Client | None", version: int | None = None
+) -> Caller:
+    """Find a function, or a class, or as `Class.method` one of its methods, by names; raise NotFoundError.
+
+    With a version, as it was in that one of the deployed app; raise InvalidError for what is no version.
+    """
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+        raise InvalidError(f"version is {version!r}: it must be a number from 1, as `wherry app history` shows them")
     client = client or default_client()
 
     def found(own: str) -> Caller:
-        request = FunctionLookupRequest(app_name=app_name, name=own, environment=environment or client.environment)
+        request = FunctionLookupRequest(
+            app_name=app_name, name=own, environment=environment or client.environment, version=version or 0
+        )
         return Caller(client, client.call("Functions.Lookup", request, FunctionInfo))
 
     try:

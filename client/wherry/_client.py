@@ -48,12 +48,40 @@ class Listener:
 
     def __init__(self) -> None:
         self.screen: Screen = Silent()
+        self._lock = threading.Lock()
+        # What came while something else has the terminal.
+        self._held: list[list[LogLine] | Notice] | None = None
 
     def log(self, lines: list[LogLine]) -> None:
-        self.screen.log(lines)
+        if not self._holds(lines):
+            self.screen.log(lines)
 
     def notice(self, notice: Notice) -> None:
-        self.screen.notice(notice)
+        if not self._holds(notice):
+            self.screen.notice(notice)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep within this block what arrives, and pass it on afterwards."""
+        with self._lock:
+            self._held = []
+        try:
+            yield
+        finally:
+            with self._lock:
+                held, self._held = self._held or [], None
+            for item in held:
+                if isinstance(item, Notice):
+                    self.screen.notice(item)
+                else:
+                    self.screen.log(item)
+
+    def _holds(self, item: list[LogLine] | Notice) -> bool:
+        with self._lock:
+            if self._held is None:
+                return False
+            self._held.append(item)
+            return True
 
     def progress(self, name: str, total: int | None) -> "Progress":
         return self.screen.progress(name, total)

@@ -67,7 +67,7 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
     check_local("running an app")
     client = client or default_client()
     _ = client.session  # connected first: the service ties the app to it
-    app_id = open_app(app, client, client.client_id, detach, environment)
+    app_id = open_app(app, client, client.client_id, detach, environment).app_id
     functions = list(app._functions.values())
     try:
         publish(app, client, app_id)
@@ -77,24 +77,67 @@ def start(app: "App", client: "Client | None", detach: bool, environment: str | 
     return Running(client, app_id, functions, detach)
 
 
-def open_app(app: "App", client: "Client", owner_id: str, detach: bool, environment: str | None) -> str:
-    """Open the app, without functions yet, and return its id; it ends with the client `owner_id`, unless detached."""
+def open_app(
+    app: "App",
+    client: "Client",
+    owner_id: str,
+    detach: bool,
+    environment: str | None,
+    name: str | None = None,
+    deploys: bool = False,
+) -> AppInfo:
+    """Open the app, without functions yet; it ends with the client `owner_id`, unless it is detached, or deployed."""
     modules = _modules([function.info for function in app._functions.values()])
-    name = app.name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
+    name = name or app.name
+    name = name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
     request = AppOpenRequest(
-        name=name[:64], environment=environment or client.environment, client_id=owner_id, detach=detach
+        name=name[:64],
+        environment=environment or client.environment,
+        client_id=owner_id,
+        detach=detach,
+        deploy=deploys,
     )
     app._environment = request.environment
-    return client.call("Apps.Open", request, AppInfo).app_id
+    return client.call("Apps.Open", request, AppInfo)
 
 
-def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
-    """Give a running app its functions as they are defined here, and bind their handles; return the source sent."""
+class Prepared:
+    """All that the service needs to serve an app's functions, sent but for what describes them."""
+
+    def __init__(
+        self,
+        functions: list[Function[..., Any]],
+        specs: list[FunctionSpec],
+        files: list[LocalFile],
+        root: Path | None,
+        by_reference: bool,
+    ) -> None:
+        self.functions = functions
+        # In the same order.
+        self.specs = specs
+        self.files = files
+        self.root = root
+        # Whether values of the script's own types can be sent by reference.
+        self.by_reference = by_reference
+
+
+def images_of(app: "App") -> list[Image]:
+    """Return the image of each function."""
+    return [function.info.options.image or app.image or Image.debian_slim() for function in app._functions.values()]
+
+
+def prepared(
+    app: "App", client: "Client", app_id: str, image_ids: list[str] | None = None, makes_volumes: bool = True
+) -> Prepared:
+    """Build the images, unless their ids are given, send source and secrets, and describe the functions.
+
+    Volumes that are not there are made where they say so, unless it is only a question.
+    """
     functions = list(app._functions.values())
     modules = _modules([function.info for function in functions])
     _alias_main()
-    images = [function.info.options.image or app.image or Image.debian_slim() for function in functions]
-    image_ids = ensure_images(client, images)
+    images = images_of(app)
+    image_ids = image_ids or ensure_images(client, images)
     mounts = [
         Mounts(image, (*mounts_of(app._mounts), *function.info.options.mounts))
         for image, function in zip(images, functions, strict=True)
@@ -103,19 +146,32 @@ def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
     wanted = [app._secrets + function.info.options.secrets for function in functions]
     for spec, ids in zip(specs, secret_ids(client, wanted, app_id), strict=True):
         spec.secret_ids = ids
-    for own in app._objects:
-        own._bring_up(client, app_id)
+    if makes_volumes:
+        for own in app._objects:
+            own._bring_up(client, app_id)
     for function, spec in zip(functions, specs, strict=True):
-        _fill_volumes(app, client, app_id, function, spec)
-    published = client.call("Apps.Publish", AppPublishRequest(app_id=app_id, functions=specs), AppPublishResponse)
+        _fill_volumes(app, client, app_id, function, spec, makes_volumes)
     main_is_shipped = _has_main_file() and any(module.__name__ == "__main__" for module in modules)
-    for function, info in zip(functions, published.functions, strict=True):
-        function._hydrate(Caller(client, info, by_reference=main_is_shipped, local_root=root))
+    return Prepared(functions, specs, files, root, main_is_shipped)
+
+
+def bind_handles(client: "Client", ready: Prepared, infos: list[FunctionInfo]) -> None:
+    """Let the functions' handles be called, and say what there is."""
+    for function, info in zip(ready.functions, infos, strict=True):
+        function._hydrate(Caller(client, info, by_reference=ready.by_reference, local_root=ready.root))
         kind = "class" if isinstance(function.info, ClassDefinition) else "function"
         client.listener.screen.step(f"Created {kind} {function.info.name}")
         for name, url in _urls(info):
             client.listener.screen.step(f"Serving {name} at {url}")
-    return files
+
+
+def publish(app: "App", client: "Client", app_id: str) -> list[LocalFile]:
+    """Give a running app its functions as they are defined here, and bind their handles; return the source sent."""
+    ready = prepared(app, client, app_id)
+    request = AppPublishRequest(app_id=app_id, functions=ready.specs)
+    published = client.call("Apps.Publish", request, AppPublishResponse)
+    bind_handles(client, ready, published.functions)
+    return ready.files
 
 
 def _urls(info: FunctionInfo) -> list[tuple[str, str]]:
@@ -146,11 +202,14 @@ def _specs(
     return list(files.values()), root, specs
 
 
-def _fill_volumes(app: "App", client: "Client", app_id: str, function: Function[..., Any], spec: FunctionSpec) -> None:
+def _fill_volumes(
+    app: "App", client: "Client", app_id: str, function: Function[..., Any], spec: FunctionSpec, creates: bool
+) -> None:
     options = function.info.options
     wanted = together("volumes", app._volumes, options.volumes)
-    spec.volumes = volume_mounts(client, wanted, app_id, app._environment)
-    spec.network_file_systems = volume_mounts(client, options.network_file_systems, app_id, app._environment)
+    where = app._environment
+    spec.volumes = volume_mounts(client, wanted, app_id, where, creates)
+    spec.network_file_systems = volume_mounts(client, options.network_file_systems, app_id, where, creates)
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:

@@ -32,6 +32,7 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
         spec.qualname = definition.function.__qualname__
     if isinstance(definition, ClassDefinition):
         spec.methods = definition.method_specs()
+        spec.needs_parameters = bool(definition.blueprint.required)
     elif definition.web is not None:
         spec.web = definition.web.message()
     definition.options.fill(spec)

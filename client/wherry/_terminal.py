@@ -33,8 +33,10 @@ def is_terminal() -> bool:
         return False
 
 
-def run_in_terminal(client: "Client", start: ExecStart) -> int:
+def run_in_terminal(client: "Client", start: ExecStart, resized: threading.Event | None = None) -> int:
     """Run a command with this terminal as its own; return its exit code.
+
+    `resized`, from `heard`, is for threads that are not the main one.
 
     Raises ExecutionError when it could not be started or was lost, ConnectionError when the service went away.
     """
@@ -50,7 +52,7 @@ def run_in_terminal(client: "Client", start: ExecStart) -> int:
         raise ExecutionError(
             f"{start.args[0]!r} could not be started: {first.error if first is not None else 'no answer'}"
         )
-    with _Raw(stdin, stdout) as raw, _resizing(exchange, stdout), _typing(exchange, stdin):
+    with _Raw(stdin, stdout) as raw, _resizing(exchange, stdout, resized), _typing(exchange, stdin):
         for reply in replies:
             _write(stdout, reply.stdout or reply.stderr)
             if reply.exit is not None:
@@ -60,6 +62,23 @@ def run_in_terminal(client: "Client", start: ExecStart) -> int:
                 raise ExecutionError(reply.error)
         raw.was_cut_off = True
         raise ConnectionError("the service went away while the shell was open; what ran in it was ended")
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[threading.Event]:
+    """Hear this process's signals within this block, in the main thread, for what another runs in the terminal.
+
+    Yields what is set when the size has changed.
+    """
+    resized = threading.Event()
+    raw = _Raw(sys.stdin.fileno(), sys.stdout.fileno())
+    before: dict[int, Any] = {signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda number, frame: resized.set())}
+    before |= {number: signal.signal(number, raw.end) for number in _ENDINGS}
+    try:
+        yield resized
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Raw:
@@ -75,7 +94,7 @@ class _Raw:
     def __enter__(self) -> "_Raw":
         if threading.current_thread() is threading.main_thread():
             for number in _ENDINGS:
-                self._handlers[number] = signal.signal(number, self._end)
+                self._handlers[number] = signal.signal(number, self.end)
         tty.setraw(self._stdin)
         return self
 
@@ -93,7 +112,8 @@ class _Raw:
             # What was typed and not read yet is not for the shell outside.
             termios.tcsetattr(self._stdin, termios.TCSAFLUSH, self._before)
 
-    def _end(self, number: int, frame: object) -> None:
+    def end(self, number: int, frame: object) -> None:
+        """Put the terminal back, and end this process by the signal that has come."""
         self.was_cut_off = True
         self._restore()
         # Ended by that signal, as if it had not been caught.
@@ -102,12 +122,12 @@ class _Raw:
 
 
 @contextlib.contextmanager
-def _resizing(exchange: Any, stdout: int) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+def _resizing(exchange: Any, stdout: int, resized: threading.Event | None) -> Iterator[None]:
+    if resized is None and threading.current_thread() is not threading.main_thread():
         yield
         return
     # Sent by a thread of its own: a handler that waits for a lock that its own thread holds would wait for ever.
-    changed = threading.Event()
+    changed = resized or threading.Event()
     over = threading.Event()
 
     def send() -> None:
@@ -119,15 +139,18 @@ def _resizing(exchange: Any, stdout: int) -> Iterator[None]:
             with contextlib.suppress(ConnectionError):
                 exchange.send(ExecRequest(resize=_size(stdout)))
 
-    before = signal.signal(signal.SIGWINCH, lambda number, frame: changed.set())
+    own = resized is None
+    before = signal.signal(signal.SIGWINCH, lambda number, frame: changed.set()) if own else None
     thread = threading.Thread(target=send, name="wherry-resize", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGWINCH, before)
+        if own:
+            signal.signal(signal.SIGWINCH, before)
         over.set()
         changed.set()
+        thread.join(1.0)
 
 
 @contextlib.contextmanager

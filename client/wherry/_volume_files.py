@@ -213,14 +213,18 @@ class VolumeFiles(SharedObject):
         made.__dict__.update(self.__dict__)
         return made
 
-    def _id_for(self, client: Client, app_id: str, environment: str) -> str:
-        """Return the id for an app that is being brought up; a name without an environment means the app's."""
+    def _id_for(self, client: Client, app_id: str, environment: str, creates: bool = True) -> str:
+        """Return the id for an app that is being brought up; a name without an environment means the app's.
+
+        Without `creates`, raise NotFoundError for one that would be made.
+        """
         self._known_client = client
         if self._app is not None:
             # One that another handle of the same was made of.
-            return self._open(name=self._name, create=True, app_id=app_id)
+            return self._open(name=self._name, create=creates, app_id=app_id)
         if self._name:
-            return self._open(name=self._name, environment=self._environment or environment, create=self._create)
+            makes = self._create and creates
+            return self._open(name=self._name, environment=self._environment or environment, create=makes)
         return self._resolve()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry._typing import TYPE_CHECKING, Any
-from wherry.exception import InvalidError
+from wherry.exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from wherry._client import Client
@@ -47,13 +47,24 @@ def together(parameter: str, first: Placed, second: Placed) -> Placed:
     return placed(parameter, merged)
 
 
-def mounts(client: Client, wanted: Placed, app_id: str, environment: str) -> list[VolumeMount]:
-    """Look for the volumes and return where containers are to have them; raise NotFoundError."""
+def mounts(client: Client, wanted: Placed, app_id: str, environment: str, creates: bool = True) -> list[VolumeMount]:
+    """Look for the volumes and return where containers are to have them; raise NotFoundError.
+
+    Without `creates` none is made: one that would be has an id that no volume has.
+    """
     from wherry_proto.messages import VolumeMount  # not needed to import wherry
+
+    def id_of(volume: VolumeFiles) -> str:
+        try:
+            return volume._id_for(client, app_id, environment, creates)
+        except NotFoundError:
+            if creates or not volume._create:
+                raise
+            return "vo-new"
 
     return [
         VolumeMount(
-            volume_id=volume._id_for(client, app_id, environment),
+            volume_id=id_of(volume),
             path=place,
             read_only=volume._read_only,
             sub_path=volume._sub_path,

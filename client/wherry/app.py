@@ -91,6 +91,7 @@ class App:
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
+        self._deployed_id: str | None = None
         # What it has as its own beside functions: made by `Dict.new()` and the like.
         self._objects: list[SharedObject] = []
 
@@ -116,8 +117,8 @@ class App:
 
     @property
     def app_id(self) -> str | None:
-        """The id, "ap-…", while the app runs."""
-        return self._running.app_id if self._running is not None else None
+        """The id, "ap-…", while the app runs, and once it was deployed here."""
+        return self._running.app_id if self._running is not None else self._deployed_id
 
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
@@ -245,6 +246,25 @@ class App:
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
         """
         return AppRun(self, client, detach, environment_name)
+
+    def deploy(
+        self,
+        name: str | None = None,
+        environment_name: str | None = None,
+        client: Client | None = None,
+        tag: str = "",
+        strategy: str = "rolling",
+    ) -> App:
+        """Make the app outlive this program: the functions as they are here become its next version, and are callable.
+
+        `strategy` is "rolling" or "recreate". Raises DeploymentError where the version does not start: the one before
+        serves on; InvalidError for an app that has no name. (reference: Stub.deploy)
+        """
+        from wherry._deploying import deploy  # loads the session
+
+        deployed = deploy(self, client, name, environment_name, tag, strategy)
+        self._deployed_id = deployed.app_id
+        return self
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""

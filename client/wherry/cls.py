@@ -92,12 +92,19 @@ class Cls:
     # Finding
 
     @classmethod
-    def from_name(cls, app_name: str, name: str, namespace: Any = None, environment_name: str | None = None) -> Cls:
+    def from_name(
+        cls,
+        app_name: str,
+        name: str,
+        namespace: Any = None,
+        environment_name: str | None = None,
+        version: int | None = None,
+    ) -> Cls:
         """Return a handle on a class of a running or deployed app; it is looked up when first used.
 
-        (reference: Cls.from_name)
+        `version` pins it to what it was in that version of the deployed app. (reference: Cls.from_name)
         """
-        return cls(name, Function.from_name(app_name, name, namespace, environment_name))
+        return cls(name, Function.from_name(app_name, name, namespace, environment_name, version))
 
     @blocking_classmethod
     def lookup(
@@ -107,12 +114,13 @@ class Cls:
         namespace: Any = None,
         client: Client | None = None,
         environment_name: str | None = None,
+        version: int | None = None,
     ) -> Cls:
         """Return a class of a running or deployed app; raise NotFoundError, with near names, if there is none.
 
-        (reference: Cls.lookup)
+        `version` pins it to what it was in that version of the deployed app. (reference: Cls.lookup)
         """
-        found = Cls(name, Function.lookup(app_name, name, namespace, client, environment_name))
+        found = Cls(name, Function.lookup(app_name, name, namespace, client, environment_name, version))
         if not found._service._resolved().methods:
             raise NotFoundError(f"{name!r} of app {app_name!r} is a function: use wherry.Function.lookup")
         return found

@@ -2,7 +2,8 @@
 
 Error
 ├── RemoteError                     something failed on the service's side
-│   └── ImageBuildError
+│   ├── ImageBuildError
+│   └── DeploymentError
 ├── TimeoutError                    not the builtin
 │   ├── FunctionTimeoutError
 │   ├── SandboxTimeoutError
@@ -41,6 +42,10 @@ class RemoteError(Error):
 
 class ImageBuildError(RemoteError):
     """An image could not be built; the message holds the end of its log."""
+
+
+class DeploymentError(RemoteError):
+    """A version of an app did not start; the one before serves on. The message holds the reason."""
 
 
 class TimeoutError(Error):

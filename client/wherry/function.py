@@ -236,15 +236,16 @@ class Function(Generic[P, R]):
         tag: str | None = None,
         namespace: Any = None,
         environment_name: str | None = None,
+        version: int | None = None,
     ) -> Function[..., Any]:
         """Return a handle on a function of a running or deployed app; it is looked up when first used.
 
-        (reference: Function.from_name)
+        `version` pins it to what it was in that version of the deployed app. (reference: Function.from_name)
         """
         from wherry._caller import look_up  # loads the session
 
         name = tag or app_name
-        return Function(name, resolve=lambda: look_up(app_name, name, environment_name, None))
+        return Function(name, resolve=lambda: look_up(app_name, name, environment_name, None, version))
 
     @blocking_classmethod
     def lookup(
@@ -254,15 +255,18 @@ class Function(Generic[P, R]):
         namespace: Any = None,
         client: Client | None = None,
         environment_name: str | None = None,
+        version: int | None = None,
     ) -> Function[..., Any]:
         """Return a function of a running or deployed app; raise NotFoundError, with near names, if there is none.
 
-        (reference: Function.lookup)
+        `version` pins it to what it was in that version of the deployed app. (reference: Function.lookup)
         """
         from wherry._caller import look_up  # loads the session
 
         name = tag or app_name
-        found: Function[..., Any] = Function(name, resolve=lambda: look_up(app_name, name, environment_name, client))
+        found: Function[..., Any] = Function(
+            name, resolve=lambda: look_up(app_name, name, environment_name, client, version)
+        )
         found._resolved()
         return found
 

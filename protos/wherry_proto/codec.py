@@ -9,6 +9,7 @@ from wherry_proto.v1 import (
     blob_pb2,
     call_pb2,
     container_pb2,
+    deployment_pb2,
     dict_pb2,
     environment_pb2,
     exec_pb2,
@@ -22,6 +23,7 @@ from wherry_proto.v1 import (
     schedule_pb2,
     secret_pb2,
     server_pb2,
+    terminal_pb2,
     token_pb2,
     volume_pb2,
     web_pb2,
@@ -513,6 +515,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.web.CopyFrom(_WebSpec_to_pb(m.web))
     if m.schedule is not None:
         pb.schedule.CopyFrom(_ScheduleSpec_to_pb(m.schedule))
+    if m.needs_parameters:
+        pb.needs_parameters = m.needs_parameters
     return pb
 
 
@@ -557,6 +561,7 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.web = _WebSpec_from_pb(pb.web)
     if pb.HasField("schedule"):
         m.schedule = _ScheduleSpec_from_pb(pb.schedule)
+    m.needs_parameters = pb.needs_parameters
     return m
 
 
@@ -651,6 +656,8 @@ def _FunctionLookupRequest_to_pb(m: messages.FunctionLookupRequest) -> Any:
         pb.environment = m.environment
     if m.function_id:
         pb.function_id = m.function_id
+    if m.version:
+        pb.version = m.version
     return pb
 
 
@@ -660,6 +667,7 @@ def _FunctionLookupRequest_from_pb(pb: Any) -> messages.FunctionLookupRequest:
         name=pb.name,
         environment=pb.environment,
         function_id=pb.function_id,
+        version=pb.version,
     )
 
 
@@ -705,6 +713,8 @@ def _AppOpenRequest_to_pb(m: messages.AppOpenRequest) -> Any:
         pb.client_id = m.client_id
     if m.detach:
         pb.detach = m.detach
+    if m.deploy:
+        pb.deploy = m.deploy
     return pb
 
 
@@ -714,6 +724,7 @@ def _AppOpenRequest_from_pb(pb: Any) -> messages.AppOpenRequest:
         environment=pb.environment,
         client_id=pb.client_id,
         detach=pb.detach,
+        deploy=pb.deploy,
     )
 
 
@@ -733,6 +744,8 @@ def _AppInfo_to_pb(m: messages.AppInfo) -> Any:
         pb.stopped_at_ms = m.stopped_at_ms
     if m.num_containers:
         pb.num_containers = m.num_containers
+    if m.version:
+        pb.version = m.version
     return pb
 
 
@@ -745,6 +758,7 @@ def _AppInfo_from_pb(pb: Any) -> messages.AppInfo:
         created_at_ms=pb.created_at_ms,
         stopped_at_ms=pb.stopped_at_ms,
         num_containers=pb.num_containers,
+        version=pb.version,
     )
 
 
@@ -754,8 +768,6 @@ def _AppPublishRequest_to_pb(m: messages.AppPublishRequest) -> Any:
         pb.app_id = m.app_id
     if m.functions:
         pb.functions.extend(map(_FunctionSpec_to_pb, m.functions))
-    if m.deploy:
-        pb.deploy = m.deploy
     return pb
 
 
@@ -764,7 +776,6 @@ def _AppPublishRequest_from_pb(pb: Any) -> messages.AppPublishRequest:
     m.app_id = pb.app_id
     if pb.functions:
         m.functions = list(map(_FunctionSpec_from_pb, pb.functions))
-    m.deploy = pb.deploy
     return m
 
 
@@ -842,6 +853,68 @@ def _AppListResponse_from_pb(pb: Any) -> messages.AppListResponse:
     m = messages.AppListResponse()
     if pb.apps:
         m.apps = list(map(_AppInfo_from_pb, pb.apps))
+    return m
+
+
+def _AppShowRequest_to_pb(m: messages.AppShowRequest) -> Any:
+    pb = app_pb2.AppShowRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _AppShowRequest_from_pb(pb: Any) -> messages.AppShowRequest:
+    return messages.AppShowRequest(
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        environment=pb.environment,
+    )
+
+
+def _FunctionStatus_to_pb(m: messages.FunctionStatus) -> Any:
+    pb = app_pb2.FunctionStatus()
+    if m.function is not None:
+        pb.function.CopyFrom(_FunctionInfo_to_pb(m.function))
+    if m.image_id:
+        pb.image_id = m.image_id
+    if m.num_containers:
+        pb.num_containers = m.num_containers
+    if m.backlog:
+        pb.backlog = m.backlog
+    if m.num_variants:
+        pb.num_variants = m.num_variants
+    return pb
+
+
+def _FunctionStatus_from_pb(pb: Any) -> messages.FunctionStatus:
+    return messages.FunctionStatus(
+        function=_FunctionInfo_from_pb(pb.function) if pb.HasField("function") else None,
+        image_id=pb.image_id,
+        num_containers=pb.num_containers,
+        backlog=pb.backlog,
+        num_variants=pb.num_variants,
+    )
+
+
+def _AppShowResponse_to_pb(m: messages.AppShowResponse) -> Any:
+    pb = app_pb2.AppShowResponse()
+    if m.app is not None:
+        pb.app.CopyFrom(_AppInfo_to_pb(m.app))
+    if m.functions:
+        pb.functions.extend(map(_FunctionStatus_to_pb, m.functions))
+    return pb
+
+
+def _AppShowResponse_from_pb(pb: Any) -> messages.AppShowResponse:
+    m = messages.AppShowResponse()
+    if pb.HasField("app"):
+        m.app = _AppInfo_from_pb(pb.app)
+    if pb.functions:
+        m.functions = list(map(_FunctionStatus_from_pb, pb.functions))
     return m
 
 
@@ -1617,6 +1690,228 @@ def _ContainerStopResponse_from_pb(pb: Any) -> messages.ContainerStopResponse:
     return messages.ContainerStopResponse(
         num_inputs=pb.num_inputs,
     )
+
+
+def _DeploymentOrigin_to_pb(m: messages.DeploymentOrigin) -> Any:
+    pb = deployment_pb2.DeploymentOrigin()
+    if m.tag:
+        pb.tag = m.tag
+    if m.commit:
+        pb.commit = m.commit
+    if m.dirty:
+        pb.dirty = m.dirty
+    if m.token_name:
+        pb.token_name = m.token_name
+    return pb
+
+
+def _DeploymentOrigin_from_pb(pb: Any) -> messages.DeploymentOrigin:
+    return messages.DeploymentOrigin(
+        tag=pb.tag,
+        commit=pb.commit,
+        dirty=pb.dirty,
+        token_name=pb.token_name,
+    )
+
+
+def _DeploymentCreateRequest_to_pb(m: messages.DeploymentCreateRequest) -> Any:
+    pb = deployment_pb2.DeploymentCreateRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.functions:
+        pb.functions.extend(map(_FunctionSpec_to_pb, m.functions))
+    if m.strategy:
+        pb.strategy = m.strategy
+    if m.origin is not None:
+        pb.origin.CopyFrom(_DeploymentOrigin_to_pb(m.origin))
+    if m.dry_run:
+        pb.dry_run = m.dry_run
+    return pb
+
+
+def _DeploymentCreateRequest_from_pb(pb: Any) -> messages.DeploymentCreateRequest:
+    m = messages.DeploymentCreateRequest()
+    m.app_id = pb.app_id
+    if pb.functions:
+        m.functions = list(map(_FunctionSpec_from_pb, pb.functions))
+    m.strategy = pb.strategy
+    if pb.HasField("origin"):
+        m.origin = _DeploymentOrigin_from_pb(pb.origin)
+    m.dry_run = pb.dry_run
+    return m
+
+
+def _DeploymentRollbackRequest_to_pb(m: messages.DeploymentRollbackRequest) -> Any:
+    pb = deployment_pb2.DeploymentRollbackRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.version:
+        pb.version = m.version
+    if m.strategy:
+        pb.strategy = m.strategy
+    if m.origin is not None:
+        pb.origin.CopyFrom(_DeploymentOrigin_to_pb(m.origin))
+    if m.dry_run:
+        pb.dry_run = m.dry_run
+    return pb
+
+
+def _DeploymentRollbackRequest_from_pb(pb: Any) -> messages.DeploymentRollbackRequest:
+    return messages.DeploymentRollbackRequest(
+        app_id=pb.app_id,
+        version=pb.version,
+        strategy=pb.strategy,
+        origin=_DeploymentOrigin_from_pb(pb.origin) if pb.HasField("origin") else None,
+        dry_run=pb.dry_run,
+    )
+
+
+def _DeployedFunction_to_pb(m: messages.DeployedFunction) -> Any:
+    pb = deployment_pb2.DeployedFunction()
+    if m.function_id:
+        pb.function_id = m.function_id
+    if m.spec is not None:
+        pb.spec.CopyFrom(_FunctionSpec_to_pb(m.spec))
+    return pb
+
+
+def _DeployedFunction_from_pb(pb: Any) -> messages.DeployedFunction:
+    return messages.DeployedFunction(
+        function_id=pb.function_id,
+        spec=_FunctionSpec_from_pb(pb.spec) if pb.HasField("spec") else None,
+    )
+
+
+def _Deployment_to_pb(m: messages.Deployment) -> Any:
+    pb = deployment_pb2.Deployment()
+    if m.deployment_id:
+        pb.deployment_id = m.deployment_id
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.version:
+        pb.version = m.version
+    if m.state:
+        pb.state = m.state
+    if m.created_at_ms:
+        pb.created_at_ms = m.created_at_ms
+    if m.origin is not None:
+        pb.origin.CopyFrom(_DeploymentOrigin_to_pb(m.origin))
+    if m.strategy:
+        pb.strategy = m.strategy
+    if m.rollback_of:
+        pb.rollback_of = m.rollback_of
+    if m.error:
+        pb.error = m.error
+    if m.functions:
+        pb.functions.extend(map(_DeployedFunction_to_pb, m.functions))
+    return pb
+
+
+def _Deployment_from_pb(pb: Any) -> messages.Deployment:
+    m = messages.Deployment()
+    m.deployment_id = pb.deployment_id
+    m.app_id = pb.app_id
+    m.version = pb.version
+    m.state = pb.state
+    m.created_at_ms = pb.created_at_ms
+    if pb.HasField("origin"):
+        m.origin = _DeploymentOrigin_from_pb(pb.origin)
+    m.strategy = pb.strategy
+    m.rollback_of = pb.rollback_of
+    m.error = pb.error
+    if pb.functions:
+        m.functions = list(map(_DeployedFunction_from_pb, pb.functions))
+    return m
+
+
+def _FunctionChange_to_pb(m: messages.FunctionChange) -> Any:
+    pb = deployment_pb2.FunctionChange()
+    if m.name:
+        pb.name = m.name
+    if m.kind:
+        pb.kind = m.kind
+    return pb
+
+
+def _FunctionChange_from_pb(pb: Any) -> messages.FunctionChange:
+    return messages.FunctionChange(
+        name=pb.name,
+        kind=pb.kind,
+    )
+
+
+def _DeploymentResult_to_pb(m: messages.DeploymentResult) -> Any:
+    pb = deployment_pb2.DeploymentResult()
+    if m.deployment is not None:
+        pb.deployment.CopyFrom(_Deployment_to_pb(m.deployment))
+    if m.changes:
+        pb.changes.extend(map(_FunctionChange_to_pb, m.changes))
+    if m.functions:
+        pb.functions.extend(map(_FunctionInfo_to_pb, m.functions))
+    return pb
+
+
+def _DeploymentResult_from_pb(pb: Any) -> messages.DeploymentResult:
+    m = messages.DeploymentResult()
+    if pb.HasField("deployment"):
+        m.deployment = _Deployment_from_pb(pb.deployment)
+    if pb.changes:
+        m.changes = list(map(_FunctionChange_from_pb, pb.changes))
+    if pb.functions:
+        m.functions = list(map(_FunctionInfo_from_pb, pb.functions))
+    return m
+
+
+def _DeploymentEvent_to_pb(m: messages.DeploymentEvent) -> Any:
+    pb = deployment_pb2.DeploymentEvent()
+    if m.text:
+        pb.text = m.text
+    if m.result is not None:
+        pb.result.CopyFrom(_DeploymentResult_to_pb(m.result))
+    return pb
+
+
+def _DeploymentEvent_from_pb(pb: Any) -> messages.DeploymentEvent:
+    return messages.DeploymentEvent(
+        text=pb.text,
+        result=_DeploymentResult_from_pb(pb.result) if pb.HasField("result") else None,
+    )
+
+
+def _DeploymentListRequest_to_pb(m: messages.DeploymentListRequest) -> Any:
+    pb = deployment_pb2.DeploymentListRequest()
+    if m.app_id:
+        pb.app_id = m.app_id
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.environment:
+        pb.environment = m.environment
+    return pb
+
+
+def _DeploymentListRequest_from_pb(pb: Any) -> messages.DeploymentListRequest:
+    return messages.DeploymentListRequest(
+        app_id=pb.app_id,
+        app_name=pb.app_name,
+        environment=pb.environment,
+    )
+
+
+def _DeploymentListResponse_to_pb(m: messages.DeploymentListResponse) -> Any:
+    pb = deployment_pb2.DeploymentListResponse()
+    if m.app_name:
+        pb.app_name = m.app_name
+    if m.deployments:
+        pb.deployments.extend(map(_Deployment_to_pb, m.deployments))
+    return pb
+
+
+def _DeploymentListResponse_from_pb(pb: Any) -> messages.DeploymentListResponse:
+    m = messages.DeploymentListResponse()
+    m.app_name = pb.app_name
+    if pb.deployments:
+        m.deployments = list(map(_Deployment_from_pb, pb.deployments))
+    return m
 
 
 def _ObjectOpenRequest_to_pb(m: messages.ObjectOpenRequest) -> Any:
@@ -3265,6 +3560,44 @@ def _ServerStopResponse_from_pb(pb: Any) -> messages.ServerStopResponse:
     )
 
 
+def _TerminalOffer_to_pb(m: messages.TerminalOffer) -> Any:
+    pb = terminal_pb2.TerminalOffer()
+    if m.app_id:
+        pb.app_id = m.app_id
+    return pb
+
+
+def _TerminalOffer_from_pb(pb: Any) -> messages.TerminalOffer:
+    return messages.TerminalOffer(
+        app_id=pb.app_id,
+    )
+
+
+def _TerminalAsk_to_pb(m: messages.TerminalAsk) -> Any:
+    pb = terminal_pb2.TerminalAsk()
+    if m.container_id:
+        pb.container_id = m.container_id
+    if m.socket:
+        pb.socket = m.socket
+    return pb
+
+
+def _TerminalAsk_from_pb(pb: Any) -> messages.TerminalAsk:
+    return messages.TerminalAsk(
+        container_id=pb.container_id,
+        socket=pb.socket,
+    )
+
+
+def _TerminalAskResponse_to_pb(m: messages.TerminalAskResponse) -> Any:
+    pb = terminal_pb2.TerminalAskResponse()
+    return pb
+
+
+def _TerminalAskResponse_from_pb(pb: Any) -> messages.TerminalAskResponse:
+    return messages.TerminalAskResponse()
+
+
 def _TokenCreateRequest_to_pb(m: messages.TokenCreateRequest) -> Any:
     pb = token_pb2.TokenCreateRequest()
     if m.name:
@@ -3731,6 +4064,9 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.AppStopResponse: _AppStopResponse_to_pb,
     messages.AppListRequest: _AppListRequest_to_pb,
     messages.AppListResponse: _AppListResponse_to_pb,
+    messages.AppShowRequest: _AppShowRequest_to_pb,
+    messages.FunctionStatus: _FunctionStatus_to_pb,
+    messages.AppShowResponse: _AppShowResponse_to_pb,
     messages.BlobMissingRequest: _BlobMissingRequest_to_pb,
     messages.BlobMissingResponse: _BlobMissingResponse_to_pb,
     messages.BlobChunk: _BlobChunk_to_pb,
@@ -3767,6 +4103,16 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ContainerListResponse: _ContainerListResponse_to_pb,
     messages.ContainerStopRequest: _ContainerStopRequest_to_pb,
     messages.ContainerStopResponse: _ContainerStopResponse_to_pb,
+    messages.DeploymentOrigin: _DeploymentOrigin_to_pb,
+    messages.DeploymentCreateRequest: _DeploymentCreateRequest_to_pb,
+    messages.DeploymentRollbackRequest: _DeploymentRollbackRequest_to_pb,
+    messages.DeployedFunction: _DeployedFunction_to_pb,
+    messages.Deployment: _Deployment_to_pb,
+    messages.FunctionChange: _FunctionChange_to_pb,
+    messages.DeploymentResult: _DeploymentResult_to_pb,
+    messages.DeploymentEvent: _DeploymentEvent_to_pb,
+    messages.DeploymentListRequest: _DeploymentListRequest_to_pb,
+    messages.DeploymentListResponse: _DeploymentListResponse_to_pb,
     messages.ObjectOpenRequest: _ObjectOpenRequest_to_pb,
     messages.ObjectInfo: _ObjectInfo_to_pb,
     messages.ObjectListRequest: _ObjectListRequest_to_pb,
@@ -3850,6 +4196,9 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ServerInfo: _ServerInfo_to_pb,
     messages.ServerStopRequest: _ServerStopRequest_to_pb,
     messages.ServerStopResponse: _ServerStopResponse_to_pb,
+    messages.TerminalOffer: _TerminalOffer_to_pb,
+    messages.TerminalAsk: _TerminalAsk_to_pb,
+    messages.TerminalAskResponse: _TerminalAskResponse_to_pb,
     messages.TokenCreateRequest: _TokenCreateRequest_to_pb,
     messages.TokenInfo: _TokenInfo_to_pb,
     messages.TokenCreated: _TokenCreated_to_pb,
@@ -3907,6 +4256,9 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.AppStopResponse: (app_pb2.AppStopResponse.FromString, _AppStopResponse_from_pb),
     messages.AppListRequest: (app_pb2.AppListRequest.FromString, _AppListRequest_from_pb),
     messages.AppListResponse: (app_pb2.AppListResponse.FromString, _AppListResponse_from_pb),
+    messages.AppShowRequest: (app_pb2.AppShowRequest.FromString, _AppShowRequest_from_pb),
+    messages.FunctionStatus: (app_pb2.FunctionStatus.FromString, _FunctionStatus_from_pb),
+    messages.AppShowResponse: (app_pb2.AppShowResponse.FromString, _AppShowResponse_from_pb),
     messages.BlobMissingRequest: (blob_pb2.BlobMissingRequest.FromString, _BlobMissingRequest_from_pb),
     messages.BlobMissingResponse: (blob_pb2.BlobMissingResponse.FromString, _BlobMissingResponse_from_pb),
     messages.BlobChunk: (blob_pb2.BlobChunk.FromString, _BlobChunk_from_pb),
@@ -3943,6 +4295,25 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ContainerListResponse: (container_pb2.ContainerListResponse.FromString, _ContainerListResponse_from_pb),
     messages.ContainerStopRequest: (container_pb2.ContainerStopRequest.FromString, _ContainerStopRequest_from_pb),
     messages.ContainerStopResponse: (container_pb2.ContainerStopResponse.FromString, _ContainerStopResponse_from_pb),
+    messages.DeploymentOrigin: (deployment_pb2.DeploymentOrigin.FromString, _DeploymentOrigin_from_pb),
+    messages.DeploymentCreateRequest: (
+        deployment_pb2.DeploymentCreateRequest.FromString,
+        _DeploymentCreateRequest_from_pb,
+    ),
+    messages.DeploymentRollbackRequest: (
+        deployment_pb2.DeploymentRollbackRequest.FromString,
+        _DeploymentRollbackRequest_from_pb,
+    ),
+    messages.DeployedFunction: (deployment_pb2.DeployedFunction.FromString, _DeployedFunction_from_pb),
+    messages.Deployment: (deployment_pb2.Deployment.FromString, _Deployment_from_pb),
+    messages.FunctionChange: (deployment_pb2.FunctionChange.FromString, _FunctionChange_from_pb),
+    messages.DeploymentResult: (deployment_pb2.DeploymentResult.FromString, _DeploymentResult_from_pb),
+    messages.DeploymentEvent: (deployment_pb2.DeploymentEvent.FromString, _DeploymentEvent_from_pb),
+    messages.DeploymentListRequest: (deployment_pb2.DeploymentListRequest.FromString, _DeploymentListRequest_from_pb),
+    messages.DeploymentListResponse: (
+        deployment_pb2.DeploymentListResponse.FromString,
+        _DeploymentListResponse_from_pb,
+    ),
     messages.ObjectOpenRequest: (object_pb2.ObjectOpenRequest.FromString, _ObjectOpenRequest_from_pb),
     messages.ObjectInfo: (object_pb2.ObjectInfo.FromString, _ObjectInfo_from_pb),
     messages.ObjectListRequest: (object_pb2.ObjectListRequest.FromString, _ObjectListRequest_from_pb),
@@ -4047,6 +4418,9 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
     messages.ServerStopRequest: (server_pb2.ServerStopRequest.FromString, _ServerStopRequest_from_pb),
     messages.ServerStopResponse: (server_pb2.ServerStopResponse.FromString, _ServerStopResponse_from_pb),
+    messages.TerminalOffer: (terminal_pb2.TerminalOffer.FromString, _TerminalOffer_from_pb),
+    messages.TerminalAsk: (terminal_pb2.TerminalAsk.FromString, _TerminalAsk_from_pb),
+    messages.TerminalAskResponse: (terminal_pb2.TerminalAskResponse.FromString, _TerminalAskResponse_from_pb),
     messages.TokenCreateRequest: (token_pb2.TokenCreateRequest.FromString, _TokenCreateRequest_from_pb),
     messages.TokenInfo: (token_pb2.TokenInfo.FromString, _TokenInfo_from_pb),
     messages.TokenCreated: (token_pb2.TokenCreated.FromString, _TokenCreated_from_pb),

@@ -91,6 +91,27 @@ class InputStatus:
     TIMEOUT = 6
 
 
+class DeployStrategy:
+    UNSPECIFIED = 0
+    ROLLING = 1
+    RECREATE = 2
+
+
+class DeploymentState:
+    UNSPECIFIED = 0
+    LIVE = 1
+    SUPERSEDED = 2
+    FAILED = 3
+
+
+class FunctionChangeKind:
+    UNSPECIFIED = 0
+    ADDED = 1
+    REPLACED = 2
+    TUNED = 3
+    REMOVED = 4
+
+
 class ImageState:
     UNSPECIFIED = 0
     BUILDING = 1
@@ -497,6 +518,7 @@ class FunctionSpec(Message):
         "local_mounts",
         "web",
         "schedule",
+        "needs_parameters",
     )
 
     def __init__(
@@ -527,6 +549,7 @@ class FunctionSpec(Message):
         local_mounts: list[LocalMount] | None = None,
         web: WebSpec | None = None,
         schedule: ScheduleSpec | None = None,
+        needs_parameters: bool = False,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -553,6 +576,7 @@ class FunctionSpec(Message):
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.web = web
         self.schedule = schedule
+        self.needs_parameters = needs_parameters
 
 
 class FunctionInfo(Message):
@@ -613,7 +637,7 @@ class FunctionUpdateRequest(Message):
 
 
 class FunctionLookupRequest(Message):
-    __slots__ = ("app_name", "name", "environment", "function_id")
+    __slots__ = ("app_name", "name", "environment", "function_id", "version")
 
     def __init__(
         self,
@@ -622,11 +646,13 @@ class FunctionLookupRequest(Message):
         name: str = "",
         environment: str = "",
         function_id: str = "",
+        version: int = 0,
     ) -> None:
         self.app_name = app_name
         self.name = name
         self.environment = environment
         self.function_id = function_id
+        self.version = version
 
 
 class FunctionStatsRequest(Message):
@@ -656,7 +682,7 @@ class FunctionStats(Message):
 
 
 class AppOpenRequest(Message):
-    __slots__ = ("name", "environment", "client_id", "detach")
+    __slots__ = ("name", "environment", "client_id", "detach", "deploy")
 
     def __init__(
         self,
@@ -665,15 +691,26 @@ class AppOpenRequest(Message):
         environment: str = "",
         client_id: str = "",
         detach: bool = False,
+        deploy: bool = False,
     ) -> None:
         self.name = name
         self.environment = environment
         self.client_id = client_id
         self.detach = detach
+        self.deploy = deploy
 
 
 class AppInfo(Message):
-    __slots__ = ("app_id", "name", "environment", "state", "created_at_ms", "stopped_at_ms", "num_containers")
+    __slots__ = (
+        "app_id",
+        "name",
+        "environment",
+        "state",
+        "created_at_ms",
+        "stopped_at_ms",
+        "num_containers",
+        "version",
+    )
 
     def __init__(
         self,
@@ -685,6 +722,7 @@ class AppInfo(Message):
         created_at_ms: int = 0,
         stopped_at_ms: int = 0,
         num_containers: int = 0,
+        version: int = 0,
     ) -> None:
         self.app_id = app_id
         self.name = name
@@ -693,21 +731,20 @@ class AppInfo(Message):
         self.created_at_ms = created_at_ms
         self.stopped_at_ms = stopped_at_ms
         self.num_containers = num_containers
+        self.version = version
 
 
 class AppPublishRequest(Message):
-    __slots__ = ("app_id", "functions", "deploy")
+    __slots__ = ("app_id", "functions")
 
     def __init__(
         self,
         *,
         app_id: str = "",
         functions: list[FunctionSpec] | None = None,
-        deploy: bool = False,
     ) -> None:
         self.app_id = app_id
         self.functions: list[FunctionSpec] = [] if functions is None else functions
-        self.deploy = deploy
 
 
 class AppPublishResponse(Message):
@@ -769,6 +806,53 @@ class AppListResponse(Message):
         apps: list[AppInfo] | None = None,
     ) -> None:
         self.apps: list[AppInfo] = [] if apps is None else apps
+
+
+class AppShowRequest(Message):
+    __slots__ = ("app_id", "app_name", "environment")
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+
+
+class FunctionStatus(Message):
+    __slots__ = ("function", "image_id", "num_containers", "backlog", "num_variants")
+
+    def __init__(
+        self,
+        *,
+        function: FunctionInfo | None = None,
+        image_id: str = "",
+        num_containers: int = 0,
+        backlog: int = 0,
+        num_variants: int = 0,
+    ) -> None:
+        self.function = function
+        self.image_id = image_id
+        self.num_containers = num_containers
+        self.backlog = backlog
+        self.num_variants = num_variants
+
+
+class AppShowResponse(Message):
+    __slots__ = ("app", "functions")
+
+    def __init__(
+        self,
+        *,
+        app: AppInfo | None = None,
+        functions: list[FunctionStatus] | None = None,
+    ) -> None:
+        self.app = app
+        self.functions: list[FunctionStatus] = [] if functions is None else functions
 
 
 class BlobMissingRequest(Message):
@@ -1391,6 +1475,183 @@ class ContainerStopResponse(Message):
         num_inputs: int = 0,
     ) -> None:
         self.num_inputs = num_inputs
+
+
+class DeploymentOrigin(Message):
+    __slots__ = ("tag", "commit", "dirty", "token_name")
+
+    def __init__(
+        self,
+        *,
+        tag: str = "",
+        commit: str = "",
+        dirty: bool = False,
+        token_name: str = "",
+    ) -> None:
+        self.tag = tag
+        self.commit = commit
+        self.dirty = dirty
+        self.token_name = token_name
+
+
+class DeploymentCreateRequest(Message):
+    __slots__ = ("app_id", "functions", "strategy", "origin", "dry_run")
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        functions: list[FunctionSpec] | None = None,
+        strategy: int = 0,
+        origin: DeploymentOrigin | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.app_id = app_id
+        self.functions: list[FunctionSpec] = [] if functions is None else functions
+        self.strategy = strategy
+        self.origin = origin
+        self.dry_run = dry_run
+
+
+class DeploymentRollbackRequest(Message):
+    __slots__ = ("app_id", "version", "strategy", "origin", "dry_run")
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        version: int = 0,
+        strategy: int = 0,
+        origin: DeploymentOrigin | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.app_id = app_id
+        self.version = version
+        self.strategy = strategy
+        self.origin = origin
+        self.dry_run = dry_run
+
+
+class DeployedFunction(Message):
+    __slots__ = ("function_id", "spec")
+
+    def __init__(
+        self,
+        *,
+        function_id: str = "",
+        spec: FunctionSpec | None = None,
+    ) -> None:
+        self.function_id = function_id
+        self.spec = spec
+
+
+class Deployment(Message):
+    __slots__ = (
+        "deployment_id",
+        "app_id",
+        "version",
+        "state",
+        "created_at_ms",
+        "origin",
+        "strategy",
+        "rollback_of",
+        "error",
+        "functions",
+    )
+
+    def __init__(
+        self,
+        *,
+        deployment_id: str = "",
+        app_id: str = "",
+        version: int = 0,
+        state: int = 0,
+        created_at_ms: int = 0,
+        origin: DeploymentOrigin | None = None,
+        strategy: int = 0,
+        rollback_of: int = 0,
+        error: str = "",
+        functions: list[DeployedFunction] | None = None,
+    ) -> None:
+        self.deployment_id = deployment_id
+        self.app_id = app_id
+        self.version = version
+        self.state = state
+        self.created_at_ms = created_at_ms
+        self.origin = origin
+        self.strategy = strategy
+        self.rollback_of = rollback_of
+        self.error = error
+        self.functions: list[DeployedFunction] = [] if functions is None else functions
+
+
+class FunctionChange(Message):
+    __slots__ = ("name", "kind")
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        kind: int = 0,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+
+
+class DeploymentResult(Message):
+    __slots__ = ("deployment", "changes", "functions")
+
+    def __init__(
+        self,
+        *,
+        deployment: Deployment | None = None,
+        changes: list[FunctionChange] | None = None,
+        functions: list[FunctionInfo] | None = None,
+    ) -> None:
+        self.deployment = deployment
+        self.changes: list[FunctionChange] = [] if changes is None else changes
+        self.functions: list[FunctionInfo] = [] if functions is None else functions
+
+
+class DeploymentEvent(Message):
+    __slots__ = ("text", "result")
+
+    def __init__(
+        self,
+        *,
+        text: str = "",
+        result: DeploymentResult | None = None,
+    ) -> None:
+        self.text = text
+        self.result = result
+
+
+class DeploymentListRequest(Message):
+    __slots__ = ("app_id", "app_name", "environment")
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        environment: str = "",
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.environment = environment
+
+
+class DeploymentListResponse(Message):
+    __slots__ = ("app_name", "deployments")
+
+    def __init__(
+        self,
+        *,
+        app_name: str = "",
+        deployments: list[Deployment] | None = None,
+    ) -> None:
+        self.app_name = app_name
+        self.deployments: list[Deployment] = [] if deployments is None else deployments
 
 
 class ObjectOpenRequest(Message):
@@ -2687,6 +2948,34 @@ class ServerStopResponse(Message):
         num_containers_stopped: int = 0,
     ) -> None:
         self.num_containers_stopped = num_containers_stopped
+
+
+class TerminalOffer(Message):
+    __slots__ = ("app_id",)
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+    ) -> None:
+        self.app_id = app_id
+
+
+class TerminalAsk(Message):
+    __slots__ = ("container_id", "socket")
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        socket: str = "",
+    ) -> None:
+        self.container_id = container_id
+        self.socket = socket
+
+
+class TerminalAskResponse(Message):
+    __slots__ = ()
 
 
 class TokenCreateRequest(Message):

@@ -455,6 +455,7 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         None if m.web is None else _WebSpec_to_row(m.web, parts),
         None if m.schedule is None else _ScheduleSpec_to_row(m.schedule, parts),
+        m.needs_parameters,
     ]
 
 
@@ -486,6 +487,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
             f22,
             f23,
             f24,
+            f25,
         ) = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
@@ -506,6 +508,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f20) is list
         and type(f21) is list
         and type(f22) is list
+        and type(f25) is bool
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -534,6 +537,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         local_mounts=[_LocalMount_from_row(item, body) for item in f22],
         web=None if f23 is None else _WebSpec_from_row(f23, body),
         schedule=None if f24 is None else _ScheduleSpec_from_row(f24, body),
+        needs_parameters=f25,
     )
 
 
@@ -619,17 +623,17 @@ def _FunctionUpdateRequest_from_row(row: Any, body: Body) -> messages.FunctionUp
 
 
 def _FunctionLookupRequest_to_row(m: messages.FunctionLookupRequest, parts: list[bytes]) -> list[Any]:
-    return [m.app_name, m.name, m.environment, m.function_id]
+    return [m.app_name, m.name, m.environment, m.function_id, m.version]
 
 
 def _FunctionLookupRequest_from_row(row: Any, body: Body) -> messages.FunctionLookupRequest:
     try:
-        f0, f1, f2, f3 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("FunctionLookupRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str):
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is str and type(f4) is int):
         raise RowError("a field of FunctionLookupRequest has another type")
-    return messages.FunctionLookupRequest(app_name=f0, name=f1, environment=f2, function_id=f3)
+    return messages.FunctionLookupRequest(app_name=f0, name=f1, environment=f2, function_id=f3, version=f4)
 
 
 def _FunctionStatsRequest_to_row(m: messages.FunctionStatsRequest, parts: list[bytes]) -> list[Any]:
@@ -661,26 +665,26 @@ def _FunctionStats_from_row(row: Any, body: Body) -> messages.FunctionStats:
 
 
 def _AppOpenRequest_to_row(m: messages.AppOpenRequest, parts: list[bytes]) -> list[Any]:
-    return [m.name, m.environment, m.client_id, m.detach]
+    return [m.name, m.environment, m.client_id, m.detach, m.deploy]
 
 
 def _AppOpenRequest_from_row(row: Any, body: Body) -> messages.AppOpenRequest:
     try:
-        f0, f1, f2, f3 = row
+        f0, f1, f2, f3, f4 = row
     except (TypeError, ValueError):
         raise RowError("AppOpenRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is bool):
+    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is bool and type(f4) is bool):
         raise RowError("a field of AppOpenRequest has another type")
-    return messages.AppOpenRequest(name=f0, environment=f1, client_id=f2, detach=f3)
+    return messages.AppOpenRequest(name=f0, environment=f1, client_id=f2, detach=f3, deploy=f4)
 
 
 def _AppInfo_to_row(m: messages.AppInfo, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, m.name, m.environment, m.state, m.created_at_ms, m.stopped_at_ms, m.num_containers]
+    return [m.app_id, m.name, m.environment, m.state, m.created_at_ms, m.stopped_at_ms, m.num_containers, m.version]
 
 
 def _AppInfo_from_row(row: Any, body: Body) -> messages.AppInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6 = row
+        f0, f1, f2, f3, f4, f5, f6, f7 = row
     except (TypeError, ValueError):
         raise RowError("AppInfo has other fields here: another version speaks") from None
     if not (
@@ -691,27 +695,26 @@ def _AppInfo_from_row(row: Any, body: Body) -> messages.AppInfo:
         and type(f4) is int
         and type(f5) is int
         and type(f6) is int
+        and type(f7) is int
     ):
         raise RowError("a field of AppInfo has another type")
     return messages.AppInfo(
-        app_id=f0, name=f1, environment=f2, state=f3, created_at_ms=f4, stopped_at_ms=f5, num_containers=f6
+        app_id=f0, name=f1, environment=f2, state=f3, created_at_ms=f4, stopped_at_ms=f5, num_containers=f6, version=f7
     )
 
 
 def _AppPublishRequest_to_row(m: messages.AppPublishRequest, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, [_FunctionSpec_to_row(item, parts) for item in m.functions], m.deploy]
+    return [m.app_id, [_FunctionSpec_to_row(item, parts) for item in m.functions]]
 
 
 def _AppPublishRequest_from_row(row: Any, body: Body) -> messages.AppPublishRequest:
     try:
-        f0, f1, f2 = row
+        f0, f1 = row
     except (TypeError, ValueError):
         raise RowError("AppPublishRequest has other fields here: another version speaks") from None
-    if not (type(f0) is str and type(f1) is list and type(f2) is bool):
+    if not (type(f0) is str and type(f1) is list):
         raise RowError("a field of AppPublishRequest has another type")
-    return messages.AppPublishRequest(
-        app_id=f0, functions=[_FunctionSpec_from_row(item, body) for item in f1], deploy=f2
-    )
+    return messages.AppPublishRequest(app_id=f0, functions=[_FunctionSpec_from_row(item, body) for item in f1])
 
 
 def _AppPublishResponse_to_row(m: messages.AppPublishResponse, parts: list[bytes]) -> list[Any]:
@@ -782,6 +785,66 @@ def _AppListResponse_from_row(row: Any, body: Body) -> messages.AppListResponse:
     if not (type(f0) is list):
         raise RowError("a field of AppListResponse has another type")
     return messages.AppListResponse(apps=[_AppInfo_from_row(item, body) for item in f0])
+
+
+def _AppShowRequest_to_row(m: messages.AppShowRequest, parts: list[bytes]) -> list[Any]:
+    return [m.app_id, m.app_name, m.environment]
+
+
+def _AppShowRequest_from_row(row: Any, body: Body) -> messages.AppShowRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("AppShowRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of AppShowRequest has another type")
+    return messages.AppShowRequest(app_id=f0, app_name=f1, environment=f2)
+
+
+def _FunctionStatus_to_row(m: messages.FunctionStatus, parts: list[bytes]) -> list[Any]:
+    return [
+        None if m.function is None else _FunctionInfo_to_row(m.function, parts),
+        m.image_id,
+        m.num_containers,
+        m.backlog,
+        m.num_variants,
+    ]
+
+
+def _FunctionStatus_from_row(row: Any, body: Body) -> messages.FunctionStatus:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("FunctionStatus has other fields here: another version speaks") from None
+    if not (type(f1) is str and type(f2) is int and type(f3) is int and type(f4) is int):
+        raise RowError("a field of FunctionStatus has another type")
+    return messages.FunctionStatus(
+        function=None if f0 is None else _FunctionInfo_from_row(f0, body),
+        image_id=f1,
+        num_containers=f2,
+        backlog=f3,
+        num_variants=f4,
+    )
+
+
+def _AppShowResponse_to_row(m: messages.AppShowResponse, parts: list[bytes]) -> list[Any]:
+    return [
+        None if m.app is None else _AppInfo_to_row(m.app, parts),
+        [_FunctionStatus_to_row(item, parts) for item in m.functions],
+    ]
+
+
+def _AppShowResponse_from_row(row: Any, body: Body) -> messages.AppShowResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("AppShowResponse has other fields here: another version speaks") from None
+    if not (type(f1) is list):
+        raise RowError("a field of AppShowResponse has another type")
+    return messages.AppShowResponse(
+        app=None if f0 is None else _AppInfo_from_row(f0, body),
+        functions=[_FunctionStatus_from_row(item, body) for item in f1],
+    )
 
 
 def _BlobMissingRequest_to_row(m: messages.BlobMissingRequest, parts: list[bytes]) -> list[Any]:
@@ -1478,6 +1541,210 @@ def _ContainerStopResponse_from_row(row: Any, body: Body) -> messages.ContainerS
     if not (type(f0) is int):
         raise RowError("a field of ContainerStopResponse has another type")
     return messages.ContainerStopResponse(num_inputs=f0)
+
+
+def _DeploymentOrigin_to_row(m: messages.DeploymentOrigin, parts: list[bytes]) -> list[Any]:
+    return [m.tag, m.commit, m.dirty, m.token_name]
+
+
+def _DeploymentOrigin_from_row(row: Any, body: Body) -> messages.DeploymentOrigin:
+    try:
+        f0, f1, f2, f3 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentOrigin has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is bool and type(f3) is str):
+        raise RowError("a field of DeploymentOrigin has another type")
+    return messages.DeploymentOrigin(tag=f0, commit=f1, dirty=f2, token_name=f3)
+
+
+def _DeploymentCreateRequest_to_row(m: messages.DeploymentCreateRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.app_id,
+        [_FunctionSpec_to_row(item, parts) for item in m.functions],
+        m.strategy,
+        None if m.origin is None else _DeploymentOrigin_to_row(m.origin, parts),
+        m.dry_run,
+    ]
+
+
+def _DeploymentCreateRequest_from_row(row: Any, body: Body) -> messages.DeploymentCreateRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentCreateRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is list and type(f2) is int and type(f4) is bool):
+        raise RowError("a field of DeploymentCreateRequest has another type")
+    return messages.DeploymentCreateRequest(
+        app_id=f0,
+        functions=[_FunctionSpec_from_row(item, body) for item in f1],
+        strategy=f2,
+        origin=None if f3 is None else _DeploymentOrigin_from_row(f3, body),
+        dry_run=f4,
+    )
+
+
+def _DeploymentRollbackRequest_to_row(m: messages.DeploymentRollbackRequest, parts: list[bytes]) -> list[Any]:
+    return [
+        m.app_id,
+        m.version,
+        m.strategy,
+        None if m.origin is None else _DeploymentOrigin_to_row(m.origin, parts),
+        m.dry_run,
+    ]
+
+
+def _DeploymentRollbackRequest_from_row(row: Any, body: Body) -> messages.DeploymentRollbackRequest:
+    try:
+        f0, f1, f2, f3, f4 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentRollbackRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int and type(f2) is int and type(f4) is bool):
+        raise RowError("a field of DeploymentRollbackRequest has another type")
+    return messages.DeploymentRollbackRequest(
+        app_id=f0,
+        version=f1,
+        strategy=f2,
+        origin=None if f3 is None else _DeploymentOrigin_from_row(f3, body),
+        dry_run=f4,
+    )
+
+
+def _DeployedFunction_to_row(m: messages.DeployedFunction, parts: list[bytes]) -> list[Any]:
+    return [m.function_id, None if m.spec is None else _FunctionSpec_to_row(m.spec, parts)]
+
+
+def _DeployedFunction_from_row(row: Any, body: Body) -> messages.DeployedFunction:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DeployedFunction has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of DeployedFunction has another type")
+    return messages.DeployedFunction(function_id=f0, spec=None if f1 is None else _FunctionSpec_from_row(f1, body))
+
+
+def _Deployment_to_row(m: messages.Deployment, parts: list[bytes]) -> list[Any]:
+    return [
+        m.deployment_id,
+        m.app_id,
+        m.version,
+        m.state,
+        m.created_at_ms,
+        None if m.origin is None else _DeploymentOrigin_to_row(m.origin, parts),
+        m.strategy,
+        m.rollback_of,
+        m.error,
+        [_DeployedFunction_to_row(item, parts) for item in m.functions],
+    ]
+
+
+def _Deployment_from_row(row: Any, body: Body) -> messages.Deployment:
+    try:
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+    except (TypeError, ValueError):
+        raise RowError("Deployment has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is int
+        and type(f3) is int
+        and type(f4) is int
+        and type(f6) is int
+        and type(f7) is int
+        and type(f8) is str
+        and type(f9) is list
+    ):
+        raise RowError("a field of Deployment has another type")
+    return messages.Deployment(
+        deployment_id=f0,
+        app_id=f1,
+        version=f2,
+        state=f3,
+        created_at_ms=f4,
+        origin=None if f5 is None else _DeploymentOrigin_from_row(f5, body),
+        strategy=f6,
+        rollback_of=f7,
+        error=f8,
+        functions=[_DeployedFunction_from_row(item, body) for item in f9],
+    )
+
+
+def _FunctionChange_to_row(m: messages.FunctionChange, parts: list[bytes]) -> list[Any]:
+    return [m.name, m.kind]
+
+
+def _FunctionChange_from_row(row: Any, body: Body) -> messages.FunctionChange:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("FunctionChange has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is int):
+        raise RowError("a field of FunctionChange has another type")
+    return messages.FunctionChange(name=f0, kind=f1)
+
+
+def _DeploymentResult_to_row(m: messages.DeploymentResult, parts: list[bytes]) -> list[Any]:
+    return [
+        None if m.deployment is None else _Deployment_to_row(m.deployment, parts),
+        [_FunctionChange_to_row(item, parts) for item in m.changes],
+        [_FunctionInfo_to_row(item, parts) for item in m.functions],
+    ]
+
+
+def _DeploymentResult_from_row(row: Any, body: Body) -> messages.DeploymentResult:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentResult has other fields here: another version speaks") from None
+    if not (type(f1) is list and type(f2) is list):
+        raise RowError("a field of DeploymentResult has another type")
+    return messages.DeploymentResult(
+        deployment=None if f0 is None else _Deployment_from_row(f0, body),
+        changes=[_FunctionChange_from_row(item, body) for item in f1],
+        functions=[_FunctionInfo_from_row(item, body) for item in f2],
+    )
+
+
+def _DeploymentEvent_to_row(m: messages.DeploymentEvent, parts: list[bytes]) -> list[Any]:
+    return [m.text, None if m.result is None else _DeploymentResult_to_row(m.result, parts)]
+
+
+def _DeploymentEvent_from_row(row: Any, body: Body) -> messages.DeploymentEvent:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentEvent has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of DeploymentEvent has another type")
+    return messages.DeploymentEvent(text=f0, result=None if f1 is None else _DeploymentResult_from_row(f1, body))
+
+
+def _DeploymentListRequest_to_row(m: messages.DeploymentListRequest, parts: list[bytes]) -> list[Any]:
+    return [m.app_id, m.app_name, m.environment]
+
+
+def _DeploymentListRequest_from_row(row: Any, body: Body) -> messages.DeploymentListRequest:
+    try:
+        f0, f1, f2 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentListRequest has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str and type(f2) is str):
+        raise RowError("a field of DeploymentListRequest has another type")
+    return messages.DeploymentListRequest(app_id=f0, app_name=f1, environment=f2)
+
+
+def _DeploymentListResponse_to_row(m: messages.DeploymentListResponse, parts: list[bytes]) -> list[Any]:
+    return [m.app_name, [_Deployment_to_row(item, parts) for item in m.deployments]]
+
+
+def _DeploymentListResponse_from_row(row: Any, body: Body) -> messages.DeploymentListResponse:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("DeploymentListResponse has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is list):
+        raise RowError("a field of DeploymentListResponse has another type")
+    return messages.DeploymentListResponse(app_name=f0, deployments=[_Deployment_from_row(item, body) for item in f1])
 
 
 def _ObjectOpenRequest_to_row(m: messages.ObjectOpenRequest, parts: list[bytes]) -> list[Any]:
@@ -2937,6 +3204,42 @@ def _ServerStopResponse_from_row(row: Any, body: Body) -> messages.ServerStopRes
     return messages.ServerStopResponse(num_containers_stopped=f0)
 
 
+def _TerminalOffer_to_row(m: messages.TerminalOffer, parts: list[bytes]) -> list[Any]:
+    return [m.app_id]
+
+
+def _TerminalOffer_from_row(row: Any, body: Body) -> messages.TerminalOffer:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalOffer has other fields here: another version speaks") from None
+    if not (type(f0) is str):
+        raise RowError("a field of TerminalOffer has another type")
+    return messages.TerminalOffer(app_id=f0)
+
+
+def _TerminalAsk_to_row(m: messages.TerminalAsk, parts: list[bytes]) -> list[Any]:
+    return [m.container_id, m.socket]
+
+
+def _TerminalAsk_from_row(row: Any, body: Body) -> messages.TerminalAsk:
+    try:
+        f0, f1 = row
+    except (TypeError, ValueError):
+        raise RowError("TerminalAsk has other fields here: another version speaks") from None
+    if not (type(f0) is str and type(f1) is str):
+        raise RowError("a field of TerminalAsk has another type")
+    return messages.TerminalAsk(container_id=f0, socket=f1)
+
+
+def _TerminalAskResponse_to_row(m: messages.TerminalAskResponse, parts: list[bytes]) -> list[Any]:
+    return []
+
+
+def _TerminalAskResponse_from_row(row: Any, body: Body) -> messages.TerminalAskResponse:
+    return messages.TerminalAskResponse()
+
+
 def _TokenCreateRequest_to_row(m: messages.TokenCreateRequest, parts: list[bytes]) -> list[Any]:
     return [m.name, m.scopes, m.environments]
 
@@ -3314,6 +3617,9 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.AppStopResponse: _AppStopResponse_to_row,
     messages.AppListRequest: _AppListRequest_to_row,
     messages.AppListResponse: _AppListResponse_to_row,
+    messages.AppShowRequest: _AppShowRequest_to_row,
+    messages.FunctionStatus: _FunctionStatus_to_row,
+    messages.AppShowResponse: _AppShowResponse_to_row,
     messages.BlobMissingRequest: _BlobMissingRequest_to_row,
     messages.BlobMissingResponse: _BlobMissingResponse_to_row,
     messages.BlobChunk: _BlobChunk_to_row,
@@ -3350,6 +3656,16 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ContainerListResponse: _ContainerListResponse_to_row,
     messages.ContainerStopRequest: _ContainerStopRequest_to_row,
     messages.ContainerStopResponse: _ContainerStopResponse_to_row,
+    messages.DeploymentOrigin: _DeploymentOrigin_to_row,
+    messages.DeploymentCreateRequest: _DeploymentCreateRequest_to_row,
+    messages.DeploymentRollbackRequest: _DeploymentRollbackRequest_to_row,
+    messages.DeployedFunction: _DeployedFunction_to_row,
+    messages.Deployment: _Deployment_to_row,
+    messages.FunctionChange: _FunctionChange_to_row,
+    messages.DeploymentResult: _DeploymentResult_to_row,
+    messages.DeploymentEvent: _DeploymentEvent_to_row,
+    messages.DeploymentListRequest: _DeploymentListRequest_to_row,
+    messages.DeploymentListResponse: _DeploymentListResponse_to_row,
     messages.ObjectOpenRequest: _ObjectOpenRequest_to_row,
     messages.ObjectInfo: _ObjectInfo_to_row,
     messages.ObjectListRequest: _ObjectListRequest_to_row,
@@ -3433,6 +3749,9 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ServerInfo: _ServerInfo_to_row,
     messages.ServerStopRequest: _ServerStopRequest_to_row,
     messages.ServerStopResponse: _ServerStopResponse_to_row,
+    messages.TerminalOffer: _TerminalOffer_to_row,
+    messages.TerminalAsk: _TerminalAsk_to_row,
+    messages.TerminalAskResponse: _TerminalAskResponse_to_row,
     messages.TokenCreateRequest: _TokenCreateRequest_to_row,
     messages.TokenInfo: _TokenInfo_to_row,
     messages.TokenCreated: _TokenCreated_to_row,
@@ -3490,6 +3809,9 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.AppStopResponse: _AppStopResponse_from_row,
     messages.AppListRequest: _AppListRequest_from_row,
     messages.AppListResponse: _AppListResponse_from_row,
+    messages.AppShowRequest: _AppShowRequest_from_row,
+    messages.FunctionStatus: _FunctionStatus_from_row,
+    messages.AppShowResponse: _AppShowResponse_from_row,
     messages.BlobMissingRequest: _BlobMissingRequest_from_row,
     messages.BlobMissingResponse: _BlobMissingResponse_from_row,
     messages.BlobChunk: _BlobChunk_from_row,
@@ -3526,6 +3848,16 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ContainerListResponse: _ContainerListResponse_from_row,
     messages.ContainerStopRequest: _ContainerStopRequest_from_row,
     messages.ContainerStopResponse: _ContainerStopResponse_from_row,
+    messages.DeploymentOrigin: _DeploymentOrigin_from_row,
+    messages.DeploymentCreateRequest: _DeploymentCreateRequest_from_row,
+    messages.DeploymentRollbackRequest: _DeploymentRollbackRequest_from_row,
+    messages.DeployedFunction: _DeployedFunction_from_row,
+    messages.Deployment: _Deployment_from_row,
+    messages.FunctionChange: _FunctionChange_from_row,
+    messages.DeploymentResult: _DeploymentResult_from_row,
+    messages.DeploymentEvent: _DeploymentEvent_from_row,
+    messages.DeploymentListRequest: _DeploymentListRequest_from_row,
+    messages.DeploymentListResponse: _DeploymentListResponse_from_row,
     messages.ObjectOpenRequest: _ObjectOpenRequest_from_row,
     messages.ObjectInfo: _ObjectInfo_from_row,
     messages.ObjectListRequest: _ObjectListRequest_from_row,
@@ -3609,6 +3941,9 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ServerInfo: _ServerInfo_from_row,
     messages.ServerStopRequest: _ServerStopRequest_from_row,
     messages.ServerStopResponse: _ServerStopResponse_from_row,
+    messages.TerminalOffer: _TerminalOffer_from_row,
+    messages.TerminalAsk: _TerminalAsk_from_row,
+    messages.TerminalAskResponse: _TerminalAskResponse_from_row,
     messages.TokenCreateRequest: _TokenCreateRequest_from_row,
     messages.TokenInfo: _TokenInfo_from_row,
     messages.TokenCreated: _TokenCreated_from_row,

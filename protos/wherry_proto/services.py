@@ -26,6 +26,7 @@ METHODS: dict[str, Method] = {
     "Apps.Publish": Method("/wherry.v1.Apps/Publish", "AppPublishRequest", "AppPublishResponse", False, False),
     "Apps.Stop": Method("/wherry.v1.Apps/Stop", "AppStopRequest", "AppStopResponse", False, False),
     "Apps.List": Method("/wherry.v1.Apps/List", "AppListRequest", "AppListResponse", False, False),
+    "Apps.Show": Method("/wherry.v1.Apps/Show", "AppShowRequest", "AppShowResponse", False, False),
     "Blobs.Missing": Method("/wherry.v1.Blobs/Missing", "BlobMissingRequest", "BlobMissingResponse", False, False),
     "Blobs.Put": Method("/wherry.v1.Blobs/Put", "BlobChunk", "BlobInfo", True, False),
     "Blobs.Get": Method("/wherry.v1.Blobs/Get", "BlobGetRequest", "BlobChunk", False, True),
@@ -41,6 +42,15 @@ METHODS: dict[str, Method] = {
     ),
     "Containers.Stop": Method(
         "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
+    ),
+    "Deployments.Create": Method(
+        "/wherry.v1.Deployments/Create", "DeploymentCreateRequest", "DeploymentEvent", False, True
+    ),
+    "Deployments.Rollback": Method(
+        "/wherry.v1.Deployments/Rollback", "DeploymentRollbackRequest", "DeploymentEvent", False, True
+    ),
+    "Deployments.List": Method(
+        "/wherry.v1.Deployments/List", "DeploymentListRequest", "DeploymentListResponse", False, False
     ),
     "Dicts.Open": Method("/wherry.v1.Dicts/Open", "ObjectOpenRequest", "ObjectInfo", False, False),
     "Dicts.List": Method("/wherry.v1.Dicts/List", "ObjectListRequest", "ObjectListResponse", False, False),
@@ -103,6 +113,8 @@ METHODS: dict[str, Method] = {
     "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
+    "Terminals.Offer": Method("/wherry.v1.Terminals/Offer", "TerminalOffer", "TerminalAsk", False, True),
+    "Terminals.Ask": Method("/wherry.v1.Terminals/Ask", "TerminalAsk", "TerminalAskResponse", False, False),
     "Tokens.Create": Method("/wherry.v1.Tokens/Create", "TokenCreateRequest", "TokenCreated", False, False),
     "Tokens.List": Method("/wherry.v1.Tokens/List", "TokenListRequest", "TokenListResponse", False, False),
     "Tokens.Revoke": Method("/wherry.v1.Tokens/Revoke", "TokenRevokeRequest", "TokenInfo", False, False),

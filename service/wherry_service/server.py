@@ -1,20 +1,24 @@
 """Assembles the control plane and runs it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+import socket
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import sqlalchemy as sa
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
+from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.door import Door
 from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
 from wherry_service.api.environments import EnvironmentApi, within
@@ -30,8 +34,10 @@ from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.terminals import Terminals
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
 from wherry_service.calls.call import Call, Input
@@ -66,11 +72,13 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
+from wherry_service.store.away import DatabaseAway
 from wherry_service.store.blobs import BlobStore, bring_patiently
 from wherry_service.store.bucket import BlobSettings, Bucket
 from wherry_service.store.bucket_blobs import BucketBlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
+from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.images import ImageStore
@@ -99,6 +107,8 @@ EXPIRY_EVERY_S = 3600.0
 OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
+# Seconds beyond the running inputs' that a database which is away gets while the service stops.
+DATABASE_GRACE_S = 10.0
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
 
@@ -116,7 +126,11 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
-        self._database = Database(self._settings.database_url or f"sqlite:///{state_dir / 'wherry.db'}")
+        self._database = Database(
+            _database_url(self._settings, state_dir),
+            f"process {os.getpid()} on {socket.gethostname()}, for {state_dir}",
+            _die,
+        )
         self._blobs = _blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
@@ -195,6 +209,9 @@ class Service:
             self._ingress.ready,
             self._schedules,
         )
+        self._deployments = Deployments(
+            self._apps, self._app_store, DeploymentStore(self._database), self._pools, self._dispatcher
+        )
         environments = EnvironmentRecords(self._database)
         self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
@@ -218,8 +235,9 @@ class Service:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        handlers = self._handlers()
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry)
+        terminals = Terminals(self._apps, self._pools)
+        handlers = {**self._handlers(), **terminals.handlers()}
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry, terminals)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
@@ -255,7 +273,7 @@ class Service:
         self._stop.set()
 
     def _handlers(self) -> dict[str, Handler]:
-        apps = AppApi(self._apps, self._clients, self._dispatcher)
+        apps = AppApi(self._apps, self._deployments, self._clients, self._dispatcher)
         blobs = BlobApi(self._blobs, self._sources)
         containers = ContainerApi(self._apps, self._pools, self._node)
         keep_days = self._image_settings.keep_days
@@ -279,6 +297,8 @@ class Service:
             "Apps.Publish": apps.publish,
             "Apps.Stop": apps.stop,
             "Apps.List": apps.list,
+            "Apps.Show": apps.show,
+            **DeploymentApi(self._deployments, self._app_store).handlers(),
             "Functions.Lookup": apps.lookup,
             "Functions.Stats": apps.stats,
             "Functions.Bind": apps.bind,
@@ -324,8 +344,8 @@ class Service:
         pool = self._pools.get(function_id)
         return pool.plan.load if pool is not None else None
 
-    def _images_in_use(self) -> set[str]:
-        return set(self._apps.by_image()) | self._sandboxes.image_ids()
+    async def _images_in_use(self) -> set[str]:
+        return set(self._apps.by_image()) | self._sandboxes.image_ids() | await self._deployments.store.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         self._local_api = LocalApi(handlers, self._sessions)
@@ -356,6 +376,7 @@ class Service:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
         for client_id in await self._apps.restore(found):
             self._clients.expect(client_id, RETURN_WITHIN_S)
+        await self._deployments.restore()
         for client_id in await self._objects.registry.restore(self._apps.ids()):
             self._clients.expect(client_id, RETURN_WITHIN_S)
         await self._sandboxes.restore()
@@ -432,7 +453,8 @@ class Service:
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
-            await self._apps.stop_finished()
+            with _next_time_if_away():
+                await self._apps.stop_finished()
 
     async def _prune_images(self) -> None:
         while True:
@@ -447,23 +469,29 @@ class Service:
 
     async def _expire(self) -> None:
         while True:
-            _, blob_ids = await self._call_store.expire()
-            for blob_id in (*blob_ids, *await self._web_store.expire()):
-                self._blobs.delete(blob_id)
-            await self._schedules.expire()
-            await self._door.expire()
-            await self._sandboxes.expire()
-            await self._objects.secrets.sweep(self._apps.secret_ids() | self._sandboxes.secret_ids())
-            # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
-            kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
-            keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
-            await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+            with _next_time_if_away():
+                await self._expire_once()
             await asyncio.sleep(EXPIRY_EVERY_S)
+
+    async def _expire_once(self) -> None:
+        _, blob_ids = await self._call_store.expire()
+        for blob_id in (*blob_ids, *await self._web_store.expire()):
+            self._blobs.delete(blob_id)
+        await self._schedules.expire()
+        await self._door.expire()
+        await self._sandboxes.expire()
+        used = self._apps.secret_ids() | self._sandboxes.secret_ids() | await self._deployments.store.secret_ids()
+        await self._objects.secrets.sweep(used)
+        # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
+        kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
+        keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
+        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
 
     async def _expire_objects(self) -> None:
         while True:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
-            await self._objects.expire()
+            with _next_time_if_away():
+                await self._objects.expire()
             await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -481,11 +509,13 @@ class Service:
     async def _shut_down(self) -> None:
         log.info("stopping%s", " at once" if self._force else "")
         grace = 0.0 if self._force else self._settings.stop_grace_s
+        self._database.hurry(grace + DATABASE_GRACE_S)
         # What is due from here on is the next life's.
         if self._scheduling is not None:
             self._scheduling.cancel()
         await self._door.drain()
         await self._ingress.close()
+        await self._apps.close()
         await self._apps.stop_ephemeral(0.0 if self._force else None)
         self._dispatcher.keep_durable()
         await self._sandboxes.close("was ended with the service")
@@ -513,6 +543,27 @@ class Service:
 
 def _blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
     return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
+
+
+@contextlib.contextmanager
+def _next_time_if_away() -> Iterator[None]:
+    """Leave what the database could not be asked for until it is the turn of it again."""
+    try:
+        yield
+    except DatabaseAway as error:
+        log.warning("what is done from time to time was left for the next time: %s", error)
+
+
+def _database_url(settings: Settings, state_dir: Path) -> sa.URL:
+    if not settings.database_url:
+        return sa.URL.create("sqlite", database=str(state_dir / "wherry.db"))
+    url = sa.make_url(settings.database_url)
+    return url.set(password=settings.database_password) if settings.database_password else url
+
+
+def _die() -> None:
+    """End as if killed, which loses nothing: what this service does from here on would not be written down."""
+    os._exit(1)
 
 
 def _host_size() -> tuple[float, int]:

@@ -18,6 +18,8 @@ from wherry_service.errors import InvalidRequest
 
 _SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
 
+_DATABASES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
+
 
 class SettingsError(InvalidRequest):
     """A setting is wrong; the message says which, where it comes from, and what is allowed."""
@@ -147,6 +149,9 @@ class Settings:
         "`postgresql://USER:PASSWORD@HOST/NAME`; best as a variable, so that no file holds the password. "
         "Unset: SQLite in the state directory.",
     )
+    database_password: str = _key(
+        "database.password", "", "The password for `database.url`, where that has none; best in a file of its own."
+    )
     volumes_dir: Path | None = _key(
         "volumes.dir", None, "Where volumes lie. Unset: `volumes` in the state directory.", "path"
     )
@@ -186,6 +191,12 @@ class Settings:
 
     def checked(self) -> "Settings":
         """Return these settings if they go together; raise `SettingsError` otherwise."""
+        scheme = self.database_url.partition("://")[0]
+        if self.database_url and scheme not in _DATABASES:
+            # Not the value: there may be a password in it.
+            raise SettingsError(
+                "database.url is no address of a database that is known here: write postgresql://USER@HOST/NAME"
+            )
         if self.failed_logins < 1:
             raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
         if not 0 <= self.stop_grace_s <= 1e6:
@@ -242,13 +253,27 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **given: An
             put(key, value, f"{path}: {key}")
             places[variable(key)] = f"{path}: {key}"
     for key in FIELDS:
-        if text := environ.get(variable(key), ""):
-            put(key, text, variable(key))
+        if found := _given(variable(key), environ):
+            place, text = found
+            put(key, text, place)
             places.pop(variable(key), None)
     for key, value in given.items():
         if value is not None:
             put(key, value, f"the command line: {key}")
     return Settings(**values, rooms=rooms, places=places).checked()
+
+
+def _given(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return a variable's name and text; None if it is not set. `NAME_FILE` names the file that the text is in."""
+    if text := environ.get(name, ""):
+        return name, text
+    path = environ.get(f"{name}_FILE", "")
+    if not path:
+        return None
+    try:
+        return f"{name}_FILE", Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE is {path!r}, which can't be read: {error}") from None
 
 
 def read_size(name: str, text: str) -> int:

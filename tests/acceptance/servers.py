@@ -4,6 +4,7 @@ import http.client
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,9 +75,10 @@ class ImageRegistry:
 
 
 class BucketServer:
-    """An S3 server, moto's: buckets in memory, and whoever asks may."""
+    """An S3 server, rclone's: each bucket a directory of a folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
             self.port = int(free.server_address[1])
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -84,12 +86,16 @@ class BucketServer:
     @contextmanager
     def serving(self, *buckets: str) -> Iterator["BucketServer"]:
         """Serve, with these buckets."""
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        for bucket in buckets:
+            (self.folder / bucket).mkdir()
+        program = Path(sys.executable).with_name("rclone")
+        command = [
+            str(program), "serve", "s3", "--config", "/dev/null", "--addr", f"127.0.0.1:{self.port}",
+            "--auth-key", "test,test", str(self.folder),
+        ]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_until(lambda: self._asked("GET", "/moto-api/"), "the S3 server answers")
-            for bucket in buckets:
-                assert self._asked("PUT", f"/{bucket}")
+            wait_until(self._answers, "the S3 server answers")
             yield self
         finally:
             process.terminate()
@@ -110,15 +116,12 @@ class BucketServer:
         """Return the keys of all objects in a bucket."""
         return {str(meta["path"]) for page in obstore.list(self.store(bucket)) for meta in page}
 
-    def _asked(self, method: str, path: str) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+    def _answers(self) -> bool:
         try:
-            connection.request(method, path)
-            return connection.getresponse().status == 200
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
         except OSError:
             return False
-        finally:
-            connection.close()
+        return True
 
 
 def _bcrypt(password: str) -> str:

@@ -44,9 +44,9 @@ wherry.Dict.delete("large")
 """
 
 
-def test_what_was_acknowledged_outlives_the_hosts_disk() -> None:
+def test_what_was_acknowledged_outlives_the_hosts_disk(tmp_path: Path) -> None:
     with (
-        BucketServer().serving("blobs") as server,
+        BucketServer(tmp_path).serving("blobs") as server,
         elsewhere(
             WHERRY_BLOBS_URL="s3://blobs/wherry",
             WHERRY_BLOBS_ENDPOINT=server.endpoint,
@@ -73,9 +73,9 @@ def test_what_was_acknowledged_outlives_the_hosts_disk() -> None:
         assert [row["name"] for row in listed] == []
 
 
-def test_a_bucket_that_is_not_there_is_told() -> None:
-    variables = {"WHERRY_BLOBS_URL": "s3://nowhere", "WHERRY_BLOBS_ACCESS_KEY": "a", "WHERRY_BLOBS_SECRET_KEY": "b"}
-    with BucketServer().serving() as server, tempfile.TemporaryDirectory(prefix="wherry-") as folder:
+def test_a_bucket_that_is_not_there_is_told(tmp_path: Path) -> None:
+    variables = {"WHERRY_BLOBS_URL": "s3://nowhere", "WHERRY_BLOBS_ACCESS_KEY": "test", "WHERRY_BLOBS_SECRET_KEY": "test"}
+    with BucketServer(tmp_path).serving() as server, tempfile.TemporaryDirectory(prefix="wherry-") as folder:
         env = {**os.environ, **variables, "WHERRY_BLOBS_ENDPOINT": server.endpoint}
         command = [sys.executable, "-m", "wherry_service", "--state-dir", folder]
         ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)

@@ -253,7 +253,7 @@ def test_a_private_git_repository_behind_a_private_ca(own_address: str, tmp_path
         wrong = program.with_name("wrong.py")
         wrong.write_text(program.read_text().replace(PASSWORD, "another"))
         failed = other.wherry("run", str(wrong))
-        assert failed.returncode == 1
+        assert failed.returncode == 5
         assert "pip install" in failed.stderr
         assert "Traceback" not in failed.stderr
 

@@ -113,6 +113,32 @@ def test_functions_images_volumes_dicts_queues_and_sandboxes_work_over_tls(team:
     assert not (Path(team.environ["WHERRY_STATE_DIR"]) / "local.sock").exists()
 
 
+def test_a_deploy_token_deploys_to_its_environment_and_does_nothing_else(team: Team, tmp_path: Path) -> None:
+    source = tmp_path / "shop.py"
+    source.write_text("import wherry\n\napp = wherry.App('shop')\n\n\n@app.function()\ndef f(): ...\n")
+    team.as_owner("environment", "create", "prod")
+    team.token("ci", "--scope", "deploy", "-e", "prod")
+    ci = {"profile": "ci", "WHERRY_ENVIRONMENT": "prod"}
+    made = json.loads(team.said("deploy", str(source), "--json", **ci))
+    assert (made["version"], made["changed"]) == (1, True)
+    assert json.loads(team.said("deploy", str(source), "--json", **ci))["changed"] is False
+    (version,) = json.loads(team.said("app", "history", "shop", "--json", **ci))
+    assert version["by"] == "ci"
+    team.said("deploy", str(source), "-e", "main", profile="ci", code=4, told="does not allow")
+    team.said("secret", "create", "s", "A=1", **ci, code=4, told="does not allow")
+    calls = "import wherry; wherry.Function.from_name('shop', 'f').remote()"
+    done = subprocess.run(
+        [sys.executable, "-c", calls], env={**team.environ, "WHERRY_PROFILE": "ci", "WHERRY_ENVIRONMENT": "prod"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "NotFoundError" in done.stderr or "PermissionDeniedError" in done.stderr, done.stderr
+    # Another environment's token sees nothing of it.
+    team.said("app", "history", made["app_id"], profile="work", code=1, told="does not exist")
+    team.said("app", "stop", "shop", **ci)
+    team.as_owner("audit", "list")
+
+
 def test_b54_an_app_ends_with_its_client(team: Team, app_id: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RAISING], env=team.environ, capture_output=True, text=True, timeout=60, check=False
@@ -162,7 +188,7 @@ def test_a_token_of_another_environment_sees_none_of_it(team: Team, app_id: str)
     team.as_owner("environment", "create", "dev")
     team.token("stranger", "-e", "dev")
     assert json.loads(team.said("app", "list", "--json", profile="stranger", WHERRY_ENVIRONMENT="dev")) == []
-    team.said("app", "list", code=1, told="does not allow Apps.List in environment 'main'", profile="stranger")
+    team.said("app", "list", code=4, told="does not allow Apps.List in environment 'main'", profile="stranger")
     team.said("app", "stop", app_id, code=1, told="", profile="stranger", WHERRY_ENVIRONMENT="dev")
     team.said("volume", "ls", "files", code=1, told="'files'", profile="stranger", WHERRY_ENVIRONMENT="dev")
     assert app_id in team.said("app", "list", "--json")
@@ -179,9 +205,9 @@ def test_a_revoked_token_ends_what_it_has_open(team: Team, app_id: str) -> None:
         own = {"WHERRY_STATE_DIR": str(team.service.state_dir), "WHERRY_PROFILE": "", "WHERRY_CONFIG_PATH": os.devnull}
         team.said("token", "revoke", token_id, **own)
         _, told = following.communicate(timeout=30)
-    assert following.returncode == 1
+    assert following.returncode == 4
     assert "was revoked" in told
-    team.said("token", "info", code=1, told="this token is not valid here", profile="leaver")
+    team.said("token", "info", code=4, told="this token is not valid here", profile="leaver")
     audit = json.loads(team.said("audit", "list", "--json", **own))
     assert {"Tokens.Create", "Tokens.Revoke", "Apps.Publish", "login"} <= {entry["action"] for entry in audit}
 
@@ -189,9 +215,9 @@ def test_a_revoked_token_ends_what_it_has_open(team: Team, app_id: str) -> None:
 def test_what_is_not_there_or_not_trusted_is_told_at_once(team: Team) -> None:
     url = json.loads(team.said("config", "show", "--json"))["server_url"]
     no_profile = {"WHERRY_CONFIG_PATH": os.devnull}
-    team.said("app", "list", code=1, told="the certificate of", WHERRY_SERVER_URL=url, **no_profile)
+    team.said("app", "list", code=3, told="the certificate of", WHERRY_SERVER_URL=url, **no_profile)
     team.said(
-        "app", "list", code=1, told="no service answers at", WHERRY_SERVER_URL="https://127.0.0.1:9", **no_profile
+        "app", "list", code=3, told="no service answers at", WHERRY_SERVER_URL="https://127.0.0.1:9", **no_profile
     )
     team.said("server", "stop", code=1, told="is for a service on this machine")
 

@@ -15,7 +15,6 @@ import wherry
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
 from wherry.exception import NotFoundError
-from wherry_proto.messages import AppState
 
 
 def command(*words: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
@@ -56,14 +55,12 @@ def app_id(service: OwnService) -> Iterator[str]:
     from tests.acceptance.apps import schedules
 
     with schedules.app.run(detach=True):
-        app_id = schedules.app.app_id
-        assert app_id is not None
         # Only deployed apps run by the clock.
         assert json.loads(command("schedule", "list", "--json")) == []
-        rows(service, "update apps set state = ? where app_id = ?", AppState.DEPLOYED, app_id)
-        kill(service)
-        yield app_id
-        command("app", "stop", app_id)
+    app_id = schedules.app.deploy().app_id
+    assert app_id is not None
+    yield app_id
+    command("app", "stop", app_id)
 
 
 def test_b61_each_tick_is_run_once_also_when_the_service_is_killed_between(service: OwnService, app_id: str) -> None:

@@ -19,6 +19,7 @@ import pytest
 from tests.acceptance.conftest import RunApp
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
+from wherry.exception import InvalidError
 
 COMMAND = [sys.executable, "-m", "wherry.cli.main"]
 APP = Path(__file__).parent / "apps" / "shell.py"
@@ -163,11 +164,44 @@ def test_the_terminal_is_put_back_when_the_service_is_killed(service: OwnService
         child.expect(PROMPT)
         service.signal(signal.SIGKILL)
         child.expect("Error: .*service")
-        child.expect("code-1")
+        child.expect("code-3")
         child.expect(r"\sicanon\s")
         child.expect(r"\secho\s")
     # Whoever asks next starts the service again.
     wait_until(lambda: json.loads(said("sandbox", "list", "--json").stdout) == [], "its container is gone")
+
+
+def test_breakpoint_is_a_debugger_at_the_terminal_of_run_i(service: OwnService) -> None:
+    line = f"{' '.join(COMMAND)} run -i {APP}::stopped; echo code-$?; stty -a"
+    with pexpect.spawn("/bin/sh", ["-c", line], timeout=60, encoding="utf-8") as child:
+        child.expect("before the debugger")
+        child.expect(r"\(Pdb\) ")
+        child.sendline("p 'value', value")
+        child.expect(r"\('value', 5\)")
+        child.expect(r"\(Pdb\) ")
+        child.sendline("value = 41")
+        child.expect(r"\(Pdb\) ")
+        child.sendline("c")
+        child.expect("printed at the terminal")
+        child.expect(r"[\r\n]42\r")
+        child.expect("code-0")
+        child.expect(r"\sicanon\s")
+
+
+def test_interact_gives_a_function_what_is_typed_and_ctrl_c(service: OwnService) -> None:
+    with terminal("run", "-i", f"{APP}::talks") as child:
+        child.expect(r"name\? ")
+        child.sendline("Grüße")
+        child.expect("Grüße\r\n")
+        child.sendintr()
+        child.expect("Grüße was interrupted")
+        assert left(child) == 0
+
+
+def test_code_without_a_terminal_is_told_how_to_get_one(app: ModuleType) -> None:
+    with pytest.raises(InvalidError, match="run its app with `wherry run -i`"):
+        app.stopped.remote()
+    assert b"-i needs a terminal" in said("run", "-i", f"{APP}::stopped", code=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -189,6 +223,6 @@ def test_wrong_words_get_a_sentence(service: OwnService, args: list[str], says: 
     done = subprocess.run(
         [*COMMAND, "shell", *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
     )
-    assert done.returncode in (1, 2)
+    assert done.returncode in (1, 2, 5)
     assert says in done.stdout + done.stderr, done.stderr
     assert b"Traceback" not in done.stderr

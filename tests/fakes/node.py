@@ -22,9 +22,10 @@ def payload(data: bytes = b"x") -> Payload:
 class FakeContainer:
     """Holds what it is sent until the test says what becomes of it."""
 
-    def __init__(self, container_id: str, events: ContainerEvents) -> None:
+    def __init__(self, container_id: str, events: ContainerEvents, load: LoadOrder) -> None:
         self.container_id = container_id
         self.events = events
+        self.load = load
         self.inputs: list[Assignment] = []
         self.cancelled: list[str] = []
         self.recalls = 0
@@ -39,6 +40,14 @@ class FakeContainer:
         self.connected = True
         self.events.on_connected([], False)
         self.events.on_ready(0.01)
+
+    def fail_to_load(self) -> None:
+        """Have the import of the user's code raise."""
+        self.connected = True
+        self.events.on_connected([], False)
+        failure = Failure(kind=FailureKind.EXCEPTION, type_name="builtins.ImportError", message="no such module")
+        self.events.on_load_failed(failure)
+        self.exit(ContainerExit(exit_code=1))
 
     def finish(self, count: int | None = None) -> None:
         """Answer the first `count` inputs, or all."""
@@ -105,22 +114,25 @@ class FakeNode:
     def __init__(self, auto: bool = True) -> None:
         self.auto = auto
         self.containers: list[FakeContainer] = []
+        # Qualified names of functions that can't be imported.
+        self.broken: set[str] = set()
 
     def running(self) -> list[FakeContainer]:
         return [container for container in self.containers if not container.exited]
 
     def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
-        container = FakeContainer(order.container_id, events)
+        container = FakeContainer(order.container_id, events, order.load)
         self.containers.append(container)
         if self.auto:
-            asyncio.get_running_loop().call_soon(container.connect)
+            broken = order.load.qualname in self.broken
+            asyncio.get_running_loop().call_soon(container.fail_to_load if broken else container.connect)
         return container
 
     async def find(self) -> list[FoundContainer]:
         return []
 
     def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
-        container = FakeContainer(found.container_id, events)
+        container = FakeContainer(found.container_id, events, load)
         self.containers.append(container)
         return container
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, cast
 
 from obstore.store import MemoryStore
 
+from tests.databases import Disk
 from wherry_proto.messages import DictEntry, Format, Payload
 from wherry_service.ids import new_id
 from wherry_service.objects.keys import Keys
@@ -15,7 +15,6 @@ from wherry_service.objects.partition import Getter
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import Bucket
 from wherry_service.store.bucket_blobs import OWNER, BucketBlobStore
-from wherry_service.store.database import Database
 
 
 def payload(data: bytes) -> Payload:
@@ -25,8 +24,9 @@ def payload(data: bytes) -> Payload:
 class World:
     """One life of the service after the other, on the same disk."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.folder = disk.folder
         self.now = 1_700_000_000.0
         self.blobs = self.open_blobs()
         self.begin()
@@ -37,8 +37,7 @@ class World:
 
     def begin(self) -> None:
         """Begin a life."""
-        self.database = Database(f"sqlite:///{self.folder / 'test.db'}")
-        self.database.begin()
+        self.database = self.disk.database()
         # Blobs that nothing refers to any more go at the next turn of the event loop.
         keys = Keys(self.folder / "secret.key")
         self.objects = Objects(self.database, self.blobs, keys, lambda: self.now, blob_grace_s=0.0)
@@ -140,9 +139,9 @@ class BucketWorld(World):
 
 
 def run(
-    folder: Path, scenario: Callable[[World], Coroutine[Any, Any, None]], make: Callable[[Path], World] = World
+    disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]], make: Callable[[Disk], World] = World
 ) -> None:
-    world = make(folder)
+    world = make(disk)
     try:
         asyncio.run(scenario(world))
     finally:

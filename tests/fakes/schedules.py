@@ -1,14 +1,12 @@
 """Schedules on a real database, by a clock that is moved by hand, in a service that can be killed."""
 
 import asyncio
-import functools
-import tempfile
 from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from tests.databases import Disk
 from tests.fakes.clock import HandClock
 from wherry_proto.messages import Failure, FailureKind, FunctionSpec, Output, ScheduleSpec
 from wherry_service.calls.call import Input
@@ -18,7 +16,6 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore, InputRow
-from wherry_service.store.database import Database
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.schema import inputs, schedule_runs
 from wherry_service.store.yields import YieldStore
@@ -63,15 +60,12 @@ class KillableStore(ScheduleStore):
 class World:
     """One function of one app, and the service it is scheduled in."""
 
-    def __init__(
-        self, directory: Path, schedule: ScheduleSpec | None, settings: ScheduleSettings | None = None
-    ) -> None:
-        self.directory = directory
+    def __init__(self, disk: Disk, schedule: ScheduleSpec | None, settings: ScheduleSettings | None = None) -> None:
+        self.directory = disk.folder
         self.clock = HandClock(START_MS)
         self.spec = FunctionSpec(name="f", schedule=schedule)
         self.settings = settings or ScheduleSettings()
-        self.database = Database(f"sqlite:///{directory / 'test.db'}")
-        self.database.begin()
+        self.database = disk.database()
         self._live()
 
     def _live(self) -> None:
@@ -116,32 +110,20 @@ class World:
         await self.calls.finish_input(Output(input_id=item.input_id, call_id=item.call_id, failure=failure))
 
 
-@functools.cache
-def _migrated() -> bytes:
-    """Return a new database: made once, since the migrations take longer than a scenario."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "test.db"
-        database = Database(f"sqlite:///{path}")
-        database.begin()
-        database.close()
-        return path.read_bytes()
-
-
 def run(
+    disk: Disk,
     scenario: Callable[[World], Coroutine[Any, Any, None]],
     schedule: ScheduleSpec | None = None,
     settings: ScheduleSettings | None = None,
 ) -> None:
     """Run a scenario in a new world; without a schedule, every ten seconds."""
 
-    async def main(directory: Path) -> None:
-        world = World(directory, schedule or ScheduleSpec(seconds=10), settings)
+    async def main() -> None:
+        world = World(disk, schedule or ScheduleSpec(seconds=10), settings)
         try:
             await world.begin()
             await scenario(world)
         finally:
             world.database.close()
 
-    with tempfile.TemporaryDirectory() as name:
-        (Path(name) / "test.db").write_bytes(_migrated())
-        asyncio.run(main(Path(name)))
+    asyncio.run(main())

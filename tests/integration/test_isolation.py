@@ -62,6 +62,8 @@ from wherry_service.server import Service
 from wherry_service.settings import Settings
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 
+# Streams without an end: their first message tells whether they were let in.
+LASTING = {"Terminals.Offer"}
 SECRET_FILE = "sha256:" + "0" * 64
 
 
@@ -168,6 +170,9 @@ class World:
         kind = services.METHODS[method]
         if kind.client_stream:
             return await asyncio.to_thread(transport.upload, method, [request])
+        if method in LASTING:
+            with contextlib.closing(transport.stream(method, request)) as answers:
+                return [await asyncio.to_thread(next, answers)]
         if kind.server_stream:
             return await asyncio.to_thread(lambda: list(transport.stream(method, request)))
         return await asyncio.to_thread(transport.call, method, request, 10)

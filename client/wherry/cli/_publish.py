@@ -40,7 +40,7 @@ def _publish(ref: str, report: Path) -> None:
     app_id = os.environ.get(APP, "")
     opened = not app_id
     if opened:
-        app_id = open_app(app, client, os.environ[OWNER], False, os.environ.get(ENVIRONMENT) or None)
+        app_id = open_app(app, client, os.environ[OWNER], False, os.environ.get(ENVIRONMENT) or None).app_id
     try:
         files = publish(app, client, app_id)
     except BaseException:

@@ -32,9 +32,17 @@ def list_apps(
         show_json([_described(app) for app in apps])
         return
     rows = [
-        [app.app_id, app.name, _STATES.get(app.state), app.num_containers, time_of(app.created_at_ms)] for app in apps
+        [
+            app.app_id,
+            app.name,
+            _STATES.get(app.state),
+            app.version or "",
+            app.num_containers,
+            time_of(app.created_at_ms),
+        ]
+        for app in apps
     ]
-    show_table(["id", "name", "state", "containers", "created"], rows)
+    show_table(["id", "name", "state", "version", "containers", "created"], rows)
 
 
 @group.command()
@@ -76,6 +84,9 @@ def _id_of(name: str, environment: str | None) -> str:
     found = [app.app_id for app in running if app.name == name]
     if len(found) == 1:
         return found[0]
+    deployed = [app.app_id for app in running if app.name == name and app.state == AppState.DEPLOYED]
+    if deployed:
+        return deployed[0]
     if found:
         raise NotFoundError(f"{len(found)} apps named {name!r} are running: say which by id: {', '.join(found)}")
     names = ", ".join(sorted({app.name for app in running})) or "none"
@@ -88,6 +99,7 @@ def _described(app: AppInfo) -> dict[str, object]:
         "name": app.name,
         "environment": app.environment,
         "state": _STATES.get(app.state),
+        "version": app.version or None,
         "containers": app.num_containers,
         "created_at": time_of(app.created_at_ms),
         "stopped_at": time_of(app.stopped_at_ms),

@@ -23,12 +23,23 @@ from wherry.cli import (
     token,
     volume,
 )
+from wherry.cli._ref import UsageError
+from wherry.cli.deploy import deploy, history, info, rollback
 from wherry.cli.logs import app_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.shell import shell
-from wherry.exception import Error
+from wherry.exception import AuthError, ConnectionError, DeploymentError, Error, ImageBuildError, PermissionDeniedError
 
+# What scripts can tell apart; any other error is 1, and 2 a command line that can't be read.
+_CODES = {
+    UsageError: 2,
+    ConnectionError: 3,
+    AuthError: 4,
+    PermissionDeniedError: 4,
+    ImageBuildError: 5,
+    DeploymentError: 6,
+}
 cli = typer.Typer(
     name="wherry",
     help="Run Python functions in containers on your own machines.",
@@ -42,9 +53,13 @@ cli.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
 )(run)
 cli.command("serve")(serve)
+cli.command("deploy")(deploy)
 cli.command("shell")(shell)
 cli.add_typer(server.group, name="server")
 app.group.command("logs")(app_logs)
+app.group.command("history")(history)
+app.group.command("rollback")(rollback)
+app.group.command("info")(info)
 cli.add_typer(app.group, name="app")
 cli.add_typer(container.group, name="container")
 cli.add_typer(function.group, name="function")
@@ -72,12 +87,12 @@ def top(version: bool = typer.Option(False, "--version", help="Show the version 
 
 
 def main() -> None:
-    """Run the command line: exit 0 when all went well, 1 on an error, 130 on Ctrl-C."""
+    """Run the command line; the exit codes are those of docs/commands.md."""
     try:
         cli(standalone_mode=True)
     except Error as error:
         typer.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1))
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         sys.exit(130)

@@ -1,6 +1,7 @@
 """`wherry run`."""
 
 import asyncio
+import contextlib
 import inspect
 import sys
 import traceback
@@ -12,12 +13,19 @@ import typer
 from wherry._client import Client, default_client
 from wherry._failure import hide_internals
 from wherry._output.enable import screen_for_stdout
+from wherry._output.output import Output
+from wherry._output.plain import Plain
 from wherry.app import App, LocalEntrypoint
+from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
 from wherry.cli._ref import Target, UsageError, find_target
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
+
+_INTERACTIVE = typer.Option(
+    False, "-i", "--interactive", help="Give this terminal to the functions: breakpoint(), interact()."
+)
 
 
 def run(
@@ -27,29 +35,34 @@ def run(
     ),
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
-    interactive: bool = typer.Option(False, "-i", "--interactive", help="Not supported yet."),
+    interactive: bool = _INTERACTIVE,
     write_result: str | None = typer.Option(None, "-w", "--write-result", help="Write the function's value to a file."),
     environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
 ) -> None:
     """Run a local entrypoint, or a function directly, with its app. What follows REF are its own options."""
     if interactive:
-        raise InvalidError("--interactive is not supported yet by this version of wherry")
+        check(detach)
     target = _import(ref)
     function, name = _signature(target)
     args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
     if isinstance(target, MethodTarget):
         target, kwargs = target.bind(kwargs)
     client = default_client()
-    client.listener.screen = screen = screen_for_stdout(quiet=quiet, verbose=verbose)
+    client.listener.screen = screen = _screen(quiet, verbose, interactive)
     try:
-        value = _run(client, target, args, kwargs, detach, environment)
+        value = _run(client, target, args, kwargs, detach, environment, interactive)
     finally:
         screen.close()
     if isinstance(target, Function) and value is not None:
         typer.echo(value if isinstance(value, str) else repr(value))
     if write_result is not None:
         _write(write_result, value)
+
+
+def _screen(quiet: bool, verbose: bool, interactive: bool) -> Output:
+    # Beside a debugger nothing may move.
+    return Plain(quiet=quiet, verbose=verbose) if interactive else screen_for_stdout(quiet=quiet, verbose=verbose)
 
 
 def _signature(target: Target) -> tuple[Callable[..., Any], str]:
@@ -67,7 +80,7 @@ def _import(ref: str) -> Target:
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
-        _show(error)
+        show_error(error)
         raise typer.Exit(1) from None
 
 
@@ -78,13 +91,16 @@ def _run(
     kwargs: dict[str, Any],
     detach: bool,
     environment: str | None,
+    interactive: bool,
 ) -> Any:
     app: App = target.app
     started = False
     try:
         with app.run(client=client, detach=detach, environment_name=environment):
             started = True
-            return _call(target, args, kwargs)
+            assert app.app_id is not None
+            with offering(client, app.app_id) if interactive else contextlib.nullcontext():
+                return _call(target, args, kwargs)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)
         raise typer.Exit(130) from None
@@ -93,7 +109,7 @@ def _run(
     except Exception as error:
         if isinstance(error, Error) and not started:
             raise
-        _show(error)
+        show_error(error)
         raise typer.Exit(1) from None
 
 
@@ -112,7 +128,7 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-def _show(error: BaseException) -> None:
+def show_error(error: BaseException) -> None:
     """Print an exception as Python does, without our own frames and those of the import machinery."""
     hide_internals(error)
     lines = traceback.format_exception(error)

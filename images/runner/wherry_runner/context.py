@@ -25,5 +25,7 @@ class Current:
 in_container = False
 # Where the container's sockets are.
 directory = ""
+# Joins user code to a terminal (terminal.py); set by the runner as it loads.
+terminal: object = None
 input_id = Current("input_id")
 call_id = Current("call_id")

@@ -69,6 +69,8 @@ class Desk:
         self.methods: dict[str, Target] | None = None
         self.running: dict[str, Input] = {}
         self.ending = False
+        # Has an input give its terminal back as it is answered.
+        self.leave_terminal: Callable[[str], None] = lambda input_id: None
         self._pipes = pipes
         self._streams = streams
         self._payloads = payloads
@@ -183,7 +185,8 @@ class Desk:
             if item.answered:
                 return False
             item.answered = True
-            return True
+        self.leave_terminal(item.input_id)
+        return True
 
     def _end_lines(self, item: Input) -> None:
         for stream in self._streams:

@@ -16,10 +16,12 @@ from _signal import (  # type: ignore[import-not-found]
 from _thread import LockType, allocate_lock, start_new_thread
 from time import perf_counter
 
+from wherry_runner import context
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.interrupt import SIGNAL, Interrupter
 from wherry_runner.link import Link
 from wherry_runner.output import Lines, Pipes, Stream
+from wherry_runner.terminal import Terminal, breakpoint_hook
 from wherry_runner.watch import Keeper, Watch
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
@@ -52,6 +54,7 @@ class Runner:
         self._instance: Instance | None = None
         self._executor: Executor | None = None
         self._web: WebExecutor | None = None
+        self._terminal: Terminal | None = None
         self._ending = False
         self._has_said_bye = False
 
@@ -97,6 +100,9 @@ class Runner:
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
+        terminal = self._terminal = Terminal(self._directory, self._intake, self._interrupter, self._on_signal)
+        context.terminal = terminal
+        sys.breakpointhook = breakpoint_hook
         function = load(frame, serialized, os.path.join(self._directory, "source"), secrets)
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
@@ -105,11 +111,14 @@ class Runner:
         if batch:
             from wherry_runner.batches import BatchDesk as Desk
         desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
+        desk.leave_terminal = terminal.leave
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
         is_mixed = concurrency == 1 and is_async and any(not method[2] for method in methods)
         web = spec.get("web")
+        if frame.get("import_only"):
+            return self._executor_of(desk, 1, False, False)
         if web:
             from wherry_runner.web import WebExecutor
 
@@ -250,6 +259,9 @@ class Runner:
         self._watch.wake()
 
     def _on_signal(self, number: int, frame: object) -> None:
+        if number == SIGINT and self._terminal is not None and self._terminal.is_joined:
+            self._terminal.interrupt()
+            return
         self._on_drain()
 
     def _leave(self) -> None:

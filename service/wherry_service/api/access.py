@@ -77,17 +77,27 @@ class Access:
         if services.METHODS[name].client_stream:
             return lambda messages: handler(self._begun(name, messages, _Asked(messages), ""))
 
-        async def serve(request: Any) -> Any:
+        @contextlib.contextmanager
+        def noted(request: Any) -> Iterator[None]:
             asked = _Asked(request)
             try:
-                answer = await handler(request)
+                yield
             except ServiceError as error:
                 self._note(name, asked, "", status_of(name, error)[0])
                 raise
             self._note(name, asked, "", "ok")
-            return answer
 
-        return serve
+        async def unary(request: Any) -> Any:
+            with noted(request):
+                return await handler(request)
+
+        async def streaming(request: Any) -> AsyncIterator[Any]:
+            with noted(request):
+                async with contextlib.aclosing(handler(request)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+        return streaming if services.METHODS[name].server_stream else unary
 
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""

@@ -7,6 +7,8 @@ from wherry_proto.messages import (
     AppOpenRequest,
     AppPublishRequest,
     AppPublishResponse,
+    AppShowRequest,
+    AppShowResponse,
     AppStopRequest,
     AppStopResponse,
     FunctionBindRequest,
@@ -14,13 +16,17 @@ from wherry_proto.messages import (
     FunctionLookupRequest,
     FunctionStats,
     FunctionStatsRequest,
+    FunctionStatus,
     FunctionUpdateRequest,
 )
+from wherry_service.apps.app import App
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.deployments import Deployments
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
+from wherry_service.store.apps import FunctionRecord
 
 # Longer than exit hooks may take.
 STOP_DEADLINE_S = 60
@@ -29,18 +35,19 @@ STOP_DEADLINE_S = 60
 class AppApi:
     """Serves apps and what is asked about their functions."""
 
-    def __init__(self, apps: Apps, clients: Clients, dispatcher: Dispatcher) -> None:
+    def __init__(self, apps: Apps, deployments: Deployments, clients: Clients, dispatcher: Dispatcher) -> None:
         self._apps = apps
+        self._deployments = deployments
         self._clients = clients
         self._dispatcher = dispatcher
 
     async def open(self, request: AppOpenRequest) -> AppInfo:
         self._clients.expect(check_id(request.client_id, "cl", "client id"))
-        return await self._apps.open(request.name, request.environment, request.client_id, request.detach)
+        return await self._apps.open(
+            request.name, request.environment, request.client_id, request.detach, request.deploy
+        )
 
     async def publish(self, request: AppPublishRequest) -> AppPublishResponse:
-        if request.deploy:
-            raise InvalidRequest("this service can't deploy yet: run the app with `wherry run --detach`")
         return AppPublishResponse(functions=await self._apps.publish(request.app_id, request.functions))
 
     async def stop(self, request: AppStopRequest) -> AppStopResponse:
@@ -48,12 +55,34 @@ class AppApi:
         count, left_over = await self._apps.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
         return AppStopResponse(num_containers_stopped=count, left_over=left_over)
 
+    async def show(self, request: AppShowRequest) -> AppShowResponse:
+        apps = self._apps
+        app = apps.running(request.app_id) if request.app_id else apps.named(request.app_name, request.environment)
+        return AppShowResponse(
+            app=apps.info(app.record.app_id), functions=[self._status(app, base) for base in app.bases]
+        )
+
+    def _status(self, app: App, base: FunctionRecord) -> FunctionStatus:
+        variants = [one.function_id for one in app.functions.values() if one.base_id == base.function_id]
+        queues = [queue for one in (base.function_id, *variants) if (queue := self._dispatcher.queue(one)) is not None]
+        return FunctionStatus(
+            function=self._apps.function_info(app, base),
+            image_id=base.spec.image_id,
+            num_containers=sum(len(queue.pool.containers) for queue in queues),
+            backlog=sum(len(queue) for queue in queues),
+            num_variants=len(variants),
+        )
+
     async def list(self, request: AppListRequest) -> AppListResponse:
         return AppListResponse(apps=await self._apps.list(request.environment, request.include_stopped))
 
     async def lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
         if request.function_id:
             return self._apps.function(check_id(request.function_id, "fu", "function id"))
+        if request.version:
+            return await self._deployments.function(
+                request.app_name, request.name, request.environment, request.version
+            )
         return self._apps.lookup(request.app_name, request.name, request.environment)
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:

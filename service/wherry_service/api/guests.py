@@ -15,10 +15,13 @@ from wherry_proto.messages import (
     ServerInfo,
     ServerInfoRequest,
     SessionUp,
+    TerminalAsk,
+    TerminalAskResponse,
 )
 from wherry_service.api.guest_objects import OF_OBJECTS, GuestObjects
 from wherry_service.api.local import Handler, LocalApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.terminals import Terminals
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound
@@ -43,9 +46,11 @@ class Guests:
         apps: Apps,
         journal: Journal,
         objects: Registry | None = None,
+        terminals: Terminals | None = None,
     ) -> None:
         self.handlers = handlers
         self.objects = objects
+        self.terminals = terminals
         self.sessions = sessions
         self.apps = apps
         self.journal = journal
@@ -89,6 +94,8 @@ class Guest:
             found["Functions.Bind"] = self._with_own_secrets(found["Functions.Bind"])
         found["Functions.Lookup"] = self.lookup
         found["Server.Info"] = self.info
+        if self._guests.terminals is not None:
+            found["Terminals.Ask"] = self.ask_for_terminal
         return found
 
     # Methods
@@ -104,9 +111,18 @@ class Guest:
             raise InvalidRequest(
                 f"this container belongs to environment {own.environment!r} and can't reach {request.environment!r}"
             )
+        if request.version:
+            request.app_name, request.environment = request.app_name or own.name, own.environment
+            found: FunctionInfo = await self._guests.handlers["Functions.Lookup"](request)
+            return found
         if request.app_name in ("", own.name):
             return apps.function_of(self._app_id, request.name)
         return apps.lookup(request.app_name, request.name, own.environment)
+
+    async def ask_for_terminal(self, request: TerminalAsk) -> TerminalAskResponse:
+        """Pass on that its code asks for the terminal of who runs its app."""
+        assert self._guests.terminals is not None
+        return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
 
     async def info(self, request: ServerInfoRequest) -> ServerInfo:
         """Say what a container needs to know of the service, and nothing of its host."""

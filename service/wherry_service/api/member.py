@@ -1,7 +1,8 @@
 """One request of a holder of a token: what of it is let through."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,10 @@ from wherry_proto.messages import (
     BlobMissingRequest,
     BlobMissingResponse,
     CallState,
+    DeploymentCreateRequest,
+    DeploymentEvent,
+    DeploymentOrigin,
+    DeploymentRollbackRequest,
     EnvironmentListRequest,
     EnvironmentListResponse,
     FunctionBindRequest,
@@ -183,6 +188,8 @@ class Member:
             "Images.Show": self._show,
             "Images.List": self._list_images,
             "Environments.List": self._list_environments,
+            "Deployments.Create": self._deploy,
+            "Deployments.Rollback": self._roll_back,
         }
         if found := with_answer.get(name):
             return lambda request: found(handler, request)
@@ -239,6 +246,22 @@ class Member:
                     await self._check_image(step.args[0])
         async for event in handler(request):
             yield event
+
+    async def _deploy(self, handler: Any, request: DeploymentCreateRequest) -> AsyncIterator[DeploymentEvent]:
+        for spec in request.functions if not request.dry_run else ():
+            await self._check_image(spec.image_id)
+        async with contextlib.aclosing(self._roll_back(handler, request)) as events:
+            async for event in events:
+                yield event
+
+    async def _roll_back(
+        self, handler: Any, request: DeploymentCreateRequest | DeploymentRollbackRequest
+    ) -> AsyncGenerator[DeploymentEvent, None]:
+        request.origin = request.origin or DeploymentOrigin()
+        request.origin.token_name = self._token.name
+        async with contextlib.aclosing(handler(request)) as events:
+            async for event in events:
+                yield event
 
     async def _show(self, handler: Any, request: ImageShowRequest) -> ImageInfo:
         """Show an image of another environment as one that nobody has built."""

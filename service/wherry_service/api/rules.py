@@ -61,6 +61,10 @@ RULES: dict[str, Rule] = {
     "Apps.Publish": Rule(DEPLOY, APP, True),
     "Apps.Stop": Rule(DEPLOY, APP, True),
     "Apps.List": Rule(ANY, FIELD),
+    "Apps.Show": Rule(ANY, ("app_id", "environment")),
+    "Deployments.Create": Rule(DEPLOY, APP, True),
+    "Deployments.Rollback": Rule(DEPLOY, APP, True),
+    "Deployments.List": Rule(ANY, ("app_id", "environment")),
     "Functions.Lookup": Rule(ANY, ("function_id", "environment")),
     "Functions.Stats": Rule(ANY, FUNCTION),
     "Functions.Bind": Rule(ANY, FUNCTION),
@@ -125,6 +129,10 @@ RULES: dict[str, Rule] = {
     "Sandboxes.Snapshot": Rule(DEVELOP, ("sandbox_id",), True),
     # Of functions' containers, and of sandboxes.
     "Execs.Run": Rule(DEVELOP, ("start.container_id",), True),
+    # What comes of it is in the audit log: a command in the container that asks.
+    "Terminals.Offer": Rule(DEVELOP, APP),
+    # Containers ask, over their own socket.
+    "Terminals.Ask": Rule(ADMIN, Where.NOWHERE),
     "Schedules.List": Rule(ANY, ("app_id", "environment")),
     "Schedules.Run": Rule(INVOKE, FUNCTION, True),
     "Schedules.Pause": Rule(DEPLOY, FUNCTION, True),

@@ -1,30 +1,42 @@
 """Apps: opened by a client, published with their functions, stopped with or without it."""
 
 import asyncio
+import copy
 import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from wherry_proto import codec
 from wherry_proto.messages import (
     AppInfo,
     AppState,
     FunctionBindRequest,
+    FunctionChangeKind,
     FunctionInfo,
     FunctionSpec,
     FunctionUpdateRequest,
     MethodSpec,
+    PoolSettings,
 )
+from wherry_service.apps.app import (
+    STOP_GRACE_S,
+    App,
+    AppObjects,
+    AppSandboxes,
+    FunctionHost,
+    NoSandboxes,
+    grace_of,
+    near,
+)
+from wherry_service.apps.change import Change, change_of, followed
 from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_of
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
-from wherry_service.calls.retry import RetryPolicy
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
-from wherry_service.pools.pool import PoolPlan
+from wherry_service.pools.pool import Pool, PoolPlan
 from wherry_service.pools.pools import Pools
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.ticks import check_scheduled
@@ -32,71 +44,10 @@ from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 
 log = logging.getLogger(__name__)
 
-# Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
-STOP_GRACE_S = 5.0
-# The same where exit hooks may run.
-EXIT_HOOKS_GRACE_S = 30.0
 MAX_VARIANTS = 1000
-
-
-class FunctionHost(Protocol):
-    """Who serves functions: the dispatcher."""
-
-    def open_function(
-        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
-    ) -> None: ...
-    def replace_function(
-        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
-    ) -> None: ...
-    async def close_function(self, function_id: str, grace_s: float, why: str) -> int: ...
-    def is_working(self, function_id: str) -> bool: ...
-
-
-class AppObjects(Protocol):
-    """What apps have beside functions (see objects/)."""
-
-    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None: ...
-    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
-    async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
-    async def app_gone(self, app_id: str) -> None: ...
-
-
-class AppSandboxes(Protocol):
-    """The sandboxes that belong to apps."""
-
-    def has_app(self, app_id: str) -> bool: ...
-    async def end_app(self, app_id: str, why: str) -> int: ...
-
-
-class NoSandboxes:
-    """Where there are none (implements `AppSandboxes`)."""
-
-    def has_app(self, app_id: str) -> bool:
-        return False
-
-    async def end_app(self, app_id: str, why: str) -> int:
-        return 0
-
-
-class App:
-    """A running app."""
-
-    def __init__(self, record: AppRecord) -> None:
-        self.record = record
-        self.functions: dict[str, FunctionRecord] = {}
-        # Whether it is detached and its client is gone: it ends with its last call.
-        self.orphaned = False
-        self.lock = asyncio.Lock()
-        # Set once it is being stopped.
-        self.stopping: asyncio.Task[tuple[int, list[str]]] | None = None
-
-    def stop_ended(self, task: asyncio.Task[tuple[int, list[str]]]) -> None:
-        """Let it be tried again where it failed."""
-        if task.cancelled() or task.exception() is not None:
-            self.stopping = None
-
-    def __str__(self) -> str:
-        return f"app {self.record.name!r} ({self.record.app_id})"
+# Seconds beyond its timeout that an input may take to end.
+END_GRACE_S = 10.0
+LEAVING_EVERY_S = 0.25
 
 
 class Apps:
@@ -133,6 +84,7 @@ class Apps:
         self._web_ready = web_ready
         self._schedules = schedules
         self._apps: dict[str, App] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._apps)
@@ -158,18 +110,19 @@ class Apps:
         clients: list[str] = []
         for record, functions in await self._store.running():
             app = self._apps[record.app_id] = App(record)
-            await self._mask_secrets(app, functions)
+            await self.mask_secrets(app, functions)
             for function in functions:
                 try:
-                    self._open(app, function, [item for item in found if item.function_id == function.function_id])
+                    self._open(app, function, found)
                 except ServiceError as error:
                     log.warning("%s: function %r is not served: %s", app, function.name, error)
             self._endpoints.claim(record.app_id, self._claims(app, list(app.functions.values())))
             await self.schedule(app)
-            clients.append(record.client_id)
+            if record.client_id:
+                clients.append(record.client_id)
         return clients
 
-    async def _mask_secrets(self, app: App, functions: Sequence[FunctionRecord]) -> None:
+    async def mask_secrets(self, app: App, functions: Sequence[FunctionRecord]) -> None:
         """Have what containers of an earlier life were given masked before a line of theirs arrives."""
         if self._objects is None:
             return
@@ -185,17 +138,27 @@ class Apps:
         """Give containers that were found late to the pools they belong to."""
         for item in found:
             pool = self._pools.get(item.function_id)
-            if pool is not None:
+            if pool is not None and _belongs(item, pool.plan):
                 pool.adopt(item)
 
     def unwanted(self, found: list[FoundContainer]) -> list[str]:
-        """Return the ids of found containers whose function is no longer served."""
-        return [item.container_id for item in found if self._pools.get(item.function_id) is None]
+        """Return the ids of found containers whose function is no longer served, or is another version."""
+        pools = {item.function_id: self._pools.get(item.function_id) for item in found}
+        return [
+            item.container_id
+            for item in found
+            if (pool := pools[item.function_id]) is None or not _belongs(item, pool.plan)
+        ]
 
-    async def open(self, name: str, environment: str, client_id: str, detach: bool) -> AppInfo:
-        """Open an app that ends with its client, or, when detached, by `stop`."""
+    async def open(self, name: str, environment: str, client_id: str, detach: bool, deploy: bool = False) -> AppInfo:
+        """Open an app that ends with its client, or, when detached, by `stop`.
+
+        To deploy, the deployed app of that name if there is one.
+        """
         if not name or len(name) > 64:
             raise InvalidRequest(f"an app's name has 1 to 64 characters, got {len(name)}")
+        if deploy and (deployed := self.deployed(name, environment or "main")) is not None:
+            return self._info(deployed.record)
         record = AppRecord(
             app_id=new_id("ap"),
             name=name,
@@ -210,49 +173,109 @@ class Apps:
 
     async def publish(self, app_id: str, specs: list[FunctionSpec]) -> list[FunctionInfo]:
         """Make these the functions of the app, all or none; ids are kept by name."""
-        app = self._running(app_id)
+        app = self.running(app_id)
         async with app.lock:
-            names = [spec.name for spec in specs]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
-            ids = {record.name: record.function_id for record in app.functions.values() if not record.base_id}
-            records = [FunctionRecord(ids.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
-            for record in records:
-                self._plan(record)
-                check_scheduled(record.spec)
-                await self._check_objects(app, record.spec)
-            claims = self._claims(app, records)
-            self._endpoints.check(claims)
-            if claims and self._web_ready is not None:
-                await self._web_ready()
-            records += self._followed(app, records)
-            await self._store.publish(app_id, records)
-            kept = {
-                record.function_id
-                for record in records
-                if (known := app.functions.get(record.function_id)) is not None and known.spec == record.spec
-            }
-            old = {function_id: known for function_id, known in app.functions.items() if function_id not in kept}
-            for function_id in old:
-                del app.functions[function_id]
-            for record in records:
-                if record.function_id in old:
-                    before = old.pop(record.function_id)
-                    self._host.replace_function(
-                        self._plan(record), retry_of(record.spec), app_id, app.record.client_id, _grace(before, None)
-                    )
-                    app.functions[record.function_id] = record
-                elif record.function_id not in kept:
-                    self._open(app, record)
-                elif (known := app.functions[record.function_id]).live:
-                    known.live = b""
-                    self._scale(known)
-            self._endpoints.claim(app_id, claims)
+            if app.record.state == AppState.DEPLOYED:
+                raise InvalidRequest(f"{app} is deployed: deploy its next version with `wherry deploy`")
+            change = await self.change(app, specs)
+            await self._store.publish(app_id, list(change.records))
+            self.take(app, change, {}, grace_of)
             why = f"{app} was published anew without it."
-            closing = [self._host.close_function(key, _grace(known, None), why) for key, known in old.items()]
+            closing = [self._host.close_function(one.function_id, grace_of(one), why) for one in change.removed]
             await asyncio.gather(*closing)
-            await self.schedule(app)
-        return [self._function_info(app, record) for record in records if not record.base_id]
+        return [self.function_info(app, record) for record in change.bases]
+
+    async def add_version(self, app: App, function_id: str, spec: FunctionSpec, version: int) -> FunctionInfo:
+        """Serve a function as it was in a version of its app, too; of it no container is kept running."""
+        spec = copy.copy(spec)
+        spec.schedule, spec.web = None, None
+        spec.pool = copy.copy(spec.pool or PoolSettings())
+        spec.pool.min_containers = spec.pool.buffer_containers = 0
+        record = FunctionRecord(new_id("fu"), app.record.app_id, spec.name, spec, function_id, version=version)
+        self.plan(record)
+        await self._check_objects(app, spec)
+        await self._store.add_variant(record)
+        await self.mask_secrets(app, [record])
+        self._open(app, record)
+        return self.function_info(app, record)
+
+    # Other functions for an app
+
+    async def change(
+        self,
+        app: App,
+        specs: Sequence[FunctionSpec],
+        deploys: bool = False,
+        ids: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+    ) -> Change:
+        """Return what these functions would change; raise what says why they can't be the app's.
+
+        They keep the ids of functions of the same names, or get those that `ids` has by name. Of a dry run, what they
+        use need not be there yet.
+        """
+        names = [spec.name for spec in specs]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
+        known = {**(ids or {}), **{record.name: record.function_id for record in app.bases}}
+        app_id = app.record.app_id
+        bases = [FunctionRecord(known.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]
+        for record in bases:
+            self.plan(record)
+            check_scheduled(record.spec)
+            if not dry_run:
+                await self._check_objects(app, record.spec)
+        claims = self._claims(app, bases, deploys)
+        self._endpoints.check(claims)
+        if claims and self._web_ready is not None and not dry_run:
+            await self._web_ready()
+        return change_of(app.functions, bases, followed(app, bases, self.plan), claims)
+
+    def take(
+        self, app: App, change: Change, warm: Mapping[str, Pool], grace_s: Callable[[FunctionRecord], float]
+    ) -> None:
+        """Serve the functions of a change, by their pools that are warm already; close none of those that are removed.
+
+        What runs in containers that go gets as long as `grace_s` says. It was written before.
+        """
+        app_id, client_id = app.record.app_id, app.record.client_id
+        known = dict(app.functions)
+        app.functions.clear()
+        for record in change.records:
+            function_id, kind = record.function_id, change.kinds.get(record.function_id)
+            before = known.get(function_id)
+            app.functions[function_id] = record
+            retry = retry_of(record.spec)
+            if kind == FunctionChangeKind.TUNED:
+                self._host.tune_function(self.plan(record), retry)
+            elif kind is not None and function_id in warm:
+                grace = grace_s(before) if before is not None else 0.0
+                self._host.switch_function(warm[function_id], retry, app_id, client_id, grace)
+            elif before is not None and kind is not None:
+                self._host.replace_function(self.plan(record), retry, app_id, client_id, grace_s(before))
+            elif kind is not None:
+                self._open(app, record)
+            app.leaving.discard(function_id)
+        self._endpoints.claim(app_id, change.claims)
+
+    def let_go(self, app: App, record: FunctionRecord, grace_s: float) -> None:
+        """Stop serving a function that the app has no more, when what it was asked is done or `grace_s` is over."""
+        app.leaving.add(record.function_id)
+        task = asyncio.ensure_future(self._let_go(app, record, grace_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _let_go(self, app: App, record: FunctionRecord, grace_s: float) -> None:
+        function_id = record.function_id
+        deadline = asyncio.get_running_loop().time() + grace_s
+        while function_id in app.leaving and self._host.is_working(function_id):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(LEAVING_EVERY_S)
+        # Unless another version has it again.
+        if function_id in app.leaving:
+            await self._host.close_function(function_id, grace_of(record), f"{app} was deployed anew without it.")
+            app.leaving.discard(function_id)
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
         """Return the variant of a function that has these parameters and options; made when first asked for."""
@@ -261,22 +284,22 @@ class Apps:
         async with app.lock:
             # Published anew or stopped meanwhile, it may be another, or none.
             app, base = self._find(request.function_id)
-            if base.base_id:
+            if base.base_id and not base.version:
                 raise InvalidRequest(f"function {base.function_id} is a variant itself: bind the one it was made of")
             if not key:
-                return self._function_info(app, base)
+                return self.function_info(app, base)
             for record in app.functions.values():
                 if record.base_id == base.function_id and record.key == key:
-                    return self._function_info(app, record)
+                    return self.function_info(app, record)
             if sum(1 for record in app.functions.values() if record.base_id) >= MAX_VARIANTS:
                 raise Exhausted(f"{app} has {MAX_VARIANTS} variants of its functions: use fewer different parameters")
             spec, data = variant_of(base.spec, request), codec.serialize(normalized(request))
             record = FunctionRecord(new_id("fu"), base.app_id, base.name, spec, base.function_id, data, key)
-            self._plan(record)
+            self.plan(record)
             await self._check_objects(app, spec)
             await self._store.add_variant(record)
             self._open(app, record)
-        return self._function_info(app, record)
+        return self.function_info(app, record)
 
     async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
         """Change how a function scales, until its app is published anew."""
@@ -284,11 +307,11 @@ class Apps:
         async with app.lock:
             app, record = self._find(request.function_id)
             changed = dataclasses.replace(record, live=merged(record.live, request))
-            self._plan(changed)
+            self.plan(changed)
             await self._store.set_live(changed)
             record.live = changed.live
             self._scale(record)
-        return self._function_info(app, record)
+        return self.function_info(app, record)
 
     async def stop(
         self, app_id: str, why: str, grace_s: float | None = None, deadline_s: float | None = None
@@ -297,7 +320,7 @@ class Apps:
 
         After the deadline this returns, and the stopping goes on.
         """
-        app = self._running(app_id)
+        app = self.running(app_id)
         count = self._info(app.record).num_containers
         if app.stopping is None:
             app.stopping = asyncio.ensure_future(self._stop(app, why, grace_s))
@@ -319,12 +342,16 @@ class Apps:
                 return 0, []
             log.info("stopping %s: %s", app, why)
             self._endpoints.claim(app_id, [])
+            leaving, app.leaving = app.leaving, set()
             if self._schedules is not None:
                 await self._schedules.app_stopped(app_id)
             closing = [
-                self._host.close_function(record.function_id, _grace(record, grace_s), why)
+                self._host.close_function(record.function_id, grace_of(record) if grace_s is None else grace_s, why)
                 for record in app.functions.values()
             ]
+            quick = STOP_GRACE_S if grace_s is None else grace_s
+            closing += [self._host.close_function(function_id, quick, why) for function_id in leaving]
+            closing.append(self._pools.retire_all(app_id, quick))
             counts = await asyncio.gather(*closing)
             await self._store.set_state(app_id, AppState.STOPPED, int(time.time() * 1000))
             # Until here it is listed as running, from here on as stopped: never as neither.
@@ -384,11 +411,17 @@ class Apps:
 
     def function(self, function_id: str) -> FunctionInfo:
         """Return a function by id; raise `NotFound`."""
-        return self._function_info(*self._find(function_id))
+        return self.function_info(*self._find(function_id))
 
     def info(self, app_id: str) -> AppInfo:
         """Return a running app by id; raise `NotFound`."""
-        return self._info(self._running(app_id).record)
+        return self._info(self.running(app_id).record)
+
+    async def close(self) -> None:
+        """Leave functions that a version has no more to the next life of the service."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def ids(self) -> set[str]:
         """Return the ids of the running apps."""
@@ -396,45 +429,57 @@ class Apps:
 
     def secret_ids(self, app_id: str | None = None) -> set[str]:
         """Return the secrets that the functions of a running app use, or of all."""
-        apps = self._apps.values() if app_id is None else [self._running(app_id)]
+        apps = self._apps.values() if app_id is None else [self.running(app_id)]
         return {one for app in apps for record in app.functions.values() for one in record.spec.secret_ids}
 
     def function_of(self, app_id: str, name: str) -> FunctionInfo:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
-        app = self._running(app_id)
-        for record in app.functions.values():
-            if record.name == name and not record.base_id:
-                return self._function_info(app, record)
-        names = [record.name for record in app.functions.values() if not record.base_id]
-        raise NotFound(f"app {app.record.name!r} has no function {name!r}{_near(name, names)}")
+        app = self.running(app_id)
+        for record in app.bases:
+            if record.name == name:
+                return self.function_info(app, record)
+        names = [record.name for record in app.bases]
+        raise NotFound(f"app {app.record.name!r} has no function {name!r}{near(name, names)}")
+
+    def deployed(self, name: str, environment: str) -> App | None:
+        """Return the deployed app of a name."""
+        for app in self._apps.values():
+            if (app.record.name, app.record.environment, app.record.state) == (name, environment, AppState.DEPLOYED):
+                return app
+        return None
 
     def lookup(self, app_name: str, name: str, environment: str) -> FunctionInfo:
-        """Return a function by the name of its app, the latest of that name; raise `NotFound` listing near names."""
+        """Return a function by the name of its app; raise `NotFound` listing near names."""
+        return self.function_of(self.named(app_name, environment).record.app_id, name)
+
+    def named(self, app_name: str, environment: str) -> App:
+        """Return the app of a name, a deployed one before others, the latest first; raise `NotFound`."""
         environment = environment or "main"
         apps = [a for a in self._apps.values() if a.record.environment == environment and a.record.name == app_name]
         if not apps:
             names = [a.record.name for a in self._apps.values() if a.record.environment == environment]
-            raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{_near(app_name, names)}")
-        return self.function_of(max(apps, key=lambda a: a.record.created_at_ms).record.app_id, name)
+            raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{near(app_name, names)}")
+        return max(apps, key=lambda a: (a.record.state == AppState.DEPLOYED, a.record.created_at_ms))
 
-    def _claims(self, app: App, records: Sequence[FunctionRecord]) -> Sequence[Endpoint]:
+    def _claims(self, app: App, records: Sequence[FunctionRecord], deploys: bool = False) -> Sequence[Endpoint]:
         """Return where the app's functions are to answer; what is not deployed is told apart by its label."""
         record = app.record
         functions = [(known.function_id, known.spec) for known in records if not known.base_id]
-        suffix = "" if record.state == AppState.DEPLOYED else "-dev"
+        suffix = "" if deploys or record.state == AppState.DEPLOYED else "-dev"
         return endpoints_of(record.app_id, record.name, record.environment, functions, suffix)
 
     def _open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
-        if record.base_id and not record.key:
+        if record.bind and not record.key:
             record.key = bind_key(codec.deserialize(FunctionBindRequest, record.bind))
-        client_id = app.record.client_id
-        self._host.open_function(self._plan(record), retry_of(record.spec), app.record.app_id, client_id, found)
+        plan, client_id = self.plan(record), app.record.client_id
+        mine = [item for item in found if _belongs(item, plan)]
+        self._host.open_function(plan, retry_of(record.spec), app.record.app_id, client_id, mine)
         app.functions[record.function_id] = record
 
-    def _plan(self, record: FunctionRecord) -> PoolPlan:
+    def plan(self, record: FunctionRecord, import_only: bool = False) -> PoolPlan:
         spec = scaled_as(record.spec, record.live)
         values = self._objects.secret_values if self._objects is not None else None
-        return plan_of(record.app_id, record.function_id, spec, self._ready_image, values)
+        return plan_of(record.app_id, record.function_id, spec, self._ready_image, values, import_only)
 
     async def _check_objects(self, app: App, spec: FunctionSpec) -> None:
         if spec.secret_ids and self._objects is not None:
@@ -482,25 +527,7 @@ class Apps:
     def _scale(self, record: FunctionRecord) -> None:
         pool = self._pools.get(record.function_id)
         if pool is not None:
-            pool.replan(self._plan(record))
-
-    def _followed(self, app: App, bases: Sequence[FunctionRecord]) -> Sequence[FunctionRecord]:
-        """Return the app's variants as they are of these functions; those that can't be any more go."""
-        by_id = {base.function_id: base for base in bases}
-        found = []
-        for record in app.functions.values():
-            base = by_id.get(record.base_id)
-            if base is None or bool(base.spec.methods) != bool(record.spec.methods):
-                continue
-            try:
-                spec = variant_of(base.spec, codec.deserialize(FunctionBindRequest, record.bind))
-                variant = dataclasses.replace(record, name=base.name, spec=spec, live=b"")
-                self._plan(variant)
-            except InvalidRequest as error:
-                log.warning("%s: a variant of %r ends with this version: %s", app, base.name, error)
-                continue
-            found.append(variant)
-        return found
+            pool.replan(self.plan(record))
 
     def _find(self, function_id: str) -> tuple[App, FunctionRecord]:
         for app in self._apps.values():
@@ -509,7 +536,7 @@ class Apps:
                 return app, record
         raise NotFound(f"function {function_id[:64]} does not exist, or its app has stopped")
 
-    def _running(self, app_id: str) -> App:
+    def running(self, app_id: str) -> App:
         app = self._apps.get(app_id)
         if app is None:
             raise NotFound(f"app {app_id[:64]} does not exist or has stopped")
@@ -526,9 +553,10 @@ class Apps:
             created_at_ms=record.created_at_ms,
             stopped_at_ms=record.stopped_at_ms,
             num_containers=sum(len(pool.containers) for pool in pools if pool is not None),
+            version=app.deployment.version if app is not None and app.deployment is not None else 0,
         )
 
-    def _function_info(self, app: App, record: FunctionRecord) -> FunctionInfo:
+    def function_info(self, app: App, record: FunctionRecord) -> FunctionInfo:
         return FunctionInfo(
             function_id=record.function_id,
             app_id=app.record.app_id,
@@ -553,15 +581,6 @@ class Apps:
         )
 
 
-def _grace(record: FunctionRecord, given: float | None) -> float:
-    if given is not None:
-        return given
-    return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S
-
-
-def _near(name: str, names: list[str]) -> str:
-    import difflib  # only for this message
-
-    near = difflib.get_close_matches(name, names, n=3)
-    shown = near or sorted(set(names))[:5]
-    return f"; did you mean {', '.join(repr(item) for item in shown)}?" if shown else ""
+def _belongs(found: FoundContainer, plan: PoolPlan) -> bool:
+    """Whether a container of an earlier life runs what the function is now."""
+    return found.function_id == plan.function_id and found.revision == plan.load.revision

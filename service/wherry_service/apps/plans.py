@@ -1,9 +1,12 @@
 """From a function's spec to its pool's plan: validation, limits, and how its containers are ordered."""
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from wherry_proto import codec, rows
 from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.mounts import volume_orders
@@ -26,6 +29,11 @@ MAX_PARAMETERS = 1 << 20
 MAX_METHODS = 1000
 MAX_SECRETS = 100
 
+# Of a pool's settings: what a change of needs no other containers.
+_TUNED = (
+    "min_containers", "max_containers", "buffer_containers", "scaledown_window_s", "target_concurrent_inputs"
+)  # fmt: skip
+
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 
 ReadyImage = Callable[[str], Awaitable[str]]
@@ -42,6 +50,7 @@ def plan_of(
     spec: FunctionSpec,
     ready_image: ReadyImage,
     secret_values: SecretValues | None = None,
+    import_only: bool = False,
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
     _check(spec)
@@ -70,6 +79,8 @@ def plan_of(
         local_mounts=tuple((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts),
         has_secrets=bool(spec.secret_ids),
         web=webs_of(spec),
+        revision=revision_of(spec),
+        import_only=import_only,
     )
     batch = max(1, settings.max_batch_size)
 
@@ -107,6 +118,21 @@ def plan_of(
         make_order=make_order,
         single_use=settings.single_use_containers,
     )
+
+
+def revision_of(spec: FunctionSpec) -> str:
+    """Return what is equal for specs whose containers can stand in for each other: 12 hex digits."""
+    # A copy, as it will be when it comes from the database: 300 and 300.0 are the same there.
+    spec = codec.deserialize(FunctionSpec, codec.serialize(spec))
+    spec.env = dict(sorted(spec.env.items()))
+    spec.retry = spec.schedule = None
+    if spec.pool is not None:
+        for name in _TUNED:
+            setattr(spec.pool, name, 0)
+    # Not protobuf's wire format: that has maps in any order.
+    parts: list[bytes] = []
+    row = rows.to_row(spec, parts)
+    return hashlib.sha256(b"\0".join((json.dumps(row).encode(), *parts))).hexdigest()[:12]
 
 
 def webs_of(spec: FunctionSpec) -> dict[str, WebSpec]:

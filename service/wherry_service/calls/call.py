@@ -96,6 +96,7 @@ class Call:
         "num_inputs",
         "open",
         "parent_input_id",
+        "restored",
         "watchers",
     )
 
@@ -115,5 +116,7 @@ class Call:
         # None until the client has said how many there are.
         self.num_inputs: int | None = None if kind in (CallKind.MAP, CallKind.SPAWN_MAP) else 1
         self.cancelled = False
+        # Whether an earlier life had it: of its inputs, those that ended there are only on disk.
+        self.restored = False
         # Whether inputs and results live in the database (reference: Function.spawn).
         self.durable = kind in (CallKind.SPAWN, CallKind.SPAWN_MAP)

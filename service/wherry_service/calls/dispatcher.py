@@ -16,7 +16,7 @@ from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
 from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, OutputRow, YieldRow
 from wherry_service.pools.container import Container
-from wherry_service.pools.pool import Pool, PoolPlan
+from wherry_service.pools.pool import Pool, PoolListener, PoolPlan
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 
@@ -71,16 +71,34 @@ class Dispatcher:
             plan.function_id, app_id, client_id, pool, retry, self._queue_limit
         )
 
+    def prepare_function(self, plan: PoolPlan, listener: PoolListener, standing: int) -> Pool:
+        """Start that many containers for a plan by which a function may be served later; `listener` hears of them."""
+        return self._pools.prepare(plan, listener, standing)
+
+    def switch_function(self, pool: Pool, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
+        """Serve a function by a prepared pool from now on: what waits goes over, what runs gets `grace_s` to end."""
+        function_id = pool.plan.function_id
+        old = self._queues.pop(function_id, None)
+        before = self._pools.put(pool, self)
+        self._queues[function_id] = FunctionQueue(function_id, app_id, client_id, pool, retry, self._queue_limit)
+        if before is not None:
+            retiring = asyncio.ensure_future(self._pools.retire(before, grace_s))
+            self._tasks.add(retiring)
+            retiring.add_done_callback(self._tasks.discard)
+        if old is not None:
+            self.submit(old.take_all())
+        self._pump(self._queues[function_id])
+
     def replace_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
-        """Serve a function by another plan from now on: what waits goes over, what runs gets `grace_s` to end."""
-        old = self._queues.pop(plan.function_id)
-        pool = self._pools.take_out(plan.function_id)
-        if pool is not None:
-            closing = asyncio.ensure_future(pool.close(grace_s))
-            self._tasks.add(closing)
-            closing.add_done_callback(self._tasks.discard)
-        self.open_function(plan, retry, app_id, client_id)
-        self.submit(old.take_all())
+        """Serve a function by another plan from now on, as `switch_function`; its containers have yet to start."""
+        self.switch_function(self._pools.prepare(plan, self), retry, app_id, client_id, grace_s)
+
+    def tune_function(self, plan: PoolPlan, retry: RetryPolicy) -> None:
+        """Have a function scale and retry otherwise; its containers stay."""
+        queue = self._queues.get(plan.function_id)
+        if queue is not None:
+            queue.retry = retry
+            queue.pool.replan(plan)
 
     async def close_function(self, function_id: str, grace_s: float, why: str) -> int:
         """Stop serving a function: what waits is cancelled, containers go. Return how many there were."""
@@ -153,12 +171,14 @@ class Dispatcher:
             else:
                 running.setdefault(item.container, []).append(item.input_id)
         for container, input_ids in running.items():
-            if queue is None:
+            # Not the queue's where a new version has taken over meanwhile.
+            found = self._pools.find(container.container_id)
+            if queue is None or found is None:
                 container.kill("was ended with its function")
             elif terminate_containers:
-                queue.pool.end_cancelled(container, "was ended with a cancelled call")
+                found[0].end_cancelled(container, "was ended with a cancelled call")
             else:
-                queue.pool.cancel(container, input_ids)
+                found[0].cancel(container, input_ids)
         if queue is not None:
             self._pump(queue)
 
@@ -210,6 +230,10 @@ class Dispatcher:
         return True
 
     # pool.PoolListener
+
+    def on_ready(self, pool: Pool) -> None:
+        # Inputs were handed to it already: they wait inside until it is.
+        pass
 
     def on_room(self, pool: Pool) -> None:
         queue = self._queues.get(pool.plan.function_id)
@@ -316,12 +340,15 @@ class Dispatcher:
                 self._pump(queue)
 
     def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
+        queue = self._queues.get(pool.plan.function_id)
+        # One that another version has taken over from can't run it again, but that one can.
+        ends_here = pool.closed and (queue is None or queue.pool is pool)
         again: list[Input] = []
         for item in inputs:
             assert isinstance(item, Input)
             item.losses += 1
             # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
-            if item.losses > MAX_LOSSES or item.call.cancelled or pool.closed or item.stream is not None:
+            if item.losses > MAX_LOSSES or item.call.cancelled or ends_here or item.stream is not None:
                 item.container = None
                 self._fail(item, _lost_failure(item, container, exit))
             else:
@@ -336,7 +363,7 @@ class Dispatcher:
 
     def on_start_failed(self, pool: Pool, failure: Failure) -> None:
         queue = self._queues.get(pool.plan.function_id)
-        if queue is not None:
+        if queue is not None and queue.pool is pool:
             waiting = queue.take_all()
             if any(item.stream is not None for item in waiting):
                 # Who sent a request is not told why: that is for who runs the app.

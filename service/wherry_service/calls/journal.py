@@ -15,7 +15,7 @@ from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.store.blobs import BlobStore, keep_patiently
-from wherry_service.store.calls import CallStore
+from wherry_service.store.calls import CallStore, StoredOutputs
 
 log = logging.getLogger(__name__)
 
@@ -202,12 +202,19 @@ class Journal:
     def watch(self, client: Client, call_id: str) -> None:
         """Send what outputs the call has and how it stands; send its other outputs as they come."""
         call = self._calls.get(call_id)
-        if call is None:
+        if call is None or call.restored:
             self._run(self._watch_stored(client, call_id))
             return
         self._show(client, call)
 
-    def _show(self, client: Client, call: Call) -> None:
+    def _show(self, client: Client, call: Call, stored: StoredOutputs | None = None) -> None:
+        num_inputs = call.num_inputs or len(call.open) + call.num_done
+        num_done = call.num_done
+        if stored is not None:
+            num_inputs, num_done = max(num_inputs, stored.num_inputs), max(num_done, len(stored.outputs))
+            for output in stored.outputs:
+                if output.input_id not in call.finished:
+                    client.output(output)
         for output in call.finished.values():
             client.output(output)
         call.watchers.add(client)
@@ -215,8 +222,8 @@ class Journal:
             CallState(
                 call_id=call.call_id,
                 known=True,
-                num_inputs=call.num_inputs or len(call.open) + call.num_done,
-                num_done=call.num_done,
+                num_inputs=num_inputs,
+                num_done=num_done,
                 function_id=call.function_id,
                 is_generator=self._is_generator(call),
             )
@@ -230,10 +237,15 @@ class Journal:
         return any(item.method in generators for item in call.open.values())
 
     async def _watch_stored(self, client: Client, call_id: str) -> None:
-        outputs = await self._store.outputs(call_id)
-        call = self._calls.get(call_id)
+        while True:
+            before = self._calls.get(call_id)
+            outputs = await self._store.outputs(call_id)
+            call = self._calls.get(call_id)
+            # Else it ended, and was forgotten here, while the disk was read: what was read may lack its last outputs.
+            if call is before:
+                break
         if call is not None:
-            self._show(client, call)
+            self._show(client, call, outputs)
             return
         if outputs is None:
             client.state(CallState(call_id=call_id, known=False))
@@ -322,6 +334,7 @@ class Journal:
         """Take in durable inputs that an earlier life left open."""
         for item in items:
             item.saved = True
+            item.call.restored = True
             self._calls[item.call_id] = item.call
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from wherry_proto.messages import ImageDefinition, ImageState
@@ -34,7 +34,7 @@ def _made_of(definition: ImageDefinition) -> list[str]:
 class Pruner:
     """Knows which images are in use: those of apps, and those that other images begin with."""
 
-    def __init__(self, engine: Engine, builder: ImageBuilder, in_use: Callable[[], set[str]]) -> None:
+    def __init__(self, engine: Engine, builder: ImageBuilder, in_use: Callable[[], Awaitable[set[str]]]) -> None:
         self._engine = engine
         self._builder = builder
         self._in_use = in_use
@@ -43,7 +43,7 @@ class Pruner:
         """Remove images not used for that many days; never one that an app, a container or another image needs."""
         limit = time.time_ns() // 1_000_000 - int(older_than_days * _DAY_MS)
         records = await self._builder.records.list()
-        kept = self._kept(records, limit)
+        kept = self._kept(records, limit, await self._in_use())
         found: list[Pruned] = []
         for record in records:
             if record.state != ImageState.BUILT or record.image_id in kept:
@@ -62,9 +62,8 @@ class Pruner:
                 if tag.startswith("wherry/ready:") and not tag.endswith(f"-{current}"):
                     await self._engine.remove_image(tag)
 
-    def _kept(self, records: list[ImageRecord], limit: int) -> set[str]:
-        kept = set(self._in_use())
-        kept |= {record.image_id for record in records if record.used_at_ms > limit and not record.internal}
+    def _kept(self, records: list[ImageRecord], limit: int, in_use: set[str]) -> set[str]:
+        kept = in_use | {record.image_id for record in records if record.used_at_ms > limit and not record.internal}
         # What an image that is kept begins with is kept, and so on.
         grown = True
         while grown:

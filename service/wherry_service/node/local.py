@@ -89,7 +89,10 @@ class LocalNode:
                 continue
             if status.running and (self.directory / container_id).is_dir():
                 self._found[container_id] = status.engine_id
-                found.append(FoundContainer(container_id, status.labels.get("wherry.function", "")))
+                labels = status.labels
+                found.append(
+                    FoundContainer(container_id, labels.get("wherry.function", ""), labels.get("wherry.revision", ""))
+                )
             else:
                 log.info("removing container %s, left behind by an earlier life", container_id)
                 await self.engine.remove(status.engine_id)

@@ -120,6 +120,7 @@ class LocalContainer:
             "wherry.container": self.container_id,
             "wherry.app": self._load.app_id,
             "wherry.function": self._load.function_id,
+            "wherry.revision": self._load.revision,
         }
 
     @property
@@ -371,6 +372,7 @@ class LocalContainer:
             "timeout_s": load.timeout_s,
             "startup_timeout_s": load.startup_timeout_s,
             "env": dict(load.env),
+            "import_only": load.import_only,
         }
 
     def on_ready(self, seconds: float) -> None:

@@ -41,6 +41,10 @@ class LoadOrder:
     has_secrets: bool = False
     # What answers requests: its methods by name, "" being the function itself.
     web: Mapping[str, WebSpec] = field(default_factory=dict)
+    # Equal for containers that can stand in for each other.
+    revision: str = ""
+    # The code is only imported, to see whether it can be: such a container takes no inputs.
+    import_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,8 @@ class FoundContainer:
 
     container_id: str
     function_id: str
+    # As it was ordered.
+    revision: str = ""
 
 
 class Node(Protocol):

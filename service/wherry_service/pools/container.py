@@ -85,6 +85,8 @@ class Container:
         self.gathers_since = owner.now()
         # Why it is about to be ended by us; its inputs are not lost with it.
         self.ending = Ending.NONE
+        # Its code is at somebody's terminal: until then it is not overdue.
+        self.attended_until = 0.0
         self.ready = False
         self.handle: NodeContainer | None = None
         # Where several run at once: when each was handed over.
@@ -158,7 +160,13 @@ class Container:
         if not self.held and self.state is State.BUSY:
             self.move(State.IDLE)
             self.idle_since = self._owner.now()
+        if not self.held:
+            self.attended_until = 0.0
         return item
+
+    def attend(self, seconds: float) -> None:
+        """Give its inputs that much more time: somebody looks at what they do."""
+        self.attended_until = self._owner.now() + seconds
 
     def drain(self) -> None:
         """Let it finish and go."""

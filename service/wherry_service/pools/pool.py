@@ -61,6 +61,9 @@ class PoolPlan:
 class PoolListener(Protocol):
     """The dispatcher, as its pools tell it what happened."""
 
+    def on_ready(self, pool: "Pool") -> None:
+        """Hear that a container has imported the user's code."""
+
     def on_room(self, pool: "Pool") -> None:
         """Hear that a container may take inputs."""
 
@@ -104,15 +107,20 @@ class Pool:
         make_room: Callable[["Pool"], None],
     ) -> None:
         self.plan = plan
+        # Who hears what happens: it changes when a new version of a function takes over.
+        self.listener = listener
         self.containers: dict[str, Container] = {}
         self.seconds_per_input: float | None = None
         self.backlog = 0
         # Whether inputs of other containers' calls come here, so that those wait for ours.
         self.is_nested = False
         self.closed = False
+        # So many containers are kept whatever is asked of them, as soon as possible: a new version's, before it serves.
+        self.standing = 0
+        # Whether no container is started, and none takes inputs: until `resume`.
+        self.paused = False
         self._node = node
         self._capacity = capacity
-        self._listener = listener
         self._make_room = make_room
         self._loop = asyncio.get_running_loop()
         # Of containers that are not with the node yet.
@@ -122,6 +130,7 @@ class Pool:
         self._retry_at = 0.0
         # Starting a container failed in a way that will not change until somebody asks anew.
         self._gave_up = False
+        self._lacks_capacity = False
         self._emptied = asyncio.Event()
         self._emptied.set()
 
@@ -135,6 +144,8 @@ class Pool:
 
         Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
         """
+        if self.paused:
+            return []
         accepting = [container for container in self.containers.values() if container.accepts]
         ahead = self._prefetch() if self.backlog else 0
         rooms = [
@@ -167,6 +178,17 @@ class Pool:
     def in_flight(self) -> int:
         return sum(len(container.held) for container in self.containers.values())
 
+    @property
+    def lacks_capacity(self) -> bool:
+        """Whether it would start another container if the host carried it."""
+        return self._lacks_capacity
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether as many containers are ready as are to stand, or as many as the host carries and at least one."""
+        ready = sum(1 for container in self.live() if container.ready)
+        return ready >= self.standing or (0 < ready == len(self.live()) and self._lacks_capacity)
+
     def live(self) -> list[Container]:
         """Return the containers that are not on their way out."""
         return [c for c in self.containers.values() if c.state not in (State.DRAINING, State.STOPPED)]
@@ -185,7 +207,7 @@ class Pool:
 
     def scale(self) -> None:
         """Start containers up to the wanted number; idle ones go by `_on_tick`."""
-        if self.closed:
+        if self.closed or self.paused:
             return
         live = self.live()
         # What waits for calls of its own, perhaps for these very inputs, will not take more.
@@ -194,18 +216,25 @@ class Pool:
         # Where each input needs a container of its own, none comes sooner for being short.
         seconds = None if self.plan.single_use else self.seconds_per_input
         demand = Demand(self.backlog, in_flight, seconds)
-        wanted = wanted_containers(demand, self.plan.bounds, len(blocked))
+        wanted = max(self.standing, wanted_containers(demand, self.plan.bounds, len(blocked)))
         if wanted > len(live) and self.now() >= self._retry_at and not self._gave_up:
             for _ in range(wanted - len(live)):
                 if not self._start_one():
                     break
-        if self.containers or self.backlog or self.plan.bounds.min_containers:
+        if self.containers or self.backlog or self._least:
             self._schedule_tick()
+
+    @property
+    def _least(self) -> int:
+        return max(self.plan.bounds.min_containers, self.standing)
 
     def _start_one(self) -> bool:
         # Nested calls must not starve behind the callers that wait for them, which use no processor.
         starved = self.is_nested and self.backlog > 0 and all(container.is_blocked for container in self.live())
-        if not self._capacity.take(self.plan.share, beyond_cpu=starved):
+        # Nor must a new version wait for the processors that the old one, which it will take over from, has.
+        beyond_cpu = starved or len(self.live()) < self.standing
+        self._lacks_capacity = not self._capacity.take(self.plan.share, beyond_cpu=beyond_cpu)
+        if self._lacks_capacity:
             if not self._capacity.could_ever_fit(self.plan.share):
                 self._fail_start(
                     f"needs {self.plan.share.cpu:g} cores and {self.plan.share.memory_mib} MiB, "
@@ -215,6 +244,8 @@ class Pool:
             # Told when something comes back; asked for again at each tick meanwhile.
             self._capacity.wait(self, self.scale)
             self._make_room(self)
+            if self.is_warm:
+                self.listener.on_ready(self)
             return False
         container = Container(new_id("co"), self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         self._add(container)
@@ -251,7 +282,7 @@ class Pool:
     def idle_longest(self) -> Container | None:
         """Return the container idle longest of those that may go, for another pool in need."""
         live = self.live()
-        if len(live) <= self.plan.bounds.min_containers or self.backlog:
+        if len(live) <= self._least or self.backlog:
             return None
         idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
         return min(idle, key=lambda c: c.idle_since, default=None)
@@ -275,7 +306,7 @@ class Pool:
 
     def _drop_idle(self, now: float) -> None:
         live = self.live()
-        spare = len(live) - self.plan.bounds.min_containers
+        spare = len(live) - self._least
         window = self.plan.scaledown_window_s
         idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
         for container in sorted(idle, key=lambda c: c.idle_since)[: max(0, spare)]:
@@ -313,7 +344,8 @@ class Pool:
     def _kill_overdue(self, now: float) -> None:
         limit = self.plan.timeout_s + END_GRACE_S + self.plan.load.batch_wait_ms / 1000
         for container in self.containers.values():
-            is_overdue = container.held and container.ready and now - container.last_progress > limit
+            since = max(container.last_progress, container.attended_until)
+            is_overdue = container.held and container.ready and now - since > limit
             if is_overdue and container.ending is Ending.NONE:
                 container.ending = Ending.OVERDUE
                 container.kill(f"did not stop its input {END_GRACE_S:.0f} s after its time-out")
@@ -363,70 +395,71 @@ class Pool:
 
     def on_connected(self, container: Container, unknown: Sequence[str]) -> None:
         if unknown:
-            self._listener.on_claims(self, container, unknown)
+            self.listener.on_claims(self, container, unknown)
         self._retire_used(container)
-        self._listener.on_room(self)
+        self.listener.on_room(self)
 
     def on_ready(self, container: Container, seconds: float) -> None:
         self._strikes = 0
         self._retry_at = 0.0
+        self.listener.on_ready(self)
 
     def on_load_failed(self, container: Container, failure: Failure) -> None:
-        self._listener.on_load_failed(self, container, failure)
+        self.listener.on_load_failed(self, container, failure)
         inputs = self._take_all(container)
-        self._listener.on_returned(self, inputs)
+        self.listener.on_returned(self, inputs)
         self._strikes += 1
         self._back_off()
-        self._listener.on_start_failed(self, failure)
+        self.listener.on_start_failed(self, failure)
 
     def on_outputs(self, container: Container, rows: Sequence[OutputRow]) -> None:
         self._measure(container, len(rows))
-        self._listener.on_outputs(self, container, rows)
+        self.listener.on_outputs(self, container, rows)
         self._retire_used(container)
-        self._listener.on_room(self)
+        self.listener.on_room(self)
 
     def on_yields(self, container: Container, rows: Sequence[YieldRow]) -> None:
-        self._listener.on_yields(self, container, rows)
+        self.listener.on_yields(self, container, rows)
 
     def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
         self._measure(container, 1)
         item = container.held.get(input_id)
-        self._listener.on_failure(self, container, input_id, failure, num_yields)
+        self.listener.on_failure(self, container, input_id, failure, num_yields)
         if failure.kind == FailureKind.TIMEOUT and item is not None and not self._can_be_interrupted(item):
             # Its thread runs on: the container ends when the others have.
             container.drain()
         self._retire_used(container)
-        self._listener.on_room(self)
+        self.listener.on_room(self)
 
     def _retire_used(self, container: Container) -> None:
         if self.plan.single_use and container.used and not container.held:
             container.drain()
 
     def on_log(self, container: Container, rows: Sequence[LogRow]) -> None:
-        self._listener.on_log(self, container, rows)
+        self.listener.on_log(self, container, rows)
 
     def on_returned(self, container: Container, input_ids: Sequence[str]) -> None:
         released = (container.release(input_id) for input_id in input_ids)
         container.recalled = False
-        self._listener.on_returned(self, [item for item in released if item is not None])
-        self._listener.on_room(self)
+        self.listener.on_returned(self, [item for item in released if item is not None])
+        self.listener.on_room(self)
 
     def on_exit(self, container: Container, exit: ContainerExit) -> None:
         del self.containers[container.container_id]
         if not self.containers:
             self._emptied.set()
-        self._listener.on_exit(self, container, exit)
+        self.listener.on_exit(self, container, exit)
         if container.ending is Ending.OVERDUE:
             self._time_out(container)
         inputs = self._take_all(container)
         running = inputs[: container.slots] if container.ready and container.ending is Ending.NONE else []
-        self._listener.on_returned(self, inputs[len(running) :])
+        self.listener.on_returned(self, inputs[len(running) :])
         if running:
-            self._listener.on_lost(self, container, running, exit)
-        if not container.ready and not self.closed:
+            self.listener.on_lost(self, container, running, exit)
+        if not container.ready and not self.closed and not self.paused:
             self._not_started(exit)
         self._capacity.give_back(self.plan.share)
-        self._listener.on_room(self)
+        self.listener.on_room(self)
 
     def _time_out(self, container: Container) -> None:
         """Answer for the inputs that ran when the container, long over their timeout, was killed."""
@@ -438,7 +471,7 @@ class Pool:
             container_id=container.container_id,
         )
         for input_id in container.running(longer_than_s=self.plan.timeout_s):
-            self._listener.on_failure(self, container, input_id, failure, 0)
+            self.listener.on_failure(self, container, input_id, failure, 0)
 
     def _take_all(self, container: Container) -> list[Assignment]:
         inputs = list(container.held.values())
@@ -456,7 +489,7 @@ class Pool:
         if exit.engine_unreachable:
             self._strikes += 1
             self._back_off()
-            self._listener.on_notice(self, f"{exit.reason}; trying again")
+            self.listener.on_notice(self, f"{exit.reason}; trying again")
             return
         self._strikes += 1
         self._gave_up = exit.permanent
@@ -469,7 +502,7 @@ class Pool:
         failure = Failure(
             kind=FailureKind.STARTUP, message=f"No container of function {self.plan.name!r} could start: it {text}"
         )
-        self._listener.on_start_failed(self, failure)
+        self.listener.on_start_failed(self, failure)
 
     def _back_off(self) -> None:
         delay = min(MAX_BACKOFF_S, 0.25 * 2**self._strikes)
@@ -485,6 +518,16 @@ class Pool:
         self._retry_at = 0.0
         self._gave_up = False
 
+    async def pause(self, grace_s: float) -> None:
+        """Let all containers end, in at most `grace_s`, and start none until `resume`."""
+        self.paused = True
+        await self._empty(grace_s, "was ended for another version")
+
+    def resume(self) -> None:
+        """Start containers again as they are needed."""
+        self.paused = False
+        self.scale()
+
     async def close(self, grace_s: float) -> int:
         """Drain all containers, kill what is left after `grace_s`; return how many there were."""
         self.closed = True
@@ -492,7 +535,14 @@ class Pool:
         if self._tick is not None:
             self._tick.cancel()
         count = len(self.containers)
+        await self._empty(grace_s, "was ended with its app")
+        return count
+
+    async def _empty(self, grace_s: float, why: str) -> None:
         for container in list(self.containers.values()):
+            if container.handle is not None and len(container.held) > container.slots:
+                # What waits inside is as well off elsewhere.
+                container.handle.recall()
             container.drain()
         for container, order in list(self._orders.items()):
             if container.handle is None and container.container_id in self.containers:
@@ -503,9 +553,8 @@ class Pool:
             await asyncio.wait_for(self._emptied.wait(), grace_s)
         except TimeoutError:
             for container in list(self.containers.values()):
-                container.kill("was ended with its app")
+                container.kill(why)
             await self._emptied.wait()
-        return count
 
 
 def in_order(pools: Iterable[Pool]) -> list[Container]:

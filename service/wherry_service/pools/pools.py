@@ -16,9 +16,11 @@ class Pools:
         self._node = node
         self._capacity = capacity
         self._pools: dict[str, Pool] = {}
+        # Of versions that do not serve yet, and of those that serve no more and still run inputs.
+        self._beside: set[Pool] = set()
 
     def __iter__(self) -> Iterator[Pool]:
-        return iter(list(self._pools.values()))
+        return iter([*self._pools.values(), *self._beside])
 
     def get(self, function_id: str) -> Pool | None:
         """Return the function's pool, if it has one."""
@@ -26,23 +28,49 @@ class Pools:
 
     def find(self, container_id: str) -> tuple[Pool, Container] | None:
         """Return a container and its pool, by the container's id."""
-        for pool in self._pools.values():
+        for pool in self:
             if (container := pool.containers.get(container_id)) is not None:
                 return pool, container
         return None
 
     def open(self, plan: PoolPlan, listener: PoolListener, found: Sequence[FoundContainer] = ()) -> Pool:
         """Make the pool of a function, with the containers found of it; its min_containers start at once."""
-        pool = Pool(plan, self._node, self._capacity, listener, self._make_room)
-        self._pools[plan.function_id] = pool
+        pool = self._pools[plan.function_id] = self._made(plan, listener)
         for item in found:
             pool.adopt(item)
         pool.scale()
         return pool
 
-    def take_out(self, function_id: str) -> Pool | None:
-        """Have no pool for the function any more; what becomes of the one there was is the caller's business."""
-        return self._pools.pop(function_id, None)
+    def prepare(self, plan: PoolPlan, listener: PoolListener, standing: int = 0) -> Pool:
+        """Make a pool that is its function's only once it is `put`; so many containers start at once, and stay."""
+        pool = self._made(plan, listener)
+        self._beside.add(pool)
+        pool.standing = standing
+        pool.scale()
+        return pool
+
+    def put(self, pool: Pool, listener: PoolListener) -> Pool | None:
+        """Make a prepared pool its function's; return the one before, which `retire` ends."""
+        before = self._pools.get(pool.plan.function_id)
+        self._beside.discard(pool)
+        self._pools[pool.plan.function_id] = pool
+        pool.listener, pool.standing = listener, 0
+        if before is not None:
+            self._beside.add(before)
+            pool.seconds_per_input, pool.is_nested = before.seconds_per_input, before.is_nested
+        return before
+
+    async def retire(self, pool: Pool, grace_s: float) -> int:
+        """Close a pool that is not, or not any more, its function's; return how many containers it had."""
+        try:
+            return await pool.close(grace_s)
+        finally:
+            self._beside.discard(pool)
+
+    async def retire_all(self, app_id: str, grace_s: float) -> int:
+        """Close what pools an app has beside those of its functions; return how many containers they had."""
+        of_app = [pool for pool in self._beside if pool.plan.load.app_id == app_id]
+        return sum(await asyncio.gather(*(self.retire(pool, grace_s) for pool in of_app)))
 
     async def close(self, function_id: str, grace_s: float) -> int:
         """Close the function's pool; return how many containers it had."""
@@ -51,8 +79,9 @@ class Pools:
 
     async def close_all(self, grace_s: float) -> int:
         """Close all pools; return how many containers they had."""
-        counts = await asyncio.gather(*(self.close(function_id, grace_s) for function_id in list(self._pools)))
-        return sum(counts)
+        closing = [self.close(function_id, grace_s) for function_id in list(self._pools)]
+        closing += [self.retire(pool, grace_s) for pool in list(self._beside)]
+        return sum(await asyncio.gather(*closing))
 
     async def wait_connected(self, within_s: float) -> None:
         """Wait until every container is connected, or that many seconds."""
@@ -67,6 +96,9 @@ class Pools:
     def num_containers(self) -> int:
         return sum(len(pool.containers) for pool in self)
 
+    def _made(self, plan: PoolPlan, listener: PoolListener) -> Pool:
+        return Pool(plan, self._node, self._capacity, listener, self._make_room)
+
     def _make_room(self, asking: Pool) -> None:
         """Let a container go for another pool: an idle one, or, so that nobody starves, one of the largest pool's."""
         idle = in_order(self)
@@ -77,5 +109,5 @@ class Pools:
             return
         largest = max(self, key=lambda pool: len(pool.live()))
         live = largest.live()
-        if len(live) > max(1, largest.plan.bounds.min_containers):
+        if len(live) > max(1, largest.plan.bounds.min_containers, largest.standing):
             min(live, key=lambda container: len(container.held)).drain()

@@ -1,13 +1,15 @@
 """Apps and their functions on disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from wherry_proto import codec
-from wherry_proto.messages import AppState, FunctionSpec
+from wherry_proto.messages import AppState, Deployment, FunctionSpec
 from wherry_service.store.database import Database
-from wherry_service.store.schema import apps, functions
+from wherry_service.store.deployments import add_in
+from wherry_service.store.schema import apps, deployments, functions
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class FunctionRecord:
     key: bytes = b""
     # How it scales otherwise, until it is published anew: a serialized FunctionUpdateRequest.
     live: bytes = b""
+    # As it was in that version of its app, `base_id` being its id there; 0: it belongs to the version that serves.
+    version: int = 0
 
 
 class AppStore:
@@ -65,15 +69,24 @@ class AppStore:
     async def publish(self, app_id: str, records: list[FunctionRecord]) -> None:
         """Make these the app's functions; others it had stay known but inactive."""
         values = [_values(record) for record in records]
+        await self._database.write(lambda connection: _publish_in(connection, app_id, values))
 
-        def work(connection: sa.Connection) -> None:
-            connection.execute(sa.update(functions).where(functions.c.app_id == app_id).values(active=False))
-            for value in values:
-                known = functions.c.function_id == value["function_id"]
-                if connection.execute(sa.update(functions).where(known).values(**value)).rowcount == 0:
-                    connection.execute(sa.insert(functions), value)
+    async def deploy(self, deployment: Deployment, records: list[FunctionRecord]) -> Deployment:
+        """Add a version that serves, make these the app's functions, and let the app outlive its client, all or none.
 
-        await self._database.write(work)
+        Return the version with its number.
+        """
+        app_id = deployment.app_id
+        values = [_values(record) for record in records]
+
+        def work(connection: sa.Connection) -> Deployment:
+            _publish_in(connection, app_id, values)
+            state = {"state": AppState.DEPLOYED, "client_id": ""}
+            connection.execute(sa.update(apps).where(apps.c.app_id == app_id).values(**state))
+            add_in(connection, deployment)
+            return deployment
+
+        return await self._database.write(work)
 
     async def set_live(self, record: FunctionRecord) -> None:
         """Write how a function scales now."""
@@ -98,7 +111,8 @@ class AppStore:
         by_app: dict[str, list[FunctionRecord]] = {}
         for row in function_rows:
             spec = codec.deserialize(FunctionSpec, row.spec)
-            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind, live=row.live)
+            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind)
+            record.live, record.version = row.live, row.version
             by_app.setdefault(row.app_id, []).append(record)
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 
@@ -106,6 +120,18 @@ class AppStore:
         """Return the newest app of a name, running or not."""
         named = sa.select(apps).where(apps.c.name == name, apps.c.environment == environment)
         query = named.order_by(apps.c.created_at_ms.desc()).limit(1)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return _app(row) if row is not None else None
+
+    async def deployed(self, name: str, environment: str) -> AppRecord | None:
+        """Return the newest app of a name of which there was ever a version, running or not."""
+        versions = sa.select(deployments.c.app_id)
+        query = (
+            sa.select(apps)
+            .where(apps.c.name == name, apps.c.environment == environment, apps.c.app_id.in_(versions))
+            .order_by(apps.c.created_at_ms.desc())
+            .limit(1)
+        )
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return _app(row) if row is not None else None
 
@@ -145,6 +171,14 @@ class AppStore:
         return [_app(row) for row in rows]
 
 
+def _publish_in(connection: sa.Connection, app_id: str, values: Sequence[dict[str, object]]) -> None:
+    connection.execute(sa.update(functions).where(functions.c.app_id == app_id).values(active=False))
+    for value in values:
+        known = functions.c.function_id == value["function_id"]
+        if connection.execute(sa.update(functions).where(known).values(**value)).rowcount == 0:
+            connection.execute(sa.insert(functions), value)
+
+
 def _values(record: FunctionRecord) -> dict[str, object]:
     return {
         "function_id": record.function_id,
@@ -155,6 +189,7 @@ def _values(record: FunctionRecord) -> dict[str, object]:
         "base_id": record.base_id,
         "bind": record.bind,
         "live": record.live,
+        "version": record.version,
     }
 
 

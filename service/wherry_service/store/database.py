@@ -8,23 +8,41 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from wherry_service.store.away import DatabaseAway
 from wherry_service.store.schema import HEAD
+from wherry_service.store.sqlite import Sqlite
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], Any]
-# A connection that the server has closed, as when it was restarted, is replaced before it is used.
-_POOL: dict[str, Any] = {"pool_pre_ping": True}
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class DatabaseTooNew(Exception):
     """The database was written by a newer Wherry; the message says which one this is."""
+
+
+class Backend(Protocol):
+    """What differs between SQLite and PostgreSQL: how connections are had, held, and had again."""
+
+    def begin(self, migrate: Callable[[sa.Connection], None]) -> None:
+        """Connect, and have the tables brought up to date."""
+
+    def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work`, twice if need be, in a transaction; return its value when that is committed."""
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work`, which only reads, and return its value."""
+
+    def hurry(self, within_s: float) -> None:
+        """Wait no longer for a server that is away, from so many seconds on."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -35,27 +53,34 @@ class _Job:
 
 
 class Database:
-    """SQLite in WAL mode, fully synced, or another database by its URL.
+    """SQLite in WAL mode, fully synced, or PostgreSQL, by a URL.
 
     Everything that is written goes through `write`: what has gathered while the last transaction was
     committed goes into the next one, so that a thousand writers cost one sync.
+
+    `holder` and `taken` are for a PostgreSQL that several services could write to (postgres.py).
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(_with_driver(url), **({} if url.startswith("sqlite") else _POOL))
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+    def __init__(self, url: str | sa.URL, holder: str = "", taken: Callable[[], None] = lambda: None) -> None:
+        self._backend = _backend(url, holder, taken)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="database-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="database-reader")
 
     def begin(self) -> None:
         """Bring the tables up to date and start the writer; raise `DatabaseTooNew` if that can't be done."""
-        self._migrate()
+        try:
+            self._backend.begin(_migrate)
+        except BaseException:
+            self._backend.close()
+            raise
         self._writer.start()
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in a transaction; return its value when that is committed."""
+        """Run `work` in a transaction; return its value when that is committed.
+
+        It may be run more than once, where a transaction came to nothing; it counts once.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(work, future, loop))
@@ -63,12 +88,11 @@ class Database:
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work`, which only reads, and return its value."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._backend.read, work)
 
-        def run() -> T:
-            with self._engine.connect() as connection:
-                return work(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+    def hurry(self, within_s: float) -> None:
+        """Wait no longer for a server that is away, from so many seconds on: then writes fail."""
+        self._backend.hurry(within_s)
 
     def close(self) -> None:
         """Commit what has gathered and close."""
@@ -76,7 +100,7 @@ class Database:
             self._jobs.put(None)
             self._writer.join()
         self._readers.shutdown()
-        self._engine.dispose()
+        self._backend.close()
 
     def _write_all(self) -> None:
         while True:
@@ -95,8 +119,11 @@ class Database:
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:
-            with self._engine.begin() as connection:
-                values = [job.work(connection) for job in jobs]
+            values = self._backend.write(lambda connection: [job.work(connection) for job in jobs])
+        except DatabaseAway as error:
+            for job in jobs:
+                _answer(job, None, error)
+            return
         except Exception as error:  # noqa: BLE001 - one bad job must not take the others with it, nor end the writer
             if len(jobs) > 1:
                 for job in jobs:
@@ -107,33 +134,36 @@ class Database:
         for job, value in zip(jobs, values, strict=True):
             _answer(job, value, None)
 
-    def _migrate(self) -> None:
-        with self._engine.connect() as connection:
-            known = sa.inspect(connection).has_table("alembic_version")
-            current = connection.execute(sa.text("select version_num from alembic_version")).scalar() if known else None
-        if current == HEAD:
-            return
-        if current is not None and current > HEAD:
-            raise DatabaseTooNew(
-                f"the database is at revision {current}, this Wherry knows {HEAD}: it was used by a newer Wherry; "
-                "install that version or point the service at another state directory"
-            )
-        # Loaded only when there is something to migrate: it costs a tenth of the service's start.
-        from alembic import command
-        from alembic.config import Config
 
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        log.info("database brought from revision %s to %s", current or "none", HEAD)
+def _backend(url: str | sa.URL, holder: str, taken: Callable[[], None]) -> Backend:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Sqlite(parsed)
+    # Loaded only where it is needed: with the driver it costs a tenth of a second.
+    from wherry_service.store.postgres import Postgres
+
+    return Postgres(parsed.set(drivername="postgresql+psycopg"), holder, taken)
 
 
-def _with_driver(url: str) -> str:
-    """Name the driver that we bring along."""
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql+psycopg{separator}{rest}" if scheme in ("postgresql", "postgres") else url
+def _migrate(connection: sa.Connection) -> None:
+    known = sa.inspect(connection).has_table("alembic_version")
+    current = connection.execute(sa.text("select version_num from alembic_version")).scalar() if known else None
+    if current == HEAD:
+        return
+    if current is not None and current > HEAD:
+        raise DatabaseTooNew(
+            f"the database is at revision {current}, this Wherry knows {HEAD}: it was used by a newer Wherry; "
+            "install that version or point the service at another state directory or database"
+        )
+    # Loaded only when there is something to migrate: it costs a tenth of the service's start.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    log.info("database brought from revision %s to %s", current or "none", HEAD)
 
 
 def _answer(job: _Job, value: Any, error: Exception | None) -> None:
@@ -146,10 +176,3 @@ def _answer(job: _Job, value: Any, error: Exception | None) -> None:
             job.future.set_result(value)
 
     job.loop.call_soon_threadsafe(answer)
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -9,12 +9,12 @@ from wherry_proto import codec
 from wherry_proto.messages import Payload
 from wherry_service.store.answers import answer_in, begin_in
 from wherry_service.store.database import Database
-from wherry_service.store.schema import queue_items, queue_partitions
+from wherry_service.store.schema import Text, queue_items, queue_partitions
 
 _EXPIRY = sa.text(
     "insert into queue_partitions (queue_id, name, expires_at_ms) values (:queue_id, :name, :expires_at_ms) "
     "on conflict (queue_id, name) do update set expires_at_ms = excluded.expires_at_ms"
-)
+).bindparams(sa.bindparam("name", type_=Text()))
 
 
 @dataclass(frozen=True, slots=True)

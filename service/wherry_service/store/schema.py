@@ -1,11 +1,27 @@
 """The database's tables. A change here needs a migration in migrations/versions, and HEAD moved to it."""
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
-HEAD = "0017"
+HEAD = "0019"
 
 metadata = MetaData()
+
+
+class Text(sa.types.TypeDecorator[str]):
+    """Text of any length. Of what no database takes (half a surrogate pair) or not each (NUL), a mark is left."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or (value.isprintable() and value.isascii()):
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
 
 apps = Table(
     "apps",
@@ -35,7 +51,28 @@ functions = Table(
     Column("bind", LargeBinary, nullable=False, default=b""),
     # A serialized FunctionUpdateRequest: how it scales otherwise than published, until it is published anew.
     Column("live", LargeBinary, nullable=False, default=b""),
+    # Of one that is kept as it was in a version of its app: that version. `base_id` is then its id there.
+    Column("version", Integer, nullable=False, default=0),
     Index("functions_of_app", "app_id"),
+)
+
+# Versions of deployed apps.
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("deployment_id", String(40), primary_key=True),
+    Column("app_id", String(40), nullable=False),
+    # Counts from 1.
+    Column("version", Integer, nullable=False),
+    # A DeploymentState.
+    Column("state", Integer, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # A serialized Deployment.
+    Column("record", LargeBinary, nullable=False),
+    # What its functions use, separated by commas.
+    Column("secret_ids", Text, nullable=False),
+    Column("image_ids", Text, nullable=False),
+    Index("deployments_by_version", "app_id", "version", unique=True),
 )
 
 # Durable calls only (reference: Function.spawn).
@@ -305,4 +342,16 @@ audit = Table(
     Column("outcome", Text, nullable=False),
     Column("peer", Text, nullable=False),
     Index("audit_by_time", "at_ms"),
+)
+
+# One row: which service works on the database, and how far it has come (store/postgres.py).
+tenure = Table(
+    "tenure",
+    metadata,
+    # Counted up by each service that takes the database.
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    # Of its last transaction.
+    Column("number", BigInteger, nullable=False),
+    # Which service, in words.
+    Column("holder", Text, nullable=False),
 )

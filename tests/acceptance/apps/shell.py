@@ -24,3 +24,22 @@ def main(seconds: float = 60.0) -> None:
     while time.monotonic() < end:
         busy.remote()
     print("every call was answered")
+
+
+@app.function()
+def stopped(value: int = 5) -> int:
+    print("before the debugger")
+    breakpoint()
+    print("printed at the terminal")
+    return value + 1
+
+
+@app.function()
+def talks() -> str:
+    wherry.interact()
+    name = input("name? ")
+    try:
+        while True:
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        return f"{name} was interrupted"

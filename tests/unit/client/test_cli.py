@@ -108,14 +108,14 @@ def test_generator_is_run_directly(run: Run, capsys: pytest.CaptureFixture[str])
 
 
 def test_b60_ambiguous_target_lists_candidates(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("", "run", "SCRIPT") == 1
+    assert run("", "run", "SCRIPT") == 2
     err = capsys.readouterr().err
     assert "::double" in err
     assert "::fail" in err
 
 
 def test_unknown_target_lists_candidates(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("", "run", "SCRIPT::nope") == 1
+    assert run("", "run", "SCRIPT::nope") == 2
     assert "::double" in capsys.readouterr().err
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c(run: Run, capsys: pytest.CaptureFixture[str], service: FakeServi
     ("ref", "said"), [("nope.py", "no file"), ("no_such_module_w", "no module"), ("json::loads", "has no app")]
 )
 def test_refs_that_name_nothing(run: Run, capsys: pytest.CaptureFixture[str], ref: str, said: str) -> None:
-    assert run("", "run", ref) == 1
+    assert run("", "run", ref) == 2
     assert said in capsys.readouterr().err
 
 
@@ -154,7 +154,7 @@ def test_failed_build_is_a_message_not_a_traceback(
     run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.image_error = "E: no such package"
-    assert run(ENTRYPOINT, "run", "SCRIPT") == 1
+    assert run(ENTRYPOINT, "run", "SCRIPT") == 5
     err = capsys.readouterr().err
     assert "E: no such package" in err
     assert "Traceback" not in err
@@ -183,9 +183,11 @@ def test_write_result(run: Run, tmp_path: Path, service: FakeService) -> None:
     assert target.read_text() == "text"
 
 
-def test_interactive_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 1
-    assert "not supported yet" in capsys.readouterr().err
+def test_interactive_is_refused_without_a_terminal(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(ENTRYPOINT, "run", "-i", "SCRIPT") == 2
+    assert "-i needs a terminal" in capsys.readouterr().err
+    assert run(ENTRYPOINT, "run", "-i", "-d", "SCRIPT") == 2
+    assert "use one of them" in capsys.readouterr().err
 
 
 def test_config_and_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,7 +259,7 @@ def test_b60_methods_of_classes_take_the_class_s_arguments_as_options(
 def test_a_method_without_its_class_s_argument_is_a_usage_error(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(CLASSES, "run", "SCRIPT::Old.add", "--n", "1") == 2
     assert "Missing option '--start'" in capsys.readouterr().err
-    assert run(CLASSES, "run", "SCRIPT::Greeter.shout") == 1
+    assert run(CLASSES, "run", "SCRIPT::Greeter.shout") == 2
     err = capsys.readouterr().err
     assert "has no entrypoint or function 'Greeter.shout'" in err
     assert "::Greeter.greet" in err

@@ -245,6 +245,25 @@ def test_b33_an_input_lost_with_its_container_keeps_its_retries(tmp_path: Path) 
 # Ends that the runner does not bring about
 
 
+def test_an_input_at_somebodys_terminal_is_not_hurried_and_the_next_one_is(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        world.call(2)
+        await world.until(lambda: bool(world.node.running()) and any(held(world)))
+        (attended,) = world.node.running()
+        found = world.pools.find(attended.container_id)
+        assert found is not None
+        found[1].attend(1000)
+        began = loop.time()
+        await world.until(lambda: loop.time() - began > 900)
+        assert not attended.exited
+        attended.finish(1)
+        await world.until(lambda: attended.exited)
+        assert loop.time() - began == pytest.approx(900 + 300 + END_GRACE_S, abs=5)
+
+    run(tmp_path, scenario, max_containers=1)
+
+
 def test_b28_a_container_that_does_not_let_go_is_killed_and_its_input_timed_out(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         loop = asyncio.get_running_loop()

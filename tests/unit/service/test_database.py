@@ -1,63 +1,87 @@
-"""The database: grouped writes, one bad job, migrations that agree with the schema."""
+"""The database: grouped writes, one bad job, migrations that agree with the schema, up and down."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.databases import Disk
 from wherry_proto.messages import Failure, FailureKind, Output, Payload
 from wherry_service.store import database as database_module
 from wherry_service.store.calls import KEEP_RESULTS_S, CallStore
-from wherry_service.store.database import Database, DatabaseTooNew
+from wherry_service.store.database import DatabaseTooNew
 from wherry_service.store.schema import HEAD, metadata
 
 
-@pytest.fixture
-def database(tmp_path: Path):
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-    database.begin()
-    yield database
-    database.close()
+def alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
+    return config
 
 
-def test_migrations_make_the_schema(tmp_path: Path) -> None:
-    path = tmp_path / "test.db"
-    database = Database(f"sqlite:///{path}")
-    database.begin()
-    database.close()
-    engine = sa.create_engine(f"sqlite:///{path}")
+def test_migrations_make_the_schema(bare_disk: Disk) -> None:
+    bare_disk.database().close()
+    engine = sa.create_engine(bare_disk.url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+    engine.dispose()
+
+
+def test_every_migration_goes_back_to_where_it_came_from(bare_disk: Disk) -> None:
+    config = alembic()
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    engine = sa.create_engine(bare_disk.url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+
+        def tables() -> dict[str, list[str]]:
+            inspector = sa.inspect(connection)
+            return {
+                name: sorted(f"{column['name']} {column['type']}" for column in inspector.get_columns(name))
+                + sorted(str(index["name"]) for index in inspector.get_indexes(name))
+                for name in inspector.get_table_names()
+            }
+
+        was = {"base": tables()}
+        for revision in reversed(revisions):
+            command.upgrade(config, revision)
+            was[revision] = tables()
+        for revision in [*revisions[1:], "base"]:
+            command.downgrade(config, revision)
+            now = tables()
+            now.pop("alembic_version", None)
+            before = {name: columns for name, columns in was[revision].items() if name != "alembic_version"}
+            assert now == before, revision
+        command.upgrade(config, "head")
+        assert tables() == was[HEAD]
     engine.dispose()
 
 
 def test_head_is_the_latest_migration() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    assert ScriptDirectory.from_config(alembic()).get_current_head() == HEAD
 
 
-def test_a_newer_database_is_refused(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    database = Database(url)
-    database.begin()
-    database.close()
-    engine = sa.create_engine(url)
+def test_a_newer_database_is_refused(disk: Disk) -> None:
+    engine = sa.create_engine(disk.url)
     with engine.begin() as connection:
         connection.execute(sa.text("update alembic_version set version_num = '9999'"))
-    engine.dispose()
-    newer = Database(url)
     with pytest.raises(DatabaseTooNew, match="revision 9999"):
-        newer.begin()
-    newer.close()
+        disk.database()
+    with engine.begin() as connection:
+        connection.execute(sa.text("update alembic_version set version_num = :head"), {"head": HEAD})
+    engine.dispose()
 
 
-def test_one_bad_job_does_not_take_the_others_with_it(database: Database) -> None:
+def test_one_bad_job_does_not_take_the_others_with_it(disk: Disk) -> None:
+    database = disk.database()
+
     def bad(connection: sa.Connection) -> None:
         connection.execute(sa.text("insert into nowhere values (1)"))
 
@@ -67,12 +91,16 @@ def test_one_bad_job_does_not_take_the_others_with_it(database: Database) -> Non
         return await asyncio.gather(*good[:25], database.write(bad), *good[25:], return_exceptions=True)
 
     results = asyncio.run(scenario())
-    assert [type(result) for result in results if not isinstance(result, set)] == [sa.exc.OperationalError]
+    database.close()
+    (error,) = [result for result in results if not isinstance(result, set)]
+    assert isinstance(error, sa.exc.DBAPIError)
+    assert re.search("nowhere", str(error))
     assert {next(iter(result)) for result in results if isinstance(result, set)} == {f"in-{n}" for n in range(50)}
 
 
-def test_durable_inputs_are_added_once_ended_once_and_expire(database: Database) -> None:
+def test_durable_inputs_are_added_once_ended_once_and_expire(disk: Disk) -> None:
     now = [1_000_000.0]
+    database = disk.database()
 
     async def scenario() -> None:
         store = CallStore(database, lambda: now[0])
@@ -98,3 +126,4 @@ def test_durable_inputs_are_added_once_ended_once_and_expire(database: Database)
         assert await store.outputs("fc-2") is None
 
     asyncio.run(scenario())
+    database.close()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import Disk, Disks
 from tests.fakes.objects import World, payload, run
 from wherry_proto.messages import DictEntry
 from wherry_service.errors import InvalidRequest, NotFound
@@ -35,7 +36,7 @@ STEP: "st.SearchStrategy[Step]" = st.one_of(
 
 @given(st.lists(STEP, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_b58_a_dict_is_as_a_dict_of_pythons_over_restarts(steps: list[Step]) -> None:
+def test_b58_a_dict_is_as_a_dict_of_pythons_over_restarts(disks: Disks, steps: list[Step]) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")
         model: dict[bytes, bytes] = {}
@@ -85,8 +86,8 @@ def test_b58_a_dict_is_as_a_dict_of_pythons_over_restarts(steps: list[Step]) -> 
             assert await world.items(dict_id) == list(model.items())
             assert await world.objects.dicts.count(dict_id) == len(model)
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario)
 
 
 PHASES = st.lists(
@@ -97,6 +98,7 @@ PHASES = st.lists(
 @given(PHASES)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_b58_a_key_is_one_clients_at_a_time_however_many_there_are_and_over_restarts(
+    disks: Disks,
     phases: list[list[list[tuple[bool, bytes]]]],
 ) -> None:
     async def scenario(world: World) -> None:
@@ -121,11 +123,11 @@ def test_b58_a_key_is_one_clients_at_a_time_however_many_there_are_and_over_rest
             # Each value that was put was taken once, or is still there: nobody wrote over another's.
             assert sorted(taken) == sorted(added.get(key, []))
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario)
 
 
-def test_b58_of_fifty_who_put_a_lock_at_once_one_gets_it(tmp_path: Path) -> None:
+def test_b58_of_fifty_who_put_a_lock_at_once_one_gets_it(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")
         for _ in range(5):
@@ -137,12 +139,10 @@ def test_b58_of_fifty_who_put_a_lock_at_once_one_gets_it(tmp_path: Path) -> None
             popped = await asyncio.gather(*(world.pop(dict_id, b"lock") for _ in range(50)))
             assert [value for value in popped if value is not None] == [held.data]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_what_is_there_all_the_while_comes_once_while_others_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_there_all_the_while_comes_once_while_others_write(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PAGE_ENTRIES", 7)
 
     async def scenario(world: World) -> None:
@@ -169,10 +169,10 @@ def test_what_is_there_all_the_while_comes_once_while_others_write(
         writing = False
         await writer
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_an_entry_expires_only_where_a_time_was_set(tmp_path: Path) -> None:
+def test_an_entry_expires_only_where_a_time_was_set(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")
         await world.put(dict_id, b"keep", payload(b"1"))
@@ -189,10 +189,10 @@ def test_an_entry_expires_only_where_a_time_was_set(tmp_path: Path) -> None:
         await world.objects.expire()
         assert await world.items(dict_id) == [(b"keep", b"1")]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_dict_that_was_deleted_is_told_to_be_gone(tmp_path: Path) -> None:
+def test_a_dict_that_was_deleted_is_told_to_be_gone(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict", "old")
         await world.put(dict_id, b"a", payload(b"1"))
@@ -205,10 +205,10 @@ def test_a_dict_that_was_deleted_is_told_to_be_gone(tmp_path: Path) -> None:
         assert again != dict_id
         assert await world.items(again) == []
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_the_same_name_is_another_dict_elsewhere(tmp_path: Path) -> None:
+def test_the_same_name_is_another_dict_elsewhere(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         ids = {await world.make("dict", "x", environment) for environment in ("main", "other")}
         ids.add(await world.make("queue", "x"))
@@ -217,10 +217,10 @@ def test_the_same_name_is_another_dict_elsewhere(tmp_path: Path) -> None:
         made = await asyncio.gather(*(world.make("dict", "raced") for _ in range(20)))
         assert len(set(made)) == 1
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_dicts_go_with_their_app_and_client(tmp_path: Path) -> None:
+def test_dicts_go_with_their_app_and_client(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         app_id, client_id = new_id("ap"), new_id("cl")
         open_one = world.objects.registry.open
@@ -246,10 +246,10 @@ def test_dicts_go_with_their_app_and_client(tmp_path: Path) -> None:
             await world.objects.dicts.count(gone.object_id)
         assert await world.objects.dicts.count(named) == 0
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_what_is_no_entry_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_entry_is_refused(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")
         with pytest.raises(InvalidRequest, match="a key has 65537 bytes when pickled"):
@@ -264,4 +264,4 @@ def test_what_is_no_entry_is_refused(tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="is no dict"):
             await world.put(queue_id, b"x", payload(b"1"))
 
-    run(tmp_path, scenario)
+    run(disk, scenario)

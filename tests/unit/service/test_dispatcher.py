@@ -11,6 +11,7 @@ from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
     CallStart,
+    CallState,
     Failure,
     FailureKind,
     FunctionSpec,
@@ -21,6 +22,7 @@ from wherry_proto.messages import (
 from wherry_proto.messages import Input as InputMessage
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.plans import plan_of, retry_of
+from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
@@ -362,6 +364,48 @@ def test_b12_a_durable_call_is_accepted_answered_and_answered_again(tmp_path: Pa
         assert {output.payload.data for output in world.outputs if output.payload} == {b"out"}
 
     run(tmp_path, scenario)
+
+
+def test_b66_what_ended_before_a_restart_is_told_with_what_is_still_open(tmp_path: Path) -> None:
+    ids: list[str] = []
+
+    async def first_life(world: World) -> None:
+        ids.extend(world.call(3, CallKind.SPAWN_MAP))
+        call_id = next(iter(world.client.calls))
+        await world.until(lambda: any(c.inputs for c in world.node.containers))
+        world.node.containers[0].finish(1)
+        store = CallStore(world.database)
+
+        async def one_is_done() -> bool:
+            stored = await store.outputs(call_id)
+            return stored is not None and len(stored.outputs) == 1
+
+        async with asyncio.timeout(DEADLINE_S):
+            while not await one_is_done():
+                await asyncio.sleep(0.001)
+        world.dispatcher.keep_durable()
+
+    async def next_life(world: World) -> None:
+        rows = await CallStore(world.database).open_inputs()
+        assert len(rows) == 2
+        call = Call(rows[0].call_id, FUNCTION, CallKind.SPAWN, None, "")
+        call.num_inputs = len(rows)
+        items = [Input(row.input_id, call, row.index, row.payload, row.method) for row in rows]
+        world.journal.restore(items)
+        world.dispatcher.submit(items)
+        world.journal.watch(world.client, call.call_id)
+        # The one that is on disk comes at once, with how many there are.
+        states: list[CallState] = []
+        while not states:
+            message = await world.message()
+            world.outputs.extend(message.outputs)
+            states += message.states
+        assert (states[0].num_inputs, states[0].num_done) == (3, 1)
+        await world.work_until(lambda: len(world.outputs) == 3)
+        assert {output.input_id for output in world.outputs} == set(ids)
+
+    run(tmp_path, first_life, max_containers=1)
+    run(tmp_path, next_life, max_containers=1)
 
 
 def test_results_not_taken_are_sent_again_to_a_client_that_comes_back(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from tests.databases import Disk
 from tests.fakes.objects import World as ObjectWorld
 from tests.unit.service.test_guests import World as AppWorld
 from wherry_proto.messages import (
     AppListRequest,
     AppState,
+    DeploymentCreateRequest,
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
     EnvironmentListRequest,
@@ -28,12 +30,14 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.schedules import ScheduleApi
+from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.environments import Environments
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.store import database as database_module
 from wherry_service.store.apps import AppStore
+from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.schema import apps, objects
@@ -59,9 +63,10 @@ class FakeSandboxes:
 class World:
     """Environments with apps and objects in them."""
 
-    def __init__(self, directory: Path) -> None:
-        self.shared = ObjectWorld(directory / "objects")
-        self.app_world = AppWorld(directory)
+    def __init__(self, disk: Disk) -> None:
+        self.shared = ObjectWorld(disk)
+        (disk.folder / "apps").mkdir()
+        self.app_world = AppWorld(disk.folder / "apps")
         self.apps = self.app_world.apps
         # One database, as in a service.
         self.database = self.shared.database
@@ -81,20 +86,29 @@ class World:
 
     async def app(self, environment: str, state: int = AppState.DETACHED) -> str:
         """Run an app with one function, which has a URL."""
-        app = await self.apps.open("app", environment, new_id("cl"), detach=True)
-        self.apps._apps[app.app_id].record.state = state
+        deploys = state == AppState.DEPLOYED
+        app = await self.apps.open("app", environment, new_id("cl"), detach=True, deploy=deploys)
         specs = [
             FunctionSpec(name="f", module_name="m", qualname="f", image_id="im-1", web=WebSpec(kind=WebKind.ASGI)),
             FunctionSpec(name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(days=1)),
         ]
-        await self.apps.publish(app.app_id, specs)
+        if deploys:
+            await self.deploy(app.app_id, *specs)
+        else:
+            await self.apps.publish(app.app_id, specs)
         return app.app_id
 
+    async def deploy(self, app_id: str, *specs: FunctionSpec) -> None:
+        """Make these the functions of the app's next version."""
+        dispatcher, pools = self.app_world.dispatcher, self.app_world.pools
+        deployments = Deployments(self.apps, AppStore(self.database), DeploymentStore(self.database), pools, dispatcher)
+        async for _ in deployments.create(DeploymentCreateRequest(app_id=app_id, functions=list(specs))):
+            pass
 
-def run(directory: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+
+def run(disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        (directory / "objects").mkdir()
-        world = World(directory)
+        world = World(disk)
         try:
             await world.environments.begin()
             await scenario(world)
@@ -105,7 +119,7 @@ def run(directory: Path, scenario: Callable[[World], Coroutine[Any, Any, None]])
     asyncio.run(main())
 
 
-def test_main_is_always_there_and_others_are_made(tmp_path: Path) -> None:
+def test_main_is_always_there_and_others_are_made(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         assert await world.names() == ["main"]
         made = await world.api.create(EnvironmentCreateRequest(name="dev"))
@@ -115,13 +129,13 @@ def test_main_is_always_there_and_others_are_made(tmp_path: Path) -> None:
         await world.environments.begin()
         assert await world.names() == ["dev", "main"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
 @pytest.mark.parametrize(
     "name", ["", "Dev", "1st", "a b", "a.b", "a--b", "-a", "a-", "ä", "x" * 41, "a\n", "deleted:a:1"]
 )
-def test_names_are_such_that_hosts_can_have_them(tmp_path: Path, name: str) -> None:
+def test_names_are_such_that_hosts_can_have_them(disk: Disk, name: str) -> None:
     async def scenario(world: World) -> None:
         with pytest.raises(InvalidRequest, match="an environment can't be called"):
             await world.api.create(EnvironmentCreateRequest(name=name))
@@ -130,10 +144,10 @@ def test_names_are_such_that_hosts_can_have_them(tmp_path: Path, name: str) -> N
             await world.api.rename(EnvironmentRenameRequest(name="dev", new_name=name))
         assert await world.names() == ["dev", "main"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(tmp_path: Path) -> None:
+def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         async def stream(request: Any) -> AsyncIterator[str]:
             yield "a line"
@@ -156,10 +170,10 @@ def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(tmp_pat
         assert served["Blobs.Put"] is one
         assert served["Apps.Stop"] is one
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(tmp_path: Path) -> None:
+def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         app_id = await world.app("dev", AppState.DEPLOYED)
@@ -188,10 +202,10 @@ def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(tmp_path: Path) -> None
             await world.api.rename(EnvironmentRenameRequest(name="gone", new_name="other"))
         assert (await world.api.rename(EnvironmentRenameRequest(name="test", new_name="test"))).name == "test"
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_one_in_which_something_runs_is_deleted_only_by_force_and_then_with_all(tmp_path: Path) -> None:
+def test_one_in_which_something_runs_is_deleted_only_by_force_and_then_with_all(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         app_id = await world.app("dev", AppState.DEPLOYED)
@@ -218,10 +232,10 @@ def test_one_in_which_something_runs_is_deleted_only_by_force_and_then_with_all(
         with pytest.raises(NotFound, match="no environment 'dev'"):
             await world.api.delete(EnvironmentDeleteRequest(name="dev", force=True))
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_nothing_new_gets_into_one_that_is_being_deleted(tmp_path: Path) -> None:
+def test_nothing_new_gets_into_one_that_is_being_deleted(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         told: list[str] = []
@@ -241,10 +255,10 @@ def test_nothing_new_gets_into_one_that_is_being_deleted(tmp_path: Path) -> None
         await world.api.delete(EnvironmentDeleteRequest(name="dev"))
         assert told == ["environment 'dev' is being deleted", "dev -> ''"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_delete_that_fails_half_way_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_delete_that_fails_half_way_can_be_tried_again(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         await world.shared.make("dict", "d", "dev")
@@ -261,10 +275,10 @@ def test_a_delete_that_fails_half_way_can_be_tried_again(tmp_path: Path) -> None
         await world.api.delete(EnvironmentDeleteRequest(name="dev"))
         assert await world.names() == ["main"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(tmp_path: Path) -> None:
+def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         app_id = await world.app("main", AppState.DETACHED)
         assert await world.schedules.infos([app_id]) == []
@@ -274,17 +288,17 @@ def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(tmp_path: Pa
             name="g", module_name="m", qualname="g", image_id="im-1", schedule=ScheduleSpec(cron="61 * * * *")
         )
         with pytest.raises(InvalidRequest, match="'61 \\* \\* \\* \\*' can't be read: Bad minute"):
-            await world.apps.publish(deployed, [bad])
+            await world.deploy(deployed, bad)
         await world.apps.stop(deployed, "test")
         assert await world.schedules.infos([deployed]) == []
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_environments_of_earlier_versions_are_those_that_were_used(tmp_path: Path) -> None:
+def test_environments_of_earlier_versions_are_those_that_were_used(bare_disk: Disk) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'test.db'}")
+    engine = sa.create_engine(bare_disk.url)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0014")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import SqliteDisks
 from tests.fakes.objects import World
 from tests.unit.service.test_guests import World as GuestWorld
 from tests.unit.service.test_guests import run
@@ -37,7 +38,7 @@ def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
 
 
 def test_a_container_reaches_those_of_its_environment_by_any_way(tmp_path: Path) -> None:
-    objects = World(tmp_path / "objects")
+    objects = World(SqliteDisks.within(tmp_path / "objects"))
 
     async def scenario(world: GuestWorld) -> None:
         handlers = handlers_of(world, objects)
@@ -71,7 +72,7 @@ def test_a_container_reaches_those_of_its_environment_by_any_way(tmp_path: Path)
 
 
 def test_what_a_container_makes_without_a_name_is_its_apps(tmp_path: Path) -> None:
-    objects = World(tmp_path / "objects")
+    objects = World(SqliteDisks.within(tmp_path / "objects"))
 
     async def scenario(world: GuestWorld) -> None:
         handlers = handlers_of(world, objects)
@@ -91,7 +92,7 @@ def test_what_a_container_makes_without_a_name_is_its_apps(tmp_path: Path) -> No
 
 
 def test_b65_no_method_of_secrets_is_there_and_no_variant_gets_one_its_app_lacks(tmp_path: Path) -> None:
-    objects = World(tmp_path / "objects")
+    objects = World(SqliteDisks.within(tmp_path / "objects"))
 
     async def scenario(world: GuestWorld) -> None:
         handlers = handlers_of(world, objects)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import Disk
 from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.errors import InvalidRequest
@@ -19,7 +20,6 @@ from wherry_service.images.definition import image_id
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.runner_layer import RunnerLayer
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.database import Database
 from wherry_service.store.images import ImageRecord, ImageStore
 from wherry_service.store.sources import SourceStore
 
@@ -93,14 +93,13 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 
 
 @pytest.fixture
-def make_builder(docker: Docker, tmp_path: Path) -> Iterator[Callable[[str], ImageBuilder]]:
-    database = Database(f"sqlite:///{tmp_path / 'wherry.db'}")
-    database.begin()
-    blobs = BlobStore(tmp_path / "blobs")
+def make_builder(docker: Docker, disk: Disk) -> Iterator[Callable[[str], ImageBuilder]]:
+    database = disk.database()
+    blobs = BlobStore(disk.folder / "blobs")
 
     def make(name: str) -> ImageBuilder:
-        sources = SourceStore(tmp_path / "sources", blobs)
-        return ImageBuilder(docker, tmp_path / name, ImageStore(database), blobs, sources)
+        sources = SourceStore(disk.folder / "sources", blobs)
+        return ImageBuilder(docker, disk.folder / name, ImageStore(database), blobs, sources)
 
     yield make
     database.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,13 @@ async def built(
         engine.images_here[tag_of(record.image_id)] = {}
 
 
+def in_use(*image_ids: str) -> Callable[[], Awaitable[set[str]]]:
+    async def answer() -> set[str]:
+        return set(image_ids)
+
+    return answer
+
+
 def test_images_go_that_nothing_has_used_for_so_many_days(builder: ImageBuilder) -> None:
     engine = FakeEngine({})
     old, used, recent = chain("old"), chain("used"), chain("recent")
@@ -52,7 +59,7 @@ def test_images_go_that_nothing_has_used_for_so_many_days(builder: ImageBuilder)
     async def main() -> list[str]:
         await built(builder, engine, old, used, days=31)
         await built(builder, engine, recent, days=29)
-        pruner = Pruner(engine, builder, lambda: {image_id(used)})
+        pruner = Pruner(engine, builder, in_use(image_id(used)))
         would = await pruner.prune(30, dry_run=True)
         assert tag_of(image_id(old)) in engine.images_here
         went = await pruner.prune(30)
@@ -76,7 +83,7 @@ def test_what_a_kept_image_is_built_by_way_of_is_kept(builder: ImageBuilder) -> 
         await built(builder, engine, whole, gone, days=31)
         for definition in (whole, gone):
             await built(builder, engine, prefix(definition, 2), prefix(definition, 3), days=31, internal=True)
-        await Pruner(engine, builder, set).prune(30)
+        await Pruner(engine, builder, in_use()).prune(30)
 
     asyncio.run(main())
     kept = [over, whole, prefix(whole, 2), prefix(whole, 3)]

@@ -23,6 +23,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.api.apps import AppApi
 from wherry_service.api.logs import LogApi
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.deployments import Deployments
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
@@ -38,6 +39,7 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.yields import YieldStore
 
 
@@ -66,8 +68,9 @@ class World:
 
         store = AppStore(self.database)
         self.apps = Apps(store, self.dispatcher, pools, self.node, ready, on_stopped=self.logs.end_app)
+        deployments = Deployments(self.apps, store, DeploymentStore(self.database), pools, self.dispatcher)
         self.api = LogApi(self.logs, store, self.apps, pools)
-        self.app_api = AppApi(self.apps, clients, self.dispatcher)
+        self.app_api = AppApi(self.apps, deployments, clients, self.dispatcher)
 
     async def run(self, name: str = "app", environment: str = "") -> tuple[str, str]:
         """Run an app of one function `f`; return their ids."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import Disk, Disks
 from tests.fakes.objects import BucketWorld, World, payload, run
 from wherry_proto.messages import CallKind, CallStart, DictEntry, Format, Input, Output, Payload, Yield
 from wherry_service.calls.client import Clients
@@ -44,7 +45,9 @@ STEP: "st.SearchStrategy[Step]" = st.one_of(
 @pytest.mark.parametrize("make", [World, BucketWorld])
 @given(steps=st.lists(STEP, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(make: type[World], steps: list[Step]) -> None:
+def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(
+    disks: Disks, make: type[World], steps: list[Step]
+) -> None:
     async def scenario(world: World) -> None:
         dict_id, queue_id = await world.make("dict"), await world.make("queue")
         number = 0
@@ -110,11 +113,11 @@ def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(make: type[W
             for one in values:
                 world.read(one)
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario, make)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario, make)
 
 
-def test_what_was_told_of_a_blob_may_still_come_for_it(tmp_path: Path) -> None:
+def test_what_was_told_of_a_blob_may_still_come_for_it(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         world.objects.leftovers._grace_s = 0.05
         dict_id = await world.make("dict")
@@ -128,10 +131,10 @@ def test_what_was_told_of_a_blob_may_still_come_for_it(tmp_path: Path) -> None:
                 await asyncio.sleep(0.005)
         assert await world.items(dict_id) == [(b"a", b"second")]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(tmp_path: Path) -> None:
+def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict")
         given_value = world.put_blob(b"x")
@@ -147,10 +150,10 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(tmp_path: Path) -
         with pytest.raises(NotFound, match="does not exist or was taken"):
             await world.put(dict_id, b"c", Payload(format=Format.PICKLE, blob_id=new_id("bl"), size=1))
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_blob_of_a_call_that_is_not_over_is_referred_to(tmp_path: Path) -> None:
+def test_a_blob_of_a_call_that_is_not_over_is_referred_to(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database), world.blobs))
         client = Clients(lambda client: None).connect(new_id("cl"))
@@ -170,4 +173,4 @@ def test_a_blob_of_a_call_that_is_not_over_is_referred_to(tmp_path: Path) -> Non
         assert world.blobs.sweep(journal.blob_ids(), -1.0) == 1
         assert stray.blob_id not in world.blob_ids()
 
-    run(tmp_path, scenario)
+    run(disk, scenario)

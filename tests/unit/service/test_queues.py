@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import Disk, Disks
 from tests.fakes.objects import World, payload, run
 from wherry_proto.messages import QueueGetRequest, QueueItems
 from wherry_service.api.queues import QueueApi
@@ -35,7 +36,7 @@ STEP: "st.SearchStrategy[Step]" = st.one_of(
 
 @given(st.lists(STEP, max_size=30))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_b58_a_queue_is_as_lists_whose_items_are_lent_over_restarts(steps: list[Step]) -> None:
+def test_b58_a_queue_is_as_lists_whose_items_are_lent_over_restarts(disks: Disks, steps: list[Step]) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         ready: dict[str, list[bytes]] = defaultdict(list)
@@ -104,13 +105,15 @@ def test_b58_a_queue_is_as_lists_whose_items_are_lent_over_restarts(steps: list[
             total = sum(len(values) for values in ready.values())
             assert await world.objects.queues.count(queue_id, "", True) == total
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario)
 
 
 @given(st.data())
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_service_restarts(data: Any) -> None:
+def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_service_restarts(
+    disks: Disks, data: Any
+) -> None:
     producers, consumers = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 6))
     each, lives = data.draw(st.integers(1, 25)), data.draw(st.integers(1, 3))
     killed = data.draw(st.lists(st.integers(0, 20), min_size=consumers, max_size=consumers))
@@ -168,12 +171,12 @@ def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_ser
                 if not any(killed):
                     assert mine == sorted(mine)
 
-    with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder), scenario)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario)
 
 
 @pytest.mark.parametrize("wait_s", [float("inf"), 1e300, -1.0])
-def test_a_wait_without_limit_ends_with_an_item(tmp_path: Path, wait_s: float) -> None:
+def test_a_wait_without_limit_ends_with_an_item(disk: Disk, wait_s: float) -> None:
     async def scenario(world: World) -> None:
         api = QueueApi(world.objects.queues)
         queue_id = await world.make("queue")
@@ -186,10 +189,10 @@ def test_a_wait_without_limit_ends_with_an_item(tmp_path: Path, wait_s: float) -
         with pytest.raises(InvalidRequest, match="no number"):
             await anext(api.get(QueueGetRequest(queue_id=queue_id, lease_id=new_id("op"), wait_s=float("nan"))))
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_those_who_wait_are_served_in_their_order_and_one_is_woken_for_one_item(tmp_path: Path) -> None:
+def test_those_who_wait_are_served_in_their_order_and_one_is_woken_for_one_item(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         assert await world.take(queue_id) == []  # it is known now
@@ -211,10 +214,10 @@ def test_those_who_wait_are_served_in_their_order_and_one_is_woken_for_one_item(
         await asyncio.gather(*waiting)
         assert served == list(range(50))
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_b58_a_full_partition_lets_those_in_who_waited_first(tmp_path: Path) -> None:
+def test_b58_a_full_partition_lets_those_in_who_waited_first(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         assert await world.offer(queue_id, *[b"x"] * MAX_ITEMS)
@@ -241,10 +244,10 @@ def test_b58_a_full_partition_lets_those_in_who_waited_first(tmp_path: Path) -> 
         assert rest[-3:] == [b"1", b"2", b"3"]
         assert len(rest) == MAX_ITEMS
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_b58_none_in_time_is_none_and_nobody_waits_on(tmp_path: Path) -> None:
+def test_b58_none_in_time_is_none_and_nobody_waits_on(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         assert await world.take(queue_id, wait_s=0.01) == []
@@ -258,10 +261,10 @@ def test_b58_none_in_time_is_none_and_nobody_waits_on(tmp_path: Path) -> None:
         await world.offer(queue_id, b"1")
         assert await world.take(queue_id) == [b"1"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_getter_that_goes_before_it_acknowledges_leaves_its_items_in_their_place(tmp_path: Path) -> None:
+def test_a_getter_that_goes_before_it_acknowledges_leaves_its_items_in_their_place(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         api = QueueApi(world.objects.queues)
         queue_id = await world.make("queue")
@@ -279,10 +282,10 @@ def test_a_getter_that_goes_before_it_acknowledges_leaves_its_items_in_their_pla
         await second.aclose()
         assert await world.take(queue_id, 3) == [b"1", b"2", b"3"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_getter_that_hangs_loses_its_items_and_is_told_so(tmp_path: Path) -> None:
+def test_a_getter_that_hangs_loses_its_items_and_is_told_so(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         api = QueueApi(world.objects.queues, loan_s=0.01)
         queue_id = await world.make("queue")
@@ -294,10 +297,10 @@ def test_a_getter_that_hangs_loses_its_items_and_is_told_so(tmp_path: Path) -> N
         assert await world.take(queue_id) == [b"1"]
         assert not await world.objects.queues.acknowledge(queue_id, lease_id, "", items.positions)
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_partition_is_emptied_when_its_time_is_over_and_never_without_one(tmp_path: Path) -> None:
+def test_a_partition_is_emptied_when_its_time_is_over_and_never_without_one(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
 
@@ -319,10 +322,10 @@ def test_a_partition_is_emptied_when_its_time_is_over_and_never_without_one(tmp_
         await world.objects.expire()
         assert await world.take(queue_id, partition="kept") == [b"1"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_whoever_waits_at_a_queue_that_is_deleted_is_told(tmp_path: Path) -> None:
+def test_whoever_waits_at_a_queue_that_is_deleted_is_told(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         await world.offer(queue_id, *[b"x"] * MAX_ITEMS, partition="full")
@@ -340,10 +343,10 @@ def test_whoever_waits_at_a_queue_that_is_deleted_is_told(tmp_path: Path) -> Non
         with pytest.raises(NotFound, match="was deleted"):
             await world.offer(queue_id, b"1")
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_what_is_no_item_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_item_is_refused(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         queue_id = await world.make("queue")
         with pytest.raises(InvalidRequest, match="5001 items were put at once"):
@@ -355,4 +358,4 @@ def test_what_is_no_item_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match="from 1 to 5000"):
             await world.lend(queue_id, 0)
 
-    run(tmp_path, scenario)
+    run(disk, scenario)

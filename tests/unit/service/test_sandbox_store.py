@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.databases import Disk
 from wherry_proto.messages import SandboxSpec, SandboxState
 from wherry_service.engines.docker import DROPPED_CAPABILITIES, create_body
 from wherry_service.engines.docker_streams import clean_config
@@ -11,7 +12,6 @@ from wherry_service.engines.engine import ContainerSpec
 from wherry_service.ids import new_id
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.sandbox import SandboxOrder
-from wherry_service.store.database import Database
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 
 
@@ -31,10 +31,9 @@ def record(**changes: Any) -> SandboxRecord:
     return SandboxRecord(**values)
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_what_is_written_is_read_again(disk: Disk) -> None:
     async def main() -> None:
-        database = Database(f"sqlite:///{tmp_path / 'db'}")
-        database.begin()
+        database = disk.database()
         try:
             store = SandboxStore(database)
             first, second = record(), record(name="two", environment="other")

@@ -1,6 +1,7 @@
 """Schedules: each tick once, whatever ends the service in between."""
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import Disk, Disks
 from tests.fakes.clock import run_fast
 from tests.fakes.schedules import APP, FUNCTION, START_MS, Killed, World, run
 from wherry_proto.messages import Failure, FailureKind, FunctionSpec, ScheduledState, ScheduleSpec
@@ -61,7 +63,7 @@ def grid(spec: ScheduleSpec, after_ms: int, until_ms: int) -> list[int]:
 
 @given(SCHEDULES, st.lists(STEP, max_size=14))
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_b61_each_tick_is_run_once_over_restarts_and_kills(spec: ScheduleSpec, steps: list[Step]) -> None:
+def test_b61_each_tick_is_run_once_over_restarts_and_kills(disks: Disks, spec: ScheduleSpec, steps: list[Step]) -> None:
     async def scenario(world: World) -> None:
         # Until then all is settled; ticks that must have been run, and those that must not.
         seen, paused, missed = 0, False, False
@@ -118,10 +120,11 @@ def test_b61_each_tick_is_run_once_over_restarts_and_kills(spec: ScheduleSpec, s
         # Each has its one input, and there are no others.
         assert sorted(call_id for _, call_id in runs) == sorted(await world.written())
 
-    run(scenario, spec)
+    with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
+        run(disk, scenario, spec)
 
 
-def test_b61_a_tick_that_was_written_and_not_queued_is_left_to_the_next_life() -> None:
+def test_b61_a_tick_that_was_written_and_not_queued_is_left_to_the_next_life(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         world.host.kill_next = True
         with pytest.raises(Killed):
@@ -133,10 +136,10 @@ def test_b61_a_tick_that_was_written_and_not_queued_is_left_to_the_next_life() -
         (left,) = await world.calls.open_inputs()
         assert (left.function_id, left.call_id) == (FUNCTION, (await world.runs())[0][1])
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_after_downtime_the_newest_missed_tick_is_run() -> None:
+def test_after_downtime_the_newest_missed_tick_is_run(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         assert await world.move(10) == 10
         world.clock.ms += 95_000
@@ -145,10 +148,10 @@ def test_after_downtime_the_newest_missed_tick_is_run() -> None:
         assert await world.ticks() == [10, 100]
         assert await world.move(1) == 4
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_after_downtime_nothing_is_run_where_the_settings_say_so() -> None:
+def test_after_downtime_nothing_is_run_where_the_settings_say_so(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         world.clock.ms += 95_000
         await world.restart()
@@ -157,31 +160,31 @@ def test_after_downtime_nothing_is_run_where_the_settings_say_so() -> None:
         await world.move(5)
         assert await world.ticks() == [100]
 
-    run(scenario, settings=ScheduleSettings.from_environment({"WHERRY_SCHEDULE_CATCH_UP": "none"}))
+    run(disk, scenario, settings=ScheduleSettings.from_environment({"WHERRY_SCHEDULE_CATCH_UP": "none"}))
     assert ScheduleSettings.from_environment({}) == ScheduleSettings("newest")
     with pytest.raises(Unready, match="WHERRY_SCHEDULE_CATCH_UP is 'all': it must be 'newest' or 'none'"):
         ScheduleSettings.from_environment({"WHERRY_SCHEDULE_CATCH_UP": "all"})
 
 
-def test_a_service_that_is_slow_for_a_moment_runs_every_tick_of_it() -> None:
+def test_a_service_that_is_slow_for_a_moment_runs_every_tick_of_it(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.move(45)
         assert await world.ticks() == [10, 20, 30, 40]
         assert len(world.host.items) == 4
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_computer_that_slept_was_as_good_as_down() -> None:
+def test_a_computer_that_slept_was_as_good_as_down(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.move(1)
         await world.move(3600)
         assert await world.ticks() == [3600]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_clock_that_is_set_back_runs_nothing_twice() -> None:
+def test_a_clock_that_is_set_back_runs_nothing_twice(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.move(20)
         await world.move(-15)
@@ -190,10 +193,10 @@ def test_a_clock_that_is_set_back_runs_nothing_twice() -> None:
         await world.move(11)
         assert await world.ticks() == [10, 20, 30]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_deploy_that_leaves_the_schedule_as_it_is_leaves_its_ticks_too() -> None:
+def test_a_deploy_that_leaves_the_schedule_as_it_is_leaves_its_ticks_too(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         world.clock.ms += 7000
         await world.begin()
@@ -206,10 +209,10 @@ def test_a_deploy_that_leaves_the_schedule_as_it_is_leaves_its_ticks_too() -> No
         await world.move(0.1)
         assert await world.ticks() == [10, 14]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_function_without_schedule_and_a_stopped_app_run_no_more() -> None:
+def test_a_function_without_schedule_and_a_stopped_app_run_no_more(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.move(10)
         kept = world.spec
@@ -227,10 +230,10 @@ def test_a_function_without_schedule_and_a_stopped_app_run_no_more() -> None:
         await world.move(0)
         assert await world.ticks() == [10, 30]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_paused_function_is_not_run_until_it_is_resumed_and_then_from_there() -> None:
+def test_a_paused_function_is_not_run_until_it_is_resumed_and_then_from_there(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         info = await world.schedules.pause(FUNCTION)
         assert (info.paused, info.next_ms) == (True, [])
@@ -248,10 +251,10 @@ def test_a_paused_function_is_not_run_until_it_is_resumed_and_then_from_there() 
         await world.move(20)
         assert await world.ticks() == [55]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_function_is_run_at_once_when_asked_and_once_for_each_time() -> None:
+def test_a_function_is_run_at_once_when_asked_and_once_for_each_time(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         operation_id = new_id("op")
         await world.schedules.pause(FUNCTION)
@@ -264,10 +267,10 @@ def test_a_function_is_run_at_once_when_asked_and_once_for_each_time() -> None:
         with pytest.raises(NotFound, match="function fu-2 has no schedule, or its app is not deployed"):
             await world.schedules.run_now("fu-2", operation_id)
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_who_asks_and_goes_leaves_nothing_half_done() -> None:
+def test_who_asks_and_goes_leaves_nothing_half_done(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         for work in (world.schedules.run_now(FUNCTION, new_id("op")), world.schedules.pause(FUNCTION)):
             task = asyncio.ensure_future(work)
@@ -282,10 +285,10 @@ def test_who_asks_and_goes_leaves_nothing_half_done() -> None:
         assert len(world.host.items) == 1
         assert not info.paused
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_one_that_can_t_be_written_does_not_hold_up_the_others() -> None:
+def test_one_that_can_t_be_written_does_not_hold_up_the_others(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         spec = FunctionSpec(name="g", schedule=ScheduleSpec(seconds=10))
         await world.schedules.app_started("ap-2", [("fu-2", spec)])
@@ -305,10 +308,10 @@ def test_one_that_can_t_be_written_does_not_hold_up_the_others() -> None:
         await world.move(0)
         assert [item.call.function_id for item in world.host.items][3:] == [FUNCTION] * 3
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten() -> None:
+def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         assert (await world.schedules.info(FUNCTION)).last is None
         await world.move(10)
@@ -339,10 +342,10 @@ def test_how_the_last_run_went_is_told_also_when_the_call_is_forgotten() -> None
         assert [ms for ms, _ in await world.runs()] == [20_000]
         assert await world.written() == [last.call_id]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_a_function_whose_queue_is_full_is_not_run_and_says_so() -> None:
+def test_a_function_whose_queue_is_full_is_not_run_and_says_so(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         world.host.is_full = True
         await world.move(10)
@@ -354,13 +357,13 @@ def test_a_function_whose_queue_is_full_is_not_run_and_says_so() -> None:
         assert len(world.host.items) == 1
         assert await world.written() == [world.host.items[0].call_id]
 
-    run(scenario)
+    run(disk, scenario)
 
 
-def test_the_clock_s_loop_runs_each_tick_at_its_time_and_survives_a_bad_write(tmp_path: Path) -> None:
+def test_the_clock_s_loop_runs_each_tick_at_its_time_and_survives_a_bad_write(disk: Disk) -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        world = World(tmp_path, ScheduleSpec(seconds=5))
+        world = World(disk, ScheduleSpec(seconds=5))
         world.clock.ms = START_MS
         began = loop.time()
 
@@ -398,7 +401,7 @@ def test_the_clock_s_loop_runs_each_tick_at_its_time_and_survives_a_bad_write(tm
     run_fast(scenario())
 
 
-def test_next_runs_are_those_that_come(tmp_path: Path) -> None:
+def test_next_runs_are_those_that_come(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         ticks = ticks_of(ScheduleSpec(cron="0 9 * * 1-5", timezone="Europe/Berlin"), 0)
         (info,) = await world.schedules.infos([APP, "ap-2"])
@@ -409,4 +412,4 @@ def test_next_runs_are_those_that_come(tmp_path: Path) -> None:
         assert (info.function_name, info.app_id, info.schedule) == ("f", APP, world.spec.schedule)
         assert await world.schedules.infos(["ap-2"]) == []
 
-    run(scenario, ScheduleSpec(cron="0 9 * * 1-5", timezone="Europe/Berlin"))
+    run(disk, scenario, ScheduleSpec(cron="0 9 * * 1-5", timezone="Europe/Berlin"))

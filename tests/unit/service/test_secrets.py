@@ -3,19 +3,20 @@
 import asyncio
 import base64
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from tests.databases import Disk
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound, Unready
 from wherry_service.objects.keys import Keys
 from wherry_service.objects.secrets import KEEP_UNUSED_S, Secrets
 from wherry_service.store.database import Database
 from wherry_service.store.objects import ObjectStore
+from wherry_service.store.schema import metadata, secrets
 from wherry_service.store.secrets import SecretStore
 
 VALUE = "correct horse battery staple"
@@ -24,45 +25,51 @@ VALUE = "correct horse battery staple"
 class World:
     """Secrets of one state directory; made anew they are those of the service's next life."""
 
-    def __init__(self, folder: Path, given: str = "") -> None:
-        self.folder = folder
+    def __init__(self, disk: Disk, given: str = "", database: Database | None = None) -> None:
+        self.disk = disk
         self.now = 1000.0
-        self.database = Database(f"sqlite:///{folder / 'test.db'}")
-        self.database.begin()
-        self.key_file = folder / "secret.key"
+        self.database = database or disk.database()
+        self.key_file = disk.folder / "secret.key"
         self.secrets = Secrets(
             SecretStore(self.database), ObjectStore(self.database), Keys(self.key_file, given), lambda: self.now
         )
 
 
-def run(folder: Path, scenario: Callable[[World], Coroutine[Any, Any, None]], given: str = "") -> None:
-    world = World(folder, given)
+def run(disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]], given: str = "") -> None:
+    world = World(disk, given)
     try:
         asyncio.run(scenario(world))
     finally:
         world.database.close()
 
 
-def on_disk(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.iterdir() if path.name.startswith("test.db"))
+def on_disk(disk: Disk) -> bytes:
+    """Return the database's files, where it has some, and all that its tables hold."""
+    found = [path.read_bytes() for path in disk.folder.iterdir() if path.name.startswith("test.db")]
+    engine = sa.create_engine(disk.url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            cells = [cell for row in connection.execute(sa.select(table)) for cell in row]
+            found += [cell if isinstance(cell, bytes) else str(cell).encode() for cell in cells]
+    return b"\n".join(found)
 
 
-def test_b65_a_value_is_nowhere_on_disk_in_clear(tmp_path: Path) -> None:
+def test_b65_a_value_is_nowhere_on_disk_in_clear(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         await world.secrets.create("api", "", {"TOKEN": VALUE})
         record = await world.secrets.lookup("api", "main")
         assert await world.secrets.values([record.secret_id]) == {"TOKEN": VALUE}
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
-    found = on_disk(tmp_path)
+    found = on_disk(disk)
     assert b"TOKEN" in found
     assert VALUE.encode() not in found
     assert base64.b64encode(VALUE.encode())[:20] not in found
-    assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((disk.folder / "secret.key").stat().st_mode) == 0o600
 
 
-def test_names_are_found_in_their_environment_and_near_ones_told(tmp_path: Path) -> None:
+def test_names_are_found_in_their_environment_and_near_ones_told(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         made = await world.secrets.create("database", "main", {"URL": "x"})
         await world.secrets.create("database", "other", {"URL": "y"})
@@ -77,10 +84,10 @@ def test_names_are_found_in_their_environment_and_near_ones_told(tmp_path: Path)
             await world.secrets.check([made.secret_id], "other")
         assert [record.object.environment for record in await world.secrets.list("other")] == ["other"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_name_that_is_taken_is_replaced_only_when_asked_and_keeps_its_id(tmp_path: Path) -> None:
+def test_a_name_that_is_taken_is_replaced_only_when_asked_and_keeps_its_id(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         made = await world.secrets.create("api", "main", {"TOKEN": "1"})
         # Who lost the answer asks again.
@@ -92,10 +99,10 @@ def test_a_name_that_is_taken_is_replaced_only_when_asked_and_keeps_its_id(tmp_p
         assert (again.secret_id, again.keys) == (made.secret_id, ("TOKEN", "USER"))
         assert await world.secrets.values([made.secret_id]) == {"TOKEN": "2", "USER": "u"}
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_of_several_the_later_wins(tmp_path: Path) -> None:
+def test_of_several_the_later_wins(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         first = await world.secrets.create("first", "main", {"A": "1", "B": "1"})
         second = await world.secrets.create("second", "main", {"B": "2", "C": "2"})
@@ -106,7 +113,7 @@ def test_of_several_the_later_wins(tmp_path: Path) -> None:
         with pytest.raises(NotFound, match=f"secret {second.secret_id} was deleted: create it again"):
             await world.secrets.values(both)
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
 @pytest.mark.parametrize(
@@ -120,25 +127,25 @@ def test_of_several_the_later_wins(tmp_path: Path) -> None:
         ({f"A{n}": "x" * (119 << 10) for n in range(10)}, "at most 1 MiB"),
     ],
 )
-def test_values_that_no_environment_can_hold_are_refused(tmp_path: Path, values: dict[str, str], said: str) -> None:
+def test_values_that_no_environment_can_hold_are_refused(disk: Disk, values: dict[str, str], said: str) -> None:
     async def scenario(world: World) -> None:
         with pytest.raises(InvalidRequest) as caught:
             await world.secrets.create("x", "main", values)
         assert said in str(caught.value)
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
 @pytest.mark.parametrize("name", ["-x", "a b", "a/b", "x" * 65, "ü"])
-def test_names_that_no_object_can_have_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_no_object_can_have_are_refused(disk: Disk, name: str) -> None:
     async def scenario(world: World) -> None:
         with pytest.raises(InvalidRequest, match="a secret can't be called"):
             await world.secrets.create(name, "main", {"A": "1"})
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_equal_ones_without_a_name_are_one_and_go_when_nothing_uses_them(tmp_path: Path) -> None:
+def test_equal_ones_without_a_name_are_one_and_go_when_nothing_uses_them(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         one = await world.secrets.create("", "main", {"A": "1", "B": "2"})
         assert (await world.secrets.create("", "main", {"B": "2", "A": "1"})).secret_id == one.secret_id
@@ -157,10 +164,10 @@ def test_equal_ones_without_a_name_are_one_and_go_when_nothing_uses_them(tmp_pat
         assert await world.secrets.sweep(set()) == 0
         assert [record.object.name for record in await world.secrets.list("main")] == ["named"]
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_new_key_opens_everything_and_the_old_one_is_gone(tmp_path: Path) -> None:
+def test_a_new_key_opens_everything_and_the_old_one_is_gone(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         ids = [(await world.secrets.create(f"s{n}", "main", {"A": str(n)})).secret_id for n in range(5)]
         nameless = await world.secrets.create("", "main", {"A": "x"})
@@ -170,35 +177,33 @@ def test_a_new_key_opens_everything_and_the_old_one_is_gone(tmp_path: Path) -> N
         assert len(after) == 1
         assert after[0] not in before
         assert stat.S_IMODE(world.key_file.stat().st_mode) == 0o600
-        fresh = World(world.folder)
+        fresh = World(world.disk, database=world.database)
         assert [(await fresh.secrets.values([one]))["A"] for one in ids] == list("01234")
         assert (await fresh.secrets.create("", "main", {"A": "x"})).secret_id == nameless.secret_id
-        fresh.database.close()
         stale = Secrets(SecretStore(world.database), ObjectStore(world.database), Keys(world.key_file, before.strip()))
         with pytest.raises(Unready, match="encrypted with another key"):
             await stale.values(ids[:1])
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_a_service_killed_between_the_new_key_and_the_new_values_reads_all(tmp_path: Path) -> None:
+def test_a_service_killed_between_the_new_key_and_the_new_values_reads_all(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         made = await world.secrets.create("api", "main", {"A": "1"})
         keys = Keys(world.key_file)
         keys.add()
-        fresh = World(world.folder)
+        fresh = World(world.disk, database=world.database)
         assert await fresh.secrets.values([made.secret_id]) == {"A": "1"}
-        fresh.database.close()
 
-    run(tmp_path, scenario)
+    run(disk, scenario)
 
 
-def test_without_its_key_a_secret_is_told_to_be_lost_and_no_other_key_made(tmp_path: Path) -> None:
+def test_without_its_key_a_secret_is_told_to_be_lost_and_no_other_key_made(disk: Disk) -> None:
     async def first(world: World) -> None:
         await world.secrets.create("api", "main", {"A": "1"})
 
-    run(tmp_path, first)
-    (tmp_path / "secret.key").unlink()
+    run(disk, first)
+    (disk.folder / "secret.key").unlink()
 
     async def second(world: World) -> None:
         record = await world.secrets.lookup("api", "main")
@@ -211,10 +216,10 @@ def test_without_its_key_a_secret_is_told_to_be_lost_and_no_other_key_made(tmp_p
         await world.secrets.create("more", "main", {"A": "1"})
         assert world.key_file.exists()
 
-    run(tmp_path, second)
+    run(disk, second)
 
 
-def test_the_operators_keys_rotate_to_the_first(tmp_path: Path) -> None:
+def test_the_operators_keys_rotate_to_the_first(disk: Disk) -> None:
     old, new = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
 
     async def first(world: World) -> None:
@@ -228,36 +233,32 @@ def test_the_operators_keys_rotate_to_the_first(tmp_path: Path) -> None:
         record = await world.secrets.lookup("api", "main")
         assert await world.secrets.values([record.secret_id]) == {"A": "1"}
 
-    run(tmp_path, first, old)
-    run(tmp_path, second, f"{new},{old}")
-    run(tmp_path, third, new)
+    run(disk, first, old)
+    run(disk, second, f"{new},{old}")
+    run(disk, third, new)
 
     async def nonsense(world: World) -> None:
         with pytest.raises(Unready, match="WHERRY_SECRET_KEY holds something that is no key"):
             await world.secrets.create("more", "main", {"A": "1"})
 
-    run(tmp_path, nonsense, "not a key")
+    run(disk, nonsense, "not a key")
 
 
-def test_the_operators_key_is_taken_out_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operators_key_is_taken_out_of_the_environment(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHERRY_SECRET_KEY", base64.b64encode(os.urandom(32)).decode())
-    keys = Keys.take_from(tmp_path / "secret.key", os.environ)
+    keys = Keys.take_from(disk.folder / "secret.key", os.environ)
     assert keys.are_given
     assert "WHERRY_SECRET_KEY" not in os.environ
 
 
-def test_data_moved_to_another_secret_is_not_given_out(tmp_path: Path) -> None:
+def test_data_moved_to_another_secret_is_not_given_out(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         theirs = await world.secrets.create("theirs", "main", {"A": "1"})
         mine = await world.secrets.create("mine", "main", {"A": "2"})
-        connection = sqlite3.connect(world.folder / "test.db")
-        connection.execute(
-            "update secrets set data = (select data from secrets where secret_id = ?) where secret_id = ?",
-            (theirs.secret_id, mine.secret_id),
-        )
-        connection.commit()
-        connection.close()
+        data = sa.select(secrets.c.data).where(secrets.c.secret_id == theirs.secret_id).scalar_subquery()
+        change = sa.update(secrets).where(secrets.c.secret_id == mine.secret_id).values(data=data)
+        await world.database.write(lambda connection: connection.execute(change).rowcount)
         with pytest.raises(NotFound, match="tampered"):
             await world.secrets.values([mine.secret_id])
 
-    run(tmp_path, scenario)
+    run(disk, scenario)

@@ -32,9 +32,20 @@ def test_the_environment_goes_before_the_file_and_the_command_line_before_both(t
     assert load(None, {}) == Settings()
 
 
+def test_a_value_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("s3cret\n")
+    environ = {"WHERRY_DATABASE_PASSWORD_FILE": str(tmp_path / "password"), "WHERRY_PROXY_TOKENS_FILE": "/dev/null"}
+    assert load(None, environ).database_password == "s3cret"
+    # What is given outright goes first.
+    assert load(None, environ | {"WHERRY_DATABASE_PASSWORD": "other"}).database_password == "other"
+    with pytest.raises(SettingsError, match=r"WHERRY_DATABASE_URL_FILE is '/nowhere', which can't be read"):
+        load(None, {"WHERRY_DATABASE_URL_FILE": "/nowhere"})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("database: {url: 'mysql://a:s3cret@b/c'}", r"database.url is no address .*: write postgresql://"),
         ("lissten:\n  address: a:1", "unknown key lissten: did you mean listen"),
         ("listen:\n  adress: a:1", r"unknown key listen.adress: did you mean listen.address\?"),
         ("listen: 7433", r"listen is a group of keys \(listen.address"),

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import Disk
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -23,6 +23,7 @@ from wherry_proto.messages import (
 )
 from wherry_service.apps import apps as apps_module
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.plans import revision_of
 from wherry_service.apps.variants import bind_key
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -125,13 +126,12 @@ Scenario = Callable[[World], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., None]:
+def run(disk: Disk) -> Callable[..., None]:
     """Run scenarios, each in a life of the service of its own."""
 
     def run_all(*scenarios: Scenario) -> None:
-        database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-        database.begin()
-        blobs = BlobStore(tmp_path / "blobs")
+        database = disk.database()
+        blobs = BlobStore(disk.folder / "blobs")
 
         async def life(scenario: Scenario) -> None:
             world = World(database, blobs)
@@ -334,8 +334,12 @@ def test_a_generator_method_runs_again_after_a_restart_and_others_go_on(run: Run
         ids.append(base.function_id)
 
     async def second(world: World) -> None:
-        found = FoundContainer(new_id("co"), ids[0])
-        await world.apps.restore([found])
+        revision = revision_of(model())
+        found = FoundContainer(new_id("co"), ids[0], revision)
+        # Left behind by another version.
+        other = FoundContainer(new_id("co"), ids[0], revision[::-1])
+        await world.apps.restore([found, other])
+        assert world.apps.unwanted([found, other]) == [other.container_id]
         container = world.node.containers[0]
         container.connected = True
         kept, again = new_id("in"), new_id("in")

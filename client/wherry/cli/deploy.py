@@ -1,0 +1,261 @@
+"""`wherry deploy`, and what is asked of deployed apps: `wherry app history|rollback|info`."""
+
+import time
+from typing import Any
+
+import typer
+
+from wherry._client import default_client
+from wherry._deploying import STRATEGIES, Deployed
+from wherry._deploying import deploy as deploy_app
+from wherry._deploying import dry_run as ask
+from wherry._deploying import rollback as roll_back
+from wherry._output.enable import screen_for_stdout
+from wherry._output.output import Output, Silent
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._ref import UsageError, find_app
+from wherry.cli.run import show_error
+from wherry.exception import InvalidError, NotFoundError
+from wherry_proto.messages import (
+    AppShowRequest,
+    AppShowResponse,
+    Deployment,
+    DeploymentListRequest,
+    DeploymentListResponse,
+    DeploymentState,
+    FunctionChangeKind,
+    FunctionStatus,
+    ScheduleListRequest,
+    ScheduleListResponse,
+)
+
+STRATEGY_OPTION = typer.Option(
+    "rolling", "--strategy", help="rolling: warm before the switch. recreate: the old containers end first."
+)
+_KINDS = {
+    FunctionChangeKind.ADDED: "added",
+    FunctionChangeKind.REPLACED: "replaced",
+    FunctionChangeKind.TUNED: "tuned",
+    FunctionChangeKind.REMOVED: "removed",
+}
+_STATES = {
+    DeploymentState.LIVE: "live",
+    DeploymentState.SUPERSEDED: "superseded",
+    DeploymentState.FAILED: "failed",
+}
+
+
+def deploy(
+    ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
+    name: str | None = typer.Option(None, "--name", help="Deploy under this name; the app's own."),
+    tag: str = typer.Option("", "--tag", help="A name for this version, shown in its history."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    strategy: str = STRATEGY_OPTION,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would change."),
+    as_json: bool = JSON_OPTION,
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only the outcome."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
+) -> None:
+    """Make an app's functions its next version, which serves until another is deployed.
+
+    Nothing changes unless all of it starts: the version before serves on, and the exit code is 6.
+    """
+    if strategy not in STRATEGIES:
+        raise InvalidError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    began = time.monotonic()
+    try:
+        app = find_app(ref)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
+        show_error(error)
+        raise typer.Exit(1) from None
+    client = default_client()
+    screen: Output = Silent() if as_json or quiet else screen_for_stdout(quiet=False, verbose=verbose)
+    client.listener.screen = screen
+    try:
+        deployed = ask(app, name, environment) if dry_run else deploy_app(app, None, name, environment, tag, strategy)
+    finally:
+        screen.close()
+    _tell(deployed, dry_run, as_json, time.monotonic() - began)
+
+
+def history(
+    app: str = typer.Argument(help="Id or name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """List the versions of an app, the latest first."""
+    answer = _versions(app, environment)
+    if as_json:
+        show_json([_described(one) for one in answer.deployments])
+        return
+    rows = [
+        [one.version, _STATES.get(one.state), time_of(one.created_at_ms), _by(one), _code(one), _note(one)]
+        for one in answer.deployments
+    ]
+    show_table(["version", "state", "deployed", "by", "commit", "note"], rows)
+
+
+def rollback(
+    app: str = typer.Argument(help="Id or name."),
+    version: int = typer.Argument(0, help="The version to serve again; the one that served before.", min=0),
+    environment: str | None = ENVIRONMENT_OPTION,
+    strategy: str = STRATEGY_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Have an earlier version of an app serve again, as a new version; doing it again undoes it."""
+    began = time.monotonic()
+    found = _shown(app, environment).app
+    assert found is not None
+    client = default_client()
+    screen: Output = Silent() if as_json else screen_for_stdout(quiet=False, verbose=False)
+    client.listener.screen = screen
+    try:
+        deployed = roll_back(found, version, strategy)
+    finally:
+        screen.close()
+    _tell(deployed, False, as_json, time.monotonic() - began)
+
+
+def info(
+    app: str = typer.Argument(help="Id or name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show a running app: its version, its functions, their containers, URLs and next runs."""
+    shown = _shown(app, environment)
+    found = shown.app
+    assert found is not None
+    client = default_client()
+    schedules = client.call("Schedules.List", ScheduleListRequest(app_id=found.app_id), ScheduleListResponse).schedules
+    next_runs = {one.function_id: [time_of(ms) for ms in one.next_ms] for one in schedules}
+    live = None
+    if found.version:
+        versions = _versions(found.app_id, environment).deployments
+        live = next((one for one in versions if one.version == found.version), None)
+    if as_json:
+        show_json(
+            {
+                "app_id": found.app_id,
+                "name": found.name,
+                "environment": found.environment,
+                "deployment": _described(live) if live is not None else None,
+                "functions": [_function(status, next_runs) for status in shown.functions],
+            }
+        )
+        return
+    typer.echo(f"{found.name} ({found.app_id}) in environment {found.environment}")
+    if live is not None:
+        about = ", ".join(text for text in (_code(live), _note(live)) if text)
+        tail = f": {about}" if about else ""
+        typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {_by(live)}{tail}")
+    rows = []
+    for status in shown.functions:
+        own = _function(status, next_runs)
+        urls = "\n".join(own["urls"])
+        rows.append([own["name"], own["containers"], own["waiting"], urls, "\n".join(own["next_runs"])])
+    show_table(["function", "containers", "waiting", "url", "next runs"], rows)
+
+
+def _shown(app: str, environment: str | None) -> AppShowResponse:
+    client = default_client()
+    request = AppShowRequest(app_name=app, environment=environment or client.environment)
+    if app.startswith("ap-"):
+        request = AppShowRequest(app_id=app)
+    return client.call("Apps.Show", request, AppShowResponse)
+
+
+def _versions(app: str, environment: str | None) -> DeploymentListResponse:
+    client = default_client()
+    request = DeploymentListRequest(app_name=app, environment=environment or client.environment)
+    if app.startswith("ap-"):
+        request = DeploymentListRequest(app_id=app)
+    answer = client.call("Deployments.List", request, DeploymentListResponse)
+    if not answer.deployments:
+        raise NotFoundError(f"app {app!r} was never deployed: `wherry deploy` does that")
+    return answer
+
+
+def _tell(deployed: Deployed, dry_run: bool, as_json: bool, seconds: float) -> None:
+    if as_json:
+        show_json(
+            {
+                "app_id": deployed.app_id or None,
+                "name": deployed.app_name,
+                "version": deployed.version or None,
+                "changed": bool(deployed.changes or deployed.unbuilt),
+                "dry_run": dry_run,
+                "changes": {change.name: _KINDS.get(change.kind) for change in deployed.changes},
+                "images_to_build": deployed.unbuilt,
+                "functions": {one.name: one.function_id for one in deployed.functions},
+                "urls": {name: url for one in deployed.functions for name, url in _urls(one)},
+                "seconds": round(seconds, 2),
+            }
+        )
+        return
+    for summary in deployed.unbuilt:
+        typer.echo(f"would build an image: {summary}")
+    for change in deployed.changes:
+        typer.echo(f"{'would be ' if dry_run else ''}{_KINDS.get(change.kind)}: {change.name}")
+    if not deployed.changes and not deployed.unbuilt:
+        typer.echo(f"{deployed.app_name}: no changes; version {deployed.version} serves on")
+    elif dry_run:
+        serves = f"; version {deployed.version} serves" if deployed.version else ""
+        typer.echo(f"{deployed.app_name}: nothing was done{serves}")
+    else:
+        typer.echo(f"{deployed.app_name}: version {deployed.version} serves ({seconds:.1f} s)")
+
+
+def _function(status: FunctionStatus, next_runs: dict[str, list[str | None]]) -> dict[str, Any]:
+    function = status.function
+    assert function is not None
+    return {
+        "function_id": function.function_id,
+        "name": function.name,
+        "image_id": status.image_id,
+        "containers": status.num_containers,
+        "waiting": status.backlog,
+        "variants": status.num_variants,
+        "urls": [url for _, url in _urls(function)],
+        "next_runs": next_runs.get(function.function_id, []),
+    }
+
+
+def _urls(function: Any) -> list[tuple[str, str]]:
+    own = [(function.name, function.web_url)] if function.web_url else []
+    return own + [(f"{function.name}.{method.name}", method.web_url) for method in function.methods if method.web_url]
+
+
+def _described(one: Deployment) -> dict[str, Any]:
+    origin = one.origin
+    return {
+        "version": one.version,
+        "deployment_id": one.deployment_id,
+        "state": _STATES.get(one.state),
+        "deployed_at": time_of(one.created_at_ms),
+        "by": _by(one),
+        "tag": origin.tag if origin is not None else "",
+        "commit": origin.commit if origin is not None else "",
+        "dirty": bool(origin is not None and origin.dirty),
+        "rollback_of": one.rollback_of or None,
+        "error": one.error,
+        "functions": [item.spec.name for item in one.functions if item.spec is not None],
+    }
+
+
+def _by(one: Deployment) -> str:
+    return one.origin.token_name if one.origin is not None and one.origin.token_name else "local"
+
+
+def _code(one: Deployment) -> str:
+    if one.origin is None or not one.origin.commit:
+        return ""
+    return one.origin.commit[:10] + ("+" if one.origin.dirty else "")
+
+
+def _note(one: Deployment) -> str:
+    parts = [one.origin.tag if one.origin is not None else ""]
+    parts.append(f"as version {one.rollback_of}" if one.rollback_of else "")
+    parts.append(one.error.partition("\n")[0])
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,101 @@
+"""A running app, and what apps ask of the rest of the service."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from wherry_proto.messages import Deployment
+from wherry_service.calls.retry import RetryPolicy
+from wherry_service.node.node import FoundContainer
+from wherry_service.pools.pool import Pool, PoolListener, PoolPlan
+from wherry_service.store.apps import AppRecord, FunctionRecord
+
+# Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
+STOP_GRACE_S = 5.0
+# The same where exit hooks may run.
+EXIT_HOOKS_GRACE_S = 30.0
+
+
+class FunctionHost(Protocol):
+    """Who serves functions: the dispatcher."""
+
+    def open_function(
+        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
+    ) -> None: ...
+    def prepare_function(self, plan: PoolPlan, listener: PoolListener, standing: int) -> Pool: ...
+    def switch_function(self, pool: Pool, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None: ...
+    def replace_function(
+        self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
+    ) -> None: ...
+    def tune_function(self, plan: PoolPlan, retry: RetryPolicy) -> None: ...
+    async def close_function(self, function_id: str, grace_s: float, why: str) -> int: ...
+    def is_working(self, function_id: str) -> bool: ...
+
+
+class AppObjects(Protocol):
+    """What apps have beside functions (see objects/)."""
+
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None: ...
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None: ...
+    async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]: ...
+    async def app_gone(self, app_id: str) -> None: ...
+
+
+class AppSandboxes(Protocol):
+    """The sandboxes that belong to apps."""
+
+    def has_app(self, app_id: str) -> bool: ...
+    async def end_app(self, app_id: str, why: str) -> int: ...
+
+
+class NoSandboxes:
+    """Where there are none (implements `AppSandboxes`)."""
+
+    def has_app(self, app_id: str) -> bool:
+        return False
+
+    async def end_app(self, app_id: str, why: str) -> int:
+        return 0
+
+
+class App:
+    """A running app."""
+
+    def __init__(self, record: AppRecord) -> None:
+        self.record = record
+        self.functions: dict[str, FunctionRecord] = {}
+        # The version that serves, once it is deployed.
+        self.deployment: Deployment | None = None
+        # Functions that the version that serves does not have, while they finish what they were asked.
+        self.leaving: set[str] = set()
+        # Whether it is detached and its client is gone: it ends with its last call.
+        self.orphaned = False
+        self.lock = asyncio.Lock()
+        # Set once it is being stopped.
+        self.stopping: asyncio.Task[tuple[int, list[str]]] | None = None
+
+    @property
+    def bases(self) -> list[FunctionRecord]:
+        """Its functions, without their variants."""
+        return [record for record in self.functions.values() if not record.base_id]
+
+    def stop_ended(self, task: asyncio.Task[tuple[int, list[str]]]) -> None:
+        """Let it be tried again where it failed."""
+        if task.cancelled() or task.exception() is not None:
+            self.stopping = None
+
+    def __str__(self) -> str:
+        return f"app {self.record.name!r} ({self.record.app_id})"
+
+
+def grace_of(record: FunctionRecord) -> float:
+    """Return the seconds that a function's containers get to end when what they run is not wanted any more."""
+    return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """Return the end of a message that `name` is not there: which of these may have been meant."""
+    import difflib  # only for this message
+
+    found = difflib.get_close_matches(name, names, n=3) or sorted(set(names))[:5]
+    return f"; did you mean {', '.join(repr(item) for item in found)}?" if found else ""

@@ -1,0 +1,170 @@
+"""The containers of a new version, until it takes over."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from wherry_proto.messages import Failure, FunctionChangeKind
+from wherry_service.apps.app import App, FunctionHost
+from wherry_service.apps.apps import Apps
+from wherry_service.apps.change import Change
+from wherry_service.logs.batch import LogRow
+from wherry_service.node.node import Assignment, ContainerExit, OutputRow, YieldRow
+from wherry_service.pools.container import Container
+from wherry_service.pools.pool import Pool, PoolListener
+from wherry_service.pools.pools import Pools
+from wherry_service.store.apps import FunctionRecord
+
+# Seconds after which to say again what is waited for.
+TELL_EVERY_S = 5.0
+
+Tell = Callable[[str], None]
+
+
+class Host(FunctionHost, PoolListener, Protocol):
+    """The dispatcher."""
+
+
+class Trial:
+    """Hears of containers that take no inputs yet, and knows whether they are warm (implements `PoolListener`)."""
+
+    def __init__(self, record: FunctionRecord, host: PoolListener, tell: Tell) -> None:
+        self.record = record
+        self._host = host
+        self._tell = tell
+        # None once enough containers are ready; or why none will be.
+        self.outcome: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
+
+    def on_ready(self, pool: Pool) -> None:
+        if pool.is_warm and not self.outcome.done():
+            self.outcome.set_result(None)
+
+    def on_start_failed(self, pool: Pool, failure: Failure) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(failure)
+
+    def on_notice(self, pool: Pool, text: str) -> None:
+        self._tell(text)
+
+    # What it prints, and how it ends, is in the log of its function.
+
+    def on_log(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> None:
+        self._host.on_log(pool, container, rows)
+
+    def on_load_failed(self, pool: Pool, container: Container, failure: Failure) -> None:
+        self._host.on_load_failed(pool, container, failure)
+
+    def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
+        self._host.on_exit(pool, container, exit)
+
+    # It has been given nothing.
+
+    def on_room(self, pool: Pool) -> None: ...
+    def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None: ...
+    def on_outputs(self, pool: Pool, container: Container, rows: Sequence[OutputRow]) -> None: ...
+    def on_yields(self, pool: Pool, container: Container, rows: Sequence[YieldRow]) -> None: ...
+    def on_failure(
+        self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int
+    ) -> None: ...
+    def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None: ...
+    def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None: ...
+
+
+class Rollout:
+    """Starts the containers of a change to an app, beside those that serve or in their place."""
+
+    def __init__(self, apps: Apps, pools: Pools, host: Host, app: App, change: Change, tell: Tell) -> None:
+        self._apps = apps
+        self._pools = pools
+        self._host = host
+        self._app = app
+        self._change = change
+        self._tell = tell
+        # Warm, by function.
+        self.pools: dict[str, Pool] = {}
+        self._paused: list[Pool] = []
+        # Of classes of which there is no object to be made yet: they only show that the code can be imported.
+        self._imports: list[Pool] = []
+
+    async def pause(self, grace_s: Callable[[FunctionRecord], float]) -> None:
+        """Let the containers that are to be replaced end first; what is called meanwhile waits."""
+        pausing = []
+        for function_id, kind in self._change.kinds.items():
+            pool = self._pools.get(function_id)
+            if kind == FunctionChangeKind.REPLACED and pool is not None:
+                self._paused.append(pool)
+                pausing.append(pool.pause(grace_s(self._app.functions[function_id])))
+        if pausing:
+            self._tell("Waiting until the old version's containers have ended")
+        await asyncio.gather(*pausing)
+
+    async def warm(self) -> str:
+        """Start what the change needs and wait until it is warm; return why it can't be, or ""."""
+        trials = [trial for record in self._change.records if (trial := self._begin(record)) is not None]
+        waiting = {trial.outcome: trial for trial in trials}
+        if waiting:
+            self._tell(f"Starting containers of {_listed([trial.record.name for trial in trials])}")
+        while waiting:
+            done, _ = await asyncio.wait(waiting, timeout=TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            for outcome in done:
+                trial, failure = waiting.pop(outcome), outcome.result()
+                if failure is not None and trial.record.base_id:
+                    # A variant that can't be any more fails those who call it, and nobody else.
+                    self._tell(f"{trial.record.name}: a variant does not start: {failure.message}")
+                elif failure is not None:
+                    return described(trial.record.name, failure)
+            if not done:
+                self._say_what_lacks()
+        return ""
+
+    async def end_imports(self) -> None:
+        """Let go of the containers that only showed that the code can be imported."""
+        await asyncio.gather(*(self._pools.retire(pool, 0.0) for pool in self._imports))
+
+    async def abandon(self) -> None:
+        """Let the new containers go; what was paused serves on."""
+        for pool in self._paused:
+            pool.resume()
+        await asyncio.gather(*(self._pools.retire(pool, 0.0) for pool in (*self.pools.values(), *self._imports)))
+
+    def _begin(self, record: FunctionRecord) -> Trial | None:
+        if self._change.kinds.get(record.function_id) not in (FunctionChangeKind.ADDED, FunctionChangeKind.REPLACED):
+            return None
+        before = self._pools.get(record.function_id)
+        live = len(before.live()) if before is not None else 0
+        if record.base_id and not live:
+            # Nobody uses this variant at the moment.
+            return None
+        import_only = record.spec.needs_parameters and record.spec.parameters is None
+        plan = self._apps.plan(record, import_only)
+        standing = 1 if import_only else max(1, live, plan.bounds.min_containers)
+        trial = Trial(record, self._host, self._tell)
+        pool = self._host.prepare_function(plan, trial, min(standing, plan.bounds.max_containers or standing))
+        if import_only:
+            self._imports.append(pool)
+        else:
+            self.pools[record.function_id] = pool
+        return trial
+
+    def _say_what_lacks(self) -> None:
+        for plan in (pool.plan for pool in (*self.pools.values(), *self._imports) if pool.lacks_capacity):
+            self._tell(
+                f"{plan.name} waits for room: {plan.share.memory_mib} MiB and {plan.share.cpu:g} cores are not free "
+                "on this host beside the version that serves (--strategy recreate needs no room for both)"
+            )
+
+
+def described(name: str, failure: Failure) -> str:
+    """Return why a function can't start, for people: the first line says it, the rest where."""
+    first, _, rest = failure.message.partition("\n")
+    if failure.type_name:
+        first = f"{failure.type_name.removeprefix('builtins.')}: {first}"
+    # A traceback ends with all of the message.
+    detail = failure.traceback.rstrip() or rest
+    return f"function {name!r} could not start: {first}" + (f"\n{detail}" if detail else "")
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
