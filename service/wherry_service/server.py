@@ -73,7 +73,9 @@ from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
 from wherry_service.store.away import DatabaseAway
-from wherry_service.store.blobs import BlobStore
+from wherry_service.store.blobs import BlobStore, bring_patiently
+from wherry_service.store.bucket import BlobSettings, Bucket
+from wherry_service.store.bucket_blobs import BucketBlobStore
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
@@ -129,7 +131,7 @@ class Service:
             f"process {os.getpid()} on {socket.gethostname()}, for {state_dir}",
             _die,
         )
-        self._blobs = BlobStore(state_dir / "blobs")
+        self._blobs = _blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
@@ -145,7 +147,7 @@ class Service:
         self._capacity = Capacity(*_host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
-        self._values = Values(YieldStore(self._database))
+        self._values = Values(YieldStore(self._database), self._blobs)
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
         self._dispatcher = Dispatcher(
@@ -247,7 +249,6 @@ class Service:
         await self._environments.begin()
         durable = await self._restore(found or [])
         await self._builder.begin()
-        await asyncio.to_thread(self._volume_store.begin)
         local = await self._door.begin(handlers)
         self._server.add_generic_rpc_handlers((generic_handlers(local),))
         await self._listen(local)
@@ -265,6 +266,9 @@ class Service:
         await self._shut_down()
 
     def _begin_stores(self) -> None:
+        # First what may refuse: the others have threads that would keep the process.
+        self._blobs.begin()
+        self._volume_store.begin()
         self._logs.begin()
         self._database.begin()
 
@@ -401,8 +405,19 @@ class Service:
                 await self._pools.wait_connected(ADOPTION_S)
         if durable:
             log.info("queued %d durable inputs that were open", len(durable))
-            self._dispatcher.submit(item for item in durable if not item.done)
+            here = {item.input_id for item in durable if self._is_here(item)}
+            self._dispatcher.submit(item for item in durable if item.input_id in here and not item.done)
+            self._spawn(self._submit_late([item for item in durable if item.input_id not in here]))
         self._scheduling = asyncio.ensure_future(self._schedules.run())
+
+    def _is_here(self, item: Input) -> bool:
+        return not item.payload.blob_id or self._blobs.is_here(item.payload.blob_id)
+
+    async def _submit_late(self, items: list[Input]) -> None:
+        """Queue inputs once their arguments have been brought here."""
+        for item in items:
+            await bring_patiently(self._blobs, item.payload.blob_id)
+            self._dispatcher.submit([item] if not item.done else [])
 
     async def _find_late(self) -> None:
         """Look for containers of an earlier life until the engine answers."""
@@ -482,6 +497,7 @@ class Service:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
             with _next_time_if_away():
                 await self._objects.expire()
+            await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -523,10 +539,15 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._engine.close()
+        await asyncio.to_thread(self._blobs.close)
         self._database.close()
         for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
             (self.state_dir / name).unlink(missing_ok=True)
         log.info("stopped")
+
+
+def _blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
+    return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
 
 
 @contextlib.contextmanager

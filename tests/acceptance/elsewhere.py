@@ -22,19 +22,33 @@ class Elsewhere:
         self._variables = variables
 
     def __enter__(self) -> "Elsewhere":
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the service, also after it was killed."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._variables.items():
                 patch.setenv(name, value)
             self.service.start()
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self.service.stop()
         shutil.rmtree(self.service.state_dir)
 
     def wherry(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of its command line."""
+        return self._run("-m", "wherry.cli.main", *arguments)
+
+    def program(self, text: str) -> str:
+        """Run a program that uses it; return what it prints. One that fails fails the test."""
+        ran = self._run("-c", text)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
-        command = [sys.executable, "-m", "wherry.cli.main", *arguments]
+        command = [sys.executable, *arguments]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
 
 

@@ -4,7 +4,9 @@ import http.client
 import os
 import shlex
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import docker
+import obstore
+from obstore.store import S3Store
 
 from tests.waiting import wait_until
 
@@ -68,6 +72,56 @@ class ImageRegistry:
             return False
         finally:
             connection.close()
+
+
+class BucketServer:
+    """An S3 server, rclone's: each bucket a directory of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
+            self.port = int(free.server_address[1])
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def serving(self, *buckets: str) -> Iterator["BucketServer"]:
+        """Serve, with these buckets."""
+        for bucket in buckets:
+            (self.folder / bucket).mkdir()
+        program = Path(sys.executable).with_name("rclone")
+        command = [
+            str(program), "serve", "s3", "--config", "/dev/null", "--addr", f"127.0.0.1:{self.port}",
+            "--auth-key", "test,test", str(self.folder),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(self._answers, "the S3 server answers")
+            yield self
+        finally:
+            process.terminate()
+            process.wait()
+
+    def store(self, bucket: str) -> S3Store:
+        """Return the bucket as another client sees it."""
+        return S3Store(
+            bucket,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id="test",
+            secret_access_key="test",
+            client_options={"allow_http": True},
+        )
+
+    def keys(self, bucket: str) -> set[str]:
+        """Return the keys of all objects in a bucket."""
+        return {str(meta["path"]) for page in obstore.list(self.store(bucket)) for meta in page}
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
 
 def _bcrypt(password: str) -> str:

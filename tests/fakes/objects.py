@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
+
+from obstore.store import MemoryStore
 
 from tests.databases import Disk
 from wherry_proto.messages import DictEntry, Format, Payload
@@ -11,6 +13,8 @@ from wherry_service.objects.keys import Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.objects.partition import Getter
 from wherry_service.store.blobs import BlobStore
+from wherry_service.store.bucket import Bucket
+from wherry_service.store.bucket_blobs import OWNER, BucketBlobStore
 
 
 def payload(data: bytes) -> Payload:
@@ -24,8 +28,12 @@ class World:
         self.disk = disk
         self.folder = disk.folder
         self.now = 1_700_000_000.0
-        self.blobs = BlobStore(disk.folder / "blobs")
+        self.blobs = self.open_blobs()
         self.begin()
+
+    def open_blobs(self) -> BlobStore:
+        """Return where blobs are kept."""
+        return BlobStore(self.folder / "blobs")
 
     def begin(self) -> None:
         """Begin a life."""
@@ -99,9 +107,43 @@ class World:
         return values
 
 
-def run(disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    world = World(disk)
+class BucketWorld(World):
+    """Its blobs are kept in a bucket. Each life begins on another host, with nothing but database and bucket."""
+
+    def open_blobs(self) -> BlobStore:
+        self.hosts = 0
+        self.bucket = Bucket(MemoryStore(), "memory://")
+        return self._next_host()
+
+    def _next_host(self) -> BlobStore:
+        self.hosts += 1
+        root = self.folder / f"blobs-{self.hosts}"
+        root.mkdir()
+        (root / OWNER).write_text("the service")
+        blobs = BucketBlobStore(root, self.bucket, cache_bytes=0)
+        blobs.begin()
+        return blobs
+
+    def restart(self) -> None:
+        self.blobs.close()
+        self.blobs = self._next_host()
+        super().restart()
+
+    def blob_ids(self) -> set[str]:
+        root = self.folder / f"blobs-{self.hosts}"
+        # What the store does beside everything else is done when its one thread comes to this.
+        cast("BucketBlobStore", self.blobs).settle()
+        in_bucket = {key.rpartition("/")[2] for key, _ in self.bucket.list("payloads")}
+        assert {path.name for path in (root / "cache" / "payloads").iterdir()} <= in_bucket
+        return in_bucket | {path.name for path in (root / "payloads").iterdir()}
+
+
+def run(
+    disk: Disk, scenario: Callable[[World], Coroutine[Any, Any, None]], make: Callable[[Disk], World] = World
+) -> None:
+    world = make(disk)
     try:
         asyncio.run(scenario(world))
     finally:
+        world.blobs.close()
         world.database.close()

@@ -72,7 +72,7 @@ class World:
         self.host = FakeHost()
         self.calls = CallStore(self.database, self.clock)
         blobs = BlobStore(self.directory / "blobs")
-        self.journal = Journal(self.calls, blobs, Values(YieldStore(self.database)))
+        self.journal = Journal(self.calls, blobs, Values(YieldStore(self.database), blobs))
         self.store = KillableStore(self.database)
         self.schedules = Schedules(self.store, self.journal, self.host, self.settings, self.clock)
 

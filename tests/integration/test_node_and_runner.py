@@ -92,7 +92,7 @@ class World:
         self.node = LocalNode(self.engine, directory / "run", self.blobs, sources, masks=self.masks)
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients(lambda client: None)
-        self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database)))
+        self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database), self.blobs))
         self.dispatcher = Dispatcher(
             self.pools, self.clients, self.blobs, self.journal, logs=self.kept, masks=self.masks
         )

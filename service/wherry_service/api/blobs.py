@@ -45,11 +45,12 @@ class BlobApi:
             yield BlobChunk(blob_id=request.blob_id, data=data)
 
     async def adopt(self, request: BlobAdoptRequest) -> BlobInfo:
+        # A rename: not worth a thread.
         return BlobInfo(blob_id=request.blob_id, size=self._blobs.adopt(request.blob_id, request.file_name))
 
     async def locate(self, request: BlobGetRequest) -> BlobLocation:
-        size = self._blobs.size(request.blob_id)
-        return BlobLocation(path=str(self._blobs.path(request.blob_id)), size=size)
+        path = await asyncio.to_thread(self._blobs.fetch, request.blob_id)
+        return BlobLocation(path=str(path), size=path.stat().st_size)
 
     async def put_source(self, request: SourceTree) -> SourceInfo:
         return SourceInfo(source_id=await asyncio.to_thread(self._sources.put, request.files))

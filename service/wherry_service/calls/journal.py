@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
-from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Yield
+from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Payload, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
@@ -14,7 +14,7 @@ from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
-from wherry_service.store.blobs import BlobStore
+from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.calls import CallStore, StoredOutputs
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,7 @@ class Journal:
         self._run(self._save(client, items, then))
 
     async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
+        await self._keep(item.payload for item in items)
         fresh_ids = await self._store.add_inputs(
             [
                 (item.input_id, item.call_id, item.call.function_id, item.index, item.payload, item.method)
@@ -294,10 +295,16 @@ class Journal:
             self._deliver(item, output)
 
     async def _ended_durable(self, item: Input, output: Output) -> None:
+        await self._keep([output.payload])
+        await self._values.all_kept(item.input_id)
         await self._store.finish_input(output)
         self._values.changed(item.call_id)
         self._deliver(item, output)
         self._forget_if_on_disk(item.call)
+
+    async def _keep(self, payloads: Iterable[Payload | None]) -> None:
+        if blob_ids := [payload.blob_id for payload in payloads if payload is not None and payload.blob_id]:
+            await keep_patiently(self._blobs, blob_ids)
 
     def _forget_if_on_disk(self, call: Call) -> None:
         if not call.open and call.num_inputs is not None:

@@ -7,6 +7,7 @@ from wherry_proto.messages import CallValuesRequest, Yield
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
+from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.yields import YieldStore
 
 _AT_ONCE = 256
@@ -15,17 +16,33 @@ _AT_ONCE = 256
 class Values:
     """Keeps values, and serves them to whoever asks, until the generator has ended."""
 
-    def __init__(self, store: YieldStore) -> None:
+    def __init__(self, store: YieldStore, blobs: BlobStore) -> None:
         self._store = store
+        self._blobs = blobs
+        # By input: held while a large value is being kept.
+        self._turns: dict[str, asyncio.Lock] = {}
         # Set, and replaced, when something is new of a call that somebody follows.
         self._news: dict[str, asyncio.Event] = {}
 
     async def keep(self, value: Yield, source: NodeContainer | None) -> None:
         """Put a value on disk; then let its generator run on."""
+        blob_id = value.payload.blob_id if value.payload is not None else ""
+        if blob_id or value.input_id in self._turns:
+            # One that is small may not overtake a large one before it: who reads goes by the index.
+            async with self._turns.setdefault(value.input_id, asyncio.Lock()):
+                if blob_id:
+                    await keep_patiently(self._blobs, [blob_id])
         await self._store.add(value)
         if source is not None:
             source.taken([(value.input_id, value.index + 1)])
         self.changed(value.call_id)
+
+    async def all_kept(self, input_id: str) -> None:
+        """Wait until what an input has yielded is on its way to the disk: its end may follow."""
+        turn = self._turns.pop(input_id, None)
+        if turn is not None:
+            async with turn:
+                return
 
     def changed(self, call_id: str) -> None:
         """Have those who follow the call look again."""

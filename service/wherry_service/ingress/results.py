@@ -10,7 +10,7 @@ from wherry_service.calls.exchange import END, Exchange, Exchanges, response_of
 from wherry_service.ids import new_id
 from wherry_service.ingress.answers import Answer, of_failure
 from wherry_service.ingress.heads import Headers, checked
-from wherry_service.store.blobs import BlobStore, BlobWriter
+from wherry_service.store.blobs import BlobStore, BlobWriter, keep_patiently
 from wherry_service.store.web import WebResult, WebStore
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class Results:
             with self._blobs.writer(blob_id) as writer:
                 status, headers = await self._gather(exchange, writer)
                 size = writer.commit()
+            await keep_patiently(self._blobs, [blob_id])
         finally:
             self._exchanges.close(exchange)
         await self._store.add(WebResult(exchange.call.call_id, function_id, status, _dumped(headers), blob_id, size))

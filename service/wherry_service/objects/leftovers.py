@@ -27,14 +27,19 @@ class Leftovers:
         """Put blobs that the values name under ids of their own; return the ids that the client had given them.
 
         So a blob belongs to one entry alone, whatever else its client does with the id it knows. Raises `NotFound`
-        for a blob that is not there.
+        for a blob that is not there, `Unready` where it can't be kept.
         """
         given: list[str] = []
         for value in values:
             if value is not None and value.blob_id:
                 given.append(value.blob_id)
-                value.blob_id = await asyncio.to_thread(self._blobs.clone, value.blob_id)
+                value.blob_id = await asyncio.to_thread(self._own, value.blob_id)
         return given
+
+    def _own(self, blob_id: str) -> str:
+        own_id = self._blobs.clone(blob_id)
+        self._blobs.keep(own_id)
+        return own_id
 
     def drop(self, blob_ids: Iterable[str]) -> None:
         """Delete blobs that nobody was told of."""

@@ -1,23 +1,35 @@
 """Blobs as files: payloads too large for a message ("bl-…") and source files by content ("sha256:…")."""
 
+import asyncio
+import contextlib
 import hashlib
+import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from wherry_service.errors import InvalidRequest, NotFound
+import tenacity
+
+from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.ids import new_id
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 20
+# Seconds between two attempts to reach a store that does not answer, at most.
+RETRY_EVERY_S = 30.0
 _PAYLOAD_ID = re.compile(r"bl-[0-9A-HJKMNP-TV-Z]{26}\Z")
 _CONTENT_ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
 class BlobStore:
-    """Blobs in a directory. Methods block for as long as the file system does."""
+    """Blobs in a directory. Methods block for as long as the file system does.
+
+    `BucketBlobStore` keeps those that must last in a bucket as well, and files here only for a while.
+    """
 
     def __init__(self, root: Path) -> None:
         self._payloads = root / "payloads"
@@ -25,6 +37,12 @@ class BlobStore:
         self.handover_dir = root / "handover"
         for directory in (self._payloads, self._contents, self.handover_dir):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def begin(self) -> None:
+        """See that blobs can be kept; raise `Unready`, which says why not."""
+
+    def close(self) -> None:
+        """End what is still being done."""
 
     def path(self, blob_id: str) -> Path:
         """Return where a blob is or would be; raise `InvalidRequest` for anything that is not a blob id."""
@@ -35,12 +53,27 @@ class BlobStore:
             return self._contents / digest[:2] / digest
         raise InvalidRequest(f"{blob_id[:80]!r} is not a blob id")
 
+    def is_here(self, blob_id: str) -> bool:
+        """Return whether its file is here, so that nobody has to wait for it."""
+        return self.path(blob_id).exists()
+
+    def fetch(self, blob_id: str) -> Path:
+        """Return its file, brought here if need be; raise `NotFound` if there is no such blob."""
+        path = self.path(blob_id)
+        if not path.exists():
+            raise _missing(blob_id)
+        return path
+
+    def keep(self, blob_id: str) -> None:
+        """See that a blob outlasts what is kept of it here, before something that lasts refers to it."""
+        self.fetch(blob_id)
+
     def size(self, blob_id: str) -> int:
         """Return its size in bytes; raise `NotFound` if there is no such blob."""
         try:
             return self.path(blob_id).stat().st_size
         except FileNotFoundError:
-            raise NotFound(f"blob {blob_id} does not exist or was taken already") from None
+            raise _missing(blob_id) from None
 
     def missing(self, blob_ids: Iterable[str]) -> list[str]:
         """Return those that are not here."""
@@ -79,23 +112,22 @@ class BlobStore:
 
     def read(self, blob_id: str) -> Iterator[bytes]:
         """Yield a blob's bytes in chunks of at most 1 MiB."""
-        self.size(blob_id)
-        with self.path(blob_id).open("rb") as file:
+        with self.fetch(blob_id).open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
     def lend(self, blob_id: str, target: Path) -> None:
         """Make a blob appear at `target`: a hard link where the file system allows it, else a copy."""
         try:
-            os.link(self.path(blob_id), target)
+            os.link(self.fetch(blob_id), target)
         except FileNotFoundError:
-            raise NotFound(f"blob {blob_id} does not exist or was taken already") from None
+            raise _missing(blob_id) from None
         except OSError:
-            shutil.copyfile(self.path(blob_id), target)
+            shutil.copyfile(self.fetch(blob_id), target)
 
     def copy(self, blob_id: str, target: Path) -> None:
         """Copy a blob, so that what is done to the copy does not touch it."""
-        shutil.copyfile(self.path(blob_id), target)
+        shutil.copyfile(self.fetch(blob_id), target)
 
     def clone(self, blob_id: str) -> str:
         """Put a payload under another id as well, and return that: the one can be deleted without the other."""
@@ -115,10 +147,48 @@ class BlobStore:
         removed = 0
         for directory in (self._payloads, self.handover_dir):
             for file in directory.iterdir():
-                if file.name not in keep and file.stat().st_mtime < limit:
-                    file.unlink(missing_ok=True)
-                    removed += 1
+                with contextlib.suppress(FileNotFoundError):  # taken or deleted at this moment
+                    if file.name not in keep and file.stat().st_mtime < limit:
+                        file.unlink()
+                        removed += 1
         return removed
+
+    def trim(self, in_use: set[str]) -> int:
+        """Remove files from here that are kept elsewhere, if they are too many; return how many."""
+        return 0
+
+
+async def keep_patiently(blobs: BlobStore, blob_ids: Iterable[str]) -> None:
+    """Keep blobs, however long the store does not answer. A missing one is for those to find out who read it."""
+    for blob_id in blob_ids:
+        await _patiently(blobs.keep, blob_id)
+
+
+async def bring_patiently(blobs: BlobStore, blob_id: str) -> None:
+    """Bring a blob's file here, however long the store does not answer; the same of a missing one."""
+    await _patiently(blobs.fetch, blob_id)
+
+
+async def _patiently(work: Callable[[str], object], blob_id: str) -> None:
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(Unready),
+        wait=tenacity.wait_exponential(0.5, max=RETRY_EVERY_S),
+        before_sleep=_log_retry,
+    ):
+        with attempt:
+            try:
+                await asyncio.to_thread(work, blob_id)
+            except NotFound as error:
+                log.warning("%s", error)
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    if state.outcome is not None:
+        log.warning("attempt %d: %s", state.attempt_number, state.outcome.exception())
+
+
+def _missing(blob_id: str) -> NotFound:
+    return NotFound(f"blob {blob_id} does not exist or was taken already")
 
 
 class BlobWriter:

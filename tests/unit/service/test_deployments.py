@@ -58,7 +58,7 @@ class World:
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self.node = FakeNode()
         self.clients = Clients(lambda client: None)
-        self.journal = Journal(CallStore(database), blobs, Values(YieldStore(database)))
+        self.journal = Journal(CallStore(database), blobs, Values(YieldStore(database), blobs))
         self.pools = Pools(self.node, Capacity(8.0, 4096))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))

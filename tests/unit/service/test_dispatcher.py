@@ -55,7 +55,7 @@ class World:
         self.database.begin()
         self.clients = Clients(self.gone.append)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
+        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         self.pools = Pools(self.node, Capacity(cpu, 4096))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))

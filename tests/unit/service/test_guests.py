@@ -49,7 +49,7 @@ class World:
         self.node = FakeNode()
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
+        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         self.pools = pools = Pools(self.node, Capacity(4.0, 4096))
         self.dispatcher = Dispatcher(pools, self.clients, blobs, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))

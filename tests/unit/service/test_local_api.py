@@ -50,7 +50,7 @@ class World:
         self.database.begin()
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
+        journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         dispatcher = Dispatcher(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, blobs, journal)
         sessions = SessionApi(self.clients, journal, dispatcher, "sv-1")
         self.cancelled = asyncio.Event()

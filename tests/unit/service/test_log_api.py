@@ -55,7 +55,7 @@ class World:
         self.masks = Masks()
         clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database)))
+        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         pools = Pools(self.node, Capacity(4.0, 4096))
         self.dispatcher = Dispatcher(pools, clients, blobs, self.journal, logs=self.logs, masks=self.masks)
         self.client = clients.connect(new_id("cl"))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.databases import Disk, Disks
-from tests.fakes.objects import World, payload, run
+from tests.fakes.objects import BucketWorld, World, payload, run
 from wherry_proto.messages import CallKind, CallStart, DictEntry, Format, Input, Output, Payload, Yield
 from wherry_service.calls.client import Clients
 from wherry_service.calls.journal import Journal
@@ -42,9 +42,12 @@ STEP: "st.SearchStrategy[Step]" = st.one_of(
 )
 
 
-@given(st.lists(STEP, max_size=25))
+@pytest.mark.parametrize("make", [World, BucketWorld])
+@given(steps=st.lists(STEP, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(disks: Disks, steps: list[Step]) -> None:
+def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(
+    disks: Disks, make: type[World], steps: list[Step]
+) -> None:
     async def scenario(world: World) -> None:
         dict_id, queue_id = await world.make("dict"), await world.make("queue")
         number = 0
@@ -111,7 +114,7 @@ def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(disks: Disks
                 world.read(one)
 
     with tempfile.TemporaryDirectory() as folder, disks.fresh(Path(folder)) as disk:
-        run(disk, scenario)
+        run(disk, scenario, make)
 
 
 def test_what_was_told_of_a_blob_may_still_come_for_it(disk: Disk) -> None:
@@ -152,7 +155,7 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(disk: Disk) -> No
 
 def test_a_blob_of_a_call_that_is_not_over_is_referred_to(disk: Disk) -> None:
     async def scenario(world: World) -> None:
-        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database)))
+        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database), world.blobs))
         client = Clients(lambda client: None).connect(new_id("cl"))
         start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.MAP)
         call = journal.start(client, start)

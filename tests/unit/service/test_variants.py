@@ -52,7 +52,7 @@ class World:
         self.clients = Clients(lambda client: None)
         self.store = AppStore(database)
         self.calls = CallStore(database)
-        self.journal = Journal(self.calls, blobs, Values(YieldStore(database)))
+        self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs))
         self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))
