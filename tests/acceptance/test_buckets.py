@@ -74,7 +74,11 @@ def test_what_was_acknowledged_outlives_the_hosts_disk(tmp_path: Path) -> None:
 
 
 def test_a_bucket_that_is_not_there_is_told(tmp_path: Path) -> None:
-    variables = {"WHERRY_BLOBS_URL": "s3://nowhere", "WHERRY_BLOBS_ACCESS_KEY": "test", "WHERRY_BLOBS_SECRET_KEY": "test"}
+    variables = {
+        "WHERRY_BLOBS_URL": "s3://nowhere",
+        "WHERRY_BLOBS_ACCESS_KEY": "test",
+        "WHERRY_BLOBS_SECRET_KEY": "test",
+    }
     with BucketServer(tmp_path).serving() as server, tempfile.TemporaryDirectory(prefix="wherry-") as folder:
         env = {**os.environ, **variables, "WHERRY_BLOBS_ENDPOINT": server.endpoint}
         command = [sys.executable, "-m", "wherry_service", "--state-dir", folder]

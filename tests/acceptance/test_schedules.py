@@ -39,7 +39,7 @@ def kill(service: OwnService) -> None:
     """Kill the service, and see another begin: a client, ours or this command, starts it."""
     killed = service.pid
     service.signal(signal.SIGKILL)
-    wait_until(lambda: not service.is_running or service.pid != killed, "the service is gone")
+    wait_until(lambda: service.holder != killed, "the service is gone")
     command("server", "start")
 
 
@@ -68,9 +68,11 @@ def test_b61_each_tick_is_run_once_also_when_the_service_is_killed_between(servi
 
     listed = {one["function"]: one for one in json.loads(command("schedule", "list", "--json"))}
     function_id = listed["tick"]["function_id"]
-    for _ in range(2):
-        before = len(ticks(service, function_id))
-        wait_until(lambda before=before: len(ticks(service, function_id)) >= before + 3, "it ran three times")
+    items = "select count(*) from queue_items"
+    for _ in range(4):
+        before = rows(service, items)[0][0]
+        # What it put is on disk, and its answer is on its way: killed now, the service may have read that, and lost it.
+        wait_until(lambda before=before: rows(service, items)[0][0] >= before + 2, "it ran twice", every_s=0.0005)
         kill(service)
     wait_until(lambda: len(ticks(service, function_id)) >= 8, "it ran on")
     command("schedule", "pause", "schedules/tick")
@@ -80,7 +82,7 @@ def test_b61_each_tick_is_run_once_also_when_the_service_is_killed_between(servi
     between = [later - tick for tick, later in itertools.pairwise(moments)]
     # While it was down some may have been missed; of those it ran the last.
     assert all(span > 0 and span % 1000 == 0 for span in between)
-    assert sum(span > 1000 for span in between) <= 2
+    assert sum(span > 1000 for span in between) <= 4
     done = "select count(*) from inputs where function_id = ? and finished_at_ms = 0"
     wait_until(lambda: rows(service, done, function_id)[0][0] == 0, "all have ended")
     executed = schedules.ran.get_many(1000, block=False)

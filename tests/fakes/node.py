@@ -28,6 +28,7 @@ class FakeContainer:
         self.load = load
         self.inputs: list[Assignment] = []
         self.cancelled: list[str] = []
+        self.kept_answers: list[str] = []
         self.recalls = 0
         self.draining = False
         self.paused = False
@@ -89,6 +90,9 @@ class FakeContainer:
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
         pass
+
+    def kept(self, input_ids: Sequence[str]) -> None:
+        self.kept_answers.extend(input_ids)
 
     def drain(self) -> None:
         self.draining = True

@@ -7,7 +7,7 @@ from time import monotonic
 
 from wherry_runner.context import call_id, input_id
 from wherry_runner.inputs import Input, Intake
-from wherry_runner.link import OUTPUTS, YIELDS, Link
+from wherry_runner.link import FRAME, OUTPUTS, YIELDS, Link
 from wherry_runner.output import Pipes, Stream
 from wherry_runner.payload import PICKLE, Payloads
 
@@ -151,6 +151,9 @@ class Desk:
         self._end_lines(item)
         # First into the outbox, then no longer held: a reconnection in between must find it.
         self.link.put_row(OUTPUTS, row, data)
+        # A generator runs again, and a blob is the agent's as soon as it was named.
+        if item.keep and item.window is None and row[2] is None:
+            self.link.keep(item.input_id, OUTPUTS, row, data)
         self.held.pop(item.input_id, None)
 
     def fail(self, item: Input, error: BaseException, kind: str = "exception", what: str = "") -> None:
@@ -176,7 +179,10 @@ class Desk:
             return
         self._end_lines(item)
         header |= {"t": "failure", "input": item.input_id, "num_yields": item.window.index if item.window else 0}
-        self.link.put_frame(header, [data])
+        parts = [data]
+        self.link.put_frame(header, parts)
+        if item.keep and item.window is None:
+            self.link.keep(item.input_id, FRAME, header, parts)
         self.held.pop(item.input_id, None)
 
     def _claim(self, item: Input) -> bool:

@@ -6,6 +6,7 @@ from _collections import deque  # type: ignore[import-not-found]  # the C type a
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 WINDOW_VALUES = 512
@@ -25,6 +26,7 @@ class Input:
         "format",
         "handle",
         "input_id",
+        "keep",
         "method",
         "payload",
         "stream",
@@ -41,6 +43,8 @@ class Input:
         self.payload = payload
         # Of a class: which method to run.
         self.method = method
+        # Whether its answer is kept until the agent has it on disk.
+        self.keep = False
         self.ended_by = ""
         self.answered = False
         self.deadline = 0.0
@@ -59,12 +63,17 @@ class Intake:
         self.inbox: deque[Input] = deque()
         self.held: dict[str, Input] = {}
 
-    def take_in(self, rows: list[list[Any]], parts: list[bytes]) -> int:
-        """Note new inputs; return how many. After a reconnection the agent may offer again what is held."""
+    def take_in(self, rows: list[list[Any]], parts: list[bytes], keep: Sequence[str] = ()) -> int:
+        """Note new inputs; return how many. After a reconnection the agent may offer again what is held.
+
+        `keep` names those whose answers are kept until the agent has them on disk.
+        """
         new = 0
+        kept = frozenset(keep)
         for row, part in zip(rows, parts, strict=True):
             if row[0] not in self.held:
                 item = self.held[row[0]] = Input(row[0], row[1], row[2], row[3], part, *row[4:])
+                item.keep = row[0] in kept
                 self.inbox.append(item)
                 new += 1
         return new

@@ -23,6 +23,8 @@ BODY_BYTES = 1 << 20
 LOG_BYTES = 192 << 10
 # What a waiting line weighs beside its text, so that a million empty lines are bounded too.
 LINE_BYTES = 64
+# What is kept of answers that have left; of what is beyond it, the agent's death may cost another run.
+KEEP_BYTES = 16 << 20
 # Above malloc's mmap threshold (128 KiB) every receive maps fresh pages: 51 µs instead of 5.
 RECEIVE_BYTES = 64 << 10
 
@@ -38,6 +40,7 @@ class Link:
 
     `put_row` and `put_frame` only note what is to be sent; `flush` sends it, as few frames as the order allows.
     A frame leaves the outbox when the kernel has taken it whole; else it is sent again on the next connection.
+    Answers that are kept are sent again there until the agent says that it has them on disk.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,6 +52,9 @@ class Link:
         self._unsent = b""
         self._unsent_rows: Sequence[Sequence[object]] = ()
         self._dead: socket | None = None
+        self._keeping = allocate_lock()
+        self._kept: dict[str, tuple[str, Any, Any]] = {}
+        self._kept_bytes = 0
         # Two counters, each with one lock's holders as its only writers.
         self.log_bytes_put = 0
         self.log_bytes_sent = 0
@@ -67,7 +73,11 @@ class Link:
             sock.connect(self._path)
             with self._sending:
                 running = dict.fromkeys(held)
-                running.update(dict.fromkeys(self._answered()))
+                answered = dict.fromkeys(self._answered())
+                with self._keeping:
+                    again = [entry for input_id, entry in self._kept.items() if input_id not in answered]
+                    running.update(dict.fromkeys(self._kept))
+                running.update(answered)
                 hello = {
                     "t": "hello",
                     "protocol": PROTOCOL,
@@ -78,6 +88,7 @@ class Link:
                 }
                 sock.sendall(encode(hello))
                 self._decoder = Decoder()
+                self._outbox.extend(again)
                 self._socket = sock
         except OSError:
             sock.close()
@@ -107,6 +118,8 @@ class Link:
         """After a fork: the socket is the parent's."""
         self._sending = allocate_lock()
         self._outbox.clear()
+        self._keeping = allocate_lock()
+        self._kept.clear()
         self._unsent = b""
         self.close()
 
@@ -118,6 +131,23 @@ class Link:
 
     def put_frame(self, header: Header, parts: Sequence[bytes] = ()) -> None:
         self._outbox.append((FRAME, header, parts))
+
+    def keep(self, input_id: str, kind: str, row: Any, part: Any) -> None:
+        """Keep an input's answer that was put: it is put again on each new connection until it is forgotten."""
+        self.forget([input_id])
+        size = _size(part)
+        with self._keeping:
+            if self._kept_bytes + size <= KEEP_BYTES:
+                self._kept[input_id] = (kind, row, part)
+                self._kept_bytes += size
+
+    def forget(self, input_ids: Sequence[str]) -> None:
+        """Keep the answers of these no longer: the agent has them on disk, or they decide nothing."""
+        with self._keeping:
+            for input_id in input_ids:
+                entry = self._kept.pop(input_id, None)
+                if entry is not None:
+                    self._kept_bytes -= _size(entry[2])
 
     @property
     def has_unsent(self) -> bool:
@@ -200,6 +230,10 @@ class Link:
         except OSError:
             return None
         return self._decoder.feed(data) if data else None
+
+
+def _size(part: bytes | Sequence[bytes]) -> int:
+    return LINE_BYTES + (len(part) if isinstance(part, bytes) else sum(map(len, part)))
 
 
 def _python_version() -> str:

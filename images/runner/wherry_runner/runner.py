@@ -200,10 +200,12 @@ class Runner:
             if kind == "inputs" and self._ending:
                 self._refuse([row[0] for row in header["rows"] if row[0] not in self._intake.held])
             elif kind == "inputs":
-                if self._intake.take_in(header["rows"], parts) and self._executor is not None:
+                if self._intake.take_in(header["rows"], parts, header.get("keep", ())) and self._executor is not None:
                     self._executor.start_more()
             elif kind == "taken":
                 self._on_taken(header["rows"])
+            elif kind == "kept":
+                self._link.forget(header["inputs"])
             elif kind == "web":
                 item = self._intake.held.get(header["input"])
                 if item is not None and self._web is not None:

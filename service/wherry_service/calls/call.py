@@ -64,6 +64,11 @@ class Input:
         """Whether it has made calls that are not over."""
         return self.children > 0
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether it and its result live on disk."""
+        return self.call.durable
+
     def keep_yield(self, value: Yield) -> bool:
         """Keep a value until it is taken; return False for one that a run before this one has yielded already."""
         if self.yields is None:

@@ -54,7 +54,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Future[int]] = set()
         self._queues: dict[str, FunctionQueue] = {}
         self._claims: dict[str, Container] = {}
-        self._early: dict[str, tuple[str, Payload | Failure, int]] = {}
+        self._early: dict[str, tuple[Container, str, Payload | Failure, int]] = {}
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
@@ -217,12 +217,13 @@ class Dispatcher:
 
     def _answer_early(self, item: Input, queue: FunctionQueue) -> bool:
         early = self._early.get(item.input_id)
-        if early is None or early[0] != item.call.function_id:
+        if early is None or early[1] != item.call.function_id:
             return False
         del self._early[item.input_id]
-        _, result, num_yields = early
+        container, _, result, num_yields = early
         if _is_generator(queue.pool, item):
             return False
+        item.container = container
         if isinstance(result, Failure):
             self._fail(item, result, num_yields)
         else:
@@ -266,9 +267,11 @@ class Dispatcher:
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
-                self._keep_early(pool, input_id, payload, num_yields)
+                self._keep_early(pool, container, input_id, payload, num_yields)
             else:
                 assert isinstance(item, Input)
+                if item.done:
+                    _let_go(container, item)
                 self._succeed(item, payload, num_yields)
 
     def on_yields(self, pool: Pool, container: Container, rows: Sequence[YieldRow]) -> None:
@@ -291,11 +294,14 @@ class Dispatcher:
         self._diary.failed(pool, container, input_id, failure)
         item = container.release(input_id)
         if item is None:
-            self._keep_early(pool, input_id, failure, num_yields)
+            self._keep_early(pool, container, input_id, failure, num_yields)
             return
         assert isinstance(item, Input)
+        if item.done:
+            _let_go(container, item)
         if failure.kind == FailureKind.CANCELLED and not item.call.cancelled:
             # The end of a run from our earlier life, which this one was to replace.
+            _let_go(container, item)
             self.on_returned(pool, [item])
             return
         queue = self._queues.get(item.call.function_id)
@@ -303,6 +309,7 @@ class Dispatcher:
             delay = queue.retry.delay(item.retries)
             item.retries += 1
             item.container = None
+            _let_go(container, item)
             queue.num_retrying += 1
             self._loop.call_later(delay, self._run_again, item, queue)
             return
@@ -434,17 +441,24 @@ class Dispatcher:
         if item.done:
             return
         item.done = True
-        container_id = item.container.container_id if item.container is not None else ""
-        item.container = None
+        container, item.container = item.container, None
         if item.payload.blob_id:
             self._blobs.delete(item.payload.blob_id)
-        self._journal.ended(item, output, container_id)
+        self._journal.ended(item, output, container)
 
-    def _keep_early(self, pool: Pool, input_id: str, result: Payload | Failure, num_yields: int) -> None:
+    def _keep_early(
+        self, pool: Pool, container: Container, input_id: str, result: Payload | Failure, num_yields: int
+    ) -> None:
         """Keep the result of an input that its client, reconnecting after our restart, has yet to offer again."""
         if self._claims.pop(input_id, None) is not None:
-            self._early[input_id] = (pool.plan.function_id, result, num_yields)
-            self._loop.call_later(EARLY_RESULT_S, self._early.pop, input_id, None)
+            self._early[input_id] = (container, pool.plan.function_id, result, num_yields)
+            self._loop.call_later(EARLY_RESULT_S, self._drop_early, input_id)
+
+    def _drop_early(self, input_id: str) -> None:
+        early = self._early.pop(input_id, None)
+        if early is not None and early[0].handle is not None:
+            # Nobody asks for it: it was on disk before, or its client is gone.
+            early[0].handle.kept([input_id])
 
 
 def _is_generator(pool: Pool, item: Input) -> bool:
@@ -456,6 +470,12 @@ def _end_here(container: Container, input_id: str) -> None:
     """Have a run from our earlier life end; the input runs again, and its caller skips what it has."""
     if container.handle is not None:
         container.handle.cancel([input_id])
+
+
+def _let_go(container: Container, item: Input) -> None:
+    """Have a container forget an answer that decides nothing."""
+    if item.is_durable and container.handle is not None:
+        container.handle.kept([item.input_id])
 
 
 def _no_function(function_id: str) -> str:

@@ -14,6 +14,7 @@ from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
+from wherry_service.pools.container import Container
 from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.calls import CallStore, StoredOutputs
 
@@ -285,19 +286,24 @@ class Journal:
         item.take_yields(below)
         return item if not item.done else None
 
-    def ended(self, item: Input, output: Output, container_id: str = "") -> None:
-        """Note and deliver the end of an input; a durable one is delivered when it is on disk."""
+    def ended(self, item: Input, output: Output, container: Container | None = None) -> None:
+        """Note and deliver the end of an input; a durable one is delivered when it is on disk.
+
+        `container` is the one that has answered: until then it keeps a durable input's answer.
+        """
         if item.in_graph:
-            self.graphs.end(item, output, container_id)
+            self.graphs.end(item, output, container.container_id if container is not None else "")
         if item.call.durable:
-            self._run(self._ended_durable(item, output))
+            self._run(self._ended_durable(item, output, container.handle if container is not None else None))
         else:
             self._deliver(item, output)
 
-    async def _ended_durable(self, item: Input, output: Output) -> None:
+    async def _ended_durable(self, item: Input, output: Output, source: NodeContainer | None) -> None:
         await self._keep([output.payload])
         await self._values.all_kept(item.input_id)
         await self._store.finish_input(output)
+        if source is not None:
+            source.kept([item.input_id])
         self._values.changed(item.call_id)
         self._deliver(item, output)
         self._forget_if_on_disk(item.call)

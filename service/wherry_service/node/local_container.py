@@ -234,6 +234,7 @@ class LocalContainer:
     def send(self, inputs: Sequence[Assignment]) -> None:
         rows: list[list[Any]] = []
         parts: list[bytes] = []
+        keep: list[str] = []
         size = 0
         streams: list[Stream] = []
         for item in inputs:
@@ -249,14 +250,19 @@ class LocalContainer:
             row = [item.input_id, item.call_id, payload.format, name]
             rows.append([*row, item.method] if item.method else row)
             parts.append(payload.data)
+            if item.is_durable:
+                keep.append(item.input_id)
             size += len(payload.data)
             if len(rows) >= _MAX_ROWS or size >= _MAX_BODY:
-                self._write({"t": "inputs", "rows": rows}, parts)
-                rows, parts, size = [], [], 0
+                self._write_inputs(rows, parts, keep)
+                rows, parts, keep, size = [], [], [], 0
         if rows:
-            self._write({"t": "inputs", "rows": rows}, parts)
+            self._write_inputs(rows, parts, keep)
         for stream in streams:
             stream.attach(self)
+
+    def _write_inputs(self, rows: list[list[Any]], parts: list[bytes], keep: list[str]) -> None:
+        self._write({"t": "inputs", "rows": rows, "keep": keep} if keep else {"t": "inputs", "rows": rows}, parts)
 
     def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
         self._write({**header, "t": "web", "input": input_id}, (part,) if part else ())
@@ -269,6 +275,9 @@ class LocalContainer:
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
         self._write({"t": "taken", "rows": rows})
+
+    def kept(self, input_ids: Sequence[str]) -> None:
+        self._write({"t": "kept", "inputs": list(input_ids)})
 
     def drain(self) -> None:
         self._write({"t": "drain"})

@@ -132,6 +132,8 @@ class Assignment(Protocol):
     @property
     def is_waiting(self) -> bool: ...
     @property
+    def is_durable(self) -> bool: ...
+    @property
     def stream(self) -> "Stream | None": ...
 
 
@@ -203,6 +205,9 @@ class NodeContainer(Protocol):
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
         """Say how far the caller has taken a generator's values."""
+
+    def kept(self, input_ids: Sequence[str]) -> None:
+        """Say that the answers of durable inputs are on disk, or of no use: it need not say them again."""
 
     def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
         """Say something on the stream of an input that it holds."""

@@ -130,14 +130,17 @@ class ScriptedAgent:
             if time.monotonic() > end:
                 raise AssertionError(f"the runner did not read for {DEADLINE_S} s; its log: {self.own_log}")
 
-    def give(self, *calls: tuple[Any, ...], input_ids: Sequence[str] = (), **kwargs: Any) -> list[str]:
+    def give(
+        self, *calls: tuple[Any, ...], input_ids: Sequence[str] = (), keep: bool = False, **kwargs: Any
+    ) -> list[str]:
         """Send inputs, one for each tuple of arguments, in one frame; return their ids."""
         ids = list(input_ids)
         for _ in calls[len(ids) :]:
             self._next_input += 1
             ids.append(f"in-{self._next_input}")
         parts = [pickle.dumps((args, kwargs), 5) for args in calls]
-        self.send({"t": "inputs", "rows": [[input_id, "fc-1", 1, None] for input_id in ids]}, parts)
+        rows = [[input_id, "fc-1", 1, None] for input_id in ids]
+        self.send({"t": "inputs", "rows": rows, **({"keep": ids} if keep else {})}, parts)
         return ids
 
     def take_values(self, **below: int) -> None:

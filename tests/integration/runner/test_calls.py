@@ -241,6 +241,28 @@ def test_reconnects_and_sends_again(agent: ScriptedAgent) -> None:
     assert len(agent.output_rows()) == 3
 
 
+def test_b61_an_answer_is_kept_until_the_agent_has_it_on_disk(agent: ScriptedAgent) -> None:
+    agent.load("def f(x): return 1 / x")
+    ids = agent.give((1,), (0,), (2,), keep=True)
+    forgets = agent.give((4,))
+    agent.value(forgets[0])
+    for _ in range(2):
+        agent.hang_up()
+        agent.seen.clear()
+        hello = agent.accept()
+        # The answers were read, and may be lost all the same: what is not kept runs again elsewhere, these need not.
+        assert set(hello["running"]) == set(ids)
+        assert (agent.value(ids[0]), agent.value(ids[2])) == (1.0, 0.5)
+        assert agent.failure(ids[1])["type"] == "builtins.ZeroDivisionError"
+        assert len(agent.output_rows()) == 2
+
+    agent.send({"t": "kept", "inputs": ids[:2]})
+    agent.hang_up()
+    agent.seen.clear()
+    assert agent.accept()["running"] == [ids[2]]
+    assert agent.value(ids[2]) == 0.5
+
+
 def test_reconnects_when_idle_and_when_asynchronous(agent: ScriptedAgent) -> None:
     agent.load("import asyncio\nasync def f(s): await asyncio.sleep(s); return s", is_async=True, concurrency=5)
     for seconds in (0, 0.5):

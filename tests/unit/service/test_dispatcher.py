@@ -22,6 +22,7 @@ from wherry_proto.messages import (
 from wherry_proto.messages import Input as InputMessage
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.plans import plan_of, retry_of
+from wherry_service.calls import dispatcher
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -364,6 +365,41 @@ def test_b12_a_durable_call_is_accepted_answered_and_answered_again(tmp_path: Pa
         assert {output.payload.data for output in world.outputs if output.payload} == {b"out"}
 
     run(tmp_path, scenario)
+
+
+def test_b61_a_container_keeps_a_durable_answer_until_it_is_on_disk_or_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "EARLY_RESULT_S", 0.001)
+
+    async def scenario(world: World) -> None:
+        store = CallStore(world.database)
+        (input_id,) = world.call(1, CallKind.SPAWN)
+        await world.until(lambda: any(c.inputs for c in world.node.containers))
+        (container,) = world.node.containers
+        # It will be retried: this failure must not be said again in the place of what the retry answers.
+        container.fail()
+        assert container.kept_answers == [input_id]
+        await world.until(lambda: bool(container.inputs))
+        container.finish()
+        assert container.kept_answers == [input_id]
+        await world.until(lambda: len(container.kept_answers) == 2)
+        assert await store.open_inputs() == []
+
+        # What nobody has asked to be durable is not kept at all.
+        world.call(1)
+        await world.until(lambda: bool(container.inputs))
+        container.finish()
+        await world.receive(1)
+        assert container.kept_answers == [input_id, input_id]
+
+        # An answer of a run that an earlier life has on disk already.
+        container.events.on_connected(["in-old"], True)
+        container.events.on_outputs([("in-old", payload(b"out"), 0)])
+        await world.until(lambda: container.kept_answers[2:] == ["in-old"])
+
+    retry = RetryMessage(max_retries=1, backoff_coefficient=1.0, initial_delay_s=0.001, max_delay_s=1.0)
+    run(tmp_path, scenario, max_containers=1, retry=retry)
 
 
 def test_b66_what_ended_before_a_restart_is_told_with_what_is_still_open(tmp_path: Path) -> None:
