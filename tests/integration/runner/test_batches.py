@@ -203,12 +203,12 @@ def test_what_gathers_is_given_back_on_recall(agent: ScriptedAgent) -> None:
 
 
 def test_b37_batches_run_beside_each_other(agent: ScriptedAgent) -> None:
-    load(agent, "import time\ndef f(xs):\n  time.sleep(0.4)\n  return xs", 2, 1000, concurrency=3)
+    load(agent, "import time\ndef f(xs):\n  time.sleep(1)\n  return xs", 2, 60_000, concurrency=3)
     began = time.monotonic()
     ids = agent.give(*((i,) for i in range(6)))
 
     assert [agent.value(i) for i in ids] == list(range(6))
-    assert time.monotonic() - began < 1.1
+    assert time.monotonic() - began < 2.5
 
 
 def test_a_batch_goes_by_the_name_of_its_first_input(agent: ScriptedAgent, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_b37_threads_run_six_at_once(agent: ScriptedAgent) -> None:
     ids = agent.give(*((i,) for i in range(18)))
 
     assert [agent.value(i) for i in ids] == list(range(18))
-    assert 0.85 < time.monotonic() - began < 1.8
+    assert 0.85 < time.monotonic() - began < 4
 
 
 def test_b37_tasks_run_six_at_once(agent: ScriptedAgent) -> None:
@@ -110,7 +110,8 @@ def test_b37_tasks_run_six_at_once(agent: ScriptedAgent) -> None:
     ids = agent.give(*((i,) for i in range(18)))
 
     assert [agent.value(i) for i in ids] == list(range(18))
-    assert 0.85 < time.monotonic() - began < 1.8
+    # One after another would take 5.4 s.
+    assert 0.85 < time.monotonic() - began < 4
 
 
 CURRENT = (
@@ -149,12 +150,11 @@ def test_b38_current_ids_in_a_thread_of_a_lone_input(agent: ScriptedAgent) -> No
 
 def test_a_finished_output_does_not_wait_behind_a_slow_input(agent: ScriptedAgent) -> None:
     agent.load("import time\ndef f(s): time.sleep(s); return s")
-    began = time.monotonic()
-    ids = agent.give((0,), (0,), (0,), (3,))
+    ids = agent.give((0,), (0,), (0,), (10,))
 
     for input_id in ids[:3]:
         agent.value(input_id)
-    assert time.monotonic() - began < 1.0
+    assert ids[3] not in agent.answered()
 
 
 def test_recall_returns_what_has_not_started(agent: ScriptedAgent) -> None:
@@ -171,14 +171,13 @@ def test_recall_returns_what_has_not_started(agent: ScriptedAgent) -> None:
 
 def test_recall_while_a_loop_is_blocked(agent: ScriptedAgent) -> None:
     agent.load("import time\nasync def f(s): time.sleep(s); return s", is_async=True)
-    ids = agent.give((1.0,), (0,))
+    ids = agent.give((2.0,), (0,))
     agent.quiet_for(0.1)
-    began = time.monotonic()
     agent.send({"t": "recall"})
 
     assert agent.frame("returned")[0]["inputs"] == ids[1:]
-    assert time.monotonic() - began < 0.5
-    assert agent.value(ids[0]) == 1.0
+    assert agent.answered() == set()
+    assert agent.value(ids[0]) == 2.0
 
 
 def test_ping_is_answered_while_user_code_runs(agent: ScriptedAgent) -> None:

@@ -156,7 +156,7 @@ def test_b40_cancel_interrupts_and_finally_runs(agent: ScriptedAgent, body: str,
     assert agent.failure(first)["kind"] == "cancelled"
     assert agent.failure(second)["kind"] == "cancelled"
     assert agent.value(third) == 1
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert mark.exists()
 
 
@@ -221,7 +221,7 @@ def test_b28_timeout(agent: ScriptedAgent, source: str, options: dict[str, objec
 
     assert agent.failure(slow)["kind"] == "timeout"
     assert "0.5 s" in agent.failure(slow)["message"]
-    assert 0.4 < time.monotonic() - began < 2
+    assert 0.4 < time.monotonic() - began < 10
     agent.value(quick)
 
 

@@ -83,11 +83,10 @@ def test_b17_n_values_then_the_exception(agent: ScriptedAgent) -> None:
 
 
 def test_a_slow_generators_value_comes_at_once(agent: ScriptedAgent) -> None:
-    agent.load("import time\ndef f():\n  yield 1\n  yield 2\n  time.sleep(2)", is_generator=True)
-    began = time.monotonic()
+    agent.load("import time\ndef f():\n  yield 1\n  yield 2\n  time.sleep(10)", is_generator=True)
     (input_id,) = agent.give(())
     agent.until(lambda: agent.yields(input_id) == [1, 2])
-    assert time.monotonic() - began < 0.5
+    assert agent.answered() == set()
 
 
 def test_b08_lines_come_before_the_output(agent: ScriptedAgent) -> None:
@@ -126,10 +125,9 @@ def test_a_line_comes_promptly(agent: ScriptedAgent, how: str) -> None:
     agent.load(f"import time\ndef f(s): {how}")
     agent.value(agent.give((0,))[0])
     agent.seen.clear()
-    (input_id,) = agent.give((1,))
-    began = time.monotonic()
+    (input_id,) = agent.give((10,))
     agent.until(lambda: (input_id, "a line") in agent.lines())
-    assert time.monotonic() - began < 0.15
+    assert agent.answered() == set()
 
 
 @pytest.mark.parametrize("how", ["print(line)", "os.write(1, (line + '\\n').encode())"])
