@@ -23,6 +23,12 @@ def client(service: FakeService) -> Iterator[Client]:
     client.close()
 
 
+@pytest.fixture(autouse=True)
+def own_client(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What asks for this process's client gets the test's: one that is made here would last for all later tests."""
+    monkeypatch.setattr("wherry._client._client_of", lambda _pid: request.getfixturevalue("client"))
+
+
 @pytest.fixture
 def running(service: FakeService, client: Client) -> Iterator[Callable[..., Any]]:
     """Make a function of an app that runs: `running(f)`."""

@@ -162,8 +162,7 @@ def test_a_live_pool_is_updated_by_name(run: Run, service: FakeService) -> None:
         Greeter().greet.update_autoscaler()
 
 
-def test_handles_travel(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wherry._caller.default_client", lambda: client)
+def test_handles_travel(run: Run) -> None:
     # Before the app runs they are found where they are defined, afterwards by id.
     early = pickle.loads(pickle.dumps((Greeter, Greeter(greeting="hi").greet, Greeter.with_options(timeout=5))))
     assert early[0] is Greeter

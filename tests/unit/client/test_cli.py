@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.service import FakeService
-from wherry._client import Client
 from wherry.cli import main as cli
 from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
 
@@ -35,7 +34,6 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(
     service: FakeService,
-    client: Client,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     request: pytest.FixtureRequest,
@@ -47,7 +45,6 @@ def run(
         "count": lambda n: (value for value in range(n)),
     }
     service.functions = functions
-    monkeypatch.setattr("wherry.cli.run.default_client", lambda: client)
     stem = "script_" + re.sub(r"\W", "_", request.node.name)
 
     def run(script: str, *args: str) -> int:

@@ -19,10 +19,8 @@ NOW = datetime.datetime(2026, 3, 4, 12, 0, 0).timestamp()
 
 
 @pytest.fixture
-def run(client: Client, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in this process: `run("app", "logs", …)` → exit code."""
-    for module in ("logs", "app"):
-        monkeypatch.setattr(f"wherry.cli.{module}.default_client", lambda: client)
 
     def run(*words: str) -> int:
         monkeypatch.setattr("sys.argv", ["wherry", *words])
