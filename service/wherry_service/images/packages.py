@@ -25,7 +25,8 @@ _PIP_QUIET = (
 # valid syntax is passed over, as by pip.
 _COMPILE = (
     'python3 -I -c "import compileall, sysconfig; '
-    "[compileall.compile_dir(sysconfig.get_path(name), quiet=2, workers=0) for name in {'purelib', 'platlib'}]\" || true"
+    "[compileall.compile_dir(sysconfig.get_path(name), quiet=2, workers=0) for name in {'purelib', 'platlib'}]\" "
+    "|| true"
 )
 # Tools that do not read pip's settings are told of the host's index; poetry's own way of asking, besides the one that
 # every index has, is one that mirrors lack.

@@ -165,7 +165,7 @@ def _until_close(cycle: RequestResponseCycle, app: Any) -> Any:
         async def unchunked(message: Any) -> None:
             nonlocal endless
             if message["type"] == "http.response.start":
-                endless = all(name.lower() != b"content-length" for name, _ in message["headers"])
+                endless = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
                 if endless:
                     cycle.chunked_encoding = False
             elif endless:
