@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,16 @@ class OwnService:
         pid = self.holder
         assert pid is not None, "no service holds the lock of the state directory"
         return pid
+
+    def reset_peak_kib(self) -> int:
+        """Return how many KiB of memory its process has now, and count its peak from here on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self.peak_kib()
+
+    def peak_kib(self) -> int:
+        """Return the most memory that its process has had, in KiB."""
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        return int(peak)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

@@ -51,6 +51,9 @@ def test_requirements_and_what_they_include_are_installed(look: Look, tmp_path: 
     (tmp_path / "more.txt").write_text("idna==3.6 ; \\\n  python_version > '3'\n")
     image = Image.debian_slim().pip_install_from_requirements(tmp_path / "requirements.txt")
     assert versions(look, image, "six", "idna") == ["1.16.0", "3.6"]
+    # Containers are not to compile what they import, each anew.
+    compiled = "import importlib.util as u, os; print(os.path.exists(u.find_spec('six').cached))"
+    assert look(image, "python3", "-c", compiled).strip() == "True"
     (tmp_path / "requirements.txt").write_text("six\n# another comment\n-c limits.txt\n-r more.txt\n")
     assert (
         image.build().object_id

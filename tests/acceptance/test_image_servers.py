@@ -41,10 +41,11 @@ def own_address() -> str:
     """This machine's address as builds see it."""
     engine = docker.from_env()
     try:
-        address = engine.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway")
+        network = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
     finally:
         engine.close()
-    return str(address or "172.17.0.1")
+    # An engine that has just been installed names no gateway until it is started again: it is the first address.
+    return str(network.get("Gateway") or next(ipaddress.ip_network(network["Subnet"]).hosts()))
 
 
 class Open(BaseHTTPRequestHandler):

@@ -137,18 +137,20 @@ def test_an_endpoint_is_reached_by_path(web: ModuleType) -> None:
     assert (unknown.status_code, "nothing answers at" in unknown.text) == (404, True)
 
 
-def test_b51_bodies_stream_both_ways(site: httpx.Client) -> None:
+def test_b51_bodies_stream_both_ways(site: httpx.Client, service: OwnService) -> None:
     def pieces() -> Iterator[bytes]:
         for index in range(64):
             yield bytes([index]) * 300_000
 
     expected = hashlib.sha256(b"".join(pieces())).hexdigest()
+    before_kib = service.reset_peak_kib()
     chunked = site.post("/sum", content=pieces()).json()
     assert (chunked["sha256"], chunked["size"], chunked["pieces"] > 64) == (expected, 64 * 300_000, True)
     size = 64 << 20
     with site.stream("GET", "/bytes", params={"size": size}) as response:
         assert int(response.headers["content-length"]) == size
         assert sum(len(chunk) for chunk in response.iter_bytes()) == size
+    assert service.peak_kib() - before_kib < 8 << 10, "bodies are kept in memory"
 
 
 def test_b51_events_arrive_as_they_are_sent(site: httpx.Client) -> None:

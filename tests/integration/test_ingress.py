@@ -135,6 +135,27 @@ def test_a_request_there_and_back(tmp_path: Path) -> None:
     play(tmp_path, work)
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_client_that_knows_no_chunks_gets_none(tmp_path: Path, version: str, length: bool) -> None:
+    async def work(world: World) -> None:
+        request = f"GET / HTTP/{version}\r\nhost: {HOST}\r\nconnection: close\r\n\r\n"
+        asked = asyncio.ensure_future(world.spoken(request.encode()))
+        exchange, _ = await world.function.next()
+        headers = [["content-length", "6"]] if length else []
+        exchange.feed({"k": "start", "status": 200, "headers": headers}, b"")
+        exchange.feed({"k": "body", "more": True}, b"one")
+        exchange.feed({"k": "body", "more": False}, b"two")
+        head, _, body = (await asked).partition(b"\r\n\r\n")
+        chunked = version == "1.1" and not length
+        assert (b"transfer-encoding: chunked" in head) == chunked
+        assert (b"content-length: 6" in head) == length
+        assert b"connection: close" in head
+        assert body == (b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n" if chunked else b"onetwo")
+
+    play(tmp_path, work)
+
+
 def test_bodies_that_are_too_large(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         said = await world.client.post("/", content=b"x" * ((1 << 20) + 1))

@@ -120,14 +120,15 @@ def _dockerfile_commands(step: Step, message: ImageStep) -> list[SourceFile]:
 
 
 def _requirements(step: Step, message: ImageStep) -> list[SourceFile]:
+    what = f"Image.{'pip_install_from_requirements' if step.kind == 'pip_requirements' else step.kind}"
     lines: list[str] = []
     constraints: list[str] = []
     for path in step.given:
-        _read_requirements(Path(path), lines, constraints, [])
+        _read_requirements(what, Path(path), lines, constraints, [])
     if lines:
         message.options["requirements"] = "\n".join(lines)
     elif not step.args:
-        raise InvalidError(f"Image.{step.kind}: {step.given[0]} lists nothing to install")
+        raise InvalidError(f"{what}: {step.given[0]} lists nothing to install")
     if constraints:
         message.options["constraints"] = "\n".join(constraints)
     return []
@@ -192,15 +193,15 @@ _READERS = {
 }
 
 
-def _read_requirements(path: Path, lines: list[str], constraints: list[str], within: list[Path]) -> None:
+def _read_requirements(what: str, path: Path, lines: list[str], constraints: list[str], within: list[Path]) -> None:
     if path in within:
         return
-    for line in _logical_lines(_text("a requirements file", str(path))):
+    for line in _logical_lines(_text(what, str(path))):
         include = _INCLUDE.fullmatch(line)
         if include is not None:
             target = path.parent / include[2].strip()
             into = constraints if include[1] in ("-c", "--constraint") else lines
-            _read_requirements(target, into, constraints, [*within, path])
+            _read_requirements(what, target, into, constraints, [*within, path])
         elif line.startswith(("-e", "--editable", "./", "../", "/", "file:")):
             raise InvalidError(
                 f"{path} names a path of this machine ({line}), which a build does not see: add it with "

@@ -21,6 +21,13 @@ _PIP_QUIET = (
     "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
     "PIP_BREAK_SYSTEM_PACKAGES=1; "
 )
+# pip compiles one file after the other, which takes it as long as all else does: here all processors do. What has no
+# valid syntax is passed over, as by pip.
+_COMPILE = (
+    'python3 -I -c "import compileall, sysconfig; '
+    "[compileall.compile_dir(sysconfig.get_path(name), quiet=2, workers=0) for name in {'purelib', 'platlib'}]\" "
+    "|| true"
+)
 # Tools that do not read pip's settings are told of the host's index; poetry's own way of asking, besides the one that
 # every index has, is one that mirrors lack.
 _PIP_GET = "env -u PYTHONPATH python3 -m pip config get global."
@@ -54,13 +61,13 @@ def _pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[Instr
         return []
     _no_options("pip_install", step.args)
     packages = _joined(step.args)
-    command = f"{_PIP_QUIET}python3 -m pip install {_options(step)}{packages}"
+    command = f"{_PIP_QUIET}{_pip(step, packages)}"
     return [renderer.run(step, number, command, f"pip install {packages}", [_PIP_CACHE], as_root=True)]
 
 
 def _pip_requirements(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
     written, files = _written(step)
-    command = f"{_PIP_QUIET}{written}python3 -m pip install {_options(step)}{files}"
+    command = f"{_PIP_QUIET}{written}{_pip(step, files)}"
     title = f"pip install {_listed(step)}"
     return [renderer.run(step, number, command, title, [_PIP_CACHE, "type=tmpfs,target=/run/wherry-tmp"], as_root=True)]
 
@@ -194,6 +201,14 @@ def _tool(name: str, step: ImageStep, *also: str) -> str:
         f'[ -x "$tool" ] || python3 -m pip install -q --upgrade --target "$place" {wanted}; '
         f'export PYTHONPATH="$place"; '
     )
+
+
+def _pip(step: ImageStep, what: str) -> str:
+    """Return the shell text that installs with pip."""
+    if step.options.get("extra_options"):
+        # It may be told to install elsewhere.
+        return f"python3 -m pip install {_options(step)}{what}"
+    return f"python3 -m pip install --no-compile {_options(step)}{what} && {{ {_COMPILE}; }}"
 
 
 def _uv_install(step: ImageStep, what: str) -> str:

@@ -5,7 +5,7 @@ import logging
 import sys
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -112,6 +112,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._check(self.url[:1] == b"/" or self.url == b"*" or b"://" in self.url, "the target is no path")
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, _until_close(cycle, app) if self.scope["http_version"] == "1.0" else app)
+
     def _count(self, size: int) -> None:
         self._sizes += size
         self._check(self._sizes <= self.max_head_bytes, "headers are too large", 431)
@@ -151,6 +154,27 @@ class BoundedHttp(HttpToolsProtocol):
         self._refused = True
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+
+def _until_close(cycle: RequestResponseCycle, app: Any) -> Any:
+    """Have responses to HTTP/1.0, which knows no chunks, end with the connection where they have no length."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        endless = False
+
+        async def unchunked(message: Any) -> None:
+            nonlocal endless
+            if message["type"] == "http.response.start":
+                endless = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+                if endless:
+                    cycle.chunked_encoding = False
+            elif endless:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, unchunked)
+
+    return served
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

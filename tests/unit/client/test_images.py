@@ -55,3 +55,14 @@ def test_a_mount_is_copied_with_the_paths_it_gives(tmp_path: Path) -> None:
     assert [file.path for file in step.files] == ["given/here/deep/a", "one"]
     with pytest.raises(InvalidError, match=r"it takes a wherry\.Mount"):
         Image.debian_slim().copy_mount(str(tmp_path))
+
+
+def test_a_file_of_requirements_that_is_no_use_is_told_with_its_method(tmp_path: Path) -> None:
+    image = Image.debian_slim().pip_install_from_requirements(tmp_path / "none.txt")
+    with pytest.raises(InvalidError, match=r"^Image\.pip_install_from_requirements: .*none\.txt does not exist$"):
+        resolve(image, None)
+    (tmp_path / "none.txt").write_text("# nothing\n")
+    with pytest.raises(
+        InvalidError, match=r"^Image\.pip_install_from_requirements: .*none\.txt lists nothing to install$"
+    ):
+        resolve(image, None)

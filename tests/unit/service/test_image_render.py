@@ -65,7 +65,9 @@ def test_a_chain_becomes_a_dockerfile() -> None:
         'apt-get update -qq && apt-get install -y -qq --no-install-recommends curl git"]\n'
         'RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "-c", "export HOME=/root '
         "PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
-        "PIP_BREAK_SYSTEM_PACKAGES=1; python3 -m pip install 'numpy<2' six\"]\n"
+        "PIP_BREAK_SYSTEM_PACKAGES=1; python3 -m pip install --no-compile 'numpy<2' six && { python3 -I -c \\\"import "
+        "compileall, sysconfig; [compileall.compile_dir(sysconfig.get_path(name), quiet=2, workers=0) "
+        "for name in {'purelib', 'platlib'}]\\\" || true; }\"]\n"
         'RUN ["/bin/sh", "-c", "echo \'hello\' > /greeting"]\n'
         'RUN ["/bin/sh", "-c", "ls"]\n'
         'ENV GREETING="say \\"hi\\"" PATH="/opt/bin:\\$PATH"\n'
