@@ -49,7 +49,7 @@ SETTINGS = (
 )  # fmt: skip
 COMPOSE = "docker compose --profile tls"
 DURABLE = "tests/acceptance/apps/durable.py"
-SITE = "tests/cluster/apps/site.py"
+PAGES = "tests/cluster/apps/pages.py"
 DIRECT = ("https://localhost:7433", "/var/lib/wherry/tls/certificate.pem")
 # The authority's certificate that curl, and a client, is given.
 CADDY_ROOT = "/root/caddy.crt"
@@ -162,9 +162,9 @@ def test_built_images_are_in_the_registry(host: Host) -> None:
 
 
 def test_a_shell_into_a_running_function_from_outside(host: Host) -> None:
-    host.direct(f"wherry deploy {SITE}")
+    host.direct(f"wherry deploy {PAGES}")
     containers = json.loads(host.direct("wherry container list --json"))
-    container_id = next(item["container_id"] for item in containers if item["app_name"] == "site")
+    container_id = next(item["container_id"] for item in containers if item["app_name"] == "pages")
     with host.terminal(f"wherry shell {container_id}") as child:
         child.expect("[#$] ")
         child.sendline("stty size; echo $((6 * 7)) >/tmp/left; ls /wherry/runner | wc -l")
@@ -185,7 +185,7 @@ def test_caddy_passes_calls_through_with_a_certificate_of_its_own(host: Host) ->
 
 
 def test_names_of_endpoints_get_certificates_and_others_none(host: Host) -> None:
-    host.direct(f"wherry deploy {SITE}")
+    host.direct(f"wherry deploy {PAGES}")
     curl = f"curl --silent --show-error --cacert {CADDY_ROOT}"
     for url in ("https://wherry--page.apps.localhost", "https://apps.localhost/wherry--page", "https://shop.test"):
         # What the app saw: names, the scheme, and who asked were passed on.

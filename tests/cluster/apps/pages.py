@@ -5,7 +5,7 @@ from typing import Any
 
 import wherry
 
-app = wherry.App("site", image=wherry.Image.debian_slim())
+app = wherry.App("pages", image=wherry.Image.debian_slim())
 
 Asgi = Callable[[dict[str, Any], Any, Callable[[dict[str, Any]], Awaitable[None]]], Awaitable[None]]
 
