@@ -21,9 +21,11 @@ from wherry_proto.messages import (
     DeployStrategy,
     FunctionChangeKind,
     FunctionSpec,
+    GpuRequest,
     MethodSpec,
     PoolSettings,
     Resources,
+    RetryPolicy,
 )
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.apps.apps import Apps
@@ -189,6 +191,37 @@ def test_b55_a_name_keeps_its_app_and_functions_and_what_is_left_out_goes(run: R
         assert found[1].origin == DeploymentOrigin(tag="t", commit="c")
 
     run(scenario, after_a_restart)
+
+
+def test_b45_gpus_and_other_limits_reach_the_containers_of_the_version_that_has_them(run: Run) -> None:
+    asked: dict[str, Any] = {
+        "gpus": [GpuRequest(type="A100", count=2)],
+        "resources": Resources(cpu_request=0.5, cpu_limit=1.5, memory_request_mib=64, memory_limit_mib=192),
+        "retry": RetryPolicy(max_retries=2),
+        "pool": PoolSettings(min_containers=1, max_containers=3, max_concurrent_inputs=6, scaledown_window_s=90),
+    }
+
+    async def scenario(world: World) -> None:
+        app_id = await world.open()
+        await world.deploy(app_id, spec("f", **asked))
+
+        def ordered() -> list[tuple[object, ...]]:
+            running = [world.node.orders[one.container_id] for one in world.node.running()]
+            return [
+                ([(gpu.type, gpu.count) for gpu in one.gpus], one.cpu_request, one.cpu_limit, one.memory_limit_mib)
+                for one in running
+            ]
+
+        as_asked = ([("A100", 2)], 0.5, 1.5, 192)
+        assert ordered() == [as_asked]
+        await world.deploy(app_id, spec("f"))
+        await world.until(lambda: as_asked not in ordered())
+        await world.rollback(app_id)
+        assert as_asked in ordered()
+        (base,) = world.apps.running(app_id).bases
+        assert base.spec == spec("f", **asked)
+
+    run(scenario)
 
 
 def test_nothing_is_restarted_where_nothing_changed(run: Run) -> None:
