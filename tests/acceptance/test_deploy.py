@@ -140,7 +140,7 @@ LIMITED = (
 AS_LIMITED = {
     "cpu": {"request": 0.5, "limit": 1.5},
     "memory_mib": {"request": 64, "limit": 192},
-    "ephemeral_disk_mib": 0,
+    "ephemeral_disk_mib": None,
     "gpu": [],
     "timeout_s": 7,
     "startup_timeout_s": 80,
@@ -150,8 +150,8 @@ AS_LIMITED = {
     "buffer_containers": 0,
     "scaledown_window_s": 90,
     "max_inputs": 6,
-    "target_inputs": 6,
-    "max_batch_size": 0,
+    "target_inputs": None,
+    "max_batch_size": None,
     "batch_wait_ms": 0,
     "single_use_containers": False,
 }
@@ -178,7 +178,7 @@ def test_b45_settings_in_code_are_those_of_the_deployed_function_also_after_a_ro
     repository.write(1, options="memory=128")
     changes = repository.deploy()["changes"]
     assert changes == {"f": "replaced"}
-    assert settings()["memory_mib"] == {"request": 128, "limit": 0}
+    assert settings()["memory_mib"] == {"request": 128, "limit": None}
     assert settings()["retries"] is None
     assert host_config(function.remote()[0])["Memory"] == 0
 
