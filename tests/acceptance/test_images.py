@@ -76,6 +76,7 @@ def test_a_failing_step_is_named_with_its_log(made: Made) -> None:
         made(image, nothing)
     told = str(raised.value)
     assert "`run { seq 1 40; echo the reason; } >&2; exit 3` failed: exit code: 3" in told
+    assert told.count("could not be built") == 1
     # The last 30 lines, and no more.
     assert told.splitlines()[1:] == [*(str(number) for number in range(12, 41)), "the reason"]
 

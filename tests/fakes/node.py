@@ -85,7 +85,8 @@ class FakeContainer:
 
     def recall(self) -> None:
         self.recalls += 1
-        back, self.inputs = self.inputs[1:], self.inputs[:1]
+        running = 1 if self.load.max_batch_size else self.load.concurrency
+        back, self.inputs = self.inputs[running:], self.inputs[:running]
         self.events.on_returned([item.input_id for item in back])
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:

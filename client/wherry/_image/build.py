@@ -36,7 +36,8 @@ def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) 
             if event.step is not None:
                 builds[event.index].layer(event.step)
             if event.error:
-                raise ImageBuildError(f"{distinct[event.index]!r} could not be built: {event.error}")
+                which = f"{distinct[event.index]!r}" + (f" ({event.image_id})" if event.image_id else "")
+                raise ImageBuildError(f"{which} could not be built: {event.error}")
             if event.image_id:
                 ids[event.index] = event.image_id
                 if event.built:

@@ -90,9 +90,10 @@ def find_function(ref: str) -> tuple[App, Function[..., Any]]:
     if not name and len(found) == 1:
         return next(iter(found.values()))
     # A method's container is its class's.
-    known = found.get(name) or found.get(name.rpartition(".")[0])
+    methods = {own: found[own.rpartition(".")[0]] for app in _apps(module) for own in methods_of(app)}
+    known = found.get(name) or methods.get(name)
     if known is None:
-        listed = "\n".join(f"  {place}::{own}" for own in found)
+        listed = "\n".join(f"  {place}::{own}" for own in (*found, *methods))
         raise UsageError(f"{f'{place} has no function {name!r}' if name else 'say which'}; there are:\n{listed}")
     return known
 
@@ -136,6 +137,8 @@ def _is_file(place: str) -> bool:
 
 def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory: name one of its files")
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     # As `python file.py` does: its directory comes first, whatever the current one is.
@@ -150,6 +153,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{name!r} is neither a module nor a file: write FILE.py::NAME")
     sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(name)

@@ -23,6 +23,7 @@ from wherry_service.errors import InvalidRequest, NotFound, ServiceError
 from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id, summary
+from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.maker import described, tag_of
 from wherry_service.images.prune import Pruner
 from wherry_service.store.images import ImageRecord
@@ -135,6 +136,8 @@ class ImageApi:
         environment = request.environment or "main"
         try:
             built = await self._builder.ensure(definition, OnEvent(log, step, reason), environment, bare=request.bare)
+        except ImageBuildError as error:
+            events.put_nowait(ImageEvent(index=index, error=error.what, image_id=error.image_id))
         except (ServiceError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))
         except Exception as error:  # the stream must end with a word on every image

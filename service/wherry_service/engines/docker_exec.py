@@ -5,9 +5,9 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from wherry_service.engines.docker_streams import Translated
 from wherry_service.engines.engine import EngineError, ExecSpec
@@ -24,65 +24,63 @@ _EXIT_WITHIN_S = 5.0
 
 
 class DockerExec:
-    """Implements `engine.Exec`. Two threads of its own at most: whoever does not read or write holds up nobody else."""
+    """Implements `engine.Exec`."""
 
     def __init__(self, client: "docker.APIClient", exec_id: str, spec: ExecSpec, translated: Translated) -> None:
         self._client = client
         self._exec_id = exec_id
         self._tty = spec.tty
         self._translated = translated
-        response = _started(client, exec_id, spec.tty)
-        # What came with the answer's headers is in the buffer, so it is read and not the socket itself.
-        self._buffer: Any = response.raw._fp.fp
-        self._response = response
-        self._socket: socket.socket = self._buffer.raw._sock
-        self._socket.settimeout(None)
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="docker-exec")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="docker-exec-stdin")
+        self._pipe = _pipe(_started(client, exec_id, spec.tty))
+        # Without a terminal both streams come in one, in frames: what of the current one has still to come.
+        self._stream = 1
+        self._rest = 0
+        self._head = b""
 
     async def read(self) -> tuple[int, bytes] | None:
-        return await self._in(self._reader, self._read)
+        with self._translated():
+            if self._tty:
+                data = await self._pipe.receive(_PIECE)
+                return (1, data) if data else None
+            while not self._rest:
+                data = await self._pipe.receive(_HEADER.size - len(self._head))
+                if not data:
+                    return None
+                self._head += data
+                if len(self._head) == _HEADER.size:
+                    self._stream, self._rest = _HEADER.unpack(self._head)
+                    self._head = b""
+            data = await self._pipe.receive(min(self._rest, _PIECE))
+            self._rest -= len(data)
+            return (self._stream, data) if data else None
 
     async def write(self, data: bytes) -> None:
-        await self._in(self._writer, lambda: self._socket.sendall(data))
+        with self._translated():
+            await self._pipe.send(data)
 
     async def close_stdin(self) -> None:
-        await self._in(self._writer, lambda: self._socket.shutdown(socket.SHUT_WR))
+        with self._translated():
+            await self._pipe.end()
 
     async def resize(self, rows: int, columns: int) -> None:
-        await self._in(None, lambda: self._client.exec_resize(self._exec_id, height=rows, width=columns))
+        await self._ask(lambda: self._client.exec_resize(self._exec_id, height=rows, width=columns))
 
     async def pid(self) -> int:
-        found: dict[str, Any] = await self._in(None, lambda: self._client.exec_inspect(self._exec_id))
+        found: dict[str, Any] = await self._ask(lambda: self._client.exec_inspect(self._exec_id))
         return int(found.get("Pid") or 0) if found.get("Running") else 0
 
     async def exit_code(self) -> int | None:
-        return await self._in(self._reader, self._exit_code)
+        return await self._ask(self._exit_code)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._response.close()
-        for threads in (self._reader, self._writer):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._pipe.close()
 
-    async def _in(self, threads: ThreadPoolExecutor | None, work: Callable[[], T]) -> T:
+    async def _ask(self, work: Callable[[], T]) -> T:
         def run() -> T:
             with self._translated():
                 return work()
 
-        awaited: Awaitable[T] = asyncio.get_running_loop().run_in_executor(threads, run)
-        return await awaited
-
-    def _read(self) -> tuple[int, bytes] | None:
-        if self._tty:
-            data = self._buffer.read1(_PIECE)
-            return (1, data) if data else None
-        header = self._buffer.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            return None
-        stream, size = _HEADER.unpack(header)
-        return stream, self._buffer.read(size)
+        return await asyncio.get_running_loop().run_in_executor(None, run)
 
     def _exit_code(self) -> int | None:
         deadline = time.monotonic() + _EXIT_WITHIN_S
@@ -92,6 +90,99 @@ class DockerExec:
                 return found.get("ExitCode")
             time.sleep(0.005)
         return None
+
+
+class _Pipe(Protocol):
+    """Both directions of an exec's streams, as they are on the socket."""
+
+    async def receive(self, most: int) -> bytes:
+        """Return what comes next, at most so many bytes; b"" at the end."""
+
+    async def send(self, data: bytes) -> None:
+        """Send it all; waits while the other side does not read."""
+
+    async def end(self) -> None:
+        """Say that nothing follows."""
+
+    def close(self) -> None:
+        """Let go of it; whoever waits is woken."""
+
+
+class _LoopPipe:
+    """On the event loop: a key that crosses to a thread and back each way takes twice as long to its echo."""
+
+    def __init__(self, response: Any, buffer: Any, sock: socket.socket) -> None:
+        self._response = response
+        self._socket = sock
+        sock.setblocking(False)
+        # What came with the answer's headers.
+        self._early: bytes = buffer.peek()
+        self._waiting = 0
+        self._closed = False
+
+    async def receive(self, most: int) -> bytes:
+        if self._early:
+            data, self._early = self._early[:most], self._early[most:]
+            return data
+        with self._in_use():
+            return await asyncio.get_running_loop().sock_recv(self._socket, most)
+
+    async def send(self, data: bytes) -> None:
+        with self._in_use():
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def end(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if not self._waiting:
+            self._response.close()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the socket's number while somebody waits for it: another might get that."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if self._closed and not self._waiting:
+                self._response.close()
+
+
+class _ThreadsPipe:
+    """In two threads: for sockets that the event loop can't wait for, of TLS and ssh."""
+
+    def __init__(self, response: Any, buffer: Any, sock: socket.socket) -> None:
+        self._response = response
+        self._buffer = buffer
+        self._socket = sock
+        sock.settimeout(None)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="docker-exec")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="docker-exec-stdin")
+
+    async def receive(self, most: int) -> bytes:
+        data: bytes = await self._in(self._reader, lambda: self._buffer.read1(most))
+        return data
+
+    async def send(self, data: bytes) -> None:
+        await self._in(self._writer, lambda: self._socket.sendall(data))
+
+    async def end(self) -> None:
+        await self._in(self._writer, lambda: self._socket.shutdown(socket.SHUT_WR))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._response.close()
+        for threads in (self._reader, self._writer):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 def open_exec(client: "docker.APIClient", engine_id: str, spec: ExecSpec, translated: Translated) -> DockerExec:
@@ -120,3 +211,11 @@ def _started(client: "docker.APIClient", exec_id: str, tty: bool) -> Any:
     if not hasattr(getattr(response.raw, "_fp", None), "fp"):
         raise EngineError("this version of Docker's SDK keeps its connections elsewhere: install the one in use here")
     return response
+
+
+def _pipe(response: Any) -> _Pipe:
+    # What came with the answer's headers is in the buffer: the socket alone does not have it.
+    buffer: Any = response.raw._fp.fp
+    sock: socket.socket = buffer.raw._sock
+    kind = _LoopPipe if type(sock) is socket.socket else _ThreadsPipe
+    return kind(response, buffer, sock)

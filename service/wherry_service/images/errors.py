@@ -16,7 +16,9 @@ class ImageBuildError(ServiceError):
         if any(_FULL in text.lower() for text in (reason, *log_tail)):
             reason += f"; {_WHAT_TO_DO}"
         tail = "\n".join(log_tail)
-        super().__init__(f"Image {image_id} could not be built: {reason}" + (f"\n{tail}" if tail else ""))
+        # What happened, without whose image it is.
+        self.what = reason + (f"\n{tail}" if tail else "")
+        super().__init__(f"Image {image_id} could not be built: {self.what}")
         self.image_id = image_id
         self.reason = reason
         self.log_tail = log_tail

@@ -15,6 +15,8 @@ class Demand:
     in_flight: int
     # Seconds one input takes, as measured; None while nothing has finished.
     seconds_per_input: float | None = None
+    # Containers whose slots are all taken by inputs that run for longer than a container takes to start.
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,16 @@ def wanted_containers(demand: Demand, bounds: Bounds, blocked: int = 0) -> int:
     """Return the number of containers to have, with those that are `blocked` and so do none of the demand's work.
 
     Enough that the work is done in about the time a container takes to start, and never more than one
-    place for each input; the buffer comes on top while there is work; min and max hold always.
+    place for each input; the buffer comes on top while there is work; min and max hold always. What the mean
+    promises does not hold of the containers that are `taken`: what waits gets others.
     """
     work = demand.backlog + demand.in_flight
     target = bounds.target or bounds.slots
     needed = math.ceil(work / target)
     if work and demand.seconds_per_input is not None:
-        in_time = math.ceil(work * demand.seconds_per_input / (target * START_S))
-        needed = min(needed, max(1, in_time))
+        rest = work - demand.taken * target
+        in_time = math.ceil(rest * demand.seconds_per_input / (target * START_S))
+        needed = min(needed, max(1, in_time) + demand.taken)
     if work:
         needed += bounds.buffer_containers
     needed = max(needed + blocked, bounds.min_containers)

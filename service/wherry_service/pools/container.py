@@ -78,6 +78,8 @@ class Container:
         self.num_execs = 0
         self.created_at_ms = time.time_ns() // 1_000_000
         self.last_progress = owner.now()
+        # When the last of its slots was taken, or one of the inputs in them ended and another took its place.
+        self.full_since = owner.now()
         self.recalled = False
         # Whether it was ever given an input: one for single use takes no second.
         self.used = False
@@ -117,6 +119,8 @@ class Container:
             self.last_progress = self._owner.now()
         if self.slots > 1:
             self._note_times(inputs)
+        if len(self.held) < self.slots:
+            self.full_since = self._owner.now()
         for item in inputs:
             self.held[item.input_id] = item
         self.recalled = False
@@ -139,6 +143,12 @@ class Container:
             return ids
         before = self._owner.now() - longer_than_s
         return [input_id for input_id in ids if self._sent_at.get(input_id, 0.0) <= before]
+
+    @property
+    def full_s(self) -> float:
+        """Seconds for which all its slots have been taken and none of the inputs in them has ended."""
+        is_full = self.ready and len(self.held) >= self.slots
+        return self._owner.now() - self.full_since if is_full else 0.0
 
     @property
     def is_blocked(self) -> bool:
@@ -206,7 +216,7 @@ class Container:
 
     def on_ready(self, seconds: float) -> None:
         self.ready = True
-        self.last_progress = self._owner.now()
+        self.last_progress = self.full_since = self._owner.now()
         self._owner.on_ready(self, seconds)
 
     def on_load_failed(self, failure: Failure) -> None:

@@ -20,7 +20,7 @@ from wherry_service.node.node import (
     OutputRow,
     YieldRow,
 )
-from wherry_service.pools.autoscaler import Bounds, Demand, wanted_containers
+from wherry_service.pools.autoscaler import START_S, Bounds, Demand, wanted_containers
 from wherry_service.pools.capacity import Capacity, Share
 from wherry_service.pools.container import Container, Ending, State
 
@@ -148,10 +148,13 @@ class Pool:
             return []
         accepting = [container for container in self.containers.values() if container.accepts]
         ahead = self._prefetch() if self.backlog else 0
-        rooms = [
-            (container, container.slots + (0 if container.is_blocked else ahead) - len(container.held))
-            for container in accepting
-        ]
+
+        def room(container: Container) -> int:
+            # Nothing is to wait inside for what waits itself, or runs longer than the mean said.
+            waits = container.is_blocked or container.full_s > START_S
+            return container.slots + (0 if waits else ahead) - len(container.held)
+
+        rooms = [(container, room(container)) for container in accepting]
         rooms = [(c, room) for c, room in rooms if room > 0 and not (self.plan.single_use and c.used)]
         if self.plan.load.max_batch_size:
             # A batch that gathers is filled before another is begun.
@@ -215,7 +218,9 @@ class Pool:
         in_flight = self.in_flight - sum(len(container.held) for container in blocked)
         # Where each input needs a container of its own, none comes sooner for being short.
         seconds = None if self.plan.single_use else self.seconds_per_input
-        demand = Demand(self.backlog, in_flight, seconds)
+        # However short inputs are in the mean, these are not: a stream that stays open, say.
+        taken = [c for c in live if c.full_s > START_S and c not in blocked] if self.backlog else []
+        demand = Demand(self.backlog, in_flight, seconds, len(taken))
         wanted = max(self.standing, wanted_containers(demand, self.plan.bounds, len(blocked)))
         if wanted > len(live) and self.now() >= self._retry_at and not self._gave_up:
             for _ in range(wanted - len(live)):
@@ -481,7 +486,7 @@ class Pool:
     def _measure(self, container: Container, count: int) -> None:
         now = self.now()
         per_input = (now - container.last_progress) * min(container.slots, len(container.held) or 1) / count
-        container.last_progress = now
+        container.last_progress = container.full_since = now
         known = self.seconds_per_input
         self.seconds_per_input = per_input if known is None else known + _SMOOTHING * (per_input - known)
 

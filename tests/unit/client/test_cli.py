@@ -143,11 +143,38 @@ def test_ctrl_c(run: Run, capsys: pytest.CaptureFixture[str], service: FakeServi
 
 
 @pytest.mark.parametrize(
-    ("ref", "said"), [("nope.py", "no file"), ("no_such_module_w", "no module"), ("json::loads", "has no app")]
+    ("ref", "said"),
+    [
+        ("nope.py", "no file"),
+        ("no_such_module_w", "no module"),
+        ("json::loads", "has no app"),
+        ("::f", "neither a module nor a file"),
+        ("..::f", "neither a module nor a file"),
+    ],
 )
 def test_refs_that_name_nothing(run: Run, capsys: pytest.CaptureFixture[str], ref: str, said: str) -> None:
     assert run("", "run", ref) == 2
-    assert said in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["run", "shell"])
+@pytest.mark.parametrize("wrong", ["Thing.wrong", "Nope.right", "Thing.right.more", "g"])
+def test_a_ref_to_nothing_lists_what_there_is(
+    run: Run, capsys: pytest.CaptureFixture[str], command: str, wrong: str
+) -> None:
+    script = (
+        "@app.cls()\nclass Thing:\n    @wherry.method()\n    def right(self): ...\n"
+        "    @wherry.method()\n    def other(self): ...\n"
+        "@app.function()\ndef f(): ...\n"
+    )
+    assert run(script, command, f"SCRIPT::{wrong}") == 2
+    err = capsys.readouterr().err
+    assert f"no {'entrypoint or ' if command == 'run' else ''}function {wrong!r}" in err
+    assert "::Thing.right\n" in err
+    assert "::Thing.other\n" in err
+    assert "Traceback" not in err
 
 
 def test_failed_build_is_a_message_not_a_traceback(

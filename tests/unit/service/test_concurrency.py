@@ -23,6 +23,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.plans import plan_of
 from wherry_service.apps.variants import variant_of
+from wherry_service.calls.exchange import Exchange
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
@@ -240,6 +241,36 @@ def test_b33_an_input_lost_with_its_container_keeps_its_retries(tmp_path: Path) 
         assert output.failure.kind == FailureKind.EXCEPTION
 
     run(tmp_path, scenario, retry=RetryMessage(max_retries=2, backoff_coefficient=1.0, initial_delay_s=0.01))
+
+
+# Inputs that run longer than others
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_waits_for_streams_gets_another_container_however_short_the_mean(tmp_path: Path, slots: int) -> None:
+    async def scenario(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        for done in range(1, 11):
+            world.call(1)
+            await world.until(lambda: sum(held(world)) == 1)
+            # Too long for another to be sent ahead, and much shorter than a container takes to start.
+            await asyncio.sleep(0.05)
+            await world.work_until(lambda done=done: len(world.outputs) == done)
+        assert len(world.node.containers) == 1
+
+        streams = [Exchange(FUNCTION, "", {}, b"") for _ in range(2 * slots)]
+        world.dispatcher.submit([stream.item for stream in streams])
+        await world.until(lambda: {stream.item for stream in streams} <= {*running(world)})
+        (later,) = world.call(1)
+        began = loop.time()
+        await world.until(lambda: any(later in ids(c)[:slots] for c in world.node.running()))
+        assert loop.time() - began < 2
+        assert {stream.item for stream in streams} <= {*running(world)}
+
+    def running(world: World) -> list[Any]:
+        return [item for container in world.node.running() for item in container.inputs[:slots]]
+
+    run(tmp_path, scenario, max_concurrent_inputs=slots)
 
 
 # Ends that the runner does not bring about
