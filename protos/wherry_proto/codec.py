@@ -887,17 +887,40 @@ def _FunctionStatus_to_pb(m: messages.FunctionStatus) -> Any:
         pb.backlog = m.backlog
     if m.num_variants:
         pb.num_variants = m.num_variants
+    if m.resources is not None:
+        pb.resources.CopyFrom(_Resources_to_pb(m.resources))
+    if m.pool is not None:
+        pb.pool.CopyFrom(_PoolSettings_to_pb(m.pool))
+    if m.retry is not None:
+        pb.retry.CopyFrom(_RetryPolicy_to_pb(m.retry))
+    if m.gpus:
+        pb.gpus.extend(map(_GpuRequest_to_pb, m.gpus))
+    if m.timeout_s:
+        pb.timeout_s = m.timeout_s
+    if m.startup_timeout_s:
+        pb.startup_timeout_s = m.startup_timeout_s
     return pb
 
 
 def _FunctionStatus_from_pb(pb: Any) -> messages.FunctionStatus:
-    return messages.FunctionStatus(
-        function=_FunctionInfo_from_pb(pb.function) if pb.HasField("function") else None,
-        image_id=pb.image_id,
-        num_containers=pb.num_containers,
-        backlog=pb.backlog,
-        num_variants=pb.num_variants,
-    )
+    m = messages.FunctionStatus()
+    if pb.HasField("function"):
+        m.function = _FunctionInfo_from_pb(pb.function)
+    m.image_id = pb.image_id
+    m.num_containers = pb.num_containers
+    m.backlog = pb.backlog
+    m.num_variants = pb.num_variants
+    if pb.HasField("resources"):
+        m.resources = _Resources_from_pb(pb.resources)
+    if pb.HasField("pool"):
+        m.pool = _PoolSettings_from_pb(pb.pool)
+    if pb.HasField("retry"):
+        m.retry = _RetryPolicy_from_pb(pb.retry)
+    if pb.gpus:
+        m.gpus = list(map(_GpuRequest_from_pb, pb.gpus))
+    m.timeout_s = pb.timeout_s
+    m.startup_timeout_s = pb.startup_timeout_s
+    return m
 
 
 def _AppShowResponse_to_pb(m: messages.AppShowResponse) -> Any:

@@ -824,7 +824,19 @@ class AppShowRequest(Message):
 
 
 class FunctionStatus(Message):
-    __slots__ = ("function", "image_id", "num_containers", "backlog", "num_variants")
+    __slots__ = (
+        "function",
+        "image_id",
+        "num_containers",
+        "backlog",
+        "num_variants",
+        "resources",
+        "pool",
+        "retry",
+        "gpus",
+        "timeout_s",
+        "startup_timeout_s",
+    )
 
     def __init__(
         self,
@@ -834,12 +846,24 @@ class FunctionStatus(Message):
         num_containers: int = 0,
         backlog: int = 0,
         num_variants: int = 0,
+        resources: Resources | None = None,
+        pool: PoolSettings | None = None,
+        retry: RetryPolicy | None = None,
+        gpus: list[GpuRequest] | None = None,
+        timeout_s: float = 0.0,
+        startup_timeout_s: float = 0.0,
     ) -> None:
         self.function = function
         self.image_id = image_id
         self.num_containers = num_containers
         self.backlog = backlog
         self.num_variants = num_variants
+        self.resources = resources
+        self.pool = pool
+        self.retry = retry
+        self.gpus: list[GpuRequest] = [] if gpus is None else gpus
+        self.timeout_s = timeout_s
+        self.startup_timeout_s = startup_timeout_s
 
 
 class AppShowResponse(Message):

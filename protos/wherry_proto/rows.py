@@ -808,15 +808,29 @@ def _FunctionStatus_to_row(m: messages.FunctionStatus, parts: list[bytes]) -> li
         m.num_containers,
         m.backlog,
         m.num_variants,
+        None if m.resources is None else _Resources_to_row(m.resources, parts),
+        None if m.pool is None else _PoolSettings_to_row(m.pool, parts),
+        None if m.retry is None else _RetryPolicy_to_row(m.retry, parts),
+        [_GpuRequest_to_row(item, parts) for item in m.gpus],
+        m.timeout_s,
+        m.startup_timeout_s,
     ]
 
 
 def _FunctionStatus_from_row(row: Any, body: Body) -> messages.FunctionStatus:
     try:
-        f0, f1, f2, f3, f4 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 = row
     except (TypeError, ValueError):
         raise RowError("FunctionStatus has other fields here: another version speaks") from None
-    if not (type(f1) is str and type(f2) is int and type(f3) is int and type(f4) is int):
+    if not (
+        type(f1) is str
+        and type(f2) is int
+        and type(f3) is int
+        and type(f4) is int
+        and type(f8) is list
+        and type(f9) in _NUMBERS
+        and type(f10) in _NUMBERS
+    ):
         raise RowError("a field of FunctionStatus has another type")
     return messages.FunctionStatus(
         function=None if f0 is None else _FunctionInfo_from_row(f0, body),
@@ -824,6 +838,12 @@ def _FunctionStatus_from_row(row: Any, body: Body) -> messages.FunctionStatus:
         num_containers=f2,
         backlog=f3,
         num_variants=f4,
+        resources=None if f5 is None else _Resources_from_row(f5, body),
+        pool=None if f6 is None else _PoolSettings_from_row(f6, body),
+        retry=None if f7 is None else _RetryPolicy_from_row(f7, body),
+        gpus=[_GpuRequest_from_row(item, body) for item in f8],
+        timeout_s=f9,
+        startup_timeout_s=f10,
     )
 
 

@@ -46,10 +46,14 @@ class Elsewhere:
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its clients, and of a service that a client starts."""
+        return {**os.environ, **self._variables, "WHERRY_STATE_DIR": str(self.service.state_dir)}
+
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "WHERRY_STATE_DIR": str(self.service.state_dir)}
         command = [sys.executable, *arguments]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=110, check=False)
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=110, check=False)
 
 
 @contextmanager

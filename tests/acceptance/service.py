@@ -106,6 +106,11 @@ class OwnService:
         (found,) = [container for container in self.containers() if container["Id"].startswith(hostname)]
         return found
 
+    def host_config(self, hostname: str) -> dict[str, Any]:
+        """What the engine was asked for, for the container with that host name."""
+        found: dict[str, Any] = self._engine.api.inspect_container(self.container_at(hostname)["Id"])["HostConfig"]
+        return found
+
     def kill_container(self, hostname: str) -> None:
         """Kill it as the kernel would: without a word."""
         self._engine.api.kill(self.container_at(hostname)["Id"])

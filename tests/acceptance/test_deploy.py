@@ -132,6 +132,61 @@ def test_b55_a_version_is_deployed_looked_at_and_rolled_back(service: OwnService
     assert service.containers(app=first["app_id"]) == []
 
 
+LIMITED = (
+    "cpu=(0.5, 1.5), memory=(64, 192), timeout=7, startup_timeout=80, min_containers=1, max_containers=3, "
+    "buffer_containers=0, scaledown_window=90, allow_concurrent_inputs=6, block_network=True, "
+    "retries=wherry.Retries(max_retries=2, backoff_coefficient=3.0, initial_delay=0.5, max_delay=4.0)"
+)
+AS_LIMITED = {
+    "cpu": {"request": 0.5, "limit": 1.5},
+    "memory_mib": {"request": 64, "limit": 192},
+    "ephemeral_disk_mib": None,
+    "gpu": [],
+    "timeout_s": 7,
+    "startup_timeout_s": 80,
+    "retries": {"max_retries": 2, "backoff_coefficient": 3, "initial_delay_s": 0.5, "max_delay_s": 4},
+    "min_containers": 1,
+    "max_containers": 3,
+    "buffer_containers": 0,
+    "scaledown_window_s": 90,
+    "max_inputs": 6,
+    "target_inputs": None,
+    "max_batch_size": None,
+    "batch_wait_ms": 0,
+    "single_use_containers": False,
+}
+
+
+def test_b45_settings_in_code_are_those_of_the_deployed_function_also_after_a_rollback(
+    service: OwnService, repository: Repository
+) -> None:
+    def settings() -> Any:
+        (function,) = json.loads(repository.wherry("app", "info", repository.name, "--json"))["functions"]
+        return function["settings"]
+
+    def host_config(hostname: str) -> dict[str, Any]:
+        found = service.host_config(hostname)
+        return {name: found[name] for name in ("NanoCpus", "CpuShares", "Memory", "MemoryReservation")}
+
+    repository.write(1, options=LIMITED)
+    repository.deploy()
+    function = wherry.Function.lookup(repository.name, "f")
+    assert settings() == AS_LIMITED
+    as_limited = {"NanoCpus": 1_500_000_000, "CpuShares": 512, "Memory": 192 << 20, "MemoryReservation": 64 << 20}
+    assert host_config(function.remote()[0]) == as_limited
+
+    repository.write(1, options="memory=128")
+    changes = repository.deploy()["changes"]
+    assert changes == {"f": "replaced"}
+    assert settings()["memory_mib"] == {"request": 128, "limit": None}
+    assert settings()["retries"] is None
+    assert host_config(function.remote()[0])["Memory"] == 0
+
+    repository.wherry("app", "rollback", repository.name)
+    assert settings() == AS_LIMITED
+    assert host_config(function.remote()[0]) == as_limited
+
+
 def test_no_call_fails_while_versions_come_and_go(repository: Repository) -> None:
     repository.write(0)
     repository.deploy()

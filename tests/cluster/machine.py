@@ -52,13 +52,17 @@ class Machine:
     def run(self, *command: str, cwd: str = "/root", user: str = "root") -> subprocess.CompletedProcess[str]:
         """Run a command without a terminal or input; its output and errors are one text."""
         return subprocess.run(
-            ["docker", "exec", f"--workdir={cwd}", f"--user={user}", self._id, *command],
+            self.line(*command, cwd=cwd, user=user),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
             check=False,
         )
+
+    def line(self, *command: str, cwd: str = "/root", user: str = "root", options: Sequence[str] = ()) -> list[str]:
+        """Return the command of this host that runs one in the machine; `-it` among the options: at a terminal."""
+        return ["docker", "exec", f"--workdir={cwd}", f"--user={user}", *options, self._id, *command]
 
     def copy_in(self, source: Path, target: str) -> None:
         """Copy a file of this host into the machine."""

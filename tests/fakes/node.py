@@ -119,6 +119,8 @@ class FakeNode:
     def __init__(self, auto: bool = True) -> None:
         self.auto = auto
         self.containers: list[FakeContainer] = []
+        # What each container was ordered with, by its id.
+        self.orders: dict[str, ContainerOrder] = {}
         # Qualified names of functions that can't be imported.
         self.broken: set[str] = set()
 
@@ -128,6 +130,7 @@ class FakeNode:
     def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
         container = FakeContainer(order.container_id, events, order.load)
         self.containers.append(container)
+        self.orders[order.container_id] = order
         if self.auto:
             broken = order.load.qualname in self.broken
             asyncio.get_running_loop().call_soon(container.fail_to_load if broken else container.connect)

@@ -25,6 +25,8 @@ from wherry_proto.messages import (
     DeploymentState,
     FunctionChangeKind,
     FunctionStatus,
+    PoolSettings,
+    Resources,
     ScheduleListRequest,
     ScheduleListResponse,
 )
@@ -220,8 +222,40 @@ def _function(status: FunctionStatus, next_runs: dict[str, list[str | None]]) ->
         "containers": status.num_containers,
         "waiting": status.backlog,
         "variants": status.num_variants,
+        "settings": _settings(status),
         "urls": [url for _, url in _urls(function)],
         "next_runs": next_runs.get(function.function_id, []),
+    }
+
+
+def _settings(status: FunctionStatus) -> dict[str, Any]:
+    """Return what a function is run with; None: not limited, or not asked for."""
+    resources, pool, retry = status.resources or Resources(), status.pool or PoolSettings(), status.retry
+    retries = None
+    if retry is not None:
+        retries = {
+            "max_retries": retry.max_retries,
+            "backoff_coefficient": retry.backoff_coefficient,
+            "initial_delay_s": retry.initial_delay_s,
+            "max_delay_s": retry.max_delay_s,
+        }
+    return {
+        "cpu": {"request": resources.cpu_request or None, "limit": resources.cpu_limit or None},
+        "memory_mib": {"request": resources.memory_request_mib or None, "limit": resources.memory_limit_mib or None},
+        "ephemeral_disk_mib": resources.ephemeral_disk_mib or None,
+        "gpu": [{"type": gpu.type, "count": gpu.count} for gpu in status.gpus],
+        "timeout_s": status.timeout_s,
+        "startup_timeout_s": status.startup_timeout_s,
+        "retries": retries,
+        "min_containers": pool.min_containers,
+        "max_containers": pool.max_containers or None,
+        "buffer_containers": pool.buffer_containers,
+        "scaledown_window_s": pool.scaledown_window_s,
+        "max_inputs": pool.max_concurrent_inputs,
+        "target_inputs": pool.target_concurrent_inputs or None,
+        "max_batch_size": pool.max_batch_size or None,
+        "batch_wait_ms": pool.batch_wait_ms,
+        "single_use_containers": pool.single_use_containers,
     }
 
 

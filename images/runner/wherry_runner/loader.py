@@ -52,6 +52,12 @@ def load(frame: Header, serialized: bytes, source: str, secrets: bytes = b"") ->
         try:
             target = getattr(target, part)
         except AttributeError:
+            loaded = getattr(module, "__file__", None) or "built in"
+            if os.path.exists(path) and not (os.path.exists(loaded) and os.path.samefile(loaded, path)):
+                raise LoadError(
+                    f"{name}.py has the name of a module that Python itself has loaded before ({loaded}): "
+                    "rename the file"
+                ) from None
             raise LoadError(
                 f"module {name} has no {function['qualname']}: is it defined under a condition, or inside a function? "
                 "A function that its module does not name can be sent with serialized=True."

@@ -22,6 +22,7 @@ from wherry_proto.messages import (
 from wherry_service.apps.app import App
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
+from wherry_service.apps.variants import scaled_as
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.errors import NotFound
@@ -65,12 +66,19 @@ class AppApi:
     def _status(self, app: App, base: FunctionRecord) -> FunctionStatus:
         variants = [one.function_id for one in app.functions.values() if one.base_id == base.function_id]
         queues = [queue for one in (base.function_id, *variants) if (queue := self._dispatcher.queue(one)) is not None]
+        spec = scaled_as(base.spec, base.live)
         return FunctionStatus(
             function=self._apps.function_info(app, base),
-            image_id=base.spec.image_id,
+            image_id=spec.image_id,
             num_containers=sum(len(queue.pool.containers) for queue in queues),
             backlog=sum(len(queue) for queue in queues),
             num_variants=len(variants),
+            resources=spec.resources,
+            pool=spec.pool,
+            retry=spec.retry,
+            gpus=spec.gpus,
+            timeout_s=spec.timeout_s,
+            startup_timeout_s=spec.startup_timeout_s,
         )
 
     async def list(self, request: AppListRequest) -> AppListResponse:

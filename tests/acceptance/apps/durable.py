@@ -1,6 +1,7 @@
 """What is to outlive its service and its database: spawned inputs, a dict, a queue."""
 
 import json
+import sys
 import time
 
 import wherry
@@ -26,12 +27,14 @@ def begin(count: int) -> None:
 
 
 def end(call_id: str) -> None:
-    """Print what has become of it."""
+    """Print what has become of it, and meanwhile how far it is."""
     call: wherry.FunctionCall[list[int]] = wherry.FunctionCall.from_id(call_id)
-    print(json.dumps([list(call.iter()), kept["numbers"], line.get_many(10)]))
+    results = []
+    for result in call.iter():
+        results.append(result)
+        print(len(results), file=sys.stderr, flush=True)
+    print(json.dumps([results, kept["numbers"], line.get_many(10)]))
 
 
 if __name__ == "__main__":
-    import sys
-
     end(sys.argv[1])

@@ -275,6 +275,16 @@ def test_b27_missing_function_exit_and_syntax(agent: ScriptedAgent) -> None:
             old.unlink()
 
 
+@pytest.mark.parametrize("name", ["site", "sys"])
+def test_b27_a_file_named_like_a_module_of_pythons_own_is_told_so(agent: ScriptedAgent, name: str) -> None:
+    (agent.directory / "source" / f"{name}.py").write_text("def f(): pass\n")
+    agent.begin()
+    agent.send_load(module=name)
+    frame, _ = agent.frame("load_failed")
+    assert frame["message"].startswith(f"{name}.py has the name of a module that Python itself has loaded before (")
+    assert frame["message"].endswith("): rename the file")
+
+
 def test_b44_a_function_serialized_by_another_python_is_told_so(agent: ScriptedAgent) -> None:
     agent.begin()
     agent.send_load(serialized=pickle.dumps(len), python="2.7")

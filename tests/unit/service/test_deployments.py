@@ -21,9 +21,11 @@ from wherry_proto.messages import (
     DeployStrategy,
     FunctionChangeKind,
     FunctionSpec,
+    GpuRequest,
     MethodSpec,
     PoolSettings,
     Resources,
+    RetryPolicy,
 )
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.apps.apps import Apps
@@ -34,6 +36,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
+from wherry_service.engines.engine import Gpu
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit, FoundContainer
@@ -189,6 +192,30 @@ def test_b55_a_name_keeps_its_app_and_functions_and_what_is_left_out_goes(run: R
         assert found[1].origin == DeploymentOrigin(tag="t", commit="c")
 
     run(scenario, after_a_restart)
+
+
+def test_b45_gpus_and_other_limits_reach_the_containers_of_the_version_that_has_them(run: Run) -> None:
+    limited = spec(
+        gpus=[GpuRequest(type="A100", count=2)], resources=Resources(cpu_limit=1.5, memory_limit_mib=192),
+        retry=RetryPolicy(max_retries=2), pool=PoolSettings(min_containers=1, max_containers=3),
+    )  # fmt: skip
+    as_asked = ([Gpu("A100", 2)], 1.5, 192)
+
+    async def scenario(world: World) -> None:
+        app_id = await world.open()
+        await world.deploy(app_id, limited)
+
+        def ordered() -> list[object]:
+            orders = [world.node.orders[one.container_id] for one in world.node.running()]
+            return [([*one.gpus], one.cpu_limit, one.memory_limit_mib) for one in orders]
+
+        assert ordered() == [as_asked]
+        await world.deploy(app_id, spec("f"))
+        await world.until(lambda: as_asked not in ordered())
+        await world.rollback(app_id)
+        assert (as_asked in ordered(), [base.spec for base in world.apps.running(app_id).bases]) == (True, [limited])
+
+    run(scenario)
 
 
 def test_nothing_is_restarted_where_nothing_changed(run: Run) -> None:
