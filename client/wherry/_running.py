@@ -14,8 +14,8 @@ from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._source import SourceFile as LocalFile
 from wherry._spec import function_spec
+from wherry._volumes import bucket_mounts, together
 from wherry._volumes import mounts as volume_mounts
-from wherry._volumes import together
 from wherry.context import check_local
 from wherry.function import Function
 from wherry.image import Image
@@ -209,6 +209,7 @@ def _fill_volumes(
     wanted = together("volumes", app._volumes, options.volumes)
     where = app._environment
     spec.volumes = volume_mounts(client, wanted, app_id, where, creates)
+    spec.bucket_mounts = bucket_mounts(client, wanted, app_id)
     spec.network_file_systems = volume_mounts(client, options.network_file_systems, app_id, where, creates)
 
 

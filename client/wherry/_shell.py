@@ -11,8 +11,8 @@ from wherry._image.build import ensure_images
 from wherry._image.mounts import local_mounts, module_mounts
 from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
+from wherry._volumes import bucket_mounts, together
 from wherry._volumes import mounts as volume_mounts
-from wherry._volumes import together
 from wherry.exception import InvalidError
 from wherry.image import Image
 from wherry_proto.messages import (
@@ -63,6 +63,7 @@ def fresh_for_function(client: Client, app: App | None, definition: Definition) 
     wanted_volumes = (*together("volumes", app_volumes, options.volumes), *options.network_file_systems)
     spec = SandboxSpec(
         volumes=volume_mounts(client, wanted_volumes, "", client.environment),
+        bucket_mounts=bucket_mounts(client, wanted_volumes, ""),
         env={"PYTHONPATH": _PYTHON_PATH, **options.env},
         resources=filled.resources,
         gpus=filled.gpus,

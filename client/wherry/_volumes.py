@@ -1,4 +1,4 @@
-"""Volumes among a function's options: checked where they are written, looked for when the app is brought up."""
+"""Volumes and buckets among a function's options: checked where written, looked for when the app is brought up."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from wherry.exception import InvalidError, NotFoundError
 if TYPE_CHECKING:
     from wherry._client import Client
     from wherry._volume_files import VolumeFiles
-    from wherry_proto.messages import VolumeMount
+    from wherry.cloud_bucket_mount import CloudBucketMount
+    from wherry_proto.messages import BucketMount, VolumeMount
 
-    Placed = tuple[tuple[str, "VolumeFiles"], ...]
+    Placed = tuple[tuple[str, VolumeFiles | CloudBucketMount], ...]
 
 _RESERVED = ("/wherry", "/run", "/var/run", "/proc", "/sys", "/dev")
 _NEEDED = ("/", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/tmp")
 
 
 def placed(parameter: str, given: Any) -> Placed:
-    """Return (place, volume) for each; raise InvalidError naming the place or volume that can't be."""
+    """Return (place, volume or bucket) for each; raise InvalidError naming the place or volume that can't be."""
     if not given:
         return ()
     from wherry._volume_files import VolumeFiles  # only for functions that have one
@@ -25,17 +26,18 @@ def placed(parameter: str, given: Any) -> Placed:
 
     if not hasattr(given, "items"):
         raise InvalidError(f'{parameter} is {given!r}: it must be a dict of places, as in {{"/data": volume}}')
-    found: list[tuple[str, VolumeFiles]] = []
+    found: list[tuple[str, VolumeFiles | CloudBucketMount]] = []
     for path, volume in given.items():
-        if isinstance(volume, CloudBucketMount):
-            volume._refuse(str(path))
-        if not isinstance(volume, VolumeFiles):
+        if isinstance(volume, CloudBucketMount) and parameter != "volumes":
+            raise InvalidError(f"{parameter} has {volume!r} at {path}: a bucket is mounted with volumes=")
+        if not isinstance(volume, VolumeFiles | CloudBucketMount):
             raise InvalidError(f"{parameter} has {volume!r} at {path}: it must be a wherry.Volume, as from_name gives")
         place = _checked(parameter, str(path))
         for other, known in found:
             if other == place:
                 raise InvalidError(f"{parameter} has two volumes at {place}")
-            if known._is_same(volume):
+            # The same bucket may well be twice there: with another prefix, or once to read only.
+            if isinstance(known, VolumeFiles) and isinstance(volume, VolumeFiles) and known._is_same(volume):
                 raise InvalidError(f"{parameter} has {volume!r} twice, at {other} and {place}: give it one place")
         found.append((place, volume))
     return tuple(found)
@@ -52,6 +54,7 @@ def mounts(client: Client, wanted: Placed, app_id: str, environment: str, create
 
     Without `creates` none is made: one that would be has an id that no volume has.
     """
+    from wherry._volume_files import VolumeFiles  # as above
     from wherry_proto.messages import VolumeMount  # not needed to import wherry
 
     def id_of(volume: VolumeFiles) -> str:
@@ -70,7 +73,18 @@ def mounts(client: Client, wanted: Placed, app_id: str, environment: str, create
             sub_path=volume._sub_path,
         )
         for place, volume in wanted
+        if isinstance(volume, VolumeFiles)
     ]
+
+
+def bucket_mounts(client: Client, wanted: Placed, app_id: str) -> list[BucketMount]:
+    """Look for the buckets' secrets and return where containers are to have the buckets; raise NotFoundError."""
+    if not wanted:
+        return []
+    from wherry.cloud_bucket_mount import CloudBucketMount  # as above
+
+    buckets = [(place, one) for place, one in wanted if isinstance(one, CloudBucketMount)]
+    return [bucket._mounted_at(client, place, app_id) for place, bucket in buckets]
 
 
 def _checked(parameter: str, path: str) -> str:

@@ -1,20 +1,29 @@
-"""Buckets of cloud storage as directories: not served here, and said so."""
+"""Buckets of S3-compatible stores as directories."""
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from wherry._typing import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
+from wherry.secret import Secret
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from wherry._client import Client
+    from wherry_proto.messages import BucketMount
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
 
 
 class CloudBucketMount:
-    """A bucket that a function would have as a directory. (reference: CloudBucketMount)
+    """A bucket of an S3-compatible store that functions and sandboxes have as a directory, in `volumes=`.
 
-    It can be named, and raises InvalidError where a function is to have it. A mount of that kind needs FUSE, and so
-    rights over the host that Wherry gives no container. Read and write the bucket with its own client inside the
-    function, its credentials from a `Secret`; or mount it on the host and set WHERRY_VOLUMES_DIR to a directory there.
+    `bucket_endpoint_url` is "https://HOST:PORT", None for Amazon's S3; `key_prefix` ends with "/" and mounts only what
+    is below it; `secret` has AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, perhaps AWS_SESSION_TOKEN and AWS_REGION, and
+    without one the bucket is read as by anyone; `read_only` refuses writing; `requester_pays` for buckets whose reader
+    pays. Raises InvalidError for what can't be. What a function has written and closed is in the bucket when its call
+    has returned. (reference: CloudBucketMount)
     """
 
     def __init__(
@@ -22,24 +31,66 @@ class CloudBucketMount:
         bucket_name: str,
         bucket_endpoint_url: str | None = None,
         key_prefix: str | None = None,
-        secret: Any = None,
+        secret: Secret | None = None,
         read_only: bool = False,
         requester_pays: bool = False,
-        **later: Any,
+        force_path_style: bool = False,
+        oidc_auth_role_arn: str | None = None,
     ) -> None:
-        if not isinstance(bucket_name, str) or not bucket_name:
-            raise InvalidError(f"CloudBucketMount got {bucket_name!r}: a bucket's name is a string")
+        # Stores other than Amazon's are always asked by path, so `force_path_style` has nothing left to change.
+        if not isinstance(bucket_name, str) or not _BUCKET.match(bucket_name):
+            raise InvalidError(
+                f"CloudBucketMount got {bucket_name!r}: a bucket's name is a string of letters, digits, '.', '_' and "
+                "'-'; what is below a directory of it is mounted with key_prefix="
+            )
         self.bucket_name = bucket_name
-        self.bucket_endpoint_url = bucket_endpoint_url
-        self.key_prefix = key_prefix
+        self.bucket_endpoint_url = self._checked_endpoint(bucket_endpoint_url)
+        self.key_prefix = self._checked_prefix(key_prefix)
+        if secret is not None and not isinstance(secret, Secret):
+            # Not shown: it may be what should be secret.
+            raise InvalidError(
+                f"{self!r} got a secret of type {type(secret).__name__}: give a wherry.Secret, for example "
+                'Secret.from_name("my-aws-secret")'
+            )
+        if oidc_auth_role_arn is not None:
+            raise InvalidError(f"{self!r}: this service has no identity for oidc_auth_role_arn: give a secret")
+        if requester_pays and secret is None:
+            raise InvalidError(f"{self!r}: requester_pays=True needs a secret, which says who pays")
         self.secret = secret
-        self.read_only = read_only
+        self.read_only = bool(read_only)
+        self.requester_pays = bool(requester_pays)
 
     def __repr__(self) -> str:
         return f"CloudBucketMount({self.bucket_name!r})"
 
-    def _refuse(self, place: str) -> NoReturn:
-        raise InvalidError(
-            f"{self!r} at {place}: Wherry mounts no buckets, since that needs rights over the host that no container "
-            "has. Use the bucket's own client in the function, with its credentials from a wherry.Secret"
+    def _checked_endpoint(self, url: Any) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise InvalidError(f"{self!r}: bucket_endpoint_url must be https://HOST or https://HOST:PORT")
+        return str(url)
+
+    def _checked_prefix(self, prefix: Any) -> str | None:
+        if prefix is None:
+            return None
+        if not isinstance(prefix, str) or not prefix.endswith("/"):
+            raise InvalidError(f'{self!r}: key_prefix is {prefix!r}: it must end with "/", as in "data/"')
+        if prefix.startswith("/") or "\0" in prefix or not {".", "..", ""}.isdisjoint(prefix[:-1].split("/")):
+            raise InvalidError(f"{self!r}: key_prefix is {prefix!r}: a prefix has no '/' in front, no '..', no '//'")
+        return prefix
+
+    def _mounted_at(self, client: Client, place: str, app_id: str) -> BucketMount:
+        """Return how a container is to have it; raise NotFoundError where there is no such secret."""
+        from wherry._secrets import secret_ids  # loads the messages
+        from wherry_proto.messages import BucketMount
+
+        return BucketMount(
+            path=place,
+            bucket=self.bucket_name,
+            endpoint_url=self.bucket_endpoint_url or "",
+            key_prefix=self.key_prefix or "",
+            secret_id=secret_ids(client, [(self.secret,)], app_id)[0][0] if self.secret is not None else "",
+            read_only=self.read_only,
+            requester_pays=self.requester_pays,
         )

@@ -118,7 +118,7 @@ class Sandbox:
         It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
         long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
         and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
-        by place, as in `{"/data": volume}`;
+        by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`);
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
         the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
         taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
@@ -140,9 +140,9 @@ class Sandbox:
             block_network=bool(block_network),
             pty=bool(pty),
             secret_ids=secret_ids,
-            volumes=_volumes(client, volumes, app_id, environment),
             ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
         )
+        _fill_volumes(spec, client, volumes, app_id, environment)
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
             app_id=app_id,
@@ -507,14 +507,15 @@ def _strings(what: str, parts: Sequence[str]) -> list[str]:
     return list(parts)
 
 
-def _volumes(
-    client: Client, given: Mapping[str, Any] | None, app_id: str, environment: str
-) -> list_of[messages.VolumeMount]:
-    if not given:
-        return []
-    from wherry._volumes import mounts, placed  # only where there are some
+def _fill_volumes(
+    spec: SandboxSpec, client: Client, given: Mapping[str, Any] | None, app_id: str, environment: str
+) -> None:
+    if given:
+        from wherry._volumes import bucket_mounts, mounts, placed  # only where there are some
 
-    return mounts(client, placed("volumes", given), app_id, environment)
+        wanted = placed("volumes", given)
+        spec.volumes = mounts(client, wanted, app_id, environment)
+        spec.bucket_mounts = bucket_mounts(client, wanted, app_id)
 
 
 def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:

@@ -444,6 +444,37 @@ def _VolumeMount_from_pb(pb: Any) -> messages.VolumeMount:
     )
 
 
+def _BucketMount_to_pb(m: messages.BucketMount) -> Any:
+    pb = function_pb2.BucketMount()
+    if m.path:
+        pb.path = m.path
+    if m.bucket:
+        pb.bucket = m.bucket
+    if m.endpoint_url:
+        pb.endpoint_url = m.endpoint_url
+    if m.key_prefix:
+        pb.key_prefix = m.key_prefix
+    if m.secret_id:
+        pb.secret_id = m.secret_id
+    if m.read_only:
+        pb.read_only = m.read_only
+    if m.requester_pays:
+        pb.requester_pays = m.requester_pays
+    return pb
+
+
+def _BucketMount_from_pb(pb: Any) -> messages.BucketMount:
+    return messages.BucketMount(
+        path=pb.path,
+        bucket=pb.bucket,
+        endpoint_url=pb.endpoint_url,
+        key_prefix=pb.key_prefix,
+        secret_id=pb.secret_id,
+        read_only=pb.read_only,
+        requester_pays=pb.requester_pays,
+    )
+
+
 def _LocalMount_to_pb(m: messages.LocalMount) -> Any:
     pb = function_pb2.LocalMount()
     if m.remote_path:
@@ -509,6 +540,8 @@ def _FunctionSpec_to_pb(m: messages.FunctionSpec) -> Any:
         pb.volumes.extend(map(_VolumeMount_to_pb, m.volumes))
     if m.network_file_systems:
         pb.network_file_systems.extend(map(_VolumeMount_to_pb, m.network_file_systems))
+    if m.bucket_mounts:
+        pb.bucket_mounts.extend(map(_BucketMount_to_pb, m.bucket_mounts))
     if m.local_mounts:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     if m.web is not None:
@@ -555,6 +588,8 @@ def _FunctionSpec_from_pb(pb: Any) -> messages.FunctionSpec:
         m.volumes = list(map(_VolumeMount_from_pb, pb.volumes))
     if pb.network_file_systems:
         m.network_file_systems = list(map(_VolumeMount_from_pb, pb.network_file_systems))
+    if pb.bucket_mounts:
+        m.bucket_mounts = list(map(_BucketMount_from_pb, pb.bucket_mounts))
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     if pb.HasField("web"):
@@ -2986,6 +3021,8 @@ def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
         pb.secret_ids.extend(m.secret_ids)
     if m.volumes:
         pb.volumes.extend(map(_VolumeMount_to_pb, m.volumes))
+    if m.bucket_mounts:
+        pb.bucket_mounts.extend(map(_BucketMount_to_pb, m.bucket_mounts))
     if m.source_id:
         pb.source_id = m.source_id
     if m.local_mounts:
@@ -3017,6 +3054,8 @@ def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
         m.secret_ids = list(pb.secret_ids)
     if pb.volumes:
         m.volumes = list(map(_VolumeMount_from_pb, pb.volumes))
+    if pb.bucket_mounts:
+        m.bucket_mounts = list(map(_BucketMount_from_pb, pb.bucket_mounts))
     m.source_id = pb.source_id
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
@@ -4075,6 +4114,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.GpuRequest: _GpuRequest_to_pb,
     messages.MethodSpec: _MethodSpec_to_pb,
     messages.VolumeMount: _VolumeMount_to_pb,
+    messages.BucketMount: _BucketMount_to_pb,
     messages.LocalMount: _LocalMount_to_pb,
     messages.FunctionSpec: _FunctionSpec_to_pb,
     messages.FunctionInfo: _FunctionInfo_to_pb,
@@ -4267,6 +4307,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.GpuRequest: (function_pb2.GpuRequest.FromString, _GpuRequest_from_pb),
     messages.MethodSpec: (function_pb2.MethodSpec.FromString, _MethodSpec_from_pb),
     messages.VolumeMount: (function_pb2.VolumeMount.FromString, _VolumeMount_from_pb),
+    messages.BucketMount: (function_pb2.BucketMount.FromString, _BucketMount_from_pb),
     messages.LocalMount: (function_pb2.LocalMount.FromString, _LocalMount_from_pb),
     messages.FunctionSpec: (function_pb2.FunctionSpec.FromString, _FunctionSpec_from_pb),
     messages.FunctionInfo: (function_pb2.FunctionInfo.FromString, _FunctionInfo_from_pb),

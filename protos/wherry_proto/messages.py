@@ -476,6 +476,29 @@ class VolumeMount(Message):
         self.sub_path = sub_path
 
 
+class BucketMount(Message):
+    __slots__ = ("path", "bucket", "endpoint_url", "key_prefix", "secret_id", "read_only", "requester_pays")
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        bucket: str = "",
+        endpoint_url: str = "",
+        key_prefix: str = "",
+        secret_id: str = "",
+        read_only: bool = False,
+        requester_pays: bool = False,
+    ) -> None:
+        self.path = path
+        self.bucket = bucket
+        self.endpoint_url = endpoint_url
+        self.key_prefix = key_prefix
+        self.secret_id = secret_id
+        self.read_only = read_only
+        self.requester_pays = requester_pays
+
+
 class LocalMount(Message):
     __slots__ = ("remote_path", "source_id", "is_file")
 
@@ -515,6 +538,7 @@ class FunctionSpec(Message):
         "secret_ids",
         "volumes",
         "network_file_systems",
+        "bucket_mounts",
         "local_mounts",
         "web",
         "schedule",
@@ -546,6 +570,7 @@ class FunctionSpec(Message):
         secret_ids: list[str] | None = None,
         volumes: list[VolumeMount] | None = None,
         network_file_systems: list[VolumeMount] | None = None,
+        bucket_mounts: list[BucketMount] | None = None,
         local_mounts: list[LocalMount] | None = None,
         web: WebSpec | None = None,
         schedule: ScheduleSpec | None = None,
@@ -573,6 +598,7 @@ class FunctionSpec(Message):
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
         self.volumes: list[VolumeMount] = [] if volumes is None else volumes
         self.network_file_systems: list[VolumeMount] = [] if network_file_systems is None else network_file_systems
+        self.bucket_mounts: list[BucketMount] = [] if bucket_mounts is None else bucket_mounts
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.web = web
         self.schedule = schedule
@@ -2483,6 +2509,7 @@ class SandboxSpec(Message):
         "ports",
         "secret_ids",
         "volumes",
+        "bucket_mounts",
         "source_id",
         "local_mounts",
         "with_sdk",
@@ -2504,6 +2531,7 @@ class SandboxSpec(Message):
         ports: list[SandboxPort] | None = None,
         secret_ids: list[str] | None = None,
         volumes: list[VolumeMount] | None = None,
+        bucket_mounts: list[BucketMount] | None = None,
         source_id: str = "",
         local_mounts: list[LocalMount] | None = None,
         with_sdk: bool = False,
@@ -2521,6 +2549,7 @@ class SandboxSpec(Message):
         self.ports: list[SandboxPort] = [] if ports is None else ports
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
         self.volumes: list[VolumeMount] = [] if volumes is None else volumes
+        self.bucket_mounts: list[BucketMount] = [] if bucket_mounts is None else bucket_mounts
         self.source_id = source_id
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.with_sdk = with_sdk

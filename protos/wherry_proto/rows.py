@@ -414,6 +414,30 @@ def _VolumeMount_from_row(row: Any, body: Body) -> messages.VolumeMount:
     return messages.VolumeMount(volume_id=f0, path=f1, read_only=f2, sub_path=f3)
 
 
+def _BucketMount_to_row(m: messages.BucketMount, parts: list[bytes]) -> list[Any]:
+    return [m.path, m.bucket, m.endpoint_url, m.key_prefix, m.secret_id, m.read_only, m.requester_pays]
+
+
+def _BucketMount_from_row(row: Any, body: Body) -> messages.BucketMount:
+    try:
+        f0, f1, f2, f3, f4, f5, f6 = row
+    except (TypeError, ValueError):
+        raise RowError("BucketMount has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is str
+        and type(f4) is str
+        and type(f5) is bool
+        and type(f6) is bool
+    ):
+        raise RowError("a field of BucketMount has another type")
+    return messages.BucketMount(
+        path=f0, bucket=f1, endpoint_url=f2, key_prefix=f3, secret_id=f4, read_only=f5, requester_pays=f6
+    )
+
+
 def _LocalMount_to_row(m: messages.LocalMount, parts: list[bytes]) -> list[Any]:
     return [m.remote_path, m.source_id, m.is_file]
 
@@ -452,6 +476,7 @@ def _FunctionSpec_to_row(m: messages.FunctionSpec, parts: list[bytes]) -> list[A
         m.secret_ids,
         [_VolumeMount_to_row(item, parts) for item in m.volumes],
         [_VolumeMount_to_row(item, parts) for item in m.network_file_systems],
+        [_BucketMount_to_row(item, parts) for item in m.bucket_mounts],
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         None if m.web is None else _WebSpec_to_row(m.web, parts),
         None if m.schedule is None else _ScheduleSpec_to_row(m.schedule, parts),
@@ -488,6 +513,7 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
             f23,
             f24,
             f25,
+            f26,
         ) = row
     except (TypeError, ValueError):
         raise RowError("FunctionSpec has other fields here: another version speaks") from None
@@ -508,7 +534,8 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         and type(f20) is list
         and type(f21) is list
         and type(f22) is list
-        and type(f25) is bool
+        and type(f23) is list
+        and type(f26) is bool
     ):
         raise RowError("a field of FunctionSpec has another type")
     return messages.FunctionSpec(
@@ -534,10 +561,11 @@ def _FunctionSpec_from_row(row: Any, body: Body) -> messages.FunctionSpec:
         secret_ids=_list(f19, str),
         volumes=[_VolumeMount_from_row(item, body) for item in f20],
         network_file_systems=[_VolumeMount_from_row(item, body) for item in f21],
-        local_mounts=[_LocalMount_from_row(item, body) for item in f22],
-        web=None if f23 is None else _WebSpec_from_row(f23, body),
-        schedule=None if f24 is None else _ScheduleSpec_from_row(f24, body),
-        needs_parameters=f25,
+        bucket_mounts=[_BucketMount_from_row(item, body) for item in f22],
+        local_mounts=[_LocalMount_from_row(item, body) for item in f23],
+        web=None if f24 is None else _WebSpec_from_row(f24, body),
+        schedule=None if f25 is None else _ScheduleSpec_from_row(f25, body),
+        needs_parameters=f26,
     )
 
 
@@ -2694,6 +2722,7 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
         [_SandboxPort_to_row(item, parts) for item in m.ports],
         m.secret_ids,
         [_VolumeMount_to_row(item, parts) for item in m.volumes],
+        [_BucketMount_to_row(item, parts) for item in m.bucket_mounts],
         m.source_id,
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         m.with_sdk,
@@ -2702,7 +2731,7 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
 
 def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16 = row
     except (TypeError, ValueError):
         raise RowError("SandboxSpec has other fields here: another version speaks") from None
     if not (
@@ -2715,9 +2744,10 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         and type(f9) is bool
         and type(f10) is list
         and type(f12) is list
-        and type(f13) is str
-        and type(f14) is list
-        and type(f15) is bool
+        and type(f13) is list
+        and type(f14) is str
+        and type(f15) is list
+        and type(f16) is bool
     ):
         raise RowError("a field of SandboxSpec has another type")
     return messages.SandboxSpec(
@@ -2734,9 +2764,10 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         ports=[_SandboxPort_from_row(item, body) for item in f10],
         secret_ids=_list(f11, str),
         volumes=[_VolumeMount_from_row(item, body) for item in f12],
-        source_id=f13,
-        local_mounts=[_LocalMount_from_row(item, body) for item in f14],
-        with_sdk=f15,
+        bucket_mounts=[_BucketMount_from_row(item, body) for item in f13],
+        source_id=f14,
+        local_mounts=[_LocalMount_from_row(item, body) for item in f15],
+        with_sdk=f16,
     )
 
 
@@ -3624,6 +3655,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.GpuRequest: _GpuRequest_to_row,
     messages.MethodSpec: _MethodSpec_to_row,
     messages.VolumeMount: _VolumeMount_to_row,
+    messages.BucketMount: _BucketMount_to_row,
     messages.LocalMount: _LocalMount_to_row,
     messages.FunctionSpec: _FunctionSpec_to_row,
     messages.FunctionInfo: _FunctionInfo_to_row,
@@ -3816,6 +3848,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.GpuRequest: _GpuRequest_from_row,
     messages.MethodSpec: _MethodSpec_from_row,
     messages.VolumeMount: _VolumeMount_from_row,
+    messages.BucketMount: _BucketMount_from_row,
     messages.LocalMount: _LocalMount_from_row,
     messages.FunctionSpec: _FunctionSpec_from_row,
     messages.FunctionInfo: _FunctionInfo_from_row,

@@ -50,7 +50,9 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError
 from wherry_service.ids import check_id, new_id
+from wherry_service.images import host
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.helpers import HelperImage
 from wherry_service.images.prune import Pruner
 from wherry_service.images.settings import ImageSettings
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth
@@ -154,8 +156,12 @@ class Service:
             self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
         )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
-        keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
-        self._objects = Objects(self._database, self._blobs, keys, volumes=self._volume_store)
+        self._objects = Objects(
+            self._database,
+            self._blobs,
+            Keys.take_from(state_dir / FILE_NAME, os.environ),
+            volumes=self._volume_store,
+        )
         self._image_settings = ImageSettings.from_environment(self._settings.rooms)
         self._builder = ImageBuilder(
             self._engine,
@@ -168,6 +174,7 @@ class Service:
             self._volume_store,
             labels={"wherry.instance": self._node.instance},
         )
+        self._node.mount_buckets(HelperImage(self._builder), host.proxies(), host.authorities)
         self._sandbox_node = LocalSandboxes(
             self._engine,
             self._node.instance,
@@ -175,6 +182,7 @@ class Service:
             state_dir / "sandboxes" / "trees",
             self._sources,
             self._volume_store,
+            self._node.buckets,
         )
         self._sandboxes = Sandboxes(
             SandboxStore(self._database),

@@ -40,6 +40,7 @@ class FakeEngine:
         self.images_here = dict(images)
         self.reachable = True
         self.containers: dict[str, _Process] = {}
+        self.volumes_here: dict[str, dict[str, str]] = {}
         self._listeners: list[asyncio.Queue[EngineEvent]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -135,6 +136,19 @@ class FakeEngine:
             return False
         self.images_here.pop(tag, None)
         return True
+
+    async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
+        self._check()
+        self.volumes_here[name] = dict(labels)
+        return f"/volumes/{name}"
+
+    async def volumes(self, labels: Mapping[str, str]) -> Sequence[str]:
+        self._check()
+        return [name for name, own in self.volumes_here.items() if labels.items() <= own.items()]
+
+    async def remove_volume(self, name: str) -> None:
+        self._check()
+        self.volumes_here.pop(name, None)
 
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         queue: asyncio.Queue[EngineEvent] = asyncio.Queue()

@@ -16,6 +16,7 @@ from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._spec import function_spec
 from wherry._volumes import mounts as volume_mounts
+from wherry.cloud_bucket_mount import CloudBucketMount
 from wherry.exception import InvalidError, SerializationError
 from wherry.mount import Mounts
 from wherry_proto.messages import Format, FunctionSpec, Payload
@@ -43,6 +44,12 @@ class BuildFunction:
         if self._definition.is_generator:
             raise InvalidError(f"Image.run_function got the generator {function.__qualname__}: it takes a function")
         self.name = self._definition.name
+        for place, volume in self._definition.options.volumes:
+            if isinstance(volume, CloudBucketMount):
+                raise InvalidError(
+                    f"Image.run_function({self.name}) has {volume!r} at {place}: buckets are mounted where functions "
+                    "run, not where images are built"
+                )
         self._function = function
         self._args = args
         self._kwargs = dict(kwargs)

@@ -41,6 +41,7 @@ from wherry_service.pools.pools import Pools
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.ticks import check_scheduled
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
+from wherry_service.store.secrets import secrets_named
 
 log = logging.getLogger(__name__)
 
@@ -430,7 +431,7 @@ class Apps:
     def secret_ids(self, app_id: str | None = None) -> set[str]:
         """Return the secrets that the functions of a running app use, or of all."""
         apps = self._apps.values() if app_id is None else [self.running(app_id)]
-        return {one for app in apps for record in app.functions.values() for one in record.spec.secret_ids}
+        return {one for app in apps for record in app.functions.values() for one in secrets_named(record.spec)}
 
     def function_of(self, app_id: str, name: str) -> FunctionInfo:
         """Return a function of a running app by its name; raise `NotFound` listing near names."""
@@ -482,8 +483,8 @@ class Apps:
         return plan_of(record.app_id, record.function_id, spec, self._ready_image, values, import_only)
 
     async def _check_objects(self, app: App, spec: FunctionSpec) -> None:
-        if spec.secret_ids and self._objects is not None:
-            await self._objects.check_secrets(spec.secret_ids, app.record.environment)
+        if (named := secrets_named(spec)) and self._objects is not None:
+            await self._objects.check_secrets(named, app.record.environment)
         mounts = [*spec.volumes, *spec.network_file_systems]
         if mounts and self._objects is not None:
             await self._objects.check_volumes([mount.volume_id for mount in mounts], app.record.environment)

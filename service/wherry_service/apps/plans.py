@@ -12,7 +12,7 @@ from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
-from wherry_service.node.mounts import volume_orders
+from wherry_service.node.mounts import bucket_orders, volume_orders
 from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.pools.autoscaler import Bounds
 from wherry_service.pools.capacity import Capacity
@@ -54,7 +54,9 @@ def plan_of(
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
     _check(spec)
-    volumes = volume_orders(f"function {spec.name!r}", [*spec.volumes, *spec.network_file_systems], spec.local_mounts)
+    owner = f"function {spec.name!r}"
+    mounts = [*spec.volumes, *spec.network_file_systems]
+    volumes = volume_orders(owner, mounts, spec.local_mounts, spec.bucket_mounts)
     resources = spec.resources or Resources()
     settings = spec.pool or PoolSettings()
     load = LoadOrder(
@@ -97,6 +99,7 @@ def plan_of(
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
             volumes=volumes,
+            buckets=await bucket_orders(owner, spec.bucket_mounts, secret_values) if secret_values is not None else (),
             # Asked for each container: one that starts later gets what the secrets hold then.
             secrets=await secret_values(spec.secret_ids) if secret_values is not None and spec.secret_ids else {},
         )

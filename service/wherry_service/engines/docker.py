@@ -25,6 +25,7 @@ from wherry_service.engines.engine import (
     Exec,
     ExecSpec,
     ImageMissing,
+    Mount,
     Stdin,
 )
 
@@ -215,6 +216,19 @@ class DockerEngine:
             return False
         return True
 
+    async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
+        made = await self._run(f"create volume {name}", lambda client: client.create_volume(name, labels=dict(labels)))
+        return str(made["Mountpoint"])
+
+    async def volumes(self, labels: Mapping[str, str]) -> Sequence[str]:
+        filters = {"label": _label_filters(labels)}
+        found = await self._run("list volumes", lambda client: client.volumes(filters=filters))
+        return [row["Name"] for row in found.get("Volumes") or ()]
+
+    async def remove_volume(self, name: str) -> None:
+        with contextlib.suppress(ContainerMissing):
+            await self._run(f"remove volume {name}", lambda client: client.remove_volume(name))
+
     async def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
@@ -313,6 +327,8 @@ def _translated(what: str) -> Iterator[None]:
         raise kind(f"could not {what}: {error.explanation}") from error
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
+        if "device information" in text:
+            raise DeviceMissing(f"this host lacks a device: {text}") from error
         if any(sign in text for sign in _NO_GPU):
             raise DeviceMissing(_without_gpu(text)) from error
         raise EngineError(f"could not {what}: {text}") from error
@@ -348,12 +364,20 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "Init": True,
         "AutoRemove": False,
         "NetworkMode": spec.network,
-        "Binds": [f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in spec.mounts],
+        "Binds": [f"{mount.source}:{mount.target}{_mount_mode(mount)}" for mount in spec.mounts],
         "CapDrop": [*DROPPED_CAPABILITIES, *spec.dropped_capabilities],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": spec.pids_limit or PIDS_LIMIT,
         "LogConfig": _log_config(spec.log_mib),
     }
+    if spec.devices:
+        host["Devices"] = [
+            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in spec.devices
+        ]
+    if spec.added_capabilities:
+        host["CapAdd"] = list(spec.added_capabilities)
+    if spec.unconfined:
+        host["SecurityOpt"] += ["apparmor=unconfined", "label=disable"]
     if spec.runtime:
         host["Runtime"] = spec.runtime
     if spec.cpu_limit:
@@ -394,6 +418,11 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
     if spec.tty:
         body["Tty"] = True
     return body
+
+
+def _mount_mode(mount: Mount) -> str:
+    modes = [word for word, wanted in (("ro", mount.read_only), ("rshared", mount.shared)) if wanted]
+    return f":{','.join(modes)}" if modes else ""
 
 
 def _log_config(mib: int) -> dict[str, Any]:

@@ -27,11 +27,13 @@ class DeviceMissing(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A directory of the host inside a container."""
+    """A directory of the host, or a volume by its name, inside a container."""
 
     source: str
     target: str
     read_only: bool = False
+    # Whether what the container mounts below it appears on the host, too.
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class ContainerSpec:
     workdir: str = ""
     # Capabilities taken away beside those that no container has.
     dropped_capabilities: tuple[str, ...] = ()
+    # Of the host, by path; and what no other container has.
+    devices: tuple[str, ...] = ()
+    added_capabilities: tuple[str, ...] = ()
+    # Without the host's AppArmor and SELinux policies for containers.
+    unconfined: bool = False
     # Whether the command's standard input is open, until the one who has it closes it.
     stdin: bool = False
     # Whether the command gets a terminal.
@@ -235,6 +242,18 @@ class Engine(Protocol):
 
     async def remove_image(self, tag: str) -> bool:
         """Take a tag away, and the image with its last one; False if a container uses it. A missing one is fine."""
+
+    async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
+        """Create a volume unless it is there; return its directory as the engine's host calls it.
+
+        That lies on a mount which shares with the host what containers mount there, whatever the host's others do.
+        """
+
+    async def volumes(self, labels: Mapping[str, str]) -> "Sequence[str]":
+        """Return the names of the volumes with all these labels."""
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume with what is in it; a missing one is fine."""
 
     def events(self, labels: Mapping[str, str]) -> AsyncIterator[EngineEvent]:
         """Yield what happens to containers with these labels, for ever; reconnects by itself."""

@@ -56,6 +56,12 @@ def ca_bundle() -> Path | None:
     return next((Path(path) for path in (*named, *_CA_BUNDLES) if os.path.isfile(path)), None)
 
 
+def authorities() -> str:
+    """Return the certificates of the CA bundle this host trusts; "" if there is none."""
+    bundle = ca_bundle()
+    return bundle.read_text(encoding="utf-8", errors="replace") if bundle is not None else ""
+
+
 def pip_settings() -> Mapping[str, str]:
     """Return the host's settings of pip's index, from its configuration files and variables."""
     home = Path.home()

@@ -5,12 +5,14 @@ import contextlib
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from wherry_service.engines.engine import Engine, EngineError, EngineEvent
 from wherry_service.logs.masks import Masks
+from wherry_service.node.bucket_helper import Surroundings, nowhere
+from wherry_service.node.buckets import Buckets
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
     ContainerEvents,
@@ -56,6 +58,7 @@ class LocalNode:
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
+        self.mount_buckets(nowhere, {}, lambda: "")
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}
         # Ended, and not removed since the engine did not answer.
@@ -69,9 +72,17 @@ class LocalNode:
         """The labels that mark what this service made."""
         return {"wherry.instance": self.instance, "wherry.kind": "container"}
 
+    def mount_buckets(
+        self, image: Callable[[], Awaitable[str]], proxies: Mapping[str, str], authorities: Callable[[], str]
+    ) -> None:
+        """Say of what image helpers are that mount buckets, and what of this host they are lent."""
+        directory = self.directory.parent / "buckets"
+        self.buckets = Buckets(Surroundings(self.engine, self.instance, directory, image, proxies, authorities))
+
     def begin(self) -> None:
         """Start to follow the engine's events."""
         self.spawn(self._follow_events())
+        self.spawn(self._look_for_buckets())
 
     # node.Node
 
@@ -114,6 +125,7 @@ class LocalNode:
             log.info("removing container %s, whose function is gone", container_id)
             await self.engine.remove(engine_id)
             await asyncio.to_thread(shutil.rmtree, self.directory / container_id, ignore_errors=True)
+            await self.buckets.release(container_id)
 
     async def left_over(self, label: str, value: str) -> list[str]:
         # Those that have ended are still being removed; only what stays is left over.
@@ -162,6 +174,7 @@ class LocalNode:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.buckets.close()
 
     # For the containers
 
@@ -189,13 +202,22 @@ class LocalNode:
     async def _follow_events(self) -> None:
         async for event in self.engine.events({"wherry.instance": self.instance}):
             if event.kind == "reconnected":
+                self.spawn(self._look_for_buckets())
                 if self._containers or self._unremoved:
                     log.warning("following the engine's events anew; looking what became of the containers")
                     self.spawn(self._reconcile())
             elif event.kind in ("die", "oom"):
                 self._heard(event)
 
+    async def _look_for_buckets(self) -> None:
+        try:
+            await self.buckets.reconcile()
+        except EngineError as error:
+            log.warning("mounts of buckets can't be looked for until the engine answers: %s", error)
+
     def _heard(self, event: EngineEvent) -> None:
+        if event.kind == "die":
+            self.buckets.died(event.engine_id)
         container = self._containers.get(event.labels.get("wherry.container", ""))
         if container is None:
             return

@@ -23,6 +23,7 @@ from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
 from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
+from wherry_service.node.buckets import Buckets
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import (
     Assignment,
@@ -59,6 +60,7 @@ class Host(Protocol):
     blobs: BlobStore
     sources: SourceStore
     volumes: VolumeStore
+    buckets: Buckets
     # What must not appear in what containers print.
     masks: Masks
     start_slots: asyncio.Semaphore
@@ -140,10 +142,14 @@ class LocalContainer:
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
             mounts = await asyncio.to_thread(self._write_mounts)
             mounts += await asyncio.to_thread(self._volume_mounts, order.volumes)
+            bucket_mounts, bucket_labels = await self._host.buckets.acquire(self.container_id, order.buckets)
+            self._host.buckets.watch(self.container_id, self.kill)
             async with self._host.start_slots:
                 if self._kill_reason:
                     raise EngineError(self._kill_reason)
-                self.engine_id = await self._host.engine.create(self._spec(order, mounts))
+                self.engine_id = await self._host.engine.create(
+                    self._spec(order, [*mounts, *bucket_mounts], bucket_labels)
+                )
                 await self._host.engine.start(self.engine_id)
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
@@ -168,6 +174,7 @@ class LocalContainer:
         """Listen again for a runner that an earlier life of the service left running."""
         self.engine_id = engine_id
         self._loaded = True
+        self._host.buckets.watch(self.container_id, self.kill)
         await self._listen()
         self._watch(RECONNECT_DEADLINE_S, f"did not come back within {RECONNECT_DEADLINE_S:.0f} s")
 
@@ -208,7 +215,7 @@ class LocalContainer:
         store = self._host.volumes
         return [Mount(store.mount_source(one.volume_id, one.sub_path), one.path, one.read_only) for one in volumes]
 
-    def _spec(self, order: ContainerOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
+    def _spec(self, order: ContainerOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
         return ContainerSpec(
             name=self.name,
             image=order.image,
@@ -217,6 +224,7 @@ class LocalContainer:
             labels={
                 **self._host.labels,
                 **self.labels,
+                **labels,
             },
             env={},
             cpu_limit=order.cpu_limit,
@@ -511,10 +519,13 @@ class LocalContainer:
             server.close()
         if rest := self._masker.rest(int(time.time() * 1000)):
             self._events.on_log(rest)
+        for told in await self._host.buckets.flush(self.container_id):
+            self._events.on_log([(2, "", int(time.time() * 1000), told, False)])
         self._events.on_exit(exit)
         self._host.masks.forget(self.container_id)
         if self.engine_id:
             await self.remove()
+        await self._host.buckets.release(self.container_id)
         if self._source is not None:
             await asyncio.gather(self._source, return_exceptions=True)
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)

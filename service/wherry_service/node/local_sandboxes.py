@@ -16,6 +16,7 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
+from wherry_service.node.buckets import Buckets
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sources import SourceStore
@@ -55,10 +56,12 @@ class LocalSandboxes:
         directory: Path,
         sources: SourceStore,
         volumes: VolumeStore,
+        buckets: Buckets,
     ) -> None:
         self._directory = directory
         self._sources = sources
         self._volumes = volumes
+        self._buckets = buckets
         self.on_exit: Callable[[str, ContainerExit], None] = lambda sandbox_id, exit: None
         self._engine = engine
         self._labels = {"wherry.instance": instance, "wherry.kind": "sandbox"}
@@ -72,8 +75,9 @@ class LocalSandboxes:
 
     async def start(self, order: SandboxOrder) -> None:
         mounts = await asyncio.to_thread(self._mounts, order) if order.trees or order.volumes else []
+        bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
-            engine_id = await self._engine.create(self._spec(order, mounts))
+            engine_id = await self._engine.create(self._spec(order, [*mounts, *bucket_mounts], bucket_labels))
             held = self._held[order.sandbox_id] = _Held(engine_id, order.memory_limit_mib)
             try:
                 # Followed first, lest the end of a short command be missed.
@@ -123,11 +127,14 @@ class LocalSandboxes:
             self._died(sandbox_id, held, None)
 
     async def remove(self, sandbox_id: str) -> None:
+        for told in await self._buckets.flush(sandbox_id):
+            log.warning("sandbox %s: %s", sandbox_id, told)
         held = self._held.pop(sandbox_id, None)
         if held is not None:
             if held.stdin is not None:
                 held.stdin.abandon()
             await self._remove(sandbox_id, held.engine_id)
+        await self._buckets.release(sandbox_id)
 
     def output(self, sandbox_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
         return self._engine.output(self._get(sandbox_id).engine_id, stream, follow)
@@ -241,13 +248,13 @@ class LocalSandboxes:
             found.append(Mount(str(next(folder.iterdir()) if is_file else folder), place, read_only=True))
         return found
 
-    def _spec(self, order: SandboxOrder, mounts: Sequence[Mount] = ()) -> ContainerSpec:
+    def _spec(self, order: SandboxOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
         return ContainerSpec(
             name=f"wherry-{order.sandbox_id}",
             image=order.image,
             command=order.command,
             mounts=tuple(mounts),
-            labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id},
+            labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id, **labels},
             env=order.env,
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,

@@ -59,6 +59,25 @@ class VolumeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketOrder:
+    """A bucket of an S3-compatible store, or a part of it, at a place in a container."""
+
+    bucket: str
+    path: str
+    # "https://HOST:PORT"; "": Amazon's.
+    endpoint_url: str = ""
+    # Ends with "/"; "": all of it.
+    key_prefix: str = ""
+    read_only: bool = False
+    requester_pays: bool = False
+    # As the AWS_ variables are called; none: the store is asked as by anyone.
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return f"bucket {self.bucket!r}" + (f" at {self.endpoint_url}" if self.endpoint_url else "")
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerOrder:
     """A container to be made: its image, limits and what it loads."""
 
@@ -75,6 +94,7 @@ class ContainerOrder:
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
     volumes: Sequence[VolumeOrder] = ()
+    buckets: Sequence[BucketOrder] = ()
     # Environment variables from secrets. They go over the container's socket: the engine never sees them.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry_service.engines.engine import Gpu
-from wherry_service.node.node import ContainerExit, VolumeOrder
+from wherry_service.node.node import BucketOrder, ContainerExit, VolumeOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class SandboxOrder:
     # Source trees that appear in it: (place, tree, whether it is the tree's only file).
     trees: Sequence[tuple[str, str, bool]] = ()
     volumes: Sequence[VolumeOrder] = ()
+    buckets: Sequence[BucketOrder] = ()
     # MiB of each sandbox's output that is kept at least.
     log_mib: int = 1
 

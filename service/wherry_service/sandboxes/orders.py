@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxSpec
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
 from wherry_service.node.mounts import volume_orders
+from wherry_service.node.node import BucketOrder
 from wherry_service.node.sandbox import SandboxOrder
 from wherry_service.sandboxes.settings import SandboxSettings
 
@@ -51,7 +52,7 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         if not _GPU_TYPE.match(gpu.type):
             raise InvalidRequest(f"{gpu.type[:64]!r} is no type of GPU")
     _check_ports(spec)
-    volume_orders("the sandbox", spec.volumes, spec.local_mounts)
+    volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts)
     for mount in spec.local_mounts:
         if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
             raise InvalidRequest(f"a mount's place is {mount.remote_path[:80]!r}: it must be an absolute path below /")
@@ -74,6 +75,7 @@ def order_of(
     image: str,
     secrets: Mapping[str, str],
     settings: SandboxSettings,
+    buckets: Sequence[BucketOrder] = (),
 ) -> SandboxOrder:
     """Return what the node makes; its own variables win over those of its secrets."""
     resources = spec.resources or Resources()
@@ -96,7 +98,8 @@ def order_of(
         pids_limit=settings.pids_limit,
         log_mib=settings.log_mib,
         trees=_trees(spec),
-        volumes=volume_orders("the sandbox", spec.volumes, spec.local_mounts),
+        volumes=volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts),
+        buckets=buckets,
     )
 
 

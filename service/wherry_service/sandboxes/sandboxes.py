@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
+from wherry_service.node.mounts import bucket_orders
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.node.tunnel import Tunnel
@@ -22,6 +23,7 @@ from wherry_service.sandboxes.output import STREAMS, SavedOutput
 from wherry_service.sandboxes.sandbox import Sandbox, info_of
 from wherry_service.sandboxes.settings import KEEP_ENDED_S, SandboxSettings
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
+from wherry_service.store.secrets import secrets_named
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +311,7 @@ class Sandboxes:
 
     def secret_ids(self) -> set[str]:
         """Return the secrets of those that run."""
-        return {secret_id for s in self._running.values() for secret_id in s.record.spec.secret_ids}
+        return {secret_id for s in self._running.values() for secret_id in secrets_named(s.record.spec)}
 
     async def end_app(self, app_id: str, why: str) -> int:
         """End the sandboxes of an app that stops; return how many there were when they are gone."""
@@ -410,7 +412,12 @@ class Sandboxes:
             secrets = await self._objects.secret_values_of(record.spec.secret_ids, record.environment)
             if volumes := [mount.volume_id for mount in record.spec.volumes]:
                 await self._objects.check_volumes(volumes, record.environment)
-            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings)
+            buckets = await bucket_orders(
+                "the sandbox",
+                record.spec.bucket_mounts,
+                lambda ids: self._objects.secret_values_of(ids, record.environment),
+            )
+            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
                 self._node.start(order), self._store.add(record), return_exceptions=True

@@ -8,6 +8,7 @@ from wherry_proto import codec
 from wherry_proto.messages import Deployment, DeploymentState
 from wherry_service.store.database import Database
 from wherry_service.store.schema import deployments
+from wherry_service.store.secrets import secrets_named
 
 # Versions of an app that are kept: any of them can be rolled back to.
 KEEP_VERSIONS = 100
@@ -82,7 +83,7 @@ def add_in(connection: sa.Connection, deployment: Deployment) -> int:
         "state": deployment.state,
         "created_at_ms": deployment.created_at_ms,
         "record": codec.serialize(deployment),
-        "secret_ids": _joined(one for spec in specs for one in spec.secret_ids),
+        "secret_ids": _joined(one for spec in specs for one in secrets_named(spec)),
         "image_ids": _joined(spec.image_id for spec in specs),
     }
     connection.execute(sa.insert(deployments), values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from wherry_proto.messages import FunctionSpec, SandboxSpec
 from wherry_service.store.database import Database
 from wherry_service.store.objects import ObjectRecord, add_in
 from wherry_service.store.schema import objects, secrets
@@ -25,6 +26,11 @@ class SecretRecord:
     @property
     def secret_id(self) -> str:
         return self.object.object_id
+
+
+def secrets_named(spec: FunctionSpec | SandboxSpec) -> list[str]:
+    """Return the ids of all secrets that a function or sandbox has use of: for its variables, for its buckets."""
+    return [*spec.secret_ids, *(mount.secret_id for mount in spec.bucket_mounts if mount.secret_id)]
 
 
 class SecretStore:

@@ -59,7 +59,7 @@ def test_what_is_written_is_read_again(disk: Disk) -> None:
 
 
 def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
-    node = LocalSandboxes(None, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None)  # type: ignore[arg-type]
+    node = LocalSandboxes(None, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None)  # type: ignore[arg-type]
     order = SandboxOrder(
         sandbox_id="sb-1", app_id="ap-1", image="image", command=("true",), workdir="/tmp", block_network=True,
         pty=True, runtime="runsc", pids_limit=64, log_mib=8, memory_limit_mib=256,
