@@ -34,8 +34,9 @@ CACHE = "/bucket/cache"
 # Seconds that a store gets to answer the first question, and rclone to mount.
 CHECK_S = 30.0
 MOUNT_S = 15.0
-# Seconds in which the kernel tells that a file was closed.
+# Seconds in which the kernel tells that a file was closed; and one that has been open for long already.
 CLOSING_S = 0.5
+CLOSING_LATER_S = 0.05
 # Of the ten that an engine gives a container which it stops.
 STOP_S = 8.0
 POLL_S = 0.02
@@ -66,6 +67,8 @@ class Bucket:
         self._lock = threading.Lock()
         # Written, closed, and perhaps not in the bucket yet; and what became of the attempts to put it there.
         self._closed: set[str] = set()
+        # Written, and still open when somebody waited for them to be closed.
+        self._open: set[str] = set()
         self._failed: dict[str, str] = {}
 
     def mount(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -110,10 +113,10 @@ class Bucket:
     def flush(self, within_s: float) -> dict[str, Any]:
         """Wait until what was written and closed is in the bucket."""
         began = time.monotonic()
-        while unwritten := self._unwritten(time.monotonic() - began < CLOSING_S):
+        while unwritten := self._unwritten(time.monotonic() - began):
             if time.monotonic() - began > within_s:
-                reason = next((self._failed[name] for name in unwritten if name in self._failed), "it takes long")
-                return {"unwritten": unwritten[:100], "reason": self._told(reason)}
+                reason = next((self._failed[name] for name in unwritten if name in self._failed), "")
+                return {"unwritten": unwritten[:100], "reason": self._told(reason) or "the store takes its time"}
             time.sleep(POLL_S)
         return {}
 
@@ -152,7 +155,8 @@ class Bucket:
         ) as rclone:  # fmt: skip
             late = threading.Timer(CHECK_S, rclone.kill)
             late.start()
-            assert rclone.stdout is not None and rclone.stderr is not None
+            assert rclone.stdout is not None
+            assert rclone.stderr is not None
             # The first name is enough, and there may be millions.
             if rclone.stdout.readline():
                 rclone.kill()
@@ -183,17 +187,19 @@ class Bucket:
             _unmount_dead()
             os._exit(1)
 
-    def _unwritten(self, also_open: bool) -> list[str]:
-        """Return what is not in the bucket; of files that are open, or just being closed, only where asked."""
+    def _unwritten(self, waited_s: float) -> list[str]:
+        """Return what is to be waited for: files that were closed, and such that may just be being closed."""
         dirty = set(_dirty())
         self._closed &= dirty
-        return sorted(dirty if also_open else self._closed)
+        self._open &= dirty - self._closed
+        if waited_s > CLOSING_S:
+            self._open |= dirty - self._closed
+        return sorted(dirty - self._open if waited_s > CLOSING_LATER_S else dirty)
 
     def _told(self, text: str) -> str:
-        text = self._clean(text)
+        text = " ".join(self._clean(text).rpartition("Failed to lsf: ")[2].split())[:400]
         meaning = next((meaning for signs, meaning in _MEANINGS if any(sign in text for sign in signs)), "")
-        last = next((line for line in reversed(text.splitlines()) if line.strip()), "")[-400:]
-        return f"{meaning} ({last})" if meaning else last
+        return f"{meaning} ({text})" if meaning else text
 
     def _clean(self, text: str) -> str:
         """Return a text without the credentials."""

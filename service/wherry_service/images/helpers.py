@@ -19,8 +19,7 @@ class HelperImage:
 
     async def __call__(self) -> str:
         """Return what the engine calls it; raise `ImageBuildError`."""
-        built = await self._builder.ensure(
-            self._definition, OnEvent(lambda line: None, lambda title, seconds, cached: None)
-        )
+        silently = OnEvent(lambda line: None, lambda title, seconds, cached: None)
+        built = await self._builder.ensure(self._definition, silently)
         await self._builder.records.used([built.image_id])
         return await self._builder.ready(built.image_id)

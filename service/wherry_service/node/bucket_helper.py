@@ -78,7 +78,7 @@ class BucketHelper:
         }
         answer = await self._ask(request, MOUNTS_WITHIN_S)
         if error := answer.get("error"):
-            raise BucketError(f"{order} can't be mounted: {error}; {_advice(order)}")
+            raise BucketError(f"can't mount {order}: {error}; {_advice(order)}")
 
     async def adopt(self, engine_id: str) -> None:
         """Know a container that an earlier life of the service has started."""
@@ -143,7 +143,7 @@ class BucketHelper:
         except DeviceMissing as error:
             await self._remove(keeps_volume=was_there)
             raise BucketError(
-                f"buckets can't be mounted on this host, which lacks FUSE: load it (`modprobe fuse`) ({error})"
+                f"can't mount a bucket on this host, which lacks FUSE: load it (`modprobe fuse`) ({error})"
             ) from error
         except BaseException:
             await asyncio.shield(self._remove(keeps_volume=was_there))
@@ -180,7 +180,7 @@ class BucketHelper:
             if late or status is None or not status.running:
                 said = await self._host.engine.log_tail(self.engine_id, 5)
                 how = f"does not answer within {ANSWERS_WITHIN_S:.0f} s" if late else "ended"
-                raise BucketError(f"the container {self._name}, which mounts a bucket, {how}: {said or 'silently'}")
+                raise BucketError(f"can't mount a bucket: the container {self._name} {how}: {said or 'silently'}")
             await asyncio.sleep(POLL_S)
 
     async def _ask(self, request: Mapping[str, Any], within_s: float) -> dict[str, Any]:
@@ -193,9 +193,9 @@ class BucketHelper:
                     line = await reader.readline()
             answer: dict[str, Any] = json.loads(line)
         except TimeoutError:
-            raise BucketError(f"the container {self._name} does not answer within {within_s:.0f} s") from None
+            raise BucketError(f"can't reach a bucket: {self._name} does not answer within {within_s:.0f} s") from None
         except (OSError, ValueError) as error:
-            raise BucketError(f"the container {self._name}, which mounts a bucket, has ended ({error})") from None
+            raise BucketError(f"can't reach a bucket: the container {self._name} has ended ({error})") from None
         return answer
 
     async def _remove(self, keeps_volume: bool = False) -> None:

@@ -104,6 +104,8 @@ class LocalContainer:
         # How many want it to be read no further.
         self._pauses = 0
         self._throttle = Throttle(self.pause, self.resume)
+        # Held while buckets take what was written.
+        self._writing = asyncio.Lock()
         self._masker = host.masks.masker(load.app_id, container_id)
         self._servers: list[asyncio.Server] = []
         self._source: asyncio.Future[None] | None = None
@@ -416,14 +418,14 @@ class LocalContainer:
         if self._streams:
             for row in rows:
                 self._streams.pop(row[0], None)
-        self._events.on_outputs(rows)
+        self._once_written(lambda: self._events.on_outputs(rows))
 
     def on_yields(self, rows: list[YieldRow]) -> None:
         self._events.on_yields(rows)
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
         self._streams.pop(input_id, None)
-        self._events.on_failure(input_id, failure, num_yields)
+        self._once_written(lambda: self._events.on_failure(input_id, failure, num_yields))
         # Its traceback goes into the log as well.
         self._throttle.spend(1, len(failure.traceback))
 
@@ -432,6 +434,25 @@ class LocalContainer:
             if (stream := self._streams.pop(input_id, None)) is not None:
                 stream.detach()
         self._events.on_returned(input_ids)
+
+    def _once_written(self, tell: Callable[[], None]) -> None:
+        """Tell of an input's end once what it wrote into buckets is there; nothing else is read meanwhile."""
+        if not self._host.buckets.has(self.container_id):
+            tell()
+            return
+
+        async def write() -> None:
+            await self._write_and(tell)
+            self.resume()
+
+        self.pause()
+        self._host.spawn(write())
+
+    async def _write_and(self, tell: Callable[[], None]) -> None:
+        async with self._writing:
+            for told in await self._host.buckets.flush(self.container_id):
+                self._events.on_log([(2, "", int(time.time() * 1000), told, False)])
+            tell()
 
     def on_bye(self) -> None:
         self._events.on_leaving()
@@ -519,9 +540,8 @@ class LocalContainer:
             server.close()
         if rest := self._masker.rest(int(time.time() * 1000)):
             self._events.on_log(rest)
-        for told in await self._host.buckets.flush(self.container_id):
-            self._events.on_log([(2, "", int(time.time() * 1000), told, False)])
-        self._events.on_exit(exit)
+        # After what is told already, in its turn.
+        await self._write_and(lambda: self._events.on_exit(exit))
         self._host.masks.forget(self.container_id)
         if self.engine_id:
             await self.remove()

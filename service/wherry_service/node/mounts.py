@@ -25,7 +25,7 @@ def volume_orders(
         raise InvalidRequest(f"{owner} has {len(mounts) + len(bucket_mounts)} volumes, over {MAX_VOLUMES}")
     places = {mount.remote_path for mount in local_mounts}
     ids: set[str] = set()
-    for path in (mount.path for mount in (*mounts, *bucket_mounts)):
+    for path in [*(mount.path for mount in mounts), *(bucket.path for bucket in bucket_mounts)]:
         place = checked_place(owner, path)
         if place in places:
             raise InvalidRequest(f"{owner} has two volumes or mounts at {place}")
