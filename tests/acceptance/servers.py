@@ -77,8 +77,9 @@ class ImageRegistry:
 class BucketServer:
     """An S3 server, rclone's: each bucket a directory of a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secret_key: str = "test") -> None:
         self.folder = folder
+        self.secret_key = secret_key
         with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as free:
             self.port = int(free.server_address[1])
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -87,11 +88,11 @@ class BucketServer:
     def serving(self, *buckets: str) -> Iterator["BucketServer"]:
         """Serve, with these buckets."""
         for bucket in buckets:
-            (self.folder / bucket).mkdir()
+            (self.folder / bucket).mkdir(exist_ok=True)
         program = Path(sys.executable).with_name("rclone")
         command = [
             str(program), "serve", "s3", "--config", "/dev/null", "--addr", f"127.0.0.1:{self.port}",
-            "--auth-key", "test,test", str(self.folder),
+            "--auth-key", f"test,{self.secret_key}", str(self.folder),
         ]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -108,7 +109,7 @@ class BucketServer:
             endpoint=self.endpoint,
             region="us-east-1",
             access_key_id="test",
-            secret_access_key="test",
+            secret_access_key=self.secret_key,
             client_options={"allow_http": True},
         )
 

@@ -64,6 +64,8 @@ class Bucket:
     def __init__(self) -> None:
         self._rclone: subprocess.Popen[str] | None = None
         self._env: dict[str, str] = {}
+        # Directories of rclone's cache above those of the mount.
+        self._depth = 0
         self._lock = threading.Lock()
         # Written, closed, and perhaps not in the bucket yet; and what became of the attempts to put it there.
         self._closed: set[str] = set()
@@ -76,6 +78,7 @@ class Bucket:
         with self._lock:
             if self._rclone is not None:
                 return {}
+            self._depth = 1 + len([part for part in request["remote"].rpartition(":")[2].split("/") if part])
             self._env = {str(name): str(value) for name, value in request["env"].items()}
             if authorities := request.get("ca"):
                 with open("/tmp/ca.crt", "w", encoding="utf-8") as file:
@@ -134,7 +137,7 @@ class Bucket:
                     rclone.wait(5.0)
                 rclone.kill()
             _unmount_dead()
-            return {"unwritten": left} if (left := list(_dirty())[:100]) else {}
+            return {"unwritten": left} if (left := list(_dirty(self._depth))[:100]) else {}
 
     def stop(self) -> None:
         """End with the container: what can still be written in its time is."""
@@ -189,7 +192,7 @@ class Bucket:
 
     def _unwritten(self, waited_s: float) -> list[str]:
         """Return what is to be waited for: files that were closed, and such that may just be being closed."""
-        dirty = set(_dirty())
+        dirty = set(_dirty(self._depth))
         self._closed &= dirty
         self._open &= dirty - self._closed
         if waited_s > CLOSING_S:
@@ -246,9 +249,9 @@ def _answer(bucket: Bucket, request: dict[str, Any]) -> dict[str, Any]:
     return bucket.discard()
 
 
-def _dirty() -> Iterator[str]:
-    """Yield the names of files that rclone has and the bucket has not."""
-    # vfsMeta/REMOTE/BUCKET/PREFIX/NAME: what rclone knows of each file in its cache.
+def _dirty(depth: int = 0) -> Iterator[str]:
+    """Yield the names of files that rclone has and the bucket has not; `depth`: directories above what is mounted."""
+    # vfsMeta/:s3/BUCKET/PREFIX/NAME: what rclone knows of each file in its cache.
     for folder, _, names in os.walk(f"{CACHE}/vfsMeta"):
         for name in names:
             path = os.path.join(folder, name)
@@ -260,7 +263,7 @@ def _dirty() -> Iterator[str]:
             except ValueError:  # it is being written
                 is_dirty = True
             if is_dirty:
-                yield os.path.relpath(path, f"{CACHE}/vfsMeta").split("/", 2)[-1]
+                yield os.path.relpath(path, f"{CACHE}/vfsMeta").split("/", depth)[-1]
 
 
 def _parsed(line: str) -> tuple[str, str]:

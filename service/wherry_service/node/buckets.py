@@ -39,8 +39,11 @@ class Buckets:
     function's container or of a sandbox.
     """
 
-    def __init__(self, host: Surroundings) -> None:
+    def __init__(
+        self, host: Surroundings, make_helper: Callable[[Surroundings, str], BucketHelper] = BucketHelper
+    ) -> None:
         self._host = host
+        self._make_helper = make_helper
         self._mounts: dict[str, _Mounted] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._on_lost: dict[str, Callable[[str], None]] = {}
@@ -127,7 +130,7 @@ class Buckets:
         async with self._lock(mount_id):
             mounted = self._mounts.get(mount_id)
             if mounted is None:
-                mounted = _Mounted(BucketHelper(self._host, mount_id), order.read_only)
+                mounted = _Mounted(self._make_helper(self._host, mount_id), order.read_only)
                 await mounted.helper.mount(order)
                 self._mounts[mount_id] = mounted
                 log.info("mounted %s", order)
@@ -175,7 +178,7 @@ class Buckets:
 
     async def _lost(self, mount_id: str, mounted: _Mounted) -> None:
         async with self._lock(mount_id):
-            if self._mounts.get(mount_id) is not mounted or await self._runs(mounted):
+            if self._mounts.get(mount_id) is not mounted:
                 return
             del self._mounts[mount_id]
             log.warning("the container that mounted bucket %s has ended by itself", mount_id)
@@ -197,7 +200,7 @@ class Buckets:
         statuses = await self._host.engine.list({"wherry.instance": self._host.instance})
         running = {s.labels["wherry.bucket"]: s for s in statuses if s.labels.get("wherry.kind") == KIND and s.running}
         for mount_id, status in running.items():
-            mounted = self._mounts[mount_id] = _Mounted(BucketHelper(self._host, mount_id))
+            mounted = self._mounts[mount_id] = _Mounted(self._make_helper(self._host, mount_id))
             await mounted.helper.adopt(status.engine_id)
         for status in statuses:
             for mount_id in status.labels.get(LABEL, "").split(","):
@@ -213,7 +216,7 @@ class Buckets:
     async def _discard_dead(self, mount_id: str) -> None:
         async with self._lock(mount_id):
             if mount_id not in self._mounts:
-                await self._discard(BucketHelper(self._host, mount_id))
+                await self._discard(self._make_helper(self._host, mount_id))
 
     def _id(self, order: BucketOrder) -> str:
         """Return what is equal for orders that can share a mount, and tells nothing of the credentials."""
