@@ -25,7 +25,7 @@ import time
 
 TYPE_CHECKING = False  # as everywhere in the runner
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 SOCKET = "/run/wherry/bucket.sock"
@@ -115,8 +115,11 @@ class Bucket:
 
     def flush(self, within_s: float) -> dict[str, Any]:
         """Wait until what was written and closed is in the bucket."""
+        return self._wait(self._unwritten, within_s)
+
+    def _wait(self, unwritten_after: Callable[[float], list[str]], within_s: float) -> dict[str, Any]:
         began = time.monotonic()
-        while unwritten := self._unwritten(time.monotonic() - began):
+        while unwritten := unwritten_after(time.monotonic() - began):
             if time.monotonic() - began > within_s:
                 reason = next((self._failed[name] for name in unwritten if name in self._failed), "")
                 return {"unwritten": unwritten[:100], "reason": self._told(reason) or "the store takes its time"}
@@ -124,8 +127,8 @@ class Bucket:
         return {}
 
     def end(self, within_s: float) -> dict[str, Any]:
-        """Unmount it, once everything is in the bucket."""
-        return self.flush(within_s) or self.discard()
+        """Unmount it, once everything is in the bucket: nobody has a file open any more."""
+        return self._wait(lambda waited_s: sorted(_dirty(self._depth)), within_s) or self.discard()
 
     def discard(self) -> dict[str, Any]:
         """Unmount it as it is, also where a container that was killed has left it."""

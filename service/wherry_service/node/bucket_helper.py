@@ -63,12 +63,13 @@ class BucketHelper:
         """Mount the bucket; raise `BucketError`, or what the engine and the image's build raise."""
         await self._start()
         try:
-            await self._mount(order)
+            await self.ensure(order)
         except BaseException:
             await asyncio.shield(self._give_up())
             raise
 
-    async def _mount(self, order: BucketOrder) -> None:
+    async def ensure(self, order: BucketOrder) -> None:
+        """Have the container that runs mount the bucket, unless it has; raise `BucketError`."""
         request = {
             "do": "mount",
             "remote": f":s3:{order.bucket}/{order.key_prefix}".rstrip("/"),

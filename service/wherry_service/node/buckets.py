@@ -28,6 +28,8 @@ class _Mounted:
     def __init__(self, helper: BucketHelper, read_only: bool = False) -> None:
         self.helper = helper
         self.read_only = read_only
+        # Taken over, perhaps before it had mounted the bucket.
+        self.is_adopted = False
         self.users: set[str] = set()
         self.ending: asyncio.Task[None] | None = None
 
@@ -60,7 +62,7 @@ class Buckets:
         if not orders:
             return [], {}
         await self.recover()
-        ids = [await asyncio.to_thread(self._id, order) for order in orders]
+        ids = [self._id(order) for order in orders]
         try:
             sources = [await self._mount(user, mount_id, order) for mount_id, order in zip(ids, orders, strict=True)]
         except BaseException:
@@ -94,6 +96,7 @@ class Buckets:
         """Find what an earlier life has mounted, once; end what nobody has. Raises `EngineError`."""
         async with self._recovering:
             if not self._recovered:
+                self._salt = await asyncio.to_thread(self._kept_salt)
                 await self._recover()
                 self._recovered = True
 
@@ -134,6 +137,9 @@ class Buckets:
                 await mounted.helper.mount(order)
                 self._mounts[mount_id] = mounted
                 log.info("mounted %s", order)
+            elif mounted.is_adopted:
+                await mounted.helper.ensure(order)
+                mounted.is_adopted = False
             mounted.users.add(user)
             return mounted.helper.source
 
@@ -201,6 +207,7 @@ class Buckets:
         running = {s.labels["wherry.bucket"]: s for s in statuses if s.labels.get("wherry.kind") == KIND and s.running}
         for mount_id, status in running.items():
             mounted = self._mounts[mount_id] = _Mounted(self._make_helper(self._host, mount_id))
+            mounted.is_adopted = True
             await mounted.helper.adopt(status.engine_id)
         for status in statuses:
             for mount_id in status.labels.get(LABEL, "").split(","):
@@ -220,8 +227,6 @@ class Buckets:
 
     def _id(self, order: BucketOrder) -> str:
         """Return what is equal for orders that can share a mount, and tells nothing of the credentials."""
-        if not self._salt:
-            self._salt = self._kept_salt()
         parts = [order.bucket, order.endpoint_url, order.key_prefix, order.read_only, order.requester_pays]
         text = json.dumps([*parts, sorted(order.credentials.items())]).encode()
         return hashlib.blake2b(text, key=self._salt, digest_size=8).hexdigest()
@@ -230,8 +235,10 @@ class Buckets:
         path = self._host.directory / "salt"
         self._host.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(secrets.token_bytes(32))
+            fresh = path.with_suffix(".new")
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(secrets.token_bytes(32))
+            fresh.replace(path)
         return path.read_bytes()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

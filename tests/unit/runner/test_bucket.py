@@ -47,9 +47,7 @@ def test_a_flush_waits_until_the_bucket_has_what_was_closed(cache: Path, mounted
     assert answers == [{}]
 
 
-def test_what_the_store_does_not_take_is_named_with_the_reason_and_without_the_key(
-    cache: Path, mounted: Bucket
-) -> None:
+def test_what_the_store_refuses_is_named_with_the_reason_and_without_the_key(cache: Path, mounted: Bucket) -> None:
     note(cache, "new", dirty=True)
     mounted._env = {"RCLONE_S3_SECRET_ACCESS_KEY": "kept-from-sight"}
     mounted._closed.add("new")

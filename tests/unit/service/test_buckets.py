@@ -37,6 +37,9 @@ class Helper(BucketHelper):
         self.source = f"/volumes/{order.bucket}/files"
         await self._host.engine.create_volume(self._name, self.labels)
 
+    async def ensure(self, order: BucketOrder) -> None:
+        self.said.append("ensure")
+
     async def flush(self, within_s: float) -> str:
         self.said.append("flush")
         return self.unwritten
@@ -91,8 +94,7 @@ class House:
 
     async def close(self) -> None:
         await self.buckets.close()
-        for engine_id in list(self.engine.containers):
-            await self.engine.remove(engine_id)
+        await self.engine.close()
 
 
 def run(folder: Path, story: Callable[[House], Awaitable[None]]) -> None:
@@ -180,10 +182,11 @@ def test_a_later_life_takes_over_what_is_used_and_ends_the_rest(tmp_path: Path) 
         await buckets.recover()
         await until(lambda: house.said == ["end"])
         await house.user("co-3", order())
-        assert house.said == ["end"]
-        await house.end("co-1")
-        await house.end("co-3")
-        assert house.said == ["end", "end"]
+        await house.user("co-4", order())
+        assert house.said == ["end", "ensure"]
+        for user in ("co-1", "co-3", "co-4"):
+            await house.end(user)
+        assert house.said == ["end", "ensure", "end"]
 
     run(tmp_path, story)
 
