@@ -314,7 +314,7 @@ class Service:
             "Images.Logs": images.logs,
             "Images.Prune": images.prune,
             **sandboxes.handlers(),
-            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id}).run,
+            "Execs.Run": self._exec_api().run,
             "Containers.List": containers.list,
             "Containers.Stop": containers.stop,
             "Blobs.Missing": blobs.missing,
@@ -342,6 +342,10 @@ class Service:
         if (found := self._pools.find(container_id)) is not None:
             found[0].left(found[1])
 
+    def _exec_api(self) -> ExecApi:
+        containers = ContainerApi(self._apps, self._pools, self._node)
+        return ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id})
+
     async def _graph(self, request: CallGraphRequest) -> CallGraph:
         return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
 
@@ -353,7 +357,7 @@ class Service:
         return set(self._apps.by_image()) | self._sandboxes.image_ids() | await self._deployments.store.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
-        self._local_api = LocalApi(handlers, self._sessions)
+        self._local_api = LocalApi({**handlers, "Execs.Run": self._exec_api().run_here}, self._sessions)
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
         # Only their owner may connect: the sockets are the credential.
         before = os.umask(0o177)
