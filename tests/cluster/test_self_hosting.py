@@ -36,6 +36,11 @@ MAKE_BASE = (
     "tar -C / $(printf -- '--exclude=./%s/* ' proc sys dev run tmp root var/lib/docker) --exclude=./.dockerenv -c ."
     " | docker import - machine"
 )
+# All that is in an image's own file system, by content.
+FILES = (
+    "docker run --rm --entrypoint sh wherry/service -c 'find / -xdev -type f ! -path /etc/hosts ! -path /etc/hostname"
+    " ! -path /etc/resolv.conf ! -path /.dockerenv -print0 | sort -z | xargs -0 sha256sum'"
+)
 BUILD_SERVICE = (
     'printf \'[global]\\nindex-url = %s\\nextra-index-url = %s\\n\' "$PIP_INDEX_URL" "$PIP_EXTRA_INDEX_URL"'
     " | sed '/= $/d' >/tmp/pip.conf && touch /tmp/none && ca=/run/host/ca.crt && [ -e $ca ] || ca=/tmp/none;"
@@ -155,6 +160,13 @@ def test_b66_nothing_is_lost_when_each_service_is_killed_in_turn_while_calls_run
     # All of it stopped and started, in order.
     host.sh(f"{COMPOSE} down 2>&1 && {COMPOSE} up -d --wait 2>&1")
     assert [app["name"] for app in json.loads(host.direct("wherry app list --json"))].count("durable") >= 1
+
+
+def test_the_services_image_has_the_same_files_whenever_it_is_built(host: Host) -> None:
+    before = host.sh(FILES).splitlines()
+    host.sh(BUILD_SERVICE.replace("docker build", "docker build --no-cache"))
+    assert [line for line in host.sh(FILES).splitlines() if line not in set(before)] == []
+    assert any("/opt/wherry/" in line for line in before)
 
 
 def test_built_images_are_in_the_registry(host: Host) -> None:
