@@ -170,6 +170,7 @@ def test_the_services_image_has_the_same_files_whenever_it_is_built(host: Host) 
 
 
 def test_built_images_are_in_the_registry(host: Host) -> None:
+    host.direct(f"wherry deploy {PAGES}")
     assert json.loads(host.sh("curl -sf http://127.0.0.1:5000/v2/_catalog"))["repositories"]
 
 
