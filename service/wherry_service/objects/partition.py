@@ -215,6 +215,10 @@ class Partition:
             if getter.lease_id == lease_id and not getter.answered.done():
                 getter.answered.set_result(None)
 
+    def lends(self, lease_id: str) -> bool:
+        """Whether this life of the service has lent items to that getter."""
+        return lease_id in self._lent
+
     def claim(self, lease_id: str, positions: Iterable[int]) -> bool:
         """Hold items for the getter that says it has them, lest another is given them; False where they are gone."""
         wanted = set(positions)

@@ -156,9 +156,12 @@ class Queues:
     async def _acknowledge(
         self, queue_id: str, queue: _Queue, lease_id: str, partition: str, positions: Sequence[int]
     ) -> bool:
+        # Of an earlier life's loan it may have been accepted, and the answer lost: then what is there now is another's.
+        if not queue.partition(partition).lends(lease_id) and await self._store.answered(lease_id):
+            return True
         part = queue.partition(partition)
         if not part.claim(lease_id, positions):
-            # It may have been accepted, and the answer lost.
+            # Perhaps accepted while that was looked up.
             return await self._store.answered(lease_id)
         try:
             accepted, blobs = await self._store.take(queue_id, lease_id, positions, self._now_ms())

@@ -176,6 +176,24 @@ def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_ser
         run(disk, scenario)
 
 
+def test_an_acknowledgement_repeated_after_a_restart_takes_nothing_that_came_since(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        queue_id = await world.make("queue")
+        await world.offer(queue_id, b"1")
+        getter, _ = await world.lend(queue_id, 1)
+        positions = [item.position for item in getter.items]
+        assert await world.objects.queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        then = world.now
+        world.restart()
+        # A clock that was set back, so that the next item has the place of the one that is gone.
+        world.now = then
+        await world.offer(queue_id, b"2")
+        assert await world.objects.queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        assert await world.take(queue_id) == [b"2"]
+
+    run(disk, scenario)
+
+
 @pytest.mark.parametrize("wait_s", [float("inf"), 1e300, -1.0])
 def test_a_wait_without_limit_ends_with_an_item(disk: Disk, wait_s: float) -> None:
     async def scenario(world: World) -> None:
