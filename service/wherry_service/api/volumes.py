@@ -99,8 +99,11 @@ class VolumeApi:
             for volume_id in {chunk.volume_id for chunk in group} - known:
                 await self._volumes.get(volume_id)
                 known.add(volume_id)
-            count += await asyncio.to_thread(lambda group=group: sum(map(self._store.write, group)))
+            count += await asyncio.to_thread(self._write_all, group)
         return VolumeWritten(num_files=count)
+
+    def _write_all(self, group: list[VolumeChunk]) -> int:
+        return sum(self._store.write(chunk) for chunk in group)
 
     async def read(self, request: VolumeReadRequest) -> AsyncIterator[VolumeData]:
         await self._volumes.get(request.volume_id)
