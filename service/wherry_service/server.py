@@ -1,17 +1,16 @@
 """Assembles the control plane and runs it."""
 
 import asyncio
-import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import sqlalchemy as sa
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
@@ -49,6 +48,7 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError
+from wherry_service.host import blobs_of, database_url, host_size
 from wherry_service.ids import check_id, new_id
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.prune import Pruner
@@ -72,10 +72,9 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
-from wherry_service.store.away import DatabaseAway
-from wherry_service.store.blobs import BlobStore, bring_patiently
-from wherry_service.store.bucket import BlobSettings, Bucket
-from wherry_service.store.bucket_blobs import BucketBlobStore
+from wherry_service.store.away import left_for_later
+from wherry_service.store.blobs import bring_patiently
+from wherry_service.store.bucket import BlobSettings
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
@@ -109,8 +108,6 @@ FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
 # Seconds beyond the running inputs' that a database which is away gets while the service stops.
 DATABASE_GRACE_S = 10.0
-# Of the host's memory, this part is for containers.
-MEMORY_PART = 0.8
 
 
 class Service:
@@ -127,11 +124,11 @@ class Service:
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(
-            _database_url(self._settings, state_dir),
+            database_url(self._settings, state_dir),
             f"process {os.getpid()} on {socket.gethostname()}, for {state_dir}",
             _die,
         )
-        self._blobs = _blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
+        self._blobs = blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
@@ -144,7 +141,7 @@ class Service:
             masks=self._masks,
             volumes=self._volume_store,
         )
-        self._capacity = Capacity(*_host_size())
+        self._capacity = Capacity(*host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database), self._blobs)
@@ -452,8 +449,14 @@ class Service:
             else:
                 self._dispatcher.cancel(call)
                 self._journal.forget(call)
-        self._spawn(self._apps.client_gone(client.client_id))
-        self._spawn(self._objects.registry.client_gone(client.client_id))
+        for end in (self._apps.client_gone, self._objects.registry.client_gone):
+            self._spawn(self._until_done(functools.partial(end, client.client_id)))
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with left_for_later():
+                return await work()
+            await asyncio.sleep(FIND_EVERY_S)
 
     def _app_stopped(self, app_id: str) -> None:
         self._masks.forget(app_id)
@@ -462,7 +465,7 @@ class Service:
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
-            with _next_time_if_away():
+            with left_for_later():
                 await self._apps.stop_finished()
 
     async def _prune_images(self) -> None:
@@ -478,7 +481,7 @@ class Service:
 
     async def _expire(self) -> None:
         while True:
-            with _next_time_if_away():
+            with left_for_later():
                 await self._expire_once()
             await asyncio.sleep(EXPIRY_EVERY_S)
 
@@ -499,7 +502,7 @@ class Service:
     async def _expire_objects(self) -> None:
         while True:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
-            with _next_time_if_away():
+            with left_for_later():
                 await self._objects.expire()
             await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
 
@@ -550,35 +553,9 @@ class Service:
         log.info("stopped")
 
 
-def _blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
-    return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
-
-
-@contextlib.contextmanager
-def _next_time_if_away() -> Iterator[None]:
-    """Leave what the database could not be asked for until it is the turn of it again."""
-    try:
-        yield
-    except DatabaseAway as error:
-        log.warning("what is done from time to time was left for the next time: %s", error)
-
-
-def _database_url(settings: Settings, state_dir: Path) -> sa.URL:
-    if not settings.database_url:
-        return sa.URL.create("sqlite", database=str(state_dir / "wherry.db"))
-    url = sa.make_url(settings.database_url)
-    return url.set(password=settings.database_password) if settings.database_password else url
-
-
 def _die() -> None:
     """End as if killed, which loses nothing: what this service does from here on would not be written down."""
     os._exit(1)
-
-
-def _host_size() -> tuple[float, int]:
-    """Return the cores and the MiB that containers may share."""
-    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return float(os.cpu_count() or 1), int(memory_mib * MEMORY_PART)
 
 
 def _restored(rows: list[OpenInput]) -> list[Input]:
