@@ -542,6 +542,7 @@ class Service:
             self._local_api.close()
         await self._server.stop(1.0)
         await self._door.close()
+        self._clients.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
