@@ -18,6 +18,7 @@ from benchmarks.deploy import measure_deploy
 from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
 from benchmarks.shell import measure_shell
+from benchmarks.storage import ENTRIES, LARGE_MIB, PAIRS, SMALL_FILES, measure_storage
 from benchmarks.timing import Sample, in_turn, timed
 from benchmarks.web import measure_web
 from benchmarks.wherry_side import idle_container_mib, image_reference, measure_service, own_state_dir
@@ -54,6 +55,8 @@ def main() -> None:
         measure_deploy(rows, rounds)
         say("images")
         measure_images(rows, rounds)
+        say("dicts, queues and volumes")
+        measure_storage(rows, rounds)
     rows["ratios"] = ratios(rows)
     rows["conditions"]["seconds"] = round(time.perf_counter() - began, 1)
     if options.json:
@@ -216,6 +219,13 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "deploy_errors": rows["deploy_errors"],
         "deploy_calls_during_vs_calm": over("deploy_calls_during", "deploy_calls_calm"),
         "deploy_no_change_ms": 1000 * rows["deploy_no_change"]["p50_s"],
+        "dict_entries_per_second": ENTRIES / rows["dict_update_10k"]["p50_s"],
+        "queue_pairs_per_second": PAIRS / rows["queue_pairs_5k"]["p50_s"],
+        "queue_hand_over_ms": 1000 * rows["queue_hand_over"]["p50_s"],
+        "volume_put_files_vs_cp": over("cp_1000_files", "volume_put_1000_files"),
+        "volume_put_files_per_second": SMALL_FILES / rows["volume_put_1000_files"]["p50_s"],
+        "volume_put_256mib_vs_cp": over("cp_256mib", "volume_put_256mib"),
+        "volume_put_mib_per_second": LARGE_MIB / rows["volume_put_256mib"]["p50_s"],
         "idle_container_mib": rows["idle_container_mib"],
         "import_wherry_ms": 1000 * (rows["import_wherry"]["p50_s"] - rows["bare_interpreter"]["p50_s"]),
         "server_ready_ms": 1000 * rows["server_ready"]["p50_s"],

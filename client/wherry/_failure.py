@@ -65,13 +65,16 @@ _KINDS: dict[int, type[exception.Error]] = {
 
 
 def hide_internals(error: BaseException) -> None:
-    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts."""
+    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts.
+
+    Frames that are all Wherry's stay where the exception is none of Wherry's: what went wrong is then in them.
+    """
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         kept = _without_internals(current.__traceback__)
-        if kept is not None:
+        if kept is not None or isinstance(current, exception.Error):
             current.__traceback__ = kept
         current = current.__cause__ or current.__context__
 

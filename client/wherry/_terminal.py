@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import termios
 import threading
@@ -52,9 +53,18 @@ def run_in_terminal(client: "Client", start: ExecStart, resized: threading.Event
         raise ExecutionError(
             f"{start.args[0]!r} could not be started: {first.error if first is not None else 'no answer'}"
         )
-    with _Raw(stdin, stdout) as raw, _resizing(exchange, stdout, resized), _typing(exchange, stdin):
+    with _Raw(stdin, stdout) as raw, _resizing(exchange, stdout, resized), _Typing(exchange, stdin) as typing:
         for reply in replies:
             _write(stdout, reply.stdout or reply.stderr)
+            if reply.stdout and exchange.carries_sockets:
+                typing.ask_for_streams()
+            if reply.handed_over is not None:
+                streams = exchange.received_socket() if reply.handed_over.done else None
+                typing.go_on(streams)
+                if streams is not None:
+                    with streams:
+                        _show(streams, exchange, stdout)
+                    exchange.send(ExecRequest(streams_over=True))
             if reply.exit is not None:
                 return int(reply.exit.code)
             if reply.error:
@@ -153,33 +163,91 @@ def _resizing(exchange: Any, stdout: int, resized: threading.Event | None) -> It
         thread.join(1.0)
 
 
-@contextlib.contextmanager
-def _typing(exchange: Any, stdin: int) -> Iterator[None]:
-    wake, woken = os.pipe()
+class _Typing:
+    """Sends what is typed, in a thread: to the service, or into the command's own streams once it has them.
 
-    def send() -> None:
+    Those save the way through the service, which is half of what a key takes to its echo.
+    """
+
+    _STOP, _ASK, _GO_ON = b"s", b"a", b"g"
+
+    def __init__(self, exchange: Any, stdin: int) -> None:
+        self._exchange = exchange
+        self._stdin = stdin
+        self._streams: socket.socket | None = None
+        self._asked = False
+        # What the thread is told, a byte each: it alone knows what it has sent so far.
+        self._heard, self._told = os.pipe()
+        self._thread = threading.Thread(target=self._send, name="wherry-typing", daemon=True)
+
+    def __enter__(self) -> "_Typing":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.write(self._told, self._STOP)
+        # One that is in the middle of sending to a service that does not read is left alone.
+        self._thread.join(1.0)
+        if not self._thread.is_alive():
+            os.close(self._heard)
+            os.close(self._told)
+
+    def ask_for_streams(self) -> None:
+        """Ask, once, for the command's own streams; what is typed waits in the terminal until `go_on`."""
+        if not self._asked:
+            self._asked = True
+            os.write(self._told, self._ASK)
+
+    def go_on(self, streams: socket.socket | None) -> None:
+        """Go on with these streams, or None: through the service."""
+        if streams is not None:
+            streams.setblocking(True)
+        self._streams = streams
+        os.write(self._told, self._GO_ON)
+
+    def _send(self) -> None:
+        sources = [self._stdin, self._heard]
         with contextlib.suppress(ConnectionError, OSError):
             while True:
-                ready, _, _ = select.select([stdin, wake], [], [])
-                if wake in ready:
+                ready, _, _ = select.select(sources, [], [])
+                if self._heard in ready:
+                    told = os.read(self._heard, 1)
+                    if told == self._STOP:
+                        return
+                    if told == self._ASK:
+                        self._exchange.send(ExecRequest(hand_over=True))
+                        sources = [self._heard]
+                    else:
+                        sources = [self._stdin, self._heard]
+                elif not self._pass(os.read(self._stdin, _PIECE)):
                     return
-                data = os.read(stdin, _PIECE)
-                if not data:
-                    exchange.send(ExecRequest(stdin_eof=True))
-                    return
-                exchange.send(ExecRequest(stdin=data))
 
-    thread = threading.Thread(target=send, name="wherry-typing", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        os.write(woken, b"x")
-        # One that is in the middle of sending to a service that does not read is left alone.
-        thread.join(1.0)
-        if not thread.is_alive():
-            os.close(wake)
-            os.close(woken)
+    def _pass(self, data: bytes) -> bool:
+        if self._streams is None:
+            self._exchange.send(ExecRequest(stdin=data) if data else ExecRequest(stdin_eof=True))
+        elif data:
+            self._streams.sendall(data)
+        else:
+            self._streams.shutdown(socket.SHUT_WR)
+        return bool(data)
+
+
+def _show(streams: socket.socket, exchange: Any, stdout: int) -> None:
+    """Show what comes out of a command's streams, until they have ended or the service has something to say."""
+    readable = select.poll()
+    readable.register(streams, select.POLLIN)
+    readable.register(exchange, select.POLLIN)
+    while True:
+        if streams.fileno() in dict(readable.poll()):
+            try:
+                data = streams.recv(_PIECE)
+            except OSError:  # the engine has gone, which the service tells
+                return
+            if not data:
+                return
+            _write(stdout, data)
+        else:
+            return
 
 
 def _size(stdout: int) -> TerminalSize:

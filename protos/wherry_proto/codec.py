@@ -2422,6 +2422,10 @@ def _ExecRequest_to_pb(m: messages.ExecRequest) -> Any:
         pb.resize.CopyFrom(_TerminalSize_to_pb(m.resize))
     if m.kill:
         pb.kill = m.kill
+    if m.hand_over:
+        pb.hand_over = m.hand_over
+    if m.streams_over:
+        pb.streams_over = m.streams_over
     return pb
 
 
@@ -2432,6 +2436,8 @@ def _ExecRequest_from_pb(pb: Any) -> messages.ExecRequest:
         stdin_eof=pb.stdin_eof,
         resize=_TerminalSize_from_pb(pb.resize) if pb.HasField("resize") else None,
         kill=pb.kill,
+        hand_over=pb.hand_over,
+        streams_over=pb.streams_over,
     )
 
 
@@ -2448,6 +2454,19 @@ def _ExecExit_from_pb(pb: Any) -> messages.ExecExit:
     )
 
 
+def _HandOver_to_pb(m: messages.HandOver) -> Any:
+    pb = exec_pb2.HandOver()
+    if m.done:
+        pb.done = m.done
+    return pb
+
+
+def _HandOver_from_pb(pb: Any) -> messages.HandOver:
+    return messages.HandOver(
+        done=pb.done,
+    )
+
+
 def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
     pb = exec_pb2.ExecReply()
     if m.started:
@@ -2460,6 +2479,8 @@ def _ExecReply_to_pb(m: messages.ExecReply) -> Any:
         pb.exit.CopyFrom(_ExecExit_to_pb(m.exit))
     if m.error:
         pb.error = m.error
+    if m.handed_over is not None:
+        pb.handed_over.CopyFrom(_HandOver_to_pb(m.handed_over))
     return pb
 
 
@@ -2470,6 +2491,7 @@ def _ExecReply_from_pb(pb: Any) -> messages.ExecReply:
         stderr=pb.stderr,
         exit=_ExecExit_from_pb(pb.exit) if pb.HasField("exit") else None,
         error=pb.error,
+        handed_over=_HandOver_from_pb(pb.handed_over) if pb.HasField("handed_over") else None,
     )
 
 
@@ -4206,6 +4228,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.ExecStart: _ExecStart_to_pb,
     messages.ExecRequest: _ExecRequest_to_pb,
     messages.ExecExit: _ExecExit_to_pb,
+    messages.HandOver: _HandOver_to_pb,
     messages.ExecReply: _ExecReply_to_pb,
     messages.ImageStep: _ImageStep_to_pb,
     messages.ImageDefinition: _ImageDefinition_to_pb,
@@ -4423,6 +4446,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.ExecStart: (exec_pb2.ExecStart.FromString, _ExecStart_from_pb),
     messages.ExecRequest: (exec_pb2.ExecRequest.FromString, _ExecRequest_from_pb),
     messages.ExecExit: (exec_pb2.ExecExit.FromString, _ExecExit_from_pb),
+    messages.HandOver: (exec_pb2.HandOver.FromString, _HandOver_from_pb),
     messages.ExecReply: (exec_pb2.ExecReply.FromString, _ExecReply_from_pb),
     messages.ImageStep: (image_pb2.ImageStep.FromString, _ImageStep_from_pb),
     messages.ImageDefinition: (image_pb2.ImageDefinition.FromString, _ImageDefinition_from_pb),

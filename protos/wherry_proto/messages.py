@@ -2044,7 +2044,7 @@ class ExecStart(Message):
 
 
 class ExecRequest(Message):
-    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill")
+    __slots__ = ("start", "stdin", "stdin_eof", "resize", "kill", "hand_over", "streams_over")
 
     def __init__(
         self,
@@ -2054,12 +2054,16 @@ class ExecRequest(Message):
         stdin_eof: bool = False,
         resize: TerminalSize | None = None,
         kill: bool = False,
+        hand_over: bool = False,
+        streams_over: bool = False,
     ) -> None:
         self.start = start
         self.stdin = stdin
         self.stdin_eof = stdin_eof
         self.resize = resize
         self.kill = kill
+        self.hand_over = hand_over
+        self.streams_over = streams_over
 
 
 class ExecExit(Message):
@@ -2073,8 +2077,19 @@ class ExecExit(Message):
         self.code = code
 
 
+class HandOver(Message):
+    __slots__ = ("done",)
+
+    def __init__(
+        self,
+        *,
+        done: bool = False,
+    ) -> None:
+        self.done = done
+
+
 class ExecReply(Message):
-    __slots__ = ("started", "stdout", "stderr", "exit", "error")
+    __slots__ = ("started", "stdout", "stderr", "exit", "error", "handed_over")
 
     def __init__(
         self,
@@ -2084,12 +2099,14 @@ class ExecReply(Message):
         stderr: bytes = b"",
         exit: ExecExit | None = None,
         error: str = "",
+        handed_over: HandOver | None = None,
     ) -> None:
         self.started = started
         self.stdout = stdout
         self.stderr = stderr
         self.exit = exit
         self.error = error
+        self.handed_over = handed_over
 
 
 class ImageStep(Message):

@@ -2180,15 +2180,17 @@ def _ExecRequest_to_row(m: messages.ExecRequest, parts: list[bytes]) -> list[Any
         m.stdin_eof,
         None if m.resize is None else _TerminalSize_to_row(m.resize, parts),
         m.kill,
+        m.hand_over,
+        m.streams_over,
     ]
 
 
 def _ExecRequest_from_row(row: Any, body: Body) -> messages.ExecRequest:
     try:
-        f0, f1, f2, f3, f4 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("ExecRequest has other fields here: another version speaks") from None
-    if not (type(f1) is int and type(f2) is bool and type(f4) is bool):
+    if not (type(f1) is int and type(f2) is bool and type(f4) is bool and type(f5) is bool and type(f6) is bool):
         raise RowError("a field of ExecRequest has another type")
     bf1 = body.take(f1) if f1 else b""
     return messages.ExecRequest(
@@ -2197,6 +2199,8 @@ def _ExecRequest_from_row(row: Any, body: Body) -> messages.ExecRequest:
         stdin_eof=f2,
         resize=None if f3 is None else _TerminalSize_from_row(f3, body),
         kill=f4,
+        hand_over=f5,
+        streams_over=f6,
     )
 
 
@@ -2214,6 +2218,20 @@ def _ExecExit_from_row(row: Any, body: Body) -> messages.ExecExit:
     return messages.ExecExit(code=f0)
 
 
+def _HandOver_to_row(m: messages.HandOver, parts: list[bytes]) -> list[Any]:
+    return [m.done]
+
+
+def _HandOver_from_row(row: Any, body: Body) -> messages.HandOver:
+    try:
+        (f0,) = row
+    except (TypeError, ValueError):
+        raise RowError("HandOver has other fields here: another version speaks") from None
+    if not (type(f0) is bool):
+        raise RowError("a field of HandOver has another type")
+    return messages.HandOver(done=f0)
+
+
 def _ExecReply_to_row(m: messages.ExecReply, parts: list[bytes]) -> list[Any]:
     if m.stdout:
         parts.append(m.stdout)
@@ -2225,12 +2243,13 @@ def _ExecReply_to_row(m: messages.ExecReply, parts: list[bytes]) -> list[Any]:
         len(m.stderr),
         None if m.exit is None else _ExecExit_to_row(m.exit, parts),
         m.error,
+        None if m.handed_over is None else _HandOver_to_row(m.handed_over, parts),
     ]
 
 
 def _ExecReply_from_row(row: Any, body: Body) -> messages.ExecReply:
     try:
-        f0, f1, f2, f3, f4 = row
+        f0, f1, f2, f3, f4, f5 = row
     except (TypeError, ValueError):
         raise RowError("ExecReply has other fields here: another version speaks") from None
     if not (type(f0) is bool and type(f1) is int and type(f2) is int and type(f4) is str):
@@ -2238,7 +2257,12 @@ def _ExecReply_from_row(row: Any, body: Body) -> messages.ExecReply:
     bf1 = body.take(f1) if f1 else b""
     bf2 = body.take(f2) if f2 else b""
     return messages.ExecReply(
-        started=f0, stdout=bf1, stderr=bf2, exit=None if f3 is None else _ExecExit_from_row(f3, body), error=f4
+        started=f0,
+        stdout=bf1,
+        stderr=bf2,
+        exit=None if f3 is None else _ExecExit_from_row(f3, body),
+        error=f4,
+        handed_over=None if f5 is None else _HandOver_from_row(f5, body),
     )
 
 
@@ -3747,6 +3771,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.ExecStart: _ExecStart_to_row,
     messages.ExecRequest: _ExecRequest_to_row,
     messages.ExecExit: _ExecExit_to_row,
+    messages.HandOver: _HandOver_to_row,
     messages.ExecReply: _ExecReply_to_row,
     messages.ImageStep: _ImageStep_to_row,
     messages.ImageDefinition: _ImageDefinition_to_row,
@@ -3940,6 +3965,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.ExecStart: _ExecStart_from_row,
     messages.ExecRequest: _ExecRequest_from_row,
     messages.ExecExit: _ExecExit_from_row,
+    messages.HandOver: _HandOver_from_row,
     messages.ExecReply: _ExecReply_from_row,
     messages.ImageStep: _ImageStep_from_row,
     messages.ImageDefinition: _ImageDefinition_from_row,

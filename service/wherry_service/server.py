@@ -1,17 +1,16 @@
 """Assembles the control plane and runs it."""
 
 import asyncio
-import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import sqlalchemy as sa
 
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
@@ -49,6 +48,7 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError
+from wherry_service.host import blobs_of, database_url, host_size
 from wherry_service.ids import check_id, new_id
 from wherry_service.images import host
 from wherry_service.images.builder import ImageBuilder
@@ -74,10 +74,9 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings, load
 from wherry_service.store.apps import AppStore
-from wherry_service.store.away import DatabaseAway
-from wherry_service.store.blobs import BlobStore, bring_patiently
-from wherry_service.store.bucket import BlobSettings, Bucket
-from wherry_service.store.bucket_blobs import BucketBlobStore
+from wherry_service.store.away import left_for_later
+from wherry_service.store.blobs import bring_patiently
+from wherry_service.store.bucket import BlobSettings
 from wherry_service.store.calls import CallStore, OpenInput
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
@@ -111,8 +110,6 @@ FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
 # Seconds beyond the running inputs' that a database which is away gets while the service stops.
 DATABASE_GRACE_S = 10.0
-# Of the host's memory, this part is for containers.
-MEMORY_PART = 0.8
 
 
 class Service:
@@ -129,11 +126,11 @@ class Service:
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(
-            _database_url(self._settings, state_dir),
+            database_url(self._settings, state_dir),
             f"process {os.getpid()} on {socket.gethostname()}, for {state_dir}",
             _die,
         )
-        self._blobs = _blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
+        self._blobs = blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
         self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
@@ -146,7 +143,7 @@ class Service:
             masks=self._masks,
             volumes=self._volume_store,
         )
-        self._capacity = Capacity(*_host_size())
+        self._capacity = Capacity(*host_size())
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database), self._blobs)
@@ -322,7 +319,7 @@ class Service:
             "Images.Logs": images.logs,
             "Images.Prune": images.prune,
             **sandboxes.handlers(),
-            "Execs.Run": ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id}).run,
+            "Execs.Run": self._exec_api().run,
             "Containers.List": containers.list,
             "Containers.Stop": containers.stop,
             "Blobs.Missing": blobs.missing,
@@ -350,6 +347,10 @@ class Service:
         if (found := self._pools.find(container_id)) is not None:
             found[0].left(found[1])
 
+    def _exec_api(self) -> ExecApi:
+        containers = ContainerApi(self._apps, self._pools, self._node)
+        return ExecApi(self._execs, {"sb": self._sandboxes.engine_id, "co": containers.engine_id})
+
     async def _graph(self, request: CallGraphRequest) -> CallGraph:
         return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
 
@@ -361,7 +362,7 @@ class Service:
         return set(self._apps.by_image()) | self._sandboxes.image_ids() | await self._deployments.store.image_ids()
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
-        self._local_api = LocalApi(handlers, self._sessions)
+        self._local_api = LocalApi({**handlers, "Execs.Run": self._exec_api().run_here}, self._sessions)
         grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
         # Only their owner may connect: the sockets are the credential.
         before = os.umask(0o177)
@@ -456,8 +457,14 @@ class Service:
             else:
                 self._dispatcher.cancel(call)
                 self._journal.forget(call)
-        self._spawn(self._apps.client_gone(client.client_id))
-        self._spawn(self._objects.registry.client_gone(client.client_id))
+        for end in (self._apps.client_gone, self._objects.registry.client_gone):
+            self._spawn(self._until_done(functools.partial(end, client.client_id)))
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with left_for_later():
+                return await work()
+            await asyncio.sleep(FIND_EVERY_S)
 
     def _app_stopped(self, app_id: str) -> None:
         self._masks.forget(app_id)
@@ -466,7 +473,7 @@ class Service:
     async def _look_for_finished(self) -> None:
         while True:
             await asyncio.sleep(FINISHED_EVERY_S)
-            with _next_time_if_away():
+            with left_for_later():
                 await self._apps.stop_finished()
 
     async def _prune_images(self) -> None:
@@ -482,7 +489,7 @@ class Service:
 
     async def _expire(self) -> None:
         while True:
-            with _next_time_if_away():
+            with left_for_later():
                 await self._expire_once()
             await asyncio.sleep(EXPIRY_EVERY_S)
 
@@ -503,7 +510,7 @@ class Service:
     async def _expire_objects(self) -> None:
         while True:
             await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
-            with _next_time_if_away():
+            with left_for_later():
                 await self._objects.expire()
             await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
 
@@ -543,6 +550,7 @@ class Service:
             self._local_api.close()
         await self._server.stop(1.0)
         await self._door.close()
+        self._clients.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -554,35 +562,9 @@ class Service:
         log.info("stopped")
 
 
-def _blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
-    return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
-
-
-@contextlib.contextmanager
-def _next_time_if_away() -> Iterator[None]:
-    """Leave what the database could not be asked for until it is the turn of it again."""
-    try:
-        yield
-    except DatabaseAway as error:
-        log.warning("what is done from time to time was left for the next time: %s", error)
-
-
-def _database_url(settings: Settings, state_dir: Path) -> sa.URL:
-    if not settings.database_url:
-        return sa.URL.create("sqlite", database=str(state_dir / "wherry.db"))
-    url = sa.make_url(settings.database_url)
-    return url.set(password=settings.database_password) if settings.database_password else url
-
-
 def _die() -> None:
     """End as if killed, which loses nothing: what this service does from here on would not be written down."""
     os._exit(1)
-
-
-def _host_size() -> tuple[float, int]:
-    """Return the cores and the MiB that containers may share."""
-    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return float(os.cpu_count() or 1), int(memory_mib * MEMORY_PART)
 
 
 def _restored(rows: list[OpenInput]) -> list[Input]:

@@ -74,7 +74,7 @@ def test_a_function_that_calls_itself_gets_containers_enough(nested: ModuleType)
     assert nested.countdown.remote(depth) == list(range(depth, -1, -1))
 
 
-def test_a_call_graph_shows_three_levels_while_it_runs_and_after(nested: ModuleType) -> None:
+def test_b63_a_call_graph_shows_three_levels_while_it_runs_and_after(nested: ModuleType) -> None:
     assert nested.tree.remote() == 6
     call = nested.tree.spawn(3.0)
 

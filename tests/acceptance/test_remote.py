@@ -14,6 +14,7 @@ import pexpect
 import pytest
 
 from tests.acceptance.service import OwnService
+from tests.acceptance.wire import Wire
 from tests.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "wherry.cli.main"]
@@ -51,10 +52,16 @@ class Team:
         # Those who use it have no socket, and no state.
         self.environ["WHERRY_STATE_DIR"] = str(folder / "nowhere")
 
-    def token(self, profile: str, *options: str) -> str:
-        """Make a token, as the service's own user; write it into a profile; return its id."""
+    @property
+    def port(self) -> int:
+        return int(json.loads(self.said("config", "show", "--json", profile="work"))["server_url"].rpartition(":")[2])
+
+    def token(self, profile: str, *options: str, port: int = 0) -> str:
+        """Make a token, as the service's own user; write it into a profile, with another port; return its id."""
         made = json.loads(self.as_owner("token", "new", profile, *options, "--json"))
         values = {"server_url": made["server_url"], "token_id": made["token_id"], "token_secret": made["token_secret"]}
+        if port:
+            values["server_url"] = f"https://127.0.0.1:{port}"
         pem = self._folder / "certificate.pem"
         pem.write_text(made["certificate"])
         self.said(
@@ -176,6 +183,31 @@ def test_a_shell_and_execs_work_over_tls(team: Team, app_id: str) -> None:
     assert child.exitstatus == 3
 
 
+def test_the_terminal_is_put_back_when_the_network_is_cut(team: Team, app_id: str) -> None:
+    containers = json.loads(team.said("container", "list", "--json"))
+    container_id = next(item["container_id"] for item in containers if item["app_id"] == app_id)
+    line = f"{' '.join(COMMAND)} shell {container_id}; echo code-$?; stty -a"
+    with Wire(team.port) as wire:
+        team.token("wired", port=wire.port)
+        environ = {**team.environ, "TERM": "xterm", "WHERRY_PROFILE": "wired"}
+        with pexpect.spawn("/bin/sh", ["-c", line], env=environ, timeout=30, encoding="utf-8") as child:
+            child.expect(r"[#$] ")
+            wire.cut(silently=False)
+            child.expect("Error: no answer from the service at")
+            child.expect("code-3")
+            child.expect(r"\sicanon\s")
+            child.expect(r"\secho\s")
+
+    def is_left() -> bool:
+        (found,) = [
+            item for item in json.loads(team.said("container", "list", "--json"))
+            if item["container_id"] == container_id
+        ]  # fmt: skip
+        return bool(found["execs"] == 0)
+
+    wait_until(is_left, "the shell is gone from the container")
+
+
 def test_volumes_take_and_give_files_over_tls(team: Team, app_id: str, tmp_path: Path) -> None:
     data = os.urandom(3 << 20)
     (tmp_path / "sent").write_bytes(data)
@@ -223,7 +255,7 @@ def test_what_is_not_there_or_not_trusted_is_told_at_once(team: Team) -> None:
 
 
 def test_b66_a_killed_service_is_found_again_by_a_map_over_tls(team: Team, app_id: str) -> None:
-    port = json.loads(team.said("config", "show", "--json"))["server_url"].rpartition(":")[2]
+    port = team.port
     command = [sys.executable, "-c", MAPPING]
     with subprocess.Popen(command, env=team.environ, stdout=subprocess.PIPE, text=True) as mapping:
         assert mapping.stdout is not None

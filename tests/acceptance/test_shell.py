@@ -200,6 +200,18 @@ def test_a_paste_of_a_mebibyte_arrives_whole(container: str) -> None:
         child.expect(hashlib.md5((b"x" * 63 + b"\n") * lines).hexdigest())
 
 
+def test_output_that_does_not_pause_is_shown_whole_and_in_order(container: str) -> None:
+    # While it goes on, the client is given the command's own streams.
+    program = "stty -onlcr; i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); echo $i; done; read line; echo got-$line"
+    with terminal("container", "exec", container, "sh", "-c", program) as child:
+        child.expect_exact("59999\n60000\n")
+        shown = child.before + child.after
+        assert shown == "".join(f"{number}\n" for number in range(1, 60001))
+        child.send("typed\n")
+        child.expect("got-typed")
+        assert left(child) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_put_back_when_the_client_is_ended(container: str, number: int) -> None:
     with terminal("shell", container) as child:

@@ -36,6 +36,11 @@ MAKE_BASE = (
     "tar -C / $(printf -- '--exclude=./%s/* ' proc sys dev run tmp root var/lib/docker) --exclude=./.dockerenv -c ."
     " | docker import - machine"
 )
+# All that is in an image's own file system, by content.
+FILES = (
+    "docker run --rm --entrypoint sh wherry/service -c 'find / -xdev -type f ! -path /etc/hosts ! -path /etc/hostname"
+    " ! -path /etc/resolv.conf ! -path /.dockerenv -print0 | sort -z | xargs -0 sha256sum'"
+)
 BUILD_SERVICE = (
     'printf \'[global]\\nindex-url = %s\\nextra-index-url = %s\\n\' "$PIP_INDEX_URL" "$PIP_EXTRA_INDEX_URL"'
     " | sed '/= $/d' >/tmp/pip.conf && touch /tmp/none && ca=/run/host/ca.crt && [ -e $ca ] || ca=/tmp/none;"
@@ -157,7 +162,32 @@ def test_b66_nothing_is_lost_when_each_service_is_killed_in_turn_while_calls_run
     assert [app["name"] for app in json.loads(host.direct("wherry app list --json"))].count("durable") >= 1
 
 
+def test_b67_an_engine_that_restarts_while_calls_run_takes_nothing_with_it(host: Host) -> None:
+    said = host.direct(f"wherry run --quiet --detach {DURABLE} --count 30")
+    call_id = json.loads(said.splitlines()[-1])
+    with host.started(f"python {DURABLE} {call_id}", *DIRECT) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "1\n"
+        # The service, its database and all containers end with it, and come back by themselves.
+        host.sh("kill $(cat /run/docker.pid) && while [ -e /run/docker.pid ]; do sleep 0.1; done")
+        host.sh(START_ENGINE)
+        said = waiting.stdout.read()
+    assert waiting.returncode == 0, said
+    results, numbers, items = json.loads(said.splitlines()[-1])
+    assert results == [number * number for number in range(30)]
+    assert (numbers, items) == (list(range(30)), ["a", "b", "c"])
+    assert "Traceback" not in host.log()
+
+
+def test_the_services_image_has_the_same_files_whenever_it_is_built(host: Host) -> None:
+    before = host.sh(FILES).splitlines()
+    host.sh(BUILD_SERVICE.replace("docker build", "docker build --no-cache"))
+    assert [line for line in host.sh(FILES).splitlines() if line not in set(before)] == []
+    assert any("/opt/wherry/" in line for line in before)
+
+
 def test_built_images_are_in_the_registry(host: Host) -> None:
+    host.direct(f"wherry deploy {PAGES}")
     assert json.loads(host.sh("curl -sf http://127.0.0.1:5000/v2/_catalog"))["repositories"]
 
 

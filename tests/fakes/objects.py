@@ -45,6 +45,7 @@ class World:
     def restart(self) -> None:
         """End a life and begin another: all that was in memory is gone."""
         self.database.close()
+        self.now += 1.0
         self.begin()
 
     async def make(self, kind: str, name: str = "x", environment: str = "main") -> str:

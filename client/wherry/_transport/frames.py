@@ -6,6 +6,7 @@ said in the service's api/local.py, which speaks the other half.
 
 import contextlib
 import json
+import os
 import select
 import socket
 import struct
@@ -58,7 +59,7 @@ class FramesTransport:
             return connection.only_item()
 
     def exchange(self, method: str, first: Message) -> "FramesExchange":
-        return FramesExchange(_Connection(self._path, method), first)
+        return FramesExchange(_Connection(self._path, method, carries_sockets=True), first)
 
     def session(self, outgoing: Outgoing) -> "FramesSession":
         return FramesSession(_Connection(self._path, "Calls.Session"), outgoing)
@@ -89,6 +90,16 @@ class FramesExchange:
 
     def cancel(self) -> None:
         self._connection.shut_down()
+
+    @property
+    def carries_sockets(self) -> bool:
+        return True
+
+    def received_socket(self) -> socket.socket:
+        return self._connection.received_socket()
+
+    def fileno(self) -> int:
+        return self._connection.socket.fileno()
 
 
 class FramesSession:
@@ -129,10 +140,13 @@ class FramesSession:
 class _Connection:
     """One call of a method: frames out, frames in, errors as exceptions."""
 
-    def __init__(self, path: str, method: str, timeout: float | None = None) -> None:
+    def __init__(self, path: str, method: str, timeout: float | None = None, *, carries_sockets: bool = False) -> None:
         self._path = path
         self._method = method
+        self._carries_sockets = carries_sockets
         self._answer: type[Message] = getattr(messages, METHODS[method].response)
+        # Sockets that came with frames, until they are asked for.
+        self._received: list[int] = []
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         try:
@@ -146,6 +160,8 @@ class _Connection:
 
     def __exit__(self, *exc: object) -> None:
         self.socket.close()
+        while self._received:
+            os.close(self._received.pop())
 
     # Sending
 
@@ -199,6 +215,11 @@ class _Connection:
             elif kind == "end":
                 return
 
+    def received_socket(self) -> socket.socket:
+        if not self._received:
+            raise exception.InternalError(f"{self._method}: no socket came with the message that speaks of one")
+        return socket.socket(fileno=self._received.pop())
+
     def _frames(self, wait: Any) -> Iterator[tuple[bytes, bytes]]:
         buffer = bytearray()
         start = 0
@@ -217,12 +238,19 @@ class _Connection:
             if wait is not None:
                 wait()
             try:
-                data = self.socket.recv(_RECEIVE)
+                data = self._receive()
             except OSError as error:
                 raise self._away(error) from None
             if not data:
                 raise self._away("it closed the connection")
             buffer += data
+
+    def _receive(self) -> bytes:
+        if not self._carries_sockets:
+            return self.socket.recv(_RECEIVE)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, _RECEIVE, 1)
+        self._received += descriptors
+        return data
 
     def _away(self, error: object) -> exception.ConnectionError:
         return exception.ConnectionError(f"no answer from the service at {self._path} to {self._method}: {error}")

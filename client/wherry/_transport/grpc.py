@@ -5,6 +5,7 @@ The blocking API, not grpc.aio on a loop in a thread: measured on a unix socket,
 """
 
 import queue
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -168,6 +169,16 @@ class GrpcExchange:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+    @property
+    def carries_sockets(self) -> bool:
+        return False
+
+    def received_socket(self) -> socket.socket:
+        raise exception.InternalError("gRPC carries no sockets")
+
+    def fileno(self) -> int:
+        raise exception.InternalError("gRPC shows no descriptor")
 
     def _put(self, message: Message | None) -> None:
         while not self._over.is_set():

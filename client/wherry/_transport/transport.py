@@ -1,5 +1,6 @@
 """The interface between the SDK and what carries its messages."""
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -44,6 +45,16 @@ class Exchange(Protocol):
 
     def cancel(self) -> None:
         """End the call now; its iterator ends or raises ConnectionError."""
+
+    @property
+    def carries_sockets(self) -> bool:
+        """Whether a message of the service can come with a socket: it is on this machine."""
+
+    def received_socket(self) -> socket.socket:
+        """Return the socket that came with the last message; raises InternalError if none did."""
+
+    def fileno(self) -> int:
+        """Return what is readable when a message has come; only where it carries sockets."""
 
 
 class Transport(Protocol):

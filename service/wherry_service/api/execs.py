@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from wherry_proto.messages import ExecReply, ExecRequest
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, Unready
-from wherry_service.node.execs import Execs
+from wherry_service.node.execs import Execs, WithSocket
 
 EngineId = Callable[[str], Awaitable[str]]
 """From a container's id to the engine's for it; raises `NotFound`."""
@@ -18,7 +18,17 @@ class ExecApi:
         self._execs = execs
         self._engine_ids = engine_ids
 
-    async def run(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply]:
+    def run(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply | WithSocket]:
+        """Run a command for a client that may be anywhere."""
+        return self._run(requests, can_hand_over=False)
+
+    def run_here(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply | WithSocket]:
+        """Run a command for a client on this machine, which may be sent a `WithSocket`."""
+        return self._run(requests, can_hand_over=True)
+
+    async def _run(
+        self, requests: AsyncIterator[ExecRequest], *, can_hand_over: bool
+    ) -> AsyncIterator[ExecReply | WithSocket]:
         first = await anext(aiter(requests), None)
         if first is None or first.start is None:
             raise InvalidRequest("an exec begins with what is to be run")
@@ -28,7 +38,7 @@ class ExecApi:
             raise InvalidRequest(f"{first.start.container_id[:64]!r} is not the id of a container: those are {known}")
         engine_id = await find(first.start.container_id)
         try:
-            async for reply in self._execs.run(engine_id, first.start, requests):
+            async for reply in self._execs.run(engine_id, first.start, requests, can_hand_over=can_hand_over):
                 yield reply
         except EngineError as error:
             raise Unready(str(error)) from error

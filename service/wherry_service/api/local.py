@@ -9,8 +9,11 @@ client need not load gRPC at all.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
@@ -20,6 +23,7 @@ from wherry_service.api.sessions import Guest, Session, SessionApi
 from wherry_service.api.statuses import status_of
 from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.frames import FrameError, Splitter, pack
+from wherry_service.node.execs import WithSocket
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,8 @@ MAX_CONNECTIONS = 10_000
 SESSION = "Calls.Session"
 # Items of an upload that may wait before the client is read no further.
 _MAX_WAITING = 8
+# Seconds until a client that has much to read is looked at again.
+_AGAIN_S = 0.01
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 Handler = Callable[[Any], Any]
@@ -177,7 +183,10 @@ class Connection(asyncio.Protocol):
             if streams:
                 async for message in answer:
                     await self._writable.wait()
-                    self._send(message)
+                    if isinstance(message, WithSocket):
+                        await self._send_with(message.reply, message.socket)
+                    else:
+                        self._send(message)
             else:
                 self._send(await answer)
         except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged
@@ -204,9 +213,19 @@ class Connection(asyncio.Protocol):
 
     def _send(self, message: Message) -> None:
         if self._transport is not None:
-            parts: list[bytes] = []
-            row = rows.to_row(message, parts)
-            self._transport.write(pack(_dumps(["item", row]).encode(errors="replace"), parts))
+            self._transport.write(_framed(message))
+
+    async def _send_with(self, message: Message, other: socket.socket) -> None:
+        """Send a message with a socket, beside the transport, which knows nothing of such: when it has sent all."""
+        frame = _framed(message)
+        while self._transport is not None and other.fileno() >= 0:
+            if not self._transport.get_write_buffer_size():
+                number = self._transport.get_extra_info("socket").fileno()
+                with socket.socket(fileno=os.dup(number)) as own, contextlib.suppress(BlockingIOError):
+                    sent = socket.send_fds(own, [frame], [other.fileno()])
+                    self._transport.write(frame[sent:])
+                    return
+            await asyncio.sleep(_AGAIN_S)
 
     def _fail(self, error: Exception) -> None:
         status, text = status_of(self._method or "a call", error)
@@ -216,3 +235,9 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(pack(_dumps(header).encode(errors="replace"), []))
             self._transport.close()
+
+
+def _framed(message: Message) -> bytes:
+    parts: list[bytes] = []
+    row = rows.to_row(message, parts)
+    return pack(_dumps(["item", row]).encode(errors="replace"), parts)

@@ -28,6 +28,8 @@ from wherry_service.store.objects import ObjectRecord
 MAX_PATHS = 10_000
 # Bytes of a stream that one turn in a thread reads or writes.
 _TURN = 1 << 20
+# Chunks that may have come and wait to be written.
+_WAITING = 16
 
 
 class VolumeApi:
@@ -92,13 +94,16 @@ class VolumeApi:
 
     async def write(self, chunks: AsyncIterator[VolumeChunk]) -> VolumeWritten:
         count = 0
-        known = ""
-        async for chunk in chunks:
-            if chunk.volume_id != known:
-                await self._volumes.get(chunk.volume_id)
-                known = chunk.volume_id
-            count += await asyncio.to_thread(self._store.write, chunk)
+        known: set[str] = set()
+        async for group in _gathered(chunks):
+            for volume_id in {chunk.volume_id for chunk in group} - known:
+                await self._volumes.get(volume_id)
+                known.add(volume_id)
+            count += await asyncio.to_thread(self._write_all, group)
         return VolumeWritten(num_files=count)
+
+    def _write_all(self, group: list[VolumeChunk]) -> int:
+        return sum(self._store.write(chunk) for chunk in group)
 
     async def read(self, request: VolumeReadRequest) -> AsyncIterator[VolumeData]:
         await self._volumes.get(request.volume_id)
@@ -134,6 +139,40 @@ class VolumeApi:
                 copy, request.volume_id, request.sources, request.destination, request.recursive
             )
         )
+
+
+async def _gathered(chunks: AsyncIterator[VolumeChunk]) -> AsyncIterator[list[VolumeChunk]]:
+    """Yield what has come while the last was written: a turn in a thread costs more than a small file."""
+    # None: the last has come. An error stands where it came.
+    waiting: asyncio.Queue[VolumeChunk | Exception | None] = asyncio.Queue(_WAITING)
+
+    async def listen() -> None:
+        try:
+            async for chunk in chunks:
+                await waiting.put(chunk)
+            await waiting.put(None)
+        except Exception as error:  # noqa: BLE001 - it is raised below, by the one who asked
+            await waiting.put(error)
+
+    listening = asyncio.ensure_future(listen())
+    try:
+        item = await waiting.get()
+        while isinstance(item, VolumeChunk):
+            group: list[VolumeChunk] = []
+            size = 0
+            while isinstance(item, VolumeChunk):
+                group.append(item)
+                size += len(item.data)
+                if size >= _TURN or waiting.empty():
+                    break
+                item = waiting.get_nowait()
+            yield group
+            if isinstance(item, VolumeChunk):
+                item = await waiting.get()
+        if item is not None:
+            raise item
+    finally:
+        listening.cancel()
 
 
 def _some(rows: Iterator[VolumeData]) -> list[VolumeData]:

@@ -156,6 +156,7 @@ class Clients:
     def __init__(self, on_gone: Callable[[Client], None]) -> None:
         self._clients: dict[str, Client] = {}
         self._on_gone = on_gone
+        self._closed = False
 
     def __iter__(self) -> Iterator[Client]:
         return iter(list(self._clients.values()))
@@ -197,7 +198,16 @@ class Clients:
             client.drop_pending()
             self._start_timer(client, GUEST_GONE_AFTER_S if client.container_id else GONE_AFTER_S)
 
+    def close(self) -> None:
+        """Tell nothing any more: the service ends, and the next life sees who comes back."""
+        self._closed = True
+        for client in self:
+            if client.gone_timer is not None:
+                client.gone_timer.cancel()
+
     def _start_timer(self, client: Client, seconds: float) -> None:
+        if self._closed:
+            return
         client.gone_timer = asyncio.get_running_loop().call_later(seconds, self._gone, client)
 
     def _gone(self, client: Client) -> None:

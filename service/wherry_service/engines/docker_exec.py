@@ -62,6 +62,9 @@ class DockerExec:
         with self._translated():
             await self._pipe.end()
 
+    def hand_over(self) -> socket.socket | None:
+        return self._pipe.hand_over() if self._tty else None
+
     async def resize(self, rows: int, columns: int) -> None:
         await self._ask(lambda: self._client.exec_resize(self._exec_id, height=rows, width=columns))
 
@@ -104,6 +107,9 @@ class _Pipe(Protocol):
     async def end(self) -> None:
         """Say that nothing follows."""
 
+    def hand_over(self) -> socket.socket | None:
+        """Receive nothing more, and return the socket that has the rest; None where it can't be had."""
+
     def close(self) -> None:
         """Let go of it; whoever waits is woken."""
 
@@ -119,13 +125,28 @@ class _LoopPipe:
         self._early: bytes = buffer.peek()
         self._waiting = 0
         self._closed = False
+        self._handed_over = False
+        self._readable: asyncio.Future[None] | None = None
 
     async def receive(self, most: int) -> bytes:
         if self._early:
             data, self._early = self._early[:most], self._early[most:]
             return data
         with self._in_use():
-            return await asyncio.get_running_loop().sock_recv(self._socket, most)
+            # Not `sock_recv`, whose end by a cancellation may lose what it has received.
+            while not self._handed_over:
+                try:
+                    return self._socket.recv(most)
+                except BlockingIOError:
+                    await self._until_readable()
+        return b""
+
+    def hand_over(self) -> socket.socket | None:
+        if self._early:
+            return None
+        self._handed_over = True
+        self._wake()
+        return self._socket
 
     async def send(self, data: bytes) -> None:
         with self._in_use():
@@ -140,6 +161,20 @@ class _LoopPipe:
             self._socket.shutdown(socket.SHUT_RDWR)
         if not self._waiting:
             self._response.close()
+
+    async def _until_readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._readable = loop.create_future()
+        loop.add_reader(self._socket, self._wake)
+        try:
+            await self._readable
+        finally:
+            loop.remove_reader(self._socket)
+            self._readable = None
+
+    def _wake(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -173,6 +208,9 @@ class _ThreadsPipe:
 
     async def end(self) -> None:
         await self._in(self._writer, lambda: self._socket.shutdown(socket.SHUT_WR))
+
+    def hand_over(self) -> socket.socket | None:
+        return None
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """The `Engine` interface: what Wherry needs of whatever runs containers. Nothing above it knows which one it is."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -172,6 +173,13 @@ class Exec(Protocol):
 
     async def resize(self, rows: int, columns: int) -> None:
         """Say how large its terminal is."""
+
+    def hand_over(self) -> socket.socket | None:
+        """Return the socket that has the rest of its streams, or None if there is none.
+
+        A `read` that waits ends as if they had; nothing may be written afterwards. It is closed by `close`, which other
+        processes' descriptors of it outlive. Only with a terminal.
+        """
 
     async def pid(self) -> int:
         """Return its process id, as the engine's host counts; 0 if it has ended."""

@@ -17,7 +17,8 @@ from wherry_service.images.process import follow
 # Which Debian release has which Python; testing's moves on.
 SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "testing"}
 DEFAULT_PYTHON = "3.11"
-BOOTSTRAP_ATTEMPTS = 3
+BOOTSTRAP_ATTEMPTS = 5
+_OF_ONE_PACKAGE = ("I: Retrieving", "I: Validating", "I: Unpacking", "I: Extracting", "I: Configuring")
 
 # Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
 _IMPORT = """
@@ -115,17 +116,18 @@ class BaseImages:
         tail: list[str] = []
 
         def note(line: str) -> None:
+            # debootstrap's own progress: one line per package is too much, one per phase is right.
+            if line.startswith(_OF_ONE_PACKAGE):
+                return
             tail.append(line)
             del tail[:-20]
-            # debootstrap's own progress: one line per package is too much, one per phase is right.
-            if line.startswith("I: ") and not line.startswith(
-                ("I: Retrieving", "I: Validating", "I: Unpacking", "I: Extracting", "I: Configuring")
-            ):
+            if line.startswith("I: "):
                 on_log(line.removeprefix("I: "))
 
         try:
-            root = scratch / "root"
-            command = [str(_recipe("debian.sh")), suite, str(root)]
+            root, packages = scratch / "root", scratch / "packages"
+            packages.mkdir()
+            command = [str(_recipe("debian.sh")), suite, str(root), str(packages)]
             path = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
             # A hundred packages are fetched, and debootstrap gives up where a mirror lacks one for a moment.
             attempt = 1

@@ -5,11 +5,13 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart
+from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
 from wherry_service.errors import InvalidRequest
 
@@ -36,6 +38,14 @@ _KILL_MARKED = (
 _REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
 
 
+@dataclass(frozen=True, slots=True)
+class WithSocket:
+    """A reply that a socket goes with, which may have been closed since."""
+
+    reply: ExecReply
+    socket: socket.socket
+
+
 class Execs:
     """Runs commands. `begin_use` and `end_use` hear the container's id, before and after."""
 
@@ -46,12 +56,15 @@ class Execs:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
-        self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest]
-    ) -> AsyncIterator[ExecReply]:
-        """Run a command in a container, and yield what becomes of it; `requests` are what follows `start`."""
+        self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest], *, can_hand_over: bool = False
+    ) -> AsyncIterator[ExecReply | WithSocket]:
+        """Run a command in a container, and yield what becomes of it; `requests` are what follows `start`.
+
+        `can_hand_over`: the client is on this machine and can be sent a socket, if it asks for the streams.
+        """
         mark = f"{_MARK}={uuid.uuid4().hex}"
         exec = await self._engine.exec(engine_id, _spec(start, mark))
-        run = _Run(self._engine, engine_id, exec, start, mark)
+        run = _Run(self._engine, engine_id, exec, start, mark, can_hand_over)
         self._begin_use(start.container_id)
         task = asyncio.ensure_future(run.carry())
         self._tasks.add(task)
@@ -84,19 +97,25 @@ class Execs:
 class _Run:
     """One command that runs. It goes on when its client has gone, unless it has a terminal."""
 
-    def __init__(self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart, mark: str) -> None:
-        self.replies: asyncio.Queue[ExecReply | None] = asyncio.Queue(_MAX_WAITING)
+    def __init__(
+        self, engine: Engine, engine_id: str, exec: Exec, start: ExecStart, mark: str, can_hand_over: bool
+    ) -> None:
+        self.replies: asyncio.Queue[ExecReply | WithSocket | None] = asyncio.Queue(_MAX_WAITING)
         self._typed: asyncio.Queue[ExecRequest] = asyncio.Queue(_MAX_TYPED)
         self._engine = engine
         self._engine_id = engine_id
         self._exec = exec
         self._start = start
         self._mark = mark
+        self._can_hand_over = can_hand_over
         self._left = False
         self._ended_by = 0
         self._printed = False
         self._refusal = b""
         self._kill = asyncio.Event()
+        # What its client gets in place of the rest of its output, and whether that has ended.
+        self._handed_over: WithSocket | None = None
+        self._streams_over = asyncio.Event()
 
     async def carry(self) -> None:
         """Carry its output to its end, and say how it ended."""
@@ -121,8 +140,10 @@ class _Run:
         writing = asyncio.ensure_future(self._write())
         try:
             async for request in requests:
-                if request.stdin or request.stdin_eof:
+                if request.stdin or request.stdin_eof or request.hand_over:
                     await self._typed.put(request)
+                if request.streams_over:
+                    self._streams_over.set()
                 if request.resize is not None:
                     with contextlib.suppress(EngineError):  # it has ended, which its client is told
                         await self._exec.resize(request.resize.rows, request.resize.columns)
@@ -142,12 +163,24 @@ class _Run:
                     await self._exec.write(request.stdin)
                 if request.stdin_eof:
                     await self._exec.close_stdin()
+                if request.hand_over:
+                    await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Let the client have the streams, once it has all that was read of them."""
+        # Before the first output it is not known whether that is the command's or the engine's.
+        streams = self._exec.hand_over() if self._printed and self._can_hand_over else None
+        if streams is None:
+            await self._reply(ExecReply(handed_over=HandOver(done=False)))
+        else:
+            self._handed_over = WithSocket(ExecReply(handed_over=HandOver(done=True)), streams)
 
     def leave(self) -> None:
         """Hear that the client has gone."""
         self._left = True
         while not self.replies.empty():
             self.replies.get_nowait()
+        self._streams_over.set()
         if self._start.pty:
             self._ended_by = self._ended_by or KILLED
             self._kill.set()
@@ -161,6 +194,9 @@ class _Run:
                 continue
             self._printed = True
             await self._reply(ExecReply(stdout=data) if stream == 1 else ExecReply(stderr=data))
+        if self._handed_over is not None:
+            await self._reply(self._handed_over)
+            await self._streams_over.wait()
 
     async def _watch(self) -> None:
         """Wait for a reason to kill it, and do."""
@@ -198,7 +234,7 @@ class _Run:
             await self._reply(ExecReply(exit=ExecExit(code=code)))
         await self._reply(None)
 
-    async def _reply(self, reply: ExecReply | None) -> None:
+    async def _reply(self, reply: ExecReply | WithSocket | None) -> None:
         if not self._left:
             await self.replies.put(reply)
 

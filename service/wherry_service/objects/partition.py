@@ -14,7 +14,7 @@ _KEPT_BYTES = 8 << 10
 
 @dataclass(slots=True)
 class Item:
-    """An item that is on disk."""
+    """An item that is on disk, or on its way there."""
 
     position: int
     # None: only there.
@@ -22,7 +22,8 @@ class Item:
 
     @classmethod
     def of(cls, position: int, value: Payload) -> "Item":
-        return cls(position, value if len(value.data) <= _KEPT_BYTES else None)
+        kept = not value.blob_id and len(value.data) <= _KEPT_BYTES
+        return cls(position, value if kept else None)
 
 
 @dataclass(eq=False, slots=True)
@@ -111,6 +112,36 @@ class Partition:
         self._admitted -= count
         self._admit_more()
 
+    def lend_ahead(self, items: Sequence[Item]) -> int:
+        """Lend items to those who wait while they are still being written; return how many, from the first on.
+
+        None where something else is being written, which came before. What a getter then says of its items is written
+        after them, and counts for nothing if they are not.
+        """
+        count = 0
+        if self._admitted == len(items):
+            while self._getters and count < len(items):
+                getter = self._getters[0]
+                some = items[count : count + getter.count]
+                # A value that is on disk alone is not there yet.
+                if any(item.value is None for item in some):
+                    break
+                self._getters.popleft()
+                if not getter.answered.done():
+                    self._lend(getter, list(some))
+                    count += len(some)
+        self._admitted -= count
+        return count
+
+    def retract(self, positions: Iterable[int]) -> None:
+        """Forget items that were lent ahead, and are not on disk."""
+        gone = set(positions)
+        if gone:
+            self.ready = deque(item for item in self.ready if item.position not in gone)
+            for getter in self._lent.values():
+                getter.items = [item for item in getter.items if item.position not in gone]
+            self._admit_more()
+
     def add(self, items: Sequence[Item]) -> None:
         """Take items in whose room was reserved."""
         self._admitted -= len(items)
@@ -147,6 +178,12 @@ class Partition:
         try:
             async with asyncio.timeout(wait_s):
                 await getter.answered
+                while not getter.items and self._lent.pop(lease_id, None) is getter:
+                    # What was lent to it was retracted before it looked.
+                    getter.answered = asyncio.get_running_loop().create_future()
+                    self._getters.appendleft(getter)
+                    self._hand_out()
+                    await getter.answered
         except TimeoutError:
             pass
         except BaseException:
@@ -177,6 +214,10 @@ class Partition:
         for getter in self._getters:
             if getter.lease_id == lease_id and not getter.answered.done():
                 getter.answered.set_result(None)
+
+    def lends(self, lease_id: str) -> bool:
+        """Whether this life of the service has lent items to that getter."""
+        return lease_id in self._lent
 
     def claim(self, lease_id: str, positions: Iterable[int]) -> bool:
         """Hold items for the getter that says it has them, lest another is given them; False where they are gone."""
@@ -210,9 +251,12 @@ class Partition:
             getter = self._getters.popleft()
             if getter.answered.done():
                 continue
-            getter.items = [self.ready.popleft() for _ in range(min(getter.count, len(self.ready)))]
-            self._lent[getter.lease_id] = getter
-            getter.answered.set_result(None)
+            self._lend(getter, [self.ready.popleft() for _ in range(min(getter.count, len(self.ready)))])
+
+    def _lend(self, getter: Getter, items: list[Item]) -> None:
+        getter.items = items
+        self._lent[getter.lease_id] = getter
+        getter.answered.set_result(None)
 
     # The rest
 

@@ -92,23 +92,30 @@ class Queues:
         ttl_s: float,
     ) -> bool:
         given: list[str] = []
+        items: list[Item] = []
+        ahead = 0
         try:
             if self._queues.get(queue_id) is not queue:
                 raise NotFound(f"queue {queue_id} was deleted")
             given = await self._leftovers.own(values)
             now_ms = self._now_ms()
             expires_at_ms = now_ms + max(1, int(ttl_s * 1000)) if ttl_s else None
-            items = [(self._next_position(), value) for value in values]
-            fresh = await self._store.put(queue_id, operation_id, partition, items, expires_at_ms, now_ms)
+            rows = [(self._next_position(), value) for value in values]
+            items = [Item.of(position, value) for position, value in rows]
+            # Whoever waits hears of them while they are written, and has them once both that and its word are on disk.
+            ahead = part.lend_ahead(items)
+            fresh = await self._store.put(queue_id, operation_id, partition, rows, expires_at_ms, now_ms)
         except BaseException:
-            part.withdraw(len(values))
+            part.retract(item.position for item in items[:ahead])
+            part.withdraw(len(values) - ahead)
             raise
         if expires_at_ms is not None:
             part.expires_at_ms = expires_at_ms
         if fresh:
-            part.add([Item.of(position, value) for position, value in items])
+            part.add(items[ahead:])
         else:
-            part.withdraw(len(values))
+            part.retract(item.position for item in items[:ahead])
+            part.withdraw(len(values) - ahead)
             self._leftovers.drop(value.blob_id for value in values if value.blob_id)
         self._leftovers.drop(given)
         return True
@@ -149,18 +156,27 @@ class Queues:
     async def _acknowledge(
         self, queue_id: str, queue: _Queue, lease_id: str, partition: str, positions: Sequence[int]
     ) -> bool:
+        # Of an earlier life's loan it may have been accepted, and the answer lost: then what is there now is another's.
+        if not queue.partition(partition).lends(lease_id) and await self._store.answered(lease_id):
+            return True
         part = queue.partition(partition)
         if not part.claim(lease_id, positions):
-            # It may have been accepted, and the answer lost.
+            # Perhaps accepted while that was looked up.
             return await self._store.answered(lease_id)
         try:
             accepted, blobs = await self._store.take(queue_id, lease_id, positions, self._now_ms())
         except BaseException:
             part.unclaim(lease_id)
             raise
+        if not accepted:
+            # Lent ahead of a put that came to nothing; what else it had goes back to its place.
+            known = await self._store.values(positions)
+            part.retract(position for position in positions if position not in known)
+            part.unclaim(lease_id)
+            return False
         part.settle(lease_id)
         self._leftovers.add(blobs)
-        return accepted
+        return True
 
     async def cancel(self, queue_id: str, lease_id: str) -> None:
         """End a getter's waiting, or its loan; or a putter's waiting."""

@@ -15,6 +15,16 @@ _EXPIRY = sa.text(
     "insert into queue_partitions (queue_id, name, expires_at_ms) values (:queue_id, :name, :expires_at_ms) "
     "on conflict (queue_id, name) do update set expires_at_ms = excluded.expires_at_ms"
 ).bindparams(sa.bindparam("name", type_=Text()))
+# Made once: what a put and a get wait for is less the disk than what is done around it.
+_INSERT = sa.insert(queue_items)
+_TAKE = (
+    sa.delete(queue_items)
+    .where(
+        queue_items.c.queue_id == sa.bindparam("own_queue"),
+        queue_items.c.position.in_(sa.bindparam("positions", expanding=True)),
+    )
+    .returning(queue_items.c.blob_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,10 @@ class StoredItem:
 
     partition: str
     position: int
+
+
+class _NotAll(Exception):
+    """Of items that were to be deleted together, not all were there."""
 
 
 class QueueStore:
@@ -79,7 +93,7 @@ class QueueStore:
         def work(connection: sa.Connection) -> bool:
             if not begin_in(connection, operation_id, now_ms):
                 return False
-            connection.execute(sa.insert(queue_items), rows)
+            connection.execute(_INSERT, rows)
             if expires_at_ms is not None:
                 values = {"queue_id": queue_id, "name": partition, "expires_at_ms": expires_at_ms}
                 connection.execute(_EXPIRY, values)
@@ -96,18 +110,22 @@ class QueueStore:
     async def take(self, queue_id: str, lease_id: str, positions: Sequence[int], now_ms: int) -> tuple[bool, list[str]]:
         """Delete items that their getter has; return whether they are its, and their blobs.
 
-        They are, where all were there, or where the same lease took them before.
+        They are, where all were there, or where the same lease took them before; otherwise nothing is deleted.
         """
-        own = (queue_items.c.queue_id == queue_id) & queue_items.c.position.in_(positions)
 
         def work(connection: sa.Connection) -> tuple[bool, list[str]]:
             if not begin_in(connection, lease_id, now_ms):
                 return True, []
-            gone = sa.delete(queue_items).where(own).returning(queue_items.c.blob_id)
-            blobs = connection.execute(gone).scalars().all()
-            return len(blobs) == len(positions), [blob_id for blob_id in blobs if blob_id]
+            own = {"own_queue": queue_id, "positions": list(positions)}
+            blobs = connection.execute(_TAKE, own).scalars().all()
+            if len(blobs) != len(positions):
+                raise _NotAll
+            return True, [blob_id for blob_id in blobs if blob_id]
 
-        return await self._database.write(work)
+        try:
+            return await self._database.write(work)
+        except _NotAll:
+            return False, []
 
     async def delete(self, positions: Sequence[int], operation_id: str = "", now_ms: int = 0) -> list[str]:
         """Delete items unseen; return their blobs."""

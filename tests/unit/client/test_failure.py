@@ -133,6 +133,18 @@ def test_own_frames_are_hidden() -> None:
     assert "_ids.py" not in text
 
 
+@pytest.mark.parametrize(("value", "shown"), [("x", False), (None, True)])
+def test_frames_that_are_all_its_own_are_shown_only_where_the_fault_is_wherrys(value: Any, shown: bool) -> None:
+    from wherry._ids import check_id
+
+    with pytest.raises((exception.InvalidError, TypeError)) as caught:
+        check_id(value, "fc", "call")
+    # As a command has it: what calls is Wherry's too.
+    error = caught.value.with_traceback(caught.tb.tb_next)
+    hide_internals(error)
+    assert ("_ids.py" in "".join(traceback.format_exception(error))) == shown
+
+
 def test_what_came_is_no_exception() -> None:
     data = pickle.dumps(("text", None))
     failure = Failure(kind=FailureKind.EXCEPTION, message="m", exception=Payload(format=Format.PICKLE, data=data))

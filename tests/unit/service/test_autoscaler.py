@@ -31,5 +31,5 @@ from wherry_service.pools.autoscaler import Bounds, Demand, wanted_containers
         pytest.param(Demand(9, 0, 60.0), Bounds(max_containers=0 + 2, min_containers=1), 2, id="both bounds"),
     ],
 )
-def test_wanted_containers(demand: Demand, bounds: Bounds, wanted: int) -> None:
+def test_b62_wanted_containers(demand: Demand, bounds: Bounds, wanted: int) -> None:
     assert wanted_containers(demand, bounds) == wanted

@@ -13,7 +13,8 @@ from wherry_service.images.base import BaseError, BaseImages, import_root
 
 Command = Callable[[str, str], Path]
 
-ROOT = 'mkdir -p "$4/usr/bin" "$4/usr/share/doc"; echo "I: Retrieving a"; echo "I: Base system installed"'
+# `debootstrap --variant=… --cache-dir=… --include=… SUITE ROOT`
+ROOT = 'mkdir -p "$5/usr/bin" "$5/usr/share/doc"; echo "I: Retrieving a"; echo "I: Base system installed"'
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("as_root")
 def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> None:
     engine = FakeEngine({})
-    command("debootstrap", f"echo $3 >>{tmp_path}/made; {ROOT}")
+    command("debootstrap", f"echo $4 >>{tmp_path}/made; {ROOT}")
     docker = command("docker", f'tar -t >>{tmp_path}/packed; echo "$@" >>{tmp_path}/imported')
     bases = BaseImages(engine, tmp_path / "work")
     lines: list[str] = []
@@ -90,9 +91,10 @@ def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> N
 @pytest.mark.usefixtures("as_root")
 def test_a_bootstrap_that_fails_once_is_tried_again(command: Command, tmp_path: Path) -> None:
     engine = FakeEngine({})
-    # What the first attempt has left must not be in the way of the second.
-    fails = f"[ -e {tmp_path}/failed ] || {{ mkdir $4; touch {tmp_path}/failed; echo 'E: no packages'; exit 1; }}"
-    command("debootstrap", f"{fails}; [ ! -e $4 ] || exit 2; {ROOT}")
+    # Of what the first attempt has left the packages serve the second, and the rest must not be in its way.
+    fetched = "${2#--cache-dir=}/fetched"
+    fails = f"[ -e {fetched} ] || {{ mkdir $5; touch {fetched}; echo 'E: no packages'; exit 1; }}"
+    command("debootstrap", f"{fails}; [ ! -e $5 ] || exit 2; {ROOT}")
     docker = command("docker", "cat >/dev/null")
     bases = BaseImages(engine, tmp_path / "work")
     lines: list[str] = []

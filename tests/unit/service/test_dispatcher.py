@@ -135,7 +135,7 @@ def run(tmp_path: Path, scenario: Callable[[World], Coroutine[Any, Any, None]], 
     asyncio.run(main())
 
 
-def test_from_zero_to_the_limit_and_back(tmp_path: Path) -> None:
+def test_b62_from_zero_to_the_limit_and_back(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.call(10)
         await world.until(lambda: sum(len(c.inputs) for c in world.node.containers) == 3)
@@ -146,7 +146,7 @@ def test_from_zero_to_the_limit_and_back(tmp_path: Path) -> None:
     run(tmp_path, scenario, max_containers=3, scaledown_window_s=0.05)
 
 
-def test_min_containers_are_kept_warm(tmp_path: Path) -> None:
+def test_b62_min_containers_are_kept_warm(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.until(lambda: len(world.node.running()) == 2)
         world.node.containers[0].exit(ContainerExit(exit_code=1))

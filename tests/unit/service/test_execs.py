@@ -1,16 +1,18 @@
 """Execs: how they end, what a client hears, and what goes on without it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import run_fast
-from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
+from wherry_proto.messages import ExecRequest, ExecStart, TerminalSize
 from wherry_service.engines.engine import EngineError, ExecSpec
 from wherry_service.errors import InvalidRequest
-from wherry_service.node.execs import Execs
+from wherry_service.node.execs import Execs, WithSocket
 
 
 class FakeExec:
@@ -24,6 +26,7 @@ class FakeExec:
         self.reads = asyncio.Event()
         self.reads.set()
         self.closed = False
+        self.streams: socket.socket | None = None
 
     async def read(self) -> tuple[int, bytes] | None:
         found = await self.printed.get()
@@ -40,6 +43,11 @@ class FakeExec:
 
     async def resize(self, rows: int, columns: int) -> None:
         self.typed.append(b"%d x %d" % (rows, columns))
+
+    def hand_over(self) -> socket.socket | None:
+        if self.streams is not None:
+            self.printed.put_nowait(None)
+        return self.streams
 
     async def pid(self) -> int:
         return 1 << 30
@@ -72,9 +80,9 @@ class House:
             self.made.append(exec)
         return exec
 
-    def run(self, **start: Any) -> AsyncIterator[ExecReply]:
+    def run(self, *, can_hand_over: bool = False, **start: Any) -> AsyncIterator[Any]:
         values: dict[str, Any] = {"container_id": "sb-1", "args": ["cmd"], **start}
-        return self.execs.run("engine", ExecStart(**values), self._heard())
+        return self.execs.run("engine", ExecStart(**values), self._heard(), can_hand_over=can_hand_over)
 
     async def _heard(self) -> AsyncIterator[ExecRequest]:
         while (request := await self.requests.get()) is not None:
@@ -85,7 +93,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(main, 20))
 
 
-async def ended(replies: AsyncIterator[ExecReply]) -> tuple[bytes, bytes, int | str]:
+async def ended(replies: AsyncIterator[Any]) -> tuple[bytes, bytes, int | str]:
     out, err = b"", b""
     async for reply in replies:
         out, err = out + reply.stdout, err + reply.stderr
@@ -218,6 +226,90 @@ def test_one_that_is_lost_says_so() -> None:
         await anext(replies)
         house.made[0].printed.put_nowait(EngineError("the engine went away"))
         assert (await ended(replies))[2] == "the command was lost: the engine went away"
+
+    run(main())
+
+
+@contextlib.contextmanager
+def streams_of(exec: FakeExec) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        exec.streams = ours
+        yield ours
+
+
+def test_streams_are_handed_over_after_what_was_typed_and_printed_before() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(pty=True, can_hand_over=True)
+        await anext(replies)
+        exec = house.made[0]
+        with streams_of(exec) as streams:
+            exec.printed.put_nowait((1, b"$ "))
+            exec.printed.put_nowait((1, b"more"))
+            assert (await anext(replies)).stdout == b"$ "
+            house.requests.put_nowait(ExecRequest(stdin=b"typed"))
+            house.requests.put_nowait(ExecRequest(hand_over=True))
+            assert (await anext(replies)).stdout == b"more"
+            handed = await anext(replies)
+            assert isinstance(handed, WithSocket)
+            assert (handed.socket, handed.reply.handed_over is not None) == (streams, True)
+            assert exec.typed == [b"typed"]
+            # Its size and its end are still the service's.
+            house.requests.put_nowait(ExecRequest(resize=TerminalSize(rows=3, columns=4)))
+            while len(exec.typed) < 2:
+                await asyncio.sleep(0)
+            assert not exec.closed
+            exec.code = 5
+            house.requests.put_nowait(ExecRequest(streams_over=True))
+            assert await ended(replies) == (b"", b"", 5)
+        await house.execs.close()
+        assert (house.used, exec.closed) == (["+sb-1", "-sb-1"], True)
+
+    run(main())
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_was_handed_over_is_ended_with_its_client_and_when_its_time_is_over(leaves: bool) -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(pty=True, can_hand_over=True, timeout_s=0 if leaves else 5)
+        await anext(replies)
+        exec = house.made[0]
+        with streams_of(exec):
+            exec.printed.put_nowait((1, b"$ "))
+            await anext(replies)
+            house.requests.put_nowait(ExecRequest(hand_over=True))
+            assert isinstance(await anext(replies), WithSocket)
+            if leaves:
+                await replies.aclose()  # type: ignore[attr-defined]
+            else:
+                assert (await ended(replies))[2] == 124
+            while not exec.closed:
+                await asyncio.sleep(0)
+        assert len(house.killers) == 1
+
+    run_fast(main())
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_streams_that_can_not_be_handed_over_go_on(may: bool) -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(pty=True, can_hand_over=may)
+        await anext(replies)
+        exec = house.made[0]
+        with contextlib.nullcontext() if may else streams_of(exec):
+            exec.printed.put_nowait((1, b"$ "))
+            await anext(replies)
+            house.requests.put_nowait(ExecRequest(hand_over=True))
+            assert not (await anext(replies)).handed_over.done
+            house.requests.put_nowait(ExecRequest(stdin=b"typed"))
+            while not exec.typed:
+                await asyncio.sleep(0)
+            exec.printed.put_nowait((1, b"out"))
+            exec.printed.put_nowait(None)
+            assert await ended(replies) == (b"out", b"", 0)
 
     run(main())
 

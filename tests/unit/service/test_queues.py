@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import threading
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,24 @@ def test_b58_each_item_is_had_by_one_getter_while_getters_are_killed_and_the_ser
         run(disk, scenario)
 
 
+def test_an_acknowledgement_repeated_after_a_restart_takes_nothing_that_came_since(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        queue_id = await world.make("queue")
+        await world.offer(queue_id, b"1")
+        getter, _ = await world.lend(queue_id, 1)
+        positions = [item.position for item in getter.items]
+        assert await world.objects.queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        then = world.now
+        world.restart()
+        # A clock that was set back, so that the next item has the place of the one that is gone.
+        world.now = then
+        await world.offer(queue_id, b"2")
+        assert await world.objects.queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        assert await world.take(queue_id) == [b"2"]
+
+    run(disk, scenario)
+
+
 @pytest.mark.parametrize("wait_s", [float("inf"), 1e300, -1.0])
 def test_a_wait_without_limit_ends_with_an_item(disk: Disk, wait_s: float) -> None:
     async def scenario(world: World) -> None:
@@ -296,6 +315,90 @@ def test_a_getter_that_hangs_loses_its_items_and_is_told_so(disk: Disk) -> None:
         assert [item async for item in stream] == []
         assert await world.take(queue_id) == [b"1"]
         assert not await world.objects.queues.acknowledge(queue_id, lease_id, "", items.positions)
+
+    run(disk, scenario)
+
+
+def test_who_waits_hears_of_an_item_while_it_is_written_and_has_it_once_that_is_done(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        queue_id = await world.make("queue")
+        queues = world.objects.queues
+        assert await world.take(queue_id) == []  # it is known now
+        disk_is_free = threading.Event()
+        slow = asyncio.ensure_future(world.database.write(lambda connection: disk_is_free.wait(5)))
+        waiting = asyncio.ensure_future(world.lend(queue_id, 2, wait_s=None))
+        await asyncio.sleep(0)
+        putting = asyncio.ensure_future(world.offer(queue_id, b"1", b"2", b"3"))
+        getter, values = await waiting
+        positions = [item.position for item in getter.items]
+        having = asyncio.ensure_future(queues.acknowledge(queue_id, getter.lease_id, "", positions))
+        await asyncio.sleep(0)
+        assert values == [b"1", b"2"]
+        assert not putting.done()
+        assert not having.done()
+        # Not on disk: nobody else sees the rest of it yet.
+        assert await world.take(queue_id) == []
+        assert await queues.count(queue_id, "", True) == 0
+        disk_is_free.set()
+        assert await putting
+        assert await having
+        assert await slow
+        assert await world.take(queue_id, 5) == [b"3"]
+        world.restart()
+        assert await world.take(queue_id) == []
+
+    run(disk, scenario)
+
+
+@pytest.mark.parametrize("how", ["fails at once", "fails", "is repeated"])
+def test_an_item_lent_ahead_of_a_put_that_comes_to_nothing_is_nobodys(
+    disk: Disk, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*given: object) -> bool:
+        if how == "fails":
+            await asyncio.to_thread(int)
+        raise OSError("the disk is full")
+
+    async def scenario(world: World) -> None:
+        queue_id = await world.make("queue")
+        queues = world.objects.queues
+        operation_id = new_id("op")
+        assert await queues.put(queue_id, operation_id, "", [payload(b"1")], 0.0, 0.0)
+        assert await world.take(queue_id) == [b"1"]
+        waiting = asyncio.ensure_future(world.lend(queue_id, 5, wait_s=None))
+        await asyncio.sleep(0)
+        with monkeypatch.context() as patched:
+            if how != "is repeated":
+                patched.setattr(queues._store, "put", fail)
+                operation_id = new_id("op")
+            putting = asyncio.ensure_future(queues.put(queue_id, operation_id, "", [payload(b"1")], 0.0, 0.0))
+            if how == "fails at once":
+                with pytest.raises(OSError, match="full"):
+                    await putting
+                # It never heard of it, and waits on.
+                await asyncio.sleep(0)
+                assert not waiting.done()
+            else:
+                getter, values = await waiting
+                positions = [item.position for item in getter.items]
+                (put,) = await asyncio.gather(putting, return_exceptions=True)
+        if how == "fails at once":
+            assert await world.offer(queue_id, b"3")
+            getter, values = await waiting
+            assert values == [b"3"]
+            positions = [item.position for item in getter.items]
+            assert await queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        else:
+            assert put is True if how == "is repeated" else isinstance(put, OSError)
+            assert values == [b"1"]
+            assert not await queues.acknowledge(queue_id, getter.lease_id, "", positions)
+            # Nor when the answer was lost, and it is asked again.
+            assert not await queues.acknowledge(queue_id, getter.lease_id, "", positions)
+        queues.give_back(queue_id, "", getter)
+        assert await world.take(queue_id) == []
+        assert await queues.count(queue_id, "", True) == 0
+        # Its room is free again.
+        assert await world.offer(queue_id, *[b"2"] * MAX_ITEMS)
 
     run(disk, scenario)
 

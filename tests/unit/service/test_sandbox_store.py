@@ -64,7 +64,7 @@ def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
         sandbox_id="sb-1", app_id="ap-1", image="image", command=("true",), workdir="/tmp", block_network=True,
         pty=True, runtime="runsc", pids_limit=64, log_mib=8, memory_limit_mib=256,
     )  # fmt: skip
-    body = create_body(node._spec(order, []))
+    body = create_body(node._spec(order, [], {}))
     host = body["HostConfig"]
     assert (body["WorkingDir"], body["Tty"], body["OpenStdin"], body["StdinOnce"]) == ("/tmp", True, True, True)
     assert body["Labels"] == {
