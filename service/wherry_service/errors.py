@@ -41,3 +41,8 @@ class Unauthenticated(ServiceError):
 
 class Denied(ServiceError):
     """Who asks may not."""
+
+
+def stack_of(error: BaseException) -> BaseException | None:
+    """Return what a log shows the stack of: nothing where the error says by itself what was wrong."""
+    return None if isinstance(error, ServiceError) else error

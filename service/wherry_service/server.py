@@ -47,7 +47,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
-from wherry_service.errors import ServiceError
+from wherry_service.errors import ServiceError, stack_of
 from wherry_service.host import blobs_of, database_url, host_size
 from wherry_service.ids import check_id, new_id
 from wherry_service.images import host
@@ -522,7 +522,7 @@ class Service:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the service failed", exc_info=error)
+            log.error("a task of the service failed: %s", error, exc_info=stack_of(error))
 
     # The end
 

@@ -14,7 +14,7 @@ from wherry_service.api.places import Places
 from wherry_service.api.rules import RULES, Rule, Where
 from wherry_service.api.statuses import status_of
 from wherry_service.api.tokens import EVERYWHERE, Tokens, allows, reaches
-from wherry_service.errors import Denied, Exhausted, NotFound, ServiceError, Unauthenticated
+from wherry_service.errors import Denied, Exhausted, NotFound, ServiceError, Unauthenticated, stack_of
 from wherry_service.store.tokens import AuditStore
 
 log = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ class Access:
     def _written(self, task: "asyncio.Task[None]") -> None:
         self._writing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the audit log could not be written", exc_info=error)
+            log.error("the audit log could not be written: %s", error, exc_info=stack_of(error))
 
 
 def _kind(path: str) -> str:

@@ -11,7 +11,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
-from wherry_service.errors import NotFound
+from wherry_service.errors import NotFound, stack_of
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
@@ -381,4 +381,4 @@ class Journal:
     def _ran(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the journal could not be written", exc_info=error)
+            log.error("the journal could not be written: %s", error, exc_info=stack_of(error))

@@ -7,6 +7,7 @@ from typing import Any
 
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Exchange, Exchanges, response_of
+from wherry_service.errors import stack_of
 from wherry_service.ids import new_id
 from wherry_service.ingress.answers import Answer, of_failure
 from wherry_service.ingress.heads import Headers, checked
@@ -38,7 +39,9 @@ class Results:
     def _ended(self, exchange: Exchange) -> None:
         _, task = self._running.pop(exchange.call.call_id)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the result of request %s could not be kept", exchange.request_id, exc_info=error)
+            log.error(
+                "the result of request %s could not be kept: %s", exchange.request_id, error, exc_info=stack_of(error)
+            )
 
     async def close(self) -> None:
         """Give up what has not ended."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from wherry_service.engines.engine import EngineError, Mount
-from wherry_service.errors import ServiceError
+from wherry_service.errors import ServiceError, stack_of
 from wherry_service.node.bucket_helper import KIND, BucketHelper, Surroundings
 from wherry_service.node.node import BucketOrder
 
@@ -250,4 +250,4 @@ class Buckets:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the buckets failed", exc_info=error)
+            log.error("a task of the buckets failed: %s", error, exc_info=stack_of(error))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
+from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready, stack_of
 from wherry_service.node.mounts import bucket_orders
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
@@ -530,7 +530,7 @@ class Sandboxes:
     def _over(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the sandboxes failed", exc_info=error)
+            log.error("a task of the sandboxes failed: %s", error, exc_info=stack_of(error))
 
 
 def _share(record: SandboxRecord) -> Share:
