@@ -147,6 +147,23 @@ def test_what_is_missing_is_named_or_fine(kind: str, tmp_path: Path) -> None:
     run(kind, tmp_path, scenario)
 
 
+@kinds
+def test_a_volume_is_there_until_it_is_removed(kind: str, tmp_path: Path) -> None:
+    async def scenario(engine: Engine, labels: dict[str, str]) -> None:
+        name = f"wherry-test-{uuid.uuid4().hex[:8]}"
+        where = await engine.create_volume(name, labels)
+        try:
+            assert name in where
+            assert await engine.create_volume(name, labels) == where
+            assert await engine.volumes(labels) == [name]
+        finally:
+            await engine.remove_volume(name)
+        assert await engine.volumes(labels) == []
+        await engine.remove_volume(name)
+
+    run(kind, tmp_path, scenario)
+
+
 def test_docker_gets_the_limits_as_they_were_asked_for(tmp_path: Path) -> None:
     code = (
         "import os; "

@@ -49,6 +49,8 @@ class Buckets:
         self._mounts: dict[str, _Mounted] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._on_lost: dict[str, Callable[[str], None]] = {}
+        # Users whose helper had ended when an earlier life did, and who have not been told.
+        self._bereft: set[str] = set()
         self._salt = b""
         self._recovered = False
         self._recovering = asyncio.Lock()
@@ -74,6 +76,8 @@ class Buckets:
     def watch(self, user: str, on_lost: Callable[[str], None]) -> None:
         """Have it told why when a bucket of the user's can't be used any more."""
         self._on_lost[user] = on_lost
+        if user in self._bereft:
+            self._tell_lost(user)
 
     def has(self, user: str) -> bool:
         """Whether the user has a bucket that can be written."""
@@ -87,6 +91,7 @@ class Buckets:
     async def release(self, user: str) -> None:
         """Hear that the user's container is gone; those of its buckets that nobody else has are unmounted."""
         self._on_lost.pop(user, None)
+        self._bereft.discard(user)
         mine = [mount_id for mount_id, mounted in self._mounts.items() if user in mounted.users]
         for mount_id in mine:
             self._mounts[mount_id].users.discard(user)
@@ -189,9 +194,15 @@ class Buckets:
             del self._mounts[mount_id]
             log.warning("the container that mounted bucket %s has ended by itself", mount_id)
             for user in mounted.users:
-                if (tell := self._on_lost.get(user)) is not None:
-                    tell("lost its bucket: the container that had mounted it has ended")
+                self._tell_lost(user)
             await self._discard(mounted.helper)
+
+    def _tell_lost(self, user: str) -> None:
+        if (tell := self._on_lost.get(user)) is not None:
+            self._bereft.discard(user)
+            tell("lost its bucket: the container that had mounted it has ended")
+        else:
+            self._bereft.add(user)
 
     async def _discard(self, helper: BucketHelper) -> None:
         try:
@@ -210,9 +221,12 @@ class Buckets:
             mounted.is_adopted = True
             await mounted.helper.adopt(status.engine_id)
         for status in statuses:
-            for mount_id in status.labels.get(LABEL, "").split(","):
-                if status.running and mount_id in self._mounts:
-                    self._mounts[mount_id].users.add(status.labels.get("wherry.container", ""))
+            user, wanted = status.labels.get("wherry.container", ""), status.labels.get(LABEL, "")
+            for mount_id in wanted.split(",") if wanted and status.running else ():
+                if mount_id in self._mounts:
+                    self._mounts[mount_id].users.add(user)
+                else:
+                    self._tell_lost(user)
         for mount_id in list(running):
             self._spawn(self._end_unused(mount_id))
         prefix = f"wherry-bucket-{self._host.instance}-"

@@ -82,7 +82,6 @@ class LocalNode:
     def begin(self) -> None:
         """Start to follow the engine's events."""
         self.spawn(self._follow_events())
-        self.spawn(self._look_for_buckets())
 
     # node.Node
 
@@ -202,6 +201,7 @@ class LocalNode:
     async def _follow_events(self) -> None:
         async for event in self.engine.events({"wherry.instance": self.instance}):
             if event.kind == "reconnected":
+                # Also what an earlier life has mounted: this is the first that is told.
                 self.spawn(self._look_for_buckets())
                 if self._containers or self._unremoved:
                     log.warning("following the engine's events anew; looking what became of the containers")

@@ -203,6 +203,22 @@ def test_a_later_life_takes_away_what_a_dead_helper_left(tmp_path: Path) -> None
     run(tmp_path, story)
 
 
+def test_who_lost_a_bucket_while_no_service_ran_is_told_when_it_is_taken_over(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        await house.user("co-1", order())
+        await house.user("co-2", order())
+        await house.engine.remove(house.helpers[0].engine_id)
+
+        buckets = house.begin()
+        told: list[str] = []
+        buckets.watch("co-1", lambda reason: told.append("co-1"))
+        await buckets.recover()
+        buckets.watch("co-2", lambda reason: told.append("co-2"))
+        assert told == ["co-1", "co-2"]
+
+    run(tmp_path, story)
+
+
 def test_who_has_a_bucket_that_is_lost_is_told_and_the_next_has_a_new_mount(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         await house.user("co-1", order())

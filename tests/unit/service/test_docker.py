@@ -9,7 +9,7 @@ import pytest
 
 from wherry_service.engines import docker as docker_engine
 from wherry_service.engines.docker import DockerEngine, create_body
-from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu
+from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount
 
 
 def spec(**fields: Any) -> ContainerSpec:
@@ -22,6 +22,31 @@ def test_gpus_are_a_device_request() -> None:
     (request,) = create_body(spec(gpus=(Gpu("any", 1),)))["HostConfig"]["DeviceRequests"]
     assert request == {"Driver": "nvidia", "Count": 1, "Capabilities": [["gpu"]], "Options": {}}
     assert "DeviceRequests" not in create_body(spec())["HostConfig"]
+
+
+def test_what_mounts_for_others_has_the_rights_for_that() -> None:
+    mounts = (Mount("/a", "/b", shared=True), Mount("volume", "/c", read_only=True), Mount("/d", "/e"))
+    body = create_body(spec(mounts=mounts, devices=("/dev/fuse",), added_capabilities=("SYS_ADMIN",), unconfined=True))
+    host = body["HostConfig"]
+    assert host["Binds"] == ["/a:/b:rshared", "volume:/c:ro", "/d:/e"]
+    assert [device["PathOnHost"] for device in host["Devices"]] == ["/dev/fuse"]
+    assert host["CapAdd"] == ["SYS_ADMIN"]
+    assert host["SecurityOpt"] == ["no-new-privileges", "apparmor=unconfined", "label=disable"]
+
+    others = create_body(spec())["HostConfig"]
+    assert {"Devices", "CapAdd"}.isdisjoint(others)
+    assert others["SecurityOpt"] == ["no-new-privileges"]
+
+
+def test_a_device_that_the_host_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 'error gathering device information while adding custom device "/dev/fuse": no such file or directory'
+    monkeypatch.setattr(docker_engine, "_connect", lambda: Client(told))
+
+    async def start() -> None:
+        await DockerEngine().start("abc")
+
+    with pytest.raises(DeviceMissing, match="/dev/fuse"):
+        asyncio.run(start())
 
 
 def test_disk_is_a_storage_option() -> None:
