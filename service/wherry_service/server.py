@@ -39,6 +39,7 @@ from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
+from wherry_service.apps.source_use import SourceUse
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -506,6 +507,9 @@ class Service:
         kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
         keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
         await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+        records = self._deployments.store, self._builder.records
+        use = SourceUse(self._sources, self._apps, self._pools, self._sandboxes, *records)
+        await use.sweep(self._settings.sources_keep_days)
 
     async def _expire_objects(self) -> None:
         while True:

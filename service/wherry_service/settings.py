@@ -18,6 +18,7 @@ from wherry_service.errors import InvalidRequest
 
 _SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
 
+MIN_SOURCES_DAYS = 0.25
 _DATABASES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
 
@@ -155,6 +156,12 @@ class Settings:
     volumes_dir: Path | None = _key(
         "volumes.dir", None, "Where volumes lie. Unset: `volumes` in the state directory.", "path"
     )
+    sources_keep_days: float = _key(
+        "sources.keep_days",
+        7.0,
+        "Days that source files are kept which nothing uses and no client has asked for; 0 keeps all.",
+        "number",
+    )
     log_level: str = _key(
         "log.level",
         "info",
@@ -199,6 +206,11 @@ class Settings:
             )
         if self.failed_logins < 1:
             raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
+        if not (self.sources_keep_days == 0 or MIN_SOURCES_DAYS <= self.sources_keep_days <= 1e6):
+            raise SettingsError(
+                f"sources.keep_days is {self.sources_keep_days:g}: it is 0, which keeps all, or at least "
+                f"{MIN_SOURCES_DAYS:g}, since a client that has sent its source may wait for images"
+            )
         if not 0 <= self.stop_grace_s <= 1e6:
             raise SettingsError(f"stop.grace_s is {self.stop_grace_s:g}: it is at least 0")
         if not self.listen:

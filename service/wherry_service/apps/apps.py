@@ -98,6 +98,10 @@ class Apps:
                 found.setdefault(function.spec.image_id, []).append(app.record.name)
         return found
 
+    def specs(self) -> list[FunctionSpec]:
+        """Return the functions of running apps."""
+        return [function.spec for app in self._apps.values() for function in app.functions.values()]
+
     @property
     def num_endpoints(self) -> int:
         """How many web endpoints there are."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxState
+from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxSpec, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready, stack_of
 from wherry_service.node.mounts import bucket_orders
@@ -308,6 +308,10 @@ class Sandboxes:
     def image_ids(self) -> set[str]:
         """Return the images of those that run."""
         return {s.record.spec.image_id for s in self._running.values()}
+
+    def specs(self) -> Sequence[SandboxSpec]:
+        """Return what those that run were made of."""
+        return [s.record.spec for s in self._running.values()]
 
     def secret_ids(self) -> set[str]:
         """Return the secrets of those that run."""

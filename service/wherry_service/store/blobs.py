@@ -15,6 +15,7 @@ import tenacity
 
 from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.ids import new_id
+from wherry_service.store.asked import Asked
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ CHUNK = 1 << 20
 RETRY_EVERY_S = 30.0
 _PAYLOAD_ID = re.compile(r"bl-[0-9A-HJKMNP-TV-Z]{26}\Z")
 _CONTENT_ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_CONTENT = "sha256:"
+# Contents that are deleted at once; who asks for one meanwhile waits.
+_AT_ONCE = 200
 
 
 class BlobStore:
@@ -31,7 +35,8 @@ class BlobStore:
     `BucketBlobStore` keeps those that must last in a bucket as well, and files here only for a while.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, now: Callable[[], float] = time.time) -> None:
+        self._asked = Asked(root / "asked", now)
         self._payloads = root / "payloads"
         self._contents = root / "contents"
         self.handover_dir = root / "handover"
@@ -76,7 +81,12 @@ class BlobStore:
             raise _missing(blob_id) from None
 
     def missing(self, blob_ids: Iterable[str]) -> list[str]:
-        """Return those that are not here."""
+        """Return those that are not here; contents that are stay for a while from now on, whoever uses them."""
+        blob_ids = list(blob_ids)
+        self._note(blob_ids)
+        return self._missing(blob_ids)
+
+    def _missing(self, blob_ids: list[str]) -> list[str]:
         return [blob_id for blob_id in blob_ids if not self.path(blob_id).exists()]
 
     def adopt(self, blob_id: str, file_name: str) -> int:
@@ -108,6 +118,7 @@ class BlobStore:
 
     def writer(self, blob_id: str) -> "BlobWriter":
         """Open a blob for writing; it appears when committed."""
+        self._note([blob_id])
         return BlobWriter(blob_id, self.path(blob_id), self.handover_dir)
 
     def read(self, blob_id: str) -> Iterator[bytes]:
@@ -152,6 +163,26 @@ class BlobStore:
                         file.unlink()
                         removed += 1
         return removed
+
+    def sweep_contents(self, keep: set[str], older_than_s: float) -> int:
+        """Delete contents that are not in `keep` and that nobody sent or asked for in that time; return how many."""
+        removed = 0
+        doomed = [blob_id.removeprefix(_CONTENT) for blob_id in self._all_contents() if blob_id not in keep]
+        for begin in range(0, len(doomed), _AT_ONCE):
+            with self._asked.old(doomed[begin : begin + _AT_ONCE], older_than_s) as old:
+                self._delete_contents([_CONTENT + digest for digest in old])
+                removed += len(old)
+        return removed
+
+    def _all_contents(self) -> set[str]:
+        return {_CONTENT + path.name for path in self._contents.glob("??/*")}
+
+    def _delete_contents(self, blob_ids: list[str]) -> None:
+        for blob_id in blob_ids:
+            self.path(blob_id).unlink(missing_ok=True)
+
+    def _note(self, blob_ids: Iterable[str]) -> None:
+        self._asked.note(self.path(blob_id).name for blob_id in blob_ids if not _PAYLOAD_ID.match(blob_id))
 
     def trim(self, in_use: set[str]) -> int:
         """Remove files from here that are kept elsewhere, if they are too many; return how many."""

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class BucketBlobStore(BlobStore):
     same paths as the directory.
     """
 
-    def __init__(self, root: Path, bucket: Bucket, cache_bytes: int) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, bucket: Bucket, cache_bytes: int, now: Callable[[], float] = time.time) -> None:
+        super().__init__(root, now)
         self._root = root
         self._cache = root / "cache"
         self._bucket = bucket
@@ -119,7 +119,7 @@ class BucketBlobStore(BlobStore):
             raise NotFound(f"blob {blob_id} does not exist or was taken already")
         return size
 
-    def missing(self, blob_ids: Iterable[str]) -> list[str]:
+    def _missing(self, blob_ids: list[str]) -> list[str]:
         absent = [blob_id for blob_id in blob_ids if not self.is_here(blob_id)]
         sizes = self._threads.map(lambda blob_id: self._bucket.size(self._key(blob_id)), absent)
         return [blob_id for blob_id, size in zip(absent, sizes, strict=True) if size is None]
@@ -127,6 +127,7 @@ class BucketBlobStore(BlobStore):
     def writer(self, blob_id: str) -> BlobWriter:
         if blob_id.startswith("bl-"):
             return super().writer(blob_id)
+        self._note([blob_id])
         return _KeptWriter(blob_id, self.path(blob_id), self.handover_dir, self)
 
     def delete(self, blob_id: str) -> None:
@@ -168,6 +169,21 @@ class BucketBlobStore(BlobStore):
         for blob_id in doomed:
             self._cached(blob_id).unlink(missing_ok=True)
         return removed + len(doomed)
+
+    def _all_contents(self) -> set[str]:
+        try:
+            kept = {f"sha256:{key.rpartition('/')[2]}" for key, _ in self._bucket.list("contents")}
+        except ServiceError as error:
+            log.warning("source files in the bucket could not be swept: %s", error)
+            return set()
+        return super()._all_contents() | kept
+
+    def _delete_contents(self, blob_ids: list[str]) -> None:
+        # First those here: what is left in the bucket after an error is seen as there, and can be fetched.
+        super()._delete_contents(blob_ids)
+        for blob_id in blob_ids:
+            self._cached(blob_id).unlink(missing_ok=True)
+        self._bucket.delete([self._key(blob_id) for blob_id in blob_ids])
 
     def _keep_old(self, blob_id: str) -> None:
         try:

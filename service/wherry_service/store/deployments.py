@@ -1,11 +1,11 @@
 """Versions of deployed apps on disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
 from wherry_proto import codec
-from wherry_proto.messages import Deployment, DeploymentState
+from wherry_proto.messages import Deployment, DeploymentState, FunctionSpec
 from wherry_service.store.database import Database
 from wherry_service.store.schema import deployments
 from wherry_service.store.secrets import secrets_named
@@ -52,6 +52,16 @@ class DeploymentStore:
             lambda connection: connection.execute(sa.select(deployments.c.secret_ids).distinct()).all()
         )
         return {one for row in rows for one in row.secret_ids.split(",") if one}
+
+    async def specs(self) -> Sequence[FunctionSpec]:
+        """Return the functions of all versions, of which any can be rolled back to."""
+        query = sa.select(deployments.c.record)
+
+        def work(connection: sa.Connection) -> Sequence[FunctionSpec]:
+            found = (codec.deserialize(Deployment, record) for record in connection.execute(query).scalars())
+            return [function.spec for one in found for function in one.functions if function.spec is not None]
+
+        return await self._database.read(work)
 
     async def image_ids(self) -> set[str]:
         """Return the images of the latest versions of each app."""

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 
 from wherry_proto.messages import SourceFile
@@ -13,9 +17,12 @@ from wherry_service.store.blobs import BlobStore
 class SourceStore:
     """Source trees as small JSON files beside the blobs. Methods block for as long as the file system does."""
 
-    def __init__(self, root: Path, blobs: BlobStore) -> None:
+    def __init__(self, root: Path, blobs: BlobStore, now: Callable[[], float] = time.time) -> None:
         self._root = root
         self._blobs = blobs
+        self._now = now
+        # So that a tree is not deleted at the moment in which somebody records it again.
+        self._lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put(self, files: Sequence[SourceFile]) -> str:
@@ -29,11 +36,29 @@ class SourceStore:
         text = json.dumps(rows, separators=(",", ":"))
         source_id = "so-" + hashlib.sha256(text.encode()).hexdigest()[:26]
         path = self._path(source_id)
-        if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(text)
-            part.replace(path)
+        with self._lock:
+            if not path.exists():
+                part = path.with_suffix(".part")
+                part.write_text(text)
+                part.replace(path)
+            os.utime(path, (self._now(), self._now()))
         return source_id
+
+    def sweep(self, trees: AbstractSet[str], contents: AbstractSet[str], older_than_s: float) -> int:
+        """Delete trees and files that are in no use, and that nobody sent or asked for in that time; return how many.
+
+        `trees`, `contents`: the ids of those in use. What a tree that stays names stays too.
+        """
+        kept = set(contents)
+        removed = 0
+        for path in self._root.glob("so-*.json"):
+            with self._lock:
+                if path.stem not in trees and path.stat().st_mtime < self._now() - older_than_s:
+                    path.unlink()
+                    removed += 1
+                    continue
+            kept |= {row[1] for row in json.loads(path.read_text())}
+        return removed + self._blobs.sweep_contents(kept, older_than_s)
 
     def exists(self, source_id: str) -> bool:
         return self._path(source_id).exists()
