@@ -5,10 +5,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.settings import Settings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import BlobSettings, Bucket
 from wherry_service.store.bucket_blobs import BucketBlobStore
+from wherry_service.store.volumes import VolumeStore
 
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
@@ -25,6 +27,13 @@ def database_url(settings: Settings, state_dir: Path) -> sa.URL:
 def blobs_of(settings: BlobSettings, root: Path) -> BlobStore:
     """Return the store of blobs: a directory, or a bucket with what is in use in that directory."""
     return BucketBlobStore(root, Bucket.open(settings), settings.cache_bytes) if settings.url else BlobStore(root)
+
+
+def volumes_of(settings: Settings, state_dir: Path) -> VolumeStore:
+    """Return the store of volumes: directories of this host, which containers may have mounted by a driver."""
+    root = settings.volumes_dir or state_dir / "volumes"
+    driver = settings.volumes_driver
+    return VolumeStore(root, VolumeDriver(driver, settings.volumes_options, root) if driver else None)
 
 
 def host_size() -> tuple[float, int]:

@@ -49,7 +49,7 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError, stack_of
-from wherry_service.host import blobs_of, database_url, host_size
+from wherry_service.host import blobs_of, database_url, host_size, volumes_of
 from wherry_service.ids import check_id, new_id
 from wherry_service.images import host
 from wherry_service.images.builder import ImageBuilder
@@ -61,6 +61,7 @@ from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
+from wherry_service.node.driver_volumes import DriverVolumes
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_sandboxes import LocalSandboxes
@@ -88,7 +89,6 @@ from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.tokens import AuditStore, TokenStore
-from wherry_service.store.volumes import VolumeStore
 from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 
@@ -120,7 +120,8 @@ class Service:
         self._settings = settings or load(None)
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
-        self._engine = engine or DockerEngine()
+        self._volume_store = volumes_of(self._settings, state_dir)
+        self._engine = engine or DockerEngine(self._volume_store.driver)
         self._stop = asyncio.Event()
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +134,6 @@ class Service:
         )
         self._blobs = blobs_of(BlobSettings.from_environment(self._settings.rooms), state_dir / "blobs")
         self._sources = SourceStore(state_dir / "sources", self._blobs)
-        self._volume_store = VolumeStore(self._settings.volumes_dir or state_dir / "volumes")
         self._masks = Masks()
         self._logs = LogStore(state_dir / "logs", self._settings.logs_max_bytes)
         self._node = LocalNode(
@@ -263,6 +263,8 @@ class Service:
         self._spawn(self._recover(found, durable))
         self._spawn(self._expire())
         self._spawn(self._expire_objects())
+        if self._volume_store.driver is not None:
+            self._spawn(self._tidy_volumes())
         self._spawn(self._look_for_finished())
         self._spawn(self._prune_images())
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
@@ -517,6 +519,12 @@ class Service:
             with left_for_later():
                 await self._objects.expire()
             await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
+
+    async def _tidy_volumes(self) -> None:
+        registry = self._objects.registry
+        volumes = DriverVolumes(self._engine, {"wherry.instance": self._node.instance}, registry.exists)
+        registry.on_gone.append(volumes.gone)
+        await volumes.run()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -33,7 +33,7 @@ class Key:
     key: str
     default: Any
     doc: str
-    # "text", "path", "whole", "number", "size" or "list".
+    # "text", "path", "whole", "number", "size", "list" or "mapping".
     kind: str = "text"
     choices: tuple[str, ...] = ()
     # The environment's name for it, where that is not made of the key.
@@ -156,6 +156,24 @@ class Settings:
     volumes_dir: Path | None = _key(
         "volumes.dir", None, "Where volumes lie. Unset: `volumes` in the state directory.", "path"
     )
+    volumes_driver: str = _key(
+        "volumes.driver",
+        "",
+        "Docker's driver that gives containers their volumes, such as `local`. Unset: they have the directories in "
+        "`volumes.dir`. Set: that is where the service itself reads and writes the same files.",
+    )
+    volumes_options: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "key": Key(
+                "volumes.options",
+                "",
+                'That driver\'s options: `{type: nfs, o: "addr=10.0.0.5,rw", device: ":/export/{volume}"}`, '
+                "`{volume}` being the volume's directory below `volumes.dir`.",
+                "mapping",
+            )
+        },
+    )
     sources_keep_days: float = _key(
         "sources.keep_days",
         7.0,
@@ -188,6 +206,24 @@ class Settings:
     # Of those of them that a file gave, how the user knows them: "wherry.yaml: images.keep_days".
     places: Mapping[str, str] = field(default_factory=dict)
 
+    def _check_volumes(self) -> None:
+        if self.volumes_options and not self.volumes_driver:
+            raise SettingsError("volumes.options is set, and volumes.driver is not: name the driver, such as local")
+        if not self.volumes_driver:
+            return
+        if self.volumes_dir is None:
+            raise SettingsError(
+                f"volumes.driver is {self.volumes_driver!r}, and volumes.dir is not set: name the directory of this "
+                "host in which the same files are, such as the mounted export"
+            )
+        if not self.volumes_dir.is_absolute():
+            raise SettingsError(f"volumes.dir is {str(self.volumes_dir)!r}: with volumes.driver it begins with /")
+        if not any("{volume}" in text for text in self.volumes_options.values()):
+            raise SettingsError(
+                "volumes.options has no {volume}: one of the options must say which volume it is, such as "
+                'device: ":/export/{volume}"; otherwise all would have the same files'
+            )
+
     def told(self, error: Exception) -> str:
         """Return what a room says about one of its variables, in terms of the file it came from."""
         text = str(error)
@@ -204,6 +240,7 @@ class Settings:
             raise SettingsError(
                 "database.url is no address of a database that is known here: write postgresql://USER@HOST/NAME"
             )
+        self._check_volumes()
         if self.failed_logins < 1:
             raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
         if not (self.sources_keep_days == 0 or MIN_SOURCES_DAYS <= self.sources_keep_days <= 1e6):
@@ -228,6 +265,20 @@ class Settings:
                 if not os.access(path, os.R_OK):
                     raise SettingsError(f"{key} is {str(path)!r}, which is not there or can't be read")
         return self
+
+
+def _mapping(key: str, value: Any, place: str) -> dict[str, str]:
+    """Return options by name, of a mapping or its text; raise `SettingsError` naming the one that is no text."""
+    try:
+        tree = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        tree = None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{place} is {value!r}, and should be options by name: {{type: nfs, …}}")
+    for name, one in tree.items():
+        if not isinstance(name, str) or isinstance(one, bool | dict | list) or one is None:
+            raise SettingsError(f"{place}.{name} is {one!r}, and should be text: write it in quotes")
+    return {name: str(one) for name, one in tree.items()}
 
 
 def _fields() -> dict[str, Key]:
@@ -343,6 +394,8 @@ _KINDS: dict[str, tuple[Any, str]] = {
 
 def _value(key: str, value: Any, place: str) -> Any:
     item = FIELDS[key]
+    if item.kind == "mapping":
+        return _mapping(key, value, place)
     if value is False and "off" in item.choices:
         value = "off"  # YAML's reading of a bare `off`
     if item.kind == "list" and isinstance(value, list):

@@ -28,6 +28,7 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
+from wherry_service.engines.volume_driver import VolumeDriver
 
 if TYPE_CHECKING:
     import docker
@@ -46,7 +47,8 @@ DROPPED_CAPABILITIES = ("MKNOD", "NET_RAW", "SETFCAP", "AUDIT_WRITE")
 class DockerEngine:
     """Implements `engine.Engine`. DOCKER_HOST and the other DOCKER_ variables are honoured."""
 
-    def __init__(self) -> None:
+    def __init__(self, volume_driver: VolumeDriver | None = None) -> None:
+        self._volume_driver = volume_driver
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
@@ -68,6 +70,8 @@ class DockerEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         body = create_body(spec, with_disk_limit=not self._no_disk_limits)
+        if self._volume_driver is not None:
+            self._volume_driver.replace_binds(body["HostConfig"], _owner(spec.labels))
 
         def create(client: "docker.APIClient") -> str:
             answer = client.create_container_from_config(body, spec.name)  # type: ignore[no-untyped-call]
@@ -85,7 +89,14 @@ class DockerEngine:
         return await self._run(what, create)
 
     async def start(self, engine_id: str) -> None:
-        await self._run(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
+        try:
+            await self._run(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
+        except (EngineUnreachable, ContainerMissing, DeviceMissing):
+            raise
+        except EngineError as error:
+            if self._volume_driver is None:
+                raise
+            raise EngineError(self._volume_driver.explained(str(error))) from error
 
     async def kill(self, engine_id: str) -> None:
         with contextlib.suppress(ContainerMissing):
@@ -449,6 +460,10 @@ def _kill(client: "docker.APIClient", engine_id: str) -> None:
 
 def _wait(stopped: threading.Event, seconds: float) -> None:
     stopped.wait(seconds)
+
+
+def _owner(labels: Mapping[str, str]) -> Mapping[str, str]:
+    return {key: value for key, value in labels.items() if key == "wherry.instance"}
 
 
 def _label_filters(labels: Mapping[str, str]) -> list[str]:

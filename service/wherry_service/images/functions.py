@@ -122,7 +122,7 @@ class BuildFunctions:
         for volume in volumes_of(function):
             directory = self._volumes.mount_source(volume.volume_id, volume.sub_path)
             place = checked_place(f"run_function({function.name})", volume.path)
-            found.append(f"--volume={directory}:{place}{':ro' if volume.read_only else ''}")
+            found.append(self._volume_option(directory, place, volume.read_only))
         for number, mount in enumerate(function.local_mounts):
             files = folder / "mounts" / str(number)
             files.mkdir(parents=True)
@@ -131,6 +131,13 @@ class BuildFunctions:
             place = checked_place(f"run_function({function.name})", mount.remote_path)
             found.append(f"--volume={source}:{place}:ro")
         return found
+
+    def _volume_option(self, directory: str, place: str, read_only: bool) -> str:
+        driver = self._volumes.driver
+        driven = driver.volume_of(directory) if driver is not None else None
+        if driven is not None:
+            return driven.option(place, read_only, self._labels)
+        return f"--volume={directory}:{place}{':ro' if read_only else ''}"
 
     def _command(
         self, docker: str, base: str, name: str, folder: Path, function: FunctionSpec, mounts: Sequence[str]

@@ -60,6 +60,10 @@ class Registry:
             raise NotFound(f"{object_id} is no {kind}")
         return record
 
+    async def exists(self, object_id: str) -> bool:
+        """Whether there is an object of that id."""
+        return object_id in self._known or await self._store.get(object_id) is not None
+
     async def list(self, kind: str, environment: str) -> list[ObjectRecord]:
         """Return those of an environment that have a name, by name."""
         return await self._store.named(kind, environment or DEFAULT_ENVIRONMENT)

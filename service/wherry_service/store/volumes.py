@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wherry_proto.messages import VolumeChunk, VolumeEntry, VolumeEntryKind
+from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, Unready
 from wherry_service.store import volume_copies
 from wherry_service.store.volume_paths import DIRECTORY_MODE, clean, located, made_directory, mode_of, open_directory
@@ -29,10 +30,14 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class VolumeStore:
-    """The directories below `root`, which is the service's alone. Methods block for as long as the disk does."""
+    """The directories below `root`, which is the service's alone. Methods block for as long as the disk does.
 
-    def __init__(self, root: Path) -> None:
+    `driver`: what containers have mounted in their place.
+    """
+
+    def __init__(self, root: Path, driver: VolumeDriver | None = None) -> None:
         self._root = root
+        self.driver = driver
         self._parts = root / ".parts"
 
     def begin(self) -> None:
