@@ -172,7 +172,8 @@ def _origin(tag: str, root: Path | None) -> DeploymentOrigin:
     # In CI there may be a checkout and no git: GitHub's and GitLab's runners say what they have checked out.
     given = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or ""
     commit = _git(root, "rev-parse", "HEAD") or given
-    dirty = bool(_git(root, "status", "--porcelain", "--", "."))
+    # Python's byte code beside the source, which importing it may just have written, is no change.
+    dirty = bool(_git(root, "status", "--porcelain", "--", ".", ":(exclude,glob)**/__pycache__/**"))
     return DeploymentOrigin(tag=tag, commit=commit, dirty=dirty)
 
 

@@ -17,6 +17,10 @@ from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
 from wherry.exception import RemoteError
 
+pytestmark = pytest.mark.skipif(
+    not Path("/dev/fuse").exists(), reason="mounting a bucket needs FUSE, which this has not"
+)
+
 SECRET_KEY = "kept-from-sight"
 MOUNTS = Path("/proc/self/mountinfo")
 

@@ -19,6 +19,10 @@ class FastLoop(asyncio.SelectorEventLoop):
     def jump(self, seconds: float) -> None:
         self._now += seconds
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # Since Python 3.12 with a limit, to which this clock would jump.
+        await super().shutdown_default_executor()
+
 
 class _Jumping(selectors.DefaultSelector):
     def __init__(self, loop: FastLoop) -> None:

@@ -121,6 +121,8 @@ def test_streams_both_ways_and_the_exit_code() -> None:
         assert await ended(replies) == (b"out", b"err", 3)
         assert exec.typed == [b"in", None]
         await house.execs.close()
+        while len(house.used) < 2:
+            await asyncio.sleep(0)
         assert (house.used, exec.closed) == (["+sb-1", "-sb-1"], True)
 
     run(main())
@@ -264,6 +266,8 @@ def test_streams_are_handed_over_after_what_was_typed_and_printed_before() -> No
             house.requests.put_nowait(ExecRequest(streams_over=True))
             assert await ended(replies) == (b"", b"", 5)
         await house.execs.close()
+        while len(house.used) < 2:
+            await asyncio.sleep(0)
         assert (house.used, exec.closed) == (["+sb-1", "-sb-1"], True)
 
     run(main())
