@@ -37,7 +37,9 @@ FILES = st.sets(NUMBERS, min_size=1, max_size=3)
 STEP: "st.SearchStrategy[tuple[Any, ...]]" = st.one_of(
     st.tuples(st.just("ask"), FILES),
     st.tuples(st.just("send"), FILES),
-    st.tuples(st.just("record"), FILES),
+    # As a client does: ask, send what is missing, record; and publish that, or only later.
+    st.tuples(st.just("record"), FILES, st.booleans()),
+    st.tuples(st.just("record"), FILES, st.booleans()),
     st.tuples(st.just("publish"), st.integers(0, 5)),
     st.tuples(st.just("stop"), st.integers(0, 5)),
     st.tuples(st.just("build"), NUMBERS),
@@ -114,11 +116,14 @@ def test_a_source_file_is_there_while_it_is_used_or_promised_and_not_for_ever(
                     if content(number) not in missing or verb == "send":
                         promised[content(number)] = clock[0]
             elif verb == "record":
-                files = [SourceFile(path=str(number), blob_id=content(number)) for number in rest[0]]
-                if not {content(number) for number in rest[0]} <= host.there():
-                    continue
-                tree = host.sources.put(files)
+                missing = host.blobs.missing([content(number) for number in rest[0]])
+                for number in rest[0]:
+                    if content(number) in missing:
+                        host.blobs.put(content(number), [TEXTS[number]])
+                tree = host.sources.put([SourceFile(path=str(one), blob_id=content(one)) for one in rest[0]])
                 trees[tree], recorded[tree] = rest[0], clock[0]
+                if rest[1]:
+                    used.add(tree)
                 promised |= {content(number): clock[0] for number in rest[0]}
             elif verb == "publish" and recorded:
                 tree = sorted(recorded)[rest[0] % len(recorded)]
@@ -151,6 +156,26 @@ def test_a_source_file_is_there_while_it_is_used_or_promised_and_not_for_ever(
             there = host.there()
             assert {one for one, at in promised.items() if at > clock[0] - KEEP_S} <= there
         host.blobs.close()
+
+
+@pytest.mark.parametrize("make", [Host, BucketHost])
+def test_a_tree_in_use_stays_with_its_files_however_old_and_goes_when_it_is_not(
+    make: type[Host], tmp_path: Path
+) -> None:
+    clock = [1e9]
+    host = make(tmp_path, lambda: clock[0])
+    for number in (0, 1, 2):
+        host.blobs.put(content(number), [TEXTS[number]])
+    trees = [[SourceFile(path=str(one), blob_id=content(one)) for one in files] for files in ((0, 1), (1, 2))]
+    used, other = map(host.sources.put, trees)
+    clock[0] += 30 * DAY_S
+    # The other tree, and the file that it alone names.
+    assert host.sources.sweep({used}, set(), KEEP_S) == 2
+    assert host.read(used) == {TEXTS[0], TEXTS[1]}
+    assert not host.sources.exists(other)
+    assert host.sources.sweep(set(), {content(1)}, KEEP_S) == 2
+    assert host.there() == {content(1)}
+    host.blobs.close()
 
 
 @pytest.mark.parametrize("make", [Host, BucketHost])
