@@ -50,6 +50,7 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError, stack_of
 from wherry_service.host import blobs_of, database_url, host_size, volumes_of
+from wherry_service.housekeeping import Housekeeping
 from wherry_service.ids import check_id, new_id
 from wherry_service.images import host
 from wherry_service.images.builder import ImageBuilder
@@ -104,11 +105,6 @@ ADOPTION_S = 2.0
 # Seconds that the engine gets at the start to list its containers, and between asking it again.
 FIND_WITHIN_S = 2.0
 FIND_EVERY_S = 5.0
-BLOB_SWEEP_AGE_S = 24 * 3600.0
-EXPIRY_EVERY_S = 3600.0
-OBJECTS_EXPIRE_EVERY_S = 60.0
-FINISHED_EVERY_S = 1.0
-PRUNE_EVERY_S = 3600.0
 # Seconds beyond the running inputs' that a database which is away gets while the service stops.
 DATABASE_GRACE_S = 10.0
 
@@ -261,12 +257,8 @@ class Service:
         await self._server.start()
         self._node.begin()
         self._spawn(self._recover(found, durable))
-        self._spawn(self._expire())
-        self._spawn(self._expire_objects())
-        if self._volume_store.driver is not None:
-            self._spawn(self._tidy_volumes())
-        self._spawn(self._look_for_finished())
-        self._spawn(self._prune_images())
+        for work in self._housekeeping().works():
+            self._spawn(work)
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -473,58 +465,30 @@ class Service:
         self._masks.forget(app_id)
         self._logs.end_app(app_id)
 
-    async def _look_for_finished(self) -> None:
-        while True:
-            await asyncio.sleep(FINISHED_EVERY_S)
-            with left_for_later():
-                await self._apps.stop_finished()
-
-    async def _prune_images(self) -> None:
-        while True:
-            await asyncio.sleep(PRUNE_EVERY_S)
-            try:
-                if self._image_settings.keep_days:
-                    for pruned in await self._pruner.prune(self._image_settings.keep_days):
-                        log.info("removed image %s, which nothing used", pruned.record.image_id)
-                await self._pruner.tidy()
-            except EngineError as error:
-                log.warning("images could not be pruned: %s", error)
-
-    async def _expire(self) -> None:
-        while True:
-            with left_for_later():
-                await self._expire_once()
-            await asyncio.sleep(EXPIRY_EVERY_S)
-
-    async def _expire_once(self) -> None:
-        _, blob_ids = await self._call_store.expire()
-        for blob_id in (*blob_ids, *await self._web_store.expire()):
-            self._blobs.delete(blob_id)
-        await self._schedules.expire()
-        await self._door.expire()
-        await self._sandboxes.expire()
-        used = self._apps.secret_ids() | self._sandboxes.secret_ids() | await self._deployments.store.secret_ids()
-        await self._objects.secrets.sweep(used)
-        # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
-        kept = (self._call_store.blob_ids(), self._objects.blob_ids(), self._web_store.blob_ids())
-        keep = self._journal.blob_ids().union(*await asyncio.gather(*kept))
-        await asyncio.to_thread(self._blobs.sweep, keep, BLOB_SWEEP_AGE_S)
+    def _housekeeping(self) -> Housekeeping:
         records = self._deployments.store, self._builder.records
-        use = SourceUse(self._sources, self._apps, self._pools, self._sandboxes, *records)
-        await use.sweep(self._settings.sources_keep_days)
-
-    async def _expire_objects(self) -> None:
-        while True:
-            await asyncio.sleep(OBJECTS_EXPIRE_EVERY_S)
-            with left_for_later():
-                await self._objects.expire()
-            await asyncio.to_thread(self._blobs.trim, self._journal.blob_ids())
-
-    async def _tidy_volumes(self) -> None:
-        registry = self._objects.registry
-        volumes = DriverVolumes(self._engine, {"wherry.instance": self._node.instance}, registry.exists)
-        registry.on_gone.append(volumes.gone)
-        await volumes.run()
+        volumes = None
+        if self._volume_store.driver is not None:
+            registry = self._objects.registry
+            volumes = DriverVolumes(self._engine, {"wherry.instance": self._node.instance}, registry.exists)
+            registry.on_gone.append(volumes.gone)
+        return Housekeeping(
+            apps=self._apps,
+            deployments=self._deployments,
+            journal=self._journal,
+            calls=self._call_store,
+            web=self._web_store,
+            blobs=self._blobs,
+            objects=self._objects,
+            sandboxes=self._sandboxes,
+            schedules=self._schedules,
+            door=self._door,
+            pruner=self._pruner,
+            source_use=SourceUse(self._sources, self._apps, self._pools, self._sandboxes, *records),
+            driver_volumes=volumes,
+            keep_images_days=self._image_settings.keep_days,
+            keep_sources_days=self._settings.sources_keep_days,
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
