@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import docker
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,6 +29,7 @@ from tests.acceptance.bare_run import printed_by
 from tests.acceptance.elsewhere import elsewhere
 from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
+from tests.engine_host import bridge_gateway
 from wherry import Image
 from wherry_service.images import host
 
@@ -39,13 +39,7 @@ USER, PASSWORD = "someone", "a-very-private-password"
 @pytest.fixture(scope="session")
 def own_address() -> str:
     """This machine's address as builds see it."""
-    engine = docker.from_env()
-    try:
-        network = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
-    finally:
-        engine.close()
-    # An engine that has just been installed names no gateway until it is started again: it is the first address.
-    return str(network.get("Gateway") or next(ipaddress.ip_network(network["Subnet"]).hosts()))
+    return bridge_gateway()
 
 
 class Open(BaseHTTPRequestHandler):

@@ -18,6 +18,7 @@ import pytest
 
 import wherry
 from tests.acceptance.service import OwnService
+from tests.engine_host import bridge_gateway
 from tests.waiting import wait_until
 from wherry import Sandbox
 from wherry.exception import (
@@ -272,7 +273,7 @@ def test_block_network_has_no_way_out(run: Callable[..., Sandbox], box: Sandbox)
     )
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = str(server.getsockname()[1])
-        gateway = "172.17.0.1"
+        gateway = bridge_gateway()
         blocked = box.exec("python3", "-c", source, gateway, port).stdout.read().splitlines()
         # ENETUNREACH, or EHOSTUNREACH in gVisor: there is no way to any address.
         assert blocked[0] == "['lo']"

@@ -18,6 +18,7 @@ import yaml
 
 from tests.acceptance.elsewhere import Elsewhere
 from tests.cluster.machine import Machine
+from tests.engine_host import bridge_gateway
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -71,10 +72,7 @@ class Job:
 def job(tmp_path: Path) -> Iterator[Job]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    gateway = subprocess.run(
-        ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    gateway = bridge_gateway()
     variables = {"WHERRY_LISTEN_ADDRESS": f"{gateway}:{port}", "WHERRY_TLS_MODE": "dev"}
     bundle = tmp_path / "wherry.bundle"
     subprocess.run(["git", "-C", str(CHECKOUT), "bundle", "create", "--quiet", str(bundle), "HEAD"], check=True)
