@@ -107,7 +107,7 @@ class Caller:
     def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once it is on the service's disk."""
         start, first = self._one(CallKind.SPAWN, (args, kwargs))
-        call = SpawnedCall(start, first)
+        call = SpawnedCall(start, first, self.name)
         session = self.client.session
         session.open(call)
         try:
@@ -121,7 +121,7 @@ class Caller:
     def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
         session = self.client.session
-        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send)
+        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, self.name)
         session.open(call)
         try:
             pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)
@@ -142,7 +142,7 @@ class Caller:
 
     def _start_lone(self, arguments: Arguments) -> LoneCall:
         start, first = self._one(CallKind.REMOTE, arguments)
-        call = LoneCall(start, first)
+        call = LoneCall(start, first, self.name)
         self.client.session.open(call)
         return call
 
@@ -164,7 +164,7 @@ class Caller:
 
     def open_generator(self, arguments: Arguments) -> Opened:
         start, first = self._one(CallKind.GENERATOR, arguments)
-        call = StreamCall(start)
+        call = StreamCall(start, self.name)
         call.add(first)
         call.end_inputs(1)
         self.client.session.open(call)
@@ -172,7 +172,7 @@ class Caller:
 
     def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
         """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
-        call = StreamCall(self._call_start(CallKind.MAP))
+        call = StreamCall(self._call_start(CallKind.MAP), self.name, yields=self.is_generator)
         session = self.client.session
         session.open(call)
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 
+from wherry._misfit import Misfit
 from wherry.exception import Error, RemoteError, ResourceExhaustedError
 from wherry_proto.messages import (
     CallStart,
@@ -23,8 +24,10 @@ class _OneInput:
 
     takes_outputs = True
 
-    def __init__(self, start: CallStart, first: Input) -> None:
+    def __init__(self, start: CallStart, first: Input, name: str = "") -> None:
         self.call_id = start.call_id
+        # What is called, for errors.
+        self.name = name
         self._message = SessionUp(calls=[start], inputs=[first], ends=[InputsEnd(call_id=start.call_id, num_inputs=1)])
         self._input_id = first.input_id
 
@@ -37,17 +40,32 @@ class _OneInput:
     def accepted(self, input_id: str) -> None:
         """Nothing depends on it: only spawned inputs are confirmed."""
 
+    def _own(self, outputs: list[Output]) -> Output | None:
+        """Return the one output there can be, None for none yet; raise Misfit for those of other inputs."""
+        for output in outputs:
+            if output.input_id != self._input_id or output.index:
+                raise Misfit(f"it is of input {output.input_id[:40]!r}, number {output.index}, not of its own")
+        return outputs[0] if outputs else None
+
 
 class LoneCall(_OneInput):
     """One input, one output: `future` completes with it."""
 
-    def __init__(self, start: CallStart, first: Input) -> None:
-        super().__init__(start, first)
+    def __init__(self, start: CallStart, first: Input, name: str = "") -> None:
+        super().__init__(start, first, name)
         self.future: Future[Output] = Future()
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
-        if not self.future.done():
-            self.future.set_result(outputs[0])
+        if self.future.done():
+            return
+        if yields or any(output.num_yields for output in outputs):
+            raise Misfit("it has values of a generator, and the function is none")
+        output = self._own(outputs)
+        if output is None:
+            return
+        if output.payload is None and output.failure is None:
+            raise Misfit("it has neither a value nor a failure")
+        self.future.set_result(output)
 
     def fail(self, error: Error) -> None:
         if not self.future.done():
@@ -59,8 +77,8 @@ class SpawnedCall(_OneInput):
 
     takes_outputs = False
 
-    def __init__(self, start: CallStart, first: Input) -> None:
-        super().__init__(start, first)
+    def __init__(self, start: CallStart, first: Input, name: str = "") -> None:
+        super().__init__(start, first, name)
         self.stored: Future[None] = Future()
 
     def accepted(self, input_id: str) -> None:
@@ -68,9 +86,9 @@ class SpawnedCall(_OneInput):
             self.stored.set_result(None)
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
-        if not outputs or self.stored.done():
+        if self.stored.done() or (output := self._own(outputs)) is None:
             return
-        failure = outputs[0].failure
+        failure = output.failure
         if failure is not None and failure.kind == FailureKind.EXHAUSTED:
             self.stored.set_exception(ResourceExhaustedError(failure.message))
         else:
@@ -86,6 +104,7 @@ class WatchedCall:
     """A call made elsewhere or earlier. `known` completes with how it stands, each of its outputs as it arrives."""
 
     takes_outputs = False
+    name = ""
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id

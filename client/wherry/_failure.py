@@ -12,6 +12,8 @@ from wherry_proto.messages import Failure, FailureKind, Payload
 
 _INSTALLED = str(Path(__file__).parent)
 _SOURCE = "/run/wherry/source/"
+# A traceback of more was not made by Python.
+_MAX_FRAMES = 10_000
 
 Load = Callable[[Payload], Any]
 
@@ -41,7 +43,7 @@ class Failures:
                         error.add_note(
                             f"raised by the function in container {failure.container_id}, not by Ctrl-C here"
                         )
-                    return error.with_traceback(_rebuild(traceback, failure.container_id, local_root))
+                    return error.with_traceback(_rebuilt(traceback, failure.container_id, local_root))
                 reason = f"what came was a {type(error).__name__}, not an exception"
             except (DeserializationError, RemoteError, TypeError, ValueError) as problem:
                 reason = str(problem)
@@ -91,6 +93,14 @@ def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
     return chain
 
 
+def _rebuilt(described: Any, container_id: str, local_root: Path | None) -> TracebackType | None:
+    """Return the traceback that was described; None where that is no description: the exception matters more."""
+    try:
+        return _rebuild(described, container_id, local_root)
+    except Exception:  # noqa: BLE001 - a container wrote it, and may have written anything
+        return None
+
+
 def _rebuild(described: dict[str, Any] | None, container_id: str, local_root: Path | None) -> TracebackType | None:
     """Return the traceback that tblib described, each frame marked with the container it ran in."""
     if not described:
@@ -98,10 +108,14 @@ def _rebuild(described: dict[str, Any] | None, container_id: str, local_root: Pa
     from tblib import Traceback  # only when something has failed
 
     frame: dict[str, Any] | None = described
-    while frame:
+    for _ in range(_MAX_FRAMES):
+        if not frame:
+            break
         code = frame["tb_frame"]["f_code"]
         code["co_filename"] = _marked(code["co_filename"], container_id, local_root)
         frame = frame.get("tb_next")
+    if frame:
+        return None
     rebuilt: TracebackType | None = Traceback.from_dict(described).as_traceback()
     return rebuilt
 

@@ -1,14 +1,25 @@
 """The one stream between this process and the service: it carries all calls, and outlives broken connections."""
 
+import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
+from wherry._misfit import misfit_error
 from wherry._outbox import Outbox
 from wherry._reconnect import Reconnect
-from wherry._transport.transport import Outgoing
+from wherry._transport.transport import Outgoing, Unreadable
 from wherry._transport.transport import Session as Stream
-from wherry.exception import ConnectionError, Error, InternalError, VersionError
+from wherry.exception import (
+    ConnectionError,
+    Error,
+    InternalError,
+    InvalidError,
+    RemoteError,
+    ResourceExhaustedError,
+    VersionError,
+)
 from wherry_proto.messages import (
     CallCancel,
     CallState,
@@ -22,11 +33,23 @@ from wherry_proto.messages import (
     Yield,
 )
 
+log = logging.getLogger("wherry")
+
+# A connection that ends with an answer that can't be read is replaced so often; then the open calls fail.
+MAX_FAULTS = 5
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 5.0
+
 
 class Call(Protocol):
-    """An open call, as the session sees it. It is told what arrives, on the session's thread: it must not block."""
+    """An open call, as the session sees it. It is told what arrives, on the session's thread: it must not block.
+
+    Whatever `arrived`, `accepted` and `state` raise fails this call alone.
+    """
 
     call_id: str
+    # What was called, for errors; "" where that is not known.
+    name: str
     # Whether the service may forget an output as soon as it has arrived here.
     takes_outputs: bool
 
@@ -37,7 +60,7 @@ class Call(Protocol):
     def accepted(self, input_id: str) -> None: ...
     def state(self, state: CallState) -> None: ...
     def fail(self, error: Error) -> None:
-        """The session has ended for good."""
+        """Nothing more will arrive: the session has ended for good, or what has arrived made no sense."""
 
 
 class Listener(Protocol):
@@ -64,6 +87,10 @@ class Session:
         self._welcomed = threading.Event()
         self._closing = threading.Event()
         self._error: Error | None = None
+        # Connections in a row that ended with a fault and brought no answer.
+        self._faults = 0
+        # What is said of calls that have failed for it, with the next hello.
+        self._given_up = SessionUp()
         self._thread = threading.Thread(target=self._run, name="wherry-session", daemon=True)
 
     def start(self) -> None:
@@ -120,8 +147,8 @@ class Session:
         try:
             while not self._closing.is_set():
                 stream = self._reconnect(self._open_stream, self._closing, awaited=bool(self._calls))
-                if stream is not None:
-                    self._read(stream)
+                if stream is not None and (fault := self._read(stream)) is not None:
+                    self._bear(fault)
         except Error as error:
             self._end(error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must end the calls, not hang them
@@ -134,11 +161,17 @@ class Session:
         with self._lock:
             self._outbox.close()
             self._outbox = outbox = Outbox(self._expects_more)
-            outbox.put(SessionUp(hello=self._hello))
+            given_up, self._given_up = self._given_up, SessionUp()
+            outbox.put(SessionUp(hello=self._hello, taken=given_up.taken, cancels=given_up.cancels))
         stream = self._stream = self._connect(outbox)
         messages = iter(stream)
         try:
             first = next(messages, None)
+        except ResourceExhaustedError as error:
+            outbox.close()
+            if self._welcomed.is_set():
+                raise ConnectionError(str(error)) from None  # of many connections some will end
+            raise
         except Error:
             outbox.close()
             raise
@@ -158,28 +191,78 @@ class Session:
         self._welcomed.set()
         return messages
 
-    def _read(self, messages: Iterator[SessionDown]) -> None:
+    def _read(self, messages: Iterator[SessionDown]) -> Error | None:
+        """Read until the connection ends; return what was wrong with it, other than that it broke."""
         try:
             for message in messages:
                 self._receive(message)
         except ConnectionError:
             pass  # the loop above connects again, or gives up with a reason
+        except (Unreadable, InternalError, InvalidError, ResourceExhaustedError) as error:
+            return error
+        return None
+
+    def _bear(self, fault: Error) -> None:
+        """Go on after a connection that ended with a fault: all is offered again, but not for ever.
+
+        What brings it about may be one call's, and come again on every connection. Nobody can tell whose: after some
+        attempts all that are open fail, and those that are made later are served.
+        """
+        self._faults += 1
+        if self._stream is not None:
+            self._stream.cancel()
+        if self._faults > MAX_FAULTS:
+            self._give_up_calls(fault)
+        elif self._faults == 1:
+            log.warning("wherry: the connection to the service is replaced: %s", fault)
+        self._closing.wait(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._faults, 16)))
+
+    def _give_up_calls(self, fault: Error) -> None:
+        with self._lock:
+            calls = list(self._calls.values())
+            self._calls.clear()
+        for call in calls:
+            if call.takes_outputs:
+                # The service is to send nothing of it again.
+                self._given_up.cancels.append(CallCancel(call_id=call.call_id))
+                self._given_up.taken += [item.input_id for message in call.offer() for item in message.inputs]
+            times = f"{MAX_FAULTS + 1} times in a row"
+            call.fail(RemoteError(f"the service's answers could not be read, {times}; at last: {fault}"))
 
     def _receive(self, message: SessionDown) -> None:
         # Lines come first: they were printed before the outputs that are in the same message.
         if message.logs:
-            self._listener.log(message.logs)
+            self._show(self._listener.log, message.logs)
         for notice in message.notices:
-            self._listener.notice(notice)
+            self._show(self._listener.notice, notice)
         for input_id in message.accepted:
             for call in list(self._calls.values()):
-                call.accepted(input_id)
+                self._tell(call, call.accepted, input_id)
         if message.outputs or message.yields:
             self._deliver(message)
         for state in message.states:
             known = self._calls.get(state.call_id)
             if known is not None:
-                known.state(state)
+                self._tell(known, known.state, state)
+
+    def _show(self, show: Callable[[Any], None], what: Any) -> None:
+        try:
+            show(what)
+        except Exception as error:  # noqa: BLE001 - what a screen can't show, or one that is gone, ends no call
+            log.debug("wherry: what a container printed could not be shown: %s", error)
+
+    def _tell(self, call: Call, tell: Callable[..., None], *what: Any) -> bool:
+        """Tell a call something; where that makes no sense to it, it fails, and no other. Return whether it did not."""
+        try:
+            tell(*what)
+        except Exception as error:  # noqa: BLE001 - what arrives was made in a container, which may make anything
+            # Who waits for it hears this, and then cancels or drops it; if even that fails, nobody waits any more.
+            with contextlib.suppress(Exception):
+                call.fail(misfit_error(call, error))
+                return False
+            self.cancel(call) if call.takes_outputs else self.drop(call)
+            return False
+        return True
 
     def _deliver(self, message: SessionDown) -> None:
         if len(message.outputs) == 1 and not message.yields:
@@ -200,10 +283,12 @@ class Session:
             # Cancelled, or answered already: nobody waits for it here.
             self._outbox.take_note([output.input_id for output in outputs])
             return
-        call.arrived(yields, outputs)
+        if outputs:
+            self._faults = 0
+        fits = self._tell(call, call.arrived, yields, outputs)
         if call.takes_outputs:
             # A blob must stay until it has been read: who reads it acknowledges it.
-            self._outbox.take_note([output.input_id for output in outputs if not has_blob(output)])
+            self._outbox.take_note([output.input_id for output in outputs if not fits or not has_blob(output)])
 
     def _end(self, error: Error) -> None:
         with self._lock:

@@ -17,8 +17,10 @@ class SpawnedMap:
 
     takes_outputs = False
 
-    def __init__(self, start: CallStart, send: Callable[[Input], None]) -> None:
+    def __init__(self, start: CallStart, send: Callable[[Input], None], name: str = "") -> None:
         self.call_id = start.call_id
+        # What is called, for errors.
+        self.name = name
         self._refusals = Refusals(send, self._may_feed_again)
         self.stored: Future[None] = Future()
         self._start = start

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from wherry._misfit import Misfit
 from wherry._outbox import MESSAGE_BYTES
 from wherry._refusals import Refusals, is_refusal
 from wherry._session import has_blob
 from wherry.exception import InternalError
 from wherry_proto.messages import (
-    CallKind,
     CallStart,
     CallState,
     Input,
@@ -38,10 +38,12 @@ class StreamCall:
 
     takes_outputs = True
 
-    def __init__(self, start: CallStart) -> None:
+    def __init__(self, start: CallStart, name: str = "", *, yields: bool = True) -> None:
         self.call_id = start.call_id
+        # What is called, for errors; and whether it is a generator.
+        self.name = name
+        self._yields = yields
         self._start = start
-        self._generator = start.kind == CallKind.GENERATOR
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._news = threading.Condition(self._lock)
@@ -80,6 +82,8 @@ class StreamCall:
         yield message
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
+        if not self._yields and (yields or any(output.num_yields for output in outputs)):
+            raise Misfit("it has values of a generator, and the function is none")
         with self._lock:
             for value in yields:
                 self._arrived_yield(value)
@@ -89,9 +93,12 @@ class StreamCall:
                     if (item := unanswered.get(output.input_id)) is not None:
                         self._refusals.add(item)
                     continue
-                item = unanswered.pop(output.input_id, None)
+                item = unanswered.get(output.input_id)
                 if item is None:
                     continue  # delivered twice
+                if output.index != item.index:
+                    raise Misfit(f"input {item.index} is answered as number {output.index}")
+                del unanswered[output.input_id]
                 self._unanswered_bytes -= _size(item)
                 if self._refusals is not None:
                     self._refusals.answered()

@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from wherry import exception
-from wherry._transport.transport import Outgoing
+from wherry._transport.transport import Outgoing, Unreadable
 from wherry_proto import messages, rows
 from wherry_proto.messages import Message, SessionDown, SessionUp
 from wherry_proto.services import METHODS
 
 _LENGTHS = struct.Struct(">II")
 _RECEIVE = 1 << 18
+# Bytes of a frame's header, or body: none of the service's comes near it.
+_MAX_FRAME = 256 << 20
 # After this many milliseconds of quiet, acknowledgements go out by themselves.
 _QUIET_MS = 50
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -199,21 +201,25 @@ class _Connection:
     def items(self, wait: Any = None) -> Iterator[Message]:
         """Yield what arrives until the service ends; raise what it answers, or ConnectionError."""
         for head, body in self._frames(wait):
-            header = json.loads(head)
-            kind = header[0]
-            if kind == "item":
-                try:
-                    message = rows.from_row(self._answer, header[1], body)
-                except rows.RowError as error:
-                    raise exception.VersionError(
-                        f"the service at {self._path} answers in a way that this version can't read ({error}): "
-                        "install the same version on both sides"
-                    ) from None
-                yield message
-            elif kind == "error":
-                raise _ERRORS.get(header[1], exception.RemoteError)(header[2])
-            elif kind == "end":
+            try:
+                item = self._item(json.loads(head), body)
+            except (ValueError, TypeError, LookupError, RecursionError) as error:
+                raise Unreadable(self._path, error) from None
+            if item is None:
                 return
+            yield item
+
+    def _item(self, header: Any, body: bytes) -> Message | None:
+        """Return the message of a frame, None for the end; raise what the service answers."""
+        kind = header[0]
+        if kind == "item":
+            return rows.from_row(self._answer, header[1], body)
+        if kind == "error":
+            _, status, text = header
+            raise _ERRORS.get(status, exception.RemoteError)(str(text))
+        if kind != "end":
+            raise ValueError(f"a frame {str(kind)[:32]!r}")
+        return None
 
     def received_socket(self) -> socket.socket:
         if not self._received:
@@ -226,6 +232,8 @@ class _Connection:
         while True:
             while len(buffer) - start >= _LENGTHS.size:
                 head_length, body_length = _LENGTHS.unpack_from(buffer, start)
+                if head_length > _MAX_FRAME or body_length > _MAX_FRAME:
+                    raise Unreadable(self._path, f"a frame of {head_length} and {body_length} bytes")
                 head = start + _LENGTHS.size
                 end = head + head_length + body_length
                 if len(buffer) < end:

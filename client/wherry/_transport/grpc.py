@@ -9,13 +9,13 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
 from wherry import exception
 from wherry._settings import Remote
-from wherry._transport.transport import Outgoing
+from wherry._transport.transport import Outgoing, Unreadable
 from wherry_proto import codec, messages
 from wherry_proto.messages import Message, SessionDown
 from wherry_proto.services import METHODS
@@ -54,6 +54,7 @@ _REMOTE_OPTIONS = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_
 # The service's own certificates have this name; who pins one asks for it, however the service is reached.
 _PINNED_NAME = "wherry.internal"
 Metadata = tuple[tuple[str, str], ...]
+_M = TypeVar("_M", bound=Message)
 
 
 def remote_transport(remote: Remote) -> "GrpcTransport":
@@ -98,15 +99,16 @@ class GrpcTransport:
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         stub = self._channel.unary_unary(*_method(method))
         try:
-            answer: Message = stub(request, timeout=timeout, metadata=self._metadata)
+            answer: Message | _Garbled = stub(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from None
-        return answer
+        return self._read(method, answer)
 
     def stream(self, method: str, request: Message) -> Iterator[Message]:
         call = self._channel.unary_stream(*_method(method))(request, metadata=self._metadata)
         try:
-            yield from call
+            for message in call:
+                yield self._read(method, message)
         except grpc.RpcError as error:
             raise self._error(method, error) from None
         finally:
@@ -115,10 +117,10 @@ class GrpcTransport:
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         stub = self._channel.stream_unary(*_method(method))
         try:
-            answer: Message = stub(iter(requests), metadata=self._metadata)
+            answer: Message | _Garbled = stub(iter(requests), metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from None
-        return answer
+        return self._read(method, answer)
 
     def exchange(self, method: str, first: Message) -> "GrpcExchange":
         return GrpcExchange(self, method, self._channel.stream_stream(*_method(method)), first)
@@ -129,6 +131,11 @@ class GrpcTransport:
 
     def close(self) -> None:
         self._channel.close()
+
+    def _read(self, method: str, message: "_M | _Garbled") -> "_M":
+        if isinstance(message, _Garbled):
+            raise Unreadable(self._address, f"{method}: {message.why}")
+        return message
 
     def _error(self, method: str, error: grpc.RpcError) -> exception.Error:
         code, details = error.code(), error.details() or ""
@@ -163,7 +170,8 @@ class GrpcExchange:
 
     def __iter__(self) -> Iterator[Message]:
         try:
-            yield from self._call
+            for message in self._call:
+                yield self._transport._read(self._method, message)
         except grpc.RpcError as error:
             raise self._transport._error(self._method, error) from None
 
@@ -209,7 +217,8 @@ class GrpcSession:
 
     def __iter__(self) -> Iterator[SessionDown]:
         try:
-            yield from self._call
+            for message in self._call:
+                yield self._transport._read("Calls.Session", message)
         except grpc.RpcError as error:
             raise self._transport._error("Calls.Session", error) from None
         except ValueError as error:  # grpc's word for a channel that was closed meanwhile
@@ -219,13 +228,23 @@ class GrpcSession:
         self._call.cancel()
 
 
+class _Garbled:
+    """Stands for a message that could not be read: gRPC hides what its deserializers raise, and logs a stack."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
 def _method(name: str) -> tuple[str, Any, Any]:
     """Return path, serializer and deserializer of a method."""
     method = METHODS[name]
     response = getattr(messages, method.response)
 
-    def deserialize(data: bytes) -> Message:
-        message: Message = codec.deserialize(response, data)
+    def deserialize(data: bytes) -> Message | _Garbled:
+        try:
+            message: Message = codec.deserialize(response, data)
+        except Exception as error:  # noqa: BLE001 - protobuf has more than one error for bytes that are no message
+            return _Garbled(f"{type(error).__name__}: {error}")
         return message
 
     return method.path, codec.serialize, deserialize

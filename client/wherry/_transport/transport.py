@@ -4,7 +4,18 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from wherry.exception import VersionError
 from wherry_proto.messages import Message, SessionDown, SessionUp
+
+
+class Unreadable(VersionError):
+    """What came is no message, or none that this version reads."""
+
+    def __init__(self, where: str, error: object) -> None:
+        super().__init__(
+            f"the service at {where} answers in a way that this version can't read ({error}): "
+            "install the same version on both sides"
+        )
 
 
 class Session(Protocol):

@@ -50,7 +50,7 @@ try:
 
     def dump(value: Any) -> bytes:
         """Return `value` as JSON in UTF-8."""
-        return "".join(_chunks(value, 0)).encode("utf-8", "backslashreplace")
+        return "".join(_chunks(value, 0)).encode("utf-8", "replace")
 
     def _load(text: str) -> Any:
         value, end = _scan(text, 0)
@@ -65,7 +65,7 @@ except (ImportError, TypeError):
 
     def dump(value: Any) -> bytes:
         """Return `value` as JSON in UTF-8."""
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     _load = json.loads  # type: ignore[assignment]
 

@@ -48,9 +48,10 @@ class SessionApi:
             )
         client_id = check_id(first.hello.client_id, "cl", "client id")
         client = self._clients.connect(client_id, guest.container_id if guest is not None else "")
-        self._journal.resume(client)
         session = Session(client, self, guest)
+        # What it has no use for any more comes with hello, and is not sent again.
         session.receive(first)
+        self._journal.resume(client)
         return session
 
     def end(self, client: Client, number: int) -> None:

@@ -20,6 +20,9 @@ from wherry_service.store.calls import CallStore, StoredOutputs
 
 log = logging.getLogger(__name__)
 
+# Calls whose clients take values of generators.
+_YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MAP)
+
 
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
@@ -186,7 +189,7 @@ class Journal:
         for call in self.calls_of(client):
             for input_id in [*call.open, *call.finished]:
                 item = self._inputs.get(input_id)
-                for value in (item.yields if item is not None else None) or ():
+                for value in (item.yields if item is not None and not call.cancelled else None) or ():
                     client.yielded(value, None)
             for output in call.finished.values():
                 client.output(output)
@@ -268,6 +271,11 @@ class Journal:
     # What the dispatcher says
 
     def yielded(self, item: Input, value: Yield, source: NodeContainer | None) -> None:
+        if item.call.kind not in _YIELDING:
+            # Its caller waits for one output: a generator called like this has nobody to take what it yields.
+            if source is not None:
+                source.taken([(item.input_id, value.index + 1)])
+            return
         client = item.call.client
         if item.call.durable:
             self._run(self._values.keep(value, source))

@@ -25,6 +25,7 @@ from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.frames import ProtocolError
+from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
     Assignment,
     ContainerEvents,
@@ -94,7 +95,7 @@ class LocalContainer:
         self._events = events
         self._forget = forget
         self._directory = host.directory / container_id
-        self._held: set[str] = set()
+        self._holdings = Holdings(load)
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._link: RunnerLink | None = None
@@ -187,7 +188,7 @@ class LocalContainer:
         out = self._directory / "out"
         out.mkdir(exist_ok=True)
         out.chmod(0o1777)
-        await self._listen_at("runner.sock", lambda: RunnerLink(self.container_id, self._held, self))
+        await self._listen_at("runner.sock", lambda: RunnerLink(self.container_id, self._holdings.ids, self))
         connect_guest = self._host.connect_guest
         if connect_guest is not None:
             await self._listen_at("api.sock", lambda: connect_guest(self.container_id, self._load.app_id))
@@ -256,7 +257,7 @@ class LocalContainer:
             if payload.blob_id:
                 name = payload.blob_id
                 self._lend(name)
-            self._held.add(item.input_id)
+            self._holdings.give(item)
             row = [item.input_id, item.call_id, payload.format, name]
             rows.append([*row, item.method] if item.method else row)
             parts.append(payload.data)
@@ -284,6 +285,7 @@ class LocalContainer:
         self._write({"t": "recall"})
 
     def taken(self, rows: Sequence[tuple[str, int]]) -> None:
+        self._holdings.taken(rows)
         self._write({"t": "taken", "rows": rows})
 
     def kept(self, input_ids: Sequence[str]) -> None:
@@ -365,7 +367,7 @@ class LocalContainer:
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._link = link
         self._link_lost.clear()
-        self._held.update(running)
+        self._holdings.ids.update(running)
         if self._pauses:
             link.pause()
         self._events.on_connected(running, loaded)
@@ -415,21 +417,27 @@ class LocalContainer:
             stream.feed(header, part)
 
     def on_outputs(self, rows: list[OutputRow]) -> None:
+        self._holdings.check_outputs(rows)
+        self._holdings.let_go([row[0] for row in rows])
         if self._streams:
             for row in rows:
                 self._streams.pop(row[0], None)
         self._once_written(lambda: self._events.on_outputs(rows))
 
     def on_yields(self, rows: list[YieldRow]) -> None:
+        self._holdings.check_yields(rows)
         self._events.on_yields(rows)
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+        self._holdings.check_end(input_id, num_yields)
+        self._holdings.let_go((input_id,))
         self._streams.pop(input_id, None)
         self._once_written(lambda: self._events.on_failure(input_id, failure, num_yields))
         # Its traceback goes into the log as well.
         self._throttle.spend(1, len(failure.traceback))
 
     def on_returned(self, input_ids: list[str]) -> None:
+        self._holdings.let_go(input_ids)
         for input_id in input_ids:
             if (stream := self._streams.pop(input_id, None)) is not None:
                 stream.detach()
