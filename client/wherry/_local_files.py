@@ -2,14 +2,13 @@
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wherry._ignore import Either, Ignored, lines_of, matcher
 from wherry._source import SourceFile
 from wherry.exception import InvalidError
-
-Ignored = Callable[[str], bool]
 
 
 def file_of(what: str, local: str, name: str | None = None) -> SourceFile:
@@ -21,8 +20,8 @@ def file_of(what: str, local: str, name: str | None = None) -> SourceFile:
     return _read(what, name or path.name, path)
 
 
-def files_below(what: str, local: str, ignore: Any) -> list[SourceFile]:
-    """Return a directory's files, ordered by path, without what `ignore` names.
+def files_below(what: str, local: str, ignored: Ignored) -> list[SourceFile]:
+    """Return a directory's files, ordered by path, without what is ignored.
 
     Links are followed where they lead to files; raises InvalidError if there is no such directory.
     """
@@ -30,8 +29,7 @@ def files_below(what: str, local: str, ignore: Any) -> list[SourceFile]:
     if not root.is_dir():
         told = "is a file" if root.exists() else "does not exist"
         raise InvalidError(f"{what}: {local} {told}")
-    ignored = matcher(ignore)
-    return [_read(what, path, root / path) for path in sorted(_walk(root)) if not ignored(path)]
+    return [_read(what, path, root / path) for path in sorted(walk(root, ignored))]
 
 
 def module_files(what: str, name: str, ignore: Any) -> list[SourceFile]:
@@ -51,54 +49,40 @@ def module_files(what: str, name: str, ignore: Any) -> list[SourceFile]:
     ignored = matcher(ignore)
     found: dict[str, SourceFile] = {}
     for location in spec.submodule_search_locations:
-        for path in sorted(_walk(Path(location))):
-            if not ignored(path) and "__pycache__" not in path.split("/"):
+        for path in sorted(walk(Path(location), ignored)):
+            if "__pycache__" not in path.split("/"):
                 found.setdefault(f"{name}/{path}", _read(what, f"{name}/{path}", Path(location, path)))
     return list(found.values())
 
 
-def matcher(ignore: Any, extra: Iterable[str] = ()) -> Ignored:
-    """Return what says whether a path is ignored; patterns are those of a .dockerignore, the last that matches counts.
+def docker_ignored(folder: str, ignore: Any, dockerfile: str | None = None) -> Ignored:
+    """Return what a folder's .dockerignore leaves out, and `ignore` besides.
 
-    A function is asked with each relative path, as `pathlib.Path`.
+    Beside a Dockerfile of another name, NAME.dockerignore is read instead of it, as Docker does.
     """
-    if callable(ignore):
-        ask = ignore
-        return lambda path: bool(ask(Path(path)))
-    patterns = [*extra, *ignore]
-    if not patterns:
-        return lambda path: False
-    from pathspec import PathSpec  # only where something is ignored
-
-    # A .dockerignore's patterns begin at the root; git's would match at any depth.
-    rooted = [_rooted(pattern.strip()) for pattern in patterns if pattern.strip() and not pattern.startswith("#")]
-    spec = PathSpec.from_lines("gitignore", rooted)
-    return spec.match_file
-
-
-def docker_ignored(folder: str, ignore: Any) -> Ignored:
-    """Return what a folder's .dockerignore ignores, and `ignore` besides."""
     own = Path(folder, ".dockerignore")
-    lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
-    if not callable(ignore):
-        return matcher(ignore, lines)
-    first, second = matcher((), lines), matcher(ignore)
-    return lambda path: first(path) or second(path)
+    if dockerfile is not None and (named := Path(f"{dockerfile}.dockerignore")).is_file():
+        own = named
+    lines: list[str] = []
+    if own.is_file():
+        try:
+            lines = lines_of(own.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidError(f"{own} can't be read: {error}") from None
+    return Either(matcher((), lines), matcher(ignore)) if callable(ignore) else matcher(ignore, lines)
 
 
-def _rooted(pattern: str) -> str:
-    negated = "!" if pattern.startswith("!") else ""
-    rest = pattern.removeprefix("!").strip().removeprefix("./").lstrip("/")
-    return f"{negated}{rest}" if rest.startswith("**") else f"{negated}/{rest}"
-
-
-def _walk(root: Path) -> Iterator[str]:
+def walk(root: Path, ignored: Ignored | None = None) -> Iterator[str]:
+    """Yield the relative paths of the files below a directory. What is left out is neither looked into nor read."""
     for folder, folders, names in os.walk(root):
+        below = Path(folder).relative_to(root)
         folders.sort()
+        if ignored is not None:
+            folders[:] = [name for name in folders if not ignored.is_whole((below / name).as_posix())]
         for name in names:
-            path = Path(folder, name)
-            if path.is_file():
-                yield path.relative_to(root).as_posix()
+            relative = (below / name).as_posix()
+            if not (ignored is not None and ignored(relative)) and Path(folder, name).is_file():
+                yield relative
 
 
 def _read(what: str, name: str, path: Path) -> SourceFile:

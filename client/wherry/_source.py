@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 _SKIPPED = frozenset(("__pycache__", "node_modules"))
+# Bytes of a file that are in memory at once.
+_PIECE = 1 << 20
 
 
 class SourceFile:
@@ -20,11 +22,15 @@ class SourceFile:
     __slots__ = ("blob_id", "executable", "local", "path", "size")
 
     def __init__(self, path: str, local: Path) -> None:
-        data = local.read_bytes()
+        digest = hashlib.sha256()
+        self.size = 0
+        with local.open("rb", buffering=0) as file:
+            while data := file.read(_PIECE):
+                digest.update(data)
+                self.size += len(data)
         self.path = path
         self.local = local
-        self.blob_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        self.size = len(data)
+        self.blob_id = f"sha256:{digest.hexdigest()}"
         self.executable = os.access(local, os.X_OK)
 
 

@@ -100,14 +100,14 @@ class UploadBatch:
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], recursive: bool = True
     ) -> None:
         """Add a directory's files, with `recursive` those below too, under a directory of the volume."""
-        from wherry._local_files import _walk
+        from wherry._local_files import walk
 
         root = Path(local_path)
         if not root.is_dir():
             told = "is a file: use put_file" if root.exists() else "does not exist"
             raise InvalidError(f"put_directory: {root} {told}")
         remote = _remote(remote_path)
-        for path in _walk(root):
+        for path in walk(root):
             if recursive or "/" not in path:
                 self._add(UploadItem(f"{remote}/{path}".lstrip("/"), root / path))
 

@@ -122,7 +122,8 @@ class Image(Packages):
     ) -> Image:
         """Return what a Dockerfile makes; the files it copies are those of `context_dir`, by default its own folder.
 
-        A `.dockerignore` there is honoured, `ignore` adds to it. Its ENTRYPOINT and CMD do not disturb functions.
+        A `.dockerignore` there is honoured (or NAME.dockerignore beside a Dockerfile NAME), `ignore` adds to it.
+        Its ENTRYPOINT and CMD do not disturb functions.
         (reference: Image.from_dockerfile)
         """
         file = absolute(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wherry._ignore import matcher
 from wherry._image.step import Mounted, Step
 from wherry._local_files import docker_ignored, file_of, files_below, module_files
 from wherry._secrets import secret_ids
@@ -80,7 +81,7 @@ def _copy(step: Step, message: ImageStep) -> list[SourceFile]:
         message.options["file"] = "true"
         return [file_of("Image.add_local_file", local, os.path.basename(step.args[0]))]
     if kind == "dir":
-        return files_below("Image.add_local_dir", local, ignore)
+        return files_below("Image.add_local_dir", local, matcher(ignore))
     if kind == "modules":
         return [file for name in local for file in module_files("Image.add_local_python_source", name, ignore)]
     return [file for mounted in local._mounted for file in _of_mount(mounted)]
@@ -93,7 +94,7 @@ def _of_mount(mounted: Mounted) -> list[SourceFile]:
     below = mounted.remote.lstrip("/")
     if mounted.kind == "file":
         return [file_of(what, mounted.local, below)]
-    found = files_below(what, mounted.local, mounted.ignore)
+    found = files_below(what, mounted.local, matcher(mounted.ignore))
     for file in found:
         file.path = f"{below}/{file.path}"
     return found
@@ -102,17 +103,15 @@ def _of_mount(mounted: Mounted) -> list[SourceFile]:
 def _dockerfile(step: Step, message: ImageStep) -> list[SourceFile]:
     path, context, ignore = step.given
     message.args = [_text("Image.from_dockerfile", path)]
-    ignored = docker_ignored(context, ignore)
-    return [file for file in files_below("Image.from_dockerfile", context, ()) if not ignored(file.path)]
+    return files_below("Image.from_dockerfile", context, docker_ignored(context, ignore, path))
 
 
 def _dockerfile_commands(step: Step, message: ImageStep) -> list[SourceFile]:
     context, named, ignore = step.given
     found: dict[str, SourceFile] = {}
     if context is not None:
-        ignored = docker_ignored(context, ignore)
-        below = files_below("Image.dockerfile_commands", context, ())
-        found = {file.path: file for file in below if not ignored(file.path)}
+        below = files_below("Image.dockerfile_commands", context, docker_ignored(context, ignore))
+        found = {file.path: file for file in below}
     for name, local in named:
         relative = name.lstrip("/")
         found[relative] = file_of("Image.dockerfile_commands", local, relative)

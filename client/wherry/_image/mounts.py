@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from wherry._ignore import matcher
 from wherry._image.step import Mounted
 from wherry._local_files import file_of, files_below, module_files
 from wherry._shipping import put_tree, send
@@ -46,4 +47,4 @@ def mounted_files(image: Image | Mounts) -> Iterator[tuple[Mounted, list[SourceF
         if mounted.kind == "file":
             yield mounted, [file_of("Image.add_local_file", mounted.local, mounted.remote.rpartition("/")[2])]
         elif mounted.kind == "dir":
-            yield mounted, files_below("Image.add_local_dir", mounted.local, mounted.ignore)
+            yield mounted, files_below("Image.add_local_dir", mounted.local, matcher(mounted.ignore))
