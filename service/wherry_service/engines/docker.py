@@ -197,6 +197,7 @@ class DockerEngine:
             user=config.get("User") or "",
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
+            on_build=tuple(config.get("OnBuild") or ()),
         )
 
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:

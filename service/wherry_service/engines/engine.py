@@ -123,7 +123,7 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True)
 class EngineImage:
-    """An image as the engine knows it; where several are listed, `user` and the two after it are not filled in."""
+    """An image as the engine knows it; where several are listed, `user` and what follows it are not filled in."""
 
     tags: tuple[str, ...]
     labels: Mapping[str, str]
@@ -131,6 +131,8 @@ class EngineImage:
     user: str = ""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    # Instructions that its ONBUILD lines hold for the next build.
+    on_build: tuple[str, ...] = ()
 
 
 class Stdin(Protocol):

@@ -1,17 +1,19 @@
 """Images as others ask for them: built when they are not there, each once, with the runner on top."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
-from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.engines.engine import ContainerSpec, Engine, EngineError
 from wherry_service.errors import ServiceError
+from wherry_service.ids import new_id
 from wherry_service.images.build import Build, OnEvent
 from wherry_service.images.definition import image_id, is_forced, prefix
 from wherry_service.images.errors import ImageBuildError
@@ -64,6 +66,8 @@ class ImageBuilder:
         self._work_dir = work_dir
         self._registry = Registry(settings, work_dir)
         volumes = volumes or VolumeStore(work_dir.parent / "volumes")
+        # As of containers that builds run functions in: those of an earlier life are removed.
+        self._labels = {**(labels or {}), "wherry.kind": "build"}
         self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels or {})
         objects = objects or NoObjects()
         self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, objects)
@@ -217,7 +221,32 @@ class ImageBuilder:
         return self._layer
 
     async def _lay(self, wanted: str, tag: str, layer: RunnerLayer, on_log: OnLog) -> None:
-        text = layer.dockerfile(tag_of(wanted), {"wherry.kind": "ready", "wherry.image": wanted})
+        async with self._without_triggers(wanted) as base:
+            await self._lay_on(base, wanted, tag, layer, on_log)
+
+    @contextlib.asynccontextmanager
+    async def _without_triggers(self, wanted: str) -> AsyncIterator[str]:
+        """Give the reference of an image whose ONBUILD lines do not run here: they are for the user's next build."""
+        base = tag_of(wanted)
+        found = await self._engine.image(base)
+        if found is None or not found.on_build:
+            yield base
+            return
+        plain = f"wherry/plain:{wanted.removeprefix('im-')}"
+        # A container has no such lines, nor has an image that is made of it.
+        spec = ContainerSpec(name=new_id("wherry-plain"), image=base, command=("true",), labels=self._labels)
+        engine_id = await self._engine.create(spec)
+        try:
+            await self._engine.commit(engine_id, plain, {"wherry.kind": "image"})
+        finally:
+            await self._engine.remove(engine_id)
+        try:
+            yield plain
+        finally:
+            await self._engine.remove_image(plain)
+
+    async def _lay_on(self, base: str, wanted: str, tag: str, layer: RunnerLayer, on_log: OnLog) -> None:
+        text = layer.dockerfile(base, {"wherry.kind": "ready", "wherry.image": wanted})
         with self._maker.scratch() as context:
             await asyncio.to_thread(layer.write_to, context)
             try:

@@ -22,7 +22,7 @@ from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import FunctionRun, volumes_of
 from wherry_service.images.objects import BuildObjects
 from wherry_service.images.process import follow
-from wherry_service.images.progress import OnLog, OnStep, Progress
+from wherry_service.images.progress import OnLog, OnStep, Progress, Titles
 from wherry_service.images.registry import Registry
 from wherry_service.images.settings import ImageSettings
 from wherry_service.images.steps import Stage, stages
@@ -106,7 +106,7 @@ class Maker:
         text: str,
         context: Path,
         arguments: Iterable[str],
-        titles: Sequence[str] | None,
+        titles: Titles,
         on_log: OnLog,
         on_step: OnStep = lambda title, seconds, cached: None,
     ) -> None:
@@ -171,13 +171,12 @@ class Maker:
             if step.kind == "add_python":
                 await self._bases.ensure_python(render.python_version(step), await self.cli(), making.on_log)
         own = stage.base is not None and stage.base.kind == "dockerfile"
-        text = "\n".join(item.text for item in stage.instructions) if own else ""
-        text = text or render.dockerfile(base, stage.instructions, user)
+        text = stage.text if own else render.dockerfile(base, stage.instructions, user)
         labelled = [f"--label={name}={value}" for name, value in labels.items()]
         with self.scratch() as context:
             await asyncio.to_thread(self._write_context, context, stage)
             arguments = [*labelled, *self._arguments(context.parent, stage, making, lent)]
-            titles = None if own else stage.titles
+            titles = stage.titles_by_place if own else stage.titles
             await self.build(
                 making.image_id, tag, text + "\n", context, arguments, titles, making.on_log, making.on_step
             )
@@ -252,8 +251,9 @@ class Maker:
     def _write_context(self, context: Path, stage: Stage) -> None:
         for number, step in stage.steps:
             folder = context if step is stage.context else context / f"s{number}"
+            alone = step.kind == "copy" and render.is_file(step)
             for file in step.files:
-                self._write(folder / file.path, file)
+                self._write(folder / (render.FILE_NAME if alone else file.path), file)
 
     def _write(self, target: Path, file: SourceFile) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -273,7 +273,8 @@ def described(definition: ImageDefinition) -> str:
         if stage.function is not None:
             parts.append(f"# {stage.image_id}\n# {tag_of(before)}, and in it: run_function({stage.function.args[0]})\n")
         elif stage.base is not None and stage.base.kind == "dockerfile":
-            parts.append(f"# {stage.image_id}\n" + "\n".join(item.text for item in stage.instructions) + "\n")
+            # A directive counts at the top only.
+            parts.append(f"{stage.text}\n# {stage.image_id}\n")
         else:
             base = _base_name(stage.base) if stage.base is not None else tag_of(before)
             parts.append(f"# {stage.image_id}\n" + render.dockerfile(base, stage.instructions))

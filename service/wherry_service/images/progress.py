@@ -1,15 +1,16 @@
 """BuildKit's plain progress, turned into lines for people."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-_STEP = re.compile(r"#(\d+) \[(?:[^\]]*? )?(\d+)/\d+\] ")
+_STEP = re.compile(r"#(\d+) \[(?:[^\]]*?([^\s\]]+) )?\s*(\d+)/\d+\] ")
 _OUTPUT = re.compile(r"#(\d+) \d+\.\d+ ?(.*)")
 _ERROR = re.compile(r"#(\d+) ERROR: (.*)")
 _FAILED = re.compile(r"^(?:ERROR|error): (.*)|^.*failed to solve.*?: (.*)")
 _DONE = re.compile(r"#(\d+) (?:DONE (\d+\.\d+)s|(CACHED))$")
 _TAIL_LINES = 30
 
+Titles = Sequence[str] | Mapping[tuple[str, int], str]
 OnLog = Callable[[str], None]
 OnStep = Callable[[str, float, bool], None]
 """Hears of a step that has ended: what a person calls it, its seconds, whether it was taken from an earlier build."""
@@ -18,12 +19,10 @@ OnStep = Callable[[str, float, bool], None]
 class Progress:
     """Hears BuildKit's lines; `titles` are the instructions after FROM, as a person calls them.
 
-    Without titles (a Dockerfile of the user's) steps are called what BuildKit calls them.
+    Of a Dockerfile of the user's they are by stage and place there; what has none is called what BuildKit calls it.
     """
 
-    def __init__(
-        self, titles: Sequence[str] | None, on_log: OnLog, on_step: OnStep = lambda title, seconds, cached: None
-    ) -> None:
+    def __init__(self, titles: Titles, on_log: OnLog, on_step: OnStep = lambda title, seconds, cached: None) -> None:
         self._titles = titles
         self._on_log = on_log
         self._on_step = on_step
@@ -36,7 +35,7 @@ class Progress:
     def line(self, line: str) -> None:
         """Hear one line."""
         if match := _STEP.match(line):
-            self._begin(match[1], int(match[2]), line[match.end() :])
+            self._begin(match[1], match[2] or "", int(match[3]), line[match.end() :])
         elif match := _DONE.match(line):
             if title := self._by_number.get(match[1]):
                 self._on_step(title, float(match[2] or 0), bool(match[3]))
@@ -61,11 +60,11 @@ class Progress:
         # What is said outside of a step repeats its command.
         return self._tails.get(self._failed, [] if self._failed in self._by_number else self._other)
 
-    def _begin(self, number: str, position: int, said: str) -> None:
+    def _begin(self, number: str, stage: str, position: int, said: str) -> None:
         if number in self._by_number:
             return
-        if self._titles is None:
-            self._by_number[number] = said
+        if isinstance(self._titles, Mapping):
+            self._by_number[number] = self._titles.get((stage, position), said)
         elif 2 <= position < len(self._titles) + 2:
             self._by_number[number] = self._titles[position - 2]
         else:

@@ -10,6 +10,8 @@ from wherry_proto.messages import ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import dockerfiles
 
+# What a single file is called in the build's context: its own name would be read as a pattern.
+FILE_NAME = "file"
 CA_SECRET = "wherry-ca"
 PIP_SECRET = "wherry-pip"
 APT_SECRET = "wherry-apt"
@@ -131,7 +133,7 @@ class Renderer:
                 raise InvalidRequest("dockerfile_commands: FROM begins another image: use Image.from_dockerfile")
             found.append(self.raw(item, step, number))
             if item.word == "SHELL":
-                self._shell = dockerfiles.words(item)
+                self._shell = item.words
         return found
 
     def raw(self, item: dockerfiles.Line, step: ImageStep, number: int) -> Instruction:
@@ -140,18 +142,24 @@ class Renderer:
         if item.word == "RUN" and item.is_shell:
             mounts, before = self.lending(step, number)
             options = "".join(f"--mount={option} " for option in mounts)
-            text = f"RUN {options}{item.flags}{before}{item.rest}"
+            if item.is_script:
+                marker, _, body = item.rest.partition("\n")
+                text = f"RUN {options}{item.flags}{marker}\n{before}\n{body}" if before else text
+            else:
+                text = f"RUN {options}{item.flags}{before}{item.rest}"
         return Instruction(text, title, user=item.rest.strip() if item.word == "USER" else None)
 
     def _copy(self, step: ImageStep, number: int) -> list[Instruction]:
         (target,) = _one(step)
         source = f"s{number}/"
-        if step.options.get("file") == "true":
-            source += step.files[0].path
+        if is_file(step):
+            source += FILE_NAME
         else:
             target = target.rstrip("/") + "/"
         count = f"{len(step.files)} files" if len(step.files) != 1 else step.files[0].path
-        return [Instruction(f"COPY {json.dumps([source, target])}", f"copy {count} to {target}")] if step.files else []
+        # Docker reads variables in a target, and an escape before what it is to take as it stands.
+        plain = target.replace("\\", "\\\\").replace("$", "\\$")
+        return [Instruction(f"COPY {json.dumps([source, plain])}", f"copy {count} to {target}")] if step.files else []
 
     def _env(self, step: ImageStep, number: int) -> list[Instruction]:
         pairs: list[str] = []
@@ -215,6 +223,11 @@ def with_users(instructions: Iterable[Instruction], user: str) -> list[Instructi
             found.append(instruction)
         user = instruction.user if instruction.user is not None else user
     return found
+
+
+def is_file(step: ImageStep) -> bool:
+    """Whether a step copies a single file to a place that it names."""
+    return step.options.get("file") == "true"
 
 
 def registry_reference(step: ImageStep) -> str:

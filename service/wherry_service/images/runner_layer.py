@@ -56,7 +56,8 @@ class RunnerLayer:
         label = " ".join(f'{name}="{value}"' for name, value in labels.items())
         return (
             f"FROM {base} AS compiled\nUSER 0:0\nCOPY wherry /wherry\n"
-            f'RUN ["python3", "-c", "{CHECK}"]\n'
+            # Isolated: a file of the user's in the working directory must not stand in for one of Python's own.
+            f'RUN ["python3", "-I", "-c", "{CHECK}"]\n'
             f"FROM {base}\nCOPY --from=compiled /wherry /wherry\nLABEL {label}\n"
         )
 

@@ -25,6 +25,8 @@ class Stage:
     instructions: list[Instruction] = field(default_factory=list)
     # Files for the root of the build's context; those of other steps are in s<position>.
     context: ImageStep | None = None
+    # What a Dockerfile of the user's tells the builder in its first lines.
+    directives: list[str] = field(default_factory=list)
     # A function that makes the stage, instead of instructions.
     function: ImageStep | None = None
     # Steps are to run even if they have run before.
@@ -34,6 +36,29 @@ class Stage:
     def titles(self) -> list[str]:
         """What a person calls those instructions that BuildKit reports."""
         return [instruction.title for instruction in self.instructions if instruction.is_layer]
+
+    @property
+    def titles_by_place(self) -> dict[tuple[str, int], str]:
+        """The same by the name that BuildKit gives a stage of a Dockerfile, and the place in it; FROM is at 1."""
+        found: dict[tuple[str, int], str] = {}
+        names: list[str] = []
+        place = 0
+        for instruction in self.instructions:
+            words = instruction.title.split()
+            if words[0].upper() == "FROM":
+                named = len(words) > 2 and words[-2].upper() == "AS"
+                names.append(words[-1].lower() if named else f"stage-{len(names)}")
+                place = 1
+            elif instruction.is_layer and names:
+                place += 1
+                found[names[-1], place] = instruction.title
+        # An only stage may go without a name.
+        return found if len(names) != 1 else found | {("", place): title for (_, place), title in found.items()}
+
+    @property
+    def text(self) -> str:
+        """A Dockerfile of the user's, with what is lent to its commands."""
+        return "\n".join([*self.directives, *(instruction.text for instruction in self.instructions)])
 
 
 def stages(definition: ImageDefinition, lent: Lent) -> list[Stage]:
@@ -47,6 +72,7 @@ def stages(definition: ImageDefinition, lent: Lent) -> list[Stage]:
         found[0].steps.append((0, definition.steps[0]))
         found[0].context = definition.steps[0]
         found[0].instructions = _users_dockerfile(renderer, definition.steps[0])
+        found[0].directives = dockerfiles.directives(definition.steps[0].args[0])
     for number, step in enumerate(definition.steps[1:], 1):
         alone = step.kind == "run_function" or (step.kind == "dockerfile_commands" and _copies(step))
         if alone or found[-1].function is not None or found[-1].context is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wherry_service.images.progress import Progress
+from wherry_service.images.progress import Progress, Titles
 
 TITLES = ["run echo one", "pip install nothing-of-the-kind"]
 
@@ -66,7 +66,7 @@ ERROR: failed to solve: process "/bin/sh -c pip install" did not complete succes
 """
 
 
-def heard(text: str, titles: list[str] = TITLES) -> tuple[Progress, list[str]]:
+def heard(text: str, titles: Titles = TITLES) -> tuple[Progress, list[str]]:
     lines: list[str] = []
     progress = Progress(titles, lines.append)
     for line in text.splitlines():
@@ -152,3 +152,14 @@ def test_outside_of_a_step_the_tail_is_all_that_was_said() -> None:
     progress, lines = heard("Cannot connect to the Docker daemon\n\nIs it running?")
     assert progress.tail() == ["Cannot connect to the Docker daemon", "Is it running?"]
     assert lines == []
+
+
+def test_steps_of_a_users_dockerfile_are_called_what_the_user_wrote() -> None:
+    titles = {("first", 2): "RUN a", ("stage-1", 12): "RUN b"}
+    progress, lines = heard(
+        "#4 [first 1/2] FROM x\n#5 [first 2/2] RUN --mount=x a\n#6 [stage-1 12/12] RUN --mount=x b\n"
+        "#7 [linux/arm64 first 2/2] RUN --mount=x a\n#6 ERROR: exit code: 3",
+        titles,
+    )
+    assert lines == ["FROM x", "RUN a", "RUN b", "RUN a"]
+    assert progress.reason() == "`RUN b` failed: exit code: 3"

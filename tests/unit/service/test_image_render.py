@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from wherry_proto.messages import ImageDefinition, ImageStep
+from wherry_proto.messages import ImageDefinition, ImageStep, SourceFile
 from wherry_service.errors import InvalidRequest
 from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
 from wherry_service.images.steps import stages
@@ -193,3 +193,15 @@ def test_what_is_no_reference_is_refused(reference: str) -> None:
 @pytest.mark.parametrize("reference", ["python:3.12-slim", "registry:5000/a/b@sha256:0f"])
 def test_a_reference_is_taken_as_it_is(reference: str) -> None:
     assert registry_reference(step("from_registry", reference)) == reference
+
+
+@pytest.mark.parametrize("name", ["[slug].js", "p$HOME.txt", "a\\b.txt", "*", "?"])
+def test_a_file_is_copied_by_no_name_that_docker_could_read_otherwise(name: str) -> None:
+    (only,) = instructions(
+        [ImageStep(kind="copy", args=[f"/c/{name}"], options={"file": "true"}, files=[SourceFile(path=name)])], Lent()
+    )
+    source, target = json.loads(only.text.removeprefix("COPY "))
+    assert source == "s1/file"
+    # Docker reads variables and escapes in a target.
+    assert target == f"/c/{name}".replace("\\", "\\\\").replace("$", "\\$")
+    assert name in only.title
