@@ -117,12 +117,16 @@ def test_files_are_copied_where_they_are_wanted(look: Look, tmp_path: Path) -> N
     program.write_text("#!/bin/sh\necho ran\n")
     program.chmod(0o755)
     (tmp_path / "package").mkdir()
+    odd = tmp_path / "[slug] p$HOME\\.js"
+    odd.write_text("odd")
     image = (
         Image.debian_slim()
         .workdir("/srv")
         .copy_local_file(folder / "left.log")
         .copy_local_dir(folder, "below", ignore=["*.log"])
         .add_local_file(program, "/usr/local/bin/", copy=True)
+        .add_local_file(odd, "/odd/$HOME/[x]\\y", copy=True)
+        .add_local_file(odd, "/odd/", copy=True)
         .add_local_dir(folder, "/data", copy=True, ignore=lambda path: path.suffix == ".txt")
         .add_local_python_source("tests", copy=True, ignore=["**", "!waiting.py"])
         .copy_mount(wherry.Mount.from_local_dir(folder / "deep", remote_path="/given").add_local_file(program), "/m")
@@ -133,6 +137,8 @@ def test_files_are_copied_where_they_are_wanted(look: Look, tmp_path: Path) -> N
         "ran", "/data/left.log", "/m/given/one.txt", "/m/root/program.sh", "/opt/source/tests/waiting.py",
         "/srv/below/deep/one.txt", "/srv/left.log",
     ]  # fmt: skip
+    found = look(image, "find", "/odd", "-type", "f").splitlines()
+    assert sorted(found) == ["/odd/$HOME/[x]\\y", f"/odd/{odd.name}"]
     imported = look(image, "python3", "-c", "import tests.waiting; print(tests.waiting.__file__)")
     assert imported == "/opt/source/tests/waiting.py\n"
 
@@ -168,6 +174,10 @@ def test_an_image_with_its_own_entrypoint_and_user_runs_functions(
     (tmp_path / "Dockerfile").write_text(
         f"FROM {base}\nRUN useradd --uid 4711 someone\nUSER someone\nWORKDIR /tmp\n"
         'ENTRYPOINT ["/bin/false"]\nCMD ["never"]\n'
+        # For the user's next build, not for the layer that the runner is in.
+        "ONBUILD RUN test -f package.json\n"
+        # Where the image works there may be anything, also what is called as a module of Python's own.
+        "RUN echo 'raise SystemExit(9)' > compileall.py\n"
     )
     app = wherry.App("own-entrypoint")
 
