@@ -1,5 +1,6 @@
 """Values to bytes and back."""
 
+import io
 import pickle
 import sys
 from collections.abc import Callable
@@ -11,7 +12,19 @@ PROTOCOL = 5
 # What is larger by its own account is pickled straight into a file, not into memory first.
 _LARGE = 1 << 20
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None), complex))
-UNPICKLABLE = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError, NotImplementedError)
+# What pickling raises for a value, its own `__reduce__` included; an OSError or one of ours has other causes.
+UNPICKLABLE = (
+    pickle.PicklingError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AssertionError,
+    BufferError,
+    ImportError,
+    RuntimeError,
+)
 
 Dump = Callable[[Any], bytes]
 
@@ -29,25 +42,43 @@ def dumps(value: Any, by_reference: bool) -> bytes:
             pass
     elif _is_plain(value, 3):
         return pickle.dumps(value, PROTOCOL)
+    return dumps_by_value(value)
+
+
+def dumps_by_value(value: Any) -> bytes:
+    """Pickle a value with what defines it, where its module is not shipped. Raises whatever pickling raises."""
     import cloudpickle  # only where pickle can't do it
 
-    data: bytes = cloudpickle.dumps(value, PROTOCOL)
-    return data
+    buffer = io.BytesIO()
+    cloudpickle.dump(value, Flat(buffer), PROTOCOL)
+    return buffer.getvalue()
 
 
 def dump(value: Any, file: BinaryIO, by_reference: bool) -> None:
     """Pickle a value into a file; large bytes are written without being copied. As `dumps` otherwise."""
     start = file.tell()
+    flat = Flat(file)
     if by_reference or _is_plain(value, 3):
         try:
-            pickle.dump(value, file, PROTOCOL)
+            pickle.dump(value, flat, PROTOCOL)
             return
         except UNPICKLABLE:
             file.seek(start)
             file.truncate()
     import cloudpickle  # as above
 
-    cloudpickle.dump(value, file, PROTOCOL)
+    cloudpickle.dump(value, flat, PROTOCOL)
+
+
+class Flat:
+    """A file for picklers. From 64 KiB on they pass the object itself, and files refuse one that holds its columns one
+    after the other."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data if type(data) is bytes else pickle.PickleBuffer(data).raw())
 
 
 def is_large(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> bool:

@@ -41,10 +41,8 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
 
 def _serialized(definition: Definition) -> Payload:
     """Pickle the function itself, by value."""
-    import cloudpickle  # only for such functions
-
     try:
-        data: bytes = cloudpickle.dumps(definition.shipped, _payload.PROTOCOL)
+        data = _payload.dumps_by_value(definition.shipped)
     except _payload.UNPICKLABLE as error:
         raise SerializationError(
             f"{definition.name} can't be sent: something that it uses can't be pickled ({error}); "

@@ -18,13 +18,13 @@ INLINE_LIMIT = 1 << 20
 def key_bytes(key: Any) -> bytes:
     """Pickle a key so that equal ones give equal bytes, in any process, as far as their own pickling allows."""
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, _payload.PROTOCOL)
+    pickler = pickle.Pickler(_payload.Flat(buffer), _payload.PROTOCOL)
     # Without its memory of what it has seen: one string twice and two equal strings are the same then.
     pickler.fast = True
     try:
         pickler.dump(key)
         return buffer.getvalue()
-    except (*_payload.UNPICKLABLE, RecursionError):
+    except _payload.UNPICKLABLE:
         try:
             return _payload.dumps(key, False)
         except _payload.UNPICKLABLE as error:

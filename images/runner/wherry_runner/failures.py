@@ -11,6 +11,8 @@ from traceback import format_exception
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from wherry_runner.payload import raw_bytes
+
 if TYPE_CHECKING:
     from wherry_runner.frames import Header
 
@@ -137,7 +139,7 @@ def _try_pickle(base: type[Pickler], value: Any, bare: bool) -> bytes:
             inherited: Callable[[Any], Any] | None = getattr(super(), "reducer_override", None)
             return NotImplemented if inherited is None else inherited(item)
 
-    buffer = io.BytesIO()
+    buffer = _Buffer()
     try:
         ExceptionPickler(buffer, 5).dump(value)
         data = buffer.getvalue()
@@ -147,6 +149,11 @@ def _try_pickle(base: type[Pickler], value: Any, bare: bool) -> bytes:
         return data if type(again) is type(value[0]) or base is not Pickler else b""
     except Exception:  # a user's __reduce__ and __init__ may raise anything; the text remains  # noqa: BLE001
         return b""
+
+
+class _Buffer(io.BytesIO):
+    def write(self, data: Any) -> int:
+        return super().write(data if type(data) is bytes else raw_bytes(data))
 
 
 def _reduce(error: BaseException, bare: bool) -> Any:
