@@ -91,7 +91,6 @@ class Stage:
 
     def at_service(self, *words: str) -> str:
         """Run `wherry` as the service's own user does, on its socket. Raises RuntimeError with what it said."""
-        environment = {key: value for key, value in self.environment.items() if key not in _NOT_OURS}
         said = subprocess.run(
             [*_CLI, *words], env=environment, capture_output=True, text=True, timeout=180, check=False
         )
@@ -100,6 +99,12 @@ class Stage:
                 f"wherry {' '.join(words)} ended with code {said.returncode}: {said.stdout}{said.stderr}"
             )
         return said.stdout
+
+    @property
+    def _at_home(self) -> dict[str, str]:
+        """What the service's own user has set: no profile."""
+        home = {key: value for key, value in self.environment.items() if key not in _NOT_OURS}
+        return {**home, "WHERRY_CONFIG_PATH": str(self.folder / "no-profiles.toml")}
 
     def stop_service(self) -> None:
         """Stop the service in order."""
@@ -192,9 +197,8 @@ class Stage:
         command = [sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir)]
         command += ["--listen", f"127.0.0.1:{self._port}", "--dev-tls"]
         with open(self.state_dir / "server.log", "ab") as log:
-            environment = {key: value for key, value in self.environment.items() if key not in _NOT_OURS}
             self._served = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._at_home, start_new_session=True
             )
 
     def _keep(self) -> None:
