@@ -92,7 +92,7 @@ class Stage:
     def at_service(self, *words: str) -> str:
         """Run `wherry` as the service's own user does, on its socket. Raises RuntimeError with what it said."""
         said = subprocess.run(
-            [*_CLI, *words], env=environment, capture_output=True, text=True, timeout=180, check=False
+            [*_CLI, *words], env=self._at_home, capture_output=True, text=True, timeout=180, check=False
         )
         if said.returncode != 0:
             raise RuntimeError(
