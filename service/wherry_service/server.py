@@ -222,15 +222,15 @@ class Service:
         environments = EnvironmentRecords(self._database)
         self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
-        places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
-        self._environments.on_changed += (places.environment_changed, tokens.environment_changed)
+        self._places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
+        self._environments.on_changed += (self._places.environment_changed, tokens.environment_changed)
         tokens.expect_environment = self._environments.expect
         self._door = Door(
             self._settings,
             state_dir,
             tokens,
             AuditStore(self._database),
-            places,
+            self._places,
             Surroundings(self._apps, self._journal, self._clients),
         )
         self._server = grpc.aio.server(
@@ -244,7 +244,7 @@ class Service:
         """Serve until told to stop."""
         terminals = Terminals(self._apps, self._pools)
         handlers = {**self._handlers(), **terminals.handlers()}
-        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._objects.registry, terminals)
+        self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._places, terminals)
         self._node.connect_guest = self._guests.connect
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))

@@ -9,12 +9,13 @@ from typing import Any
 
 from wherry_proto import services
 from wherry_proto.messages import AuditEntry, TokenInfo
-from wherry_service.api.member import Member, Surroundings, missing, refusal
+from wherry_service.api.member import Member, Surroundings, refusal
 from wherry_service.api.places import Places
-from wherry_service.api.rules import RULES, Rule, Where
+from wherry_service.api.reach import Named, Reach, value_of
+from wherry_service.api.rules import RULES, Where
 from wherry_service.api.statuses import status_of
-from wherry_service.api.tokens import EVERYWHERE, Tokens, allows, reaches
-from wherry_service.errors import Denied, Exhausted, NotFound, ServiceError, Unauthenticated, stack_of
+from wherry_service.api.tokens import EVERYWHERE, Tokens, allows
+from wherry_service.errors import Denied, Exhausted, ServiceError, Unauthenticated, stack_of
 from wherry_service.store.tokens import AuditStore
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ class _Asked:
         self.noted = False
         self.environment = str(getattr(request, "environment", ""))
         self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
+
+    def found(self, named: Named) -> None:
+        """Note what it is about."""
+        self.environment = named.environment or self.environment
+        self.target = self.target or named.object_id
 
 
 class Access:
@@ -154,6 +160,7 @@ class Access:
         if rule is None or rule.where is Where.NOWHERE:
             raise Denied(f"{name} is not served over TCP")
         member = Member(token, self._surroundings, self._places, self._sent)
+        reach = Reach(member, self._places)
         if client_id := getattr(request, "client_id", ""):
             member.claim(client_id)
         if rule.where is Where.SESSION:
@@ -166,10 +173,10 @@ class Access:
         elif rule.where is Where.ANYWHERE:
             member.check_anywhere(name, rule)
         elif services.METHODS[name].client_stream:
-            checked = self._checked(name, rule, request, asked)
+            checked = reach.checked(name, rule, request, asked.found)
             return lambda _: handler(self._begun(name, checked, asked, peer) if rule.audited else checked)
         else:
-            await self._check(name, rule, request, asked)
+            await reach.check(name, rule, request, asked.found)
         return member.own_handler(name, handler, asked.environment or "main")
 
     async def _begun(self, name: str, messages: AsyncIterator[Any], asked: _Asked, peer: str) -> AsyncIterator[Any]:
@@ -178,48 +185,9 @@ class Access:
             if not asked.noted:
                 asked.noted = True
                 where = RULES[name].where
-                asked.target = asked.target or (_value(message, where[0]) if isinstance(where, tuple) else "") or ""
+                asked.target = asked.target or (value_of(message, where[0]) if isinstance(where, tuple) else "") or ""
                 self._note(name, asked, peer, "ok")
             yield message
-
-    async def _checked(self, name: str, rule: Rule, messages: AsyncIterator[Any], asked: _Asked) -> AsyncIterator[Any]:
-        """Check the messages of a stream that say what it is about."""
-        known: set[str] = set()
-        assert isinstance(rule.where, tuple)
-        async for message in messages:
-            named = _value(message, rule.where[0])
-            if named is not None and named not in known:
-                await self._check(name, rule, message, asked)
-                known.add(named)
-            yield message
-
-    async def _check(self, name: str, rule: Rule, request: Any, asked: _Asked) -> None:
-        """Raise `Denied` for an environment that is not the token's, `NotFound` for an object that is not in one."""
-        token = asked.token
-        assert token is not None
-        assert isinstance(rule.where, tuple)
-        environment = "main" if {"environment", "app_name"} & set(rule.where) else ""
-        for path in rule.where:
-            value = _value(request, path)
-            if value and path in ("environment", "app_name"):
-                environment = request.environment or "main"
-                break
-            if value:
-                environment = await self._environment_of(path, value, token, asked)
-                break
-        if not environment:
-            raise NotFound(missing(_kind(rule.where[0]), ""))
-        asked.environment = environment
-        if not allows(token, rule.scopes, environment):
-            raise Denied(refusal(token, name, environment))
-
-    async def _environment_of(self, path: str, object_id: str, token: TokenInfo, asked: _Asked) -> str:
-        asked.target = asked.target or object_id
-        found = await self._places.of(_kind(path), object_id)
-        mine = sorted(environment for environment in found if reaches(token, environment))
-        if not mine:
-            raise NotFound(missing(_kind(path), object_id))
-        return mine[0]
 
     # The audit log
 
@@ -243,20 +211,6 @@ class Access:
         self._writing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the audit log could not be written: %s", error, exc_info=stack_of(error))
-
-
-def _kind(path: str) -> str:
-    """Return what a field such as "start.container_id" names: "container"."""
-    return path.rpartition(".")[2].removesuffix("_id")
-
-
-def _value(request: Any, path: str) -> str | None:
-    """Return the field of that path, None where a message on the way is not there."""
-    for name in path.split("."):
-        request = getattr(request, name, None)
-        if request is None:
-            return None
-    return str(request)
 
 
 def _address(peer: str) -> str:

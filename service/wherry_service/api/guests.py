@@ -1,39 +1,48 @@
 """What code inside a container may ask of the service, over the socket in the container's own directory.
 
 The socket says which container asks, and so which app and environment. A container is treated as a stranger: it
-reaches the functions, dicts and queues of its own environment, its own calls, and blobs whose ids it knows; nothing
-else. Of secrets it has what its functions were given, and no method tells it more.
+reaches what a token with the scope `invoke` in its app's environment would (rules.py says which methods), of its own
+app a little more, and nothing else. Of secrets it has what its functions were given, and no method tells it more.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
+from wherry_proto import services
 from wherry_proto.messages import (
+    BlobChunk,
+    BlobGetRequest,
+    CallStart,
     FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
+    ObjectOpenRequest,
     ServerInfo,
     ServerInfoRequest,
     SessionUp,
     TerminalAsk,
     TerminalAskResponse,
 )
-from wherry_service.api.guest_objects import OF_OBJECTS, GuestObjects
 from wherry_service.api.local import Handler, LocalApi
+from wherry_service.api.places import Places
+from wherry_service.api.reach import Reach
+from wherry_service.api.rules import INVOKE, RULES, SHALLOW, Inside, Rule, Where
+from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.terminals import Terminals
 from wherry_service.apps.apps import Apps
+from wherry_service.calls.client import Client
 from wherry_service.calls.journal import Journal
-from wherry_service.errors import InvalidRequest, NotFound
-from wherry_service.objects.registry import Registry
+from wherry_service.errors import Denied, InvalidRequest, NotFound
+from wherry_service.ids import check_id
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME = 16 << 20
 MAX_CONNECTIONS = 256
-# Methods that a container uses as a client outside does; those that name a function are restricted by `Guest`.
-_SHARED = ("Blobs.Put", "Blobs.Get", "Calls.Graph", "Calls.Values")
-_OF_FUNCTIONS = ("Functions.Stats", "Functions.Bind", "Functions.Update")
 
 
 class Guests:
@@ -45,11 +54,11 @@ class Guests:
         sessions: SessionApi,
         apps: Apps,
         journal: Journal,
-        objects: Registry | None = None,
+        places: Places,
         terminals: Terminals | None = None,
     ) -> None:
         self.handlers = handlers
-        self.objects = objects
+        self.places = places
         self.terminals = terminals
         self.sessions = sessions
         self.apps = apps
@@ -69,115 +78,181 @@ class Guests:
 
 
 class Guest:
-    """One container that asks (implements `sessions.Guest`)."""
+    """One container that asks (implements `reach.Asker` and `sessions.Guest`)."""
 
     def __init__(self, guests: Guests, container_id: str, app_id: str) -> None:
         self.container_id = container_id
         self._guests = guests
         self._app_id = app_id
-        self._reachable: dict[str, bool] = {}
+        self._reach = Reach(self, guests.places)
+        self._rules = SessionRules(self, guests.apps, guests.journal, guests.places, self._parent_of)
 
     def handlers(self) -> dict[str, Handler]:
         """Return the methods that it may call."""
-        known = self._guests.handlers
-        found: dict[str, Handler] = {name: known[name] for name in _SHARED if name in known}
-        for name in _OF_FUNCTIONS:
-            if name in known:
-                found[name] = self._of_function(known[name])
-        objects = self._guests.objects
-        if objects is not None:
-            for name in OF_OBJECTS:
-                if name in known:
-                    own = GuestObjects(objects, self._guests.apps, self._app_id)
-                    found[name] = own.restricted(name, known[name])
-        if "Functions.Bind" in found:
-            found["Functions.Bind"] = self._with_own_secrets(found["Functions.Bind"])
-        found["Functions.Lookup"] = self.lookup
-        found["Server.Info"] = self.info
-        if self._guests.terminals is not None:
-            found["Terminals.Ask"] = self.ask_for_terminal
-        return found
+        return {
+            name: self._guarded(name, rule, self._guests.handlers[name])
+            for name, rule in RULES.items()
+            if rule.inside is not Inside.NOTHING and rule.where is not Where.SESSION and name in self._guests.handlers
+        }
+
+    def restrict(self, client: Client, message: SessionUp) -> None:
+        """Take out of a message of its session what it may not ask."""
+        self._rules.restrict(client, message)
+
+    # Who it is (reach.Asker)
+
+    def allows(self, scopes: Iterable[str], environment: str) -> bool:
+        """Whether these are a caller's scopes, and the environment is its app's."""
+        return "invoke" in scopes and self.reaches(environment)
+
+    def reaches(self, environment: str) -> bool:
+        """Whether that is its app's environment."""
+        try:
+            return environment == self._environment
+        except NotFound:
+            return False
+
+    def home(self, environment: str) -> str:
+        """Return its own environment; raise `InvalidRequest` where another is named."""
+        own = self._environment
+        if environment and environment != own:
+            raise InvalidRequest(f"this container belongs to environment {own!r} and can't reach {environment[:64]!r}")
+        return own
+
+    def denied(self, name: str, environment: str) -> Denied:
+        """Return the error of what containers don't do."""
+        return Denied(f"code inside a container can't call {name}")
+
+    def missing(self, kind: str, object_id: str) -> NotFound:
+        """Return the error of what is not there, or is another environment's."""
+        return NotFound(f"{kind} {object_id[:64]!r} does not exist in this container's environment")
+
+    @property
+    def _environment(self) -> str:
+        return self._guests.apps.running(self._app_id).record.environment
+
+    def _parent_of(self, start: CallStart) -> str:
+        item = self._guests.journal.open_input(start.parent_input_id)
+        if item is not None and item.container is not None and item.container.container_id == self.container_id:
+            return start.parent_input_id
+        log.warning("container %s named a parent that it does not run", self.container_id)
+        return ""
 
     # Methods
 
-    async def lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
-        """Find a function in its own environment; without an app's name, in its own app."""
+    def _guarded(self, name: str, rule: Rule, handler: Any) -> Any:
+        """Return a method as it is for this container: what a request names is checked first."""
+        serve = self._own_handler(name, handler)
+        if rule.where is Where.ANYWHERE or rule.where is Where.NOWHERE:
+            return serve
+        # Whether it is its own app's is looked at below; scopes are about environments.
+        rule = rule._replace(scopes=INVOKE)
+
+        async def unary(request: Any) -> Any:
+            await self._check(name, rule, request)
+            return await serve(request)
+
+        async def streaming(request: Any) -> AsyncIterator[Any]:
+            await self._check(name, rule, request)
+            async with contextlib.aclosing(serve(request)) as answers:
+                async for answer in answers:
+                    yield answer
+
+        def uploading(messages: AsyncIterator[Any]) -> Any:
+            return serve(self._reach.checked(name, rule, messages))
+
+        if services.METHODS[name].client_stream:
+            return uploading
+        return streaming if services.METHODS[name].server_stream else unary
+
+    async def _check(self, name: str, rule: Rule, request: Any) -> None:
+        if isinstance(request, ObjectOpenRequest) and not request.object_id:
+            if request.app_id or not request.name:
+                # Its app's own, whatever it says; one without a name goes with the app too.
+                request.app_id, request.client_id = self._app_id, ""
+            request.environment = self.home(request.environment)
+        named = await self._reach.check(name, rule, request)
+        if not named.object_id:
+            request.environment = named.environment
+        if rule.inside is Inside.APP and not self._is_own(request.function_id):
+            raise Denied(f"code inside a container can call {name} for functions of its own app alone")
+
+    def _is_own(self, function_id: str) -> bool:
+        return self._guests.apps.function(function_id).app_id == self._app_id
+
+    def _own_handler(self, name: str, handler: Any) -> Any:
+        """Return the handler itself, or what stands before it inside containers."""
+        before: Any = {
+            "Functions.Lookup": self._lookup,
+            "Functions.Bind": self._bind,
+            "Blobs.Put": self._put,
+            "Blobs.Get": self._get,
+            "Server.Info": self._info,
+            "Terminals.Ask": self._ask_for_terminal,
+        }.get(name)
+        return handler if before is None else lambda request: before(handler, request)
+
+    async def _lookup(self, handler: Any, request: FunctionLookupRequest) -> FunctionInfo:
+        """Find a function; without an app's name, in its own app."""
         apps = self._guests.apps
-        if request.function_id:
-            self._check(request.function_id)
-            return apps.function(request.function_id)
-        own = apps.info(self._app_id)
-        if request.environment and request.environment != own.environment:
-            raise InvalidRequest(
-                f"this container belongs to environment {own.environment!r} and can't reach {request.environment!r}"
-            )
-        if request.version:
-            request.app_name, request.environment = request.app_name or own.name, own.environment
-            found: FunctionInfo = await self._guests.handlers["Functions.Lookup"](request)
-            return found
-        if request.app_name in ("", own.name):
+        own = apps.running(self._app_id).record
+        if not request.function_id and not request.version and request.app_name in ("", own.name):
+            # Several apps may be called so: its own one is meant.
             return apps.function_of(self._app_id, request.name)
-        return apps.lookup(request.app_name, request.name, own.environment)
+        request.app_name = request.app_name or own.name
+        found: FunctionInfo = await handler(request)
+        return found
 
-    async def ask_for_terminal(self, request: TerminalAsk) -> TerminalAskResponse:
-        """Pass on that its code asks for the terminal of who runs its app."""
-        assert self._guests.terminals is not None
-        return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
-
-    async def info(self, request: ServerInfoRequest) -> ServerInfo:
-        """Say what a container needs to know of the service, and nothing of its host."""
-        info: ServerInfo = await self._guests.handlers["Server.Info"](ServerInfoRequest())
-        return ServerInfo(version=info.version, protocol=info.protocol, instance_id=info.instance_id)
-
-    def _of_function(self, handler: Handler) -> Handler:
-        def serve(request: "object") -> object:
-            self._check(getattr(request, "function_id", ""))
-            return handler(request)
-
-        return serve
-
-    def _with_own_secrets(self, handler: Handler) -> Handler:
-        """Refuse variants with secrets that its app does not have: their containers would tell them."""
-
-        def serve(request: FunctionBindRequest) -> object:
-            asked = set(request.changes.secret_ids) if request.changes is not None else set()
-            if asked - self._guests.apps.secret_ids(self._app_id):
+    async def _bind(self, handler: Any, request: FunctionBindRequest) -> FunctionInfo:
+        """Refuse variants that run its code with what is another app's, or that tell it what its app does not have."""
+        changes = request.changes
+        if changes is not None:
+            deep = [name for name in request.fields if name not in SHALLOW and not name.startswith("pool.")]
+            if deep and not self._is_own(request.function_id):
+                raise Denied(
+                    f"code inside a container can't give functions of another app another {deep[0][:64]}: only its own"
+                )
+            specs = self._guests.apps.specs_of(self._app_id)
+            if set(changes.secret_ids) - self._guests.apps.secret_ids(self._app_id):
                 raise InvalidRequest(
                     "code inside a container can't give secrets to functions that its app does not have: do it in the "
                     "program that runs the app"
                 )
-            return handler(request)
+            if changes.image_id and changes.image_id not in {spec.image_id for spec in specs}:
+                raise self.missing("image", changes.image_id)
+            trees = {mount.source_id for spec in specs for mount in spec.local_mounts}
+            for mount in changes.local_mounts:
+                if mount.source_id not in trees:
+                    raise self.missing("source tree", mount.source_id)
+        found: FunctionInfo = await handler(request)
+        return found
 
-        return serve
+    async def _put(self, handler: Any, chunks: AsyncIterator[BlobChunk]) -> Any:
+        async def payloads() -> AsyncIterator[BlobChunk]:
+            first = True
+            async for chunk in chunks:
+                if first:
+                    check_id(chunk.blob_id, "bl", "blob id")
+                    first = False
+                yield chunk
 
-    def _check(self, function_id: str) -> None:
-        if not self._reaches(function_id):
-            raise NotFound(f"function {function_id[:64]} does not exist, or its app has stopped")
+        return await handler(payloads())
 
-    # The session
+    async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
+        """Read a payload: whoever knows its id, 80 random bits, was told it; source files are for nobody to read."""
+        check_id(request.blob_id, "bl", "blob id")
+        async with contextlib.aclosing(handler(request)) as found:
+            async for chunk in found:
+                yield chunk
 
-    def restrict(self, message: SessionUp) -> None:
-        """Take out of a message what a container may not ask."""
-        for start in message.calls:
-            if not self._reaches(start.function_id):
-                # Its inputs are answered as those of any unknown function.
-                start.function_id = "fu-out-of-reach"
-            if start.parent_input_id and not self._holds(start.parent_input_id):
-                log.warning("container %s named a parent that it does not run", self.container_id)
-                start.parent_input_id = ""
+    async def _info(self, handler: Any, request: ServerInfoRequest) -> ServerInfo:
+        """Say what a container needs to know of the service, and nothing of its host."""
+        info: ServerInfo = await handler(ServerInfoRequest())
+        return ServerInfo(version=info.version, protocol=info.protocol, instance_id=info.instance_id)
 
-    def _holds(self, input_id: str) -> bool:
-        item = self._guests.journal.open_input(input_id)
-        return item is not None and item.container is not None and item.container.container_id == self.container_id
-
-    def _reaches(self, function_id: str) -> bool:
-        known = self._reachable.get(function_id)
-        if known is None:
-            apps = self._guests.apps
-            try:
-                known = apps.function(function_id).environment == apps.info(self._app_id).environment
-            except NotFound:
-                return False
-            if len(self._reachable) < 10_000:
-                self._reachable[function_id] = known
-        return known
+    async def _ask_for_terminal(self, handler: Any, request: TerminalAsk) -> TerminalAskResponse:
+        """Pass on that its code asks for the terminal of who runs its app."""
+        if self._guests.terminals is None:
+            refused: TerminalAskResponse = await handler(request)
+            return refused
+        return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)

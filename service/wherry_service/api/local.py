@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
                 self._frame(json.loads(head), body)
         except (FrameError, rows.RowError, ValueError, LookupError, TypeError, RecursionError) as error:
             self._fail(InvalidRequest(f"what came is no message of this service's: {error}"))
-        except InvalidRequest as error:
+        except Exception as error:  # noqa: BLE001 - every error is answered; what is not ours is logged with its stack
             self._fail(error)
 
     def pause_writing(self) -> None:
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         if method.client_stream:
             self._items.put_nowait(first)
             request = self._uploaded()
-        self._task = asyncio.ensure_future(self._serve(method.server_stream, self._api.handlers[name](request)))
+        self._task = asyncio.ensure_future(self._serve(method.server_stream, self._api.handlers[name], request))
         self._api.tasks.add(self._task)
         self._task.add_done_callback(self._api.tasks.discard)
 
@@ -178,17 +178,17 @@ class Connection(asyncio.Protocol):
 
     # Answering
 
-    async def _serve(self, streams: bool, answer: Any) -> None:
+    async def _serve(self, streams: bool, handler: Any, request: Any) -> None:
         try:
             if streams:
-                async for message in answer:
+                async for message in handler(request):
                     await self._writable.wait()
                     if isinstance(message, WithSocket):
                         await self._send_with(message.reply, message.socket)
                     else:
                         self._send(message)
             else:
-                self._send(await answer)
+                self._send(await handler(request))
         except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged
             self._fail(error)
         else:

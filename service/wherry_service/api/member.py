@@ -1,6 +1,5 @@
 """One request of a holder of a token: what of it is let through."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from wherry_proto.messages import (
     BlobGetRequest,
     BlobMissingRequest,
     BlobMissingResponse,
-    CallState,
     DeploymentCreateRequest,
     DeploymentEvent,
     DeploymentOrigin,
@@ -35,17 +33,16 @@ from wherry_proto.messages import (
     TokenInfo,
 )
 from wherry_service.api.places import Places
-from wherry_service.api.rules import DEPLOY, DEVELOP, Rule
+from wherry_service.api.rules import DEPLOY, DEVELOP, SHALLOW, Rule
+from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.tokens import EVERYWHERE, allows, reaches
 from wherry_service.apps.apps import Apps
-from wherry_service.calls.client import Clients
+from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 
 _CONTENT = "sha256:"
 MAX_CLAIMS = 10_000
-# Of a function, who may call it may have these otherwise, beside how it scales.
-SHALLOW = frozenset(("timeout_s", "retry"))
 
 
 @dataclass(slots=True)
@@ -60,7 +57,7 @@ class Surroundings:
 
 
 class Member:
-    """Checks what a token's holder asks (implements `sessions.Guest`)."""
+    """Checks what a token's holder asks (implements `reach.Asker` and `sessions.Guest`)."""
 
     # It is in no container.
     container_id = ""
@@ -76,9 +73,30 @@ class Member:
         self._around = surroundings
         self._places = places
         self._sent = sent.setdefault(tuple(token.environments), set())
-        self._reachable: set[str] = set()
+        self._rules: SessionRules | None = None
         self._client_id = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Who it is (reach.Asker)
+
+    def allows(self, scopes: Iterable[str], environment: str) -> bool:
+        """Whether the token has one of these scopes in that environment."""
+        return allows(self._token, scopes, environment)
+
+    def reaches(self, environment: str) -> bool:
+        """Whether the token is for that environment."""
+        return reaches(self._token, environment)
+
+    def home(self, environment: str) -> str:
+        """Return the environment that is meant: "main" where none is named."""
+        return environment or "main"
+
+    def denied(self, name: str, environment: str) -> Denied:
+        """Return why the token does not allow something."""
+        return Denied(refusal(self._token, name, environment))
+
+    def missing(self, kind: str, object_id: str) -> NotFound:
+        """Return the error of what is not there, or is in an environment that is not the token's."""
+        return NotFound(f"{kind} {object_id[:64]!r} does not exist in the environments of this token")
 
     def check_anywhere(self, name: str, rule: Rule) -> None:
         """Raise `Denied` unless the token has the scope in some environment."""
@@ -113,66 +131,12 @@ class Member:
 
     # The session
 
-    def restrict(self, message: SessionUp) -> None:
-        """Take out of a message what this token may not ask."""
-        started = set()
-        calls = []
-        for start in message.calls:
-            known = self._around.journal.function_of(start.call_id)
-            if known is not None and not self._reaches(known):
-                continue
-            if not self._reaches(start.function_id):
-                # Its inputs are answered as those of any unknown function.
-                start.function_id = "fu-out-of-reach"
-            start.parent_input_id = ""
-            started.add(start.call_id)
-            calls.append(start)
-        message.calls = calls
-
-        def own(call_id: str | None) -> bool:
-            return call_id is not None and (call_id in started or self._reaches_call(call_id))
-
-        journal = self._around.journal
-        message.inputs = [item for item in message.inputs if own(item.call_id)]
-        for item in message.inputs:
-            if item.payload is not None and item.payload.blob_id.startswith(_CONTENT):
-                raise InvalidRequest("an input is no source file")
-        message.ends = [item for item in message.ends if own(item.call_id)]
-        message.cancels = [item for item in message.cancels if own(item.call_id)]
-        message.taken = [input_id for input_id in message.taken if own(journal.call_of(input_id))]
-        message.yields_taken = [row for row in message.yields_taken if own(journal.call_of(row.input_id))]
-        for watch in [watch for watch in message.watches if not own(watch.call_id)]:
-            message.watches.remove(watch)
-            task = asyncio.ensure_future(self._watch(watch.call_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _watch(self, call_id: str) -> None:
-        """Watch a call that is only on disk, if it is one of the token's."""
-        environments = await self._places.of("call", call_id)
-        client = self._around.clients.get(self._client_id)
-        if client is None:
-            return
-        if any(allows(self._token, ("invoke",), environment) for environment in environments):
-            self._around.journal.watch(client, call_id)
-        else:
-            client.state(CallState(call_id=call_id, known=False))
-
-    def _reaches_call(self, call_id: str) -> bool:
-        function_id = self._around.journal.function_of(call_id)
-        return function_id is not None and (function_id == "fu-out-of-reach" or self._reaches(function_id))
-
-    def _reaches(self, function_id: str) -> bool:
-        if function_id in self._reachable:
-            return True
-        try:
-            environment = self._around.apps.function(function_id).environment
-        except NotFound:
-            return False
-        if not allows(self._token, ("invoke",), environment):
-            return False
-        self._reachable.add(function_id)
-        return True
+    def restrict(self, client: Client, message: SessionUp) -> None:
+        """Take out of a message of its session what this token may not ask."""
+        if self._rules is None:
+            around = self._around
+            self._rules = SessionRules(self, around.apps, around.journal, self._places)
+        self._rules.restrict(client, message)
 
     # Handlers that get or give something else over TCP
 
@@ -236,7 +200,7 @@ class Member:
 
     async def _check_image(self, image_id: str) -> None:
         if not any(reaches(self._token, place) for place in await self._places.of("image", image_id)):
-            raise NotFound(missing("image", image_id))
+            raise self.missing("image", image_id)
 
     async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
         for definition in request.images:
@@ -337,8 +301,3 @@ def refusal(token: TokenInfo, name: str, environment: str) -> str:
         f"token {token.name!r} ({', '.join(token.scopes)} in {', '.join(token.environments)}) does not allow {name} "
         f"in {where}: use another token, or ask an admin for one"
     )
-
-
-def missing(kind: str, object_id: str) -> str:
-    """Return what is said of an object that is not there, and of one that is in another environment."""
-    return f"{kind} {object_id[:64]!r} does not exist in the environments of this token"

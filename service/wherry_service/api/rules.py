@@ -1,4 +1,7 @@
-"""Who may call what over TCP: one rule for every rpc. One without a rule is refused, and fails a test."""
+"""Who may call what, over TCP and from inside containers: one rule for every rpc.
+
+One without a rule is refused, and fails a test.
+"""
 
 from enum import Enum
 from typing import NamedTuple
@@ -10,6 +13,10 @@ INVOKE = ("invoke",)
 # Runs any code and sees what comes of it: what a developer's token has.
 DEVELOP = ("deploy+invoke",)
 ADMIN: tuple[str, ...] = ()
+
+
+# Of a function, who may call it may have these otherwise, beside how it scales.
+SHALLOW = frozenset(("timeout_s", "retry"))
 
 
 class Where(Enum):
@@ -27,6 +34,17 @@ class Where(Enum):
     NOWHERE = "nowhere"
 
 
+class Inside(Enum):
+    """What code in a container may ask by a method, over the container's own socket."""
+
+    # It is not there.
+    NOTHING = "nothing"
+    # What a token with the scope `invoke` may ask in the app's environment.
+    ENVIRONMENT = "environment"
+    # Likewise, of what is its own app's.
+    APP = "app"
+
+
 class Rule(NamedTuple):
     """One of these scopes (or admin) in the request's environment."""
 
@@ -36,8 +54,10 @@ class Rule(NamedTuple):
     where: tuple[str, ...] | Where
     # Whether the audit log has it.
     audited: bool = False
+    inside: Inside = Inside.NOTHING
 
 
+_ENV = Inside.ENVIRONMENT
 FIELD = ("environment",)
 APP = ("app_id",)
 FUNCTION = ("function_id",)
@@ -50,9 +70,9 @@ _SECRET = ("secret_id", "environment", "app_id")
 def _objects(group: str, scopes: tuple[str, ...]) -> dict[str, Rule]:
     return {
         # By whom functions are published, too: they name what they use.
-        f"{group}.Open": Rule(ANY, _OPEN),
-        f"{group}.List": Rule(ANY, FIELD),
-        f"{group}.Delete": Rule(scopes, ("object_id",), True),
+        f"{group}.Open": Rule(ANY, _OPEN, inside=_ENV),
+        f"{group}.List": Rule(ANY, FIELD, inside=_ENV),
+        f"{group}.Delete": Rule(scopes, ("object_id",), True, _ENV),
     }
 
 
@@ -65,10 +85,10 @@ RULES: dict[str, Rule] = {
     "Deployments.Create": Rule(DEPLOY, APP, True),
     "Deployments.Rollback": Rule(DEPLOY, APP, True),
     "Deployments.List": Rule(ANY, ("app_id", "environment")),
-    "Functions.Lookup": Rule(ANY, ("function_id", "environment")),
-    "Functions.Stats": Rule(ANY, FUNCTION),
-    "Functions.Bind": Rule(ANY, FUNCTION),
-    "Functions.Update": Rule(DEPLOY, FUNCTION, True),
+    "Functions.Lookup": Rule(ANY, ("function_id", "environment"), inside=_ENV),
+    "Functions.Stats": Rule(ANY, FUNCTION, inside=_ENV),
+    "Functions.Bind": Rule(ANY, FUNCTION, inside=_ENV),
+    "Functions.Update": Rule(DEPLOY, FUNCTION, True, Inside.APP),
     "Containers.List": Rule(ANY, FIELD),
     "Containers.Stop": Rule(DEPLOY, ("container_id",), True),
     "Logs.Read": Rule(DEPLOY, ("app_id", "app_name", "container_id")),
@@ -78,15 +98,15 @@ RULES: dict[str, Rule] = {
     "Images.Logs": Rule(DEPLOY, ("image_id",)),
     "Images.Prune": Rule(ADMIN, Where.EVERYWHERE, True),
     "Blobs.Missing": Rule(DEPLOY, Where.ANYWHERE),
-    "Blobs.Put": Rule(ANY, Where.ANYWHERE),
+    "Blobs.Put": Rule(ANY, Where.ANYWHERE, inside=_ENV),
     "Blobs.PutSource": Rule(DEPLOY, Where.ANYWHERE),
     # The id of a payload is 80 random bits, told only to those it is for.
-    "Blobs.Get": Rule(ANY, Where.ANYWHERE),
+    "Blobs.Get": Rule(ANY, Where.ANYWHERE, inside=_ENV),
     "Blobs.Adopt": Rule(ADMIN, Where.NOWHERE),
     "Blobs.Locate": Rule(ADMIN, Where.NOWHERE),
-    "Calls.Session": Rule(ANY, Where.SESSION),
-    "Calls.Graph": Rule(INVOKE, CALL),
-    "Calls.Values": Rule(INVOKE, CALL),
+    "Calls.Session": Rule(ANY, Where.SESSION, inside=_ENV),
+    "Calls.Graph": Rule(INVOKE, CALL, inside=_ENV),
+    "Calls.Values": Rule(INVOKE, CALL, inside=_ENV),
     # One without a name is made for a function that is published; what has a name is a developer's (member.py).
     "Secrets.Create": Rule(DEPLOY, ("environment", "app_id"), True),
     "Secrets.Lookup": Rule(DEPLOY, _SECRET),
@@ -94,30 +114,30 @@ RULES: dict[str, Rule] = {
     "Secrets.Delete": Rule(DEVELOP, ("secret_id", "environment"), True),
     "Secrets.Rotate": Rule(ADMIN, Where.EVERYWHERE, True),
     **_objects("Dicts", INVOKE),
-    "Dicts.Get": Rule(INVOKE, ("dict_id",)),
-    "Dicts.Put": Rule(INVOKE, ("dict_id",)),
-    "Dicts.Pop": Rule(INVOKE, ("dict_id",)),
-    "Dicts.Count": Rule(INVOKE, ("dict_id",)),
-    "Dicts.Clear": Rule(INVOKE, ("dict_id",)),
-    "Dicts.Scan": Rule(INVOKE, ("dict_id",)),
+    "Dicts.Get": Rule(INVOKE, ("dict_id",), inside=_ENV),
+    "Dicts.Put": Rule(INVOKE, ("dict_id",), inside=_ENV),
+    "Dicts.Pop": Rule(INVOKE, ("dict_id",), inside=_ENV),
+    "Dicts.Count": Rule(INVOKE, ("dict_id",), inside=_ENV),
+    "Dicts.Clear": Rule(INVOKE, ("dict_id",), inside=_ENV),
+    "Dicts.Scan": Rule(INVOKE, ("dict_id",), inside=_ENV),
     **_objects("Queues", INVOKE),
-    "Queues.Put": Rule(INVOKE, ("queue_id",)),
-    "Queues.Get": Rule(INVOKE, ("queue_id",)),
-    "Queues.Acknowledge": Rule(INVOKE, ("queue_id",)),
-    "Queues.Cancel": Rule(INVOKE, ("queue_id",)),
-    "Queues.Count": Rule(INVOKE, ("queue_id",)),
-    "Queues.Clear": Rule(INVOKE, ("queue_id",)),
-    "Queues.Scan": Rule(INVOKE, ("queue_id",)),
+    "Queues.Put": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Get": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Acknowledge": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Cancel": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Count": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Clear": Rule(INVOKE, ("queue_id",), inside=_ENV),
+    "Queues.Scan": Rule(INVOKE, ("queue_id",), inside=_ENV),
     **_objects("Volumes", INVOKE),
-    "Volumes.Rename": Rule(INVOKE, ("volume_id",), True),
-    "Volumes.Entries": Rule(INVOKE, ("volume_id",)),
-    "Volumes.Check": Rule(INVOKE, ("volume_id",)),
-    "Volumes.Write": Rule(INVOKE, ("volume_id",)),
-    "Volumes.Read": Rule(INVOKE, ("volume_id",)),
-    "Volumes.Remove": Rule(INVOKE, ("volume_id",)),
-    "Volumes.Copy": Rule(INVOKE, ("volume_id",)),
+    "Volumes.Rename": Rule(INVOKE, ("volume_id",), True, _ENV),
+    "Volumes.Entries": Rule(INVOKE, ("volume_id",), inside=_ENV),
+    "Volumes.Check": Rule(INVOKE, ("volume_id",), inside=_ENV),
+    "Volumes.Write": Rule(INVOKE, ("volume_id",), inside=_ENV),
+    "Volumes.Read": Rule(INVOKE, ("volume_id",), inside=_ENV),
+    "Volumes.Remove": Rule(INVOKE, ("volume_id",), inside=_ENV),
+    "Volumes.Copy": Rule(INVOKE, ("volume_id",), inside=_ENV),
     **_objects("NetworkFileSystems", INVOKE),
-    "NetworkFileSystems.Rename": Rule(INVOKE, ("volume_id",), True),
+    "NetworkFileSystems.Rename": Rule(INVOKE, ("volume_id",), True, _ENV),
     "Sandboxes.Create": Rule(DEVELOP, ("app_id", "environment"), True),
     "Sandboxes.Get": Rule(DEVELOP, ("sandbox_id", "environment")),
     "Sandboxes.Wait": Rule(DEVELOP, ("sandbox_id",)),
@@ -132,7 +152,7 @@ RULES: dict[str, Rule] = {
     # What comes of it is in the audit log: a command in the container that asks.
     "Terminals.Offer": Rule(DEVELOP, APP),
     # Containers ask, over their own socket.
-    "Terminals.Ask": Rule(ADMIN, Where.NOWHERE),
+    "Terminals.Ask": Rule(ADMIN, Where.NOWHERE, inside=Inside.APP),
     "Schedules.List": Rule(ANY, ("app_id", "environment")),
     "Schedules.Run": Rule(INVOKE, FUNCTION, True),
     "Schedules.Pause": Rule(DEPLOY, FUNCTION, True),
@@ -141,7 +161,7 @@ RULES: dict[str, Rule] = {
     "Environments.Create": Rule(ADMIN, Where.EVERYWHERE, True),
     "Environments.Rename": Rule(ADMIN, Where.EVERYWHERE, True),
     "Environments.Delete": Rule(ADMIN, Where.EVERYWHERE, True),
-    "Server.Info": Rule(ANY, Where.ANYWHERE),
+    "Server.Info": Rule(ANY, Where.ANYWHERE, inside=_ENV),
     "Server.Stop": Rule(ADMIN, Where.EVERYWHERE, True),
     "Tokens.Create": Rule(ADMIN, Where.TOKEN, True),
     "Tokens.List": Rule(ADMIN, Where.TOKEN),

@@ -17,12 +17,13 @@ PROTOCOL = 1
 
 
 class Guest(Protocol):
-    """Who asks from inside a container (see guests.py)."""
+    """Who asks, unless it is the service's own user: a token's holder, or a container."""
 
+    # "" outside of containers.
     container_id: str
 
-    def restrict(self, message: SessionUp) -> None:
-        """Take out of a message what a container may not ask."""
+    def restrict(self, client: Client, message: SessionUp) -> None:
+        """Take out of a message what this client may not ask, and answer it."""
 
 
 INLINE_LIMIT = 1 << 20
@@ -141,7 +142,7 @@ class Session:
     def receive(self, message: SessionUp) -> None:
         """Hear a message of the client."""
         if self._guest is not None:
-            self._guest.restrict(message)
+            self._guest.restrict(self.client, message)
         self._api.receive(self.client, message)
 
     def end(self) -> None:

@@ -102,6 +102,10 @@ class Apps:
         """Return the functions of running apps."""
         return [function.spec for app in self._apps.values() for function in app.functions.values()]
 
+    def specs_of(self, app_id: str) -> list[FunctionSpec]:
+        """Return the functions of a running app; raise `NotFound`."""
+        return [function.spec for function in self.running(app_id).functions.values()]
+
     @property
     def num_endpoints(self) -> int:
         """How many web endpoints there are."""

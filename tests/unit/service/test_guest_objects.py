@@ -23,6 +23,7 @@ from wherry_service.api.guests import Guest, Guests
 from wherry_service.api.objects import object_handlers
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
+from wherry_service.store.environments import EnvironmentStore
 
 
 def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
         return "bound"
 
     served["Functions.Bind"] = bind
-    guests = Guests(served, world.sessions, world.apps, world.journal, objects.objects.registry)
+    world.places._finders |= dict.fromkeys(("dict", "queue", "object"), EnvironmentStore(objects.database).of_object)
+    guests = Guests(served, world.sessions, world.apps, world.journal, world.places)
     return Guest(guests, "co-1", world.app_id).handlers()
 
 
@@ -53,7 +55,7 @@ def test_a_container_reaches_those_of_its_environment_by_any_way(tmp_path: Path)
             ("Dicts.Open", ObjectOpenRequest(object_id=theirs)),
             ("Dicts.Delete", ObjectDeleteRequest(object_id=theirs)),
         ]:
-            with pytest.raises(NotFound, match=f"dict {theirs} does not exist"):
+            with pytest.raises(NotFound, match=f"(dict|object) '{theirs}' does not exist"):
                 await handlers[name](request)
         queue = await objects.make("queue", "q", "other")
         with pytest.raises(NotFound, match="does not exist"):

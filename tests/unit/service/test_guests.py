@@ -3,33 +3,42 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     AppInfo,
+    CallCancel,
     CallKind,
     CallStart,
+    CallWatch,
+    FailureKind,
+    FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
     FunctionSpec,
     Hello,
     Input,
+    InputsEnd,
+    LocalMount,
+    Payload,
     ServerInfo,
     ServerInfoRequest,
     SessionUp,
+    YieldsTaken,
 )
 from wherry_service.api.guests import Guest, Guests
 from wherry_service.api.local import Handler
+from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
@@ -37,7 +46,12 @@ from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.yields import YieldStore
+
+if TYPE_CHECKING:
+    from wherry_service.logs.store import LogStore
+    from wherry_service.sandboxes.sandboxes import Sandboxes
 
 
 class World:
@@ -67,8 +81,24 @@ class World:
             (info,) = await self.apps.publish(app.app_id, [spec])
             self.functions[app_name] = info
         self.app_id = self.functions["first"].app_id
-        self.guests = Guests({"Server.Info": _info}, self.sessions, self.apps, self.journal)
+        self.places = Places(
+            EnvironmentStore(self.database),
+            self.journal,
+            self.pools,
+            cast("Sandboxes", None),
+            cast("LogStore", None),
+        )
+        handlers = {"Server.Info": _info, "Functions.Lookup": self._lookup, "Functions.Bind": self._bind}
+        self.guests = Guests(handlers, self.sessions, self.apps, self.journal, self.places)
         self.guest = Guest(self.guests, "co-1", self.app_id)
+
+    async def _lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
+        if request.function_id:
+            return self.apps.function(request.function_id)
+        return self.apps.lookup(request.app_name, request.name, request.environment)
+
+    async def _bind(self, request: FunctionBindRequest) -> FunctionInfo:
+        return self.apps.function(request.function_id)
 
     async def ask(self, **names: str) -> FunctionInfo:
         handler: Handler = self.guest.handlers()["Functions.Lookup"]
@@ -146,14 +176,123 @@ def test_calls_out_of_reach_and_parents_of_others_are_taken_out(tmp_path: Path) 
         holder = next(c for c in world.node.containers if c.inputs[0].input_id == held)
         guest = Guest(world.guests, holder.container_id, world.app_id)
 
-        def restricted(name: str, parent: str) -> tuple[str, str]:
-            start = CallStart(function_id=world.functions[name].function_id, parent_input_id=parent)
-            guest.restrict(SessionUp(calls=[start]))
-            return start.function_id, start.parent_input_id
+        client = world.clients.expect(new_id("cl"), container_id=holder.container_id)
 
-        assert restricted("second", held) == (world.functions["second"].function_id, held)
-        assert restricted("second", other) == (world.functions["second"].function_id, "")
-        assert restricted("third", held) == ("fu-out-of-reach", held)
+        def restricted(name: str, parent: str) -> list[tuple[str, str]]:
+            start = CallStart(
+                call_id=new_id("fc"), function_id=world.functions[name].function_id, parent_input_id=parent
+            )
+            message = SessionUp(calls=[start])
+            guest.restrict(client, message)
+            return [(one.function_id, one.parent_input_id) for one in message.calls]
+
+        second = world.functions["second"].function_id
+        assert restricted("second", held) == [(second, held)]
+        assert restricted("second", other) == [(second, "")]
+        assert restricted("third", held) == []
+
+    run(tmp_path, scenario)
+
+
+def test_calls_of_other_environments_are_neither_seen_nor_touched(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        owner = world.sessions.begin(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1)))
+        call_id, input_id = new_id("fc"), new_id("in")
+        start = CallStart(call_id=call_id, function_id=world.functions["third"].function_id, kind=CallKind.GENERATOR)
+        owner.receive(SessionUp(calls=[start], inputs=[Input(input_id=input_id, call_id=call_id, payload=payload())]))
+        known = world.journal.call(call_id)
+        assert known is not None
+        mine, unknown = new_id("cl"), new_id("fc")
+        session = world.sessions.begin(SessionUp(hello=Hello(client_id=mine, protocol=1)), world.guest)
+        told, more = new_id("in"), new_id("in")
+        session.receive(
+            SessionUp(
+                calls=[start, CallStart(call_id=unknown, function_id=start.function_id, kind=CallKind.MAP)],
+                inputs=[
+                    Input(input_id=more, call_id=call_id, payload=payload()),
+                    Input(input_id=told, call_id=unknown, payload=payload()),
+                ],
+                ends=[InputsEnd(call_id=call_id, num_inputs=0)],
+                taken=[input_id],
+                yields_taken=[YieldsTaken(input_id=input_id, index=1_000_000)],
+                cancels=[CallCancel(call_id=call_id, terminate_containers=True), CallCancel(call_id=unknown)],
+                watches=[CallWatch(call_id=call_id), CallWatch(call_id=unknown)],
+            )
+        )
+        states, outputs = [], []
+        async with asyncio.timeout(5):
+            while len(states) < 2 or len(outputs) < 2:
+                message = await session.client.next_message(session.number)
+                states += message.states if message is not None else []
+                outputs += message.outputs if message is not None else []
+        assert {(state.call_id, state.known, state.function_id) for state in states} == {
+            (call_id, False, ""),
+            (unknown, False, ""),
+        }
+        assert {output.input_id for output in outputs} == {more, told}
+        assert {output.failure.kind for output in outputs if output.failure is not None} == {FailureKind.NOT_FOUND}
+        item = known.open[input_id]
+        assert (known.client, known.num_inputs, known.cancelled) == (owner.client, 1, False)
+        assert (list(known.open), known.watchers, item.done, item.yields_taken) == ([input_id], set(), False, 0)
+        assert world.journal.call(unknown) is None
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_reaches_its_own_calls_though_their_function_is_gone(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        session = world.sessions.begin(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1)), world.guest)
+        call_id, input_id = new_id("fc"), new_id("in")
+        second = world.functions["second"]
+        session.receive(
+            SessionUp(
+                calls=[CallStart(call_id=call_id, function_id=second.function_id, kind=CallKind.REMOTE)],
+                inputs=[Input(input_id=input_id, call_id=call_id, payload=payload())],
+            )
+        )
+        await world.apps.stop(second.app_id, "over")
+        assert world.journal.call(call_id) is not None
+        session.receive(SessionUp(taken=[input_id]))
+        assert world.journal.call(call_id) is None
+
+    run(tmp_path, scenario)
+
+
+def test_an_input_of_a_container_is_no_source_file(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        session = world.sessions.begin(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1)), world.guest)
+        start = CallStart(call_id=new_id("fc"), function_id=world.functions["first"].function_id, kind=CallKind.REMOTE)
+        item = Input(input_id=new_id("in"), call_id=start.call_id, payload=Payload(blob_id="sha256:" + "0" * 64))
+        with pytest.raises(InvalidRequest, match="blob id 'sha256:0"):
+            session.receive(SessionUp(calls=[start], inputs=[item]))
+
+    run(tmp_path, scenario)
+
+
+def test_a_variant_of_another_apps_function_runs_that_apps_code(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        bind = world.guest.handlers()["Functions.Bind"]
+
+        def asked(name: str, field: str, **changes: Any) -> Any:
+            function_id = world.functions[name].function_id
+            return bind(FunctionBindRequest(function_id=function_id, changes=FunctionSpec(**changes), fields=[field]))
+
+        for field, changes in {
+            "env": {"env": {"PYTHONSTARTUP": "/v/attack.py"}},
+            "image_id": {"image_id": "im-1"},
+            "local_mounts": {"local_mounts": []},
+            "volumes": {"volumes": []},
+        }.items():
+            with pytest.raises(Denied, match=f"functions of another app another {field}"):
+                await asked("second", field, **changes)
+            assert (await asked("first", field, **changes)).app_id == world.app_id
+        assert await asked("second", "timeout_s", timeout_s=5.0) == world.functions["second"]
+        with pytest.raises(NotFound, match="image 'im-2' does not exist"):
+            await asked("first", "image_id", image_id="im-2")
+        with pytest.raises(NotFound, match="source tree 'so-1' does not exist"):
+            await asked("first", "local_mounts", local_mounts=[LocalMount(remote_path="/x", source_id="so-1")])
+        with pytest.raises(NotFound, match="does not exist"):
+            await asked("third", "timeout_s", timeout_s=5.0)
 
     run(tmp_path, scenario)
 
