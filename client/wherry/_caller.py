@@ -51,6 +51,7 @@ class Caller:
         self.client = client
         self.function_id = info.function_id
         self.app_id = info.app_id
+        self.environment = info.environment
         self.name = info.name
         self.is_generator = info.is_generator
         # Of a class: which of its methods yield values; and the one that is called.

@@ -137,7 +137,7 @@ def prepared(
     modules = _modules([function.info for function in functions])
     _alias_main()
     images = images_of(app)
-    image_ids = image_ids or ensure_images(client, images)
+    image_ids = image_ids or ensure_images(client, images, environment=app._environment)
     mounts = [
         Mounts(image, (*mounts_of(app._mounts), *function.info.options.mounts))
         for image, function in zip(images, functions, strict=True)

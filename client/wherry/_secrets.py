@@ -49,13 +49,13 @@ def info_of(client: Client | None, secret_id: str) -> SecretInfo:
     return (client or default_client()).call("Secrets.Lookup", SecretLookupRequest(secret_id=secret_id), SecretInfo)
 
 
-def resolve(client: Client | None, secret: "Secret", app_id: str = "") -> str:
+def resolve(client: Client | None, secret: "Secret", app_id: str = "", environment: str = "") -> str:
     """Return a secret's id; store it first, where it is made of values.
 
-    Its environment is the one it names, else that of the app, else the client's.
+    Its environment is the one it names, else that of the app, else the one given, else the client's.
     """
     client = client or default_client()
-    environment = secret._environment or ("" if app_id else client.environment)
+    environment = secret._environment or ("" if app_id else environment or client.environment)
     if secret._values is not None:
         request = SecretCreateRequest(environment=environment, values=dict(secret._values), app_id=app_id)
         return client.call("Secrets.Create", request, SecretInfo).secret_id
@@ -65,8 +65,12 @@ def resolve(client: Client | None, secret: "Secret", app_id: str = "") -> str:
     return client.call("Secrets.Lookup", lookup, SecretInfo).secret_id
 
 
-def secret_ids(client: Client, wanted: "list[tuple[Secret, ...]]", app_id: str = "") -> list[list[str]]:
+def secret_ids(
+    client: Client, wanted: "list[tuple[Secret, ...]]", app_id: str = "", environment: str = ""
+) -> list[list[str]]:
     """Return the ids of secrets, row by row as they are wanted; each is asked for once.
+
+    A name without an environment means the app's, else that of the environment given, else of the client's.
 
     Asked for anew each time an app is brought up: a secret may have been deleted and made again meanwhile.
     """
@@ -75,6 +79,6 @@ def secret_ids(client: Client, wanted: "list[tuple[Secret, ...]]", app_id: str =
         if not secret._id:
             check_local("giving a function a secret that it did not have")
         if (secret._values is not None or secret._name) and is_local():
-            secret._id = resolve(client, secret, app_id)
+            secret._id = resolve(client, secret, app_id, environment)
         known[id(secret)] = secret._id
     return [[known[id(secret)] for secret in secrets] for secrets in wanted]

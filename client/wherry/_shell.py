@@ -37,14 +37,15 @@ MOST_S = 86_400.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
 
 
-def fresh(client: Client, image: Image, spec: SandboxSpec, *, with_sdk: bool) -> str:
+def fresh(client: Client, image: Image, spec: SandboxSpec, *, with_sdk: bool, environment: str = "") -> str:
     """Make a container that only waits, and goes soon after the last shell has left it; return its id."""
-    (spec.image_id,) = ensure_images(client, [image], bare=not with_sdk)
+    environment = environment or client.environment
+    (spec.image_id,) = ensure_images(client, [image], environment=environment, bare=not with_sdk)
     spec.local_mounts = local_mounts(client, image)
     spec.with_sdk = with_sdk
     spec.timeout_s, spec.idle_timeout_s = MOST_S, LINGER_S
     request = SandboxCreateRequest(
-        sandbox_id=new_id("sb"), environment=client.environment, tags={"made-for": "shell"}, spec=spec
+        sandbox_id=new_id("sb"), environment=environment, tags={"made-for": "shell"}, spec=spec
     )
     return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
 
@@ -52,18 +53,19 @@ def fresh(client: Client, image: Image, spec: SandboxSpec, *, with_sdk: bool) ->
 def fresh_for_function(client: Client, app: App | None, definition: Definition) -> str:
     """Make a container as a function's: its image, files, variables, secrets and limits, its source importable."""
     options = definition.options
+    environment = (app._environment if app is not None else "") or client.environment
     image = options.image or (app.image if app is not None else None) or Image.debian_slim()
     filled = _filled(definition)
     module = definition.module
     wanted = [module] if options.include_source and module is not None else []
     shipped = ship_modules(client, wanted, module_mounts(image))
     app_secrets = app._secrets if app is not None else ()
-    (ids,) = secret_ids(client, [(*app_secrets, *options.secrets)])
+    (ids,) = secret_ids(client, [(*app_secrets, *options.secrets)], environment=environment)
     app_volumes = app._volumes if app is not None else ()
     wanted_volumes = (*together("volumes", app_volumes, options.volumes), *options.network_file_systems)
     spec = SandboxSpec(
-        volumes=volume_mounts(client, wanted_volumes, "", client.environment),
-        bucket_mounts=bucket_mounts(client, wanted_volumes, ""),
+        volumes=volume_mounts(client, wanted_volumes, "", environment),
+        bucket_mounts=bucket_mounts(client, wanted_volumes, "", environment),
         env={"PYTHONPATH": _PYTHON_PATH, **options.env},
         resources=filled.resources,
         gpus=filled.gpus,
@@ -71,7 +73,7 @@ def fresh_for_function(client: Client, app: App | None, definition: Definition) 
         secret_ids=ids,
         source_id=shipped.source_id,
     )
-    return fresh(client, image, spec, with_sdk=True)
+    return fresh(client, image, spec, with_sdk=True, environment=environment)
 
 
 def enter(client: Client, container_id: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:

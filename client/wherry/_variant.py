@@ -129,7 +129,7 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
             from wherry._image.build import ensure_images  # only where the image differs
             from wherry._image.mounts import local_mounts
 
-            (changes.spec.image_id,) = ensure_images(base.client, [changes.image])
+            (changes.spec.image_id,) = ensure_images(base.client, [changes.image], environment=base.environment)
             changes.spec.local_mounts = local_mounts(base.client, changes.image)
         if changes.secrets is not None:
             from wherry._secrets import secret_ids  # only where the secrets differ

@@ -77,14 +77,14 @@ def mounts(client: Client, wanted: Placed, app_id: str, environment: str, create
     ]
 
 
-def bucket_mounts(client: Client, wanted: Placed, app_id: str) -> list[BucketMount]:
+def bucket_mounts(client: Client, wanted: Placed, app_id: str, environment: str = "") -> list[BucketMount]:
     """Look for the buckets' secrets and return where containers are to have the buckets; raise NotFoundError."""
     if not wanted:
         return []
     from wherry.cloud_bucket_mount import CloudBucketMount  # as above
 
     buckets = [(place, one) for place, one in wanted if isinstance(one, CloudBucketMount)]
-    return [bucket._mounted_at(client, place, app_id) for place, bucket in buckets]
+    return [bucket._mounted_at(client, place, app_id, environment) for place, bucket in buckets]
 
 
 def _checked(parameter: str, path: str) -> str:

@@ -80,17 +80,18 @@ class CloudBucketMount:
             raise InvalidError(f"{self!r}: key_prefix is {prefix!r}: a prefix has no '/' in front, no '..', no '//'")
         return prefix
 
-    def _mounted_at(self, client: Client, place: str, app_id: str) -> BucketMount:
+    def _mounted_at(self, client: Client, place: str, app_id: str, environment: str = "") -> BucketMount:
         """Return how a container is to have it; raise NotFoundError where there is no such secret."""
         from wherry._secrets import secret_ids  # loads the messages
         from wherry_proto.messages import BucketMount
 
+        ids = secret_ids(client, [(self.secret,)], app_id, environment)[0] if self.secret is not None else [""]
         return BucketMount(
             path=place,
             bucket=self.bucket_name,
             endpoint_url=self.bucket_endpoint_url or "",
             key_prefix=self.key_prefix or "",
-            secret_id=secret_ids(client, [(self.secret,)], app_id)[0][0] if self.secret is not None else "",
+            secret_id=ids[0],
             read_only=self.read_only,
             requester_pays=self.requester_pays,
         )

@@ -359,7 +359,7 @@ class Image(Packages):
         from wherry._client import default_client  # not needed to define an image
         from wherry._image.build import ensure_images
 
-        ensure_images(default_client(), [self])
+        ensure_images(default_client(), [self], environment=app._environment if app is not None else "")
         return self
 
     @property

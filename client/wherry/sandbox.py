@@ -39,7 +39,7 @@ _WAIT_S = 30.0
 # Bytes of input in one message.
 _PIECE = 1 << 20
 # By client: the ids of images that are known to be built.
-_built: weakref.WeakKeyDictionary[Client, dict[Image, str]] = weakref.WeakKeyDictionary()
+_built: weakref.WeakKeyDictionary[Client, dict[tuple[Image, str], str]] = weakref.WeakKeyDictionary()
 
 
 class Tunnel:
@@ -127,8 +127,10 @@ class Sandbox:
         """
         given = secrets_of("secrets", secrets)
         app_id, image, client = _app_of(app, image, client)
-        environment = environment_name or client.environment
-        (secret_ids,) = _secret_ids(client, [(*(app._secrets if app is not None else ()), *given)], app_id)
+        # With an app it is in the app's.
+        environment = (app._environment if app is not None else "") or environment_name or client.environment
+        wanted = (*(app._secrets if app is not None else ()), *given)
+        (secret_ids,) = _secret_ids(client, [wanted], app_id, environment)
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
             env=_options._environment(env),
@@ -443,16 +445,17 @@ def _create(client: Client, request: messages.SandboxCreateRequest, image: Image
     from wherry._image.build import ensure_images  # builds only once in a process
 
     known = _built.setdefault(client, {})
-    ensured = image not in known or any(step.force_build for step in image._steps)
+    wanted = image, request.environment
+    ensured = wanted not in known or any(step.force_build for step in image._steps)
     if ensured:
-        (known[image],) = ensure_images(client, [image], bare=True)
+        (known[wanted],) = ensure_images(client, [image], environment=request.environment, bare=True)
     assert request.spec is not None
-    request.spec.image_id = known[image]
+    request.spec.image_id = known[wanted]
     try:
         return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
     except NotFoundError as error:
         # It may have been removed from the host since this process had it built.
-        if ensured or known.pop(image) not in str(error):
+        if ensured or known.pop(wanted) not in str(error):
             raise
     return _create(client, request, image)
 
@@ -515,7 +518,7 @@ def _fill_volumes(
 
         wanted = placed("volumes", given)
         spec.volumes = mounts(client, wanted, app_id, environment)
-        spec.bucket_mounts = bucket_mounts(client, wanted, app_id)
+        spec.bucket_mounts = bucket_mounts(client, wanted, app_id, environment)
 
 
 def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:

@@ -120,29 +120,46 @@ def test_functions_images_volumes_dicts_queues_and_sandboxes_work_over_tls(team:
     assert not (Path(team.environ["WHERRY_STATE_DIR"]) / "local.sock").exists()
 
 
+SHOP = """
+import wherry
+
+app = wherry.App("shop")
+image = wherry.Image.debian_slim().run_commands("test $KEY = of-prod", secrets=[wherry.Secret.from_name("key")])
+
+
+@app.function(image=image, secrets=[wherry.Secret.from_name("key")])
+def f(): ...
+"""
+
+
 def test_a_deploy_token_deploys_to_its_environment_and_does_nothing_else(team: Team, tmp_path: Path) -> None:
     source = tmp_path / "shop.py"
-    source.write_text("import wherry\n\napp = wherry.App('shop')\n\n\n@app.function()\ndef f(): ...\n")
+    source.write_text(SHOP)
     team.as_owner("environment", "create", "prod")
+    team.as_owner("secret", "create", "key", "KEY=of-prod", "-e", "prod")
     team.token("ci", "--scope", "deploy", "-e", "prod")
-    ci = {"profile": "ci", "WHERRY_ENVIRONMENT": "prod"}
-    made = json.loads(team.said("deploy", str(source), "--json", **ci))
+    # With the profile of the token for prod alone, as documented: nothing but -e says where it goes.
+    ci = {"profile": "ci"}
+    made = json.loads(team.said("deploy", "-e", "prod", str(source), "--json", **ci))
     assert (made["version"], made["changed"]) == (1, True)
-    assert json.loads(team.said("deploy", str(source), "--json", **ci))["changed"] is False
-    (version,) = json.loads(team.said("app", "history", "shop", "--json", **ci))
+    assert json.loads(team.said("deploy", "-e", "prod", str(source), "--json", **ci))["changed"] is False
+    assert json.loads(team.said("deploy", "-e", "prod", str(source), "--dry-run", "--json", **ci))["changed"] is False
+    (image_id,) = json.loads(team.said("image", "build", "-e", "prod", f"{source}::image", "--json", **ci))
+    (version,) = json.loads(team.said("app", "history", "-e", "prod", "shop", "--json", **ci))
     assert version["by"] == "ci"
     team.said("deploy", str(source), "-e", "main", profile="ci", code=4, told="does not allow")
-    team.said("secret", "create", "s", "A=1", **ci, code=4, told="does not allow")
-    calls = "import wherry; wherry.Function.from_name('shop', 'f').remote()"
+    team.said("secret", "create", "s", "A=1", "-e", "prod", **ci, code=4, told="does not allow")
+    calls = "import wherry; wherry.Function.from_name('shop', 'f', environment_name='prod').remote()"
     done = subprocess.run(
-        [sys.executable, "-c", calls], env={**team.environ, "WHERRY_PROFILE": "ci", "WHERRY_ENVIRONMENT": "prod"},
+        [sys.executable, "-c", calls], env={**team.environ, "WHERRY_PROFILE": "ci"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "NotFoundError" in done.stderr or "PermissionDeniedError" in done.stderr, done.stderr
-    # Another environment's token sees nothing of it.
+    # Another environment's token sees nothing of it, its image included.
     team.said("app", "history", made["app_id"], profile="work", code=1, told="does not exist")
-    team.said("app", "stop", "shop", **ci)
+    team.said("image", "logs", image_id, profile="work", code=1, told="does not exist")
+    team.said("app", "stop", "-e", "prod", "shop", **ci)
     team.as_owner("audit", "list")
 
 

@@ -57,6 +57,8 @@ class FakeService:
     def __init__(self, functions: dict[str, Callable[..., Any]] | None = None) -> None:
         self.functions = functions or {}
         self.specs: dict[str, FunctionSpec] = {}
+        # Of the app that was opened last.
+        self.environment = "main"
         self.sources: list[SourceTree] = []
         self.uploads: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
@@ -157,7 +159,8 @@ class FakeService:
         return ServerInfo(handover_dir=self.handover_dir, pid=1)
 
     def _apps_open(self, request: AppOpenRequest) -> AppInfo:
-        return AppInfo(app_id="ap-1", name=request.name)
+        self.environment = request.environment
+        return AppInfo(app_id="ap-1", name=request.name, environment=request.environment)
 
     def _apps_publish(self, request: AppPublishRequest) -> AppPublishResponse:
         infos = []
@@ -202,7 +205,12 @@ class FakeService:
     def _info(self, function_id: str) -> FunctionInfo:
         spec = self.specs[function_id]
         return FunctionInfo(
-            function_id=function_id, name=spec.name, is_generator=spec.is_generator, methods=spec.methods
+            function_id=function_id,
+            name=spec.name,
+            app_id="ap-1",
+            environment=self.environment,
+            is_generator=spec.is_generator,
+            methods=spec.methods,
         )
 
     def _functions_stats(self, request: Message) -> FunctionStats:

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from wherry._output.output import Build
 
 
-def ensure_images(client: "Client", images: list[Image], *, bare: bool = False) -> list[str]:
-    """Build what is not built; return the image ids, in the order of `images`. Raises ImageBuildError."""
+def ensure_images(client: "Client", images: list[Image], *, environment: str = "", bare: bool = False) -> list[str]:
+    """Build what is not built; return the image ids, in the order of `images`. Raises ImageBuildError.
+
+    They become the environment's, whose secrets and volumes the builds use; without one, the client's.
+    """
+    environment = environment or client.environment
     distinct = list(dict.fromkeys(images))
     if not distinct:
         return []
-    resolved = [resolve(image, client) for image in distinct]
+    resolved = [resolve(image, client, environment) for image in distinct]
     send(client, [file for one in resolved for file in one.files])
-    request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=client.environment, bare=bare)
+    request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=environment, bare=bare)
     ids: dict[int, str] = {}
     builds: dict[int, Build] = {}
     screen = client.listener.screen

@@ -34,22 +34,24 @@ class Resolved:
         self.files = files
 
 
-def resolve(image: "Image", client: "Client | None") -> Resolved:
+def resolve(image: "Image", client: "Client | None", environment: str = "") -> Resolved:
     """Read what the steps name; without a client (for a look at it) functions are described, not sent.
+
+    Secrets and volumes that name no environment are those of this one.
 
     Raises InvalidError for a file that is missing or says nothing usable.
     """
     files: list[SourceFile] = []
-    steps = [_resolved(step, files, client) for step in image._steps]
+    steps = [_resolved(step, files, client, environment) for step in image._steps]
     return Resolved(ImageDefinition(steps=steps), files)
 
 
-def _resolved(step: Step, files: list[SourceFile], client: "Client | None") -> ImageStep:
+def _resolved(step: Step, files: list[SourceFile], client: "Client | None", environment: str) -> ImageStep:
     message = ImageStep(
         kind=step.kind,
         args=list(step.args),
         options=dict(step.options),
-        secret_ids=_secret_ids(step, client),
+        secret_ids=_secret_ids(step, client, environment),
         force_build=step.force_build,
     )
     reader = _READERS.get(step.kind)
@@ -61,14 +63,14 @@ def _resolved(step: Step, files: list[SourceFile], client: "Client | None") -> I
         (function,) = step.given
         message.options["fingerprint"] = function.fingerprint()
         if client is not None:
-            message.function = function.spec(client)
+            message.function = function.spec(client, environment)
     return message
 
 
-def _secret_ids(step: Step, client: "Client | None") -> list[str]:
+def _secret_ids(step: Step, client: "Client | None", environment: str) -> list[str]:
     if client is None or not step.secrets:
         return []
-    return secret_ids(client, [step.secrets])[0]
+    return secret_ids(client, [step.secrets], environment=environment)[0]
 
 
 # Readers return the files of a step, and write into its message what they read.

@@ -72,17 +72,17 @@ class BuildFunction:
         digest.update(_value((self._args, self._kwargs), set()).encode())
         return digest.hexdigest()[:32]
 
-    def spec(self, client: Client) -> FunctionSpec:
-        """Send the function's source and return what the service needs to run it."""
+    def spec(self, client: Client, environment: str) -> FunctionSpec:
+        """Send the function's source and return what the service needs to run it, as a build of that environment."""
         module = self._definition.module
         options = self._definition.options
         shipped = [module] if options.include_source and module is not None else []
         given = Mounts(None, options.mounts)
         spec = function_spec(self._definition, "", ship_modules(client, shipped, module_mounts(given)).source_id)
         spec.local_mounts = local_mounts(client, given)
-        spec.volumes = volume_mounts(client, options.volumes, "", client.environment)
-        spec.network_file_systems = volume_mounts(client, options.network_file_systems, "", client.environment)
-        (spec.secret_ids,) = secret_ids(client, [options.secrets])
+        spec.volumes = volume_mounts(client, options.volumes, "", environment)
+        spec.network_file_systems = volume_mounts(client, options.network_file_systems, "", environment)
+        (spec.secret_ids,) = secret_ids(client, [options.secrets], environment=environment)
         if self._args or self._kwargs:
             try:
                 data = _payload.dumps((self._args, self._kwargs), by_reference=True)

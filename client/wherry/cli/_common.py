@@ -7,11 +7,21 @@ from typing import Any
 
 import typer
 
+from wherry._client import default_client
 from wherry.exception import InvalidError
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
 ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
 YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
+
+
+def use_environment(environment: str | None) -> None:
+    """Have names mean, in all of this process, those of the environment that a command was given.
+
+    To be called before the user's code is imported: entrypoints look up dicts, secrets and functions, too.
+    """
+    if environment:
+        default_client().environment = environment
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -13,6 +13,7 @@ from wherry._client import default_client
 from wherry._failure import hide_internals
 from wherry._output.enable import screen_for_stdout
 from wherry._running import open_app, publish
+from wherry.cli._common import use_environment
 from wherry.cli._ref import UsageError, find_app
 from wherry.exception import Error
 from wherry_proto.messages import AppStopRequest
@@ -34,13 +35,16 @@ def main() -> None:
 
 
 def _publish(ref: str, report: Path) -> None:
+    environment = os.environ.get(ENVIRONMENT) or None
+    use_environment(environment)
     app = find_app(ref)
     client = default_client()
+    app._environment = client.environment
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     app_id = os.environ.get(APP, "")
     opened = not app_id
     if opened:
-        app_id = open_app(app, client, os.environ[OWNER], False, os.environ.get(ENVIRONMENT) or None).app_id
+        app_id = open_app(app, client, os.environ[OWNER], False, environment).app_id
     try:
         files = publish(app, client, app_id)
     except BaseException:

@@ -12,7 +12,7 @@ from wherry._deploying import dry_run as ask
 from wherry._deploying import rollback as roll_back
 from wherry._output.enable import screen_for_stdout
 from wherry._output.output import Output, Silent
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, time_of, use_environment
 from wherry.cli._ref import UsageError, find_app
 from wherry.cli.run import show_error
 from wherry.exception import InvalidError, NotFoundError
@@ -64,6 +64,7 @@ def deploy(
     """
     if strategy not in STRATEGIES:
         raise InvalidError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    use_environment(environment)
     began = time.monotonic()
     try:
         app = find_app(ref)

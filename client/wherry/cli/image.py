@@ -10,7 +10,7 @@ from wherry._client import default_client
 from wherry._image.build import ensure_images
 from wherry._image.definition import resolve
 from wherry._output.enable import screen_for_stdout
-from wherry.cli._common import JSON_OPTION, show_json, show_table, size_of, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of
 from wherry.cli._ref import images_of
 from wherry_proto.messages import (
     ImageInfo,
@@ -70,6 +70,7 @@ def show(ref: str = _REF, as_json: bool = JSON_OPTION) -> None:
 def build(
     ref: str = typer.Argument(help="file.py::function, file.py::variable, or file.py for all images it has."),
     force: bool = typer.Option(False, "--force", help="Run every step anew."),
+    environment: str | None = ENVIRONMENT_OPTION,
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show every line of the build."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -80,7 +81,7 @@ def build(
         images = [image._forced() for image in images]
     client.listener.screen = screen = screen_for_stdout(quiet=as_json, verbose=verbose)
     try:
-        ids = ensure_images(client, images)
+        ids = ensure_images(client, images, environment=environment or "")
     finally:
         screen.close()
     if as_json:

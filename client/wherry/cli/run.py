@@ -16,6 +16,7 @@ from wherry._output.enable import screen_for_stdout
 from wherry._output.output import Output
 from wherry._output.plain import Plain
 from wherry.app import App, LocalEntrypoint
+from wherry.cli._common import use_environment
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
@@ -43,6 +44,7 @@ def run(
     """Run a local entrypoint, or a function directly, with its app. What follows REF are its own options."""
     if interactive:
         check(detach)
+    use_environment(environment)
     target = _import(ref)
     function, name = _signature(target)
     args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
