@@ -1,6 +1,7 @@
 """The ingress on a port, with containers played by the test: limits, slow clients, back-pressure."""
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -381,3 +382,121 @@ def test_tokens_and_domains(tmp_path: Path) -> None:
             assert (await world.client.get(url, headers={"host": "localhost"})).status_code == status
 
     play(tmp_path, work, WebSpec(kind=WebKind.ASGI, requires_proxy_auth=True), proxy_tokens=("a:b",))
+
+
+def chunked(*trailers: str, head: str = "") -> bytes:
+    lines = "".join(f"{line}\r\n" for line in trailers)
+    return (
+        f"POST / HTTP/1.1\r\nhost: {HOST}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{head}\r\n"
+        f"3\r\nabc\r\n0\r\n{lines}\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+def test_trailers_are_no_headers(tmp_path: Path, pieces: int) -> None:
+    trailers = ["Authorization: Bearer trailer", "X-Remote-User: admin", "Host: evil", "Wherry-Key: id"]
+    trailers += ["X-Forwarded-For: 6.6.6.6", "Cookie: a=b", "Connection: keep-alive", "X: y"]
+
+    async def work(world: World) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        data = chunked(*trailers, head="trailer: authorization, x-remote-user\r\n")
+        step = -(-len(data) // pieces)
+        for start in range(0, len(data), step):
+            writer.write(data[start : start + step])
+            await writer.drain()
+        exchange, _ = await world.function.next()
+        head = head_of(exchange)
+        names = [name for name, _ in head["headers"]]
+        assert sorted(names) == ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+        assert dict(head["headers"])["host"] == HOST
+        answer(exchange)
+        assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    play(tmp_path, work)
+
+
+@pytest.mark.parametrize("trailer", ["Content-Length: 3", "Transfer-Encoding: chunked", "a b: c", "no colon", ": x"])
+def test_trailers_that_say_where_the_request_ends_are_refused(tmp_path: Path, trailer: str) -> None:
+    async def work(world: World) -> None:
+        assert (await world.spoken(chunked(trailer))).startswith(b"HTTP/1.1 400")
+
+    play(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"0\r\nx: " + b"y" * 200_000,
+        b"0\r\n" + b"x: y\r\n" * 40_000,
+        b"3;" + b"e" * 200_000,
+    ],
+    ids=["one long trailer", "many trailers", "a chunk's extension"],
+)
+def test_what_follows_a_body_is_bounded(tmp_path: Path, tail: bytes) -> None:
+    async def work(world: World) -> None:
+        heard = await world.spoken(chunked().partition(b"0\r\n")[0] + tail)
+        assert heard.startswith(b"HTTP/1.1 431"), heard[:200]
+
+    play(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (f"http://{HOST}/a", 0),
+        (f"HTTP://{HOST.upper()}/a", 0),
+        ("http://evil/a", 400),
+        (f"http://{HOST}:81/a", 400),
+        (f"http://user@{HOST}/a", 400),
+        (f"http://evil@{HOST}/a", 400),
+        ("http:///a", 400),
+    ],
+)
+def test_a_targets_host_is_the_headers(tmp_path: Path, target: str, status: int) -> None:
+    async def work(world: World) -> None:
+        request = f"GET {target} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode()
+        asked = asyncio.ensure_future(world.spoken(request))
+        if status:
+            assert (await asked).startswith(f"HTTP/1.1 {status}".encode())
+            assert world.function.opened.empty()
+            return
+        exchange, _ = await world.function.next()
+        assert head_of(exchange)["path"] == "/a"
+        answer(exchange)
+        assert (await asked).startswith(b"HTTP/1.1 200")
+
+    play(tmp_path, work)
+
+
+@pytest.mark.parametrize("kind", ["bearer", "basic", "keys"])
+def test_what_let_a_request_in_is_not_seen_by_the_app(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    given = {
+        "bearer": {"authorization": "Bearer id:hushhush"},
+        "basic": {"authorization": "Basic " + base64.b64encode(b"id:hushhush").decode()},
+        "keys": {"wherry-key": "id", "wherry-secret": "hushhush", "authorization": "Bearer of-the-app"},
+    }[kind]
+    secrets = ("hushhush", base64.b64encode(b"id:hushhush").decode())
+
+    async def work(world: World) -> None:
+        assert (await world.client.get("/")).status_code == 401
+        asked = asyncio.ensure_future(world.client.get("/?a=b", headers=given))
+        exchange, _ = await world.function.next()
+        text = json.dumps(head_of(exchange))
+        assert not any(secret in text for secret in secrets)
+        assert ("Bearer of-the-app" in text) == (kind == "keys")
+        # Led to its result, it is let in by the token again, which the URL does not have.
+        redirected = await asked
+        assert (redirected.status_code, any(one in redirected.headers["location"] for one in secrets)) == (302, False)
+        assert "id%3A" not in redirected.headers["location"]
+        result = httpx.URL(redirected.headers["location"]).raw_path.decode()
+        assert (await world.client.get(result)).status_code == 401
+        answer(exchange)
+
+    caplog.set_level(logging.DEBUG)
+    web = WebSpec(kind=WebKind.ASGI, requires_proxy_auth=True, response_timeout_s=0.05)
+    play(tmp_path, work, web, proxy_tokens=("id:hushhush",))
+    said = [record.getMessage() for record in caplog.records if record.name.startswith(("wherry", "uvicorn"))]
+    assert not any(secret in text for text in said for secret in secrets)

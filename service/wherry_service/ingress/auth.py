@@ -3,10 +3,13 @@
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 Headers = Iterable[tuple[bytes, bytes]]
+# As tokens.py makes them.
+_TOKEN = re.compile(rb"tk-[0-9A-HJKMNP-TV-Z]{26}:", re.IGNORECASE)
 
 
 class ProxyAuth(Protocol):
@@ -14,6 +17,9 @@ class ProxyAuth(Protocol):
 
     def allowed(self, headers: Headers, environment: str) -> bool:
         """Say whether a request with these headers may call endpoints of that environment."""
+
+    def is_token(self, credential: bytes) -> bool:
+        """Say whether that, "id:secret", is a token of Wherry's, for whatever it is good: apps are not to see it."""
 
 
 class StaticProxyAuth:
@@ -28,6 +34,10 @@ class StaticProxyAuth:
         known = [hmac.compare_digest(given, token) for token in self._tokens]
         return bool(given) and any(known)
 
+    def is_token(self, credential: bytes) -> bool:
+        known = [hmac.compare_digest(credential, token) for token in self._tokens]
+        return any(known)
+
 
 class TokenProxyAuth:
     """Tokens of the service; `invokes` says whether an id and its secret may call functions of an environment."""
@@ -39,6 +49,10 @@ class TokenProxyAuth:
         token_id, _, secret = token_of(headers).decode("latin-1").partition(":")
         return bool(secret) and self._invokes(token_id, secret, environment)
 
+    def is_token(self, credential: bytes) -> bool:
+        # Also one that was revoked, is mistyped, or is another service's.
+        return _TOKEN.match(credential) is not None
+
 
 class EitherProxyAuth:
     """Whoever one of these lets through."""
@@ -49,6 +63,9 @@ class EitherProxyAuth:
     def allowed(self, headers: Headers, environment: str) -> bool:
         headers = list(headers)
         return any(auth.allowed(headers, environment) for auth in self._auths)
+
+    def is_token(self, credential: bytes) -> bool:
+        return any(auth.is_token(credential) for auth in self._auths)
 
 
 def token_of(headers: Headers) -> bytes:
@@ -62,7 +79,12 @@ def token_of(headers: Headers) -> bytes:
         key, secret = found.get(prefix + b"-key"), found.get(prefix + b"-secret")
         if key and secret:
             return key + b":" + secret
-    scheme, _, value = found.get(b"authorization", b"").partition(b" ")
+    return credential_of(found.get(b"authorization", b""))
+
+
+def credential_of(authorization: bytes) -> bytes:
+    """Return what an authorization carries, basic or bearer; b"" where it is neither."""
+    scheme, _, value = authorization.strip().partition(b" ")
     if scheme.lower() == b"bearer":
         return value.strip()
     if scheme.lower() == b"basic":

@@ -14,6 +14,7 @@ from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.heads import Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
 from wherry_service.ingress.patience import Patience, Stalled
+from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.ingress.websocket import REFUSED, WebSocket
@@ -34,12 +35,14 @@ class Gate:
         exchanges: Exchanges,
         results: Results,
         auth: ProxyAuth,
+        refusals: Refusals,
     ) -> None:
         self._endpoints = endpoints
         self._settings = settings
         self._exchanges = exchanges
         self._results = results
         self._auth = auth
+        self._refusals = refusals
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         send = Patience(scope, send, self._settings.write_timeout_s)
@@ -65,8 +68,10 @@ class Gate:
         if result_urls.PARAMETER in query and (call_id := dict(parse_qsl(query)).get(result_urls.PARAMETER)):
             await self._result(scope, send, endpoint, peer, call_id, cors)
             return
-        request = HttpRequest(scope, receive, send, endpoint, self._settings, self._exchanges, self._results, cors)
-        await request.serve(_head(scope, endpoint, peer, prefix), lambda call_id: _result_url(scope, peer, call_id, 1))
+        request = HttpRequest(
+            scope, receive, send, endpoint, self._settings, self._exchanges, self._results, cors, self._refusals
+        )
+        await request.serve(self._head(scope, peer, prefix), lambda call_id: _result_url(scope, peer, call_id, 1))
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
@@ -77,7 +82,7 @@ class Gate:
             await (refusal or self._unknown(scope, host)).send(send, prefix=REFUSED)
             return
         endpoint, prefix = found
-        head = _head(scope, endpoint, Peer(scope, self._settings.trusted), prefix)
+        head = self._head(scope, Peer(scope, self._settings.trusted), prefix)
         head["subprotocols"] = list(scope.get("subprotocols", []))
         await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head)
 
@@ -86,6 +91,25 @@ class Gate:
             return None
         text = "this endpoint wants a token: send it in the headers Wherry-Key and Wherry-Secret"
         return Answer(401, text, headers=[(b"www-authenticate", b'Bearer realm="wherry"')])
+
+    def _head(self, scope: dict[str, Any], peer: Peer, prefix: str) -> dict[str, Any]:
+        """Return the head of a request as the runner gets it."""
+        scheme = peer.scheme
+        if scope["type"] == "websocket":
+            scheme = "wss" if scheme == "https" else "ws"
+        return {
+            "type": scope["type"],
+            "method": scope.get("method", "GET"),
+            "path": scope["path"],
+            "raw_path": scope["raw_path"].decode("latin-1"),
+            "query": scope["query_string"].decode("latin-1"),
+            "root_path": prefix,
+            "scheme": scheme,
+            "http_version": scope["http_version"],
+            "headers": passed_on(scope, peer, self._auth.is_token),
+            "client": [peer.host, peer.port],
+            "server": list(scope.get("server") or ("", 0)),
+        }
 
     def _unknown(self, scope: dict[str, Any], host: str) -> Answer:
         if scope["path"] == DOMAIN_PATH:
@@ -111,26 +135,6 @@ def _result_url(scope: dict[str, Any], peer: Peer, call_id: str, hop: int) -> st
         rows.append((result_urls.HOP, str(hop)))
     path = scope["raw_path"].decode("latin-1")
     return f"{peer.scheme}://{header(scope, b'host').decode('latin-1')}{path}?{urlencode(rows)}"
-
-
-def _head(scope: dict[str, Any], endpoint: Endpoint, peer: Peer, prefix: str) -> dict[str, Any]:
-    """Return the head of a request as the runner gets it."""
-    scheme = peer.scheme
-    if scope["type"] == "websocket":
-        scheme = "wss" if scheme == "https" else "ws"
-    return {
-        "type": scope["type"],
-        "method": scope.get("method", "GET"),
-        "path": scope["path"],
-        "raw_path": scope["raw_path"].decode("latin-1"),
-        "query": scope["query_string"].decode("latin-1"),
-        "root_path": prefix,
-        "scheme": scheme,
-        "http_version": scope["http_version"],
-        "headers": passed_on(scope, peer, endpoint.web.requires_proxy_auth),
-        "client": [peer.host, peer.port],
-        "server": list(scope.get("server") or ("", 0)),
-    }
 
 
 def _cors(scope: dict[str, Any], endpoint: Endpoint) -> Headers:

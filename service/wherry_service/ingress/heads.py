@@ -2,8 +2,10 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any
 
+from wherry_service.ingress.auth import credential_of
 from wherry_service.ingress.settings import Network
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,10 +23,20 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+# Written here, whatever comes.
 _OURS = frozenset(
     (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"expect")
 )
-_KEYS = frozenset((b"wherry-key", b"wherry-secret", b"modal-key", b"modal-secret"))
+# What only a proxy may say of where a request comes from: of others it is not passed on, nor what else begins so.
+_HEARSAY = frozenset((b"x-real-ip", b"x-client-ip", b"true-client-ip", b"x-original-url", b"x-rewrite-url"))
+_FORWARDED = b"x-forwarded-"
+# Wherry's own.
+_KEYS = frozenset((b"modal-key", b"modal-secret"))
+_WHERRY = b"wherry-"
+# What `Connection` can't take away: the app would be told another request than the one that was let in.
+_END_TO_END = frozenset(
+    (b"host", b"content-length", b"content-type", b"cookie", b"authorization", b"origin", b"x-real-ip")
+)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
 _MAX_RESPONSE_HEADERS = 64 << 10
@@ -33,7 +45,7 @@ _MAX_RESPONSE_HEADERS = 64 << 10
 class Peer:
     """Who sent a request, as far as the proxies that are trusted tell."""
 
-    __slots__ = ("chain", "host", "port", "scheme")
+    __slots__ = ("chain", "host", "is_trusted", "port", "scheme")
 
     def __init__(self, scope: dict[str, Any], trusted: tuple[Network, ...]) -> None:
         host, port = scope.get("client") or ("", 0)
@@ -41,7 +53,9 @@ class Peer:
         self.port: int = port
         self.scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
         self.chain = host
-        if not trusted or not _is_among(host, trusted):
+        # Whether it is such a proxy that sent it here.
+        self.is_trusted = bool(trusted) and _is_among(host, trusted)
+        if not self.is_trusted:
             return
         forwarded: list[str] = []
         for name, value in scope["headers"]:
@@ -82,21 +96,33 @@ def host_of(scope: dict[str, Any]) -> str:
     return host.partition(":")[0].rstrip(".")
 
 
-def passed_on(scope: dict[str, Any], peer: Peer, hides_keys: bool) -> list[list[str]]:
-    """Return the headers of a request as the app gets them."""
+def passed_on(scope: dict[str, Any], peer: Peer, is_token: Callable[[bytes], bool]) -> list[list[str]]:
+    """Return the headers of a request as the app gets them; `is_token` knows tokens that it must not see."""
     headers = scope["headers"]
     named: set[bytes] = set()
     for name, value in headers:
         if name == b"connection":
             named.update(part.strip().lower() for part in value.split(b","))
-    dropped = HOP_BY_HOP | _OURS | (_KEYS if hides_keys else frozenset())
-    if named:
-        # An end-to-end header can't be taken away like this.
-        dropped |= named - {b"host", b"content-length", b"content-type", b"cookie", b"authorization", b"origin"}
+    dropped = HOP_BY_HOP | _OURS | _KEYS | (named - _END_TO_END)
+    if not peer.is_trusted:
+        dropped |= _HEARSAY
+    kept = frozenset[bytes]()
     if scope["type"] == "websocket":
         # Of the handshake the app sees everything but what its own server would answer for.
-        dropped = dropped - {b"connection", b"upgrade"}
-    found = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers if name not in dropped]
+        kept = frozenset((b"connection", b"upgrade"))
+
+    def is_passed(name: bytes, value: bytes) -> bool:
+        # "-" and "_" are one to many servers: with the other one a header is still what it is.
+        plain = name.replace(b"_", b"-")
+        if name in kept:
+            return True
+        if plain in dropped or plain.startswith(_WHERRY):
+            return False
+        if plain.startswith(_FORWARDED) and not peer.is_trusted:
+            return False
+        return plain != b"authorization" or not is_token(credential_of(value))
+
+    found = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers if is_passed(name, value)]
     found += [
         ["x-forwarded-for", peer.chain],
         ["x-forwarded-proto", peer.scheme],

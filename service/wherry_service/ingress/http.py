@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,9 @@ from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges, response_of
 from wherry_service.ingress import answers
 from wherry_service.ingress.heads import Headers, checked, header
+from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
-
-log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Any
@@ -45,6 +43,7 @@ class HttpRequest:
         exchanges: Exchanges,
         results: Results,
         cors: Headers,
+        refusals: Refusals,
     ) -> None:
         self._scope = scope
         self._receive = receive
@@ -54,6 +53,7 @@ class HttpRequest:
         self._exchanges = exchanges
         self._results = results
         self._cors = cors
+        self._refusals = refusals
         self._body_bytes = 0
         self._body_ended = asyncio.Event()
         self._fault: Exception | None = None
@@ -151,7 +151,7 @@ class HttpRequest:
         else:
             status, text = 408, "the request's body stopped coming"
         client = self._scope.get("client") or ("?",)
-        log.warning("a client at %s is refused, %d: %s", client[0], status, text)
+        self._refusals.add(client[0], status, text)
         answer = answers.Answer(status, text)
         answer.headers.append((b"connection", b"close"))
         # Closed with bytes unread, the connection would be reset, and the answer lost with it.

@@ -12,6 +12,7 @@ from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.errors import Unready
 from wherry_service.ingress.auth import ProxyAuth, StaticProxyAuth
+from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.web import WebStore
@@ -46,6 +47,7 @@ class Ingress:
         self._blobs = blobs
         self._state_dir = state_dir
         self._auth = auth or StaticProxyAuth(settings.proxy_tokens)
+        self._refusals = Refusals()
         self._server: Any = None
         self._serving: asyncio.Task[None] | None = None
         self._results: Results | None = None
@@ -109,11 +111,15 @@ class Ingress:
 
         settings = self._settings
         self._results = Results(self._store, self._blobs, self._exchanges)
-        gate = Gate(self._endpoints, settings, self._exchanges, self._results, self._auth)
+        gate = Gate(self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals)
         protocol = type(
             "Http",
             (BoundedHttp,),
-            {"max_head_bytes": settings.max_head_bytes, "head_timeout_s": settings.head_timeout_s},
+            {
+                "max_head_bytes": settings.max_head_bytes,
+                "head_timeout_s": settings.head_timeout_s,
+                "refusals": self._refusals,
+            },
         )
         config = uvicorn.Config(
             gate,
@@ -139,6 +145,7 @@ class Ingress:
             return
         self._server.should_exit = True
         await asyncio.gather(self._serving, return_exceptions=True)
+        self._refusals.close()
         if self._results is not None:
             await self._results.close()
 

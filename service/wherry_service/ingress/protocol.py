@@ -1,15 +1,15 @@
 """HTTP/1.1 and websockets on a connection: uvicorn's, with bounds on heads and on how long they take."""
 
 import asyncio
-import logging
 import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-log = logging.getLogger(__name__)
+from wherry_service.ingress.refusals import Refusals
 
 # In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
 ABORT = "wherry.abort"
@@ -33,11 +33,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     max_head_bytes = 64 << 10
     head_timeout_s = 20.0
+    refusals = Refusals()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = True
-        self._head_bytes = 0
+        # Bytes of the head so far; and of what is not the body, since its last piece.
+        self._head_bytes = self._idle_bytes = 0
         self._refusal = 400
         self._timer: asyncio.TimerHandle | None = None
         self._refused = False
@@ -65,7 +67,11 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        self._idle_bytes += len(data)
         super().data_received(data)
+        # What chunks say of themselves, and trailers: the parser keeps a line that has not ended.
+        if not self._in_head and self._idle_bytes > self.max_head_bytes and not self.transport.is_closing():
+            self._refuse(431, "the request's trailers are too large")
         # The parser keeps a header that has not ended; several requests may be in one piece.
         if self._in_head and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self._refuse(431, "the request's headers are too large")
@@ -88,8 +94,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
         self._count(len(name) + len(value))
+        if not self._in_head:
+            # A trailer. Headers are what was checked, by us and by whoever is before us: it is not one of them.
+            return
+        super().on_header(name, value)
         name = name.lower()
         if name == b"host":
             self._hosts += 1
@@ -100,17 +109,37 @@ class BoundedHttp(HttpToolsProtocol):
             self._chunked = True
         self._check(len(self.headers) <= MAX_HEADERS, "too many headers", 431)
 
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._idle_bytes = 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._idle_bytes = 0
         self._stop_timer()
         version = self.parser.get_http_version()
         self._check(self._hosts == 1 or (version == "1.0" and not self._hosts), "host is missing, or there are two")
         self._check(self._lengths <= 1, "there are two lengths")
         self._check(not (self._lengths and self._chunked), "there are a length and chunks")
         self._check(not (self._chunked and version == "1.0"), "HTTP/1.0 has no chunks")
-        self._check(self.url[:1] == b"/" or self.url == b"*" or b"://" in self.url, "the target is no path")
+        if self.url[:1] != b"/" and self.url != b"*":
+            self._check(b"://" in self.url, "the target is no path")
+            self._check(self._is_of_host(), "the target's host is another than the header's")
         super().on_headers_complete()
+
+    def _is_of_host(self) -> bool:
+        """Whether a target with a host in it has the one that the header names: it counts for some, that for us."""
+        try:
+            found = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            return False
+        (host,) = (value for name, value in self.headers if name == b"host")
+        named = (found.host or b"") + (b":%d" % found.port if found.port else b"")
+        return found.userinfo is None and named.lower() == host.strip().lower()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, _until_close(cycle, app) if self.scope["http_version"] == "1.0" else app)
@@ -133,7 +162,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._refuse(self._refusal, str(ours if isinstance(ours, Malformed) else error or msg))
 
     def _refuse(self, status: int, text: str) -> None:
-        log.warning("a client at %s is refused, %d: %s", (self.client or ("?",))[0], status, text)
+        self.refusals.add((self.client or ("?",))[0], status, text)
         cycle: Any = self.cycle
         if cycle is not None and not cycle.response_complete and cycle.response_started:
             # In the midst of a response nothing can be said any more.

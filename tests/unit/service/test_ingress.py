@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from wherry_service.ingress.auth import StaticProxyAuth, token_of
+from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth, token_of
 from wherry_service.ingress.heads import Peer, checked, host_of, passed_on
+from wherry_service.ingress.refusals import LINES, Refusals
 from wherry_service.ingress.settings import HttpSettings, SettingsError
 
 
@@ -70,7 +71,7 @@ def test_what_is_the_connections_stays_there() -> None:
         (b"cookie", b"a=b"),
     ]
     request = scope(headers)
-    found = dict(passed_on(request, Peer(request, ()), hides_keys=True))
+    found = dict(passed_on(request, Peer(request, ()), is_token))
     assert set(found) == {
         "host",
         "content-length",
@@ -80,6 +81,123 @@ def test_what_is_the_connections_stays_there() -> None:
         "x-forwarded-host",
     }
     assert found["x-forwarded-for"] == "10.0.0.9"
+
+
+TOKEN = b"tk-01KAR6P5FNEQK6K9J4V6KHJ2T5:ws-secret"
+
+
+def is_token(credential: bytes) -> bool:
+    return EitherProxyAuth(StaticProxyAuth(["id:secret"]), TokenProxyAuth(lambda *_: False)).is_token(credential)
+
+
+def passed(headers: list[tuple[bytes, bytes]], trusted: str = "") -> list[tuple[str, str]]:
+    """Return what the app gets of headers, without what is always added."""
+    settings = HttpSettings.from_environment({"WHERRY_HTTP_TRUSTED_PROXIES": trusted} if trusted else {})
+    request = scope(headers)
+    found = passed_on(request, Peer(request, settings.trusted), is_token)
+    assert [name for name, _ in found[-3:]] == ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
+    return [(name, value) for name, value in found[:-3]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer " + TOKEN,
+        b"bearer  " + TOKEN + b" ",
+        b" BEARER " + TOKEN,
+        b"Basic " + base64.b64encode(TOKEN),
+        b"basic " + base64.b64encode(b"id:secret"),
+        b"Bearer id:secret",
+        # Of another service, revoked, or with a slip in its secret.
+        b"Bearer tk-01KAR6P5FNEQK6K9J4V6KHJ2T6:",
+        b"Bearer tk-01kar6p5fneqk6k9j4v6khj2t5:ws-",
+    ],
+)
+def test_no_token_of_wherrys_reaches_an_app(value: bytes) -> None:
+    own = (b"authorization", b"Bearer of-the-app")
+    assert passed([(b"authorization", value), own, (b"Authorization".lower(), value)]) == [
+        ("authorization", "Bearer of-the-app")
+    ]
+    # Written with "_" it is the same header to some servers.
+    assert (
+        passed([(b"wherry-key", b"k"), (b"wherry_secret", b"s"), (b"modal-key", b"k"), (b"modal_secret", b"s")]) == []
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer of-the-app",
+        b"Basic " + base64.b64encode(b"user:password"),
+        b"Basic " + base64.b64encode(b"tk-short:password"),
+        b"Basic ???",
+        b"Digest username=a",
+        b"AWS4-HMAC-SHA256 Credential=tk-1",
+        b"",
+    ],
+)
+def test_an_apps_own_authorization_reaches_it_as_it_came(value: bytes) -> None:
+    assert passed([(b"authorization", value)]) == [("authorization", value.decode())]
+
+
+SPOOFED = [
+    b"x-forwarded-user",
+    b"x-forwarded-prefix",
+    b"x-forwarded-groups",
+    b"x_forwarded_user",
+    b"x-real-ip",
+    b"x_real-ip",
+    b"true-client-ip",
+    b"x-original-url",
+    b"x-rewrite-url",
+]
+# Written anew, or Wherry's own: of nobody are they passed on.
+NEVER = [b"x-forwarded-for", b"x_forwarded_for", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"wherry-x"]
+
+
+@pytest.mark.parametrize("name", [*SPOOFED, *NEVER])
+def test_what_only_a_proxy_may_say_is_passed_on_from_trusted_ones_alone(name: bytes) -> None:
+    headers = [(name, b"spoofed"), (b"x-of-the-app", b"1")]
+    assert passed(headers) == [("x-of-the-app", "1")]
+    from_proxy = passed(headers, trusted="10.0.0.0/8")
+    assert from_proxy == [*([(name.decode(), "spoofed")] if name in SPOOFED else []), ("x-of-the-app", "1")]
+
+
+def test_connection_takes_away_no_header_that_decides_who_asks() -> None:
+    headers = [
+        (b"connection", b"Authorization, cookie, HOST, x-real-ip, x-hop, x-forwarded-for"),
+        (b"connection", b"X-Other , ,"),
+        (b"authorization", b"Bearer a"),
+        (b"cookie", b"a=b"),
+        (b"x-hop", b"1"),
+        (b"x-other", b"1"),
+    ]
+    assert passed(headers) == [("authorization", "Bearer a"), ("cookie", "a=b")]
+    websocket = {**scope([*headers, (b"upgrade", b"websocket")]), "type": "websocket"}
+    found = [name for name, _ in passed_on(websocket, Peer(websocket, ()), is_token)]
+    assert found == [
+        "connection", "connection", "authorization", "cookie", "upgrade", "x-forwarded-for", "x-forwarded-proto",
+        "x-forwarded-host",
+    ]  # fmt: skip
+
+
+def test_a_flood_of_refusals_is_a_few_lines_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    refusals = Refusals(lambda: now)
+    for _ in range(500):
+        refusals.add("10.0.0.9", 408, "the request's head did not come within 20 s")
+    assert len(caplog.records) == LINES
+    assert caplog.records[0].message == (
+        "a client at 10.0.0.9 is refused, 408: the request's head did not come within 20 s"
+    )
+    now += 60.0
+    refusals.add("10.0.0.8", 400, "bad")
+    assert [record.message for record in caplog.records[LINES:]] == [
+        f"{500 - LINES} more requests were refused within 60 s",
+        "a client at 10.0.0.8 is refused, 400: bad",
+    ]
+    refusals.close()
+    assert len(caplog.records) == LINES + 2
 
 
 @pytest.mark.parametrize(
