@@ -85,8 +85,7 @@ class Caller:
         except BaseException:
             self.client.session.cancel(call)
             raise
-        self.client.session.drop(call)
-        return self._value(output)
+        return self._value(call, output)
 
     async def remote_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         import asyncio  # the caller has it already
@@ -100,10 +99,9 @@ class Caller:
         except BaseException:
             self.client.session.cancel(call)
             raise
-        self.client.session.drop(call)
         if has_blob(output):
-            return await asyncio.to_thread(self._value, output)
-        return self._value(output)
+            return await asyncio.to_thread(self._value, call, output)
+        return self._value(call, output)
 
     def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once it is on the service's disk."""
@@ -152,14 +150,20 @@ class Caller:
         payload = self.encode(arguments)
         return start, Input(input_id=new_id("in"), call_id=start.call_id, payload=payload, method=self.method)
 
-    def _value(self, output: Output) -> Any:
+    def _value(self, call: LoneCall, output: Output) -> Any:
+        session = self.client.session
+        if not has_blob(output):
+            session.drop(call)
         try:
             if output.failure is not None:
                 raise self.failure(output.failure)
             return self.client.blobs.load(output.payload) if output.payload is not None else None
         finally:
             if has_blob(output):
-                self.client.session.take([output.input_id])
+                # Not before it is read: a connection that breaks has the output sent again, and of a call that nobody
+                # has open it is acknowledged at once, which deletes the blob.
+                session.drop(call)
+                session.take([output.input_id])
 
     # Many
 

@@ -55,6 +55,10 @@ class LoneCall(_OneInput):
         super().__init__(start, first, name)
         self.future: Future[Output] = Future()
 
+    def offer(self) -> Iterable[SessionUp]:
+        # Answered, and open only until its value has been read: it is not to run again.
+        return () if self.future.done() else super().offer()
+
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
         if self.future.done():
             return

@@ -17,6 +17,7 @@ from wherry_proto.messages import (
     AppStopRequest,
     AppStopResponse,
     BlobAdoptRequest,
+    BlobChunk,
     BlobInfo,
     BlobMissingRequest,
     BlobMissingResponse,
@@ -80,6 +81,8 @@ class FakeService:
         self.hold.set()
         self.down = False
         self.handover_dir = ""
+        # Called when a blob is asked for, before it is given.
+        self.before_blob: Callable[[], object] = lambda: None
         self.image_error = ""
         self.app_stopped = AppStopResponse()
         self._calls: dict[str, CallStart] = {}
@@ -104,6 +107,9 @@ class FakeService:
                 if isinstance(lines, Exception):
                     raise lines
                 yield LogLines(lines=lines)
+        if method == "Blobs.Get":
+            self.before_blob()
+            yield BlobChunk(data=self.blobs[request.blob_id])
         if method == "Images.Ensure":
             for index, _ in enumerate(request.images):
                 yield ImageEvent(index=index, log="building")
@@ -217,6 +223,10 @@ class FakeService:
         return FunctionStats(backlog=1, num_active_containers=2, num_total_containers=3)
 
     # The session
+
+    def answered(self, input_id: str) -> list[SessionDown]:
+        """Return what was sent of an input."""
+        return self._answered[input_id]
 
     def received(self, stream: "FakeStream", message: SessionUp) -> None:
         with self.changed:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 import wherry
+from tests.fakes import service as fakes
 from tests.fakes.service import FakeService
 from wherry import App, Function, FunctionCall
 from wherry._client import Client
 from wherry.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError, SerializationError
+from wherry_proto.messages import Format, Payload
 
 Running = Callable[..., Any]
 
@@ -218,6 +220,37 @@ def test_b19_large_argument_handed_over_as_file(
 def test_b19_large_argument_sent_in_chunks(service: FakeService, running: Running) -> None:
     assert running(_length).remote(b"x" * (3 << 20)) == 3 << 20
     assert list(service.blobs)
+
+
+def test_a_large_value_that_is_sent_again_while_it_is_read_is_acknowledged_when_it_was_read(
+    service: FakeService, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a connection that broke: the service sends again what was not acknowledged."""
+    function = running(bytes_or_number)
+    made = fakes.payload
+    monkeypatch.setattr(fakes, "payload", lambda value: blob if isinstance(value, bytes) else made(value))
+    blob = Payload(format=Format.PICKLE, blob_id="bl-1", size=9)
+
+    def break_and_send_again() -> None:
+        (answer,) = service.answered(service.executed[-1])
+        service.send(answer)
+        reading = service.executed[-1]
+        # What comes after it has arrived, and was acknowledged.
+        assert function.remote(1) == 1
+        service.wait_for(lambda: service.executed[-1] in service.taken)
+        assert reading not in service.taken
+        service.break_connection()
+        service.wait_for(lambda: len(service.streams) == 2 and service.messages[-1].hello is not None)
+
+    service.blobs["bl-1"] = pickle.dumps(b"large")
+    service.before_blob = break_and_send_again
+    assert function.remote(3) == b"large"
+    service.wait_for(lambda: sorted(service.taken) == sorted(service.executed))
+    assert len(service.offered) == 2, "what was answered is not offered again"
+
+
+def bytes_or_number(n: int) -> bytes | int:
+    return bytes(n) if n > 1 else n
 
 
 def _length(value: Any) -> int:
