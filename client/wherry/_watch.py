@@ -10,7 +10,7 @@ from typing import Any
 
 from wherry._client import Client
 from wherry._session import has_blob
-from wherry.exception import NotFoundError, OutputExpiredError
+from wherry.exception import ConnectionError, NotFoundError, OutputExpiredError
 from wherry_proto.messages import CallState, CallValuesRequest, Output, Yield
 
 
@@ -46,12 +46,20 @@ class Watch:
 
     def values(self, start: int, end: int | None) -> Iterator[Any]:
         """Yield a spawned generator's values, those to come as well; raise what it raised."""
-        request = CallValuesRequest(call_id=self._call_id, index=start)
-        for value in self._client.stream("Calls.Values", request):
-            assert isinstance(value, Yield)
-            if end is not None and value.index >= end:
-                return
-            yield self._client.blobs.load(value.payload) if value.payload is not None else None
+        index = start
+        while True:
+            try:
+                for value in self._client.stream("Calls.Values", CallValuesRequest(call_id=self._call_id, index=index)):
+                    assert isinstance(value, Yield)
+                    if end is not None and value.index >= end:
+                        return
+                    yield self._client.blobs.load(value.payload) if value.payload is not None else None
+                    index = value.index + 1
+                break
+            except ConnectionError:
+                # They are kept: from the one that is next, once the service is back.
+                if not self._client.await_service():
+                    raise
         self.get(None, 0)
 
     def get(self, timeout: float | None, index: int) -> Any:
