@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from chaos.campaign import Campaign
+from chaos.faults.table import faults
 from chaos.invariants.judge import judge
 from chaos.report import Report
 from chaos.stage import Choice, Stage
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0, help="of faults; the load's start and end come on top")
     parser.add_argument("--seed", default="", help="the same seed makes the same faults; default: a new one")
     parser.add_argument("--every", type=float, default=EVERY_S, metavar="SECONDS", help="between faults, on average")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only faults whose name has these words in it")
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own, which crashes too")
     parser.add_argument("--tcp", action="store_true", help="clients come over TCP, by a network that breaks")
     parser.add_argument("--engine", action="store_true", help="on an engine of its own, which is killed too")
@@ -36,6 +38,10 @@ def main() -> int:
         parser.error("--minutes has to be more than 0, and --every at least 0.5")
     seed = options.seed or secrets.token_hex(4)
     choice = Choice(options.postgres, options.tcp, options.engine, options.gvisor)
+    kinds = tuple(kind for kind in faults(choice) if options.only in kind.name)
+    if not kinds:
+        names = ", ".join(kind.name for kind in faults(choice))
+        parser.error(f"no fault has {options.only!r} in its name; there are: {names}")
     began = time.monotonic()
 
     def say(what: str) -> None:
@@ -44,7 +50,7 @@ def main() -> int:
     say(f"seed {seed}")
     with Stage(choice) as stage:
         try:
-            evidence = Campaign(stage, seed, options.every, say).run(options.minutes * 60)
+            evidence = Campaign(stage, seed, kinds, options.every, say).run(options.minutes * 60)
         finally:
             if options.keep:
                 keep(stage, options.keep)

@@ -37,11 +37,13 @@ def check(evidence: Evidence, excused: list[Operation]) -> Verdict:
 
 
 def _reason(evidence: Evidence, one: Operation) -> str | None:
-    """Return what was wrong that nobody can hide; None: nothing."""
+    """Return what was wrong that nobody can hide, "" where the words don't matter; None: nothing was."""
     if evidence.during(one, "disk full") and re.search("disk|space", one.error):
         return "the disk was full"
     if evidence.during(one, *_DATABASE, grace_s=5) and "database" in one.error:
         return "the database was away"
     if evidence.during(one, *_ENGINE, grace_s=10) and re.search("engine|[Dd]ocker", one.error):
         return "the engine was away"
+    if evidence.was_away(one, 2.0) and "while starting" in one.error:
+        return ""  # who starts the service is told that what it started was killed
     return "its container was lost four times" if _LOST_TOO_OFTEN in one.error else None

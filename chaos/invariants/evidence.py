@@ -9,6 +9,7 @@ from chaos.journal import Operation
 
 # Faults after which there is no service for a while.
 SERVICE_AWAY = ("service killed", "service killed again while it starts", "service stopped")
+NETWORK = ("connections cut", "connections stalled", "network down", "connections cut on a slow disk")
 
 
 @dataclass
@@ -49,6 +50,10 @@ class Evidence:
         """
         until = operation.ended_at if operation.ended_at is not None else float("inf")
         return any(since <= until and operation.asked_at <= back + grace_s for since, back in self._away)
+
+    def was_cut_off(self, operation: Operation) -> bool:
+        """Whether the connection to the service broke while something was asked for."""
+        return self.was_away(operation, 2.0) or self.during(operation, *NETWORK)
 
     @functools.cached_property
     def _away(self) -> list[tuple[float, float]]:

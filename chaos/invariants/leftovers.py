@@ -1,4 +1,4 @@
-"""After `wherry server stop` nothing of the service is left; and while it ran it did not grow."""
+"""No input stays open for ever; after `wherry server stop` nothing of the service is left; it did not grow."""
 
 from chaos.invariants.evidence import Evidence, Verdict, first_of
 
@@ -12,7 +12,7 @@ def check(evidence: Evidence) -> Verdict:
     verdict = Verdict("leftovers", "")
     for kind, names in evidence.left.items():
         if len(names) > (_interrupted(evidence) if kind == "payloads" else 0):
-            verdict.violations.append(f"{len(names)} {kind} left after the stop: {first_of(names)}")
+            verdict.violations.append(f"{len(names)} {kind} left: {first_of(names)}")
     memory, files = evidence.memory_mib, evidence.open_files
     if memory and max(memory) > memory[0] + GROWTH_MIB:
         verdict.violations.append(f"the service grew from {memory[0]:.0f} to {max(memory):.0f} MiB")
@@ -24,7 +24,7 @@ def check(evidence: Evidence) -> Verdict:
         first = evidence.log[:at].rpartition("\n")[0].rpartition("\n")[2]
         verdict.violations.append(f"{stacks} stacks in the service's log, the first after: {first[:300]}")
     counts = ", ".join(f"{len(names)} {kind}" for kind, names in evidence.left.items())
-    verdict.found = f"{counts} after the stop"
+    verdict.found = f"{counts}"
     if memory:
         verdict.found += f"; service {memory[0]:.0f} → {memory[-1]:.0f} MiB, {max(memory):.0f} at most"
         verdict.found += f", {max(files, default=0)} descriptors at most"

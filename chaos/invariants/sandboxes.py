@@ -7,11 +7,6 @@ raises ConnectionError.
 from chaos.invariants.evidence import Evidence, Verdict
 from chaos.journal import Operation
 
-_CUT = (
-    "service killed", "service killed again while it starts", "connections cut", "connections stalled", "network down",
-    "connections cut on a slow disk", "service stopped",
-)  # fmt: skip
-
 
 def check(evidence: Evidence) -> Verdict:
     """Check what commands said and how they ended."""
@@ -24,7 +19,7 @@ def check(evidence: Evidence) -> Verdict:
         own = str(one.asked.get("sandbox", ""))
         if one.failed and (own in killed or engine):
             verdict.excused.append(one)
-        elif one.failed and one.what == "exec" and "ConnectionError" in one.error and evidence.during(one, *_CUT):
+        elif one.failed and one.what == "exec" and "ConnectionError" in one.error and evidence.was_cut_off(one):
             cut += 1
             verdict.excused.append(one)
         elif one.what == "exec" and one.did and own not in killed and not engine:

@@ -84,6 +84,16 @@ def test_what_takes_too_long_and_who_hangs_is_found() -> None:
     assert "line 3" in told
 
 
+def test_the_time_without_a_service_does_not_count() -> None:
+    slow = did("dicts-0", "put", {})
+    slow.ended_at = slow.asked_at + waits.DEADLINE_S + 30
+    kills = [Happened("service killed", "", slow.asked_at + at, slow.asked_at + at) for at in (1, 10, 15)]
+    assert waits.check(evidence(slow, faults=(*kills,))).holds
+    assert not waits.check(evidence(slow, faults=(kills[0],))).holds
+    before = Happened("service killed", "", slow.asked_at - 100, slow.asked_at - 100)
+    assert not waits.check(evidence(slow, faults=(before,))).holds
+
+
 def test_recovery_is_from_a_kill_to_the_next_answer() -> None:
     calls = [did("lone-0", "call", {"x": n}, {"value": []}) for n in range(4)]
     first, second, third, _ = (call.ended_at or 0.0 for call in calls)

@@ -5,7 +5,7 @@ from typing import Any
 from chaos.functions import BAD, answer, content
 from chaos.invariants import deploys, dicts, generators, maps, schedules, spawned, volumes
 from chaos.journal import Operation
-from tests.unit.chaos.evidences import did, evidence, failed, pending
+from tests.unit.chaos.evidences import did, evidence, failed, fault, pending
 
 FIRST = BAD - 3  # the third input raises
 
@@ -157,6 +157,12 @@ def test_a_file_that_is_lost_or_has_other_content_is_found() -> None:
     assert not volumes.check(evidence(wrote, did("volumes-0", "read", asked, {"sha": "other"}))).holds
     assert not volumes.check(evidence(wrote, did("last-0", "list", {}, {"names": []}))).holds
     assert not volumes.check(evidence(wrote, listed, did("last-0", "file", {"name": "f"}, {"sha": "other"}))).holds
+
+
+def test_an_upload_that_broke_off_with_its_connection_has_a_reason() -> None:
+    broken = failed("volumes-0", "write", {"name": "f", "size": 10, "how": "upload"}, "x.ConnectionError: gone")
+    assert volumes.check(evidence(broken)).excused == []
+    assert volumes.check(evidence(broken, faults=(fault("connections cut", broken),))).excused == [broken]
 
 
 def of_ticks(ticks: list[tuple[int, str]], ran: list[str]) -> str:
