@@ -35,6 +35,14 @@ SCALARS = {
     FieldDescriptorProto.TYPE_INT64: ("int", "0"),
     FieldDescriptorProto.TYPE_ENUM: ("int", "0"),
 }
+# What each kind of whole number can be; no unsigned one is larger than a database's integers.
+RANGES = {
+    FieldDescriptorProto.TYPE_UINT32: ("0", "4294967295"),
+    FieldDescriptorProto.TYPE_UINT64: ("0", "9223372036854775807"),
+    FieldDescriptorProto.TYPE_INT32: ("-2147483648", "2147483647"),
+    FieldDescriptorProto.TYPE_INT64: ("-9223372036854775808", "9223372036854775807"),
+    FieldDescriptorProto.TYPE_ENUM: ("-2147483648", "2147483647"),
+}
 MESSAGE_BASE = '''
 class Message:
     """A message: keyword arguments in, attributes out; equal when all fields are."""
@@ -67,6 +75,7 @@ class Field:
         self.map_types = tuple(SCALARS[field.type][0] for field in entry.field) if entry is not None else ()
         if proto.HasField("oneof_index") or (not self.message and proto.type not in SCALARS):
             raise SystemExit(f"{message.name}.{proto.name}: this kind of field is not supported by generate.py")
+        self.range = RANGES.get(proto.type)
         self.scalar, self.default = SCALARS.get(proto.type, ("", ""))
 
     @property
@@ -193,7 +202,7 @@ def row_functions(message: DescriptorProto) -> str:
             checks.append(f"type({value}) is list")
             arguments.append(f"{field.name}=[_{field.message}_from_row(item, body) for item in {value}]")
         elif field.repeated:
-            arguments.append(f"{field.name}=_list({value}, {field.scalar})")
+            arguments.append(f"{field.name}={'_ints' if field.range else '_list'}({value}, {_kind(field)})")
         elif field.message:
             arguments.append(f"{field.name}=None if {value} is None else _{field.message}_from_row({value}, body)")
         elif field.scalar == "bytes":
@@ -202,26 +211,35 @@ def row_functions(message: DescriptorProto) -> str:
             takes.append(f'    b{value} = body.take({value}) if {value} else b""')
             arguments.append(f"{field.name}=b{value}")
         elif field.scalar == "float":
-            checks.append(f"type({value}) in _NUMBERS")
+            checks.append(f"type({value}) in _NUMBERS and -_LARGEST <= {value} <= _LARGEST")
+            arguments.append(f"{field.name}={value}")
+        elif field.range:
+            checks.append(f"type({value}) is int and {field.range[0]} <= {value} <= {field.range[1]}")
             arguments.append(f"{field.name}={value}")
         else:
             checks.append(f"type({value}) is {field.scalar}")
             arguments.append(f"{field.name}={value}")
     if checks:
         lines.append(f"    if not ({' and '.join(checks)}):")
-        lines.append(f'        raise RowError("a field of {name} has another type")')
+        lines.append(f'        raise RowError("a field of {name} has another type, or is out of range")')
     lines += takes
     lines.append(f"    return messages.{name}({', '.join(arguments)})\n\n\n")
     return "\n".join(lines)
 
 
-ROWS_HEAD = '''from collections.abc import Callable
+def _kind(field: Field) -> str:
+    return ", ".join(field.range) if field.range else field.scalar
+
+
+ROWS_HEAD = '''import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from wherry_proto import messages
 
 T = TypeVar("T", bound=messages.Message)
 _NUMBERS = (int, float)
+_LARGEST = sys.float_info.max
 
 
 class RowError(ValueError):
@@ -249,6 +267,12 @@ class Body:
 def _list(value: Any, kind: type) -> list[Any]:
     if type(value) is not list or not all(type(item) is kind for item in value):
         raise RowError("a list has an item of another type")
+    return value
+
+
+def _ints(value: Any, least: int, most: int) -> list[int]:
+    if type(value) is not list or not all(type(item) is int and least <= item <= most for item in value):
+        raise RowError("a list has an item of another type, or out of range")
     return value
 
 

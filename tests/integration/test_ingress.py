@@ -136,6 +136,21 @@ def test_a_request_there_and_back(tmp_path: Path) -> None:
     play(tmp_path, work)
 
 
+def test_a_response_that_could_not_be_sent_is_a_502_and_its_reason_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(world: World) -> None:
+        asked = asyncio.ensure_future(world.client.get("/"))
+        exchange, _ = await world.function.next()
+        exchange.feed({"k": "start", "status": 200, "headers": [], "fault": "headers of 2097157 bytes"}, b"")
+        response = await asked
+        assert response.status_code == 502
+        assert "headers of 2097157 bytes" in response.text
+
+    play(tmp_path, work)
+    assert any("malformed: headers of 2097157 bytes" in record.message for record in caplog.records)
+
+
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("length", [True, False])
 def test_a_client_that_knows_no_chunks_gets_none(tmp_path: Path, version: str, length: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from _collections import deque  # type: ignore[import-not-found]  # the C type alone
 from typing import Any
 
@@ -17,6 +18,9 @@ TOOK_PIECES = 16
 PIECE_BYTES = 256 << 10
 # A response that is there whole, and not larger, goes with the input's answer.
 WHOLE_BYTES = 512 << 10
+# A response's headers, counted as the ingress does; its other texts in characters. More may not fit a frame.
+HEAD_BYTES = 64 << 10
+_TEXT = 1024
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -95,6 +99,8 @@ class WebStream:
     def _put(self, header: dict[str, Any], part: bytes) -> None:
         if self._item.answered:
             return
+        if header["k"] in ("start", "accept", "close"):
+            header = sendable(header)
         frame = {"t": "web", "input": self._item.input_id, **header}
         self._desk.link.put_frame(frame, (part,) if part else ())
         self._flush_soon()
@@ -131,8 +137,28 @@ class WebStream:
 
 def whole(status: int, headers: list[list[str]], body: bytes) -> bytes:
     """Return a response in one piece."""
-    data = _dumps({"status": status, "headers": headers}).encode()
+    data = _dumps(sendable({"status": status, "headers": headers})).encode()
     return b"".join((len(data).to_bytes(4, "big"), data, body))
+
+
+def sendable(head: dict[str, Any]) -> dict[str, Any]:
+    """Return a head as it can be sent: what an app says there may be anything, and must not break the protocol.
+
+    Headers that are too large are left out; `fault` says so to the ingress, which then answers 502.
+    """
+    found = dict(head)
+    for key, most, other in (("status", 999, 0), ("code", 0xFFFF, 1011)):
+        if key in found and not (isinstance(found[key], int) and 0 <= found[key] <= most):
+            found[key] = other
+    for key in ("reason", "subprotocol"):
+        if found.get(key) is not None:
+            found[key] = str(found[key])[:_TEXT]
+    size = sum(len(name) + len(value) + 4 for name, value in found.get("headers") or ())
+    if size > HEAD_BYTES:
+        found["headers"] = []
+        found["fault"] = f"headers of {size} bytes, at most {HEAD_BYTES} can be sent"
+        print(f"a response of the app has {found['fault']}", file=sys.stderr)
+    return found
 
 
 def pairs(headers: Any) -> list[list[str]]:

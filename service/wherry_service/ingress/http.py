@@ -192,6 +192,7 @@ class HttpRequest:
             else:
                 raise ValueError(f"{event[0]['k']!r:.32} before the start of a response")
         except ValueError as error:
+            log.warning("request %s: the app's response is malformed: %s", exchange.request_id, error)
             await answers.Answer(502, f"the app's response is malformed: {error}", exchange.request_id).send(
                 self._send, self._cors
             )
@@ -219,6 +220,8 @@ class HttpRequest:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self, exchange: Exchange, head: dict[str, Any], size: int | None) -> None:
+        if fault := head.get("fault"):
+            raise ValueError(str(fault)[:200])
         status = head.get("status")
         if type(status) is not int or not 200 <= status <= 599:
             raise ValueError(f"its status is {status!r:.32}")

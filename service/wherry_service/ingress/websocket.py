@@ -1,12 +1,15 @@
 """One websocket: messages to a container and back."""
 
 import asyncio
+import logging
 from typing import Any
 
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges
 from wherry_service.ingress import answers
 from wherry_service.ingress.heads import checked
+
+log = logging.getLogger(__name__)
 
 REFUSED = "websocket.http.response"
 # The app's end without a close frame of its own, and a failure.
@@ -84,6 +87,9 @@ class WebSocket:
             await exchange.put({"k": "message", "text": text is not None}, data)
 
     async def _accept(self, event: Event) -> None:
+        if fault := event[0].get("fault"):
+            log.warning("a websocket is refused: the app's answer has %.200s", fault)
+            raise ValueError("the app's answer can't be sent")
         subprotocol = event[0].get("subprotocol")
         if subprotocol is not None and subprotocol not in self._scope.get("subprotocols", []):
             raise ValueError("the app chose a subprotocol that the client does not speak")
