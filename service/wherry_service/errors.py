@@ -10,6 +10,9 @@ ServiceError
 └── Denied
 """
 
+import time
+from collections.abc import Callable
+
 
 class ServiceError(Exception):
     """A request could not be done; the message is meant for the person who asked."""
@@ -41,6 +44,24 @@ class Unauthenticated(ServiceError):
 
 class Denied(ServiceError):
     """Who asks may not."""
+
+
+class Rarely:
+    """Says whether something is to be told again: each of a few things once in `every_s` seconds."""
+
+    def __init__(self, every_s: float = 30.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._now = now
+        self._told: dict[str, float] = {}
+
+    def may_tell(self, what: str) -> bool:
+        now = self._now()
+        if now - self._told.get(what, -self._every_s) < self._every_s:
+            return False
+        if len(self._told) >= 64:
+            self._told.clear()
+        self._told[what] = now
+        return True
 
 
 def stack_of(error: BaseException) -> BaseException | None:

@@ -1,7 +1,9 @@
 """Frames on a unix socket: two lengths, a header of JSON, a body of bytes (see docs/internals/runner-protocol.md)."""
 
+import json
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 LENGTHS = struct.Struct(">II")
 
@@ -10,13 +12,40 @@ class FrameError(Exception):
     """What came is no frame, or too large a one; the message says how."""
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_number).decode
+
+
+def read_header(raw: bytes) -> Any:
+    """Return a header's value; raise `FrameError` unless it is JSON in UTF-8, its numbers numbers, its text text.
+
+    Python's own reader would also take NaN, UTF-16, and halves of surrogate pairs, which nobody can write on.
+    """
+    try:
+        text = raw.decode()
+        value = _decode(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"header is not JSON: {error}") from None
+    return value
+
+
 class Splitter:
     """Cuts a byte stream into frames, bounding every length before it allocates."""
 
     def __init__(self, max_header: int, max_body: int) -> None:
         self._max_header = max_header
-        self._max_body = max_body
+        self.max_body = max_body
         self._buffer = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of a frame that has begun and is not whole."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield (header, body) of each frame that `data` completes; raise `FrameError` on one that is too large."""
@@ -28,8 +57,8 @@ class Splitter:
                 head_length, body_length = LENGTHS.unpack_from(buffer, start)
                 if head_length > self._max_header:
                     raise FrameError(f"header of {head_length} bytes, at most {self._max_header} are allowed")
-                if body_length > self._max_body:
-                    raise FrameError(f"body of {body_length} bytes, at most {self._max_body} are allowed")
+                if body_length > self.max_body:
+                    raise FrameError(f"body of {body_length} bytes, at most {self.max_body} are allowed")
                 head = start + LENGTHS.size
                 body = head + head_length
                 end = body + body_length

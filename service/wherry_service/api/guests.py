@@ -26,6 +26,7 @@ from wherry_proto.messages import (
     TerminalAsk,
     TerminalAskResponse,
 )
+from wherry_service.api.budget import Budget
 from wherry_service.api.local import Handler, LocalApi
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Reach
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 MAX_FRAME = 16 << 20
 MAX_CONNECTIONS = 256
+# Bytes of requests, begun or being answered: of one container's connections, and of all containers'.
+MAX_BYTES = 64 << 20
+MAX_ALL_BYTES = 512 << 20
 
 
 class Guests:
@@ -64,6 +68,7 @@ class Guests:
         self.apps = apps
         self.journal = journal
         self._apis: dict[str, LocalApi] = {}
+        self._budget = Budget(MAX_ALL_BYTES, on_full=self._relieve)
 
     def connect(self, container_id: str, app_id: str) -> asyncio.Protocol:
         """Return the protocol of one more connection of that container."""
@@ -72,9 +77,23 @@ class Guests:
             # Those that nobody uses at the moment are made again when they are needed.
             self._apis = {known_id: known for known_id, known in self._apis.items() if known.connections}
             guest = Guest(self, container_id, app_id)
-            api = LocalApi(guest.handlers(), self.sessions, guest, MAX_FRAME, MAX_CONNECTIONS)
+            api = LocalApi(
+                guest.handlers(),
+                self.sessions,
+                guest,
+                MAX_FRAME,
+                MAX_CONNECTIONS,
+                Budget(MAX_BYTES, self._budget),
+                f"container {container_id}",
+            )
             self._apis[container_id] = api
         return api()
+
+    def _relieve(self) -> None:
+        """Drop the requests of the container that has the most of them open."""
+        container_id, api = max(self._apis.items(), key=lambda item: item[1].budget.used)
+        log.warning("container %s has the most of %d MiB of requests: dropped", container_id, MAX_ALL_BYTES >> 20)
+        api.drop_unfinished()
 
 
 class Guest:

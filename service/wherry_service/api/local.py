@@ -19,16 +19,19 @@ from typing import Any, cast
 
 from wherry_proto import messages, rows, services
 from wherry_proto.messages import Message, SessionUp
+from wherry_service.api.budget import Budget
 from wherry_service.api.sessions import Guest, Session, SessionApi
 from wherry_service.api.statuses import status_of
-from wherry_service.errors import Exhausted, InvalidRequest
-from wherry_service.frames import FrameError, Splitter, pack
+from wherry_service.errors import Exhausted, InvalidRequest, Rarely
+from wherry_service.frames import FrameError, Splitter, pack, read_header
 from wherry_service.node.execs import WithSocket
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME = 64 << 20
 MAX_CONNECTIONS = 10_000
+# Bytes of requests, begun or being answered, of all connections together.
+MAX_BYTES = 1 << 30
 SESSION = "Calls.Session"
 # Items of an upload that may wait before the client is read no further.
 _MAX_WAITING = 8
@@ -49,6 +52,8 @@ class LocalApi:
         guest: Guest | None = None,
         limit: int = MAX_FRAME,
         max_connections: int = MAX_CONNECTIONS,
+        budget: Budget | None = None,
+        peer: str = "this machine's clients",
     ) -> None:
         self.handlers = handlers
         self.sessions = sessions
@@ -56,6 +61,10 @@ class LocalApi:
         # Bytes of a frame's header, and of its body.
         self.limit = limit
         self.max_connections = max_connections
+        self.budget = budget or Budget(MAX_BYTES)
+        # Who connects, for the log.
+        self.peer = peer
+        self.rarely = Rarely()
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -66,6 +75,12 @@ class LocalApi:
         """Close every connection: the service ends."""
         for connection in list(self.connections):
             connection.close()
+
+    def drop_unfinished(self) -> None:
+        """Close the connections whose requests take room."""
+        for connection in list(self.connections):
+            if connection.held_bytes:
+                connection.fail(Exhausted("the requests of all containers take too much room: try again later"))
 
 
 class Connection(asyncio.Protocol):
@@ -79,7 +94,10 @@ class Connection(asyncio.Protocol):
         self._method = ""
         self._request: type[Message] = SessionUp
         self._session: Session | None = None
-        self._items: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._items: asyncio.Queue[tuple[Message | None, int]] = asyncio.Queue()
+        # Of requests: what has been read and is being answered; and that with what has begun, as the budget has it.
+        self._asked_bytes = 0
+        self.held_bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._flushing = False
         self._writable = asyncio.Event()
@@ -97,16 +115,32 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._api.connections.add(self)
         if len(self._api.connections) > self._api.max_connections:
-            self._fail(Exhausted(f"there are {self._api.max_connections} open connections: close some"))
+            self._tell(f"has {self._api.max_connections} open connections: more are refused")
+            self.fail(Exhausted(f"there are {self._api.max_connections} open connections: close some"))
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         try:
             for head, body in self._splitter.feed(data):
-                self._frame(json.loads(head), body)
+                self._frame(read_header(head), head, body)
         except (FrameError, rows.RowError, ValueError, LookupError, TypeError, RecursionError) as error:
-            self._fail(InvalidRequest(f"what came is no message of this service's: {error}"))
+            self.fail(InvalidRequest(f"what came is no message of this service's: {error}"))
         except Exception as error:  # noqa: BLE001 - every error is answered; what is not ours is logged with its stack
-            self._fail(error)
+            self.fail(error)
+        if (held := self._splitter.waiting + self._asked_bytes) != self.held_bytes:
+            self._hold(held)
+
+    def _hold(self, held: int) -> None:
+        more, self.held_bytes = held - self.held_bytes, held
+        if not self._api.budget.change(more):
+            self._tell(f"has requests of {self._api.budget.used >> 20} MiB open: the connection is closed")
+            most = self._api.budget.most >> 20
+            self.fail(Exhausted(f"requests that are open at a time have at most {most} MiB together: send fewer"))
+
+    def _tell(self, what: str) -> None:
+        if self._api.rarely.may_tell(what[:24]):
+            log.warning("%s %s", self._api.peer, what)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -119,6 +153,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._api.connections.discard(self)
         self._transport = None
+        self._api.budget.change(-self.held_bytes)
+        self.held_bytes = 0
         self._writable.set()
         if self._session is not None:
             self._session.end()
@@ -127,21 +163,24 @@ class Connection(asyncio.Protocol):
 
     # Hearing
 
-    def _frame(self, header: Any, body: bytes) -> None:
+    def _frame(self, header: Any, head: bytes, body: bytes) -> None:
         kind = header[0]
         if kind == "item":
             message = rows.from_row(self._request, header[1], body)
             if self._session is not None:
                 self._session.receive(cast("SessionUp", message))
             else:
-                self._put(message)
+                self._put(message, len(head) + len(body))
         elif kind == "call" and not self._method:
             self._call(header[1], header[2], body)
+            if self._session is None:
+                # Held until it is answered: it may wait for long.
+                self._asked_bytes += len(head) + len(body)
         elif kind == "end" and self._session is not None:
             self._flush()
             self._end(["end"])
         elif kind == "end":
-            self._put(None)
+            self._put(None, 0)
         else:
             raise InvalidRequest(f"unknown frame {str(kind)[:32]!r}")
 
@@ -159,19 +198,26 @@ class Connection(asyncio.Protocol):
             return
         request: Any = first
         if method.client_stream:
-            self._items.put_nowait(first)
+            self._items.put_nowait((first, 0))
             request = self._uploaded()
         self._task = asyncio.ensure_future(self._serve(method.server_stream, self._api.handlers[name], request))
         self._api.tasks.add(self._task)
         self._task.add_done_callback(self._api.tasks.discard)
 
-    def _put(self, item: Message | None) -> None:
-        self._items.put_nowait(item)
+    def _put(self, item: Message | None, size: int) -> None:
+        self._items.put_nowait((item, size))
+        self._asked_bytes += size
         if self._items.qsize() > _MAX_WAITING and self._transport is not None:
             self._transport.pause_reading()
 
     async def _uploaded(self) -> AsyncIterator[Message]:
-        while (item := await self._items.get()) is not None:
+        while True:
+            item, size = await self._items.get()
+            if item is None:
+                return
+            self._asked_bytes -= size
+            if self._transport is not None and size:
+                self._hold(self.held_bytes - size)
             if self._items.qsize() <= _MAX_WAITING and self._transport is not None:
                 self._transport.resume_reading()
             yield item
@@ -190,7 +236,7 @@ class Connection(asyncio.Protocol):
             else:
                 self._send(await handler(request))
         except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged
-            self._fail(error)
+            self.fail(error)
         else:
             self._end(["end"])
 
@@ -227,7 +273,8 @@ class Connection(asyncio.Protocol):
                     return
             await asyncio.sleep(_AGAIN_S)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Answer with an error, and close."""
         status, text = status_of(self._method or "a call", error)
         self._end(["error", status, text])
 

@@ -4,16 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from wherry_proto.messages import SessionDown, SessionUp, Welcome
+from wherry_proto.messages import CallKind, Failure, FailureKind, Output, SessionDown, SessionUp, Welcome
+from wherry_proto.messages import Input as InputMessage
 from wherry_service import __version__
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
-from wherry_service.errors import InvalidRequest
+from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.ids import check_id
 
 PROTOCOL = 1
+# Things that one message speaks of; a client sends about half as many.
+MAX_ROWS = 131_072
+# What a client makes itself: ids and a method's name, in characters; and an inline payload, in bytes.
+MAX_ID = 64
+MAX_METHOD = 256
+MAX_INLINE = 2 << 20
+_MAX_COUNT = (1 << 32) - 1
+_MAX_SIZE = (1 << 63) - 1
+_KINDS = (CallKind.REMOTE, CallKind.MAP, CallKind.GENERATOR, CallKind.SPAWN, CallKind.SPAWN_MAP)
 
 
 class Guest(Protocol):
@@ -93,10 +103,17 @@ class SessionApi:
     def receive(self, client: Client, message: SessionUp) -> None:
         """Pass on what a message says, in the order that makes sense of it."""
         journal = self._journal
+        _check(message)
         if message.taken:
             journal.take(message.taken)
+        if client.is_deaf:
+            raise Exhausted("this client asks for more than it reads: its session is ended")
         for start in message.calls:
-            journal.start(client, start)
+            if start.kind not in _KINDS:
+                raise InvalidRequest(f"a call of kind {start.kind} can't be made by a client")
+            # Its inputs are answered below that there are too many.
+            if not client.is_full or journal.call(start.call_id) is not None:
+                journal.start(client, start)
         if message.inputs:
             self._receive_inputs(client, message)
         for end in message.ends:
@@ -112,6 +129,10 @@ class SessionApi:
             journal.watch(client, watch.call_id)
 
     def _receive_inputs(self, client: Client, message: SessionUp) -> None:
+        if client.is_full:
+            for offered in message.inputs:
+                if self._journal.call(offered.call_id) is None:
+                    client.output(_refused(offered, len(client.calls)))
         fresh = self._journal.new_inputs(message.inputs, self._dispatcher.gate())
         plain: list[Input] = []
         durable: list[Input] = []
@@ -123,6 +144,31 @@ class SessionApi:
             self._journal.save(client, durable, self._dispatcher.submit)
         if len(fresh) < len(message.inputs):
             self._journal.confirm_known(client, message.inputs)
+
+
+def _check(message: SessionUp) -> None:
+    """Raise `InvalidRequest` for a message that no client of ours sends, and that would take room for nothing."""
+    count = len(message.calls) + len(message.inputs) + len(message.ends) + len(message.taken)
+    count += len(message.cancels) + len(message.watches) + len(message.yields_taken)
+    if count > MAX_ROWS:
+        raise InvalidRequest(f"a message speaks of {MAX_ROWS} things at most, this one of {count}")
+    for item in message.inputs:
+        payload = item.payload
+        if len(item.input_id) > MAX_ID or len(item.method) > MAX_METHOD or not 0 <= item.index <= _MAX_COUNT:
+            raise InvalidRequest(f"input {item.input_id[:MAX_ID]!r} is none: its id, method or index is too large")
+        if payload is None:
+            continue
+        if len(payload.data) > MAX_INLINE or len(payload.blob_id) > MAX_ID or not 0 <= payload.size <= _MAX_SIZE:
+            raise InvalidRequest(f"the payload of input {item.input_id!r} is too large to be inline")
+        if not payload.blob_id:
+            # The client's word for it would let it fill the queue unseen.
+            payload.size = len(payload.data)
+
+
+def _refused(item: InputMessage, count: int) -> Output:
+    message = f"this client has {count} calls open already: make more when some have ended"
+    failure = Failure(kind=FailureKind.EXHAUSTED, message=message)
+    return Output(input_id=item.input_id, call_id=item.call_id, index=item.index, failure=failure)
 
 
 class Session:

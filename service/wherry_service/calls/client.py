@@ -16,6 +16,13 @@ GUEST_GONE_AFTER_S = 3.0
 MESSAGE_BYTES = 4 << 20
 # A container whose client lags behind by more than this many bytes of log or yields is read no further.
 LAG_BYTES = 4 << 20
+# Calls that one client has open, and what may wait to be told to one that does not read.
+MAX_CALLS = 200_000
+MAX_GUEST_CALLS = 20_000
+MAX_UNREAD = 1_000_000
+MAX_GUEST_UNREAD = 100_000
+# Calls whose results it has asked for, and that are being looked up.
+MAX_LOOKUPS = 10_000
 
 
 class Client:
@@ -29,6 +36,8 @@ class Client:
         self.session = 0
         self.connected = False
         self.calls: set[str] = set()
+        # Calls that are being looked up on disk for it.
+        self.num_lookups = 0
         self.gone_timer: asyncio.TimerHandle | None = None
         self._event = asyncio.Event()
         self._wake: Callable[[], None] = self._event.set
@@ -40,6 +49,17 @@ class Client:
         self._notices: list[Notice] = []
         self._lag = 0
         self._paused: dict[int, NodeContainer] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many calls open as it may."""
+        return len(self.calls) >= (MAX_GUEST_CALLS if self.container_id else MAX_CALLS)
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it has asked for so much and read so little that nothing more is taken from it."""
+        waiting = len(self._outputs) + len(self._states) + len(self._accepted) + len(self._notices)
+        return waiting > (MAX_GUEST_UNREAD if self.container_id else MAX_UNREAD) or self.num_lookups > MAX_LOOKUPS
 
     # Putting
 

@@ -26,8 +26,12 @@ log = logging.getLogger(__name__)
 _INTERRUPTED = (FailureKind.CANCELLED, FailureKind.CONTAINER_LOST, FailureKind.OUT_OF_MEMORY)
 # The same notice is shown again after this many seconds at the earliest.
 NOTICE_EVERY_S = 10.0
+# Notices of a function that are remembered for it, before the older ones are looked for.
+MAX_NOTICED = 256
 # Seconds for which the result of an input that nobody has offered again yet is kept after a restart.
 EARLY_RESULT_S = 120.0
+# Seconds for which an input that a container had before a restart waits to be offered again.
+CLAIM_S = 600.0
 
 
 class Dispatcher:
@@ -243,6 +247,7 @@ class Dispatcher:
 
     def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
         queue = self._queues.get(pool.plan.function_id)
+        claimed: list[str] = []
         if pool.plan.load.is_generator or (pool.plan.load.web and not pool.plan.load.methods):
             # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
             # Whoever sent a request to our earlier life is gone.
@@ -259,9 +264,20 @@ class Dispatcher:
                     item.container = container
                 else:
                     # Restored, and about to be queued.
-                    self._claims[input_id] = container
+                    claimed.append(input_id)
             else:
-                self._claims[input_id] = container
+                claimed.append(input_id)
+        if claimed:
+            self._claims.update(dict.fromkeys(claimed, container))
+            self._loop.call_later(CLAIM_S, self._drop_claims, container, claimed)
+
+    def _drop_claims(self, container: Container, input_ids: Sequence[str]) -> None:
+        """End runs from our earlier life that nobody has asked for since."""
+        left = [input_id for input_id in input_ids if self._claims.get(input_id) is container]
+        for input_id in left:
+            del self._claims[input_id]
+        if left and container.handle is not None:
+            container.handle.cancel(left)
 
     def on_outputs(self, pool: Pool, container: Container, rows: Sequence[OutputRow]) -> None:
         for input_id, payload, num_yields in rows:
@@ -327,6 +343,8 @@ class Dispatcher:
 
     def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
         self._diary.ended(pool, container, exit)
+        if self._claims:
+            self._claims = {input_id: one for input_id, one in self._claims.items() if one is not container}
 
     def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
         queue = self._queues.get(pool.plan.function_id)
@@ -388,6 +406,8 @@ class Dispatcher:
         now = self._loop.time()
         if now - queue.noticed.get(text, -NOTICE_EVERY_S) < NOTICE_EVERY_S:
             return
+        if len(queue.noticed) >= MAX_NOTICED:
+            queue.noticed = {said: at for said, at in queue.noticed.items() if now - at < NOTICE_EVERY_S}
         queue.noticed[text] = now
         log.warning("%s: %s", pool.plan.name, text)
         client = self._clients.get(queue.client_id)

@@ -23,6 +23,9 @@ TOOK_PIECES = 16
 PIECE_BYTES = 256 << 10
 # A container that does not keep to the window is cut off.
 MOST_BYTES = 4 * WINDOW_BYTES
+# What can begin or end a response; more of them than these make no sense.
+_HEADS = ("start", "accept", "close")
+_MOST_HEADS = 2
 
 Event = tuple[dict[str, Any], bytes]
 """What the container says: a header with its kind at "k", and bytes."""
@@ -53,6 +56,7 @@ class Exchange:
         # From the container.
         self._events: deque[Event] = deque()
         self._event_bytes = 0
+        self._num_heads = 0
         self._taken_pieces = 0
         self._taken_bytes = 0
         self._news: asyncio.Future[None] | None = None
@@ -104,6 +108,10 @@ class Exchange:
         if header["k"] == "took":
             self._took(header.get("n"))
             return
+        if header["k"] in _HEADS:
+            self._num_heads += 1
+            if self._num_heads > _MOST_HEADS:
+                raise ValueError("began a response again and again")
         if self._abandoned is not None:
             self._event_bytes += len(part) + 64
             self.took((header, part))

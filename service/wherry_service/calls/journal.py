@@ -11,7 +11,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
-from wherry_service.errors import NotFound, stack_of
+from wherry_service.errors import NotFound, Rarely, stack_of
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
@@ -20,6 +20,8 @@ from wherry_service.store.calls import CallStore, StoredOutputs
 
 log = logging.getLogger(__name__)
 
+# Calls that are looked up on disk at the same time.
+LOOKUPS = 32
 # Calls whose clients take values of generators.
 _YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MAP)
 
@@ -36,6 +38,8 @@ class Journal:
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = asyncio.Semaphore(LOOKUPS)
+        self._rarely = Rarely()
 
     # Asking
 
@@ -113,7 +117,8 @@ class Journal:
                         call.client.output(output)
                 continue
             if call is None or message.payload is None:
-                log.warning("an input of unknown call %.40s was ignored", message.call_id)
+                if self._rarely.may_tell("unknown"):
+                    log.warning("an input of unknown call %.40s was ignored", message.call_id)
                 continue
             item = Input(message.input_id, call, message.index, message.payload, message.method)
             if gate is not None and (failure := gate(item)) is not None:
@@ -207,7 +212,8 @@ class Journal:
         """Send what outputs the call has and how it stands; send its other outputs as they come."""
         call = self._calls.get(call_id)
         if call is None or call.restored:
-            self._run(self._watch_stored(client, call_id))
+            client.num_lookups += 1
+            self._run(self._look_up(client, call_id))
             return
         self._show(client, call)
 
@@ -239,6 +245,13 @@ class Journal:
             return load is not None and load.is_generator
         generators = {name for name, is_generator, _ in load.methods if is_generator}
         return any(item.method in generators for item in call.open.values())
+
+    async def _look_up(self, client: Client, call_id: str) -> None:
+        try:
+            async with self._lookups:
+                await self._watch_stored(client, call_id)
+        finally:
+            client.num_lookups -= 1
 
     async def _watch_stored(self, client: Client, call_id: str) -> None:
         while True:

@@ -23,6 +23,8 @@ class Values:
         self._turns: dict[str, asyncio.Lock] = {}
         # Set, and replaced, when something is new of a call that somebody follows.
         self._news: dict[str, asyncio.Event] = {}
+        # How many follow each call.
+        self._following: dict[str, int] = {}
 
     async def keep(self, value: Yield, source: NodeContainer | None) -> None:
         """Put a value on disk; then let its generator run on."""
@@ -53,7 +55,18 @@ class Values:
     async def serve(self, request: CallValuesRequest) -> AsyncIterator[Yield]:
         """Stream the call's values from an index on, those that are still to come as well."""
         call_id = check_id(request.call_id, "fc", "call id")
-        index = request.index
+        self._following[call_id] = self._following.get(call_id, 0) + 1
+        try:
+            async for value in self._follow(call_id, request.index):
+                yield value
+        finally:
+            self._following[call_id] -= 1
+            if not self._following[call_id]:
+                # Nobody is there to be told.
+                del self._following[call_id]
+                self._news.pop(call_id, None)
+
+    async def _follow(self, call_id: str, index: int) -> AsyncIterator[Yield]:
         while True:
             news = self._news.setdefault(call_id, asyncio.Event())
             # How it stands is asked first: what comes after the answer wakes us.

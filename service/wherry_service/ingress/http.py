@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from wherry_service.ingress.heads import Headers, checked, header
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Any

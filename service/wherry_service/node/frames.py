@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wherry_service.frames import FrameError, Splitter, pack
+from wherry_service.frames import FrameError, Splitter, pack, read_header
 
 PROTOCOL = 1
 MAX_HEADER = 1 << 20
-MAX_BODY = 16 << 20
+# What a runner may send; it sends 2 MiB at most.
+MAX_BODY = 4 << 20
 MAX_PARTS = 4096
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -29,10 +30,14 @@ def encode(header: Header, parts: Sequence[bytes] = ()) -> bytes:
 
 
 class Decoder:
-    """Cuts a byte stream into frames and checks their form."""
+    """Cuts a byte stream into frames and checks their form; headers alone before `widen`."""
 
-    def __init__(self) -> None:
-        self._splitter = Splitter(MAX_HEADER, MAX_BODY)
+    def __init__(self, greeted: bool = True) -> None:
+        self._splitter = Splitter(MAX_HEADER, MAX_BODY if greeted else 0)
+
+    def widen(self) -> None:
+        """Take bodies as well from now on."""
+        self._splitter.max_body = MAX_BODY
 
     def feed(self, data: bytes) -> Iterator[tuple[Header, list[bytes]]]:
         """Yield each (header, parts) that `data` completes; raise `ProtocolError` on a malformed frame."""
@@ -45,10 +50,7 @@ class Decoder:
 
 
 def _parse_header(raw: bytes) -> Header:
-    try:
-        header = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"header is not JSON: {error}") from None
+    header = read_header(raw)
     if not isinstance(header, dict) or not isinstance(header.get("t"), str):
         raise ProtocolError("header is not an object with a type")
     return header

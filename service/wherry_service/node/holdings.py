@@ -11,6 +11,8 @@ from wherry_service.node.node import Assignment, LoadOrder, OutputRow, YieldRow
 # `taken` says is on its way meanwhile. One that is this far ahead does not keep to it.
 MAX_AHEAD = 2048
 MAX_AHEAD_BYTES = 32 << 20
+# Inputs that a container of an earlier life of the service may say it holds. A hello has room for 30,000.
+MAX_CLAIMS = 32_768
 
 
 class Holdings:
@@ -18,6 +20,11 @@ class Holdings:
 
     def __init__(self, load: LoadOrder) -> None:
         self.ids: set[str] = set()
+        # Whether an earlier life of the service gave it what it holds: then its word is all there is, once.
+        self.from_earlier_life = False
+        # Answered, and kept by the runner until the answers are on disk: it names them again when it reconnects.
+        self._durable: set[str] = set()
+        self._unkept: set[str] = set()
         self._is_class = bool(load.methods)
         self._is_web = bool(load.web)
         self._generators = frozenset(name for name, is_generator, _ in load.methods if is_generator)
@@ -30,15 +37,52 @@ class Holdings:
     def give(self, item: Assignment) -> None:
         """Note that it was given an input."""
         self.ids.add(item.input_id)
+        if item.is_durable:
+            self._durable.add(item.input_id)
         if self._is_class and self._yields and item.method not in self._generators:
             self._plain.add(item.input_id)
 
-    def let_go(self, input_ids: Iterable[str]) -> None:
-        """Note that it has answered inputs or given them back."""
+    def claimed(self, running: Sequence[str]) -> list[str]:
+        """Return which of the inputs that a hello names it was given; it holds these now, and no others."""
+        named = dict.fromkeys(running)
+        if self.from_earlier_life:
+            self.from_earlier_life = False
+            found = [input_id for input_id in named if input_id.startswith("in-")][:MAX_CLAIMS]
+            self._durable.update(found)
+        else:
+            found = [input_id for input_id in named if input_id in self.ids or input_id in self._unkept]
+        self._unkept.difference_update(found)
+        for lost in self.ids.difference(found):
+            self._forget(lost)
+        self.ids.update(found)
+        return found
+
+    def answered(self, input_ids: Iterable[str]) -> None:
+        """Note that it has answered inputs."""
         for input_id in input_ids:
+            if input_id in self._durable:
+                self._unkept.add(input_id)
             self.ids.discard(input_id)
             self._plain.discard(input_id)
             self._ahead.pop(input_id, None)
+
+    def kept(self, input_ids: Iterable[str]) -> None:
+        """Note that the answers of inputs are on disk, or of no use: it is told so, and names them no more."""
+        for input_id in input_ids:
+            self._unkept.discard(input_id)
+            if input_id not in self.ids:
+                self._durable.discard(input_id)
+
+    def let_go(self, input_ids: Iterable[str]) -> None:
+        """Note that it has given inputs back."""
+        for input_id in input_ids:
+            self._forget(input_id)
+
+    def _forget(self, input_id: str) -> None:
+        self.ids.discard(input_id)
+        self._durable.discard(input_id)
+        self._plain.discard(input_id)
+        self._ahead.pop(input_id, None)
 
     def check_outputs(self, rows: Sequence[OutputRow]) -> None:
         """Raise ProtocolError where a value is not of the kind that such an input has."""

@@ -24,6 +24,7 @@ from wherry_service.ids import new_id
 from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
+from wherry_service.node.callers import Callers
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
@@ -98,7 +99,7 @@ class LocalContainer:
         self._holdings = Holdings(load)
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
-        self._link: RunnerLink | None = None
+        self._callers = Callers(container_id, self.kill)
         # Whether its runner has said hello.
         self._greeted = False
         self._loaded = False
@@ -132,6 +133,10 @@ class LocalContainer:
     def name(self) -> str:
         """The engine's name for it."""
         return f"wherry-{self.container_id}"
+
+    @property
+    def _link(self) -> RunnerLink | None:
+        return self._callers.link
 
     # Beginning
 
@@ -177,6 +182,7 @@ class LocalContainer:
         """Listen again for a runner that an earlier life of the service left running."""
         self.engine_id = engine_id
         self._loaded = True
+        self._holdings.from_earlier_life = True
         self._host.buckets.watch(self.container_id, self.kill)
         await self._listen()
         self._watch(RECONNECT_DEADLINE_S, f"did not come back within {RECONNECT_DEADLINE_S:.0f} s")
@@ -289,6 +295,7 @@ class LocalContainer:
         self._write({"t": "taken", "rows": rows})
 
     def kept(self, input_ids: Sequence[str]) -> None:
+        self._holdings.kept(input_ids)
         self._write({"t": "kept", "inputs": list(input_ids)})
 
     def drain(self) -> None:
@@ -338,10 +345,12 @@ class LocalContainer:
 
     # runner_link.LinkEvents
 
+    def on_connection(self, link: RunnerLink) -> None:
+        self._callers.connected(link)
+
     def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
-        if self._link is not None:
-            log.warning("container %s connected twice; the newer connection counts", self.container_id)
-            self._link.close()
+        if not self._callers.greeted(link):
+            return
         self._greeted = True
         self._cancel_watch()
         if loaded or self._source is None or self._source.done():
@@ -351,7 +360,8 @@ class LocalContainer:
 
     async def _welcome_with_source(self, link: RunnerLink, running: list[str], source: "asyncio.Future[None]") -> None:
         await asyncio.wait([source])
-        self._welcome(link, running, False)
+        if link is self._callers.greeting:
+            self._welcome(link, running, False)
 
     def _welcome(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
         if not loaded:
@@ -365,9 +375,9 @@ class LocalContainer:
             link.send(self._load_frame(), [self._load.serialized, self._load.parameters, secrets])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
-        self._link = link
+        self._callers.welcomed(link)
         self._link_lost.clear()
-        self._holdings.ids.update(running)
+        running = self._holdings.claimed(running)
         if self._pauses:
             link.pause()
         self._events.on_connected(running, loaded)
@@ -418,7 +428,7 @@ class LocalContainer:
 
     def on_outputs(self, rows: list[OutputRow]) -> None:
         self._holdings.check_outputs(rows)
-        self._holdings.let_go([row[0] for row in rows])
+        self._holdings.answered([row[0] for row in rows])
         if self._streams:
             for row in rows:
                 self._streams.pop(row[0], None)
@@ -430,7 +440,7 @@ class LocalContainer:
 
     def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
         self._holdings.check_end(input_id, num_yields)
-        self._holdings.let_go((input_id,))
+        self._holdings.answered((input_id,))
         self._streams.pop(input_id, None)
         self._once_written(lambda: self._events.on_failure(input_id, failure, num_yields))
         # Its traceback goes into the log as well.
@@ -481,9 +491,8 @@ class LocalContainer:
         self.kill(f"broke the runner protocol: {error}")
 
     def on_link_lost(self, link: RunnerLink) -> None:
-        if link is not self._link:
+        if not self._callers.lost(link):
             return
-        self._link = None
         self._link_lost.set()
         if not self._dying:
             self._watch(RECONNECT_DEADLINE_S, f"lost its connection for {RECONNECT_DEADLINE_S:.0f} s")

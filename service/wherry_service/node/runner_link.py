@@ -1,7 +1,9 @@
 """One runner's socket: frames in, checked and turned into events; frames out. The runner is treated as hostile."""
 
 import asyncio
+import logging
 import re
+import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
@@ -11,6 +13,8 @@ from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.frames import Header, ProtocolError
 from wherry_service.node.node import OutputRow, YieldRow
+
+log = logging.getLogger(__name__)
 
 _BLOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _FAILURE_KINDS = {
@@ -26,6 +30,17 @@ _MAX_INLINE = 1 << 20
 # In the year 6429: what is later may be none that a calendar knows.
 _MAX_TIME_MS = 1 << 47
 _MANY_LINES = 64
+# One line, or the piece of one: the runner cuts at 64 KiB.
+_MAX_LINE = 256 << 10
+# Values that one input has yielded, and bytes of a blob: what the database and gRPC can hold.
+_MAX_COUNT = (1 << 31) - 1
+_MAX_SIZE = (1 << 63) - 1
+# Ids, and seconds of a start.
+_MAX_ID = 64
+_MAX_SECONDS = 1e6
+# Kinds of `web` frames whose header has the headers of a response; that of any other is small.
+_HEADS = ("start", "accept", "close")
+_MAX_FIELDS = 16
 
 T = TypeVar("T")
 
@@ -33,6 +48,7 @@ T = TypeVar("T")
 class LinkEvents(Protocol):
     """Who hears what a link reads; the container's agent (see local.py)."""
 
+    def on_connection(self, link: "RunnerLink") -> None: ...
     def on_hello(self, link: "RunnerLink", running: list[str], loaded: bool) -> None: ...
     def on_ready(self, seconds: float) -> None: ...
     def on_load_failed(self, failure: Failure) -> None: ...
@@ -59,7 +75,7 @@ class RunnerLink(asyncio.Protocol):
         self._container_id = container_id
         self._held = held
         self._events = events
-        self._decoder = frames.Decoder()
+        self._decoder = frames.Decoder(greeted=False)
         self._transport: asyncio.Transport | None = None
         self._greeted = False
         # What has arrived and was not read yet, and the frames of its first part.
@@ -87,6 +103,7 @@ class RunnerLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        self._events.on_connection(self)
 
     def data_received(self, data: bytes) -> None:
         self._arrived.append(data)
@@ -126,6 +143,14 @@ class RunnerLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def is_alive(self) -> bool:
+        """Whether the other side still holds the connection, also where it is read no further."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return not poll.poll(0)
+
     # Reading
 
     def _read_arrived(self, breathe: bool) -> None:
@@ -145,10 +170,17 @@ class RunnerLink(asyncio.Protocol):
                         return
                 self._frames = None
         except ProtocolError as error:
-            self._arrived.clear()
-            self._frames = None
-            self.close()
-            self._events.on_protocol_error(self, error)
+            self._refuse(error)
+        except Exception as error:
+            # Frames that fit one by one and make no sense together: nothing of it may reach the transport.
+            log.exception("what container %s sent could not be taken", self._container_id)
+            self._refuse(ProtocolError(f"what it sent could not be taken: {type(error).__name__}: {error}"))
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self._arrived.clear()
+        self._frames = None
+        self.close()
+        self._events.on_protocol_error(self, error)
 
     def _take_turn(self) -> None:
         if self._turn is None:
@@ -180,12 +212,13 @@ class RunnerLink(asyncio.Protocol):
             raise ProtocolError(f"speaks version {header.get('protocol')!r:.32}, this agent speaks {frames.PROTOCOL}")
         running = _strings(header, "running")
         self._greeted = True
+        self._decoder.widen()
         self.send({"t": "welcome", "protocol": frames.PROTOCOL, "container_id": self._container_id})
         self._events.on_hello(self, running, header.get("loaded") is True)
 
     def _read_ready(self, header: Header, parts: list[bytes]) -> None:
         seconds = header.get("seconds")
-        if not isinstance(seconds, int | float):
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= _MAX_SECONDS:
             raise ProtocolError("ready without seconds")
         self._events.on_ready(float(seconds))
 
@@ -201,11 +234,13 @@ class RunnerLink(asyncio.Protocol):
             goes_on = isinstance(row, list) and len(row) == 4
             stream, input_id, at_ms = _fields(row[:3] if goes_on else row, 3)
             if (
-                stream not in (1, 2)
+                type(stream) is not int
+                or stream not in (1, 2)
                 or type(at_ms) is not int
                 or not 0 <= at_ms < _MAX_TIME_MS
                 or not (input_id is None or isinstance(input_id, str))
                 or b"\n" in part
+                or len(part) > _MAX_LINE
             ):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
@@ -219,7 +254,7 @@ class RunnerLink(asyncio.Protocol):
         held = self._held
         for row, part in zip(rows, parts, strict=True):
             input_id, format_, name, size, num_yields = _fields(row, 5)
-            if type(num_yields) is not int or num_yields < 0:
+            if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
                 raise ProtocolError("malformed output row")
             try:
                 held.remove(input_id)
@@ -233,7 +268,7 @@ class RunnerLink(asyncio.Protocol):
         yields: list[YieldRow] = []
         for row, part in zip(rows, parts, strict=True):
             input_id, index, format_, name, size = _fields(row, 5)
-            if type(index) is not int or index < 0:
+            if type(index) is not int or not 0 <= index < _MAX_COUNT:
                 raise ProtocolError("malformed yield row")
             self._check_held(input_id)
             yields.append((input_id, index, self._payload(format_, name, size, part)))
@@ -244,7 +279,7 @@ class RunnerLink(asyncio.Protocol):
         self._check_held(input_id)
         assert isinstance(input_id, str)
         num_yields = header.get("num_yields", 0)
-        if type(num_yields) is not int or num_yields < 0:
+        if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
             raise ProtocolError("malformed failure")
         failure = self._failure(header, parts)
         self._held.discard(input_id)
@@ -261,8 +296,11 @@ class RunnerLink(asyncio.Protocol):
         input_id = header.get("input")
         self._check_held(input_id)
         assert isinstance(input_id, str)
-        if not isinstance(header.get("k"), str) or len(parts) > 1:
+        kind = header.get("k")
+        if not isinstance(kind, str) or len(parts) > 1 or len(header) > _MAX_FIELDS:
             raise ProtocolError("malformed web frame")
+        if kind not in _HEADS and any(isinstance(value, list | dict | str) for value in _others(header)):
+            raise ProtocolError(f"malformed web frame {kind[:32]!r}")
         try:
             self._events.on_web(input_id, header, parts[0] if parts else b"")
         except ValueError as error:
@@ -273,15 +311,19 @@ class RunnerLink(asyncio.Protocol):
             raise ProtocolError("names an input it does not hold")
 
     def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
+        if type(format_) is not int:
+            raise ProtocolError("unknown payload format")
         if format_ == Format.WEB and name is None and len(part) <= _MAX_INLINE:
             return Payload(format=Format.WEB, data=part, size=len(part))
         if format_ != Format.PICKLE:
-            raise ProtocolError("unknown payload format")
+            raise ProtocolError(f"unknown payload format, of {len(part)} bytes")
         if name is None:
             if len(part) > _MAX_INLINE:
                 raise ProtocolError(f"inline payload of {len(part)} bytes, at most {_MAX_INLINE} are allowed")
             return Payload(format=Format.PICKLE, data=part, size=len(part))
-        if not isinstance(name, str) or not _BLOB_NAME.match(name) or type(size) is not int or size < 0:
+        if not isinstance(name, str) or not _BLOB_NAME.match(name) or type(size) is not int:
+            raise ProtocolError("malformed blob name or size")
+        if not 0 <= size <= _MAX_SIZE:
             raise ProtocolError("malformed blob name or size")
         return Payload(format=Format.PICKLE, blob_id=self._events.take_blob(name, size), size=size)
 
@@ -316,7 +358,14 @@ def _strings(header: Header, key: str) -> list[str]:
     value = header.get(key)
     if not isinstance(value, list) or len(value) > frames.MAX_PARTS * 16 or not all(isinstance(v, str) for v in value):
         raise ProtocolError(f"{key} is not a list of strings")
+    if any(len(v) > _MAX_ID for v in value):
+        raise ProtocolError(f"{key} has what is no id")
     return value
+
+
+def _others(header: Header) -> Iterator[Any]:
+    """Return the values of a web frame but those that each has."""
+    return (value for key, value in header.items() if key not in ("t", "input", "k", "parts"))
 
 
 def _text(header: Header, key: str, limit: int) -> str:

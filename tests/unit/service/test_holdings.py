@@ -7,7 +7,7 @@ import pytest
 from wherry_proto.messages import CallKind, Format, Payload, WebSpec
 from wherry_service.calls.call import Call, Input
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.holdings import MAX_AHEAD, MAX_AHEAD_BYTES, Holdings
+from wherry_service.node.holdings import MAX_AHEAD, MAX_AHEAD_BYTES, MAX_CLAIMS, Holdings
 from wherry_service.node.node import LoadOrder
 
 
@@ -77,6 +77,34 @@ def test_the_window_counts_bytes_and_is_forgotten_with_its_input() -> None:
         holdings.check_yields(many)
     holdings.let_go(["in-1"])
     assert (holdings.ids, holdings._ahead) == (set(), {})
+
+
+def test_a_hello_takes_in_what_it_was_given_and_nothing_else() -> None:
+    holdings = holding(load())
+    assert holdings.claimed(["in-1", "in-made-up", "in-1"]) == ["in-1"]
+    assert holdings.ids == {"in-1"}
+    assert holdings.claimed([]) == []
+    assert holdings.ids == set()
+
+
+def test_the_answer_of_a_durable_input_is_named_again_until_it_is_kept() -> None:
+    holdings = Holdings(load())
+    holdings.give(Input("in-1", Call("fc-1", "fu-1", CallKind.SPAWN, None, ""), 0, Payload()))
+    holdings.give(Input("in-2", Call("fc-2", "fu-1", CallKind.REMOTE, None, ""), 0, Payload()))
+    holdings.answered(["in-1", "in-2"])
+    assert holdings.claimed(["in-1", "in-2"]) == ["in-1"]
+    holdings.answered(["in-1"])
+    holdings.kept(["in-1"])
+    assert holdings.claimed(["in-1"]) == []
+    assert (holdings._durable, holdings._unkept) == (set(), set())
+
+
+def test_the_word_of_an_earlier_life_s_container_counts_once_and_is_bounded() -> None:
+    holdings = Holdings(load())
+    holdings.from_earlier_life = True
+    named = [f"in-{number}" for number in range(MAX_CLAIMS + 10)]
+    assert holdings.claimed(["no-input", *named]) == named[:MAX_CLAIMS]
+    assert holdings.claimed(["in-new", "in-0"]) == ["in-0"]
 
 
 def test_only_web_endpoints_answer_with_responses() -> None:

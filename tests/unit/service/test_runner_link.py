@@ -22,6 +22,9 @@ class Heard:
         self.events: list[tuple[Any, ...]] = []
         self.error = ""
 
+    def on_connection(self, link: RunnerLink) -> None:
+        """Connections are counted by the container."""
+
     def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
         self.events.append(("hello", running, loaded))
 
@@ -109,6 +112,20 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
         ({"t": "failure", "input": "in-1", "kind": ["exception"]}, [], "kind is not text"),
         ({"t": "failure", "input": "in-1", "kind": "exception", "type": 7}, [], "type is not text"),
         ({"t": "returned", "inputs": ["in-9"]}, [], "does not hold"),
+        ({"t": "returned", "inputs": ["i" * 65]}, [], "no id"),
+        ({"t": "ready", "seconds": 10**300}, [], "ready without seconds"),
+        ({"t": "ready", "seconds": -1}, [], "ready without seconds"),
+        ({"t": "log", "rows": [[True, None, 5]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1.0, None, 5]]}, [b"x"], "malformed log row"),
+        ({"t": "log", "rows": [[1, None, 5]]}, [b"x" * 300_000], "malformed log row"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 3, 1 << 31]]}, [b"abc"], "malformed output row"),
+        ({"t": "outputs", "rows": [["in-1", 1, "blob", 1 << 63, 0]]}, [b""], "malformed blob name or size"),
+        ({"t": "outputs", "rows": [["in-1", True, None, 3, 0]]}, [b"abc"], "unknown payload format"),
+        ({"t": "yields", "rows": [["in-1", 10**299, 1, None, 3]]}, [b"abc"], "malformed yield row"),
+        ({"t": "failure", "input": "in-1", "kind": "exception", "num_yields": 1 << 31}, [], "malformed failure"),
+        ({"t": "web", "input": "in-1", "k": "body", "more": [[]] * 1000}, [], "malformed web frame 'body'"),
+        ({"t": "web", "input": "in-1", "k": "took", "n": "x" * 1000}, [], "malformed web frame 'took'"),
+        ({"t": "web", "input": "in-1", "k": "start", **{f"x{n}": n for n in range(99)}}, [], "malformed web frame"),
         ({"t": "returned", "inputs": "in-1"}, [], "not a list of strings"),
     ],
 )
@@ -119,6 +136,32 @@ def test_a_runner_that_breaks_the_protocol_is_named(
     link.data_received(frames.encode(header, parts))
     assert says in heard.error
     assert [event[0] for event in heard.events] == ["hello"]
+
+
+def test_what_makes_no_sense_to_who_hears_it_ends_the_link_and_nothing_else(
+    link: RunnerLink, heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(seconds: float) -> None:
+        raise RuntimeError("it can't go from stopped to idle")
+
+    monkeypatch.setattr(heard, "on_ready", broken)
+    link.data_received(frames.encode(dict(HELLO)))
+    link.data_received(frames.encode({"t": "ready", "seconds": 1}))
+    assert heard.error == "what it sent could not be taken: RuntimeError: it can't go from stopped to idle"
+    assert "what container co-1 sent could not be taken" in caplog.text
+
+
+def test_who_has_not_said_hello_sends_no_body(link: RunnerLink, heard: Heard) -> None:
+    link.data_received(struct.pack(">II", 100, 1) + b" " * 50)
+    assert heard.error == "body of 1 bytes, at most 0 are allowed"
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "NaN", "Infinity", "1" * 5000])
+def test_what_json_can_say_and_nobody_can_write_on_is_refused(link: RunnerLink, heard: Heard, text: str) -> None:
+    link.data_received(frames.encode(dict(HELLO)))
+    head = b'{"t":"ready","seconds":%s}' % text.encode()
+    link.data_received(struct.pack(">II", len(head), 0) + head)
+    assert "not JSON" in heard.error
 
 
 def test_nothing_comes_before_hello(link: RunnerLink, heard: Heard) -> None:
