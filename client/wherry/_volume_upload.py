@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -171,7 +172,10 @@ class _Sending:
         if there and not self._force:
             more = f" and {len(there) - 1} others are" if len(there) > 1 else " is"
             raise VolumeFileExistsError(f"{there[0]!r}{more} in the volume already: use force to replace, or remove")
-        transport.upload("Volumes.Write", self._chunks(exist, offsets))
+        chunks = self._chunks(exist, offsets)
+        # None: an earlier try had done it all, and only its answer was lost.
+        if (first := next(chunks, None)) is not None:
+            transport.upload("Volumes.Write", itertools.chain([first], chunks))
 
     def _check(self, transport: Any) -> tuple[set[str], dict[str, int]]:
         exist: set[str] = set()
@@ -190,7 +194,8 @@ class _Sending:
 
     def _chunks(self, exist: set[str], offsets: dict[str, int]) -> Iterator[VolumeChunk]:
         for item in self._items:
-            if item.remote in self._sent and item.remote in exist:
+            # Where files are replaced, one that is there may be the one from before.
+            if item.remote in self._sent and item.remote in exist and not self._force:
                 continue
             self._advance(item, offsets[item.remote])
             for offset, data, is_last in item.chunks(offsets[item.remote]):

@@ -165,6 +165,8 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, header: Any, head: bytes, body: bytes) -> None:
         kind = header[0]
+        if not self._method and kind in ("item", "end"):
+            raise InvalidRequest(f"a frame {kind!r} came before any call")
         if kind == "item":
             message = rows.from_row(self._request, header[1], body)
             if self._session is not None:

@@ -204,6 +204,9 @@ def test_a_fault_of_our_own_is_told_without_its_stack_and_logged(
         (frame(["call", "Server.Nothing", []]), "has no method 'Server.Nothing'"),
         (frame(["call", "Apps.Open", []]), "has no method 'Apps.Open'"),
         (frame(["dance"]), "unknown frame 'dance'"),
+        # An upload of nothing: it was never answered.
+        (frame(["end"]), "a frame 'end' came before any call"),
+        (frame(["item", []]), "a frame 'item' came before any call"),
         (frame(["call"]), "no message of this service's"),
         (frame({"a": 1}), "no message of this service's"),
         (frame(7), "no message of this service's"),
