@@ -7,6 +7,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from chaos.invariants.judge import judge
 from chaos.report import Report
 from chaos.stage import Choice, Stage
 
-EVERY_S = 3.5
+EVERY_S = 3.0
 
 
 def main() -> int:
@@ -47,6 +48,8 @@ def main() -> int:
     def say(what: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {what}", file=sys.stderr, flush=True)
 
+    # As Ctrl-C: nothing of it may stay.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"seed {seed}")
     with Stage(choice) as stage:
         try:

@@ -106,6 +106,8 @@ class Campaign:
             happened.until = time.monotonic()
         else:
             heapq.heappush(self._on, (time.monotonic() + step.lasts_s, next(self._numbers), step, happened, hit))
+        with open(self._stage.journals / "faults.txt", "a") as told:
+            told.write(f"{happened.at:.3f} {step.kind}: {hit.target}, for {step.lasts_s:.1f} s\n")
         self._say(f"{step.kind}: {hit.target}" + (f", for {step.lasts_s:.1f} s" if hit.undo else ""))
 
     def _undo_until(self, moment: float) -> None:
