@@ -192,6 +192,7 @@ class FakeEngine:
 
 def _status(engine_id: str, container: _Process) -> ContainerStatus:
     running = container.process is not None and container.exit_code is None
+    begun = container.process is not None
     return ContainerStatus(
-        engine_id, container.spec.name, running, container.exit_code, False, dict(container.spec.labels)
+        engine_id, container.spec.name, running, container.exit_code, False, dict(container.spec.labels), begun=begun
     )

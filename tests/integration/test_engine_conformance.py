@@ -90,6 +90,20 @@ def test_it_answers(kind: str, tmp_path: Path) -> None:
 
 
 @kinds
+def test_it_tells_what_was_made_and_never_started(kind: str, tmp_path: Path) -> None:
+    async def scenario(engine: Engine, labels: dict[str, str]) -> None:
+        engine_id = await engine.create(spec(labels, "import time; time.sleep(60)"))
+        for begun in (False, True):
+            shown = await engine.inspect(engine_id)
+            (listed,) = await engine.list(labels)
+            assert shown is not None
+            assert (shown.begun, listed.begun, shown.running, listed.running) == (begun,) * 4
+            await engine.start(engine_id)
+
+    run(kind, tmp_path, scenario)
+
+
+@kinds
 def test_a_container_runs_ends_and_is_told(kind: str, tmp_path: Path) -> None:
     async def scenario(engine: Engine, labels: dict[str, str]) -> None:
         events = engine.events(labels)

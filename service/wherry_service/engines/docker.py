@@ -124,6 +124,7 @@ class DockerEngine:
             oom_killed=bool(state.get("OOMKilled")),
             labels=found["Config"].get("Labels") or {},
             address=_address(found.get("NetworkSettings") or {}),
+            begun=state.get("Status") != "created",
         )
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:
@@ -137,6 +138,7 @@ class DockerEngine:
                 exit_code=None,
                 oom_killed=False,
                 labels=row.get("Labels") or {},
+                begun=row["State"] != "created",
             )
             for row in rows
         ]

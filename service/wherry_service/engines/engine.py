@@ -98,6 +98,8 @@ class ContainerStatus:
     labels: Mapping[str, str]
     # On the engine's own network; "" if it has none.
     address: str = ""
+    # Whether it was ever started.
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,23 @@ class LocalSandboxes:
             if sandbox_id in self._held:
                 continue
             held = self._held[sandbox_id] = _Held(status.engine_id)
-            held.started = True
-            if status.running:
+            if status.running or (not status.begun and await self._begin(sandbox_id, held)):
+                held.started = True
                 found.append(FoundSandbox(sandbox_id))
             else:
                 held.dead.set()
                 found.append(FoundSandbox(sandbox_id, await self._exit(held, None)))
         return found
+
+    async def _begin(self, sandbox_id: str, held: _Held) -> bool:
+        """Start one that a service made and was killed before it started it: who asked for it still waits."""
+        try:
+            await self._engine.start(held.engine_id)
+        except EngineError as error:
+            log.warning("sandbox %s was made and can't be started: %s", sandbox_id, error)
+            return False
+        log.info("sandbox %s was made in an earlier life, and is started in this one", sandbox_id)
+        return True
 
     async def kill(self, sandbox_id: str) -> None:
         held = self._held.get(sandbox_id)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import Disk
+from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import SandboxSpec, SandboxState
 from wherry_service.engines.docker import DROPPED_CAPABILITIES, create_body
 from wherry_service.engines.docker_streams import clean_config
-from wherry_service.engines.engine import ContainerSpec
+from wherry_service.engines.engine import ContainerSpec, EngineError
 from wherry_service.ids import new_id
 from wherry_service.node.local_sandboxes import LocalSandboxes
-from wherry_service.node.sandbox import SandboxOrder
+from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 
 
@@ -75,6 +76,39 @@ def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["LogConfig"]["Config"] == {"max-size": "8m", "max-file": "2"}
     assert host["Memory"] == host["MemorySwap"] == 256 << 20
+
+
+class Refusing(FakeEngine):
+    """Does not start what has such a name."""
+
+    async def start(self, engine_id: str) -> None:
+        if self.containers[engine_id].spec.name == "two":
+            raise EngineError("could not start container two: no such program")
+        await super().start(engine_id)
+
+
+def test_a_sandbox_that_a_killed_service_had_made_and_not_started_begins_in_the_next_life() -> None:
+    async def main() -> None:
+        engine = Refusing({"image": {}})
+        arguments: Any = (engine, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None)
+        node = LocalSandboxes(*arguments)
+        labels = {"wherry.instance": "instance", "wherry.kind": "sandbox", "wherry.container": "sb-1"}
+        command = ("python3", "-c", "import time; time.sleep(60)")
+        engine_id = await engine.create(ContainerSpec("one", "image", command, labels=labels))
+        broken = {**labels, "wherry.container": "sb-2"}
+        await engine.create(ContainerSpec("two", "image", command, labels=broken))
+        try:
+            first, second = await node.find()
+            assert first == FoundSandbox("sb-1")
+            shown = await engine.inspect(engine_id)
+            assert shown is not None
+            assert shown.running
+            assert (second.sandbox_id, second.exit is None) == ("sb-2", False)
+        finally:
+            await node.close()
+            await engine.close()
+
+    asyncio.run(main())
 
 
 def test_a_functions_container_is_asked_for_as_ever() -> None:
