@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.fakes.values import Values
+from tests.waiting import wait_until
 from wherry import _payload
 from wherry._blobs import Blobs
 from wherry._caller import Caller
@@ -39,9 +41,9 @@ class Ways:
     """Carries a value to the container and back again, as files where it is large."""
 
     def __init__(self, folder: Path) -> None:
-        for name in ("in", "out"):
-            (folder / name).mkdir()
+        (folder / "in").mkdir()
         self._folder = folder
+        self.values = Values(folder)
         self._payloads = Payloads(str(folder))
         client = Client(folder / "in")
         self._caller = Caller(client, FunctionInfo(name="f", function_id="fu-1"))  # type: ignore[arg-type]
@@ -58,9 +60,9 @@ class Ways:
         if name is None:
             assert size == len(data) <= INLINE_BYTES
             return _payload.loads(data)
-        path = self._folder / "out" / name
+        path = self._folder / "taken"
         assert not data
-        assert size == path.stat().st_size > INLINE_BYTES
+        assert size == self.values.desk.take(name, str(path)) > INLINE_BYTES
         with path.open("rb") as file:
             again = _payload.load(file)
         path.unlink()
@@ -110,8 +112,10 @@ class OutOfBand:
 
 
 @pytest.fixture(scope="module")
-def ways(tmp_path_factory: pytest.TempPathFactory) -> Ways:
-    return Ways(tmp_path_factory.mktemp("values"))
+def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
+    ways = Ways(tmp_path_factory.mktemp("values"))
+    yield ways
+    ways.values.close()
 
 
 @pytest.fixture(params=["there", "back"])
@@ -303,7 +307,7 @@ def test_what_does_not_pickle_into_a_file_leaves_none(ways: Ways) -> None:
 
     with pytest.raises(RuntimeError, match="not me"):
         ways.back([b"x" * (2 << 20), Refuses()])
-    assert list((ways._folder / "out").iterdir()) == []
+    wait_until(lambda: list(ways.values.folder.iterdir()) == [], "what was sent is gone")
 
 
 def test_a_file_written_by_parts_is_what_memory_would_have(tmp_path: Path) -> None:

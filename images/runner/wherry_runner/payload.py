@@ -1,4 +1,4 @@
-"""Values to bytes and back: small ones inline, big ones straight from and to a file."""
+"""Values to bytes and back: small ones inline, big ones from a file, and to the agent over a socket of their own."""
 
 from __future__ import annotations
 
@@ -6,68 +6,85 @@ import os
 from _pickle import PickleBuffer, Pickler, load, loads
 from _pickle import dumps as pickle_dumps
 
+# The C half of `socket`, as in link.py.
+from _socket import AF_UNIX, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, socket
+from time import monotonic, sleep
+
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 INLINE_BYTES = 1 << 20
 PICKLE = 1
+# As long as the runner looks for an agent that is away (watch.py).
+AGENT_AWAY_S = 600.0
+ASK_EVERY_S = 0.1
 _PROTOCOL = 5
 _SMALL = frozenset((type(None), bool, int, float))
+_MOST_ANSWER = 4096
+
+
+class ValueRefused(Exception):
+    """The agent does not take a value; the message says why."""
+
+
+class _Cut(Exception):
+    """The agent went away while a value was being sent."""
 
 
 class Payloads:
-    """Reads and writes under the container's directory (`/run/wherry`)."""
+    """Reads under the container's directory (`/run/wherry`), and sends to a socket in it."""
 
     def __init__(self, directory: str) -> None:
         self._in = os.path.join(directory, "in")
-        self._out = os.path.join(directory, "out")
-        self._names = 0
+        self._socket = os.path.join(directory, "values.sock")
 
     def read(self, format: int, blob: str | None, data: bytes) -> Any:
-        """Unpickle. Raise whatever unpickling raises; the file is gone after it either way."""
+        """Unpickle. Raise whatever unpickling raises. The agent takes the file away when the input has ended."""
         if format != PICKLE:
             raise ValueError(f"format {format} is unknown here")
         if blob is None:
             return loads(data)
-        path = os.path.join(self._in, blob)
-        try:
-            with open(path, "rb", buffering=64 << 10) as file:
-                return load(file)
-        finally:
-            try:  # noqa: SIM105
-                os.unlink(path)
-            except OSError:
-                pass  # another user's directory: the agent removes it with the container
+        with open(os.path.join(self._in, blob), "rb", buffering=64 << 10) as file:
+            return load(file)
 
     def write(self, value: Any) -> tuple[bytes, str | None, int]:
-        """Pickle: return the bytes, or the name of the file that holds them, and the size."""
+        """Pickle: return the bytes, or the name by which the agent knows them, and the size.
+
+        Waits for an agent that is away. Raises what pickling raises, `ValueRefused`, and OSError where it stays away.
+        """
         if type(value) in _SMALL:
             data = pickle_dumps(value, _PROTOCOL)
             return data, None, len(data)
-        sink = _Sink(self._new_path)
+        while True:
+            try:
+                return self._write(value)
+            except _Cut:
+                # What it has is lost with it.
+                sleep(ASK_EVERY_S)
+
+    def _write(self, value: Any) -> tuple[bytes, str | None, int]:
+        sink = _Sink(self._socket)
         try:
             try:
                 Pickler(sink, _PROTOCOL).dump(value)
+            except (_Cut, ValueRefused):
+                raise
             except Exception as error:  # whatever a user's __reduce__ raises
                 sink.discard()
                 pickler = _cloud_pickler()
                 if pickler is None:
                     raise
-                sink = _Sink(self._new_path)
+                sink = _Sink(self._socket)
                 try:
                     pickler(sink, _PROTOCOL).dump(value)
+                except (_Cut, ValueRefused):
+                    raise
                 except Exception as second:
                     raise second from error
             return sink.finish()
-        except BaseException:
+        finally:
             sink.discard()
-            raise
-
-    def _new_path(self) -> str:
-        self._names += 1
-        return os.path.join(self._out, f"{os.getpid()}-{self._names}-{os.urandom(6).hex()}")
 
 
 def raw_bytes(data: Any) -> Any:
@@ -89,48 +106,86 @@ def _cloud_pickler() -> Any:
 
 
 class _Sink:
-    """Keeps what is written, up to the inline limit; beyond it, writes a file without gathering it first."""
+    """Keeps what is written, up to the inline limit; beyond it, sends it on without gathering it first."""
 
-    def __init__(self, new_path: Callable[[], str]) -> None:
-        self._new_path = new_path
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._chunks: list[bytes] = []
         self._size = 0
-        self._fd = -1
-        self._path = ""
+        self._socket: socket | None = None
 
     def write(self, data: Any) -> None:
         if type(data) is not bytes:
             data = raw_bytes(data)
         self._size += len(data)
-        if self._fd < 0:
+        if self._socket is None:
             if self._size <= INLINE_BYTES:
                 # A pickler may reuse what it passes, unless it is bytes.
                 self._chunks.append(data if type(data) is bytes else bytes(data))
                 return
-            path = self._new_path()
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            self._path = path
-            self._write(b"".join(self._chunks))
-            self._chunks = []
-        self._write(data)
+            self._socket = _connected(self._path)
+            chunks, self._chunks = self._chunks, []
+            self._send(b"".join(chunks))
+        self._send(data)
 
-    def _write(self, data: Any) -> None:
-        view = memoryview(data)
-        while view.nbytes:
-            view = view[os.write(self._fd, view) :]
+    def _send(self, data: Any) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            # It says why it hangs up, where it can.
+            self._hear()
+            raise _Cut from None
+
+    def _hear(self) -> str:
+        """Return the name that the agent gives the value; raise `ValueRefused`, `_Cut`."""
+        assert self._socket is not None
+        answer = b""
+        try:
+            while not answer.endswith(b"\n") and len(answer) < _MOST_ANSWER:
+                data = self._socket.recv(_MOST_ANSWER)
+                if not data:
+                    raise _Cut
+                answer += data
+        except OSError:
+            raise _Cut from None
+        text = answer.decode(errors="replace").rstrip("\n")
+        if text.startswith("!"):
+            raise ValueRefused(text[1:])
+        return text
 
     def finish(self) -> tuple[bytes, str | None, int]:
-        if self._fd < 0:
+        if self._socket is None:
             chunks = self._chunks
             return (chunks[0] if len(chunks) == 1 else b"".join(chunks)), None, self._size
-        os.close(self._fd)
-        self._fd = -1
-        return b"", os.path.basename(self._path), self._size
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError:
+            raise _Cut from None
+        return b"", self._hear(), self._size
 
     def discard(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        if self._path:
-            os.unlink(self._path)
-            self._path = ""
+        """Let go of it. What was sent and is not finished is the agent's to forget."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            try:  # noqa: SIM105
+                # A process that was forked meanwhile has the socket, too.
+                sock.shutdown(SHUT_RDWR)
+            except OSError:
+                pass  # the agent has hung up
+            sock.close()
+
+
+def _connected(path: str) -> socket:
+    until = monotonic() + AGENT_AWAY_S
+    while True:
+        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        try:
+            sock.connect(path)
+        except OSError:
+            sock.close()
+            if monotonic() > until:
+                raise
+            sleep(ASK_EVERY_S)
+        else:
+            return sock

@@ -100,7 +100,7 @@ class Runner:
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
-        terminal = self._terminal = Terminal(self._directory, self._intake, self._interrupter, self._on_signal)
+        terminal = self._terminal = Terminal(self._intake, self._interrupter, self._on_signal)
         context.terminal = terminal
         sys.breakpointhook = breakpoint_hook
         function = load(frame, serialized, os.path.join(self._directory, "source"), secrets)

@@ -28,10 +28,7 @@ _NAMES = ("stdin", "stdout", "stderr")
 class Terminal:
     """Joins this process to a terminal: one at a time, for one input."""
 
-    def __init__(
-        self, directory: str, intake: Intake, interrupter: Interrupter, on_signal: Callable[[int, object], None]
-    ) -> None:
-        self._directory = directory
+    def __init__(self, intake: Intake, interrupter: Interrupter, on_signal: Callable[[int, object], None]) -> None:
         self._intake = intake
         self._interrupter = interrupter
         self._on_signal = on_signal
@@ -59,7 +56,7 @@ class Terminal:
             if self._peer is not None:
                 return
             item.deadline += MORE_TIME_S
-            folder = tempfile.mkdtemp(prefix="terminal-", dir=os.path.join(self._directory, "out"))
+            folder = tempfile.mkdtemp(prefix="wherry-terminal-")
             path = os.path.join(folder, "socket")
             try:
                 with socket.socket(socket.AF_UNIX) as server:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from wherry_service.engines.engine import Engine, EngineError, EngineEvent
 from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
 from wherry_service.node.buckets import Buckets
+from wherry_service.node.container_files import LABEL, LAYOUT, remove_directory
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
     ContainerEvents,
@@ -21,6 +21,7 @@ from wherry_service.node.node import (
     LoadOrder,
     NodeContainer,
 )
+from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
@@ -35,7 +36,7 @@ REMOVE_EVERY_S = 0.2
 class LocalNode:
     """One host's containers, through its engine (implements `node.Node`).
 
-    `directory` holds one subdirectory per container, mounted there as /run/wherry. At most `starts_at_once`
+    `directory` holds one subdirectory per container (see container_files.py). At most `starts_at_once`
     containers are being started at any time: the engine only gets slower with more.
     """
 
@@ -55,6 +56,7 @@ class LocalNode:
         self.sources = sources
         self.volumes = volumes or VolumeStore(directory.parent / "volumes")
         self.masks = masks or Masks()
+        self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
@@ -97,7 +99,7 @@ class LocalNode:
             container_id = status.labels.get("wherry.container", "")
             if container_id in self._containers:
                 continue
-            if status.running and (self.directory / container_id).is_dir():
+            if status.running and status.labels.get(LABEL) == LAYOUT and (self.directory / container_id).is_dir():
                 self._found[container_id] = status.engine_id
                 labels = status.labels
                 found.append(
@@ -109,7 +111,7 @@ class LocalNode:
         known = {item.container_id for item in found}
         for directory in self.directory.iterdir():
             if directory.name not in known and directory.name not in self._containers:
-                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+                await asyncio.to_thread(remove_directory, directory)
         return found
 
     def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
@@ -123,7 +125,7 @@ class LocalNode:
         if engine_id is not None:
             log.info("removing container %s, whose function is gone", container_id)
             await self.engine.remove(engine_id)
-            await asyncio.to_thread(shutil.rmtree, self.directory / container_id, ignore_errors=True)
+            await asyncio.to_thread(remove_directory, self.directory / container_id)
             await self.buckets.release(container_id)
 
     async def left_over(self, label: str, value: str) -> list[str]:
@@ -174,6 +176,7 @@ class LocalNode:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.buckets.close()
+        await asyncio.to_thread(self.receiver.close)
 
     # For the containers
 

@@ -3,9 +3,8 @@
 import asyncio
 import json
 import logging
-import shutil
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,11 +19,11 @@ from wherry_service.engines.engine import (
     Mount,
 )
 from wherry_service.errors import ServiceError
-from wherry_service.ids import new_id
 from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
+from wherry_service.node.container_files import LABEL, LAYOUT, ContainerFiles
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
@@ -40,6 +39,7 @@ from wherry_service.node.node import (
 )
 from wherry_service.node.runner_link import RunnerLink
 from wherry_service.node.throttle import Throttle
+from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
@@ -63,6 +63,7 @@ class Host(Protocol):
     sources: SourceStore
     volumes: VolumeStore
     buckets: Buckets
+    receiver: ValueReceiver
     # What must not appear in what containers print.
     masks: Masks
     start_slots: asyncio.Semaphore
@@ -95,8 +96,10 @@ class LocalContainer:
         self._load = load
         self._events = events
         self._forget = forget
-        self._directory = host.directory / container_id
+        self._files = ContainerFiles(host.directory / container_id, host.blobs, host.sources, host.receiver)
         self._holdings = Holdings(load)
+        # The blobs that inputs have.
+        self._lent: dict[str, str] = {}
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._callers = Callers(container_id, self.kill)
@@ -109,7 +112,6 @@ class LocalContainer:
         # Held while buckets take what was written.
         self._writing = asyncio.Lock()
         self._masker = host.masks.masker(load.app_id, container_id)
-        self._servers: list[asyncio.Server] = []
         self._source: asyncio.Future[None] | None = None
         self._link_lost = asyncio.Event()
         self._kill_reason = ""
@@ -146,9 +148,10 @@ class LocalContainer:
         self._secrets = order.secrets
         self._host.masks.add(self.container_id, order.secrets.values())
         try:
+            self._files.make()
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
-            mounts = await asyncio.to_thread(self._write_mounts)
+            mounts = await asyncio.to_thread(self._files.write_mounts, self._load.local_mounts)
             mounts += await asyncio.to_thread(self._volume_mounts, order.volumes)
             bucket_mounts, bucket_labels = await self._host.buckets.acquire(self.container_id, order.buckets)
             self._host.buckets.watch(self.container_id, self.kill)
@@ -184,41 +187,25 @@ class LocalContainer:
         self._loaded = True
         self._holdings.from_earlier_life = True
         self._host.buckets.watch(self.container_id, self.kill)
-        await self._listen()
+        try:
+            await self._listen()
+        except OSError as error:
+            log.warning("container %s can't be taken over: %s", self.container_id, error)
+            self.kill(f"could not be taken over: {error}")
+            return
         self._watch(RECONNECT_DEADLINE_S, f"did not come back within {RECONNECT_DEADLINE_S:.0f} s")
 
     async def _listen(self) -> None:
-        for name in ("", "source", "in"):
-            (self._directory / name).mkdir(mode=0o755, parents=True, exist_ok=True)
-        # The user of the image may be anyone; the parent directory keeps the host's users out.
-        out = self._directory / "out"
-        out.mkdir(exist_ok=True)
-        out.chmod(0o1777)
-        await self._listen_at("runner.sock", lambda: RunnerLink(self.container_id, self._holdings.ids, self))
-        connect_guest = self._host.connect_guest
-        if connect_guest is not None:
-            await self._listen_at("api.sock", lambda: connect_guest(self.container_id, self._load.app_id))
-
-    async def _listen_at(self, name: str, factory: Callable[[], asyncio.Protocol]) -> None:
-        path = self._directory / name
-        path.unlink(missing_ok=True)
-        self._servers.append(await asyncio.get_running_loop().create_unix_server(factory, path=str(path)))
-        path.chmod(0o666)
+        connect = self._host.connect_guest
+        await self._files.listen(
+            self.container_id,
+            lambda: RunnerLink(self.container_id, self._holdings.ids, self),
+            (lambda: connect(self.container_id, self._load.app_id)) if connect is not None else None,
+        )
 
     def _write_source(self) -> None:
         if self._load.source_id:
-            self._host.sources.write_to(self._load.source_id, self._directory / "source")
-
-    def _write_mounts(self) -> list[Mount]:
-        """Lay out what the client adds to its image's files; return where it goes."""
-        found: list[Mount] = []
-        for number, (place, source_id, is_file) in enumerate(self._load.local_mounts):
-            folder = self._directory / "mounts" / str(number)
-            folder.mkdir(parents=True)
-            self._host.sources.write_to(source_id, folder, linked=True)
-            source = next(folder.iterdir()) if is_file else folder
-            found.append(Mount(str(source), place, read_only=True))
-        return found
+            self._files.write_source(self._load.source_id)
 
     def _volume_mounts(self, volumes: Sequence[VolumeOrder]) -> list[Mount]:
         store = self._host.volumes
@@ -229,11 +216,12 @@ class LocalContainer:
             name=self.name,
             image=order.image,
             command=COMMAND,
-            mounts=(Mount(str(self._directory), "/run/wherry"), *mounts),
+            mounts=(self._files.mount, *mounts),
             labels={
                 **self._host.labels,
                 **self.labels,
                 **labels,
+                LABEL: LAYOUT,
             },
             env={},
             cpu_limit=order.cpu_limit,
@@ -262,7 +250,7 @@ class LocalContainer:
             name = None
             if payload.blob_id:
                 name = payload.blob_id
-                self._lend(name)
+                self._lend(item.input_id, name)
             self._holdings.give(item)
             row = [item.input_id, item.call_id, payload.format, name]
             rows.append([*row, item.method] if item.method else row)
@@ -334,14 +322,21 @@ class LocalContainer:
         if self._link is not None:
             self._link.send(header, parts)
 
-    def _lend(self, blob_id: str) -> None:
-        target = self._directory / "in" / blob_id
-        if not target.exists():
-            try:
-                self._host.blobs.lend(blob_id, target)
-            except ServiceError as error:
-                # The runner reports the missing file as this input's failure.
-                log.warning("container %s: %s", self.container_id, error)
+    def _lend(self, input_id: str, blob_id: str) -> None:
+        if input_id in self._lent:
+            return
+        try:
+            self._files.lend(blob_id)
+        except (ServiceError, OSError) as error:
+            # The runner reports the missing file as this input's failure.
+            log.warning("container %s: %s", self.container_id, error)
+        else:
+            self._lent[input_id] = blob_id
+
+    def _take_back(self, input_ids: Iterable[str]) -> None:
+        for input_id in input_ids:
+            if (blob_id := self._lent.pop(input_id, None)) is not None:
+                self._files.take_back(blob_id)
 
     # runner_link.LinkEvents
 
@@ -378,6 +373,8 @@ class LocalContainer:
         self._callers.welcomed(link)
         self._link_lost.clear()
         running = self._holdings.claimed(running)
+        if self._lent:
+            self._take_back(set(self._lent).difference(running))
         if self._pauses:
             link.pause()
         self._events.on_connected(running, loaded)
@@ -432,6 +429,8 @@ class LocalContainer:
         if self._streams:
             for row in rows:
                 self._streams.pop(row[0], None)
+        if self._lent:
+            self._take_back(row[0] for row in rows)
         self._once_written(lambda: self._events.on_outputs(rows))
 
     def on_yields(self, rows: list[YieldRow]) -> None:
@@ -442,6 +441,7 @@ class LocalContainer:
         self._holdings.check_end(input_id, num_yields)
         self._holdings.answered((input_id,))
         self._streams.pop(input_id, None)
+        self._take_back([input_id])
         self._once_written(lambda: self._events.on_failure(input_id, failure, num_yields))
         # Its traceback goes into the log as well.
         self._throttle.spend(1, len(failure.traceback))
@@ -451,6 +451,7 @@ class LocalContainer:
         for input_id in input_ids:
             if (stream := self._streams.pop(input_id, None)) is not None:
                 stream.detach()
+        self._take_back(input_ids)
         self._events.on_returned(input_ids)
 
     def _once_written(self, tell: Callable[[], None]) -> None:
@@ -476,15 +477,10 @@ class LocalContainer:
         self._events.on_leaving()
 
     def take_blob(self, name: str, size: int) -> str:
-        blob_id = new_id("bl")
         try:
-            found = self._host.blobs.take_file(blob_id, self._directory / "out" / name)
+            return self._files.take(name, size)
         except ServiceError as error:
-            raise ProtocolError(f"named a blob it did not write: {error}") from None
-        if found != size:
-            self._host.blobs.delete(blob_id)
-            raise ProtocolError(f"named a blob of {size} bytes that has {found}")
-        return blob_id
+            raise ProtocolError(f"named a blob it did not send: {error}") from None
 
     def on_protocol_error(self, link: RunnerLink, error: ProtocolError) -> None:
         log.warning("container %s broke the runner protocol: %s", self.container_id, error)
@@ -553,8 +549,7 @@ class LocalContainer:
         self._dying = True
         self._cancel_watch()
         self._throttle.end()
-        for server in self._servers:
-            server.close()
+        self._files.stop_listening()
         if rest := self._masker.rest(int(time.time() * 1000)):
             self._events.on_log(rest)
         # After what is told already, in its turn.
@@ -565,7 +560,7 @@ class LocalContainer:
         await self._host.buckets.release(self.container_id)
         if self._source is not None:
             await asyncio.gather(self._source, return_exceptions=True)
-        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        await asyncio.to_thread(self._files.remove)
         self._forget(self)
         self.gone.set()
 

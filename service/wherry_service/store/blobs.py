@@ -127,14 +127,20 @@ class BlobStore:
             while chunk := file.read(CHUNK):
                 yield chunk
 
-    def lend(self, blob_id: str, target: Path) -> None:
-        """Make a blob appear at `target`: a hard link where the file system allows it, else a copy."""
+    def lend(self, blob_id: str, target: Path | str, directory: int | None = None) -> None:
+        """Make a blob appear at a path, below `directory` if that is given: a hard link where that can be, else a copy.
+
+        Who has it there must not be able to write it. Raises FileExistsError for a path that is taken.
+        """
+        source = self.fetch(blob_id)
         try:
-            os.link(self.fetch(blob_id), target)
+            os.link(source, target, dst_dir_fd=directory)
         except FileNotFoundError:
             raise _missing(blob_id) from None
+        except FileExistsError:
+            raise
         except OSError:
-            shutil.copyfile(self.fetch(blob_id), target)
+            _copy_new(source, target, directory)
 
     def copy(self, blob_id: str, target: Path) -> None:
         """Copy a blob, so that what is done to the copy does not touch it."""
@@ -220,6 +226,15 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
 
 def _missing(blob_id: str) -> NotFound:
     return NotFound(f"blob {blob_id} does not exist or was taken already")
+
+
+def _copy_new(source: Path, target: Path | str, directory: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with (
+        source.open("rb", buffering=0) as have,
+        os.fdopen(os.open(target, flags, 0o644, dir_fd=directory), "wb", buffering=0) as want,
+    ):
+        shutil.copyfileobj(have, want, CHUNK)
 
 
 class BlobWriter:

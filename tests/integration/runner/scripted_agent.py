@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.values import Values
 from wherry_runner import frames
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")
@@ -30,8 +31,10 @@ class ScriptedAgent:
         self.connection: socket.socket | None = None
         self._decoder = frames.Decoder()
         self._next_input = 0
-        for name in ("source", "in", "out", "sdk"):
+        for name in ("source", "in", "values", "sdk"):
             (directory / name).mkdir()
+        self._values: Values | None = None
+        self.receive_values()
         self.listen()
 
     # The runner's life
@@ -43,6 +46,16 @@ class ScriptedAgent:
         self._listener.bind(str(path))
         self._listener.listen()
         self._listener.settimeout(DEADLINE_S)
+
+    def receive_values(self, **limits: int) -> None:
+        """Receive values over a socket of their own, as the real agent does."""
+        self._values = Values(self.directory, **limits)
+
+    def stop_receiving(self) -> None:
+        """Hang up on values as well."""
+        if self._values is not None:
+            self._values.close()
+            self._values = None
 
     def begin(self) -> dict[str, Any]:
         """Start the runner and return its hello."""
@@ -98,6 +111,7 @@ class ScriptedAgent:
         if self.connection is not None:
             self.connection.close()
         self._listener.close()
+        self.stop_receiving()
 
     def exit_code(self) -> int:
         assert self.process is not None
@@ -235,7 +249,7 @@ class ScriptedAgent:
         return {row[0] for row in self.output_rows()} | set(self.failures())
 
     def _payload(self, name: str | None, part: bytes) -> bytes:
-        return part if name is None else (self.directory / "out" / name).read_bytes()
+        return part if name is None else (self.directory / "values" / name).read_bytes()
 
 
 @contextlib.contextmanager

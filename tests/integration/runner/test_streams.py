@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.runner.scripted_agent import ScriptedAgent
+from tests.waiting import wait_until
 
 PLAIN = ("def f(n):\n  try:\n    for i in range(n): yield i\n  finally: MARK.touch()", {"is_generator": True})
 THREADED = (PLAIN[0], {"is_generator": True, "concurrency": 2})
@@ -177,13 +178,34 @@ def test_b19_big_values(agent: ScriptedAgent, size: int) -> None:
 
     row = agent.output_rows()[0]
     if size > 1 << 20:
-        assert (agent.directory / "out" / row[2]).stat().st_size == row[3]
+        assert (agent.directory / "values" / row[2]).stat().st_size == row[3]
     else:
         assert row[2] is None
-    assert not (agent.directory / "in" / name).exists()
 
 
 def test_b19_a_failed_pickle_leaves_no_file(agent: ScriptedAgent) -> None:
     agent.load("import threading\ndef f(): return [b'x' * 3_000_000, threading.Lock()]")
     assert agent.failure(agent.give(())[0])["kind"] == "serialization"
-    assert list((agent.directory / "out").iterdir()) == []
+    wait_until(lambda: list((agent.directory / "values").iterdir()) == [], "what was sent is gone")
+
+
+def test_a_value_is_sent_anew_to_an_agent_that_was_away(agent: ScriptedAgent) -> None:
+    agent.load("import os\ndef f(): return os.urandom(1) * (3 << 20)")
+    agent.stop_receiving()
+    (input_id,) = agent.give(())
+    # Long enough for it to have found nobody.
+    agent.quiet_for(0.5)
+    assert agent.answered() == set()
+    agent.receive_values()
+    assert len(agent.value(input_id)) == 3 << 20
+
+
+def test_a_value_that_the_agent_refuses_fails_its_input_and_says_why(agent: ScriptedAgent) -> None:
+    agent.stop_receiving()
+    agent.receive_values(max_waiting_bytes=4 << 20)
+    agent.load("def f(n): return b'x' * n")
+    kept, refused = agent.give((3 << 20,), (3 << 20,))
+    failure = agent.failure(refused)
+    assert failure["kind"] == "serialization"
+    assert "values of this container that nobody has taken have over 4194304 bytes" in failure["message"]
+    assert len(agent.value(kept)) == 3 << 20
