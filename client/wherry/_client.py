@@ -159,6 +159,22 @@ class Client:
             return self._repeated(method, request)
         return self._transport.stream(method, request)
 
+    def stream_once_begun(self, method: str, request: Message) -> Iterator[Message]:
+        """As `stream`; called again when the service goes before it has answered anything.
+
+        Raises ConnectionError when it goes later: what would come then may not fit what came before.
+        """
+        while True:
+            begun = False
+            try:
+                for message in self.stream(method, request):
+                    begun = True
+                    yield message
+                return
+            except ConnectionError:
+                if begun or not self.await_service():
+                    raise
+
     def await_service(self) -> bool:
         """Wait for a service that has gone; return False when this client is closed meanwhile.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wherry.exception import InvalidError, VolumeFileExistsError, VolumeFileNotFoundError
+from wherry.exception import ConnectionError, InvalidError, VolumeFileExistsError, VolumeFileNotFoundError
 from wherry_proto.messages import VolumeEntry, VolumeEntryKind, VolumeReadRequest
 
 if TYPE_CHECKING:
@@ -62,21 +62,36 @@ class Download:
             raise InvalidError(f"{error.filename or self.target} can't be written: {error.strerror}") from None
 
     def _fetch(self, files: Sequence[tuple[VolumeEntry, Path]], report: Report) -> None:
+        left = list(files)
+        while left:
+            try:
+                self._fetch_some(left, report)
+            except ConnectionError:
+                # Each file is there whole or not at all: those that are left are asked for again.
+                if not self._volume._client.await_service():
+                    raise
+
+    def _fetch_some(self, files: list[tuple[VolumeEntry, Path]], report: Report) -> None:
+        """Fetch files in their order, and take out of the list those that are there."""
         request = VolumeReadRequest(volume_id=self._volume._resolve(), paths=[entry.path for entry, _ in files])
         rows = self._volume._client.stream("Volumes.Read", request)
-        for entry, place in files:
+        for entry, place in list(files):
             place.parent.mkdir(parents=True, exist_ok=True)
             part = place.with_name(f".{place.name[:200]}.part")
+            size = 0
             try:
                 with part.open("wb") as file:
                     for data in _content(rows):
                         file.write(data)
+                        size += len(data)
                         report(len(data))
                 if entry.executable:
                     part.chmod(part.stat().st_mode | 0o111)
                 os.replace(part, place)
+                del files[0]
             except BaseException:
                 part.unlink(missing_ok=True)
+                report(-size)
                 raise
 
 

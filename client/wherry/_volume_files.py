@@ -178,7 +178,7 @@ class VolumeFiles(SharedObject):
         from wherry_proto.messages import VolumeEntriesRequest
 
         request = VolumeEntriesRequest(volume_id=self._resolve(), path=_text(path), recursive=recursive)
-        for page in self._client.stream("Volumes.Entries", request):
+        for page in self._client.stream_once_begun("Volumes.Entries", request):
             yield from page.entries  # type: ignore[attr-defined]
 
     def _read(self, path: str) -> Iterator[bytes]:
@@ -186,8 +186,10 @@ class VolumeFiles(SharedObject):
 
         request = VolumeReadRequest(volume_id=self._resolve(), paths=[_text(path)])
         try:
-            for row in self._client.stream("Volumes.Read", request):
+            for row in self._client.stream_once_begun("Volumes.Read", request):
                 yield row.data  # type: ignore[attr-defined]
+                if row.is_last:  # type: ignore[attr-defined]
+                    return  # whatever becomes of the connection
         except NotFoundError as error:
             raise VolumeFileNotFoundError(str(error)) from None
 
