@@ -108,6 +108,7 @@ class Caller:
         start, first = self._one(CallKind.SPAWN, (args, kwargs))
         call = SpawnedCall(start, first, self.name)
         session = self.client.session
+        session.confirm(first.input_id, call)
         session.open(call)
         try:
             call.stored.result()
@@ -120,7 +121,7 @@ class Caller:
     def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
         session = self.client.session
-        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, self.name)
+        call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, session.confirm, self.name)
         session.open(call)
         try:
             pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)

@@ -47,6 +47,9 @@ class _OneInput:
                 raise Misfit(f"it is of input {output.input_id[:40]!r}, number {output.index}, not of its own")
         return outputs[0] if outputs else None
 
+    def unconfirmed(self) -> Iterable[str]:
+        return ()
+
 
 class LoneCall(_OneInput):
     """One input, one output: `future` completes with it."""
@@ -86,8 +89,11 @@ class SpawnedCall(_OneInput):
         self.stored: Future[None] = Future()
 
     def accepted(self, input_id: str) -> None:
-        if input_id == self._input_id and not self.stored.done():
+        if not self.stored.done():
             self.stored.set_result(None)
+
+    def unconfirmed(self) -> Iterable[str]:
+        return (self._input_id,)
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
         if self.stored.done() or (output := self._own(outputs)) is None:
@@ -153,6 +159,9 @@ class WatchedCall:
 
     def accepted(self, input_id: str) -> None:
         """Nothing depends on it."""
+
+    def unconfirmed(self) -> Iterable[str]:
+        return ()
 
     def fail(self, error: Error) -> None:
         if not self.known.done():

@@ -57,7 +57,12 @@ class Call(Protocol):
         """All that the service needs to know of the call and has not answered: sent anew on each connection."""
 
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None: ...
-    def accepted(self, input_id: str) -> None: ...
+    def accepted(self, input_id: str) -> None:
+        """An input is on the service's disk: one that `Session.confirm` was told of."""
+
+    def unconfirmed(self) -> Iterable[str]:
+        """The inputs that `Session.confirm` was told of and that are not known to be on the service's disk."""
+
     def state(self, state: CallState) -> None: ...
     def fail(self, error: Error) -> None:
         """Nothing more will arrive: the session has ended for good, or what has arrived made no sense."""
@@ -81,6 +86,9 @@ class Session:
         self._reconnect = reconnect
         self._listener = listener
         self._calls: dict[str, Call] = {}
+        # Durable inputs that are not known to be on the service's disk, each with its call: one message confirms
+        # thousands of them, and thousands of calls may be open.
+        self._unconfirmed: dict[str, Call] = {}
         self._lock = threading.Lock()
         self._outbox = Outbox(self._expects_more)
         self._stream: Stream | None = None
@@ -124,14 +132,24 @@ class Session:
         # Taken without the lock: should the connection break just now, the new one begins with `offer`.
         self._outbox.put(item)
 
+    def confirm(self, input_id: str, call: Call) -> None:
+        """Have the call told, once, when that input of it is on the service's disk. To be said before it is sent."""
+        self._unconfirmed[input_id] = call
+
     def drop(self, call: Call) -> None:
         """Forget a call that has been answered."""
         self._calls.pop(call.call_id, None)
+        self._forget_unconfirmed(call)
 
     def cancel(self, call: Call) -> None:
         """Forget a call and tell the service to end it."""
         if self._calls.pop(call.call_id, None) is not None:
             self.cancel_id(call.call_id)
+        self._forget_unconfirmed(call)
+
+    def _forget_unconfirmed(self, call: Call) -> None:
+        for input_id in call.unconfirmed():
+            self._unconfirmed.pop(input_id, None)
 
     def cancel_id(self, call_id: str, terminate_containers: bool = False) -> None:
         """Tell the service to end a call."""
@@ -236,7 +254,8 @@ class Session:
         for notice in message.notices:
             self._show(self._listener.notice, notice)
         for input_id in message.accepted:
-            for call in list(self._calls.values()):
+            call = self._unconfirmed.pop(input_id, None)
+            if call is not None:
                 self._tell(call, call.accepted, input_id)
         if message.outputs or message.yields:
             self._deliver(message)
@@ -285,6 +304,11 @@ class Session:
             return
         if outputs:
             self._faults = 0
+        if self._unconfirmed and not call.takes_outputs:
+            # An answer says as much as a confirmation; an input that is offered again is to be confirmed again.
+            for output in outputs:
+                if self._unconfirmed.get(output.input_id) is call:
+                    del self._unconfirmed[output.input_id]
         fits = self._tell(call, call.arrived, yields, outputs)
         if call.takes_outputs:
             # A blob must stay until it has been read: who reads it acknowledges it.
@@ -295,6 +319,7 @@ class Session:
             self._error = error
             calls = list(self._calls.values())
             self._calls.clear()
+            self._unconfirmed.clear()
         for call in calls:
             call.fail(error)
         self._welcomed.set()

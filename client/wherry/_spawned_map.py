@@ -17,11 +17,20 @@ class SpawnedMap:
 
     takes_outputs = False
 
-    def __init__(self, start: CallStart, send: Callable[[Input], None], name: str = "") -> None:
+    def __init__(
+        self,
+        start: CallStart,
+        send: Callable[[Input], None],
+        confirm: Callable[[str, "SpawnedMap"], None],
+        name: str = "",
+    ) -> None:
         self.call_id = start.call_id
         # What is called, for errors.
         self.name = name
-        self._refusals = Refusals(send, self._may_feed_again)
+        # Has `accepted` called for an input.
+        self._confirm = confirm
+        self._send = send
+        self._refusals = Refusals(self._offer_again, self._may_feed_again)
         self.stored: Future[None] = Future()
         self._start = start
         self._unstored: dict[str, Input] = {}
@@ -51,6 +60,10 @@ class SpawnedMap:
                 self._changed.notify_all()
                 self._complete()
 
+    def unconfirmed(self) -> Iterable[str]:
+        with self._changed:
+            return list(self._unstored)
+
     def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
         for output in outputs:
             if not is_refusal(output):
@@ -74,6 +87,11 @@ class SpawnedMap:
     def add(self, item: Input) -> None:
         with self._changed:
             self._unstored[item.input_id] = item
+        self._confirm(item.input_id, self)
+
+    def _offer_again(self, item: Input) -> None:
+        self._confirm(item.input_id, self)
+        self._send(item)
 
     def _may_feed_again(self) -> None:
         with self._changed:

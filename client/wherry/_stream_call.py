@@ -116,6 +116,9 @@ class StreamCall:
     def accepted(self, input_id: str) -> None:
         """Nothing depends on it: these inputs are not durable."""
 
+    def unconfirmed(self) -> Iterable[str]:
+        return ()
+
     def state(self, state: CallState) -> None:
         """Nothing depends on it: this call is not watched."""
 

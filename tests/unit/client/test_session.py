@@ -7,10 +7,27 @@ from typing import Any
 import pytest
 
 from tests.fakes.service import FakeService
+from tests.waiting import wait_until
 from wherry import FunctionCall
-from wherry._client import Client
+from wherry._calls import SpawnedCall
+from wherry._client import Client, Listener
+from wherry._ids import new_id
+from wherry._reconnect import Reconnect
+from wherry._session import Session
+from wherry._spawned_map import SpawnedMap
 from wherry.exception import ConnectionError, RemoteError, VersionError
-from wherry_proto.messages import SessionUp, Welcome
+from wherry_proto.messages import (
+    CallKind,
+    CallStart,
+    Failure,
+    FailureKind,
+    Hello,
+    Input,
+    Output,
+    SessionDown,
+    SessionUp,
+    Welcome,
+)
 
 Running = Callable[..., Any]
 
@@ -145,3 +162,69 @@ def test_many_threads_share_one_session(service: FakeService, running: Running) 
         thread.join(10)
     assert results == {n: n * n for n in range(20)}
     assert len(service.streams) == 1
+
+
+class CountedCall(SpawnedCall):
+    """Counts what it is told."""
+
+    told = 0
+
+    def accepted(self, input_id: str) -> None:
+        type(self).told += 1
+        super().accepted(input_id)
+
+
+def silent_session() -> Session:
+    """Return a session that is never started: tests give it messages."""
+    hello = Hello(client_id=new_id("cl"))
+    return Session(hello, lambda outgoing: pytest.fail("nobody connects"), Reconnect(0.1, None), Listener())
+
+
+def spawned() -> tuple[CallStart, Input]:
+    start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.SPAWN)
+    return start, Input(input_id=new_id("in"), call_id=start.call_id)
+
+
+def test_each_confirmation_is_told_to_its_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CountedCall, "told", 0)
+    session = silent_session()
+    calls: list[CountedCall] = []
+    ids: list[str] = []
+    for _ in range(1000):
+        start, first = spawned()
+        calls.append(CountedCall(start, first))
+        ids.append(first.input_id)
+        session.confirm(first.input_id, calls[-1])
+        session.open(calls[-1])
+    session._receive(SessionDown(accepted=[*ids, *ids, new_id("in")]))
+    assert all(call.stored.done() for call in calls)
+    assert CountedCall.told == len(calls)
+
+
+def test_a_spawned_map_is_told_of_its_own_inputs_and_leaves_nothing_behind() -> None:
+    session = silent_session()
+    start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.SPAWN_MAP)
+    call = SpawnedMap(start, session.send, session.confirm)
+    other, first = spawned()
+    beside = SpawnedCall(other, first)
+    session.confirm(first.input_id, beside)
+    session.open(beside)
+    session.open(call)
+    inputs = [Input(input_id=new_id("in"), call_id=start.call_id, index=index) for index in range(4)]
+    for item in inputs:
+        call.add(item)
+    call.end_inputs(4)
+    session._receive(SessionDown(accepted=[inputs[0].input_id, inputs[1].input_id]))
+    # One was answered instead, and one was refused and is confirmed when it is offered again.
+    answered = Output(input_id=inputs[2].input_id, call_id=start.call_id, index=2)
+    refusal = Failure(kind=FailureKind.EXHAUSTED, message="full")
+    refused = Output(input_id=inputs[3].input_id, call_id=start.call_id, index=3, failure=refusal)
+    session._receive(SessionDown(outputs=[answered, refused]))
+    assert list(call.unconfirmed()) == [inputs[3].input_id]
+    wait_until(lambda: inputs[3].input_id in session._unconfirmed, "the refused input is offered again")
+    session._receive(SessionDown(accepted=[inputs[3].input_id]))
+    assert call.stored.done()
+    assert not beside.stored.done()
+    session.cancel(beside)
+    session.drop(call)
+    assert not session._unconfirmed
