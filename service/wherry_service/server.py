@@ -446,12 +446,14 @@ class Service:
     # While it runs
 
     def _client_gone(self, client: Client) -> None:
-        for call in self._journal.calls_of(client):
+        left = self._journal.calls_of(client)
+        for call in left:
             if call.durable:
                 call.client = None
-            else:
-                self._dispatcher.cancel(call)
-                self._journal.forget(call)
+        ended = [call for call in left if not call.durable]
+        self._dispatcher.cancel_all(ended)
+        for call in ended:
+            self._journal.forget(call)
         for end in (self._apps.client_gone, self._objects.registry.client_gone):
             self._spawn(self._until_done(functools.partial(end, client.client_id)))
 

@@ -107,7 +107,7 @@ class World:
     async def finish(self, failure: Failure | None = None) -> None:
         """End what was taken last."""
         item = self.host.items[-1]
-        await self.calls.finish_input(Output(input_id=item.input_id, call_id=item.call_id, failure=failure))
+        await self.calls.finish_inputs([Output(input_id=item.input_id, call_id=item.call_id, failure=failure)])
 
 
 def run(

@@ -122,11 +122,17 @@ class SessionApi:
         for row in message.yields_taken:
             if (item := journal.yields_taken(row.input_id, row.index)) is not None:
                 self._dispatcher.taken(item, row.index)
-        for cancel in message.cancels:
-            if (call := journal.call(cancel.call_id)) is not None:
-                self._dispatcher.cancel(call, cancel.terminate_containers)
+        if message.cancels:
+            self._cancel(message)
         for watch in message.watches:
             journal.watch(client, watch.call_id)
+
+    def _cancel(self, message: SessionUp) -> None:
+        for hard in (False, True):
+            asked = (cancel.call_id for cancel in message.cancels if cancel.terminate_containers == hard)
+            calls = [call for call_id in asked if (call := self._journal.call(call_id)) is not None]
+            if calls:
+                self._dispatcher.cancel_all(calls, hard)
 
     def _receive_inputs(self, client: Client, message: SessionUp) -> None:
         if client.is_full:

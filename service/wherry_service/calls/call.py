@@ -26,6 +26,7 @@ class Input:
         "losses",
         "method",
         "payload",
+        "queued",
         "retries",
         "saved",
         "stream",
@@ -45,6 +46,8 @@ class Input:
         # Whether a call graph has it.
         self.in_graph = False
         self.done = False
+        # Whether it waits in its function's queue.
+        self.queued = False
         self.losses = 0
         self.retries = 0
         # Open calls that it has made: while there are any, it waits rather than works.

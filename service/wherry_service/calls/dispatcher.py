@@ -109,8 +109,9 @@ class Dispatcher:
         queue = self._queues.pop(function_id, None)
         if queue is None:
             return 0
+        failure = Failure(kind=FailureKind.CANCELLED, message=why)
         for item in queue.take_all():
-            self._fail(item, Failure(kind=FailureKind.CANCELLED, message=why))
+            self._fail(item, failure)
         return await self._pools.close(function_id, grace_s)
 
     def is_working(self, function_id: str) -> bool:
@@ -164,26 +165,35 @@ class Dispatcher:
 
     def cancel(self, call: Call, terminate_containers: bool = False) -> None:
         """Drop the call's waiting inputs and interrupt its running ones."""
-        call.cancelled = True
-        queue = self._queues.get(call.function_id)
-        if queue is not None:
-            queue.remove_call(call)
+        self.cancel_all([call], terminate_containers)
+
+    def cancel_all(self, calls: Iterable[Call], terminate_containers: bool = False) -> None:
+        """Drop the calls' waiting inputs and interrupt their running ones."""
+        # One for all of them: what is the same is written once.
+        failure = Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran.")
         running: dict[Container, list[str]] = {}
-        for item in list(call.open.values()):
-            if item.container is None:
-                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran."))
-            else:
-                running.setdefault(item.container, []).append(item.input_id)
+        touched: dict[str, FunctionQueue] = {}
+        for call in calls:
+            call.cancelled = True
+            queue = self._queues.get(call.function_id)
+            if queue is not None:
+                queue.remove_call(call)
+                touched[call.function_id] = queue
+            for item in list(call.open.values()):
+                if item.container is None:
+                    self._fail(item, failure)
+                else:
+                    running.setdefault(item.container, []).append(item.input_id)
         for container, input_ids in running.items():
             # Not the queue's where a new version has taken over meanwhile.
             found = self._pools.find(container.container_id)
-            if queue is None or found is None:
+            if found is None or found[0].plan.function_id not in self._queues:
                 container.kill("was ended with its function")
             elif terminate_containers:
                 found[0].end_cancelled(container, "was ended with a cancelled call")
             else:
                 found[0].cancel(container, input_ids)
-        if queue is not None:
+        for queue in touched.values():
             self._pump(queue)
 
     def taken(self, item: Input, index: int) -> None:

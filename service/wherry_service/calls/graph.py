@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 # Nodes of one graph; what comes beyond is left out.
 MAX_NODES = 10_000
-# Graphs that have ended and are kept in memory.
+# Graphs that have ended and are kept in memory, and their nodes: those of durable calls are on disk, too.
 MAX_ENDED = 1000
+MAX_ENDED_NODES = 20_000
 
 Describe = Callable[[str], LoadOrder | None]
 """From a function's id to what its containers load, if it is served."""
@@ -31,12 +32,27 @@ _STATUS = {
 class Node:
     """One input in a graph."""
 
-    __slots__ = ("children", "container_id", "item", "names", "root", "status")
+    __slots__ = (
+        "call_id",
+        "children",
+        "container_id",
+        "function_id",
+        "input_id",
+        "item",
+        "method",
+        "names",
+        "root",
+        "status",
+    )
 
     def __init__(self, item: "Input", root: "Root", names: tuple[str, str]) -> None:
-        # Asked how it stands as long as it is open.
-        self.item: Input = item
         self.root = root
+        self.input_id = item.input_id
+        self.call_id = item.call_id
+        self.function_id = item.call.function_id
+        self.method = item.method
+        # Asked how it stands as long as it is open: no longer, since it holds what it was given.
+        self.item: Input | None = item
         self.names = names
         self.children: list[Node] = []
         self.container_id = ""
@@ -44,16 +60,16 @@ class Node:
 
     def message(self, parent_input_id: str) -> CallGraphNode:
         """Describe it as it stands now."""
-        container = self.item.container
+        container = self.item.container if self.item is not None else None
         container_id = self.container_id or (container.container_id if container is not None else "")
         running = InputStatus.RUNNING if container is not None else InputStatus.PENDING
         return CallGraphNode(
-            input_id=self.item.input_id,
-            call_id=self.item.call_id,
+            input_id=self.input_id,
+            call_id=self.call_id,
             parent_input_id=parent_input_id,
             container_id=container_id,
             status=self.status or running,
-            function_name=f"{self.names[0]}.{self.item.method}" if self.item.method else self.names[0],
+            function_name=f"{self.names[0]}.{self.method}" if self.method else self.names[0],
             module_name=self.names[1],
         )
 
@@ -85,11 +101,17 @@ class CallGraphs:
         self._nodes: dict[str, Node] = {}
         # The nodes of each call that is in a graph.
         self._by_call: dict[str, list[Node]] = {}
-        self._ended: deque[Root] = deque()
+        # Each with the number of nodes that it had when it ended.
+        self._ended: deque[tuple[Root, int]] = deque()
+        self._num_ended = 0
 
     def add(self, item: "Input", parent: "Input | None") -> None:
         """Note an input that belongs into a graph; `parent` has made its call, and is noted too."""
         if item.in_graph:
+            return
+        if item.input_id in self._nodes:
+            # Offered again after it has ended.
+            item.in_graph = True
             return
         if parent is None:
             root = self._roots.get(item.call_id)
@@ -124,15 +146,19 @@ class CallGraphs:
             node.status = InputStatus.SUCCESS
         else:
             node.status = _STATUS.get(output.failure.kind, InputStatus.FAILURE)
+        node.item = None
         root = node.root
         root.num_open -= 1
         root.num_open_own -= item.call_id == root.call_id
         if root.durable and (root.num_open == 0 or (item.call_id == root.call_id and root.num_open_own == 0)):
             self._save(root.call_id, self._graph(root.nodes, root))
         if root.num_open == 0:
-            self._ended.append(root)
-            while len(self._ended) > MAX_ENDED:
-                self._forget(self._ended.popleft())
+            self._ended.append((root, root.num_nodes))
+            self._num_ended += root.num_nodes
+            while len(self._ended) > MAX_ENDED or self._num_ended > MAX_ENDED_NODES:
+                oldest, num_nodes = self._ended.popleft()
+                self._num_ended -= num_nodes
+                self._forget(oldest)
 
     def graph(self, call_id: str) -> CallGraph | None:
         """Return what a call has led to; None if it is in no graph."""
@@ -142,7 +168,7 @@ class CallGraphs:
     def function_of(self, call_id: str) -> str | None:
         """Return the id of the function that a call in a graph is of."""
         nodes = self._by_call.get(call_id)
-        return nodes[0].item.call.function_id if nodes else None
+        return nodes[0].function_id if nodes else None
 
     def _graph(self, roots: list[Node], root: Root) -> CallGraph:
         found: list[CallGraphNode] = []
@@ -150,7 +176,7 @@ class CallGraphs:
         while waiting:
             node, parent_input_id = waiting.popleft()
             found.append(node.message(parent_input_id))
-            waiting.extend((child, node.item.input_id) for child in node.children)
+            waiting.extend((child, node.input_id) for child in node.children)
         return CallGraph(nodes=found, truncated=root.truncated)
 
     def _forget(self, root: Root) -> None:
@@ -160,6 +186,6 @@ class CallGraphs:
         waiting = deque(root.nodes)
         while waiting:
             node = waiting.popleft()
-            self._by_call.pop(node.item.call_id, None)
-            self._nodes.pop(node.item.input_id, None)
+            self._by_call.pop(node.call_id, None)
+            self._nodes.pop(node.input_id, None)
             waiting.extend(node.children)

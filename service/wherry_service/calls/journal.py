@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Payload, Yield
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
+from wherry_service.calls.ends import End, Ends
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound, Rarely, stack_of
@@ -33,13 +34,14 @@ class Journal:
         self._store = store
         self._values = values
         self._describe: Describe = describe or (lambda function_id: None)
-        self.graphs = CallGraphs(self._describe, self._save_graph)
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._rarely = Rarely()
+        self._ends = Ends(store, blobs, values, self._written, self._run)
+        self.graphs = CallGraphs(self._describe, self._ends.add_graph)
 
     # Asking
 
@@ -159,8 +161,9 @@ class Journal:
                 self._inputs.pop(item.input_id, None)
                 item.call.open.pop(item.input_id, None)
                 self._forget_if_on_disk(item.call)
+        self._ends.saved(items)
         client.accepted([item.input_id for item in items])
-        then([item for item in items if item.input_id in fresh_ids])
+        then([item for item in items if item.input_id in fresh_ids and not item.done])
 
     def confirm_known(self, client: Client, messages: Iterable[InputMessage]) -> None:
         """Tell the client again of durable inputs that are on disk: it offered them twice."""
@@ -206,12 +209,15 @@ class Journal:
                 self._delete_blob(output)
         for input_id in [*call.finished, *call.open]:
             self._inputs.pop(input_id, None)
+        # Whoever still knows the call keeps no values by it.
+        call.finished.clear()
+        call.open.clear()
         self._drop(call)
 
     def watch(self, client: Client, call_id: str) -> None:
         """Send what outputs the call has and how it stands; send its other outputs as they come."""
         call = self._calls.get(call_id)
-        if call is None or call.restored:
+        if call is None or call.restored or (call.durable and call.num_done):
             client.num_lookups += 1
             self._run(self._look_up(client, call_id))
             return
@@ -256,6 +262,9 @@ class Journal:
     async def _watch_stored(self, client: Client, call_id: str) -> None:
         while True:
             before = self._calls.get(call_id)
+            if before is not None:
+                # Told of what ends while the disk is read; perhaps twice, which does no harm.
+                before.watchers.add(client)
             outputs = await self._store.outputs(call_id)
             call = self._calls.get(call_id)
             # Else it ended, and was forgotten here, while the disk was read: what was read may lack its last outputs.
@@ -315,19 +324,24 @@ class Journal:
         if item.in_graph:
             self.graphs.end(item, output, container.container_id if container is not None else "")
         if item.call.durable:
-            self._run(self._ended_durable(item, output, container.handle if container is not None else None))
+            self._ends.add(item, output, container.handle if container is not None else None)
         else:
             self._deliver(item, output)
 
-    async def _ended_durable(self, item: Input, output: Output, source: NodeContainer | None) -> None:
-        await self._keep([output.payload])
-        await self._values.all_kept(item.input_id)
-        await self._store.finish_input(output)
-        if source is not None:
-            source.kept([item.input_id])
-        self._values.changed(item.call_id)
-        self._deliver(item, output)
-        self._forget_if_on_disk(item.call)
+    def _written(self, ends: Sequence[End]) -> None:
+        """Deliver the ends of durable inputs that are on disk now."""
+        answers: dict[NodeContainer, list[str]] = {}
+        calls: dict[str, Call] = {}
+        for item, output, source in ends:
+            if source is not None:
+                answers.setdefault(source, []).append(item.input_id)
+            calls[item.call_id] = item.call
+            self._deliver(item, output)
+        for source, input_ids in answers.items():
+            source.kept(input_ids)
+        for call_id, call in calls.items():
+            self._values.changed(call_id)
+            self._forget_if_on_disk(call)
 
     async def _keep(self, payloads: Iterable[Payload | None]) -> None:
         if blob_ids := [payload.blob_id for payload in payloads if payload is not None and payload.blob_id]:
@@ -350,7 +364,10 @@ class Journal:
         call = item.call
         call.open.pop(item.input_id, None)
         call.num_done += 1
-        if call.call_id in self._calls:
+        if call.durable:
+            # The disk has it, for whoever asks.
+            self._inputs.pop(item.input_id, None)
+        elif call.call_id in self._calls:
             call.finished[item.input_id] = output
         if call.client is not None and not call.durable:
             call.client.output(output)
@@ -373,9 +390,6 @@ class Journal:
         if found is None:
             raise NotFound(f"there is no call graph of {call_id[:64]}: it was not spawned, or was forgotten")
         return found
-
-    def _save_graph(self, call_id: str, graph: CallGraph) -> None:
-        self._run(self._store.put_graph(call_id, graph))
 
     # Forgetting
 

@@ -8,6 +8,9 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.pools.pool import Pool
 
+# So many that were removed may stay among those that wait, and as many as wait.
+_MAX_REMOVED = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class QueueLimit:
@@ -33,50 +36,59 @@ class FunctionQueue:
         self.noticed: dict[str, float] = {}
         # Inputs that failed and wait for the time of their retry.
         self.num_retrying = 0
+        # In order. What was removed stays in place, unmarked, until its turn comes or too much of it is there.
         self._waiting: deque[Input] = deque()
+        self._count = 0
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     def is_full(self, more: int = 0) -> bool:
         """Whether it has no room for another input, after that many `more`."""
-        return len(self._waiting) + more >= self.limit.inputs or self._bytes >= self.limit.payload_bytes
+        return self._count + more >= self.limit.inputs or self._bytes >= self.limit.payload_bytes
 
     def put(self, item: Input) -> None:
         self._waiting.append(item)
-        self._bytes += item.payload.size
+        self._note(item)
 
     def put_back(self, items: Iterable[Input]) -> None:
         """Put inputs, given in order, before all others."""
         back = list(items)
         self._waiting.extendleft(reversed(back))
-        self._bytes += sum(item.payload.size for item in back)
+        for item in back:
+            self._note(item)
 
     def take(self, count: int) -> list[Input]:
         """Remove and return the first `count`."""
         waiting = self._waiting
-        taken = [waiting.popleft() for _ in range(min(count, len(waiting)))]
-        for item in taken:
-            self._bytes -= item.payload.size
+        taken: list[Input] = []
+        while waiting and len(taken) < count:
+            item = waiting.popleft()
+            if self.remove(item):
+                taken.append(item)
         return taken
 
     def take_all(self) -> list[Input]:
-        return self.take(len(self._waiting))
+        return self.take(self._count)
 
     def remove(self, item: Input) -> bool:
         """Remove one input; False if it does not wait here."""
-        try:
-            self._waiting.remove(item)
-        except ValueError:
+        if not item.queued:
             return False
+        item.queued = False
+        self._count -= 1
         self._bytes -= item.payload.size
         return True
 
     def remove_call(self, call: Call) -> list[Input]:
         """Remove and return the inputs of a call."""
-        removed = [item for item in self._waiting if item.call is call]
-        if removed:
-            self._waiting = deque(item for item in self._waiting if item.call is not call)
-            self._bytes -= sum(item.payload.size for item in removed)
+        removed = [item for item in call.open.values() if self.remove(item)]
+        if len(self._waiting) > 2 * self._count + _MAX_REMOVED:
+            self._waiting = deque(item for item in self._waiting if item.queued)
         return removed
+
+    def _note(self, item: Input) -> None:
+        item.queued = True
+        self._count += 1
+        self._bytes += item.payload.size

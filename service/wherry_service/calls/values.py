@@ -39,6 +39,10 @@ class Values:
             source.taken([(value.input_id, value.index + 1)])
         self.changed(value.call_id)
 
+    def is_keeping(self, input_id: str) -> bool:
+        """Whether there is something that `all_kept` would wait for."""
+        return input_id in self._turns
+
     async def all_kept(self, input_id: str) -> None:
         """Wait until what an input has yielded is on its way to the disk: its end may follow."""
         turn = self._turns.pop(input_id, None)

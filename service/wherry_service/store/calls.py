@@ -1,8 +1,9 @@
 """Durable calls: inputs on disk before they are accepted, results kept until they expire."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +14,9 @@ from wherry_service.store.schema import call_graphs, inputs, yields
 
 # Seconds for which the result of a durable call is kept (reference: FunctionCall.get).
 KEEP_RESULTS_S = 7 * 24 * 3600.0
+
+# Ids in one statement.
+_IDS = 500
 
 InputRow = tuple[str, str, str, int, Payload, str]
 """Input id, call id, function id, position, payload, method."""
@@ -53,19 +57,20 @@ class CallStore:
         now_ms = int(self._now() * 1000)
         return await self._database.write(lambda connection: add_inputs_in(connection, rows, client_id, now_ms))
 
-    async def finish_input(self, output: Output) -> None:
-        """Write the end of an input, once: a second end changes nothing."""
-        statement = (
-            sa.update(inputs)
-            .where(inputs.c.input_id == output.input_id, inputs.c.finished_at_ms == 0)
-            .values(finished_at_ms=int(self._now() * 1000), output=codec.serialize(output))
-        )
-        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+    async def finish_inputs(self, outputs: Sequence[Output]) -> None:
+        """Write the ends of inputs, each once: a second end changes nothing.
+
+        Those that end alike, such as the inputs of a call that is cancelled, cost one statement for many.
+        """
+        now_ms = int(self._now() * 1000)
+        await self._database.write(lambda connection: _finish_in(connection, outputs, now_ms))
 
     async def outputs(self, call_id: str) -> StoredOutputs | None:
         """Return what is known of a call; None if it is not known at all."""
         query = (
-            sa.select(inputs.c.function_id, inputs.c.finished_at_ms, inputs.c.output)
+            sa.select(
+                inputs.c.input_id, inputs.c.position, inputs.c.function_id, inputs.c.finished_at_ms, inputs.c.output
+            )
             .where(inputs.c.call_id == call_id)
             .order_by(inputs.c.position)
         )
@@ -76,7 +81,7 @@ class CallStore:
         return StoredOutputs(
             function_id=rows[0].function_id,
             num_inputs=len(rows),
-            outputs=[codec.deserialize(Output, row.output) for row in finished if row.output],
+            outputs=[_output(row.output, row.input_id, call_id, row.position) for row in finished if row.output],
             expired=any(not row.output for row in finished),
         )
 
@@ -124,14 +129,20 @@ class CallStore:
         blobs += [codec.deserialize(Payload, data).blob_id for data in values]
         return len(outputs), [blob_id for blob_id in blobs if blob_id]
 
-    async def put_graph(self, call_id: str, graph: CallGraph) -> None:
-        """Write a call's graph, in place of an earlier one."""
-        values = {"graph": codec.serialize(graph), "written_at_ms": int(self._now() * 1000)}
+    async def put_graphs(self, graphs: Mapping[str, CallGraph]) -> None:
+        """Write calls' graphs, in place of earlier ones."""
+        now_ms = int(self._now() * 1000)
 
         def work(connection: sa.Connection) -> None:
-            known = sa.update(call_graphs).where(call_graphs.c.call_id == call_id)
-            if connection.execute(known.values(**values)).rowcount == 0:
-                connection.execute(sa.insert(call_graphs), {"call_id": call_id, **values})
+            ids = list(graphs)
+            for begin in range(0, len(ids), _IDS):
+                some = ids[begin : begin + _IDS]
+                connection.execute(sa.delete(call_graphs).where(call_graphs.c.call_id.in_(some)))
+                rows = [
+                    {"call_id": call_id, "graph": codec.serialize(graphs[call_id]), "written_at_ms": now_ms}
+                    for call_id in some
+                ]
+                connection.execute(sa.insert(call_graphs), rows)
 
         await self._database.write(work)
 
@@ -154,6 +165,48 @@ class CallStore:
                 payloads.append(payload)
             found.update(payload.blob_id for payload in payloads if payload.blob_id)
         return found
+
+
+# Not by the index of that column: SQLite takes it for better than 500 keys, and reads all that is open each time.
+_IS_OPEN = inputs.c.finished_at_ms + 0 == 0
+_ENDED: dict[str, Any] = {"finished_at_ms": sa.bindparam("at_ms"), "output": sa.bindparam("data")}
+_FINISH = sa.update(inputs).where(inputs.c.input_id == sa.bindparam("id"), _IS_OPEN).values(_ENDED)
+_FINISH_ALIKE = (
+    sa.update(inputs).where(inputs.c.input_id.in_(sa.bindparam("ids", expanding=True)), _IS_OPEN).values(_ENDED)
+)
+
+
+def _finish_in(connection: sa.Connection, outputs: Sequence[Output], now_ms: int) -> None:
+    rows: list[dict[str, Any]] = []
+    # By failure, which many share; and those that have yielded as many values.
+    alike: dict[tuple[int, int], list[Output]] = {}
+    for output in outputs:
+        if output.failure is not None and output.payload is None:
+            alike.setdefault((id(output.failure), output.num_yields), []).append(output)
+        else:
+            rows.append({"id": output.input_id, "at_ms": now_ms, "data": _data(output)})
+    for same in alike.values():
+        if len(same) == 1:
+            rows.append({"id": same[0].input_id, "at_ms": now_ms, "data": _data(same[0])})
+            continue
+        data = _data(same[0])
+        for begin in range(0, len(same), _IDS):
+            ids = [output.input_id for output in same[begin : begin + _IDS]]
+            connection.execute(_FINISH_ALIKE, {"ids": ids, "at_ms": now_ms, "data": data})
+    if rows:
+        connection.execute(_FINISH, rows)
+
+
+def _data(output: Output) -> bytes:
+    """Serialize what the row does not say by itself; never to nothing, which stands for what has expired."""
+    bare = Output(payload=output.payload, failure=output.failure, num_yields=output.num_yields)
+    return codec.serialize(bare) or codec.serialize(output)
+
+
+def _output(data: bytes, input_id: str, call_id: str, position: int) -> Output:
+    output = codec.deserialize(Output, data)
+    output.input_id, output.call_id, output.index = input_id, call_id, position
+    return output
 
 
 def add_inputs_in(connection: sa.Connection, rows: Sequence[InputRow], client_id: str, now_ms: int) -> set[str]:

@@ -148,9 +148,9 @@ def test_durable_inputs_are_added_once_ended_once_and_expire(disk: Disk) -> None
         assert await store.add_inputs([row], "cl-1") == set()
         assert [item.input_id for item in await store.open_inputs()] == ["in-1"]
         value = Output(input_id="in-1", call_id="fc-1", payload=Payload(data=b"value", blob_id="bl-1"))
-        await store.finish_input(value)
+        await store.finish_inputs([value])
         late = Output(input_id="in-1", call_id="fc-1", failure=Failure(kind=FailureKind.CANCELLED))
-        await store.finish_input(late)
+        await store.finish_inputs([late])
         stored = await store.outputs("fc-1")
         assert stored is not None
         assert (stored.outputs, stored.num_inputs, stored.expired) == ([value], 1, False)

@@ -127,14 +127,14 @@ def test_calls_and_their_graphs(run: Run) -> None:
         rows = [(f"in-{n}", "fc-1", "fu-1", n, Payload(data=b"\x00" * 10), "") for n in range(5000)]
         assert len(await store.add_inputs(rows, "cl-1")) == 5000
         assert len(await store.add_inputs(rows, "cl-1")) == 0
-        await asyncio.gather(*(store.finish_input(Output(input_id=row[0], call_id="fc-1")) for row in rows[:100]))
+        await asyncio.gather(*(store.finish_inputs([Output(input_id=row[0], call_id="fc-1")]) for row in rows[:100]))
         stored = await store.outputs("fc-1")
         assert stored is not None
         assert (len(stored.outputs), stored.num_inputs) == (100, 5000)
         assert [item.index for item in await store.open_inputs()] == list(range(100, 5000))
         graph = CallGraph()
-        await store.put_graph("fc-1", graph)
-        await store.put_graph("fc-1", graph)
+        await store.put_graphs({"fc-1": graph})
+        await store.put_graphs({"fc-1": graph})
         assert await store.graph("fc-1") == graph
         now[0] += KEEP_RESULTS_S + 1
         assert (await store.expire())[0] == 100
