@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from wherry._client import default_client
 from wherry._image.definition import resolve
-from wherry._output.output import Output
+from wherry._output.output import Output, Silent
+from wherry._output.plain import Steps
 from wherry._running import bind_handles, images_of, open_app, prepared
 from wherry.context import check_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
@@ -90,6 +91,21 @@ def deploy(
         raise
     bind_handles(client, ready, result.functions)
     return Deployed(info.app_id, app_name, result)
+
+
+def deploy_aloud(
+    app: App, client: Client | None, name: str | None, environment: str | None, tag: str, strategy: str
+) -> Deployed:
+    """Do as `deploy`, and say on stderr what is done and waited for, unless an output is enabled that shows it."""
+    client = client or default_client()
+    listener = client.listener
+    if type(listener.screen) is not Silent:
+        return deploy(app, client, name, environment, tag, strategy)
+    before, listener.screen = listener.screen, Steps()
+    try:
+        return deploy(app, client, name, environment, tag, strategy)
+    finally:
+        listener.screen = before
 
 
 def dry_run(app: App, name: str | None, environment: str | None) -> Deployed:

@@ -257,12 +257,13 @@ class App:
     ) -> App:
         """Make the app outlive this program: the functions as they are here become its next version, and are callable.
 
+        What is done and waited for is said on stderr, or by `wherry.enable_output()` within such a block.
         `strategy` is "rolling" or "recreate". Raises DeploymentError where the version does not start: the one before
         serves on; InvalidError for an app that has no name. (reference: Stub.deploy)
         """
-        from wherry._deploying import deploy  # loads the session
+        from wherry._deploying import deploy_aloud  # loads the session
 
-        deployed = deploy(self, client, name, environment_name, tag, strategy)
+        deployed = deploy_aloud(self, client, name, environment_name, tag, strategy)
         self._deployed_id = deployed.app_id
         return self
 

@@ -1,6 +1,8 @@
 """What a service finds on its host: where its database and its blobs are, and how much containers may share."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,6 +16,8 @@ from wherry_service.store.volumes import VolumeStore
 
 # Of the host's memory, this part is for containers.
 MEMORY_PART = 0.8
+# Seconds over which it is seen how busy the processors are.
+LOOK_S = 0.5
 
 
 def database_url(settings: Settings, state_dir: Path) -> sa.URL:
@@ -40,3 +44,42 @@ def host_size() -> tuple[float, int]:
     """Return the cores and the MiB that containers may share."""
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return float(os.cpu_count() or 1), int(memory_mib * MEMORY_PART)
+
+
+def processor_times() -> tuple[float, float]:
+    """Return the processors' time since the host began, used and in all, in any unit; raise OSError if unknown."""
+    with open("/proc/stat", encoding="ascii") as file:
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        times = [float(word) for word in file.readline().split()[1:9]]
+    return sum(times) - times[3] - times[4], sum(times)
+
+
+class Processors:
+    """How busy this host's processors are: of all that runs on it."""
+
+    def __init__(
+        self, times: Callable[[], tuple[float, float]] = processor_times, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._times = times
+        self._now = now
+        self._number = 0
+        self._busy = 1.0
+        self._looked_at = -LOOK_S
+        self._used = self._all = 0.0
+
+    def busy(self) -> tuple[int, float]:
+        """Return the number of the latest look, and the part of their time that was used before it; all, if unknown."""
+        now = self._now()
+        if now - self._looked_at < LOOK_S:
+            return self._number, self._busy
+        # Of a look long after the one before nothing follows for now.
+        is_recent = self._number > 0 and now - self._looked_at < 10 * LOOK_S
+        try:
+            used, total = self._times()
+        except (OSError, ValueError, IndexError):
+            return self._number, 1.0
+        passed = total - self._all
+        self._busy = (used - self._used) / passed if is_recent and passed > 0 else 1.0
+        self._used, self._all, self._looked_at = used, total, now
+        self._number += 1
+        return self._number, self._busy

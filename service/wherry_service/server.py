@@ -49,7 +49,7 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError, stack_of
-from wherry_service.host import blobs_of, database_url, host_size, volumes_of
+from wherry_service.host import Processors, blobs_of, database_url, host_size, volumes_of
 from wherry_service.housekeeping import Housekeeping
 from wherry_service.ids import check_id, new_id
 from wherry_service.images import host
@@ -139,8 +139,9 @@ class Service:
             self._sources,
             masks=self._masks,
             volumes=self._volume_store,
+            starts_at_once=self._settings.starts_at_once,
         )
-        self._capacity = Capacity(*host_size())
+        self._capacity = Capacity(*host_size(), Processors().busy, self._settings.containers_per_core)
         self._pools = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database), self._blobs)

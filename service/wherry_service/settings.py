@@ -195,6 +195,16 @@ class Settings:
         "How often an address may fail to log in within a minute; then it is refused unheard for the rest of it.",
         "whole",
     )
+    containers_per_core: int = _key(
+        "limits.containers_per_core",
+        12,
+        "Containers without `cpu=` that run for each core whatever the processors do. More are started while less than "
+        "75 % of the processors' time is used, since those that are there are idle or wait, and while there is memory.",
+        "whole",
+    )
+    starts_at_once: int = _key(
+        "limits.starts_at_once", 4, "Containers that the engine is asked to start at the same time.", "whole"
+    )
     stop_grace_s: float = _key(
         "stop.grace_s",
         10.0,
@@ -243,6 +253,12 @@ class Settings:
         self._check_volumes()
         if self.failed_logins < 1:
             raise SettingsError(f"limits.failed_logins is {self.failed_logins}: it is at least 1")
+        for key, value in (
+            ("limits.containers_per_core", self.containers_per_core),
+            ("limits.starts_at_once", self.starts_at_once),
+        ):
+            if value < 1:
+                raise SettingsError(f"{key} is {value}: it is at least 1")
         if not (self.sources_keep_days == 0 or MIN_SOURCES_DAYS <= self.sources_keep_days <= 1e6):
             raise SettingsError(
                 f"sources.keep_days is {self.sources_keep_days:g}: it is 0, which keeps all, or at least "

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from typing import TextIO
 
-from wherry._output.output import Build, NoProgress, Progress, describe
+from wherry._output.output import Build, NoProgress, Progress, Silent, describe
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
@@ -54,6 +54,22 @@ class Plain:
         with self._lock:
             self._err.write(f"wherry: {text}\n")
             self._err.flush()
+
+
+class Steps(Silent):
+    """What is done and waited for, as plain lines on stderr; nothing of what containers print."""
+
+    def __init__(self) -> None:
+        self._plain = Plain()
+
+    def notice(self, notice: Notice) -> None:
+        self._plain.notice(notice)
+
+    def step(self, text: str) -> None:
+        self._plain.step(text)
+
+    def build(self, image: str) -> Build:
+        return self._plain.build(image)
 
 
 class _PlainBuild:

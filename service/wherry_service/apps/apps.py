@@ -32,6 +32,7 @@ from wherry_service.apps.app import (
 from wherry_service.apps.change import Change, change_of, followed
 from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_of
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
+from wherry_service.apps.room import expect_room
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
@@ -187,6 +188,7 @@ class Apps:
             if app.record.state == AppState.DEPLOYED:
                 raise InvalidRequest(f"{app} is deployed: deploy its next version with `wherry deploy`")
             change = await self.change(app, specs)
+            expect_room(str(app), change, self.plan, self._pools)
             await self._store.publish(app_id, list(change.records))
             self.take(app, change, {}, grace_of)
             why = f"{app} was published anew without it."

@@ -32,6 +32,7 @@ from wherry_service.apps.apps import END_GRACE_S, MAX_VARIANTS, Apps
 from wherry_service.apps.change import Change
 from wherry_service.apps.plans import revision_of
 from wherry_service.apps.rollout import Host, Rollout
+from wherry_service.apps.room import expect_room
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.pools.pools import Pools
@@ -124,6 +125,9 @@ class Deployments:
             change = await self._apps.change(app, specs, deploys=True, ids=ids, dry_run=dry_run)
             changes = change.described()
             is_same = not change.kinds and not change.removed and app.record.state == AppState.DEPLOYED
+            if not is_same:
+                is_beside = wanted.strategy == DeployStrategy.ROLLING
+                expect_room(str(app), change, self._apps.plan, self._pools, is_beside)
             if dry_run or is_same:
                 return DeploymentResult(
                     deployment=app.deployment, changes=changes, functions=[] if dry_run else self._infos(app, change)

@@ -1,6 +1,7 @@
 """The containers of a new version, until it takes over."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -17,6 +18,13 @@ from wherry_service.store.apps import FunctionRecord
 
 # Seconds after which to say again what is waited for.
 TELL_EVERY_S = 5.0
+# Functions whose first container is being started: the engine starts a few at a time, and memory is for those alone.
+TRIALS_AT_ONCE = 16
+# Seconds after which to look who lacks room.
+LOOK_EVERY_S = 0.25
+# Containers that stay warm until the version serves though nothing needs them yet: of an app of this many functions,
+# each is. Of a larger one the others have shown that they start, and are started again when they are called.
+MAX_SPARE = 32
 
 Tell = Callable[[str], None]
 
@@ -28,8 +36,10 @@ class Host(FunctionHost, PoolListener, Protocol):
 class Trial:
     """Hears of containers that take no inputs yet, and knows whether they are warm (implements `PoolListener`)."""
 
-    def __init__(self, record: FunctionRecord, host: PoolListener, tell: Tell) -> None:
+    def __init__(self, record: FunctionRecord, host: PoolListener, tell: Tell, is_needed: bool) -> None:
         self.record = record
+        # Whether its containers must be there when the version takes over: as many run now, or are always to run.
+        self.is_needed = is_needed
         self._host = host
         self._tell = tell
         # None once enough containers are ready; or why none will be.
@@ -82,6 +92,8 @@ class Rollout:
         self._tell = tell
         # Warm, by function.
         self.pools: dict[str, Pool] = {}
+        # Of functions that have shown that they start, whose container may go where others need the room.
+        self._spare: list[Pool] = []
         self._paused: list[Pool] = []
         # Of classes of which there is no object to be made yet: they only show that the code can be imported.
         self._imports: list[Pool] = []
@@ -99,22 +111,35 @@ class Rollout:
         await asyncio.gather(*pausing)
 
     async def warm(self) -> str:
-        """Start what the change needs and wait until it is warm; return why it can't be, or ""."""
-        trials = [trial for record in self._change.records if (trial := self._begin(record)) is not None]
-        waiting = {trial.outcome: trial for trial in trials}
-        if waiting:
-            self._tell(f"Starting containers of {_listed([trial.record.name for trial in trials])}")
-        while waiting:
-            done, _ = await asyncio.wait(waiting, timeout=TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        """Start what the change needs, some at a time, until it is warm; return why it can't be, or ""."""
+        records = deque(record for record in self._change.records if self._is_tried(record))
+        total, begun_at = len(records), asyncio.get_running_loop().time()
+        if records:
+            self._tell(f"Starting containers of {_listed([record.name for record in records])}")
+        waiting: dict[asyncio.Future[Failure | None], tuple[Trial, Pool]] = {}
+        while records or waiting:
+            while records and len(waiting) < TRIALS_AT_ONCE:
+                trial, pool = self._begin(records.popleft())
+                waiting[trial.outcome] = trial, pool
+            done, _ = await asyncio.wait(waiting, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             for outcome in done:
-                trial, failure = waiting.pop(outcome), outcome.result()
-                if failure is not None and trial.record.base_id:
+                (trial, pool), failure = waiting.pop(outcome), outcome.result()
+                if failure is None:
+                    self._has_started(trial, pool)
+                elif trial.record.base_id:
                     # A variant that can't be any more fails those who call it, and nobody else.
                     self._tell(f"{trial.record.name}: a variant does not start: {failure.message}")
-                elif failure is not None:
+                else:
                     return described(trial.record.name, failure)
-            if not done:
-                self._say_what_lacks()
+            lacking = [pool for _, pool in waiting.values() if pool.lacks_capacity]
+            if lacking:
+                self._make_room()
+            now = asyncio.get_running_loop().time()
+            if now - begun_at >= TELL_EVERY_S and (records or waiting):
+                begun_at = now
+                self._say_what_lacks(lacking)
+                if total > TRIALS_AT_ONCE:
+                    self._tell(f"{total - len(records) - len(waiting)} of {total} functions have started")
         return ""
 
     async def end_imports(self) -> None:
@@ -127,31 +152,55 @@ class Rollout:
             pool.resume()
         await asyncio.gather(*(self._pools.retire(pool, 0.0) for pool in (*self.pools.values(), *self._imports)))
 
-    def _begin(self, record: FunctionRecord) -> Trial | None:
+    def _is_tried(self, record: FunctionRecord) -> bool:
         if self._change.kinds.get(record.function_id) not in (FunctionChangeKind.ADDED, FunctionChangeKind.REPLACED):
-            return None
+            return False
+        # A variant that has no container is used by nobody at the moment.
+        return not record.base_id or self._num_live(record) > 0
+
+    def _num_live(self, record: FunctionRecord) -> int:
         before = self._pools.get(record.function_id)
-        live = len(before.live()) if before is not None else 0
-        if record.base_id and not live:
-            # Nobody uses this variant at the moment.
-            return None
+        return len(before.live()) if before is not None else 0
+
+    def _begin(self, record: FunctionRecord) -> tuple[Trial, Pool]:
         import_only = record.spec.needs_parameters and record.spec.parameters is None
         plan = self._apps.plan(record, import_only)
-        standing = 1 if import_only else max(1, live, plan.bounds.min_containers)
-        trial = Trial(record, self._host, self._tell)
+        needed = 0 if import_only else max(self._num_live(record), plan.bounds.min_containers)
+        trial = Trial(record, self._host, self._tell, needed > 0)
+        standing = max(1, needed)
         pool = self._host.prepare_function(plan, trial, min(standing, plan.bounds.max_containers or standing))
         if import_only:
             self._imports.append(pool)
         else:
             self.pools[record.function_id] = pool
-        return trial
+        return trial, pool
 
-    def _say_what_lacks(self) -> None:
-        for plan in (pool.plan for pool in (*self.pools.values(), *self._imports) if pool.lacks_capacity):
-            self._tell(
-                f"{plan.name} waits for room: {plan.share.memory_mib} MiB and {plan.share.cpu:g} cores are not free "
-                "on this host beside the version that serves (--strategy recreate needs no room for both)"
+    def _has_started(self, trial: Trial, pool: Pool) -> None:
+        """Keep its containers, or let them go: they have shown what they were to show."""
+        if trial.is_needed:
+            return
+        if pool in self._imports or len(self._spare) >= MAX_SPARE:
+            pool.stand_down()
+        else:
+            self._spare.append(pool)
+
+    def _make_room(self) -> None:
+        """Let those go that are not needed yet."""
+        for pool in self._spare:
+            pool.stand_down()
+
+    def _say_what_lacks(self, lacking: Sequence[Pool]) -> None:
+        for pool in lacking[:3]:
+            if not (lack := pool.lack):
+                continue
+            beside = (
+                " beside the version that serves (--strategy recreate needs no room for both)"
+                if self._app.deployment is not None
+                else ""
             )
+            self._tell(f"{pool.plan.name} waits for room{beside}: {lack}")
+        if len(lacking) > 3:
+            self._tell(f"{len(lacking) - 3} other functions wait for room, too")
 
 
 def described(name: str, failure: Failure) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,6 +35,8 @@ STUCK_S = 0.05
 TICK_S = 0.25
 # Seconds that an input which is to end (time-out, cancel) gets to do so, before its container is killed.
 END_GRACE_S = 5.0
+# Seconds after which the log says again what a start waits for.
+TELL_EVERY_S = 60.0
 MAX_STRIKES = 3
 MAX_BACKOFF_S = 10.0
 _SMOOTHING = 0.3
@@ -131,6 +134,7 @@ class Pool:
         # Starting a container failed in a way that will not change until somebody asks anew.
         self._gave_up = False
         self._lacks_capacity = False
+        self._told_at = -math.inf
         self._emptied = asyncio.Event()
         self._emptied.set()
 
@@ -242,10 +246,10 @@ class Pool:
         if self._lacks_capacity:
             if not self._capacity.could_ever_fit(self.plan.share):
                 self._fail_start(
-                    f"needs {self.plan.share.cpu:g} cores and {self.plan.share.memory_mib} MiB, "
-                    f"this host has {self._capacity} for containers: ask for less"
+                    f"needs {self.plan.share}, this host has {self._capacity} for containers: ask for less"
                 )
                 return False
+            self._say_what_lacks()
             # Told when something comes back; asked for again at each tick meanwhile.
             self._capacity.wait(self, self.scale)
             self._make_room(self)
@@ -257,6 +261,17 @@ class Pool:
         task = self._orders[container] = asyncio.ensure_future(self._order(container))
         task.add_done_callback(lambda _: self._orders.pop(container, None))
         return True
+
+    @property
+    def lack(self) -> str:
+        """Which of the host's limits holds another container back; "" if none does."""
+        return self._capacity.lack(self.plan.share) if self._lacks_capacity else ""
+
+    def _say_what_lacks(self) -> None:
+        now = self.now()
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            log.info("%s has %d containers and waits for another: %s", self.plan.name, len(self.live()), self.lack)
 
     async def _order(self, container: Container) -> None:
         try:
@@ -275,7 +290,7 @@ class Pool:
         container.move(State.STARTING)
         # As far as anyone knows.
         container.used = True
-        self._capacity.take(self.plan.share)
+        self._capacity.add(self.plan.share)
         self._add(container)
         container.handle = self._node.adopt(found, self.plan.load, container)
         self._schedule_tick()
@@ -283,6 +298,13 @@ class Pool:
     def _add(self, container: Container) -> None:
         self.containers[container.container_id] = container
         self._emptied.clear()
+
+    def stand_down(self) -> None:
+        """Keep no container that nobody asks for: those that are idle go."""
+        self.standing = 0
+        for container in self.live()[self.plan.bounds.min_containers :]:
+            if container.state is State.IDLE and not container.num_execs:
+                container.drain()
 
     def idle_longest(self) -> Container | None:
         """Return the container idle longest of those that may go, for another pool in need."""

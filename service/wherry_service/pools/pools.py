@@ -14,7 +14,7 @@ class Pools:
 
     def __init__(self, node: Node, capacity: Capacity) -> None:
         self._node = node
-        self._capacity = capacity
+        self.capacity = capacity
         self._pools: dict[str, Pool] = {}
         # Of versions that do not serve yet, and of those that serve no more and still run inputs.
         self._beside: set[Pool] = set()
@@ -97,7 +97,7 @@ class Pools:
         return sum(len(pool.containers) for pool in self)
 
     def _made(self, plan: PoolPlan, listener: PoolListener) -> Pool:
-        return Pool(plan, self._node, self._capacity, listener, self._make_room)
+        return Pool(plan, self._node, self.capacity, listener, self._make_room)
 
     def _make_room(self, asking: Pool) -> None:
         """Let a container go for another pool: an idle one, or, so that nobody starves, one of the largest pool's."""

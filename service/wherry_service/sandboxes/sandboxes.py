@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ from wherry_service.store.secrets import secrets_named
 log = logging.getLogger(__name__)
 
 # Seconds for which a sandbox waits for room on the host.
+LOOK_EVERY_S = 0.5
 ROOM_WITHIN_S = 60.0
 MAX_WAIT_S = 60.0
 # Seconds between asking an engine again that did not answer.
@@ -446,8 +448,7 @@ class Sandboxes:
     async def _take(self, sandbox: Sandbox, share: Share) -> None:
         if not self._capacity.could_ever_fit(share):
             raise InvalidRequest(
-                f"a sandbox of {share.cpu:g} cores and {share.memory_mib} MiB does not fit this host, "
-                f"which has {self._capacity} for containers"
+                f"a sandbox of {share} does not fit this host, which has {self._capacity} for containers"
             )
         try:
             async with asyncio.timeout(ROOM_WITHIN_S):
@@ -456,12 +457,16 @@ class Sandboxes:
                         raise Unready(f"sandbox {sandbox.sandbox_id} was ended while it waited for room on the host")
                     sandbox.woken.clear()
                     self._capacity.wait(sandbox, sandbox.woken.set)
-                    await sandbox.woken.wait()
+                    # Nobody tells when the processors have time to spare again.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_EVERY_S):
+                            await sandbox.woken.wait()
                 sandbox.has_room = True
         except TimeoutError:
             raise Exhausted(
-                f"the host has had no room for a sandbox of {share.cpu:g} cores and {share.memory_mib} MiB for "
-                f"{ROOM_WITHIN_S:.0f} s: end others (`wherry sandbox list`), or ask for less"
+                f"the host has had no room for a sandbox of {share} for {ROOM_WITHIN_S:.0f} s: "
+                f"{self._capacity.lack(share) or 'others were first'}; end others (`wherry sandbox list`), "
+                "or ask for less"
             ) from None
         finally:
             self._capacity.forget(sandbox)

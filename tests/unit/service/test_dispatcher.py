@@ -48,7 +48,9 @@ class World:
     deadline_s = DEADLINE_S
     poll_s = 0.001
 
-    def __init__(self, tmp_path: Path, auto: bool = True, cpu: float = 4.0, **settings: Any) -> None:
+    def __init__(
+        self, tmp_path: Path, auto: bool = True, cpu: float = 4.0, memory_mib: int = 4096, **settings: Any
+    ) -> None:
         retry = settings.pop("retry", None)
         self.node = FakeNode(auto)
         self.gone: list[Client] = []
@@ -57,7 +59,7 @@ class World:
         self.clients = Clients(self.gone.append)
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
-        self.pools = Pools(self.node, Capacity(cpu, 4096))
+        self.pools = Pools(self.node, Capacity(cpu, memory_mib))
         self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.open(FUNCTION, retry, **settings)
@@ -315,9 +317,9 @@ def test_what_can_never_fit_fails_with_the_numbers(tmp_path: Path) -> None:
         (output,) = await world.receive(1)
         assert output.input_id == spec_calls[0]
         assert output.failure is not None
-        assert "this host has 0.01 cores" in output.failure.message
+        assert "it needs 128 MiB, this host has 4 cores and 100 MiB for containers" in output.failure.message
 
-    run(tmp_path, scenario, cpu=0.01)
+    run(tmp_path, scenario, memory_mib=100)
 
 
 def test_fast_inputs_are_sent_ahead_and_stuck_ones_come_back(tmp_path: Path) -> None:
