@@ -1,12 +1,14 @@
 """`python -m wherry_service --state-dir DIR`: runs the service until it is told to stop."""
 
 import argparse
+import asyncio
 import fcntl
 import logging
 import os
 import sys
 from pathlib import Path
 
+from wherry_service.open_files import OpenFiles, raise_limit
 from wherry_service.settings import SettingsError, load
 
 LOCK_NAME = "server.lock"
@@ -67,8 +69,14 @@ def main() -> int:
     from wherry_service.server import Service  # the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew
 
+    limit = raise_limit()
+
     async def serve() -> None:
-        await Service(state_dir, settings=settings).run()
+        watching = asyncio.ensure_future(OpenFiles(limit).watch())
+        try:
+            await Service(state_dir, settings=settings).run()
+        finally:
+            watching.cancel()
 
     try:
         uvloop.run(serve())
