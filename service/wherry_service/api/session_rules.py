@@ -11,7 +11,7 @@ from wherry_service.api.reach import Asker
 from wherry_service.api.rules import INVOKE
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Client
-from wherry_service.calls.journal import Journal
+from wherry_service.calls.journal import LOOKUPS, Journal
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 
@@ -39,6 +39,7 @@ class SessionRules:
         self._parent_of = parent_of
         self._reachable: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = asyncio.Semaphore(LOOKUPS)
 
     def restrict(self, client: Client, message: SessionUp) -> None:
         """Take out of a message what this client may not ask, and answer it."""
@@ -63,9 +64,13 @@ class SessionRules:
         message.taken = [input_id for input_id in message.taken if own(journal.call_of(input_id))]
         message.yields_taken = [row for row in message.yields_taken if own(journal.call_of(row.input_id))]
         if message.watches:
-            for watch in [watch for watch in message.watches if not own(watch.call_id)]:
-                message.watches.remove(watch)
-                self._later(self._watch(client, watch.call_id))
+            watches, message.watches = message.watches, []
+            for watch in watches:
+                if own(watch.call_id):
+                    message.watches.append(watch)
+                else:
+                    client.num_lookups += 1
+                    self._later(self._look_up(client, watch.call_id))
 
     def reaches_function(self, function_id: str) -> bool:
         """Whether it may call a function that is served."""
@@ -105,6 +110,13 @@ class SessionRules:
             return True
         function_id = self._journal.function_of(call_id)
         return function_id is not None and self.reaches_function(function_id)
+
+    async def _look_up(self, client: Client, call_id: str) -> None:
+        try:
+            async with self._lookups:
+                await self._watch(client, call_id)
+        finally:
+            client.num_lookups -= 1
 
     async def _watch(self, client: Client, call_id: str) -> None:
         """Watch a call that is only on disk, if it is within reach."""

@@ -103,11 +103,8 @@ class SessionApi:
     def receive(self, client: Client, message: SessionUp) -> None:
         """Pass on what a message says, in the order that makes sense of it."""
         journal = self._journal
-        _check(message)
         if message.taken:
             journal.take(message.taken)
-        if client.is_deaf:
-            raise Exhausted("this client asks for more than it reads: its session is ended")
         for start in message.calls:
             if start.kind not in _KINDS:
                 raise InvalidRequest(f"a call of kind {start.kind} can't be made by a client")
@@ -164,7 +161,7 @@ def _check(message: SessionUp) -> None:
             raise InvalidRequest(f"input {item.input_id[:MAX_ID]!r} is none: its id, method or index is too large")
         if payload is None:
             continue
-        if len(payload.data) > MAX_INLINE or len(payload.blob_id) > MAX_ID or not 0 <= payload.size <= _MAX_SIZE:
+        if len(payload.data) > MAX_INLINE or len(payload.blob_id) > 2 * MAX_ID or not 0 <= payload.size <= _MAX_SIZE:
             raise InvalidRequest(f"the payload of input {item.input_id!r} is too large to be inline")
         if not payload.blob_id:
             # The client's word for it would let it fill the queue unseen.
@@ -193,6 +190,9 @@ class Session:
 
     def receive(self, message: SessionUp) -> None:
         """Hear a message of the client."""
+        _check(message)
+        if self.client.is_deaf:
+            raise Exhausted("this client asks for more than it reads: its session is ended")
         if self._guest is not None:
             self._guest.restrict(self.client, message)
         self._api.receive(self.client, message)

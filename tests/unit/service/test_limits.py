@@ -30,11 +30,13 @@ from wherry_proto.messages import (
 from wherry_service.api import guests, sessions
 from wherry_service.api.budget import Budget
 from wherry_service.api.guests import Guests
+from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import Session, SessionApi
 from wherry_service.calls import client as clients
 from wherry_service.calls import dispatcher
 from wherry_service.calls.client import Client
 from wherry_service.calls.exchange import Exchange
+from wherry_service.calls.journal import LOOKUPS
 from wherry_service.calls.values import Values
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, Rarely
 from wherry_service.frames import FrameError, read_header
@@ -268,7 +270,7 @@ def test_lookups_of_calls_are_few_at_a_time_and_bounded(tmp_path: Path, monkeypa
         SessionUp(inputs=[Input(method="m" * 257)]),
         SessionUp(inputs=[Input(index=1 << 40)]),
         SessionUp(inputs=[Input(payload=Payload(data=b"x" * (sessions.MAX_INLINE + 1)))]),
-        SessionUp(inputs=[Input(payload=Payload(blob_id="b" * 65))]),
+        SessionUp(inputs=[Input(payload=Payload(blob_id="b" * 129))]),
         SessionUp(inputs=[Input(payload=Payload(size=1 << 63))]),
     ],
 )
@@ -357,3 +359,30 @@ def test_a_response_begins_once() -> None:
             exchange.feed({"k": "start", "status": 200, "headers": []}, b"")
 
     asyncio.run(scenario())
+
+
+def test_lookups_that_a_rule_has_to_make_are_few_at_a_time_and_counted(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(clients, "MAX_LOOKUPS", 1000)
+
+    class NoPlaces:
+        now = most = 0
+
+        async def of(self, kind: str, object_id: str) -> list[str]:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0)
+            self.now -= 1
+            return []
+
+    async def work(world: Asked, session: Session) -> None:
+        places = NoPlaces()
+        rules = SessionRules(None, None, world.journal, places)  # type: ignore[arg-type]
+        watches = [CallWatch(call_id=new_id("fc")) for _ in range(1001)]
+        rules.restrict(session.client, SessionUp(watches=watches))
+        with pytest.raises(Exhausted):
+            session.receive(SessionUp(watches=watches))
+        await world.until(lambda: session.client.num_lookups == 0)
+        assert len(session.client._states) == 1001
+        assert places.most <= LOOKUPS
+
+    ask(tmp_path, work)
