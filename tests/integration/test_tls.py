@@ -18,6 +18,9 @@ class Nobody:
     def guard(self, name: str, handler: object, metadata: object, peer: str) -> object:
         raise AssertionError
 
+    def knows(self, metadata: object) -> bool:
+        return False
+
 
 def settings(folder: Path) -> Settings:
     return Settings(

@@ -59,6 +59,10 @@ class Access:
         # Source files that tokens of the same environments have sent in this life of the service.
         self._sent: dict[tuple[str, ...], set[str]] = {}
 
+    def knows(self, metadata: Mapping[str, str]) -> bool:
+        """Whether these prove a token; which, and what it allows, is for `guard`."""
+        return self._tokens.is_valid(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""))
+
     def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
         """Return the handler for one request: it raises where the token does not allow it."""
 

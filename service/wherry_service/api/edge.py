@@ -22,6 +22,9 @@ class Gate(Protocol):
     def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
         """Return the handler for one request of this peer; it raises where the peer may not ask."""
 
+    def knows(self, metadata: Mapping[str, str]) -> bool:
+        """Whether these prove who asks, so that what is asked may be read."""
+
 
 def generic_handlers(handlers: dict[str, Handler], gate: Gate | None = None) -> "grpc.GenericRpcHandler[Any, Any]":
     """Return what serves these handlers, named as in `services.METHODS`, for example "Apps.Open".
@@ -30,10 +33,13 @@ def generic_handlers(handlers: dict[str, Handler], gate: Gate | None = None) -> 
     message, or is an async generator of messages where the service streams. Without a gate everyone may do all.
     """
     served = {services.METHODS[name].path: _method(name, handler, gate) for name, handler in handlers.items()}
+    unread = {services.METHODS[name].path: _unread(name, handler, gate) for name, handler in handlers.items() if gate}
 
     class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
         def service(self, call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-            return served.get(call_details.method)
+            # Of strangers not even a request is read, which may have 64 MiB.
+            is_known = gate is None or gate.knows(_texts(call_details.invocation_metadata))
+            return (served if is_known else unread).get(call_details.method)
 
     return _Handlers()
 
@@ -53,6 +59,27 @@ def _method(name: str, handler: Handler, gate: Gate | None) -> "grpc.RpcMethodHa
     }[method.client_stream, method.server_stream]
     wrapped = _streaming(name, handler, gate) if method.server_stream else _unary(name, handler, gate)
     return make(wrapped, request_deserializer=deserialize, response_serializer=codec.serialize)
+
+
+def _unread(name: str, handler: Handler, gate: Gate) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Return what refuses a request without reading it, in the gate's words."""
+    request = getattr(messages, services.METHODS[name].request)()
+
+    async def refuse(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        if gate.knows(_texts(context.invocation_metadata())):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this token has become valid: ask again")
+        try:
+            guarded = _guarded(name, handler, gate, context)
+            await (anext(guarded(request)) if services.METHODS[name].server_stream else guarded(request))
+        except Exception as error:  # noqa: BLE001 - as in `_unary`
+            await _abort(name, error, context)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this token is not valid here")
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 def _unary(name: str, handler: Any, gate: Gate | None) -> Any:
@@ -79,8 +106,7 @@ def _streaming(name: str, handler: Any, gate: Gate | None) -> Any:
 def _guarded(name: str, handler: Any, gate: Gate | None, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
     if gate is None:
         return handler
-    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return gate.guard(name, handler, metadata, context.peer())
+    return gate.guard(name, handler, _texts(context.invocation_metadata()), context.peer())
 
 
 async def _abort(name: str, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -16,6 +16,10 @@ from wherry_service.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 
+# Requests of one connection that are served at a time.
+MAX_STREAMS = 1000
+
+
 class TcpServer:
     """Listens on `listen.address`."""
 
@@ -37,6 +41,8 @@ class TcpServer:
                 ("grpc.max_receive_message_length", MESSAGE_LIMIT),
                 ("grpc.max_send_message_length", MESSAGE_LIMIT),
                 ("grpc.so_reuseport", 0),
+                # Of one connection; one more waits at its client.
+                ("grpc.max_concurrent_streams", MAX_STREAMS),
                 # A connection that a network has dropped silently is found out within a minute.
                 ("grpc.keepalive_time_ms", 40_000),
                 ("grpc.keepalive_timeout_ms", 15_000),

@@ -129,6 +129,10 @@ class Tokens:
             "this token is not valid here: check WHERRY_TOKEN_ID and WHERRY_TOKEN_SECRET, or ask for another"
         )
 
+    def is_valid(self, token_id: str, secret: str) -> bool:
+        """Whether these prove a token. Failures are not counted: `check` does that."""
+        return self._proven(token_id, secret) is not None
+
     def invokes(self, token_id: str, secret: str, environment: str) -> bool:
         """Whether these prove a token that may call functions of that environment."""
         token = self._proven(token_id, secret)
