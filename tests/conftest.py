@@ -8,6 +8,12 @@ import pytest
 from tests.databases import KINDS, Disk, Disks, Postgres, PostgresDisks, SqliteDisks
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--runtime", default="", help="the OCI runtime of hostile containers, such as runsc, in an engine of its own"
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server of the tests' own."""

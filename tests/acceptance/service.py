@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tests.waiting import wait_until
 class OwnService:
     """Runs `wherry_service`, and looks through the engine's eyes at what it made."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, prefix: Sequence[str] = ()) -> None:
+        """`prefix`: what runs its command, such as nsenter."""
         self.state_dir = state_dir
+        self._prefix = prefix
         # As the node agent computes the label of what it makes.
         self.instance = hashlib.sha256(str((state_dir / "run").resolve()).encode()).hexdigest()[:12]
         self._engine = docker.from_env()
@@ -29,7 +32,7 @@ class OwnService:
     def start(self, *options: str) -> None:
         """Start the service, and wait until it listens."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir), *options]
+        command = [*self._prefix, sys.executable, "-m", "wherry_service", "--state-dir", str(self.state_dir), *options]
         with open(self.state_dir / "server.log", "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry_proto.messages import FunctionSpec, VolumeMount
+from wherry_service.engines.docker import DROPPED_CAPABILITIES, PIDS_LIMIT
 from wherry_service.engines.engine import Engine
 from wherry_service.engines.mount_places import checked_place
 from wherry_service.errors import ServiceError
@@ -144,6 +145,9 @@ class BuildFunctions:
     ) -> list[str]:
         command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=python3", "--pull=never"]
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
+        # It is no more trusted than the function that will run in the image.
+        command += ["--security-opt=no-new-privileges", f"--pids-limit={PIDS_LIMIT}", "--no-healthcheck"]
+        command += [f"--cap-drop={name}" for name in DROPPED_CAPABILITIES]
         command += [f"--volume={folder}:{_DIRECTORY}", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
         resources = function.resources
         if resources is not None:
