@@ -1,5 +1,6 @@
 """Payloads too large for a message."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO, cast
 from wherry import _payload
 from wherry._ids import new_id
 from wherry._transport.transport import Transport
-from wherry.exception import DeserializationError, NotFoundError, RemoteError
+from wherry.exception import DeserializationError, NotFoundError, RemoteError, ResourceExhaustedError
 from wherry_proto.messages import (
     BlobAdoptRequest,
     BlobChunk,
@@ -80,8 +81,11 @@ class Blobs:
                 write(file)
                 size = file.tell()
             self._transport.call("Blobs.Adopt", BlobAdoptRequest(blob_id=blob_id, file_name=blob_id))
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                told = f"the disk of the service is full: a value above 1 MiB found no room in {folder}"
+                raise ResourceExhaustedError(told) from None
             raise
         return size
 

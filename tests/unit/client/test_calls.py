@@ -1,6 +1,7 @@
 """remote, spawn, get, gather, generators: on a fake service."""
 
 import asyncio
+import errno
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +13,16 @@ import wherry
 from tests.fakes import service as fakes
 from tests.fakes.service import FakeService
 from wherry import App, Function, FunctionCall
+from wherry._blobs import Blobs
 from wherry._client import Client
-from wherry.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError, SerializationError
+from wherry.exception import (
+    DeprecationError,
+    ExecutionError,
+    InvalidError,
+    NotFoundError,
+    ResourceExhaustedError,
+    SerializationError,
+)
 from wherry_proto.messages import Format, Payload
 
 Running = Callable[..., Any]
@@ -215,6 +224,16 @@ def test_b19_large_argument_handed_over_as_file(
     assert list(function.map([b"y" * (2 << 20)])) == [2 << 20]
     # Many small ones that are large only together.
     assert function.remote([{"k": "v" * 100}] * 1 + [str(n) * 10 for n in range(50_000)]) == 50_001
+
+
+def test_a_large_value_that_finds_no_room_is_told_in_words(service: FakeService, tmp_path: Any) -> None:
+    def write(file: Any) -> None:
+        file.write(b"some of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ResourceExhaustedError, match="the disk of the service is full"):
+        Blobs(service, tmp_path).put(write)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_b19_large_argument_sent_in_chunks(service: FakeService, running: Running) -> None:
