@@ -3,9 +3,10 @@
 import contextlib
 import heapq
 import itertools
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
@@ -48,6 +49,7 @@ class Campaign:
         self._on: list[tuple[float, int, Step, Happened, Hit]] = []
         self._numbers = itertools.count()
         self._ended = threading.Event()
+        self._interrupted = threading.Event()
 
     def run(self, seconds: float) -> Evidence:
         """Load the service, have faults happen for so long, end in order; return what is to be judged.
@@ -61,7 +63,7 @@ class Campaign:
             until(self._crew.at_work, f"all clients are at work\n{self._stage.log[-2000:]}", AT_WORK_S)
             sampler.start()
             self._say(f"load is on; faults for {seconds:.0f} s")
-            with contextlib.suppress(KeyboardInterrupt):
+            with self._interruptible():
                 self._do_faults(seconds)
             self._end()
         finally:
@@ -78,6 +80,21 @@ class Campaign:
 
     # Faults
 
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Have a Ctrl-C end the faults between two of them: none is left half done. A second one ends it all."""
+
+        def interrupted(number: int, frame: object) -> None:
+            if self._interrupted.is_set():
+                raise KeyboardInterrupt
+            self._interrupted.set()
+
+        before = signal.signal(signal.SIGINT, interrupted)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
     def _do_faults(self, seconds: float) -> None:
         begin = time.monotonic()
         end = begin + seconds
@@ -86,7 +103,7 @@ class Campaign:
                 # Not from the end of the one before: on a slow machine there are no fewer.
                 begin += step.wait_s
                 self._undo_until(min(begin, end))
-                if begin >= end:
+                if begin >= end or self._interrupted.is_set():
                     return
                 self._do(step)
         finally:
@@ -112,10 +129,10 @@ class Campaign:
 
     def _undo_until(self, moment: float) -> None:
         """Wait for a moment, and end what is to end before it."""
-        while self._on and self._on[0][0] <= moment:
-            time.sleep(max(0.0, self._on[0][0] - time.monotonic()))
+        while self._on and self._on[0][0] <= moment and not self._interrupted.is_set():
+            self._interrupted.wait(max(0.0, self._on[0][0] - time.monotonic()))
             self._undo(heapq.heappop(self._on))
-        time.sleep(max(0.0, moment - time.monotonic()))
+        self._interrupted.wait(max(0.0, moment - time.monotonic()))
 
     def _undo_now(self, which: Callable[[Step], bool]) -> None:
         chosen = [on for on in self._on if which(on[2])]
