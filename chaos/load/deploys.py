@@ -21,7 +21,7 @@ def run(client: Client) -> None:
         with client.asking("deploy", version=version) as answer:
             command = [sys.executable, "-m", "wherry.cli.main", "deploy", "--quiet", "chaos.functions"]
             environment = {**os.environ, "CHAOS_VERSION": str(version)}
-            said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+            said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if said.returncode != 0:
                 raise RuntimeError(f"wherry deploy ended with code {said.returncode}: {said.stdout}{said.stderr}")
         client.rest(answer)
