@@ -89,6 +89,8 @@ class StreamCall:
                 self._arrived_yield(value)
             unanswered = self._unanswered
             for output in outputs:
+                if self._error is not None:
+                    break  # what comes after a gap, or after the end, is nobody's
                 if self._refusals is not None and is_refusal(output):
                     if (item := unanswered.get(output.input_id)) is not None:
                         self._refusals.add(item)
@@ -104,9 +106,9 @@ class StreamCall:
                     self._refusals.answered()
                 seen = self._next_yield.pop(output.input_id, 0)
                 if seen < output.num_yields:
-                    self._error = InternalError(
-                        f"values {seen} to {output.num_yields - 1} of the generator were lost with a broken connection"
-                    )
+                    # It would look as if the generator had ended here.
+                    self._error = _gap(seen, output.num_yields)
+                    break
                 self._arrived.append(output)
                 self._arrived_bytes += _event_size(output)
             self._notify()
@@ -207,12 +209,10 @@ class StreamCall:
 
     def _arrived_yield(self, value: Yield) -> None:
         expected = self._next_yield.get(value.input_id, 0)
-        if value.index < expected or value.input_id not in self._unanswered:
-            return  # delivered twice
-        if value.index > expected and self._error is None:
-            self._error = InternalError(
-                f"values {expected} to {value.index - 1} of the generator were lost with a broken connection"
-            )
+        if self._error is not None or value.index < expected or value.input_id not in self._unanswered:
+            return  # after a gap, delivered twice, or answered
+        if value.index > expected:
+            self._error = _gap(expected, value.index)
             return
         self._next_yield[value.input_id] = expected + 1
         self._arrived.append(value)
@@ -267,6 +267,12 @@ def blob_to_take(event: Event) -> list[str]:
     if isinstance(event, Output) and has_blob(event):
         return [event.input_id]
     return []
+
+
+def _gap(first: int, end: int) -> InternalError:
+    """Return what is raised instead of the values from `first` on, those before `end` being lost."""
+    lost = f"value {first}" if end == first + 1 else f"values {first} to {end - 1}"
+    return InternalError(f"{lost} of the generator did not arrive, so it ends here: this is a fault of Wherry's")
 
 
 def _size(item: Input) -> int:

@@ -132,7 +132,7 @@ class Desk:
         self._answer(item, [item.input_id, PICKLE, None, len(_NONE), item.window.index], _NONE)
 
     def give_yield(self, item: Input, value: Any) -> bool:
-        """Send one value of a generator; False: it can't be pickled, and the input is answered so."""
+        """Send one value of a generator; False: it is answered, perhaps since the value can't be pickled."""
         assert item.window is not None
         try:
             data, blob, size = self._payloads.write(value)
@@ -141,14 +141,20 @@ class Desk:
             self.fail(item, error, "serialization", what)
             return False
         self._end_lines(item)
-        index = item.window.note(size)
-        self.link.put_row(YIELDS, [item.input_id, index, PICKLE, blob, size], data)
+        # Another thread may answer just now, with a timeout: no value follows that, and it counts those before it.
+        with self._claims:
+            if item.answered:
+                return False
+            row = [item.input_id, item.window.note(size), PICKLE, blob, size]
+            self.link.put_row(YIELDS, row if item.run is None else [*row, item.run], data)
         return True
 
     def _answer(self, item: Input, row: list[object], data: bytes) -> None:
         if not self._claim(item):
             return
         self._end_lines(item)
+        if item.run is not None:
+            row = [*row, item.run]
         # First into the outbox, then no longer held: a reconnection in between must find it.
         self.link.put_row(OUTPUTS, row, data)
         # A generator runs again, and a blob is the agent's as soon as it was named.
@@ -179,6 +185,8 @@ class Desk:
             return
         self._end_lines(item)
         header |= {"t": "failure", "input": item.input_id, "num_yields": item.window.index if item.window else 0}
+        if item.run is not None:
+            header["run"] = item.run
         parts = [data]
         self.link.put_frame(header, parts)
         if item.keep and item.window is None:

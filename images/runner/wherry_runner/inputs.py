@@ -29,6 +29,7 @@ class Input:
         "keep",
         "method",
         "payload",
+        "run",
         "stream",
         "window",
     )
@@ -45,6 +46,8 @@ class Input:
         self.method = method
         # Whether its answer is kept until the agent has it on disk.
         self.keep = False
+        # Of a generator's: which run of it this is; it is said with each value, and with the answer.
+        self.run: int | None = None
         self.ended_by = ""
         self.answered = False
         self.deadline = 0.0
@@ -63,17 +66,22 @@ class Intake:
         self.inbox: deque[Input] = deque()
         self.held: dict[str, Input] = {}
 
-    def take_in(self, rows: list[list[Any]], parts: list[bytes], keep: Sequence[str] = ()) -> int:
+    def take_in(
+        self, rows: list[list[Any]], parts: list[bytes], keep: Sequence[str] = (), runs: Sequence[int] = ()
+    ) -> int:
         """Note new inputs; return how many. After a reconnection the agent may offer again what is held.
 
-        `keep` names those whose answers are kept until the agent has them on disk.
+        `keep` names those whose answers are kept until the agent has them on disk. `runs` has the number of each row's
+        run, where the function yields values.
         """
         new = 0
         kept = frozenset(keep)
-        for row, part in zip(rows, parts, strict=True):
+        for place, (row, part) in enumerate(zip(rows, parts, strict=True)):
             if row[0] not in self.held:
                 item = self.held[row[0]] = Input(row[0], row[1], row[2], row[3], part, *row[4:])
                 item.keep = row[0] in kept
+                if runs:
+                    item.run = runs[place]
                 self.inbox.append(item)
                 new += 1
         return new

@@ -200,7 +200,8 @@ class Runner:
             if kind == "inputs" and self._ending:
                 self._refuse([row[0] for row in header["rows"] if row[0] not in self._intake.held])
             elif kind == "inputs":
-                if self._intake.take_in(header["rows"], parts, header.get("keep", ())) and self._executor is not None:
+                keep, runs = header.get("keep", ()), header.get("runs", ())
+                if self._intake.take_in(header["rows"], parts, keep, runs) and self._executor is not None:
                     self._executor.start_more()
             elif kind == "taken":
                 self._on_taken(header["rows"])
@@ -249,7 +250,9 @@ class Runner:
         from wherry_runner.failures import cancelled
 
         header, data = cancelled()
-        self._link.put_frame({"t": "failure", "input": item.input_id, "num_yields": 0, **header}, (data,))
+        self._link.put_frame(
+            {"t": "failure", "input": item.input_id, "num_yields": 0, "run": item.run, **header}, (data,)
+        )
         self._intake.held.pop(item.input_id, None)
 
     # The end

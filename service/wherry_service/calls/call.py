@@ -73,11 +73,14 @@ class Input:
         return self.call.durable
 
     def keep_yield(self, value: Yield) -> bool:
-        """Keep a value until it is taken; return False for one that a run before this one has yielded already."""
+        """Keep a value until it is taken; return False for any but the one whose turn it is.
+
+        A run before this one has yielded the lower ones already. What lies behind a gap is nobody's.
+        """
         if self.yields is None:
             self.yields = deque()
         known = self.yields[-1].index + 1 if self.yields else self.yields_taken
-        if value.index < known:
+        if value.index != known:
             return False
         self.yields.append(value)
         return True

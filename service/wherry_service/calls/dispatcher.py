@@ -9,6 +9,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.old_runs import OldRuns
 from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.logs.batch import LogRow
@@ -22,8 +23,13 @@ from wherry_service.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
-# How an input ends that was not to blame.
-_INTERRUPTED = (FailureKind.CANCELLED, FailureKind.CONTAINER_LOST, FailureKind.OUT_OF_MEMORY)
+# How an input ends that was not to blame; the last, where its function was closed before its turn came.
+_INTERRUPTED = (
+    FailureKind.CANCELLED,
+    FailureKind.CONTAINER_LOST,
+    FailureKind.OUT_OF_MEMORY,
+    FailureKind.NOT_FOUND,
+)
 # The same notice is shown again after this many seconds at the earliest.
 NOTICE_EVERY_S = 10.0
 # Notices of a function that are remembered for it, before the older ones are looked for.
@@ -58,6 +64,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Future[int]] = set()
         self._queues: dict[str, FunctionQueue] = {}
         self._claims: dict[str, Container] = {}
+        self._old_runs = OldRuns()
         self._early: dict[str, tuple[Container, str, Payload | Failure, int]] = {}
 
     def keep_durable(self) -> None:
@@ -110,14 +117,17 @@ class Dispatcher:
         if queue is None:
             return 0
         failure = Failure(kind=FailureKind.CANCELLED, message=why)
-        for item in queue.take_all():
+        for item in (*queue.take_all(), *self._old_runs.take_all(function_id)):
             self._fail(item, failure)
         return await self._pools.close(function_id, grace_s)
 
     def is_working(self, function_id: str) -> bool:
         """Whether inputs of the function wait, run, or are about to be tried again."""
         queue = self._queues.get(function_id)
-        return queue is not None and (len(queue) > 0 or queue.pool.in_flight > 0 or queue.num_retrying > 0)
+        if queue is None:
+            return False
+        waits = len(queue) > 0 or queue.num_retrying > 0 or self._old_runs.waits(function_id)
+        return waits or queue.pool.in_flight > 0
 
     def queue(self, function_id: str) -> FunctionQueue | None:
         """Return the function's queue, if it is served."""
@@ -154,6 +164,8 @@ class Dispatcher:
             touched[function_id] = queue
             if item.call.parent_input_id:
                 queue.pool.is_nested = True
+            if self._old_runs and self._old_runs.hold_back(item):
+                continue
             if self._claims and self._attach_claimed(item, queue):
                 continue
             if self._early and self._answer_early(item, queue):
@@ -181,6 +193,7 @@ class Dispatcher:
                 touched[call.function_id] = queue
             for item in list(call.open.values()):
                 if item.container is None:
+                    self._old_runs.withdraw(item)
                     self._fail(item, failure)
                 else:
                     running.setdefault(item.container, []).append(item.input_id)
@@ -223,8 +236,8 @@ class Dispatcher:
             return False
         del self._claims[item.input_id]
         if _is_generator(queue.pool, item):
-            _end_here(container, item.input_id)
-            return False
+            self._old_runs.end(container, [item.input_id])
+            return self._old_runs.hold_back(item)
         container.hold(item)
         item.container = container
         return True
@@ -258,17 +271,26 @@ class Dispatcher:
     def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
         queue = self._queues.get(pool.plan.function_id)
         claimed: list[str] = []
-        if pool.plan.load.is_generator or (pool.plan.load.web and not pool.plan.load.methods):
-            # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
+        if pool.plan.load.web and not pool.plan.load.methods:
             # Whoever sent a request to our earlier life is gone.
             if container.handle is not None:
                 container.handle.cancel(list(input_ids))
+            return
+        if pool.plan.load.is_generator:
+            # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
+            self._old_runs.end(container, input_ids)
+            for input_id in input_ids:
+                item = self._journal.open_input(input_id)
+                if item is not None and queue is not None and queue.remove(item):
+                    self._old_runs.hold_back(item)
             return
         for input_id in input_ids:
             item = self._journal.open_input(input_id)
             if item is not None and item.call.function_id == pool.plan.function_id and item.container is None:
                 if _is_generator(pool, item):
-                    _end_here(container, input_id)
+                    self._old_runs.end(container, [input_id])
+                    if queue is not None and queue.remove(item):
+                        self._old_runs.hold_back(item)
                 elif queue is not None and queue.remove(item):
                     container.hold(item)
                     item.container = container
@@ -293,7 +315,8 @@ class Dispatcher:
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
-                self._keep_early(pool, container, input_id, payload, num_yields)
+                if not self._old_run_ended(container, input_id):
+                    self._keep_early(pool, container, input_id, payload, num_yields)
             else:
                 assert isinstance(item, Input)
                 if item.done:
@@ -320,7 +343,8 @@ class Dispatcher:
         self._diary.failed(pool, container, input_id, failure)
         item = container.release(input_id)
         if item is None:
-            self._keep_early(pool, container, input_id, failure, num_yields)
+            if not self._old_run_ended(container, input_id):
+                self._keep_early(pool, container, input_id, failure, num_yields)
             return
         assert isinstance(item, Input)
         if item.done:
@@ -355,6 +379,8 @@ class Dispatcher:
         self._diary.ended(pool, container, exit)
         if self._claims:
             self._claims = {input_id: one for input_id, one in self._claims.items() if one is not container}
+        if self._old_runs and (again := self._old_runs.gone(container)):
+            self.submit(again)
 
     def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
         queue = self._queues.get(pool.plan.function_id)
@@ -476,6 +502,13 @@ class Dispatcher:
             self._blobs.delete(item.payload.blob_id)
         self._journal.ended(item, output, container)
 
+    def _old_run_ended(self, container: Container, input_id: str) -> bool:
+        """Note that a run which was to end has ended, whatever it answered; its input runs now."""
+        item = self._old_runs.ended(container, input_id)
+        if item is not None:
+            self.submit([item])
+        return item is not None
+
     def _keep_early(
         self, pool: Pool, container: Container, input_id: str, result: Payload | Failure, num_yields: int
     ) -> None:
@@ -494,12 +527,6 @@ class Dispatcher:
 def _is_generator(pool: Pool, item: Input) -> bool:
     """Whether an input of a class runs a method that yields values: some may be lost with our earlier life."""
     return any(name == item.method and is_generator for name, is_generator, _ in pool.plan.load.methods)
-
-
-def _end_here(container: Container, input_id: str) -> None:
-    """Have a run from our earlier life end; the input runs again, and its caller skips what it has."""
-    if container.handle is not None:
-        container.handle.cancel([input_id])
 
 
 def _let_go(container: Container, item: Input) -> None:

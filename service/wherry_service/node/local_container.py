@@ -38,6 +38,7 @@ from wherry_service.node.node import (
     YieldRow,
 )
 from wherry_service.node.runner_link import RunnerLink
+from wherry_service.node.runs import Runs
 from wherry_service.node.throttle import Throttle
 from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
@@ -100,6 +101,8 @@ class LocalContainer:
         self._holdings = Holdings(load)
         # The blobs that inputs have.
         self._lent: dict[str, str] = {}
+        self._runs = Runs()
+        self._yields = load.is_generator or any(is_generator for _, is_generator, _ in load.methods)
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._callers = Callers(container_id, self.kill)
@@ -199,7 +202,7 @@ class LocalContainer:
         connect = self._host.connect_guest
         await self._files.listen(
             self.container_id,
-            lambda: RunnerLink(self.container_id, self._holdings.ids, self),
+            lambda: RunnerLink(self.container_id, self._holdings.ids, self, self._runs),
             (lambda: connect(self.container_id, self._load.app_id)) if connect is not None else None,
         )
 
@@ -267,7 +270,12 @@ class LocalContainer:
             stream.attach(self)
 
     def _write_inputs(self, rows: list[list[Any]], parts: list[bytes], keep: list[str]) -> None:
-        self._write({"t": "inputs", "rows": rows, "keep": keep} if keep else {"t": "inputs", "rows": rows}, parts)
+        header: dict[str, Any] = {"t": "inputs", "rows": rows}
+        if keep:
+            header["keep"] = keep
+        if self._yields:
+            header["runs"] = [self._runs.begin(row[0]) for row in rows]
+        self._write(header, parts)
 
     def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
         self._write({**header, "t": "web", "input": input_id}, (part,) if part else ())

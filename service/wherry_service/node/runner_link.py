@@ -13,6 +13,7 @@ from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.frames import Header, ProtocolError
 from wherry_service.node.node import OutputRow, YieldRow
+from wherry_service.node.runs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +69,14 @@ class RunnerLink(asyncio.Protocol):
     """The agent's end of one connection.
 
     `held` is the set of inputs the container has: shared with, and added to by, its owner; an id that is
-    not in it breaks the protocol.
+    not in it breaks the protocol. `runs` likewise: which runs of generators it was given.
     """
 
-    def __init__(self, container_id: str, held: set[str], events: LinkEvents) -> None:
+    def __init__(self, container_id: str, held: set[str], events: LinkEvents, runs: Runs | None = None) -> None:
         self._container_id = container_id
         self._held = held
         self._events = events
+        self._runs = runs or Runs()
         self._decoder = frames.Decoder(greeted=False)
         self._transport: asyncio.Transport | None = None
         self._greeted = False
@@ -253,13 +255,14 @@ class RunnerLink(asyncio.Protocol):
         outputs: list[OutputRow] = []
         held = self._held
         for row, part in zip(rows, parts, strict=True):
-            input_id, format_, name, size, num_yields = _fields(row, 5)
+            (input_id, format_, name, size, num_yields), run = _fields_and_run(row, 5)
             if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
                 raise ProtocolError("malformed output row")
             try:
                 held.remove(input_id)
             except (KeyError, TypeError):
                 raise ProtocolError("output of an input it does not hold") from None
+            self._runs.answer(input_id, run, num_yields)
             outputs.append((input_id, self._payload(format_, name, size, part), num_yields))
         self._events.on_outputs(outputs)
 
@@ -267,10 +270,11 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         yields: list[YieldRow] = []
         for row, part in zip(rows, parts, strict=True):
-            input_id, index, format_, name, size = _fields(row, 5)
+            (input_id, index, format_, name, size), run = _fields_and_run(row, 5)
             if type(index) is not int or not 0 <= index < _MAX_COUNT:
                 raise ProtocolError("malformed yield row")
             self._check_held(input_id)
+            self._runs.value(input_id, run, index)
             yields.append((input_id, index, self._payload(format_, name, size, part)))
         self._events.on_yields(yields)
 
@@ -282,6 +286,7 @@ class RunnerLink(asyncio.Protocol):
         if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
             raise ProtocolError("malformed failure")
         failure = self._failure(header, parts)
+        self._runs.answer(input_id, header.get("run"), num_yields)
         self._held.discard(input_id)
         self._events.on_failure(input_id, failure, num_yields)
 
@@ -290,6 +295,7 @@ class RunnerLink(asyncio.Protocol):
         for input_id in input_ids:
             self._check_held(input_id)
             self._held.discard(input_id)
+        self._runs.returned(input_ids)
         self._events.on_returned(input_ids)
 
     def _read_web(self, header: Header, parts: list[bytes]) -> None:
@@ -352,6 +358,13 @@ def _fields(row: Any, count: int) -> list[Any]:
     if not isinstance(row, list) or len(row) != count:
         raise ProtocolError(f"a row does not have {count} fields")
     return row
+
+
+def _fields_and_run(row: Any, count: int) -> tuple[list[Any], Any]:
+    """Return a row's fields, and which run of its input it belongs to; None where it says none."""
+    if isinstance(row, list) and len(row) == count + 1:
+        return row[:count], row[count]
+    return _fields(row, count), None
 
 
 def _strings(header: Header, key: str) -> list[str]:

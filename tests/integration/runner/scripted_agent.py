@@ -145,7 +145,12 @@ class ScriptedAgent:
                 raise AssertionError(f"the runner did not read for {DEADLINE_S} s; its log: {self.own_log}")
 
     def give(
-        self, *calls: tuple[Any, ...], input_ids: Sequence[str] = (), keep: bool = False, **kwargs: Any
+        self,
+        *calls: tuple[Any, ...],
+        input_ids: Sequence[str] = (),
+        keep: bool = False,
+        runs: Sequence[int] = (),
+        **kwargs: Any,
     ) -> list[str]:
         """Send inputs, one for each tuple of arguments, in one frame; return their ids."""
         ids = list(input_ids)
@@ -154,7 +159,8 @@ class ScriptedAgent:
             ids.append(f"in-{self._next_input}")
         parts = [pickle.dumps((args, kwargs), 5) for args in calls]
         rows = [[input_id, "fc-1", 1, None] for input_id in ids]
-        self.send({"t": "inputs", "rows": rows, **({"keep": ids} if keep else {})}, parts)
+        header = {"t": "inputs", "rows": rows, **({"keep": ids} if keep else {}), **({"runs": runs} if runs else {})}
+        self.send(header, parts)
         return ids
 
     def take_values(self, **below: int) -> None:

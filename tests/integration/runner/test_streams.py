@@ -83,6 +83,24 @@ def test_b17_n_values_then_the_exception(agent: ScriptedAgent) -> None:
     assert agent.yields(input_id) == [0, 1, 2]
 
 
+@EVERY
+def test_each_value_and_the_end_say_of_which_run_they_are(
+    agent: ScriptedAgent, source: str, options: dict[str, object], tmp_path: Path
+) -> None:
+    _load(agent, source, options, tmp_path / "mark")
+    ended, failed, cancelled = agent.give((2,), ("no number",), (100000,), runs=[7, 8, 9])
+    agent.value(ended)
+    agent.failure(failed)
+    agent.until(lambda: len(agent.yields(cancelled)) == 512)
+    agent.send({"t": "cancel", "inputs": [cancelled]})
+
+    assert agent.failure(cancelled)["run"] == 9
+    assert agent.failure(failed)["run"] == 8
+    assert [row[5] for row in agent.output_rows()] == [7]
+    rows = [row for header, _ in agent.seen if header["t"] == "yields" for row in header["rows"]]
+    assert {(row[0], row[5]) for row in rows} == {(ended, 7), (cancelled, 9)}
+
+
 def test_a_slow_generators_value_comes_at_once(agent: ScriptedAgent) -> None:
     agent.load("import time\ndef f():\n  yield 1\n  yield 2\n  time.sleep(10)", is_generator=True)
     (input_id,) = agent.give(())

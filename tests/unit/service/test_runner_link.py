@@ -11,6 +11,7 @@ from wherry_service.node import frames
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import OutputRow, YieldRow
 from wherry_service.node.runner_link import RunnerLink
+from wherry_service.node.runs import Runs
 
 HELLO = {"t": "hello", "protocol": 1, "python": "3.11.2", "pid": 7, "running": [], "loaded": False}
 
@@ -107,6 +108,12 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
         ({"t": "outputs", "rows": [["in-1", 1, None, 1, 0]]}, [b"x" * ((1 << 20) + 1)], "inline payload of 1048577"),
         ({"t": "yields", "rows": [["in-9", 0, 1, None, 1]]}, [b"x"], "does not hold"),
         ({"t": "yields", "rows": [["in-1", "0", 1, None, 1]]}, [b"x"], "malformed yield row"),
+        ({"t": "yields", "rows": [["in-1", 0, 1, None, 1, 99]]}, [b"x"], "a run that it was not given"),
+        ({"t": "yields", "rows": [["in-1", 0, 1, None, 1, [5]]]}, [b"x"], "a run that it was not given"),
+        ({"t": "yields", "rows": [["in-1", 0, 1, None, 1, 5, 5]]}, [b"x"], "does not have 5 fields"),
+        ({"t": "yields", "rows": [["in-1", 1, 1, None, 1, 5]]}, [b"x"], "value 1 of a generator where value 0 was"),
+        ({"t": "outputs", "rows": [["in-1", 1, None, 1, 1, 5]]}, [b"x"], "after 1 values, of which 0 came"),
+        ({"t": "failure", "input": "in-1", "kind": "exception", "run": 4}, [], "a run that it was not given"),
         ({"t": "failure", "input": "in-9", "kind": "exception"}, [], "does not hold"),
         ({"t": "failure", "input": "in-1", "kind": "magic"}, [], "malformed failure"),
         ({"t": "failure", "input": "in-1", "kind": ["exception"]}, [], "kind is not text"),
@@ -130,8 +137,12 @@ def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
     ],
 )
 def test_a_runner_that_breaks_the_protocol_is_named(
-    link: RunnerLink, heard: Heard, header: dict[str, Any], parts: list[bytes], says: str
+    heard: Heard, monkeypatch: pytest.MonkeyPatch, header: dict[str, Any], parts: list[bytes], says: str
 ) -> None:
+    monkeypatch.setattr("secrets.randbits", lambda _bits: 4)
+    runs = Runs()
+    assert runs.begin("in-1") == 5
+    link = RunnerLink("co-1", {"in-1", "in-2"}, heard, runs)
     link.data_received(frames.encode(dict(HELLO)))
     link.data_received(frames.encode(header, parts))
     assert says in heard.error
