@@ -36,6 +36,10 @@ class Getter:
     items: list[Item] = field(default_factory=list)
     # Set once its items are its own, or back at their place.
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    # What becomes of its word that it has them, while that is being written: its loan does not end meanwhile.
+    claim: "asyncio.Future[bool] | None" = None
+    # Whether it has gone, and its items go back if its word does not count.
+    is_gone: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -178,8 +182,9 @@ class Partition:
         try:
             async with asyncio.timeout(wait_s):
                 await getter.answered
-                while not getter.items and self._lent.pop(lease_id, None) is getter:
+                while not getter.items and self._lent.get(lease_id) is getter:
                     # What was lent to it was retracted before it looked.
+                    del self._lent[lease_id]
                     getter.answered = asyncio.get_running_loop().create_future()
                     self._getters.appendleft(getter)
                     self._hand_out()
@@ -195,11 +200,19 @@ class Partition:
         return getter
 
     def give_back(self, getter: Getter) -> None:
-        """Put what was lent back at its place, unless it is settled."""
-        if self._lent.pop(getter.lease_id, None) is getter:
-            self.ready = deque(sorted((*self.ready, *getter.items), key=lambda item: item.position))
-            getter.items = []
-            self._hand_out()
+        """Put what was lent back at its place, unless it is settled; later, if its word is being written just now.
+
+        Whoever got the items meanwhile would be refused when that is on disk, and if the getter that has gone did not
+        hear either that they are its own, they would be nobody's.
+        """
+        if getter.claim is not None:
+            getter.is_gone = True
+            return
+        # By now the lease may be another loan's: of one that had gone, and said after all that it has the items.
+        if self._lent.get(getter.lease_id) is getter:
+            del self._lent[getter.lease_id]
+            items, getter.items = getter.items, []
+            self.restore(items)
         getter.settled.set()
 
     def cancel(self, lease_id: str) -> None:
@@ -219,18 +232,30 @@ class Partition:
         """Whether this life of the service has lent items to that getter."""
         return lease_id in self._lent
 
+    def claiming(self, lease_id: str) -> "asyncio.Future[bool] | None":
+        """Return what becomes of a getter's word that is being written just now."""
+        getter = self._lent.get(lease_id)
+        return getter.claim if getter is not None else None
+
     def claim(self, lease_id: str, positions: Iterable[int]) -> bool:
-        """Hold items for the getter that says it has them, lest another is given them; False where they are gone."""
+        """Hold items for the getter that says it has them, lest another is given them; False where they are gone.
+
+        Until `settle` or `unclaim` they stay held, whatever becomes of the getter.
+        """
         wanted = set(positions)
         getter = self._lent.get(lease_id)
         if getter is not None:
-            return {item.position for item in getter.items} == wanted
+            if {item.position for item in getter.items} != wanted:
+                return False
+            getter.claim = asyncio.get_running_loop().create_future()
+            return True
         # Lent by an earlier life of the service, or given back: they may still be here.
         if wanted - {item.position for item in self.ready}:
             return False
         items = [item for item in self.ready if item.position in wanted]
         self.ready = deque(item for item in self.ready if item.position not in wanted)
-        loan = Getter(lease_id, len(items), asyncio.get_running_loop().create_future(), items)
+        loop = asyncio.get_running_loop()
+        loan = Getter(lease_id, len(items), loop.create_future(), items, claim=loop.create_future(), is_gone=True)
         self._lent[lease_id] = loan
         return True
 
@@ -238,13 +263,20 @@ class Partition:
         """Forget items that are their getter's now."""
         getter = self._lent.pop(lease_id, None)
         if getter is not None:
+            _decide(getter, True)
             getter.settled.set()
             self._admit_more()
 
-    def unclaim(self, lease_id: str) -> None:
-        """Put items back that turned out not to be the getter's."""
+    def unclaim(self, lease_id: str, refused: bool) -> None:
+        """End a claim that came to nothing.
+
+        The items go back to their place where the getter was refused them, or has gone. Where its word could not be
+        written it keeps them on loan, and may say so again.
+        """
         if (getter := self._lent.get(lease_id)) is not None:
-            self.give_back(getter)
+            _decide(getter, False)
+            if refused or getter.is_gone:
+                self.give_back(getter)
 
     def _hand_out(self) -> None:
         while self.ready and self._getters:
@@ -260,12 +292,17 @@ class Partition:
 
     # The rest
 
-    def clear(self) -> list[int]:
-        """Forget the items that nobody has on loan; return their positions."""
-        positions = [item.position for item in self.ready]
+    def clear(self) -> list[Item]:
+        """Take out the items that nobody has on loan, for good or until `restore`."""
+        items = list(self.ready)
         self.ready.clear()
         self._admit_more()
-        return positions
+        return items
+
+    def restore(self, items: Iterable[Item]) -> None:
+        """Put items back at their place."""
+        self.ready = deque(sorted((*self.ready, *items), key=lambda item: item.position))
+        self._hand_out()
 
     def after(self, position: int, limit: int) -> list[Item]:
         """Return waiting items behind a position."""
@@ -293,6 +330,7 @@ class Partition:
     def end(self) -> None:
         """Let everybody go who waits: the queue is gone."""
         for getter in (*self._getters, *self._lent.values()):
+            _decide(getter, False)
             if not getter.answered.done():
                 getter.answered.set_result(None)
             getter.settled.set()
@@ -306,3 +344,9 @@ class Partition:
         self._getters.clear()
         self._putters.clear()
         self._watchers.clear()
+
+
+def _decide(getter: Getter, accepted: bool) -> None:
+    claim, getter.claim = getter.claim, None
+    if claim is not None and not claim.done():
+        claim.set_result(accepted)

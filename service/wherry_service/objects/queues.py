@@ -131,16 +131,24 @@ class Queues:
             raise InvalidRequest(f"{count} items were asked for: it is a number from 1 to {MAX_ITEMS}")
         queue = await self._queue(queue_id)
         part = await self._current(queue_id, queue, partition)
-        getter = await part.get(lease_id, count, wait_s)
-        try:
-            if not getter.items:
-                if self._queues.get(queue_id) is not queue:
-                    raise NotFound(f"queue {queue_id} was deleted")
-                return getter, []
-            return getter, await self._values(getter.items)
-        except BaseException:
+        while True:
+            getter = await part.get(lease_id, count, wait_s)
+            try:
+                if not getter.items:
+                    if self._queues.get(queue_id) is not queue:
+                        raise NotFound(f"queue {queue_id} was deleted")
+                    return getter, []
+                values = await self._values(getter.items)
+            except BaseException:
+                part.give_back(getter)
+                raise
+            if all(value is not None for value in values):
+                return getter, [value for value in values if value is not None]
+            # Taken from the disk by a write that seemed to have failed.
+            pairs = zip(getter.items, values, strict=True)
+            part.retract([item.position for item, value in pairs if value is None])
             part.give_back(getter)
-            raise
+            part = queue.partition(partition)
 
     def give_back(self, queue_id: str, partition: str, getter: Getter) -> None:
         """Put lent items back at their place, unless their getter has acknowledged them."""
@@ -159,20 +167,24 @@ class Queues:
         # Of an earlier life's loan it may have been accepted, and the answer lost: then what is there now is another's.
         if not queue.partition(partition).lends(lease_id) and await self._store.answered(lease_id):
             return True
+        while (claim := queue.partition(partition).claiming(lease_id)) is not None:
+            # It was said before, on a connection that is gone, and is being written.
+            if await asyncio.shield(claim):
+                return True
         part = queue.partition(partition)
         if not part.claim(lease_id, positions):
             # Perhaps accepted while that was looked up.
             return await self._store.answered(lease_id)
         try:
             accepted, blobs = await self._store.take(queue_id, lease_id, positions, self._now_ms())
+            # Else lent ahead of a put that came to nothing; what else it had goes back to its place.
+            known = await self._store.values(positions) if not accepted else {}
         except BaseException:
-            part.unclaim(lease_id)
+            part.unclaim(lease_id, refused=False)
             raise
         if not accepted:
-            # Lent ahead of a put that came to nothing; what else it had goes back to its place.
-            known = await self._store.values(positions)
             part.retract(position for position in positions if position not in known)
-            part.unclaim(lease_id)
+            part.unclaim(lease_id, refused=True)
             return False
         part.settle(lease_id)
         self._leftovers.add(blobs)
@@ -201,12 +213,20 @@ class Queues:
         queue = await self._queue(queue_id)
         if await self._store.answered(operation_id):
             return 0
-        positions: list[int] = []
-        blobs: list[str] = []
-        for name in list(queue.partitions) if all_partitions else [partition]:
-            positions += queue.partition(name).clear()
-        if positions:
-            blobs = await _finished(self._store.delete(positions, operation_id, self._now_ms()))
+        names = list(queue.partitions) if all_partitions else [partition]
+        return await _finished(self._clear(queue, operation_id, names))
+
+    async def _clear(self, queue: _Queue, operation_id: str, names: Sequence[str]) -> int:
+        cleared = {name: part.clear() for name in names if (part := queue.partition(name)).ready}
+        positions = [item.position for items in cleared.values() for item in items]
+        if not positions:
+            return 0
+        try:
+            blobs = await self._store.delete(positions, operation_id, self._now_ms())
+        except BaseException:
+            for name, items in cleared.items():
+                queue.partition(name).restore(items)
+            raise
         self._leftovers.add(blobs)
         return len(positions)
 
@@ -243,18 +263,29 @@ class Queues:
         """Return a partition without what has expired."""
         part = queue.partition(name)
         while 0 < part.expires_at_ms <= self._now_ms():
-            part.expires_at_ms = 0
-            positions = part.clear()
-            await self._store.set_expiry(queue_id, name, 0)
-            if positions:
-                self._leftovers.add(await _finished(self._store.delete(positions)))
+            await _finished(self._expire(queue_id, queue, name))
             part = queue.partition(name)
         return part
 
-    async def _values(self, items: Sequence[Item]) -> list[Payload]:
+    async def _expire(self, queue_id: str, queue: _Queue, name: str) -> None:
+        """Delete what has expired, and the time with it: else what stayed on disk would be there again one day."""
+        part = queue.partition(name)
+        expired_at_ms, part.expires_at_ms = part.expires_at_ms, 0
+        items = part.clear()
+        try:
+            blobs = await self._store.expire(queue_id, name, [item.position for item in items])
+        except BaseException:
+            part = queue.partition(name)
+            part.restore(items)
+            part.expires_at_ms = part.expires_at_ms or expired_at_ms
+            raise
+        self._leftovers.add(blobs)
+
+    async def _values(self, items: Sequence[Item]) -> list[Payload | None]:
+        """Return the values of items, None for those that are not on disk."""
         missing = [item.position for item in items if item.value is None]
         known = await self._store.values(missing) if missing else {}
-        return [item.value or known[item.position] for item in items]
+        return [item.value or known.get(item.position) for item in items]
 
     async def _queue(self, queue_id: str) -> _Queue:
         await self.registry.get(KIND, queue_id)
@@ -296,8 +327,10 @@ class Queues:
 
 
 async def _finished(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for what goes on to its end also when nobody waits any more."""
-    return await asyncio.shield(asyncio.ensure_future(work))
+    """Wait for what goes on to its end also when nobody waits any more; then nobody is told how it ended."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(task)
 
 
 def _check(values: Sequence[Payload], partition: str, ttl_s: float) -> None:

@@ -139,10 +139,16 @@ class QueueStore:
 
         return await self._database.write(work)
 
-    async def set_expiry(self, queue_id: str, partition: str, expires_at_ms: int) -> None:
-        """Note when a partition expires; 0: never."""
-        values = {"queue_id": queue_id, "name": partition, "expires_at_ms": expires_at_ms}
-        await self._database.write(lambda connection: connection.execute(_EXPIRY, values).rowcount)
+    async def expire(self, queue_id: str, partition: str, positions: Sequence[int]) -> list[str]:
+        """Delete the items of a partition that has expired, and its time; return the items' blobs."""
+        values = {"queue_id": queue_id, "name": partition, "expires_at_ms": 0}
+
+        def work(connection: sa.Connection) -> list[str]:
+            connection.execute(_EXPIRY, values)
+            gone = sa.delete(queue_items).where(queue_items.c.position.in_(positions)).returning(queue_items.c.blob_id)
+            return [blob_id for blob_id in connection.execute(gone).scalars() if blob_id]
+
+        return await self._database.write(work)
 
     async def counts(self, queue_ids: Sequence[str]) -> dict[str, int]:
         """Return how many items queues hold."""
