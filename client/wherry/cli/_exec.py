@@ -1,5 +1,6 @@
 """Running a command in a container from the command line: with this terminal, or with plain streams."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ from wherry._client import Client
 from wherry._shell import enter
 from wherry._terminal import is_terminal
 from wherry.container_process import start
-from wherry.exception import ConnectionError
+from wherry.exception import ConnectionError, Error
 
 
 def execute(
@@ -39,7 +40,7 @@ def execute(
         by_line=False,
     )
     threading.Thread(target=_feed, args=(process,), daemon=True).start()
-    errors = threading.Thread(target=copy, args=(process.stderr, sys.stderr.buffer))
+    errors = threading.Thread(target=copy_beside, args=(process.stderr, sys.stderr.buffer))
     errors.start()
     copy(process.stdout, sys.stdout.buffer)
     errors.join()
@@ -51,6 +52,12 @@ def copy(pieces: Any, target: Any) -> None:
     for data in pieces:
         target.write(data)
         target.flush()
+
+
+def copy_beside(pieces: Any, target: Any) -> None:
+    """As `copy`, in a thread beside one that does the same with another stream: that one tells how it failed."""
+    with contextlib.suppress(Error):
+        copy(pieces, target)
 
 
 def _feed(process: Any) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from wherry._client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
-from wherry.cli._exec import copy, execute
+from wherry.cli._exec import copy, copy_beside, execute
 from wherry.exception import InvalidError
 from wherry.sandbox import Sandbox
 from wherry_proto.messages import (
@@ -94,7 +94,9 @@ def logs(
         texts = {name: b"".join(_output(sandbox_id, n, False)) for n, name in ((1, "stdout"), (2, "stderr"))}
         show_json({"sandbox_id": sandbox_id, **{n: data.decode(errors="replace") for n, data in texts.items()}})
         return
-    errors = threading.Thread(target=copy, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True)
+    errors = threading.Thread(
+        target=copy_beside, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True
+    )
     errors.start()
     copy(_output(sandbox_id, 1, follow), sys.stdout.buffer)
     errors.join()

@@ -15,6 +15,10 @@ from wherry_service.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
+# A client may ask whether the service is still there this often, also while nothing else goes over its connection.
+# Wherry's own asks every 30 s (client/wherry/_transport/grpc.py); those who ask more often are cut off.
+LEAST_PING_S = 10.0
+
 
 # Requests of one connection that are served at a time.
 MAX_STREAMS = 1000
@@ -23,7 +27,7 @@ MAX_STREAMS = 1000
 class TcpServer:
     """Listens on `listen.address`."""
 
-    def __init__(self, settings: Settings, state_dir: Path) -> None:
+    def __init__(self, settings: Settings, state_dir: Path, least_ping_s: float = LEAST_PING_S) -> None:
         self._settings = settings
         self._credentials: grpc.ServerCredentials | None = None
         # PEM: of a certificate that clients are to pin; empty for others.
@@ -46,7 +50,7 @@ class TcpServer:
                 # A connection that a network has dropped silently is found out within a minute.
                 ("grpc.keepalive_time_ms", 40_000),
                 ("grpc.keepalive_timeout_ms", 15_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", int(least_ping_s * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
