@@ -24,8 +24,8 @@ from wherry_proto.messages import (
 from wherry_service.api.tcp import TcpServer
 from wherry_service.settings import Settings
 
-# The client asks as often as gRPC lets it, once a second, and nothing else goes over the connection meanwhile. By gRPC's
-# own rule the service cuts off whoever asks a third time within 5 minutes.
+# The client asks as often as gRPC lets it, once a second, and nothing else goes over the connection meanwhile. By
+# gRPC's own rule the service cuts off whoever asks a third time within 5 minutes.
 PING_MS = 1000
 QUIET_S = 4.6
 

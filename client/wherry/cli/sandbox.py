@@ -94,9 +94,7 @@ def logs(
         texts = {name: b"".join(_output(sandbox_id, n, False)) for n, name in ((1, "stdout"), (2, "stderr"))}
         show_json({"sandbox_id": sandbox_id, **{n: data.decode(errors="replace") for n, data in texts.items()}})
         return
-    errors = threading.Thread(
-        target=copy_beside, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True
-    )
+    errors = threading.Thread(target=copy_beside, args=(_output(sandbox_id, 2, follow), sys.stderr.buffer), daemon=True)
     errors.start()
     copy(_output(sandbox_id, 1, follow), sys.stdout.buffer)
     errors.join()

@@ -102,7 +102,6 @@ class LocalContainer:
         # The blobs that inputs have.
         self._lent: dict[str, str] = {}
         self._runs = Runs()
-        self._yields = load.is_generator or any(is_generator for _, is_generator, _ in load.methods)
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._callers = Callers(container_id, self.kill)
@@ -270,10 +269,8 @@ class LocalContainer:
             stream.attach(self)
 
     def _write_inputs(self, rows: list[list[Any]], parts: list[bytes], keep: list[str]) -> None:
-        header: dict[str, Any] = {"t": "inputs", "rows": rows}
-        if keep:
-            header["keep"] = keep
-        if self._yields:
+        header: dict[str, Any] = {"t": "inputs", "rows": rows, **({"keep": keep} if keep else {})}
+        if self._runs.are_of(self._load):
             header["runs"] = [self._runs.begin(row[0]) for row in rows]
         self._write(header, parts)
 

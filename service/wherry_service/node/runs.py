@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wherry_service.node.frames import ProtocolError
+from wherry_service.node.node import LoadOrder
 
 
 class Runs:
@@ -19,6 +20,11 @@ class Runs:
         self._last = secrets.randbits(40)
         # By input: its run, and the index of the value that comes next.
         self._open: dict[str, list[int]] = {}
+
+    @staticmethod
+    def are_of(load: LoadOrder) -> bool:
+        """Whether what a container loads yields values."""
+        return load.is_generator or any(is_generator for _, is_generator, _ in load.methods)
 
     def begin(self, input_id: str) -> int:
         """Number a run that is about to begin."""
