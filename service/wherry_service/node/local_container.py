@@ -24,6 +24,7 @@ from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
 from wherry_service.node.container_files import LABEL, LAYOUT, ContainerFiles
+from wherry_service.node.deaths import death_of
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
@@ -529,20 +530,19 @@ class LocalContainer:
                 await asyncio.wait_for(self._link_lost.wait(), 2.0)
             except TimeoutError:
                 self._link.close()
-        oom_killed, tail = self.oom_seen, ""
+        engine, tail = self._host.engine, ""
+        death = await death_of(
+            engine, self.engine_id, exit_code, lambda: self.oom_seen, is_ours=bool(self._kill_reason)
+        )
         try:
-            status = await self._host.engine.inspect(self.engine_id)
-            if status is not None:
-                oom_killed = oom_killed or status.oom_killed
-                exit_code = exit_code if exit_code is not None else status.exit_code
-                if exit_code or self._kill_reason:
-                    tail = self._masker.text(await self._host.engine.log_tail(self.engine_id, _LOG_TAIL_LINES))
+            if death.exit_code or self._kill_reason:
+                tail = self._masker.text(await engine.log_tail(self.engine_id, _LOG_TAIL_LINES))
         except EngineError as error:
-            log.warning("container %s ended; the engine can't say how: %s", self.container_id, error)
+            log.warning("container %s ended; the engine has no last words of it: %s", self.container_id, error)
         await self._finish(
             ContainerExit(
-                exit_code=exit_code,
-                oom_killed=oom_killed,
+                exit_code=death.exit_code,
+                oom_killed=death.oom_killed,
                 memory_limit_mib=self._memory_limit_mib,
                 reason=self._kill_reason,
                 log_tail=tail,

@@ -17,6 +17,7 @@ from wherry_service.engines.engine import (
     Stdin,
 )
 from wherry_service.node.buckets import Buckets
+from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sources import SourceStore
@@ -40,6 +41,8 @@ class _Held:
         self.memory_limit_mib = memory_limit_mib
         self.started = False
         self.oom_seen = False
+        # Whether it was killed by the service.
+        self.was_killed = False
         self.stdin: Stdin | None = None
         self.stdin_lock = asyncio.Lock()
         self.dead = asyncio.Event()
@@ -125,6 +128,7 @@ class LocalSandboxes:
             return
         if held.dead.is_set():
             return
+        held.was_killed = True
         try:
             await self._engine.kill(held.engine_id)
             async with asyncio.timeout(EVENT_WITHIN_S):
@@ -232,17 +236,13 @@ class LocalSandboxes:
         self.on_exit(sandbox_id, await self._exit(held, exit_code))
 
     async def _exit(self, held: _Held, exit_code: int | None) -> ContainerExit:
-        oom_killed = held.oom_seen
+        death = Death(exit_code, held.oom_seen)
         if exit_code != 0:
-            try:
-                status = await self._engine.inspect(held.engine_id)
-            except EngineError as error:
-                log.warning("a sandbox ended; the engine can't say how: %s", error)
-            else:
-                if status is not None:
-                    oom_killed = oom_killed or status.oom_killed
-                    exit_code = exit_code if exit_code is not None else status.exit_code
-        return ContainerExit(exit_code=exit_code, oom_killed=oom_killed, memory_limit_mib=held.memory_limit_mib)
+            is_ours = held.was_killed
+            death = await death_of(self._engine, held.engine_id, exit_code, lambda: held.oom_seen, is_ours)
+        return ContainerExit(
+            exit_code=death.exit_code, oom_killed=death.oom_killed, memory_limit_mib=held.memory_limit_mib
+        )
 
     # The rest
 
