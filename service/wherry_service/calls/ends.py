@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from wherry_proto.messages import CallGraph, Output
 from wherry_service.calls.call import Input
 from wherry_service.calls.values import Values
+from wherry_service.calls.writing import until_written
 from wherry_service.node.node import NodeContainer
 from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.calls import CallStore
@@ -105,7 +106,8 @@ class Ends:
         await self._finish([end])
 
     async def _finish(self, ends: Sequence[End]) -> None:
-        await self._store.finish_inputs([end.output for end in ends])
+        outputs = [end.output for end in ends]
+        await until_written(lambda: self._store.finish_inputs(outputs))
         self._written(ends)
 
 

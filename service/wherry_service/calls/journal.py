@@ -5,14 +5,24 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from wherry_proto.messages import CallGraph, CallKind, CallStart, CallState, Failure, Output, Payload, Yield
+from wherry_proto.messages import (
+    CallGraph,
+    CallKind,
+    CallStart,
+    CallState,
+    Failure,
+    FailureKind,
+    Output,
+    Payload,
+    Yield,
+)
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
-from wherry_service.errors import NotFound, Rarely, stack_of
+from wherry_service.errors import NotFound, Rarely, ServiceError, stack_of
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
@@ -146,14 +156,18 @@ class Journal:
         self._run(self._save(client, items, then))
 
     async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
-        await self._keep(item.payload for item in items)
-        fresh_ids = await self._store.add_inputs(
-            [
-                (item.input_id, item.call_id, item.call.function_id, item.index, item.payload, item.method)
-                for item in items
-            ],
-            client.client_id,
-        )
+        rows = [
+            (item.input_id, item.call_id, item.call.function_id, item.index, item.payload, item.method)
+            for item in items
+        ]
+        try:
+            await self._keep(item.payload for item in items)
+            fresh_ids = await self._store.add_inputs(rows, client.client_id)
+        except Exception as error:
+            self._not_saved(items, error)
+            if not isinstance(error, ServiceError):
+                raise
+            return
         for item in items:
             item.saved = True
             if item.input_id not in fresh_ids:
@@ -164,6 +178,19 @@ class Journal:
         self._ends.saved(items)
         client.accepted([item.input_id for item in items])
         then([item for item in items if item.input_id in fresh_ids and not item.done])
+
+    def _not_saved(self, items: list[Input], error: Exception) -> None:
+        """Refuse inputs that can't be put on disk: their client is told, and may offer them again."""
+        why = str(error) if isinstance(error, ServiceError) else f"it failed: {type(error).__name__}: {error}"
+        failure = Failure(kind=FailureKind.EXHAUSTED, message=f"the input could not be written: {why}")
+        self._ends.never_saved(items)
+        for item in items:
+            item.done = True
+            self._inputs.pop(item.input_id, None)
+            item.call.open.pop(item.input_id, None)
+            if item.in_graph:
+                self.graphs.end(item, Output(input_id=item.input_id, call_id=item.call_id, failure=failure), "")
+            self._refuse(item, failure)
 
     def confirm_known(self, client: Client, messages: Iterable[InputMessage]) -> None:
         """Tell the client again of durable inputs that are on disk: it offered them twice."""

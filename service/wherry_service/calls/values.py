@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import CallValuesRequest, Yield
+from wherry_service.calls.writing import until_written
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
@@ -21,34 +22,47 @@ class Values:
         self._blobs = blobs
         # By input: held while a large value is being kept.
         self._turns: dict[str, asyncio.Lock] = {}
+        # By input: values that are not on disk yet.
+        self._writing: dict[str, set[asyncio.Future[None]]] = {}
         # Set, and replaced, when something is new of a call that somebody follows.
         self._news: dict[str, asyncio.Event] = {}
         # How many follow each call.
         self._following: dict[str, int] = {}
 
     async def keep(self, value: Yield, source: NodeContainer | None) -> None:
-        """Put a value on disk; then let its generator run on."""
+        """Put a value on disk, as soon as that takes it; then let its generator run on."""
+        writing = self._writing.setdefault(value.input_id, set())
+        done = asyncio.get_running_loop().create_future()
+        writing.add(done)
+        try:
+            await self._write(value, source)
+        finally:
+            done.set_result(None)
+            writing.discard(done)
+            if not writing:
+                self._writing.pop(value.input_id, None)
+
+    async def _write(self, value: Yield, source: NodeContainer | None) -> None:
         blob_id = value.payload.blob_id if value.payload is not None else ""
         if blob_id or value.input_id in self._turns:
             # One that is small may not overtake a large one before it: who reads goes by the index.
             async with self._turns.setdefault(value.input_id, asyncio.Lock()):
                 if blob_id:
                     await keep_patiently(self._blobs, [blob_id])
-        await self._store.add(value)
+        await until_written(lambda: self._store.add(value))
         if source is not None:
             source.taken([(value.input_id, value.index + 1)])
         self.changed(value.call_id)
 
     def is_keeping(self, input_id: str) -> bool:
         """Whether there is something that `all_kept` would wait for."""
-        return input_id in self._turns
+        return input_id in self._turns or input_id in self._writing
 
     async def all_kept(self, input_id: str) -> None:
-        """Wait until what an input has yielded is on its way to the disk: its end may follow."""
-        turn = self._turns.pop(input_id, None)
-        if turn is not None:
-            async with turn:
-                return
+        """Wait until what an input has yielded is on disk: its end may follow."""
+        self._turns.pop(input_id, None)
+        if writing := self._writing.get(input_id):
+            await asyncio.wait(set(writing))
 
     def changed(self, call_id: str) -> None:
         """Have those who follow the call look again."""
@@ -78,11 +92,13 @@ class Values:
             if item is None:
                 raise NotFound(f"there is no call {call_id}, or it was forgotten long ago")
             found = await self._store.read(item.input_id, index, _AT_ONCE)
-            for value in found:
+            # One whose writing failed at first comes late: what is behind it waits.
+            there = [value for place, value in enumerate(found, index) if value.index == place]
+            for value in there:
                 value.call_id = call_id
                 index = value.index + 1
                 yield value
-            if not found:
+            if not there:
                 if item.finished:
                     return
                 await news.wait()

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 from wherry_service.errors import Unready
+from wherry_service.store.trouble import StorageFailed, StorageFull
 
 log = logging.getLogger(__name__)
 
@@ -22,5 +23,5 @@ def left_for_later() -> Iterator[None]:
     """Leave what the database could not be asked for: it is done again later."""
     try:
         yield
-    except DatabaseAway as error:
+    except (DatabaseAway, StorageFull, StorageFailed) as error:
         log.warning("what is to be done again was left for later: %s", error)

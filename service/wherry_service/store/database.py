@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from wherry_service.store.away import DatabaseAway
 from wherry_service.store.schema import HEAD
 from wherry_service.store.sqlite import Sqlite
+from wherry_service.store.trouble import StorageFailed, StorageFull, Told
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Database:
     def __init__(self, url: str | sa.URL, holder: str = "", taken: Callable[[], None] = lambda: None) -> None:
         self._backend = _backend(url, holder, taken)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._told = Told()
         self._writer = threading.Thread(target=self._write_all, name="database-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="database-reader")
 
@@ -123,6 +125,12 @@ class Database:
         except DatabaseAway as error:
             for job in jobs:
                 _answer(job, None, error)
+            return
+        except (StorageFull, StorageFailed) as error:
+            # None of the others would fare better. Each is told a new error: who waits adds its own stack to it.
+            self._told.tell(error)
+            for job in jobs:
+                _answer(job, None, type(error)(str(error)))
             return
         except Exception as error:  # noqa: BLE001 - one bad job must not take the others with it, nor end the writer
             if len(jobs) > 1:

@@ -20,6 +20,7 @@ import tenacity
 from wherry_service.errors import Unready
 from wherry_service.store.away import DatabaseAway, DatabaseTaken
 from wherry_service.store.schema import tenure
+from wherry_service.store.trouble import of_postgres
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,8 @@ class Postgres:
             except sa.exc.DBAPIError as error:
                 if _is_away(error):
                     self._drop()
+                elif (told := of_postgres(getattr(error.orig, "sqlstate", None))) is not None:
+                    raise told from error
                 raise
 
         self._outage.waited_out(transact)
