@@ -124,11 +124,8 @@ class BuildFunctions:
             directory = self._volumes.mount_source(volume.volume_id, volume.sub_path)
             place = checked_place(f"run_function({function.name})", volume.path)
             found.append(self._volume_option(directory, place, volume.read_only))
-        for number, mount in enumerate(function.local_mounts):
-            files = folder / "mounts" / str(number)
-            files.mkdir(parents=True)
-            self._sources.write_to(mount.source_id, files, linked=True)
-            source = next(files.iterdir()) if mount.is_file else files
+        for mount in function.local_mounts:
+            source = self._sources.laid_out(mount.source_id, mount.is_file)
             place = checked_place(f"run_function({function.name})", mount.remote_path)
             found.append(f"--volume={source}:{place}:ro")
         return found
@@ -148,7 +145,7 @@ class BuildFunctions:
         # It is no more trusted than the function that will run in the image.
         command += ["--security-opt=no-new-privileges", f"--pids-limit={PIDS_LIMIT}", "--no-healthcheck"]
         command += [f"--cap-drop={name}" for name in DROPPED_CAPABILITIES]
-        command += [f"--volume={folder}:{_DIRECTORY}", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
+        command += [f"--volume={folder}:{_DIRECTORY}:ro", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
         resources = function.resources
         if resources is not None:
             if resources.cpu_limit:

@@ -259,10 +259,10 @@ class Maker:
         target.parent.mkdir(parents=True, exist_ok=True)
         if file.executable:
             self._blobs.copy(file.blob_id, target)
+            target.chmod(0o755)
         else:
             # Linked where the file system allows it: it may be large, and the builder only reads it.
             self._blobs.lend(file.blob_id, target)
-        target.chmod(0o755 if file.executable else 0o644)
 
 
 def described(definition: ImageDefinition) -> str:

@@ -27,7 +27,6 @@ class ContainerFiles:
 
         lent/      what the container sees, read-only, as /run/wherry: its sockets, source/, and in/
         values/    values that came over values.sock, until they are taken: the service's alone
-        mounts/    files of a client, mounted read-only where they belong
 
     Everything is reached by open directories, and no link is followed. Methods block for as long as the disk does.
     """
@@ -97,15 +96,11 @@ class ContainerFiles:
         self._sources.write_to(source_id, self._directory / "lent" / "source")
 
     def write_mounts(self, local_mounts: Sequence[tuple[str, str, bool]]) -> list[Mount]:
-        """Lay out what a client adds to its image's files; return where it goes."""
-        found: list[Mount] = []
-        for number, (place, source_id, is_file) in enumerate(local_mounts):
-            folder = self._directory / "mounts" / str(number)
-            folder.mkdir(parents=True)
-            self._sources.write_to(source_id, folder, linked=True)
-            source = next(folder.iterdir()) if is_file else folder
-            found.append(Mount(str(source), place, read_only=True))
-        return found
+        """Lay out what a client adds, each (place, tree, whether it is a file); return where it goes."""
+        return [
+            Mount(str(self._sources.laid_out(source_id, is_file)), place, read_only=True)
+            for place, source_id, is_file in local_mounts
+        ]
 
     # Values
 

@@ -251,11 +251,10 @@ class LocalSandboxes:
             Mount(self._volumes.mount_source(one.volume_id, one.sub_path), one.path, one.read_only)
             for one in order.volumes
         ]
-        for number, (place, source_id, is_file) in enumerate(order.trees):
-            folder = self._directory / order.sandbox_id / str(number)
-            folder.mkdir(parents=True, mode=0o755)
-            self._sources.write_to(source_id, folder, linked=True)
-            found.append(Mount(str(next(folder.iterdir()) if is_file else folder), place, read_only=True))
+        found += [
+            Mount(str(self._sources.laid_out(source_id, is_file)), place, read_only=True)
+            for place, source_id, is_file in order.trees
+        ]
         return found
 
     def _spec(self, order: SandboxOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
@@ -291,6 +290,7 @@ class LocalSandboxes:
     async def _remove(self, sandbox_id: str, engine_id: str) -> None:
         try:
             await self._engine.remove(engine_id)
+            # Files of one that an earlier version made.
             await asyncio.to_thread(shutil.rmtree, self._directory / sandbox_id, ignore_errors=True)
         except EngineError as error:
             log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)

@@ -16,6 +16,7 @@ import tenacity
 from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.ids import new_id
 from wherry_service.store.asked import Asked
+from wherry_service.store.checked import Checked
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ RETRY_EVERY_S = 30.0
 _PAYLOAD_ID = re.compile(r"bl-[0-9A-HJKMNP-TV-Z]{26}\Z")
 _CONTENT_ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _CONTENT = "sha256:"
+_MODE = 0o644
 # Contents that are deleted at once; who asks for one meanwhile waits.
 _AT_ONCE = 200
 
@@ -32,11 +34,15 @@ _AT_ONCE = 200
 class BlobStore:
     """Blobs in a directory. Methods block for as long as the file system does.
 
+    A content is read against its hash before it is given to anyone; one that has changed on the disk is removed, and
+    missing from then on, so that it is sent again.
+
     `BucketBlobStore` keeps those that must last in a bucket as well, and files here only for a while.
     """
 
     def __init__(self, root: Path, now: Callable[[], float] = time.time) -> None:
         self._asked = Asked(root / "asked", now)
+        self._checked = Checked()
         self._payloads = root / "payloads"
         self._contents = root / "contents"
         self.handover_dir = root / "handover"
@@ -65,9 +71,26 @@ class BlobStore:
     def fetch(self, blob_id: str) -> Path:
         """Return its file, brought here if need be; raise `NotFound` if there is no such blob."""
         path = self.path(blob_id)
-        if not path.exists():
+        if not self._is_whole(blob_id, path):
             raise _missing(blob_id)
         return path
+
+    def _is_whole(self, blob_id: str, path: Path) -> bool:
+        """Return whether a blob's file is there, with the content that its id names; remove one that has another."""
+        if not blob_id.startswith(_CONTENT):
+            return path.exists()
+        try:
+            if self.has_content(blob_id, path):
+                return True
+        except FileNotFoundError:
+            return False
+        log.error("content %s was changed on the disk: it is removed, and asked for again where it is needed", blob_id)
+        path.unlink(missing_ok=True)
+        return False
+
+    def has_content(self, blob_id: str, path: Path) -> bool:
+        """Return whether a file, which may be a link to a blob's or a copy, has a content. Raises FileNotFoundError."""
+        return self._checked.holds(blob_id.removeprefix(_CONTENT), path)
 
     def keep(self, blob_id: str) -> None:
         """See that a blob outlasts what is kept of it here, before something that lasts refers to it."""
@@ -87,7 +110,7 @@ class BlobStore:
         return self._missing(blob_ids)
 
     def _missing(self, blob_ids: list[str]) -> list[str]:
-        return [blob_id for blob_id in blob_ids if not self.path(blob_id).exists()]
+        return [blob_id for blob_id in blob_ids if not self._is_whole(blob_id, self.path(blob_id))]
 
     def adopt(self, blob_id: str, file_name: str) -> int:
         """Take over a file of the hand-over directory as that blob, without copying; return its size."""
@@ -119,7 +142,7 @@ class BlobStore:
     def writer(self, blob_id: str) -> "BlobWriter":
         """Open a blob for writing; it appears when committed."""
         self._note([blob_id])
-        return BlobWriter(blob_id, self.path(blob_id), self.handover_dir)
+        return BlobWriter(blob_id, self.path(blob_id), self.handover_dir, self._checked)
 
     def read(self, blob_id: str) -> Iterator[bytes]:
         """Yield a blob's bytes in chunks of at most 1 MiB."""
@@ -134,7 +157,12 @@ class BlobStore:
         """
         source = self.fetch(blob_id)
         try:
+            if blob_id.startswith(_CONTENT) and source.stat().st_mode & 0o777 != _MODE:
+                source.chmod(_MODE)  # of an earlier version, as its umask had it
             os.link(source, target, dst_dir_fd=directory)
+            if blob_id.startswith(_CONTENT):
+                # It has one more name now, which is a change like any other.
+                self._checked.note(blob_id.removeprefix(_CONTENT), source)
         except FileNotFoundError:
             raise _missing(blob_id) from None
         except FileExistsError:
@@ -232,7 +260,7 @@ def _copy_new(source: Path, target: Path | str, directory: int | None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with (
         source.open("rb", buffering=0) as have,
-        os.fdopen(os.open(target, flags, 0o644, dir_fd=directory), "wb", buffering=0) as want,
+        os.fdopen(os.open(target, flags, _MODE, dir_fd=directory), "wb", buffering=0) as want,
     ):
         shutil.copyfileobj(have, want, CHUNK)
 
@@ -240,11 +268,14 @@ def _copy_new(source: Path, target: Path | str, directory: int | None) -> None:
 class BlobWriter:
     """A blob being written, in a file beside the blobs until `commit`."""
 
-    def __init__(self, blob_id: str, target: Path, directory: Path) -> None:
+    def __init__(self, blob_id: str, target: Path, directory: Path, checked: Checked) -> None:
+        self._checked = checked
         self._blob_id = blob_id
         self._target = target
         self._part = directory / f"{new_id('bl')}.part"
         self._file = self._part.open("wb")
+        # It is lent to users of containers, whatever the service's umask is.
+        os.fchmod(self._file.fileno(), _MODE)
         self._digest = hashlib.sha256()
         self._size = 0
 
@@ -268,4 +299,6 @@ class BlobWriter:
             raise InvalidRequest(f"the content sent for {self._blob_id} has another hash: it changed on the way")
         self._target.parent.mkdir(exist_ok=True)
         os.replace(self._part, self._target)
+        if self._blob_id.startswith(_CONTENT):
+            self._checked.note(self._blob_id.removeprefix(_CONTENT), self._target)
         return self._size

@@ -13,6 +13,7 @@ from wherry_service.errors import NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
 from wherry_service.store.blobs import BlobStore, BlobWriter
 from wherry_service.store.bucket import Bucket
+from wherry_service.store.checked import Checked
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class BucketBlobStore(BlobStore):
             # Those that nobody asked for the longest time go first.
             with contextlib.suppress(OSError):
                 os.utime(found)
+                if blob_id.startswith("sha256:"):
+                    self._checked.note(blob_id.removeprefix("sha256:"), found)
             return found
         target = self._cached(blob_id)
         part = self.handover_dir / f"{new_id('bl')}.part"
@@ -88,6 +91,9 @@ class BucketBlobStore(BlobStore):
             raise NotFound(f"blob {blob_id} does not exist or was taken already") from None
         finally:
             part.unlink(missing_ok=True)
+        if not self._is_whole(blob_id, target):
+            self._bucket.delete([self._key(blob_id)])
+            raise NotFound(f"blob {blob_id} was changed in the bucket: it is sent again where it is needed")
         return target
 
     def keep(self, blob_id: str) -> None:
@@ -128,7 +134,7 @@ class BucketBlobStore(BlobStore):
         if blob_id.startswith("bl-"):
             return super().writer(blob_id)
         self._note([blob_id])
-        return _KeptWriter(blob_id, self.path(blob_id), self.handover_dir, self)
+        return _KeptWriter(blob_id, self.path(blob_id), self.handover_dir, self._checked, self)
 
     def delete(self, blob_id: str) -> None:
         with self._lock:
@@ -223,7 +229,7 @@ class BucketBlobStore(BlobStore):
 
     def _found(self, blob_id: str) -> Path | None:
         for path in (self.path(blob_id), self._cached(blob_id)):
-            if path.exists():
+            if self._is_whole(blob_id, path):
                 return path
         return None
 
@@ -243,8 +249,8 @@ class BucketBlobStore(BlobStore):
 class _KeptWriter(BlobWriter):
     """Writes a content, which is in the bucket when it is committed."""
 
-    def __init__(self, blob_id: str, target: Path, directory: Path, store: BucketBlobStore) -> None:
-        super().__init__(blob_id, target, directory)
+    def __init__(self, blob_id: str, target: Path, directory: Path, checked: Checked, store: BucketBlobStore) -> None:
+        super().__init__(blob_id, target, directory, checked)
         self._kept_id = blob_id
         self._store = store
 

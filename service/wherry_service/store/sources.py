@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ class SourceStore:
         self._now = now
         # So that a tree is not deleted at the moment in which somebody records it again.
         self._lock = threading.Lock()
+        self._trees = root / "trees"
+        self._laying = threading.Lock()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put(self, files: Sequence[SourceFile]) -> str:
@@ -58,25 +61,69 @@ class SourceStore:
                     removed += 1
                     continue
             kept |= {row[1] for row in json.loads(path.read_text())}
+        self._sweep_laid_out()
         return removed + self._blobs.sweep_contents(kept, older_than_s)
+
+    def _sweep_laid_out(self) -> None:
+        with self._laying:
+            for place in self._trees.glob("so-*"):
+                if not (self._root / f"{place.stem}.json").exists():
+                    shutil.rmtree(place, ignore_errors=True)
 
     def exists(self, source_id: str) -> bool:
         return self._path(source_id).exists()
 
-    def write_to(self, source_id: str, directory: Path, linked: bool = False) -> None:
-        """Write the tree's files below an existing directory, as copies; or linked, where nobody may write them."""
-        try:
-            rows = json.loads(self._path(source_id).read_text())
-        except FileNotFoundError:
-            raise NotFound(f"source tree {source_id} does not exist") from None
-        for path, blob_id, executable in rows:
+    def write_to(self, source_id: str, directory: Path) -> None:
+        """Write the tree's files below an existing directory, as copies; raise `NotFound`."""
+        for path, blob_id, executable in self._rows(source_id):
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            if linked and not executable:
-                self._blobs.lend(blob_id, target)
-            else:
-                self._blobs.copy(blob_id, target)
+            self._blobs.copy(blob_id, target)
             target.chmod(0o755 if executable else 0o644)
+
+    def laid_out(self, source_id: str, is_file: bool = False) -> Path:
+        """Return a directory with the tree's files, or its only file; raise `NotFound`.
+
+        It is one for all who have the tree, and its files are those of the store: it is for mounting it read-only, by
+        whoever can't come to it in another way.
+        """
+        rows = self._rows(source_id)
+        place = self._trees / source_id
+        with self._laying:
+            if not self._is_laid_out(place, rows):
+                self._lay_out(place, rows)
+        return place / rows[0][0] if is_file else place
+
+    def _is_laid_out(self, place: Path, rows: Sequence[tuple[str, str, bool]]) -> bool:
+        if not place.exists():
+            return False
+        try:
+            return all(self._blobs.has_content(blob_id, place / path) for path, blob_id, _ in rows)
+        except OSError:
+            return False
+
+    def _lay_out(self, place: Path, rows: Sequence[tuple[str, str, bool]]) -> None:
+        part = place.with_suffix(".part")
+        for left in (part, place):
+            if left.exists():
+                shutil.rmtree(left)
+        part.mkdir(parents=True)
+        for path, blob_id, executable in rows:
+            target = part / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if executable:
+                self._blobs.copy(blob_id, target)
+                target.chmod(0o755)
+            else:
+                self._blobs.lend(blob_id, target)
+        part.rename(place)
+
+    def _rows(self, source_id: str) -> list[tuple[str, str, bool]]:
+        try:
+            rows: list[tuple[str, str, bool]] = json.loads(self._path(source_id).read_text())
+        except FileNotFoundError:
+            raise NotFound(f"source tree {source_id} does not exist") from None
+        return rows
 
     def _path(self, source_id: str) -> Path:
         if not source_id.startswith("so-") or not source_id[3:].isalnum():

@@ -229,17 +229,18 @@ def test_a_file_in_a_container_keeps_its_time_when_a_client_asks_for_it(tmp_path
     clock = [1e9]
     host = Host(tmp_path, lambda: clock[0])
     host.blobs.put(content(0), [TEXTS[0]])
-    (tmp_path / "mounts").mkdir()
     tree = host.sources.put([SourceFile(path="f", blob_id=content(0))])
-    host.sources.write_to(tree, tmp_path / "mounts", linked=True)
-    before = (tmp_path / "mounts" / "f").stat().st_mtime_ns
+    place = host.sources.laid_out(tree)
+    before = (place / "f").stat().st_mtime_ns
     clock[0] += DAY_S
     assert host.blobs.missing([content(0)]) == []
-    assert (tmp_path / "mounts" / "f").stat().st_mtime_ns == before
-    # And its content, when the service has let go of it.
+    assert (place / "f").stat().st_mtime_ns == before
+    # And its content, for as long as a container has it.
     clock[0] += 8 * DAY_S
+    assert host.sources.sweep({tree}, set(), KEEP_S) == 0
+    assert (place / "f").read_bytes() == TEXTS[0]
     assert host.sources.sweep(set(), set(), KEEP_S) == 2
-    assert (tmp_path / "mounts" / "f").read_bytes() == TEXTS[0]
+    assert not place.exists()
     with pytest.raises(NotFound, match="does not exist"):
         host.read(tree)
 
