@@ -70,6 +70,7 @@ class BuildFunctions:
         name = f"wherry-build-{new_id('co')[3:].lower()}"
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=self._work_dir))
         tail: list[str] = []
+        held = contextlib.ExitStack()
 
         def hear(line: str) -> None:
             tail.append(line)
@@ -78,7 +79,7 @@ class BuildFunctions:
 
         try:
             await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
-            mounts = await asyncio.to_thread(self._mounts, folder, function)
+            mounts = await asyncio.to_thread(self._mounts, function, held)
             command = self._command(docker, base, name, folder, function, mounts)
             try:
                 async with asyncio.timeout(function.timeout_s or None):
@@ -90,6 +91,7 @@ class BuildFunctions:
                 raise ImageBuildError(image_id, await self._reason(title, name, code, function, tail), tail)
             await self._commit(docker, base, name, tag, labels)
         finally:
+            held.close()
             await self._engine.remove(name)
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, folder)
@@ -117,11 +119,11 @@ class BuildFunctions:
             if payload is not None and payload.data:
                 (folder / name).write_bytes(payload.data)
 
-    def _mounts(self, folder: Path, function: FunctionSpec) -> list[str]:
+    def _mounts(self, function: FunctionSpec, held: contextlib.ExitStack) -> list[str]:
         """Return what the function has for its time only, as docker's options: volumes, and files of the client."""
         found: list[str] = []
         for volume in volumes_of(function):
-            directory = self._volumes.mount_source(volume.volume_id, volume.sub_path)
+            directory = self._volumes.mount_source(volume.volume_id, volume.sub_path, held)
             place = checked_place(f"run_function({function.name})", volume.path)
             found.append(self._volume_option(directory, place, volume.read_only))
         for mount in function.local_mounts:

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,12 +151,13 @@ class LocalContainer:
         self._memory_limit_mib = order.memory_limit_mib
         self._secrets = order.secrets
         self._host.masks.add(self.container_id, order.secrets.values())
+        held = ExitStack()
         try:
             self._files.make()
             await self._listen()
             self._source = asyncio.ensure_future(asyncio.to_thread(self._write_source))
             mounts = await asyncio.to_thread(self._files.write_mounts, self._load.local_mounts)
-            mounts += await asyncio.to_thread(self._volume_mounts, order.volumes)
+            mounts += await asyncio.to_thread(self._volume_mounts, order.volumes, held)
             bucket_mounts, bucket_labels = await self._host.buckets.acquire(self.container_id, order.buckets)
             self._host.buckets.watch(self.container_id, self.kill)
             async with self._host.start_slots:
@@ -178,6 +180,8 @@ class LocalContainer:
                 )
             )
             return
+        finally:
+            held.close()
         if self._kill_reason:
             self.kill(self._kill_reason)
         # On a busy machine the runner may be there before the engine says that it has started it.
@@ -210,9 +214,11 @@ class LocalContainer:
         if self._load.source_id:
             self._files.write_source(self._load.source_id)
 
-    def _volume_mounts(self, volumes: Sequence[VolumeOrder]) -> list[Mount]:
+    def _volume_mounts(self, volumes: Sequence[VolumeOrder], held: ExitStack) -> list[Mount]:
         store = self._host.volumes
-        return [Mount(store.mount_source(one.volume_id, one.sub_path), one.path, one.read_only) for one in volumes]
+        return [
+            Mount(store.mount_source(one.volume_id, one.sub_path, held), one.path, one.read_only) for one in volumes
+        ]
 
     def _spec(self, order: ContainerOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
         return ContainerSpec(

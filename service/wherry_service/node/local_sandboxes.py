@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,11 @@ class LocalSandboxes:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, order: SandboxOrder) -> None:
-        mounts = await asyncio.to_thread(self._mounts, order) if order.trees or order.volumes else []
+        with ExitStack() as shown:
+            await self._start(order, shown)
+
+    async def _start(self, order: SandboxOrder, shown: ExitStack) -> None:
+        mounts = await asyncio.to_thread(self._mounts, order, shown) if order.trees or order.volumes else []
         bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
             engine_id = await self._engine.create(self._spec(order, [*mounts, *bucket_mounts], bucket_labels))
@@ -246,9 +251,9 @@ class LocalSandboxes:
 
     # The rest
 
-    def _mounts(self, order: SandboxOrder) -> list[Mount]:
+    def _mounts(self, order: SandboxOrder, shown: ExitStack) -> list[Mount]:
         found = [
-            Mount(self._volumes.mount_source(one.volume_id, one.sub_path), one.path, one.read_only)
+            Mount(self._volumes.mount_source(one.volume_id, one.sub_path, shown), one.path, one.read_only)
             for one in order.volumes
         ]
         found += [

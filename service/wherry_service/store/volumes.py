@@ -5,14 +5,16 @@ import fcntl
 import logging
 import os
 import re
+import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wherry_proto.messages import VolumeChunk, VolumeEntry, VolumeEntryKind
+from wherry_service.engines.beside import bind, is_beside, unbind
 from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, Unready
 from wherry_service.store import volume_copies
@@ -32,19 +34,25 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class VolumeStore:
     """The directories below `root`, which is the service's alone. Methods block for as long as the disk does.
 
-    `driver`: what containers have mounted in their place.
+    `driver`: what containers have mounted in their place. `is_beside` says whether the engine sees this process.
     """
 
-    def __init__(self, root: Path, driver: VolumeDriver | None = None) -> None:
+    def __init__(
+        self, root: Path, driver: VolumeDriver | None = None, is_beside: Callable[[], bool] = is_beside
+    ) -> None:
         self._root = root
+        self._is_beside = is_beside
         self.driver = driver
         self._parts = root / ".parts"
+        self._mounts = root / ".mounts"
 
     def begin(self) -> None:
         """Make the directory, and remove what earlier lives left half done; raise `Unready` if it can't be used."""
         with _told("the directory of volumes"):
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._parts.mkdir(mode=0o700, exist_ok=True)
+            for path in self._mounts.glob("*"):
+                _unbound(path)
             old = time.time() - PARTS_AGE_S
             for path in self._parts.iterdir():
                 if path.stat().st_mtime < old:
@@ -65,22 +73,54 @@ class VolumeStore:
                 path.chmod(DIRECTORY_MODE)
         return path
 
-    def mount_source(self, volume_id: str, sub_path: str) -> str:
-        """Return the directory to mount; a sub-path is made where it is missing, and goes through no link."""
+    def mount_source(self, volume_id: str, sub_path: str, held: ExitStack) -> str:
+        """Return what to have the engine mount; a sub-path is made where it is missing, and goes through no link.
+
+        Of a sub-path it is the very directory that was looked at, whatever containers put in its place meanwhile:
+        mounted where they can't come to, until `held` is closed, which is to be after the engine has started them.
+        Raises `InvalidRequest` where the engine can't be shown that.
+        """
         root = self.directory(volume_id)
         inner = clean(sub_path)
+        if not inner:
+            return str(root)
+        if self.driver is not None:
+            raise InvalidRequest(
+                f"sub_path {sub_path!r} of volume {volume_id}: volumes.driver mounts by names, and containers could "
+                "put a link in the place of this directory before it does: mount the whole volume"
+            )
+        if not self._is_beside():
+            raise InvalidRequest(
+                f"sub_path {sub_path!r} of volume {volume_id}: the service can't show the engine which directory that "
+                "is, since it is in a container of its own or not root on the engine's host: mount the whole volume"
+            )
         with _told(f"volume {volume_id}"):
-            parent = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+            directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                for part in inner.split("/") if inner else ():
-                    if (mode := mode_of(parent, part)) and not stat.S_ISDIR(mode):
+                for part in inner.split("/"):
+                    if (mode := mode_of(directory, part)) and not stat.S_ISDIR(mode):
                         raise InvalidRequest(f"sub_path {sub_path!r} of volume {volume_id}: {part!r} is no directory")
-                    child = made_directory(parent, part)
-                    os.close(parent)
-                    parent = child
+                    child = made_directory(directory, part)
+                    os.close(directory)
+                    directory = child
+            except BaseException:
+                os.close(directory)
+                raise
+            try:
+                return str(self._bound(directory, held))
             finally:
-                os.close(parent)
-        return str(root / inner) if inner else str(root)
+                os.close(directory)
+
+    def _bound(self, directory: int, held: ExitStack) -> Path:
+        place = self._mounts / secrets.token_hex(8)
+        place.mkdir(mode=0o700, parents=True)
+        try:
+            bind(directory, place)
+        except BaseException:
+            place.rmdir()
+            raise
+        held.callback(_unbound, place)
+        return place
 
     def delete(self, volume_id: str) -> Path | None:
         """Take a volume's directory away at once; return what `discard` is to remove, None if there is nothing."""
@@ -249,6 +289,16 @@ def _entry(parent: int, name: str, path: str) -> VolumeEntry:
         modified_at_ms=max(0, status.st_mtime_ns // 1_000_000),
         executable=kind == VolumeEntryKind.FILE and bool(status.st_mode & stat.S_IXUSR),
     )
+
+
+def _unbound(place: Path) -> None:
+    """Take a mount away. Its directory goes only when it is empty: what is mounted there belongs to a volume."""
+    with suppress(OSError):
+        unbind(place)
+    try:
+        place.rmdir()
+    except OSError as error:
+        log.warning("%s could not be removed: %s", place, error.strerror)
 
 
 def _missing(path: str) -> NotFound:

@@ -1,6 +1,7 @@
 """Volumes by a driver of Docker's: what the engine is asked for, what settings are refused, and what goes."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -165,4 +166,4 @@ def test_those_of_deleted_volumes_go_when_no_container_has_them(caplog: pytest.L
 def test_without_a_driver_nothing_changes(tmp_path: Path) -> None:
     store = volumes_of(Settings(), tmp_path)
     assert store.driver is None
-    assert store.mount_source(ONE, "a") == str(tmp_path / "volumes" / ONE / "a")
+    assert store.mount_source(ONE, "", ExitStack()) == str(tmp_path / "volumes" / ONE)
