@@ -1,6 +1,7 @@
 """Copies within a volume."""
 
 import os
+import secrets
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,9 +66,10 @@ def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, 
 
 def _copy_file(from_dir: int, from_name: str, to_dir: int, to_name: str) -> None:
     """Copy a file; it appears whole."""
-    part = f".{to_name[:200]}{_PART}"
+    # A container may have put anything under a name that it can guess, such as a pipe that nobody reads.
+    part = f".{to_name[:180]}{secrets.token_hex(8)}{_PART}"
     with os.fdopen(os.open(from_name, _READ, dir_fd=from_dir), "rb", buffering=0) as source:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(part, flags, 0o666, dir_fd=to_dir), "wb", buffering=0) as target:
             try:
                 size, done = os.fstat(source.fileno()).st_size, 0

@@ -1,4 +1,4 @@
-"""What is mounted of a volume by sub_path is the directory that was looked at, whatever containers do meanwhile."""
+"""What the service mounts of a volume, and copies in it, is what it has looked at, whatever containers do meanwhile."""
 
 import os
 from contextlib import ExitStack
@@ -91,3 +91,15 @@ def test_what_cannot_be_mounted_is_an_error(tmp_path: Path) -> None:
             bind(directory, tmp_path / "missing")
     finally:
         os.close(directory)
+
+
+def test_a_copy_does_not_write_what_a_container_has_put_in_its_way(store: VolumeStore) -> None:
+    root = store.directory(VOLUME)
+    (root / "source").write_text("new")
+    (root / "other").write_text("of another")
+    os.link(root / "other", root / ".target.wherry-part")
+    os.mkfifo(root / ".piped.wherry-part")
+    assert store.copy(VOLUME, ["source"], "target", False) == 1
+    assert store.copy(VOLUME, ["source"], "piped", False) == 1
+    assert (root / "other").read_text() == "of another"
+    assert (root / "target").read_text() == (root / "piped").read_text() == "new"
