@@ -1,7 +1,9 @@
 """Object ids: a two-letter prefix and a ULID, for example ``co-01JD5W0V7T9Q2M8Z4X6C1B3N5K``."""
 
+import hashlib
 import os
 import time
+from pathlib import Path
 
 from wherry_service.errors import InvalidRequest
 
@@ -15,6 +17,11 @@ def new_id(prefix: str) -> str:
     number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
     digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
     return f"{prefix}-{''.join(digits)}"
+
+
+def instance_of(run_directory: Path) -> str:
+    """Return what tells the service of this directory from others on the same engine: 12 digits of base 16."""
+    return hashlib.sha256(str(run_directory.resolve()).encode()).hexdigest()[:12]
 
 
 def time_of(value: str) -> int:

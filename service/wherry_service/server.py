@@ -48,10 +48,11 @@ from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.errors import ServiceError, stack_of
-from wherry_service.host import Processors, blobs_of, database_url, host_size, volumes_of
+from wherry_service.host import Processors, blobs_of, database_url, host_size, open_ports, volumes_of
 from wherry_service.housekeeping import Housekeeping
-from wherry_service.ids import check_id, new_id
+from wherry_service.ids import check_id, instance_of, new_id
 from wherry_service.images import host
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.helpers import HelperImage
@@ -117,7 +118,9 @@ class Service:
         self.state_dir = state_dir
         self.instance_id = new_id("sv")
         self._volume_store = volumes_of(self._settings, state_dir)
-        self._engine = engine or DockerEngine(self._volume_store.driver)
+        http = HttpSettings.from_environment(self._settings.rooms)
+        self._network = _network(self._settings, http, state_dir)
+        self._engine = engine or DockerEngine(self._volume_store.driver, self._network)
         self._stop = asyncio.Event()
         self._force = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -189,7 +192,6 @@ class Service:
             self._objects,
         )
         self._execs = Execs(self._engine, self._begin_use, self._end_use)
-        http = HttpSettings.from_environment(self._settings.rooms)
         endpoints = Endpoints(Site())
         exchanges = Exchanges(self._journal, self._dispatcher, http.queue_limit)
         self._web_store = WebStore(self._database)
@@ -220,8 +222,9 @@ class Service:
         self._deployments = Deployments(
             self._apps, self._app_store, DeploymentStore(self._database), self._pools, self._dispatcher
         )
-        environments = EnvironmentRecords(self._database)
-        self._environments = Environments(environments, self._apps, self._sandboxes, self._objects)
+        self._environments = Environments(
+            EnvironmentRecords(self._database), self._apps, self._sandboxes, self._objects
+        )
         self._pruner = Pruner(self._engine, self._builder, self._images_in_use)
         self._places = Places(EnvironmentStore(self._database), self._journal, self._pools, self._sandboxes, self._logs)
         self._environments.on_changed += (self._places.environment_changed, tokens.environment_changed)
@@ -257,6 +260,8 @@ class Service:
         await self._listen(local)
         await self._server.start()
         self._node.begin()
+        if isinstance(self._engine, DockerEngine):
+            self._spawn(self._network.keep())
         self._spawn(self._recover(found, durable))
         for work in self._housekeeping().works():
             self._spawn(work)
@@ -539,6 +544,11 @@ class Service:
         for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
             (self.state_dir / name).unlink(missing_ok=True)
         log.info("stopped")
+
+
+def _network(settings: Settings, http: HttpSettings, state_dir: Path) -> OwnNetwork:
+    own = NetworkSettings.from_environment(settings.rooms)
+    return OwnNetwork(own, instance_of(state_dir / "run"), state_dir, open_ports(settings, http))
 
 
 def _die() -> None:

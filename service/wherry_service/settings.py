@@ -99,6 +99,27 @@ _ROOMS = (
     ),
     Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
     Key(
+        "network.isolate",
+        "auto",
+        "What keeps containers from each other, from this host and from the cloud's metadata: `auto` does all that "
+        "this host allows, `require` starts no container with a network where that is not all, `off` has them share "
+        "the engine's own bridge.",
+        choices=("auto", "require", "off"),
+    ),
+    Key(
+        "network.allow",
+        "",
+        "What containers may reach nevertheless: IPv4 addresses or networks, with a port if only that is meant, such "
+        "as `10.0.0.5:5432`.",
+        "list",
+    ),
+    Key(
+        "network.block",
+        "",
+        "What they may not reach besides: IPv4 addresses or networks, such as `10.0.0.0/8`.",
+        "list",
+    ),
+    Key(
         "sandbox.runtime",
         "",
         "The OCI runtime of sandboxes, such as `runsc`. Unset: the engine's default.",

@@ -55,6 +55,9 @@ class FakeEngine:
         for queue in self._listeners:
             queue.put_nowait(EngineEvent("reconnected"))
 
+    async def network(self) -> str:
+        return "bridge"
+
     async def create(self, spec: ContainerSpec) -> str:
         self._check()
         if spec.image not in self.images_here:

@@ -165,7 +165,7 @@ def _program(attack: Attack, args: tuple[Any, ...]) -> str:
     )
 
 
-def _shell(text: str, *args: str) -> list[Any]:
+def _shell(text: str, *args: str) -> list[object]:
     import subprocess
 
     ran = subprocess.run(

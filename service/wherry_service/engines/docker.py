@@ -28,6 +28,7 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
+from wherry_service.engines.network import DEFAULT, OwnNetwork
 from wherry_service.engines.volume_driver import VolumeDriver
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ DROPPED_CAPABILITIES = ("MKNOD", "NET_RAW", "SETFCAP", "AUDIT_WRITE")
 class DockerEngine:
     """Implements `engine.Engine`. DOCKER_HOST and the other DOCKER_ variables are honoured."""
 
-    def __init__(self, volume_driver: VolumeDriver | None = None) -> None:
+    def __init__(self, volume_driver: VolumeDriver | None = None, network: OwnNetwork | None = None) -> None:
         self._volume_driver = volume_driver
+        # None: containers are on the engine's own bridge.
+        self._network = network
+        if network is not None:
+            network.connect(self._run)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
@@ -70,6 +75,8 @@ class DockerEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         body = create_body(spec, with_disk_limit=not self._no_disk_limits)
+        if spec.network == DEFAULT:
+            body["HostConfig"]["NetworkMode"] = await self.network()
         if self._volume_driver is not None:
             self._volume_driver.replace_binds(body["HostConfig"], _owner(spec.labels))
 
@@ -88,15 +95,32 @@ class DockerEngine:
         del body["HostConfig"]["StorageOpt"]
         return await self._run(what, create)
 
+    async def network(self) -> str:
+        return await self._network.name() if self._network is not None else DEFAULT
+
     async def start(self, engine_id: str) -> None:
         try:
-            await self._run(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
+            await self._start(engine_id)
         except (EngineUnreachable, ContainerMissing, DeviceMissing):
             raise
         except EngineError as error:
             if self._volume_driver is None:
                 raise
             raise EngineError(self._volume_driver.explained(str(error))) from error
+
+    async def _start(self, engine_id: str) -> None:
+        what = f"start container {engine_id[:12]}"
+        try:
+            await self._run(what, lambda client: client.start(engine_id))
+        except EngineError as error:
+            if self._network is None or not ("network" in str(error) and "not found" in str(error)):
+                raise
+        else:
+            return
+        log.warning("the network of this service's containers was removed; making it again")
+        self._network.lost()
+        await self._network.name()
+        await self._run(what, lambda client: client.start(engine_id))
 
     async def kill(self, engine_id: str) -> None:
         with contextlib.suppress(ContainerMissing):
@@ -258,6 +282,8 @@ class DockerEngine:
             stopped.set()
 
     async def close(self) -> None:
+        if self._network is not None:
+            await self._network.clean()
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:

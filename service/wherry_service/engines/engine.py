@@ -201,6 +201,9 @@ class Engine(Protocol):
     async def status(self) -> EngineStatus:
         """Return whether the engine answers; raises nothing."""
 
+    async def network(self) -> str:
+        """Return the name of the network that containers on "bridge" join, made if it is missing."""
+
     async def create(self, spec: ContainerSpec) -> str:
         """Create a container and return the engine's id for it; raises `ImageMissing`, `DeviceMissing`."""
 

@@ -80,7 +80,8 @@ class BuildFunctions:
         try:
             await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
             mounts = await asyncio.to_thread(self._mounts, function, held)
-            command = self._command(docker, base, name, folder, function, mounts)
+            network = "none" if function.block_network else await self._engine.network()
+            command = self._command(docker, base, name, folder, function, mounts, network)
             try:
                 async with asyncio.timeout(function.timeout_s or None):
                     code = await follow(command, hear)
@@ -140,7 +141,14 @@ class BuildFunctions:
         return f"--volume={directory}:{place}{':ro' if read_only else ''}"
 
     def _command(
-        self, docker: str, base: str, name: str, folder: Path, function: FunctionSpec, mounts: Sequence[str]
+        self,
+        docker: str,
+        base: str,
+        name: str,
+        folder: Path,
+        function: FunctionSpec,
+        mounts: Sequence[str],
+        network: str,
     ) -> list[str]:
         command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=python3", "--pull=never"]
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
@@ -156,8 +164,7 @@ class BuildFunctions:
                 command += [f"--memory={limit}m", f"--memory-swap={limit}m"]
         if function.gpus:
             command.append(f"--gpus={function.gpus[0].count}")
-        if function.block_network:
-            command.append("--network=none")
+        command.append(f"--network={network}")
         return [*command, base, _PROGRAM, _DIRECTORY]
 
     async def _reason(self, title: str, name: str, code: int, function: FunctionSpec, tail: list[str]) -> str:

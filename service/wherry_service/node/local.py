@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from wherry_service.engines.engine import Engine, EngineError, EngineEvent
+from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
 from wherry_service.node.buckets import Buckets
@@ -59,7 +59,7 @@ class LocalNode:
         self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
-        self.instance = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
+        self.instance = instance_of(directory)
         self.mount_buckets(nowhere, {}, lambda: "")
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}

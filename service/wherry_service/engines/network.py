@@ -1,0 +1,262 @@
+"""The network of this service's containers: a bridge of their own, without each other and without the host."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wherry_service.engines.engine import EngineError
+from wherry_service.engines.firewall import Firewall, FirewallError, Place, Rules, name_servers, run_here
+from wherry_service.errors import Unready
+
+if TYPE_CHECKING:
+    import docker
+
+log = logging.getLogger(__name__)
+
+DEFAULT = "bridge"
+KIND = "network"
+# Files that say which name servers containers are given; the second is what the engine takes for a local resolver.
+_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+# Seconds between two looks whether the rules are still there: a firewall that is started anew drops those of others.
+CHECK_EVERY_S = 60.0
+_HELPER_WITHIN_S = 30
+_MOST_PLACES = 256
+
+
+class Ask(Protocol):
+    """Asks the engine, in a thread."""
+
+    def __call__(self, what: str, work: "Callable[[docker.APIClient], Any]") -> Awaitable[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """What containers may reach."""
+
+    # "auto": isolated as far as this host allows; "require": no container starts where it does not; "off": not at all.
+    isolate: str = "auto"
+    allowed: tuple[Place, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "NetworkSettings":
+        """Read the WHERRY_NETWORK_ variables; raise `Unready` naming one that makes no sense."""
+        isolate = environ.get("WHERRY_NETWORK_ISOLATE", "") or "auto"
+        if isolate not in ("auto", "require", "off"):
+            raise Unready(f"WHERRY_NETWORK_ISOLATE is {isolate!r}: it is auto, require or off")
+        places = {}
+        for name in ("WHERRY_NETWORK_ALLOW", "WHERRY_NETWORK_BLOCK"):
+            words = environ.get(name, "").replace(",", " ").split()
+            if len(words) > _MOST_PLACES:
+                raise Unready(f"{name} has {len(words)} places: {_MOST_PLACES} are allowed")
+            places[name] = tuple(Place.parse(word, name) for word in words)
+        blocked = places["WHERRY_NETWORK_BLOCK"]
+        if with_port := next((place for place in blocked if place.port), None):
+            raise Unready(f"WHERRY_NETWORK_BLOCK has {with_port.network}:{with_port.port}: it takes whole networks")
+        return cls(isolate, places["WHERRY_NETWORK_ALLOW"], tuple(place.network for place in blocked))
+
+
+class OwnNetwork:
+    """One service's network on its engine, and the kernel's rules for it."""
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        instance: str,
+        state_dir: Path,
+        open_ports: tuple[int, ...] = (),
+        firewall: Firewall | None = None,
+    ) -> None:
+        self.settings = settings
+        self._ask: Ask | None = None
+        self._instance = instance
+        self._state_dir = state_dir
+        self._name = f"wherry-{instance}"
+        self._rules = Rules(f"wh-{instance}", instance, settings.allowed, open_ports, blocked=settings.blocked)
+        self._firewall = firewall or Firewall(self._run)
+        self._lock = asyncio.Lock()
+        self._made = False
+        # Why containers reach more than they should; "": they do not.
+        self.problem = ""
+        self._told = ""
+
+    def connect(self, ask: Ask) -> None:
+        """Say how the engine is asked."""
+        self._ask = ask
+
+    async def name(self) -> str:
+        """Return the network that a container joins, made if it is missing; raise `EngineError`."""
+        if self.settings.isolate == "off":
+            return DEFAULT
+        async with self._lock:
+            if not self._made:
+                await self._make()
+                await self._hold()
+                self._made = True
+        if self.problem and self.settings.isolate == "require":
+            raise EngineError(
+                f"containers can't be isolated here, and network.isolate is require: {self.problem}; give them no "
+                "network (block_network=True), mend it, or set network.isolate to auto"
+            )
+        return self._name
+
+    def lost(self) -> None:
+        """Know that somebody has removed it."""
+        self._made = False
+
+    async def keep(self) -> None:
+        """Have it there, and its rules hold, for as long as the service runs."""
+        while self.settings.isolate != "off":
+            with contextlib.suppress(EngineError):  # told when a container wants it
+                await self.name()
+            await asyncio.sleep(CHECK_EVERY_S)
+            await self.check()
+
+    async def check(self) -> None:
+        """Make the rules anew where they have gone."""
+        async with self._lock:
+            if self._made:
+                await self._hold()
+
+    async def clean(self) -> None:
+        """Remove the network and its rules; what can't be removed is found by the next life."""
+        async with self._lock:
+            if not self._made:
+                return
+            self._made = False
+            try:
+                await self._engine("remove the network", lambda client: client.remove_network(self._name))
+            except EngineError as error:
+                # Its rules stay with it.
+                log.info("the network %s stays: %s", self._name, error)
+                return
+            try:
+                await self._firewall.remove(self._rules)
+            except (FirewallError, OSError) as error:
+                log.debug("the network's rules could not be removed: %s", error)
+
+    # The network
+
+    async def _make(self) -> None:
+        rows = await self._engine(
+            "list networks", lambda client: client.networks(filters={"label": f"wherry.kind={KIND}"})
+        )
+        for row in rows:
+            if row["Name"] != self._name:
+                await self._tidy(row)
+        if any(row["Name"] == self._name for row in rows):
+            return
+        labels = {
+            "wherry.instance": self._instance,
+            "wherry.kind": KIND,
+            "wherry.state_dir": str(self._state_dir),
+        }
+        options = {
+            "com.docker.network.bridge.name": self._rules.bridge,
+            "com.docker.network.bridge.enable_icc": "false",
+        }
+        try:
+            await self._engine(
+                "create the network",
+                lambda client: client.create_network(
+                    self._name, driver="bridge", options=options, labels=labels, check_duplicate=True
+                ),
+            )
+        except EngineError as error:
+            if "already exists" in str(error):
+                return
+            if "address pool" in str(error):
+                raise EngineError(
+                    f"{error}: the engine has no addresses left for another network; remove those that nothing uses "
+                    "(docker network prune)"
+                ) from error
+            raise
+
+    async def _tidy(self, row: Mapping[str, Any]) -> None:
+        """Remove the network of a service whose state directory is gone."""
+        state_dir = (row.get("Labels") or {}).get("wherry.state_dir", "")
+        if not state_dir or os.path.exists(state_dir):
+            return
+        with contextlib.suppress(EngineError):  # something uses it
+            await self._engine("remove a network", lambda client: client.remove_network(row["Id"]))
+            log.info("removed the network of a service whose state directory %s is gone", state_dir)
+
+    async def _engine(self, what: str, work: "Callable[[docker.APIClient], Any]") -> Any:
+        assert self._ask is not None
+        return await self._ask(what, work)
+
+    # The rules
+
+    async def _hold(self) -> None:
+        self._rules = replace(self._rules, name_servers=await asyncio.to_thread(_name_servers))
+        problem = ""
+        try:
+            if not await self._firewall.apply(self._rules):
+                problem = (
+                    "this kernel does not show frames on a bridge to its rules, so containers reach each other: load "
+                    "br_netfilter (modprobe br_netfilter) and set net.bridge.bridge-nf-call-iptables to 1"
+                )
+        except (FirewallError, OSError) as error:
+            problem = f"the host's own addresses and the cloud's metadata can't be kept from containers: {error}"
+        self.problem = problem
+        if problem != self._told:
+            self._told = problem
+            if problem:
+                log.warning("containers are not wholly isolated: %s (docs/security.md says what that means)", problem)
+            else:
+                log.info("containers are isolated: from each other, the host and the cloud's metadata")
+
+    async def _run(self, script: str) -> tuple[int, str, str]:
+        code, said, errors = await run_here(script)
+        if code in (3, 4):
+            beside = await self._run_beside(script)
+            if beside is not None:
+                return beside
+        if code == 3 and os.geteuid():
+            errors = "making rules needs root, which this service does not run as"
+        return code, said, errors
+
+    async def _run_beside(self, script: str) -> tuple[int, str, str] | None:
+        """Run a script in the engine's network, where this service is itself one of the engine's containers."""
+
+        def run(client: "docker.APIClient") -> tuple[int, str, str]:
+            own = client.inspect_container(socket.gethostname())
+            host = client.create_host_config(network_mode="host", cap_drop=["ALL"], cap_add=["NET_ADMIN", "NET_RAW"])
+            made = client.create_container(
+                own["Image"],
+                ["-c", script],
+                entrypoint=["sh"],
+                user="0",
+                host_config=host,
+                labels={"wherry.instance": self._instance, "wherry.kind": "rules"},
+            )
+            try:
+                client.start(made["Id"])
+                code = int(client.wait(made["Id"], timeout=_HELPER_WITHIN_S)["StatusCode"])
+                said = client.logs(made["Id"], stdout=True, stderr=False).decode(errors="replace")
+                errors = client.logs(made["Id"], stdout=False, stderr=True).decode(errors="replace")
+            finally:
+                client.remove_container(made["Id"], force=True, v=True)
+            return code, said, errors
+
+        if not os.path.exists("/.dockerenv"):
+            return None
+        try:
+            found: tuple[int, str, str] = await self._engine("make rules beside this service", run)
+        except EngineError as error:
+            return 1, "", str(error)
+        return found
+
+
+def _name_servers() -> tuple[str, ...]:
+    texts = []
+    for path in _RESOLVERS:
+        with contextlib.suppress(OSError):
+            texts.append(Path(path).read_text(errors="replace"))
+    return name_servers(texts)
