@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from wherry_proto.messages import WebKind, WebSpec
 from wherry_service.frames import FrameError, Splitter, pack, read_header
 
 PROTOCOL = 1
@@ -74,3 +75,14 @@ def _cut(header: Header, body: bytes) -> list[bytes]:
     if position != len(body):
         raise ProtocolError(f"parts add up to {position} bytes, the body has {len(body)}")
     return parts
+
+
+def web_frame(spec: WebSpec) -> Header:
+    """Return what a runner is told of a function that answers requests."""
+    return {
+        "kind": {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: "wsgi"}.get(spec.kind, "server"),
+        "method": spec.method,
+        "docs": spec.docs,
+        "port": spec.port,
+        "port_timeout_s": spec.port_timeout_s,
+    }

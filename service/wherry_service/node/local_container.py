@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from wherry_proto.messages import Failure, WebKind, WebSpec
+from wherry_proto.messages import Failure
 from wherry_service.engines.engine import (
     ContainerSpec,
     DeviceMissing,
@@ -26,7 +26,7 @@ from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
 from wherry_service.node.container_files import LABEL, LAYOUT, ContainerFiles
 from wherry_service.node.deaths import death_of
-from wherry_service.node.frames import ProtocolError
+from wherry_service.node.frames import ProtocolError, web_frame
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
     Assignment,
@@ -404,7 +404,7 @@ class LocalContainer:
                 "is_generator": load.is_generator,
                 "is_async": load.is_async,
                 "methods": load.methods,
-                "web": {name: _web(spec) for name, spec in load.web.items()},
+                "web": {name: web_frame(spec) for name, spec in load.web.items()},
                 "python": load.python,
             },
             "concurrency": load.concurrency,
@@ -592,13 +592,3 @@ class LocalContainer:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
-
-
-def _web(spec: WebSpec) -> dict[str, Any]:
-    return {
-        "kind": {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: "wsgi"}.get(spec.kind, "server"),
-        "method": spec.method,
-        "docs": spec.docs,
-        "port": spec.port,
-        "port_timeout_s": spec.port_timeout_s,
-    }
