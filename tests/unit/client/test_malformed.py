@@ -160,6 +160,8 @@ def test_a_call_whose_event_loop_is_gone_harms_no_other(service: FakeService, ru
         def offer(self) -> Any:
             return ()
 
+        unconfirmed = offer
+
         def arrived(self, yields: Any, outputs: Any) -> None:
             raise RuntimeError("Event loop is closed")
 
