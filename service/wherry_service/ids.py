@@ -24,6 +24,16 @@ def instance_of(run_directory: Path) -> str:
     return hashlib.sha256(str(run_directory.resolve()).encode()).hexdigest()[:12]
 
 
+def own_id(value: str, owner: str) -> str:
+    """Return what an id that a client chose is called within one owner: for another it is another.
+
+    So nobody learns, or takes up, what was done under an id elsewhere.
+    """
+    number = int.from_bytes(hashlib.sha256(f"{owner} {value}".encode()).digest()[:17], "big") >> 6
+    digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
+    return f"{value.partition('-')[0]}-{''.join(digits)}"
+
+
 def time_of(value: str) -> int:
     """Return when an id was made, in milliseconds since 1970."""
     number = 0

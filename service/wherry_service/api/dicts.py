@@ -14,7 +14,7 @@ from wherry_proto.messages import (
     DictScanRequest,
     DictValue,
 )
-from wherry_service.ids import check_id
+from wherry_service.ids import check_id, own_id
 from wherry_service.objects.dicts import Dicts
 
 
@@ -29,24 +29,26 @@ class DictApi:
         return DictValue(found=value is not None, value=None if request.without_value else value)
 
     async def put(self, request: DictPutRequest) -> DictPutResponse:
-        check_id(request.operation_id, "op", "operation id")
-        put = self._dicts.put(
-            request.dict_id, request.operation_id, request.entries, request.skip_if_exists, request.ttl_s
-        )
+        operation_id = _own(request, "put")
+        put = self._dicts.put(request.dict_id, operation_id, request.entries, request.skip_if_exists, request.ttl_s)
         return DictPutResponse(num_written=await asyncio.shield(asyncio.ensure_future(put)))
 
     async def pop(self, request: DictPopRequest) -> DictValue:
-        check_id(request.operation_id, "op", "operation id")
-        return await self._dicts.pop(request.dict_id, request.operation_id, request.key)
+        return await self._dicts.pop(request.dict_id, _own(request, "pop"), request.key)
 
     async def count(self, request: DictCountRequest) -> DictCount:
         return DictCount(count=await self._dicts.count(request.dict_id))
 
     async def clear(self, request: DictClearRequest) -> DictCount:
-        check_id(request.operation_id, "op", "operation id")
-        clear = self._dicts.clear(request.dict_id, request.operation_id)
+        clear = self._dicts.clear(request.dict_id, _own(request, "clear"))
         return DictCount(count=await asyncio.shield(asyncio.ensure_future(clear)))
 
     async def scan(self, request: DictScanRequest) -> DictPage:
         page = await self._dicts.page(request.dict_id, request.after, request.until, request.with_values)
         return DictPage(entries=page.entries, after=page.after, until=page.until, is_last=page.is_last)
+
+
+def _own(request: DictPutRequest | DictPopRequest | DictClearRequest, verb: str) -> str:
+    """Return what an operation is called; of another dict, or another kind, it is another one."""
+    check_id(request.operation_id, "op", "operation id")
+    return own_id(request.operation_id, f"{verb} {request.dict_id}")

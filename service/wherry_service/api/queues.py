@@ -21,7 +21,7 @@ from wherry_proto.messages import (
     QueueScanRequest,
 )
 from wherry_service.errors import InvalidRequest
-from wherry_service.ids import check_id
+from wherry_service.ids import check_id, own_id
 from wherry_service.objects.queues import Queues
 
 # Seconds that a getter has to say that items have arrived; its end, when it is seen, gives them back at once.
@@ -38,10 +38,9 @@ class QueueApi:
         self._loan_s = loan_s
 
     async def put(self, request: QueuePutRequest) -> QueuePutResponse:
-        check_id(request.operation_id, "op", "operation id")
         done = await self._queues.put(
             request.queue_id,
-            request.operation_id,
+            _own(request.operation_id, request.queue_id),
             request.partition,
             request.values,
             request.partition_ttl_s,
@@ -50,9 +49,9 @@ class QueueApi:
         return QueuePutResponse(done=done)
 
     async def get(self, request: QueueGetRequest) -> AsyncIterator[QueueItems]:
-        check_id(request.lease_id, "op", "lease id")
+        lease_id = _own(request.lease_id, request.queue_id)
         getter, values = await self._queues.get(
-            request.queue_id, request.lease_id, request.partition, request.count, _limit(request.wait_s)
+            request.queue_id, lease_id, request.partition, request.count, _limit(request.wait_s)
         )
         try:
             yield QueueItems(values=values, positions=[item.position for item in getter.items])
@@ -64,22 +63,20 @@ class QueueApi:
             self._queues.give_back(request.queue_id, request.partition, getter)
 
     async def acknowledge(self, request: QueueAcknowledgeRequest) -> QueueAcknowledged:
-        check_id(request.lease_id, "op", "lease id")
-        accepted = await self._queues.acknowledge(
-            request.queue_id, request.lease_id, request.partition, request.positions
-        )
+        lease_id = _own(request.lease_id, request.queue_id)
+        accepted = await self._queues.acknowledge(request.queue_id, lease_id, request.partition, request.positions)
         return QueueAcknowledged(accepted=accepted)
 
     async def cancel(self, request: QueueCancelRequest) -> QueueCancelled:
-        await self._queues.cancel(request.queue_id, request.lease_id)
+        await self._queues.cancel(request.queue_id, _own(request.lease_id, request.queue_id))
         return QueueCancelled()
 
     async def count(self, request: QueueCountRequest) -> QueueCount:
         return QueueCount(count=await self._queues.count(request.queue_id, request.partition, request.total))
 
     async def clear(self, request: QueueClearRequest) -> QueueCount:
-        check_id(request.operation_id, "op", "operation id")
-        count = await self._queues.clear(request.queue_id, request.operation_id, request.partition, request.all)
+        operation_id = _own(request.operation_id, request.queue_id)
+        count = await self._queues.clear(request.queue_id, operation_id, request.partition, request.all)
         return QueueCount(count=count)
 
     async def scan(self, request: QueueScanRequest) -> QueuePage:
@@ -94,3 +91,8 @@ def _limit(wait_s: float) -> float | None:
     if math.isnan(wait_s):
         raise InvalidRequest("the seconds to wait are no number")
     return wait_s if 0 <= wait_s <= LONGEST_WAIT_S else None
+
+
+def _own(operation_id: str, queue_id: str) -> str:
+    """Return what an operation, or a lease, is called; of another queue it is another one."""
+    return own_id(check_id(operation_id, "op", "operation id"), queue_id)
