@@ -5,11 +5,21 @@ from typing import Any, Protocol
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from wherry_proto import codec, messages, services
 from wherry_service.api.statuses import status_of
+from wherry_service.errors import InvalidRequest
 
 MESSAGE_LIMIT = 64 << 20
+
+
+class Unreadable:
+    """Stands for bytes that are no message of a request's kind."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+
 
 Unary = Callable[[Any], Awaitable[Any]]
 Streaming = Callable[[Any], AsyncIterator[Any]]
@@ -49,7 +59,11 @@ def _method(name: str, handler: Handler, gate: Gate | None) -> "grpc.RpcMethodHa
     request_class = getattr(messages, method.request)
 
     def deserialize(data: bytes) -> Any:
-        return codec.deserialize(request_class, data)
+        try:
+            return codec.deserialize(request_class, data)
+        except DecodeError:
+            # Raised from here the call would end as UNKNOWN, and with a stack in the log.
+            return Unreadable(method.request)
 
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -85,7 +99,7 @@ def _texts(metadata: Any) -> dict[str, str]:
 def _unary(name: str, handler: Any, gate: Gate | None) -> Any:
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            return await _guarded(name, handler, gate, context)(request)
+            return await _guarded(name, handler, gate, context)(_readable(request))
         except Exception as error:  # noqa: BLE001 - every error becomes a status; what is not ours is logged with its stack
             await _abort(name, error, context)
 
@@ -95,12 +109,26 @@ def _unary(name: str, handler: Any, gate: Gate | None) -> Any:
 def _streaming(name: str, handler: Any, gate: Gate | None) -> Any:
     async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         try:
-            async for message in _guarded(name, handler, gate, context)(request):
+            async for message in _guarded(name, handler, gate, context)(_readable(request)):
                 yield message
         except Exception as error:  # noqa: BLE001 - as above
             await _abort(name, error, context)
 
     return serve
+
+
+def _readable(request: Any) -> Any:
+    """Return the request, or the stream of them; raise `InvalidRequest` for what can't be read."""
+    if isinstance(request, Unreadable):
+        raise InvalidRequest(f"what came is no {request.wanted}: its bytes can't be read")
+    if hasattr(request, "__aiter__"):
+        return _all_readable(request)
+    return request
+
+
+async def _all_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)
 
 
 def _guarded(name: str, handler: Any, gate: Gate | None, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:

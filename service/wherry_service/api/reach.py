@@ -63,6 +63,9 @@ class Reach:
         """
         assert isinstance(rule.where, tuple)
         found = await self._named(rule.where, request, tell)
+        if found.object_id and getattr(request, "environment", ""):
+            # With an id a name beside it is not looked at: nobody is told here which environments there are.
+            request.environment = found.environment
         tell(found)
         if not self.asker.allows(rule.scopes, found.environment):
             raise self.asker.denied(name, found.environment)
@@ -98,7 +101,7 @@ class Reach:
                 tell(Named("", value))
                 return Named(await self.environment_of(kind_of(path), value), value)
         if _NAMES & set(where):
-            return Named(self.asker.home(""), "")
+            return Named(self.asker.home(getattr(request, "environment", "")), "")
         raise self.asker.missing(kind_of(where[0]), "")
 
 

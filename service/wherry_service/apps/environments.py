@@ -77,6 +77,11 @@ class Environments:
         name = name[:64]
         raise NotFound(f"there is no environment {name!r}: {hint} To make it: wherry environment create {name}")
 
+    def _expect_named(self, name: str) -> None:
+        if not name:
+            raise InvalidRequest("say which environment: its name is empty")
+        self.expect(name)
+
     async def create(self, name: str) -> EnvironmentInfo:
         """Make one, unless it is there; raise `InvalidRequest` if it can't be called so."""
         async with self._lock:
@@ -92,7 +97,7 @@ class Environments:
     async def rename(self, name: str, new_name: str) -> EnvironmentInfo:
         """Call one otherwise: what is in it stays, and what runs runs on."""
         async with self._lock:
-            self.expect(name)
+            self._expect_named(name)
             if name == DEFAULT:
                 raise InvalidRequest(f"environment {DEFAULT!r} is always there: it can't be renamed")
             check_name(new_name)
@@ -110,7 +115,7 @@ class Environments:
         Returns what was in it.
         """
         async with self._lock:
-            self.expect(name)
+            self._expect_named(name)
             if name == DEFAULT:
                 raise InvalidRequest(f"environment {DEFAULT!r} is always there: it can't be deleted")
             found = await self._info(name)
