@@ -235,7 +235,7 @@ class Service:
             tokens,
             AuditStore(self._database),
             self._places,
-            Surroundings(self._apps, self._journal, self._clients),
+            Surroundings(self._apps, self._journal, self._clients, self._sources),
         )
         self._server = grpc.aio.server(
             options=[

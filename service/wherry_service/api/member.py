@@ -1,5 +1,6 @@
 """One request of a holder of a token: what of it is let through."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from wherry_proto.messages import (
     EnvironmentListRequest,
     EnvironmentListResponse,
     FunctionBindRequest,
+    FunctionSpec,
     ImageEnsureRequest,
     ImageEvent,
     ImageInfo,
@@ -25,6 +27,7 @@ from wherry_proto.messages import (
     ImageListResponse,
     ImageShowRequest,
     SandboxCreateRequest,
+    SandboxSpec,
     SecretCreateRequest,
     ServerInfo,
     SessionUp,
@@ -40,6 +43,7 @@ from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
+from wherry_service.store.sources import SourceStore
 
 _CONTENT = "sha256:"
 MAX_CLAIMS = 10_000
@@ -52,6 +56,7 @@ class Surroundings:
     apps: Apps
     journal: Journal
     clients: Clients
+    sources: SourceStore
     # Which token a client process has come with.
     claims: dict[str, str] = field(default_factory=dict)
 
@@ -73,6 +78,8 @@ class Member:
         self._around = surroundings
         self._places = places
         self._sent = sent.setdefault(tuple(token.environments), set())
+        # Those whose tokens are for the same environments are one.
+        self._sender = " ".join(token.environments)
         self._rules: SessionRules | None = None
         self._client_id = ""
 
@@ -176,6 +183,7 @@ class Member:
     async def _check_publish(self, request: AppPublishRequest, environment: str) -> None:
         for spec in request.functions:
             await self._check_image(spec.image_id)
+            await self._check_sources(spec)
 
     async def _check_bind(self, request: FunctionBindRequest, environment: str) -> None:
         """Who may only call a function may scale a variant of it, and not put other code or secrets into it."""
@@ -186,6 +194,7 @@ class Member:
             raise Denied(refusal(self._token, f"Functions.Bind with another {deep[0][:64]}", environment))
         if request.changes.image_id:
             await self._check_image(request.changes.image_id)
+        await self._check_sources(request.changes)
 
     async def _check_sandbox(self, request: SandboxCreateRequest, environment: str) -> None:
         places = await self._places.of("sandbox", request.sandbox_id)
@@ -193,6 +202,7 @@ class Member:
             raise Denied(f"sandbox {request.sandbox_id[:64]!r} belongs to somebody else")
         if request.spec is not None:
             await self._check_image(request.spec.image_id)
+            await self._check_sources(request.spec)
 
     async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:
         if request.name and not allows(self._token, DEVELOP, environment):
@@ -208,12 +218,17 @@ class Member:
                 self._check_files(step.files)
                 if step.kind == "from_id" and step.args:
                     await self._check_image(step.args[0])
+                if step.function is not None:
+                    await self._check_sources(step.function)
         async for event in handler(request):
             yield event
 
     async def _deploy(self, handler: Any, request: DeploymentCreateRequest) -> AsyncIterator[DeploymentEvent]:
-        for spec in request.functions if not request.dry_run else ():
-            await self._check_image(spec.image_id)
+        for spec in request.functions:
+            # Of a dry run, images need not be there yet; source was sent.
+            if not request.dry_run:
+                await self._check_image(spec.image_id)
+            await self._check_sources(spec)
         async with contextlib.aclosing(self._roll_back(handler, request)) as events:
             async for event in events:
                 yield event
@@ -280,7 +295,15 @@ class Member:
 
     async def _put_source(self, handler: Any, request: SourceTree) -> Any:
         self._check_files(request.files)
-        return await handler(request)
+        info = await handler(request)
+        await asyncio.to_thread(self._around.sources.note_sent, info.source_id, self._sender)
+        return info
+
+    async def _check_sources(self, spec: FunctionSpec | SandboxSpec) -> None:
+        """Raise `NotFound` for source that tokens of these environments have not sent, whoever else has."""
+        for source_id in {spec.source_id, *(mount.source_id for mount in spec.local_mounts)} - {""}:
+            if not await asyncio.to_thread(self._around.sources.was_sent, source_id, self._sender):
+                raise self.missing("source tree", source_id)
 
     def _check_files(self, files: Iterable[SourceFile]) -> None:
         for file in files:

@@ -96,9 +96,11 @@ class ImageBuilder:
         """Build the image unless it is there, and lay the runner on it unless `bare`.
 
         A build that others wait for already is joined, what it has said is said again; when all who wait have gone,
-        it is stopped. Raises `ImageBuildError` with the log's tail, `InvalidRequest` for what is no image.
+        it is stopped. Raises `ImageBuildError` with the log's tail, `InvalidRequest` for what is no image, `NotFound`
+        where a step has what is not the environment's: it is noted nowhere, and gets nothing of what others built.
         """
         found = image_id(definition)
+        await self._maker.check_objects(definition, environment)
         forced = is_forced(definition)
         if not forced and found not in self._builds and await self._is_there(found):
             if not bare:
@@ -181,9 +183,10 @@ class ImageBuilder:
 
     async def _note(self, record: ImageRecord, environment: str, heard: OnEvent) -> None:
         """Record that a build has begun, and say why it has to be."""
-        known = await self.records.list()
+        known = await self.records.list(environment)
         await self.records.put(record, environment)
         own = next((other for other in known if other.image_id == record.image_id), None)
+        # Of the same environment: what others have in theirs is not told.
         others = [other for other in known if other is not own and not other.internal]
         if why := reason(record.definition, own, others):
             heard.reason(why)

@@ -136,6 +136,14 @@ class Maker:
             with contextlib.suppress(OSError):
                 shutil.rmtree(directory)
 
+    async def check_objects(self, definition: ImageDefinition, environment: str) -> None:
+        """Raise `NotFound` unless all secrets and volumes of an image's steps are that environment's."""
+        for step in definition.steps:
+            if ids := secret_ids(step):
+                await self._objects.check_secrets(ids, environment)
+            if step.function is not None and (places := volumes_of(step.function)):
+                await self._objects.check_volumes([place.volume_id for place in places], environment)
+
     async def _look_up_objects(self, definition: ImageDefinition, making: Making, environment: str) -> None:
         for number, step in enumerate(definition.steps):
             if ids := secret_ids(step):

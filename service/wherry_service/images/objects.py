@@ -12,6 +12,9 @@ class BuildObjects(Protocol):
     async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
         """Return the values of these secrets; raise `NotFound` unless all are of that environment."""
 
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None:
+        """Raise `NotFound` unless all of these are secrets of that environment."""
+
     async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
         """Raise `NotFound` unless all of these are volumes of that environment."""
 
@@ -20,6 +23,9 @@ class NoObjects:
     """Where nothing is shared."""
 
     async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
+        raise NotFound("this service keeps no secrets")
+
+    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None:
         raise NotFound("this service keeps no secrets")
 
     async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:

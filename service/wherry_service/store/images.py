@@ -84,11 +84,15 @@ class ImageStore:
         row = await self._database.read(lambda connection: connection.execute(query).first())
         return _record(row) if row is not None else None
 
-    async def list(self) -> list[ImageRecord]:
-        """Return all rows, the latest used first."""
+    async def list(self, environment: str = "") -> list[ImageRecord]:
+        """Return all rows, or those of an environment, the latest used first."""
         query = sa.select(images).order_by(images.c.used_at_ms.desc(), images.c.image_id)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [_record(row) for row in rows]
+        if environment:
+            rows = image_environments
+            own = sa.select(rows.c.image_id).where(rows.c.environment == environment)
+            query = query.where(images.c.image_id.in_(own))
+        found = await self._database.read(lambda connection: connection.execute(query).all())
+        return [_record(row) for row in found]
 
     async def interrupted(self) -> int:
         """Mark the builds of an earlier life as failed; return how many there were."""

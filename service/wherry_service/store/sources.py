@@ -47,6 +47,18 @@ class SourceStore:
             os.utime(path, (self._now(), self._now()))
         return source_id
 
+    def note_sent(self, source_id: str, sender: str) -> None:
+        """Note who has sent a tree, and so has all that is in it; it stays for the service's later lives."""
+        with self._lock:
+            self._sent(source_id, sender).touch()
+
+    def was_sent(self, source_id: str, sender: str) -> bool:
+        """Whether that sender has sent the tree; not, for what is no id of one."""
+        try:
+            return self._sent(source_id, sender).exists()
+        except InvalidRequest:
+            return False
+
     def sweep(self, trees: AbstractSet[str], contents: AbstractSet[str], older_than_s: float) -> int:
         """Delete trees and files that are in no use, and that nobody sent or asked for in that time; return how many.
 
@@ -58,6 +70,8 @@ class SourceStore:
             with self._lock:
                 if path.stem not in trees and path.stat().st_mtime < self._now() - older_than_s:
                     path.unlink()
+                    for sent in self._root.glob(f"{path.stem}.*.sent"):
+                        sent.unlink()
                     removed += 1
                     continue
             kept |= {row[1] for row in json.loads(path.read_text())}
@@ -124,6 +138,10 @@ class SourceStore:
         except FileNotFoundError:
             raise NotFound(f"source tree {source_id} does not exist") from None
         return rows
+
+    def _sent(self, source_id: str, sender: str) -> Path:
+        digest = hashlib.sha256(sender.encode()).hexdigest()[:26]
+        return self._path(source_id).with_suffix(f".{digest}.sent")
 
     def _path(self, source_id: str) -> Path:
         if not source_id.startswith("so-") or not source_id[3:].isalnum():
