@@ -79,51 +79,56 @@ class Caller:
     # One input
 
     def remote(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = self._start_lone((args, kwargs))
+        session, call = self.client.session, self._lone((args, kwargs))
         try:
-            output = call.future.result()
+            session.open(call)
+            return self._value(call, call.future.result())
         except BaseException:
-            self.client.session.cancel(call)
+            # Of one that has been answered nothing is left to cancel.
+            session.cancel(call)
             raise
-        return self._value(call, output)
 
     async def remote_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         import asyncio  # the caller has it already
 
         if self.client.is_connected and not _payload.is_large((args, kwargs)):
-            call = self._start_lone((args, kwargs))
+            call = self._lone((args, kwargs))
         else:
-            call = await asyncio.to_thread(self._start_lone, (args, kwargs))
+            # Until it is open nobody can cancel it: it is opened here, not in the thread, which may outlive us.
+            call = await asyncio.to_thread(self._lone, (args, kwargs))
+        session = self.client.session
         try:
+            session.open(call)
             output = await asyncio.wrap_future(call.future)
+            if has_blob(output):
+                return await asyncio.to_thread(self._value, call, output)
+            return self._value(call, output)
         except BaseException:
-            self.client.session.cancel(call)
+            # As above.
+            session.cancel(call)
             raise
-        if has_blob(output):
-            return await asyncio.to_thread(self._value, call, output)
-        return self._value(call, output)
 
     def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once it is on the service's disk."""
         start, first = self._one(CallKind.SPAWN, (args, kwargs))
         call = SpawnedCall(start, first, self.name)
         session = self.client.session
-        session.confirm(first.input_id, call)
-        session.open(call)
         try:
+            session.confirm(first.input_id, call)
+            session.open(call)
             call.stored.result()
+            session.drop(call)
         except BaseException:
             session.cancel(call)
             raise
-        session.drop(call)
         return call.call_id
 
     def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
         session = self.client.session
         call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, session.confirm, self.name)
-        session.open(call)
         try:
+            session.open(call)
             pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)
             pump.run(zip_rows(iterables))
             call.stored.result()
@@ -140,11 +145,11 @@ class Caller:
         parent = current_input_id() or ""
         return CallStart(call_id=new_id("fc"), function_id=self.function_id, kind=kind, parent_input_id=parent)
 
-    def _start_lone(self, arguments: Arguments) -> LoneCall:
+    def _lone(self, arguments: Arguments) -> LoneCall:
+        """Return a call that is not open yet; the session is, where this was called in a thread."""
         start, first = self._one(CallKind.REMOTE, arguments)
-        call = LoneCall(start, first, self.name)
-        self.client.session.open(call)
-        return call
+        _ = self.client.session
+        return LoneCall(start, first, self.name)
 
     def _one(self, kind: int, arguments: Arguments) -> tuple[CallStart, Input]:
         start = self._call_start(kind)
@@ -173,14 +178,18 @@ class Caller:
         call = StreamCall(start, self.name)
         call.add(first)
         call.end_inputs(1)
-        self.client.session.open(call)
-        return Opened(self.client, call, self.failure)
+        session = self.client.session
+        try:
+            session.open(call)
+            return Opened(self.client, call, self.failure)
+        except BaseException:
+            session.cancel(call)
+            raise
 
     def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
         """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
         call = StreamCall(self._call_start(CallKind.MAP), self.name, yields=self.is_generator)
         session = self.client.session
-        session.open(call)
 
         def encode(row: tuple[Any, ...]) -> Payload:
             return self.encode((tuple(row[0]) if spread else row, kwargs))
@@ -188,11 +197,17 @@ class Caller:
         call.offer_again_by(session.send)
         pump = Pump(call, encode, session.send, self.method)
         total = _total(iterables)
-        if on_loop and any(hasattr(item, "__aiter__") for item in iterables):
-            # Asynchronous iterators belong to the consumer's loop.
-            return Opened(self.client, call, self.failure, pump=pump, rows=zip_async(iterables), total=total)
-        pump.start(zip_rows(iterables), inline=fits_at_once(iterables))
-        return Opened(self.client, call, self.failure, total=total)
+        try:
+            session.open(call)
+            if on_loop and any(hasattr(item, "__aiter__") for item in iterables):
+                # Asynchronous iterators belong to the consumer's loop.
+                return Opened(self.client, call, self.failure, pump=pump, rows=zip_async(iterables), total=total)
+            pump.start(zip_rows(iterables), inline=fits_at_once(iterables))
+            return Opened(self.client, call, self.failure, total=total)
+        except BaseException:
+            session.cancel(call)
+            call.close()
+            raise
 
     # Values
 

@@ -219,7 +219,11 @@ class Client:
         )
         reconnect = Reconnect(self._give_up_s, self._revive)
         session = Session(hello, self._transport.session, reconnect, self.listener)
-        session.start()
+        try:
+            session.start()
+        except BaseException:
+            session.close(0)
+            raise
         return session
 
     def _persist(self, call: Callable[[], T]) -> T:

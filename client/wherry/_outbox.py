@@ -31,19 +31,28 @@ class Outbox:
         self._taken: collections.deque[str] = collections.deque()
         self._expects_more = expects_more
         self._send: Callable[[SessionUp | None], None] | None = None
+        self._break_off: Callable[[], None] = lambda: None
         self._sending = threading.Lock()
         # Wakes the thread that sends what has gathered: True to send, False to end. Not yet started: None.
         self._gathered: queue.SimpleQueue[bool] | None = None
         self._woken = False
 
     def put(self, item: Item) -> None:
-        self._items.put(item)
-        if self._send is None:
-            return
-        if type(item) is Input:
-            self._wake_sender()
-        else:
-            self._drain(self._send)
+        """Add something to send. Whoever puts may send it: what a signal's handler raises meanwhile comes out of here.
+
+        The stream then ends, as nobody knows what has left: the session opens another one with a new outbox.
+        """
+        try:
+            self._items.put(item)
+            if self._send is None:
+                return
+            if type(item) is Input:
+                self._wake_sender()
+            else:
+                self._drain(self._send)
+        except BaseException:
+            self._break_off()
+            raise
 
     def take_note(self, input_ids: list[str]) -> None:
         """Acknowledge outputs."""
@@ -76,7 +85,8 @@ class Outbox:
             if self._send is not None:
                 self._drain(self._send)
 
-    def attach(self, send: Callable[[SessionUp | None], None]) -> None:
+    def attach(self, send: Callable[[SessionUp | None], None], break_off: Callable[[], None]) -> None:
+        self._break_off = break_off
         self._send = send
         self._drain(send)
 

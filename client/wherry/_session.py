@@ -1,5 +1,6 @@
 """The one stream between this process and the service: it carries all calls, and outlives broken connections."""
 
+import collections
 import contextlib
 import logging
 import threading
@@ -75,6 +76,10 @@ class Listener(Protocol):
     def notice(self, notice: Notice) -> None: ...
 
 
+# Cancels that are sent again on a new connection: who put them can't know whether they had left.
+_KEPT_CANCELS = 256
+
+
 class Session:
     """Sends and receives for all calls of this process."""
 
@@ -89,6 +94,7 @@ class Session:
         # Durable inputs that are not known to be on the service's disk, each with its call: one message confirms
         # thousands of them, and thousands of calls may be open.
         self._unconfirmed: dict[str, Call] = {}
+        self._cancels: collections.deque[CallCancel] = collections.deque(maxlen=_KEPT_CANCELS)
         self._lock = threading.Lock()
         self._outbox = Outbox(self._expects_more)
         self._stream: Stream | None = None
@@ -153,7 +159,9 @@ class Session:
 
     def cancel_id(self, call_id: str, terminate_containers: bool = False) -> None:
         """Tell the service to end a call."""
-        self._outbox.put(SessionUp(cancels=[CallCancel(call_id=call_id, terminate_containers=terminate_containers)]))
+        cancel = CallCancel(call_id=call_id, terminate_containers=terminate_containers)
+        self._cancels.append(cancel)
+        self._outbox.put(SessionUp(cancels=[cancel]))
 
     def take(self, input_ids: list[str]) -> None:
         """Tell the service that it may forget these outputs."""
@@ -206,6 +214,8 @@ class Session:
             for call in list(self._calls.values()):
                 for message in call.offer():
                     outbox.put(message)
+            if self._cancels:
+                outbox.put(SessionUp(cancels=list(self._cancels)))
         self._welcomed.set()
         return messages
 

@@ -23,8 +23,12 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._watched, new = self._client.watches.join(self._call_id)
-        if new:
-            self._client.session.open(self._watched)
+        try:
+            if new:
+                self._client.session.open(self._watched)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -222,7 +222,7 @@ class Said:
         # A session lasts until its client ends it.
         self._over.wait()
 
-    def attach(self, send: Any) -> None:
+    def attach(self, send: Any, break_off: Any) -> None:
         raise AssertionError
 
     def flush(self) -> None:

@@ -111,7 +111,7 @@ class FramesSession:
         self._connection = connection
         self._outgoing = outgoing
         self._begun = False
-        outgoing.attach(self._send)
+        outgoing.attach(self._send, connection.shut_down)
 
     def __iter__(self) -> Iterator[SessionDown]:
         quiet = select.poll()
@@ -189,6 +189,10 @@ class _Connection:
             self.socket.sendall(b"".join((_LENGTHS.pack(len(head), len(body)), head, body)))
         except OSError as error:
             raise self._away(error) from None
+        except BaseException:
+            # A signal's handler raised (Ctrl-C, a time-out) while half a frame had left: nothing can follow it here.
+            self.shut_down()
+            raise
 
     # Receiving
 

@@ -32,8 +32,11 @@ class Outgoing(Protocol):
 
     def __iter__(self) -> Iterator[SessionUp]: ...
 
-    def attach(self, send: Callable[[SessionUp | None], None]) -> None:
-        """Have `send` called, one call at a time, with each message; None ends the stream."""
+    def attach(self, send: Callable[[SessionUp | None], None], break_off: Callable[[], None]) -> None:
+        """Have `send` called, one call at a time, with each message; None ends the stream.
+
+        `break_off` is called when it is not known what was sent: the stream is to end at once.
+        """
 
     @property
     def has_acknowledgements(self) -> bool:

@@ -177,6 +177,10 @@ class Link:
             except OSError:
                 self._break()
                 return
+            except BaseException:
+                # A handler of user code's own raised, with half a frame sent: it goes whole on the next connection.
+                self._break()
+                raise
             self._unsent = b""
             self._unsent_rows = ()
 

@@ -29,7 +29,7 @@ def test_what_is_put_while_acknowledgements_are_sent_is_sent_too() -> None:
             other.join()
 
     outbox = Outbox(lambda: True)
-    outbox.attach(send)
+    outbox.attach(send, lambda: None)
     outbox.take_note(["in-1"])
     outbox.flush()
     assert [(list(message.taken), [cancel.call_id for cancel in message.cancels]) for message in sent] == [
