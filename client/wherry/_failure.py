@@ -7,13 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from wherry import exception
+from wherry._rebuilt import Rebuilt
 from wherry.exception import DeserializationError, ExecutionError, RemoteError
 from wherry_proto.messages import Failure, FailureKind, Payload
 
 _INSTALLED = str(Path(__file__).parent)
 _SOURCE = "/run/wherry/source/"
-# A traceback of more was not made by Python.
-_MAX_FRAMES = 10_000
 
 Load = Callable[[Payload], Any]
 
@@ -37,16 +36,13 @@ class Failures:
         if failure.exception is not None and (failure.exception.data or failure.exception.blob_id):
             try:
                 loaded = self._load(failure.exception)
-                error, traceback = loaded
-                if isinstance(error, BaseException):
-                    if isinstance(error, KeyboardInterrupt):
-                        error.add_note(
-                            f"raised by the function in container {failure.container_id}, not by Ctrl-C here"
-                        )
-                    return error.with_traceback(_rebuilt(traceback, failure.container_id, local_root))
-                reason = f"what came was a {type(error).__name__}, not an exception"
-            except (DeserializationError, RemoteError, TypeError, ValueError) as problem:
+                error = Rebuilt(loaded, lambda file: _marked(file, failure.container_id, local_root)).error
+            except (DeserializationError, RemoteError, LookupError, AttributeError, TypeError, ValueError) as problem:
                 reason = str(problem)
+            else:
+                if isinstance(error, KeyboardInterrupt):
+                    error.add_note(f"raised by the function in container {failure.container_id}, not by Ctrl-C here")
+                return error
         if failure.kind == FailureKind.SERIALIZATION:
             return exception.SerializationError(_text(failure))
         if failure.kind == FailureKind.STARTUP:
@@ -67,18 +63,24 @@ _KINDS: dict[int, type[exception.Error]] = {
 
 
 def hide_internals(error: BaseException) -> None:
-    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts.
+    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts and a group's members.
 
     Frames that are all Wherry's stay where the exception is none of Wherry's: what went wrong is then in them.
     """
     seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
         seen.add(id(current))
         kept = _without_internals(current.__traceback__)
         if kept is not None or isinstance(current, exception.Error):
-            current.__traceback__ = kept
-        current = current.__cause__ or current.__context__
+            # Not by assignment: a class may refuse that.
+            BaseException.with_traceback(current, kept)
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
 
 
 def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
@@ -91,33 +93,6 @@ def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
     for frame in reversed(frames):
         chain = TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return chain
-
-
-def _rebuilt(described: Any, container_id: str, local_root: Path | None) -> TracebackType | None:
-    """Return the traceback that was described; None where that is no description: the exception matters more."""
-    try:
-        return _rebuild(described, container_id, local_root)
-    except Exception:  # noqa: BLE001 - a container wrote it, and may have written anything
-        return None
-
-
-def _rebuild(described: dict[str, Any] | None, container_id: str, local_root: Path | None) -> TracebackType | None:
-    """Return the traceback that tblib described, each frame marked with the container it ran in."""
-    if not described:
-        return None
-    from tblib import Traceback  # only when something has failed
-
-    frame: dict[str, Any] | None = described
-    for _ in range(_MAX_FRAMES):
-        if not frame:
-            break
-        code = frame["tb_frame"]["f_code"]
-        code["co_filename"] = _marked(code["co_filename"], container_id, local_root)
-        frame = frame.get("tb_next")
-    if frame:
-        return None
-    rebuilt: TracebackType | None = Traceback.from_dict(described).as_traceback()
-    return rebuilt
 
 
 def _marked(filename: str, container_id: str, local_root: Path | None) -> str:

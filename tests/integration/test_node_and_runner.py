@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from tests.fakes.engine import FakeEngine
+from wherry._rebuilt import Rebuilt
 from wherry_proto.messages import (
     CallKind,
     CallStart,
@@ -250,7 +251,7 @@ def test_b26_what_a_function_raises_is_its_failure_and_the_container_lives(tmp_p
         (output,) = await world.receive(1)
         assert output.failure is not None
         assert output.failure.exception is not None
-        exception, _ = pickle.loads(output.failure.exception.data)
+        exception = Rebuilt(pickle.loads(output.failure.exception.data), str).error
         assert (type(exception), exception.args) == (ValueError, ("no",))
         world.outputs.clear()
         leaving = world.open("leave")

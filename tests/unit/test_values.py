@@ -26,6 +26,7 @@ from tests.waiting import wait_until
 from wherry import _payload
 from wherry._blobs import Blobs
 from wherry._caller import Caller
+from wherry._rebuilt import Rebuilt
 from wherry.exception import SerializationError
 from wherry_proto.messages import BlobInfo, FunctionInfo, Message, Payload
 from wherry_runner import failures
@@ -73,7 +74,7 @@ class Ways:
         error = Carrier("it carries something")
         error.value = value
         _, data = failures.describe(error)
-        again, _ = pickle.loads(data)
+        again = Rebuilt(pickle.loads(data), str).error
         assert type(again) is Carrier
         return again.value
 

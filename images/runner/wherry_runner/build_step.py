@@ -59,10 +59,9 @@ def _read(directory: str, name: str) -> bytes:
 
 
 def _report(error: BaseException) -> None:
-    from wherry_runner.failures import describe
+    from wherry_runner.failures import text_of
 
-    header, _ = describe(error)
-    print(header.get("traceback") or f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    print(text_of(error), file=sys.stderr, flush=True)
 
 
 def _fix_path(source: str, sdk: str) -> None:

@@ -47,12 +47,9 @@ class Instance:
             try:
                 self._run(hook)
             except BaseException as error:  # user code; the container ends in any case  # noqa: BLE001
-                from traceback import format_exception
+                from wherry_runner.failures import text_of
 
-                from wherry_runner.failures import trim
-
-                lines = format_exception(type(error), error, trim(error.__traceback__))
-                print("an exit hook failed:", "".join(lines), sep="\n", file=sys.stderr)
+                print("an exit hook failed:", text_of(error), sep="\n", file=sys.stderr)
 
     def _run(self, hook: Callable[[], Any]) -> None:
         value = hook()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-from collections.abc import Callable
-from pickle import Pickler
-from traceback import format_exception
+from traceback import format_exception, format_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from wherry_runner.payload import raw_bytes
+from wherry_runner import errors
 
 if TYPE_CHECKING:
     from wherry_runner.frames import Header
@@ -20,20 +17,32 @@ if TYPE_CHECKING:
 MAX_TYPE = 256
 MAX_MESSAGE = 64 << 10
 MAX_TRACEBACK = 256 << 10
-MAX_PICKLE = 1 << 20
 # Control characters grow sixfold in JSON: the whole text stays far below a header's 1 MiB.
 _MAX_ESCAPED = 900 << 10
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def describe(error: BaseException, kind: str = "exception", hint: str = "") -> tuple[Header, bytes]:
-    """Return a failure's fields and the pickle of `(exception, traceback dict or None)`, empty where impossible."""
-    trace = trim(error.__traceback__)
-    error.__traceback__ = trace
-    if hint:
-        _add_note(error, hint)
-    data = _pickle(error, trace)
-    return fields(kind, _type_name(error), _message(error, hint), _traceback_text(error, trace, hint)), data
+    """Return a failure's fields and its pickle (`errors.dumps`), empty where impossible.
+
+    Raises nothing, whatever the exception does while it is looked at: an input must be answered.
+    """
+    try:
+        clean(error)
+        trace = error.__traceback__
+        if hint:
+            _add_note(error, hint)
+        data = errors.dumps(error, _type_name, _text)
+        return fields(kind, _type_name(error), _message(error, hint), _traceback_text(error, trace, hint)), data
+    except BaseException as second:  # user code runs in all of these  # noqa: BLE001
+        text = f"<it can't be shown: {_type_name(second)} while it was looked at>"
+        return fields(kind, _type_name(error), f"{text}\n{hint}" if hint else text), b""
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception with its traceback, as Python prints it; raises nothing."""
+    header, _ = describe(error)
+    return str(header["traceback"]) or f"{header['type']}: {header['message']}\n"
 
 
 def fields(kind: str, type_name: str, message: str, traceback: str = "") -> Header:
@@ -61,43 +70,76 @@ def timed_out(timeout_s: float, traceback: str = "") -> tuple[Header, bytes]:
     return fields("timeout", "wherry.exception.FunctionTimeoutError", message, traceback), b""
 
 
-def trim(trace: TracebackType | None) -> TracebackType | None:
-    """Drop the runner's frames, and the import machinery's, at both ends of a traceback."""
-    while trace is not None and _is_internal(trace):
+def clean(error: BaseException) -> None:
+    """Drop Wherry's own frames, and the import machinery's, from an exception and from all that it leads to."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting and len(seen) < _MAX_CLEANED:
+        current = waiting.pop()
+        if id(current) in seen or not issubclass(type(current), BaseException):
+            continue
+        seen.add(id(current))
+        # Not by assignment: a class may refuse that.
+        BaseException.with_traceback(current, _without_internals(current.__traceback__))
+        waiting += [current.__cause__, current.__context__]
+        # Groups are newer than the oldest Python that a container may have.
+        members = getattr(current, "exceptions", None)
+        if isinstance(members, tuple):
+            waiting += members
+
+
+_MAX_CLEANED = 10_000
+
+
+def _without_internals(trace: TracebackType | None) -> TracebackType | None:
+    internal = (_HERE, "<frozen importlib", *_sdk())
+    kept: list[TracebackType] = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(internal):
+            kept.append(trace)
         trace = trace.tb_next
-    last = node = trace
-    while node is not None:
-        if not _is_internal(node):
-            last = node
-        node = node.tb_next
-    if last is not None:
-        last.tb_next = None
-    return trace
+    chain: TracebackType | None = None
+    for node in reversed(kept):
+        chain = TracebackType(chain, node.tb_frame, node.tb_lasti, node.tb_lineno)
+    return chain
 
 
-def _is_internal(trace: TracebackType) -> bool:
-    name = trace.tb_frame.f_code.co_filename
-    return name.startswith(_HERE) or name.startswith("<frozen importlib")
+def _sdk() -> tuple[str, ...]:
+    """Where the SDK's files are, if user code has imported it."""
+    file = getattr(sys.modules.get("wherry.exception"), "__file__", None)
+    return (os.path.dirname(file) + os.sep,) if isinstance(file, str) else ()
 
 
 def _type_name(error: BaseException) -> str:
     cls = type(error)
-    return f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return f"{cls.__module__}.{cls.__qualname__}"
+    except BaseException:  # a metaclass may raise anything  # noqa: BLE001
+        return str(_NAME(cls))
+
+
+_NAME: Any = type.__dict__["__name__"].__get__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as second:  # a user's __str__ may raise anything  # noqa: BLE001
+        return f"<its message can't be shown: __str__ raised {type(second).__name__}>"
 
 
 def _message(error: BaseException, hint: str) -> str:
-    try:
-        text = str(error)
-    except Exception as second:  # a user's __str__ may raise anything  # noqa: BLE001
-        text = f"<its message can't be shown: __str__ raised {type(second).__name__}>"
+    text = _text(error)
     return f"{text}\n{hint}" if hint else text
 
 
 def _traceback_text(error: BaseException, trace: TracebackType | None, hint: str) -> str:
     try:
         text = "".join(format_exception(type(error), error, trace))
-    except Exception as second:  # it calls __str__, too  # noqa: BLE001
-        return f"<no traceback: {type(second).__name__} while it was formatted>"
+    except BaseException as second:  # it runs code of the exception's, too  # noqa: BLE001
+        lines = ["Traceback (most recent call last):\n", *format_tb(trace)] if trace is not None else []
+        lines += [f"{_type_name(error)}: {_text(error)}\n", f"<{_type_name(second)} while it was formatted>\n"]
+        text = "".join(lines)
     return text if not hint or hint in text else f"{text}{hint}\n"
 
 
@@ -105,92 +147,8 @@ def _add_note(error: BaseException, note: str) -> None:
     try:
         notes = list(getattr(error, "__notes__", ()))
         error.__notes__ = [*notes, note]
-    except (AttributeError, TypeError):
-        pass  # an exception without a __dict__; the message has the hint as well
-
-
-def _pickle(error: BaseException, trace: TracebackType | None) -> bytes:
-    details = _traceback_dict(trace)
-    for bare in (False, True):
-        for base in _picklers():
-            data = _try_pickle(base, (error, details), bare)
-            if data:
-                return data
-    return b""
-
-
-def _picklers() -> list[type[Pickler]]:
-    found: list[type[Pickler]] = [Pickler]
-    try:
-        from cloudpickle import Pickler as CloudPickler
-    except ImportError:
-        return found
-    return [*found, CloudPickler]
-
-
-def _try_pickle(base: type[Pickler], value: Any, bare: bool) -> bytes:
-    """Pickle and unpickle again: many exceptions pickle well, and then can't be rebuilt from their args."""
-    import pickle
-
-    class ExceptionPickler(base):  # type: ignore[valid-type,misc]
-        def reducer_override(self, item: Any) -> Any:
-            if isinstance(item, BaseException):
-                return _reduce(item, bare)
-            inherited: Callable[[Any], Any] | None = getattr(super(), "reducer_override", None)
-            return NotImplemented if inherited is None else inherited(item)
-
-    buffer = _Buffer()
-    try:
-        ExceptionPickler(buffer, 5).dump(value)
-        data = buffer.getvalue()
-        if len(data) > MAX_PICKLE:
-            return b""
-        again, _ = pickle.loads(data)
-        return data if type(again) is type(value[0]) or base is not Pickler else b""
-    except Exception:  # a user's __reduce__ and __init__ may raise anything; the text remains  # noqa: BLE001
-        return b""
-
-
-class _Buffer(io.BytesIO):
-    def write(self, data: Any) -> int:
-        return super().write(data if type(data) is bytes else raw_bytes(data))
-
-
-def _reduce(error: BaseException, bare: bool) -> Any:
-    """As the exception's own, and its cause: BaseException.__setstate__ sets what it is given as attributes.
-
-    With `bare`, rebuild without calling __init__, whose signature may not fit `args`.
-    """
-    reduced = error.__reduce_ex__(4)
-    if bare:
-        import copyreg
-
-        reduced = (copyreg.__newobj__, (type(error), *error.args), error.__dict__ or None)  # type: ignore[attr-defined]
-    if isinstance(reduced, str) or len(reduced) > 3 or type(error).__setstate__ is not BaseException.__setstate__:
-        return reduced
-    state = reduced[2] if len(reduced) == 3 else None
-    if state is not None and type(state) is not dict:
-        return reduced
-    state = dict(state or {})
-    if error.__cause__ is not None:
-        state["__cause__"] = error.__cause__
-    elif error.__context__ is not None and not error.__suppress_context__:
-        state["__context__"] = error.__context__
-    if error.__suppress_context__:
-        state["__suppress_context__"] = True
-    return (reduced[0], reduced[1], state) if state else (reduced[0], reduced[1])
-
-
-def _traceback_dict(trace: TracebackType | None) -> dict[str, Any] | None:
-    if trace is None:
-        return None
-    try:
-        from tblib import Traceback
-
-        details: dict[str, Any] = Traceback(trace).to_dict()
-    except Exception:  # absent, or one that does not know this Python; the text remains  # noqa: BLE001
-        return None
-    return details
+    except BaseException:  # it may have no __dict__, or a __setattr__ that refuses  # noqa: BLE001
+        pass  # the message has the hint as well
 
 
 def _cut(text: str, limit: int) -> str:

@@ -324,7 +324,10 @@ class Runner:
         """End at once for a fault of our own, and tell it in the container's own log."""
         from traceback import format_exception
 
-        text = "".join(format_exception(type(error), error, error.__traceback__))
+        try:
+            text = "".join(format_exception(type(error), error, error.__traceback__))
+        except BaseException:  # user code's own may raise as it is formatted  # noqa: BLE001
+            text = type(error).__name__
         os.write(self._pipes.original_stderr, f"the runner failed: {text}".encode("utf-8", "replace"))
         # Not sys.exit: this may be the keeper's thread.
         os._exit(FAULT)

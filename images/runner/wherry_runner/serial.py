@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from time import monotonic
 
 from wherry_runner.context import call_id, input_id
@@ -15,6 +16,10 @@ TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the t
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+
+# Exceptions of user code's own that came while none of it was running.
+MAX_SURVIVED = 100
 
 
 class SerialExecutor:
@@ -30,6 +35,7 @@ class SerialExecutor:
         self._is_generator = is_generator
         self._current: Input | None = None
         self._reading = False
+        self._survived = 0
         self._pid = os.getpid()
         interrupter.install()
 
@@ -43,12 +49,30 @@ class SerialExecutor:
                     self._watch.role.release()
                 return
             except BaseException as error:
-                # An interrupt came as its user code was just over. Anything else is our own fault, and ends us.
                 item = self._current
-                if item is None or not item.ended_by:
-                    raise
                 self._interrupter.armed = None
-                self.desk.fail_ended(item, error)
+                if item is not None and item.ended_by:
+                    # An interrupt came as its user code was just over.
+                    self.desk.fail_ended(item, error)
+                elif self._survived < MAX_SURVIVED and not _is_ours(error):
+                    # A signal's handler of user code's own (an alarm, say) raised when its function was over.
+                    self._survive(item, error)
+                else:
+                    raise  # our own fault: it ends us
+
+    def _survive(self, item: Input | None, error: BaseException) -> None:
+        self._survived += 1
+        # It may have cost frames that had just come: on a new connection the agent offers them again.
+        if not self._reading:
+            self._watch.take_role()
+            self._reading = True
+        self._watch.hang_up()
+        if item is not None and not item.answered:
+            self.desk.fail(item, error)
+        else:
+            from wherry_runner.failures import text_of
+
+            print("raised when no function was running:", text_of(error), sep="\n", file=sys.stderr)
 
     def start_more(self) -> None:
         """Nothing to do: the main thread looks into the inbox."""
@@ -221,3 +245,11 @@ class SerialExecutor:
         item = self._current
         if item is not None and monotonic() > item.deadline:
             self.end(item, "timeout")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised by the runner's own code, not by what that was interrupted by."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or trace.tb_frame.f_code.co_filename.startswith(os.path.dirname(__file__))

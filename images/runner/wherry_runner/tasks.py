@@ -38,6 +38,9 @@ class TasksExecutor:
 
     def run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        # For user code: the loop is the container's, which may run other inputs.
+        self._stop = self._loop.stop
+        self._loop.stop = self._refuse_to_stop  # type: ignore[method-assign]
         try:
             self._loop.add_reader(self._watch.fileno(), self._read)
             while not self._done.done():
@@ -45,10 +48,17 @@ class TasksExecutor:
                     self._loop.run_until_complete(self._done)
                 except (SystemExit, KeyboardInterrupt) as error:
                     # A task that user code started raised it; asyncio stops the loop for that, the container lives on.
-                    print(f"{type(error).__name__} in a task: {error}", file=sys.stderr)
+                    from wherry_runner.failures import text_of
+
+                    print(f"{type(error).__name__} in a task:", text_of(error), sep="\n", file=sys.stderr)
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.remove_reader(self._watch.fileno())
+
+    def _refuse_to_stop(self) -> None:
+        if not self._done.done():
+            raise RuntimeError("the event loop can't be stopped: it runs the container; end the function with return")
+        self._stop()
 
     def start_more(self) -> None:
         self._in_loop(self._start)
@@ -138,6 +148,9 @@ class TasksExecutor:
             timer.cancel()
 
     def _finish(self, item: Input, task: "asyncio.Task[None]") -> None:
+        if not item.answered:
+            error = None if task.cancelled() else task.exception()
+            self.desk.fail(item, error or asyncio.CancelledError("its task ended without an answer"))
         self.desk.finish(item)
         self._start()
         self._flush_soon()

@@ -95,6 +95,11 @@ class Watch:
             elif not self._pipes.pump_one(fd):
                 self._epoll.unregister(fd)
 
+    def hang_up(self) -> None:
+        """Connect anew at the next `wait`. The caller holds `role`."""
+        if self._socket_fd >= 0:
+            self._disconnect()
+
     def _disconnect(self) -> None:
         self._epoll.unregister(self._socket_fd)
         self._socket_fd = -1

@@ -7,7 +7,7 @@ from _collections import deque  # type: ignore[import-not-found]  # the C type a
 from typing import Any
 
 from wherry_runner.executor import Desk
-from wherry_runner.failures import describe
+from wherry_runner.failures import text_of
 from wherry_runner.inputs import Input
 from wherry_runner.loader import LoadError
 from wherry_runner.tasks import TasksExecutor
@@ -113,9 +113,12 @@ def _tell(error: BaseException) -> None:
     """Print a traceback: who sent the request must not see it, and who runs the app must."""
     import traceback  # only for this
 
-    head = describe(error)[0]
-    # Where no frame is the user's, ours are better than none.
-    print(head["traceback"].rstrip() or "".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
+    trace = error.__traceback__
+    text = text_of(error)
+    if error.__traceback__ is None:
+        # Where no frame is the user's, ours are better than none.
+        text = "".join(traceback.format_tb(trace)) + text
+    print(text.rstrip(), file=sys.stderr)
 
 
 def _called(function: Any, name: str) -> Any:

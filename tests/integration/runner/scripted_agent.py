@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.values import Values
+from wherry._rebuilt import Rebuilt
 from wherry_runner import frames
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")
@@ -246,10 +247,11 @@ class ScriptedAgent:
         self.until(lambda: input_id in self.answered())
         return self.failures()[input_id]
 
-    def exception(self, input_id: str) -> tuple[BaseException, Any]:
+    def exception(self, input_id: str) -> BaseException:
+        """Wait for that input's failure, and return the exception as its caller gets it."""
         self.failure(input_id)
         part = next(p for h, p in self.seen if h["t"] == "failure" and h["input"] == input_id)
-        return pickle.loads(part[0])
+        return Rebuilt(pickle.loads(part[0]), str).error
 
     def answered(self) -> set[str]:
         return {row[0] for row in self.output_rows()} | set(self.failures())

@@ -94,7 +94,7 @@ def test_b43_an_exception_is_the_failure_of_each(agent: ScriptedAgent, head: str
     load(agent, f"{head} f(xs): raise KeyError(len(xs))", 3, 50, **options)
 
     for input_id in agent.give((1,), (2,), (3,)):
-        error, _ = agent.exception(input_id)
+        error = agent.exception(input_id)
         assert (type(error), error.args) == (KeyError, (3,))
 
 

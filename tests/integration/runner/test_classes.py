@@ -13,6 +13,7 @@ import pytest
 import wherry
 import wherry_proto
 from tests.integration.runner.scripted_agent import ScriptedAgent
+from wherry._rebuilt import Rebuilt
 
 HEAD = """
     import asyncio, os, sys, threading, time
@@ -200,7 +201,7 @@ def test_b27_a_failing_enter_hook_is_a_failure_to_load(agent: ScriptedAgent) -> 
     assert (header["type"], header["message"]) == ("builtins.LookupError", "no model")
     assert "in load" in header["traceback"]
     assert "wherry" not in header["traceback"].replace("@wherry", "")
-    assert str(pickle.loads(data)[0]) == "no model"
+    assert str(Rebuilt(pickle.loads(data), str).error) == "no model"
     while agent.read():
         pass
     assert agent.exit_code() == 1

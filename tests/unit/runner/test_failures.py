@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 
-from wherry_runner import failures
+from wherry._rebuilt import Rebuilt
+from wherry_runner import errors, failures
 from wherry_runner.frames import MAX_HEADER, dump
 
 
@@ -17,7 +18,7 @@ def _raised(error: BaseException) -> BaseException:
 
 def test_type_message_and_pickle() -> None:
     header, data = failures.describe(_raised(ValueError("x", 1)))
-    error, _ = pickle.loads(data)
+    error = Rebuilt(pickle.loads(data), str).error
 
     assert (header["type"], header["kind"]) == ("builtins.ValueError", "exception")
     assert error.args == ("x", 1)
@@ -30,7 +31,7 @@ def test_b24_any_text_fits_a_header(text: str) -> None:
     assert len(dump(header)) < MAX_HEADER
     assert len(header["message"].encode()) <= failures.MAX_MESSAGE
     assert len(header["traceback"].encode()) <= failures.MAX_TRACEBACK
-    assert len(data) <= failures.MAX_PICKLE
+    assert len(data) <= errors.MAX_PICKLE
 
 
 def test_b24_what_can_not_be_pickled_is_text() -> None:
