@@ -54,11 +54,24 @@ class Listener:
 
     def log(self, lines: list[LogLine]) -> None:
         if not self._holds(lines):
-            self.screen.log(lines)
+            self._show(lines)
 
     def notice(self, notice: Notice) -> None:
         if not self._holds(notice):
-            self.screen.notice(notice)
+            self._show(notice)
+
+    def _show(self, item: list[LogLine] | Notice) -> None:
+        # On the session's thread, which carries all calls: what goes wrong with a line must not end them.
+        try:
+            if isinstance(item, Notice):
+                self.screen.notice(item)
+            else:
+                self.screen.log(item)
+        except Exception:
+            # A screen may be anything, and so may what it writes to.
+            import logging  # takes 6 ms, which importing wherry should not
+
+            logging.getLogger("wherry").debug("wherry: a line can't be shown", exc_info=True)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -71,10 +84,7 @@ class Listener:
             with self._lock:
                 held, self._held = self._held or [], None
             for item in held:
-                if isinstance(item, Notice):
-                    self.screen.notice(item)
-                else:
-                    self.screen.log(item)
+                self._show(item)
 
     def _holds(self, item: list[LogLine] | Notice) -> bool:
         with self._lock:

@@ -2,11 +2,12 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from wherry._client import default_client
 from wherry._output.output import Output
 from wherry._output.plain import Plain
+from wherry._output.stream import ScreenStream
 
 
 @contextlib.contextmanager
@@ -22,10 +23,13 @@ def enable_output(show_progress: bool = True) -> Iterator[None]:
         listener.screen = before
 
 
-def screen_for_stdout(*, quiet: bool, verbose: bool) -> Output:
-    """Return the output that suits where stdout goes: a terminal, or anything else."""
-    if sys.stdout.isatty():
+def screen_for_stdout(*, quiet: bool, verbose: bool, on_gone: Callable[[], None] = lambda: None) -> Output:
+    """Return the output that suits where stdout goes: a terminal, or anything else.
+
+    `on_gone` is called, in some thread, when nobody reads what is written any more.
+    """
+    if ScreenStream(sys.stdout).isatty():
         from wherry._output.terminal import Terminal  # rich takes ~40 ms to import
 
         return Terminal(quiet=quiet, verbose=verbose)
-    return Plain(quiet=quiet, verbose=verbose)
+    return Plain(quiet=quiet, verbose=verbose, on_gone=on_gone)

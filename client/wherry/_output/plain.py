@@ -2,10 +2,11 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from wherry._output.output import Build, NoProgress, Progress, Silent, describe
+from wherry._output.stream import ScreenStream
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
@@ -13,12 +14,18 @@ class Plain:
     """Containers' lines go to the stream they were printed on; everything else to stderr."""
 
     def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, out: TextIO | None = None, err: TextIO | None = None
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out = ScreenStream(out or sys.stdout, on_gone)
+        self._err = ScreenStream(err or sys.stderr)
         self._lock = threading.Lock()
 
     def log(self, lines: Sequence[LogLine]) -> None:

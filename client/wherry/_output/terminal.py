@@ -1,7 +1,9 @@
 """Output on a terminal: a tree of what was made, containers' lines in colour, and what moves below them."""
 
+import sys
 import threading
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,6 +21,7 @@ from rich.table import Column
 from rich.text import Text
 
 from wherry._output.output import Build, NoBuild, NoProgress, Progress, describe
+from wherry._output.stream import ScreenStream
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 
@@ -28,7 +31,7 @@ class Terminal:
     def __init__(self, *, quiet: bool = False, verbose: bool = False, console: Console | None = None) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._console = console or Console()
+        self._console = console or Console(file=cast("TextIO", ScreenStream(sys.stdout)))
         self._lock = threading.Lock()
         self._bars = Moving(
             TextColumn("{task.description}"),

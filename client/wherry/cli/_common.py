@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from wherry._client import default_client
+from wherry._output.stream import ScreenStream
 from wherry.exception import InvalidError
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
@@ -28,9 +29,21 @@ def confirm(question: str, yes: bool) -> None:
     """Ask on a terminal; exit with code 1 unless the answer is yes. Without a terminal `--yes` is needed."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not stdin_is_terminal():
         raise InvalidError(f"{question} There is no terminal to ask on: say so with --yes")
     typer.confirm(question, abort=True)
+
+
+def stdin_is_terminal() -> bool:
+    """Whether there is somebody to ask; with a closed stdin there is not even a stream."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def say(text: str) -> None:
+    """Print a line of what was asked for: what the stream can't encode as "?"."""
+    stream = ScreenStream(sys.stdout)
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def show_json(value: Any) -> None:

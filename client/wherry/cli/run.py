@@ -1,8 +1,10 @@
 """`wherry run`."""
 
+import _thread
 import asyncio
 import contextlib
 import inspect
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,8 +17,9 @@ from wherry._failure import hide_internals
 from wherry._output.enable import screen_for_stdout
 from wherry._output.output import Output
 from wherry._output.plain import Plain
+from wherry._output.stream import ScreenStream
 from wherry.app import App, LocalEntrypoint
-from wherry.cli._common import use_environment
+from wherry.cli._common import say, use_environment
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
@@ -51,20 +54,39 @@ def run(
     if isinstance(target, MethodTarget):
         target, kwargs = target.bind(kwargs)
     client = default_client()
-    client.listener.screen = screen = _screen(quiet, verbose, interactive)
+    reader = _Reader()
+    client.listener.screen = screen = _screen(quiet, verbose, interactive, reader)
     try:
-        value = _run(client, target, args, kwargs, detach, environment, interactive)
+        value = _run(client, target, args, kwargs, detach, environment, interactive, reader)
+    except typer.Exit:
+        if reader.is_gone:
+            raise typer.Exit(128 + signal.SIGPIPE) from None
+        raise
     finally:
         screen.close()
     if isinstance(target, Function) and value is not None:
-        typer.echo(value if isinstance(value, str) else repr(value))
+        say(value if isinstance(value, str) else repr(value))
     if write_result is not None:
         _write(write_result, value)
 
 
-def _screen(quiet: bool, verbose: bool, interactive: bool) -> Output:
-    # Beside a debugger nothing may move.
-    return Plain(quiet=quiet, verbose=verbose) if interactive else screen_for_stdout(quiet=quiet, verbose=verbose)
+class _Reader:
+    """Whoever reads what the functions print. When it goes (`| head`), the run ends as a broken pipe ends a program."""
+
+    def __init__(self) -> None:
+        self.is_gone = False
+
+    def __call__(self) -> None:
+        """Note that it has gone. From any thread: the main one ends the run in order."""
+        self.is_gone = True
+        _thread.interrupt_main()
+
+
+def _screen(quiet: bool, verbose: bool, interactive: bool, reader: _Reader) -> Output:
+    if interactive:
+        # Beside a debugger nothing may move.
+        return Plain(quiet=quiet, verbose=verbose)
+    return screen_for_stdout(quiet=quiet, verbose=verbose, on_gone=reader)
 
 
 def _signature(target: Target) -> tuple[Callable[..., Any], str]:
@@ -94,6 +116,7 @@ def _run(
     detach: bool,
     environment: str | None,
     interactive: bool,
+    reader: _Reader,
 ) -> Any:
     app: App = target.app
     started = False
@@ -104,7 +127,8 @@ def _run(
             with offering(client, app.app_id) if interactive else contextlib.nullcontext():
                 return _call(target, args, kwargs)
     except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
+        if not reader.is_gone:
+            typer.echo("Stopped.", err=True)
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
@@ -122,7 +146,7 @@ def _call(target: LocalEntrypoint[..., Any] | Function[..., Any], args: tuple[An
     if not target.is_generator:
         return target.remote(*args, **kwargs)
     for value in target.remote_gen(*args, **kwargs):
-        typer.echo(value if isinstance(value, str) else repr(value))
+        say(value if isinstance(value, str) else repr(value))
     return None
 
 
@@ -134,7 +158,7 @@ def show_error(error: BaseException) -> None:
     """Print an exception as Python does, without our own frames and those of the import machinery."""
     hide_internals(error)
     lines = traceback.format_exception(error)
-    sys.stderr.write("".join(line for line in lines if 'File "<frozen importlib' not in line))
+    ScreenStream(sys.stderr).write("".join(line for line in lines if 'File "<frozen importlib' not in line))
 
 
 def _write(path: str, value: Any) -> None:

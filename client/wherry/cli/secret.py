@@ -10,7 +10,16 @@ import typer
 from wherry import _secrets
 from wherry._client import default_client
 from wherry._dotenv import read
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    YES_OPTION,
+    confirm,
+    show_json,
+    show_table,
+    stdin_is_terminal,
+    time_of,
+)
 from wherry.exception import AlreadyExistsError, InvalidError
 from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
 
@@ -122,7 +131,7 @@ def _pairs(values: list[str], stdin_taken: bool) -> dict[str, str]:
 
 
 def _from_stdin(key: str) -> str:
-    if sys.stdin.isatty():
+    if stdin_is_terminal():
         value: str = typer.prompt(f"Value of {key}", hide_input=True)
         return value
     # As `$(…)` does: the newline that ends a file is no part of its value.

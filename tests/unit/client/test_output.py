@@ -1,11 +1,19 @@
 """Output on a terminal, and as plain lines."""
 
+import errno
 import io
+import os
+from typing import Any
 
+import pytest
 from rich.console import Console
 from rich.text import Text
 
+from wherry._client import Listener
+from wherry._output.enable import screen_for_stdout
+from wherry._output.output import Silent
 from wherry._output.plain import Plain
+from wherry._output.stream import ScreenStream
 from wherry._output.terminal import Terminal
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
@@ -82,3 +90,88 @@ def test_plain_lines() -> None:
         "wherry: a step\nwherry:   a detail\nwherry:     a line\nwherry:   run one (1.2 s)\n"
         "wherry: Built image im-1 in 2.0 s, because it was pruned\ntwo\nwherry: said\n"
     )
+
+
+# What the screen writes to may be anything
+
+
+def _stream(encoding: str = "utf-8", errno_: int = 0, **options: Any) -> tuple[io.TextIOWrapper, io.BytesIO]:
+    raw = io.BytesIO()
+
+    class Failing(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if errno_:
+                raise OSError(errno_, os.strerror(errno_))
+            return raw.write(data)
+
+    return io.TextIOWrapper(Failing(), encoding, write_through=True, **options), raw
+
+
+@pytest.mark.parametrize("make", [Plain, lambda out: Terminal(console=Console(file=ScreenStream(out)))])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("encoding", "text", "shown"),
+    [
+        ("ascii", "naïve", b"na?ve\n"),
+        ("latin-1", "naïve €", "naïve ?\n".encode("latin-1")),
+        ("utf-8", "lone \ud800", b"lone ?\n"),
+        ("cp1252", "日本", b"??\n"),
+    ],
+)
+def test_what_can_not_be_encoded_is_shown_as_question_marks(make: Any, encoding: str, text: str, shown: bytes) -> None:
+    out, raw = _stream(encoding)
+    screen = make(out=out) if make is Plain else make(out)
+    screen.log([LogLine(text=text, stream=Stream.STDOUT), LogLine(text="next", stream=Stream.STDOUT)])
+    assert raw.getvalue() == shown + b"next\n"
+
+
+def test_a_full_disk_costs_lines_and_nothing_else() -> None:
+    out, _ = _stream(errno_=errno.ENOSPC)
+    gone: list[bool] = []
+    plain = Plain(out=out, err=out, on_gone=lambda: gone.append(True))
+    for _ in range(1000):
+        plain.log([LogLine(text="x" * 100, stream=Stream.STDOUT)])
+        plain.notice(Notice(text="a notice"))
+        plain.step("a step")
+    assert not gone
+
+
+def test_a_reader_that_goes_is_told_of_once() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    gone: list[bool] = []
+    with open(writing, "w") as out:
+        plain = Plain(out=out, on_gone=lambda: gone.append(True))
+        for _ in range(5):
+            plain.log([LogLine(text="x", stream=Stream.STDOUT)])
+        # What waits in the stream's buffer raises nothing either.
+        out.write("later")
+    assert gone == [True]
+
+
+def test_closed_streams_and_none_take_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, _ = _stream()
+    plain = Plain(out=out)
+    out.close()
+    plain.log([LogLine(text="x", stream=Stream.STDOUT)])
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    screen = screen_for_stdout(quiet=False, verbose=True)
+    screen.log([LogLine(text="x", stream=Stream.STDOUT), LogLine(text="y", stream=Stream.STDERR)])
+    screen.step("a step")
+    screen.close()
+
+
+def test_a_screen_that_fails_costs_no_call() -> None:
+    class Broken(Silent):
+        def log(self, lines: Any) -> None:
+            raise RuntimeError("no screen")
+
+        def notice(self, notice: Any) -> None:
+            raise RuntimeError("no screen")
+
+    listener = Listener()
+    listener.screen = Broken()
+    listener.log([LogLine(text="x")])
+    listener.notice(Notice(text="x"))
+    with listener.held():
+        listener.log([LogLine(text="x")])
