@@ -124,6 +124,8 @@ def _load(read: Callable[[], Any]) -> Any:
             f"the value can't be read here: its type is defined in module {error.name!r}, which is not installed here; "
             f"install it, or return plain data"
         ) from error
+    except TimeoutError:
+        raise  # of a signal's handler: reading takes no time of its own
     except Exception as error:
         raise exception.DeserializationError(
             f"the value can't be read here: {type(error).__name__}: {error}"
@@ -145,8 +147,8 @@ def _is_plain(value: Any, depth: int) -> bool:
 
 def _size(value: Any) -> int:
     kind = type(value)
-    if kind is int or kind is float:
-        return 0
+    if kind in _PLAIN:
+        return sys.getsizeof(value)
     try:
         size = getattr(value, "nbytes", None)  # arrays and memory views
         return size if isinstance(size, int) else sys.getsizeof(value)

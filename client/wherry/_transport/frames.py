@@ -155,6 +155,8 @@ class _Connection:
             self.socket.connect(path)
         except OSError as error:
             self.socket.close()
+            if _is_of_handler(error):
+                raise
             raise self._away(error) from None
 
     def __enter__(self) -> "_Connection":
@@ -187,11 +189,11 @@ class _Connection:
         body = b"".join(parts)
         try:
             self.socket.sendall(b"".join((_LENGTHS.pack(len(head), len(body)), head, body)))
-        except OSError as error:
-            raise self._away(error) from None
-        except BaseException:
-            # A signal's handler raised (Ctrl-C, a time-out) while half a frame had left: nothing can follow it here.
+        except BaseException as error:
+            # Half a frame may have left: nothing can follow it here.
             self.shut_down()
+            if isinstance(error, OSError) and not _is_of_handler(error):
+                raise self._away(error) from None
             raise
 
     # Receiving
@@ -252,6 +254,8 @@ class _Connection:
             try:
                 data = self._receive()
             except OSError as error:
+                if _is_of_handler(error):
+                    raise
                 raise self._away(error) from None
             if not data:
                 raise self._away("it closed the connection")
@@ -266,3 +270,11 @@ class _Connection:
 
     def _away(self, error: object) -> exception.ConnectionError:
         return exception.ConnectionError(f"no answer from the service at {self._path} to {self._method}: {error}")
+
+
+def _is_of_handler(error: OSError) -> bool:
+    """Whether a signal's handler raised it while the socket was used: the TimeoutError of a time-out decorator, say."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename != __file__

@@ -174,13 +174,13 @@ class Link:
             try:
                 while view:
                     view = view[self._socket.send(view) :]
-            except OSError:
+            except BaseException as error:
                 self._break()
+                trace = error.__traceback__
+                if not isinstance(error, OSError) or (trace is not None and trace.tb_next is not None):
+                    # A signal's handler raised, with half a frame sent: it goes whole on the next connection.
+                    raise
                 return
-            except BaseException:
-                # A handler of user code's own raised, with half a frame sent: it goes whole on the next connection.
-                self._break()
-                raise
             self._unsent = b""
             self._unsent_rows = ()
 

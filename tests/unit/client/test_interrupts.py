@@ -120,18 +120,35 @@ class Interrupt(BaseException):
     pass
 
 
+class Expired(TimeoutError, Interrupt):
+    """What time-out decorators raise is an OSError, as what a socket raises."""
+
+
+KINDS = pytest.mark.parametrize("kind", [Interrupt, Expired])
+
+
 def _answers(caller: Caller) -> None:
     """Whatever happened before, the next call is answered, by the service that is asked."""
     answers: list[int] = []
-    thread = threading.Thread(target=lambda: answers.append(caller.remote((b"four",), {})), daemon=True)
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            answers.append(caller.remote((b"four",), {}))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test tells it
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(10)
+    assert errors == []
     assert answers == [4], "the call after the interrupt was not answered"
 
 
-def _interrupted_at_each_line(call: Callable[[], Any]) -> int:
+def _interrupted_at_each_line(call: Callable[[], Any], kind: type[Interrupt]) -> int:
     """Call again and again, raising an Interrupt at the first line of the SDK, then the second, and so on."""
     count = 0
+    where: list[str] = []
     while True:
         left = count
 
@@ -146,12 +163,14 @@ def _interrupted_at_each_line(call: Callable[[], Any]) -> int:
                 left -= 1
                 if left < 0:
                     sys.settrace(None)
-                    raise Interrupt
+                    where.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+                    raise kind
             return trace
 
         sys.settrace(trace)
         try:
             call()
+            assert left >= 0, f"the interrupt at {where[-1]} was swallowed"
             return count
         except Interrupt:
             count += 1
@@ -159,7 +178,10 @@ def _interrupted_at_each_line(call: Callable[[], Any]) -> int:
             sys.settrace(None)
 
 
-def test_an_interrupt_at_any_line_of_a_call_harms_no_other_call(caller: Caller, echo: Echo) -> None:
+@KINDS
+def test_an_interrupt_at_any_line_of_a_call_harms_no_other_call(
+    caller: Caller, echo: Echo, kind: type[Interrupt]
+) -> None:
     _answers(caller)
     session = caller.client.session
 
@@ -174,14 +196,15 @@ def test_an_interrupt_at_any_line_of_a_call_harms_no_other_call(caller: Caller, 
             _answers(caller)
             raise
 
-    assert _interrupted_at_each_line(then_another) > 40
+    assert _interrupted_at_each_line(then_another, kind) > 40
     wait_until(lambda: not session._calls, "no call is left on the session")
     assert echo.faults == []
 
 
+@KINDS
 @pytest.mark.parametrize("size", [10, 900_000])
 def test_an_interrupt_in_the_middle_of_a_frame_ends_its_connection(
-    caller: Caller, echo: Echo, size: int, monkeypatch: pytest.MonkeyPatch
+    caller: Caller, echo: Echo, size: int, kind: type[Interrupt], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _answers(caller)
     whole = _Connection._write
@@ -196,7 +219,7 @@ def test_an_interrupt_in_the_middle_of_a_frame_ends_its_connection(
 
             def sendall(self, data: bytes) -> None:
                 real.sendall(data[: len(data) // 2])
-                raise Interrupt
+                raise kind
 
         self.socket = Half()  # type: ignore[assignment]
         try:
@@ -261,9 +284,10 @@ def test_a_cancel_that_was_lost_with_its_connection_is_sent_again(caller: Caller
     wait_until(lambda: "fc-lost" in echo.cancelled, "the cancel has arrived")
 
 
-def test_signals_at_random_moments_of_large_calls(caller: Caller, echo: Echo) -> None:
+@KINDS
+def test_signals_at_random_moments_of_large_calls(caller: Caller, echo: Echo, kind: type[Interrupt]) -> None:
     def interrupt(number: int, frame: object) -> None:
-        raise Interrupt
+        raise kind
 
     before = signal.signal(signal.SIGALRM, interrupt)
     interrupts = 0

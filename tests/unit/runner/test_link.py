@@ -10,10 +10,10 @@ from wherry_runner.frames import Decoder
 from wherry_runner.link import OUTPUTS, Link
 
 
-def test_a_frame_that_was_interrupted_goes_whole_on_the_next_connection(tmp_path: Path) -> None:
-    class Alarm(Exception):
-        pass
-
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, TimeoutError])
+def test_a_frame_that_was_interrupted_goes_whole_on_the_next_connection(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen()
@@ -29,11 +29,11 @@ def test_a_frame_that_was_interrupted_goes_whole_on_the_next_connection(tmp_path
 
             def send(self, data: Any) -> int:
                 whole.send(data[: len(data) // 2])
-                raise Alarm
+                raise kind
 
         link._socket = Half()  # type: ignore[assignment]
         link.put_row(OUTPUTS, ["in-1", 1, None, 900, 0], b"x" * 900)
-        with pytest.raises(Alarm):
+        with pytest.raises(kind):
             link.flush()
         assert not link.is_open
         link.close()
