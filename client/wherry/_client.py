@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -48,6 +49,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.screen: Screen = Silent()
+        self.become_child()
+
+    def become_child(self) -> None:
+        """After a fork: another thread may have held the lock."""
         self._lock = threading.Lock()
         # What came while something else has the terminal.
         self._held: list[list[LogLine] | Notice] | None = None
@@ -103,17 +108,31 @@ class Client:
     def __init__(
         self, transport: "Transport", environment: str, server: Server | None = None, give_up_s: float = GIVE_UP_S
     ) -> None:
-        self.client_id = new_id("cl")
         self.environment = environment
         self.listener = Listener()
-        self.watches = Watches()
         self._transport = transport
         self._server = server
         self._give_up_s = give_up_s
+        self._begin()
+        own = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _become_child(own))
+
+    def _begin(self) -> None:
+        self.client_id = new_id("cl")
+        self.watches = Watches()
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._blobs: Blobs | None = None
         self._closing = threading.Event()
+
+    def _become_child(self) -> None:
+        """After a fork: the connection and the threads are the parent's, this process is a client of its own."""
+        session = self._session
+        self.listener.become_child()
+        self._transport.become_child()
+        self._begin()
+        if session is not None:
+            session.abandon()
 
     @property
     def session(self) -> Session:
@@ -254,6 +273,12 @@ class Client:
             self._server.revive(self._transport)
 
 
+def _become_child(own: "weakref.ref[Client]") -> None:
+    client = own()
+    if client is not None:
+        client._become_child()
+
+
 class _Retrying:
     """The transport for blobs: calls wait for a service that has gone."""
 
@@ -264,6 +289,7 @@ class _Retrying:
         self.upload = transport.upload
         self.session = transport.session
         self.close = transport.close
+        self.become_child = transport.become_child
 
     def exchange(self, method: str, first: Message) -> "Exchange":
         return self._client._transport.exchange(method, first)
@@ -279,7 +305,7 @@ def default_client() -> Client:
 
 @functools.cache
 def _client_of(pid: int) -> Client:
-    """One per process, kept for its life: a forked child can't use its parent's connection."""
+    """One per process, kept for its life; handles that were bound before a fork keep theirs, which begins anew."""
     if directory := container_directory():
         from wherry._transport.frames import FramesTransport  # the one or the other
 

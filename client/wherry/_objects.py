@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from wherry._blocking import blocking, blocking_classmethod
 from wherry._typing import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry.context import is_local
@@ -243,6 +245,7 @@ class Ephemeral(Generic[H]):
 
     def __init__(self, made: Any) -> None:
         self._made = made
+        self._pid = os.getpid()
 
     def __enter__(self) -> H:
         self._made._resolve()
@@ -255,6 +258,8 @@ class Ephemeral(Generic[H]):
         from wherry_proto.messages import ObjectDeleteRequest  # not needed to import wherry
 
         made = self._made
+        if os.getpid() != self._pid:
+            return  # in a forked child: the object is its parent's
         # A service that is away deletes it by itself: it knows which client is gone.
         made._client.tell(f"{made._service}.Delete", ObjectDeleteRequest(object_id=made._id))
 

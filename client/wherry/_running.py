@@ -1,6 +1,7 @@
 """Brings an app up: images built, source shipped, functions published; and down again."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +47,14 @@ class Running:
         self.app_id = app_id
         self._functions = functions
         self._detach = detach
+        self._pid = os.getpid()
 
     def stop(self) -> None:
         """Stop the app, unless it is detached; its handles can't be called afterwards."""
         for function in self._functions:
             function._hydrate(None)
-        if self._detach:
-            return
+        if self._detach or os.getpid() != self._pid:
+            return  # in a forked child: the app is its parent's
         # A service that is away stops it by itself: it knows which client is gone.
         answer = self.client.tell("Apps.Stop", AppStopRequest(app_id=self.app_id))
         if isinstance(answer, AppStopResponse) and answer.left_over:

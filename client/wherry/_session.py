@@ -122,6 +122,11 @@ class Session:
         if self._stream is not None:
             self._stream.cancel()
 
+    def abandon(self) -> None:
+        """After a fork: let go of the parent's connection without a word on it."""
+        if self._stream is not None:
+            self._stream.abandon()
+
     # For calls
 
     def open(self, call: Call) -> None:
@@ -129,6 +134,11 @@ class Session:
         with self._lock:
             if self._error is not None:
                 raise self._error
+            if self._closing.is_set():
+                raise ConnectionError(
+                    "the connection to the service is closed, since this program ends: call before its end, "
+                    "not from atexit or a daemon thread"
+                )
             self._calls[call.call_id] = call
             for message in call.offer():
                 self._outbox.put(message)

@@ -1,10 +1,11 @@
 """What map and remote_gen return: results that arrive while they are iterated, with `for` or `async for`."""
 
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from wherry.exception import UserCodeException
+from wherry.exception import ExecutionError, UserCodeException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ class Opened:
         self.pump = pump
         self.rows = rows
         self.total = total
+        self.pid = os.getpid()
 
 
 class Results(Generic[T]):
@@ -74,6 +76,7 @@ class Results(Generic[T]):
             raise StopIteration
         try:
             opened = self._opened or self._open(False)
+            _check_process(opened)
             while True:
                 while self._ready:
                     value = self._consume(opened, self._ready.popleft())
@@ -96,8 +99,8 @@ class Results(Generic[T]):
             return
         self._over = True
         opened = self._opened
-        if opened is None:
-            return
+        if opened is None or opened.pid != os.getpid():
+            return  # in a forked child it is the parent's
         opened.client.session.cancel(opened.call)
         opened.call.close()
         self._end_progress()
@@ -115,6 +118,7 @@ class Results(Generic[T]):
         try:
             # Opening may wait: for the service, for the function's id.
             opened = self._opened if self._opened is not None else await asyncio.to_thread(self._open, True)
+            _check_process(opened)
             if opened.rows is not None and opened.pump is not None and self._task is None:
                 self._task = asyncio.ensure_future(opened.pump.run_async(opened.rows))
             while True:
@@ -252,6 +256,11 @@ class GeneratorResults(Results[T]):
 
 
 _NOTHING = object()
+
+
+def _check_process(opened: Opened) -> None:
+    if opened.pid != os.getpid():
+        raise ExecutionError("these results belong to the process that began to iterate them, not to a fork of it")
 
 
 def _is_remote(payload: "Payload | None") -> bool:

@@ -135,6 +135,9 @@ class FakeService:
     def close(self) -> None:
         """Nothing is open."""
 
+    def become_child(self) -> None:
+        """Nothing is open."""
+
     # What tests do
 
     def break_connection(self) -> None:
@@ -330,6 +333,9 @@ class FakeStream:
 
     def cancel(self) -> None:
         self.put(None)
+
+    def abandon(self) -> None:
+        """Nothing is open."""
 
     def __iter__(self) -> Iterator[SessionDown]:
         while (message := self._down.get()) is not None:

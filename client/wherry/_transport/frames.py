@@ -69,6 +69,9 @@ class FramesTransport:
     def close(self) -> None:
         """Nothing is kept open but sessions, which are closed by themselves."""
 
+    def become_child(self) -> None:
+        """Each call has a connection of its own, so there is nothing to let go of."""
+
 
 class FramesExchange:
     """An exchange over frames: whoever has something to send writes it, one at a time."""
@@ -128,6 +131,10 @@ class FramesSession:
 
     def cancel(self) -> None:
         self._connection.shut_down()
+
+    def abandon(self) -> None:
+        # Closed here alone: the parent's descriptor stays, and the connection with it.
+        self._connection.socket.close()
 
     def _send(self, message: SessionUp | None) -> None:
         if message is None:
@@ -277,4 +284,6 @@ def _is_of_handler(error: OSError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename != __file__
+    # Not `__file__`: in a container that is the byte code's.
+    here = _is_of_handler.__code__.co_filename
+    return trace is not None and trace.tb_frame.f_code.co_filename != here

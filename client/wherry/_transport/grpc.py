@@ -92,7 +92,7 @@ class GrpcTransport:
         self._metadata = metadata
         options = [*_OPTIONS, *options]
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, options=options)
+            self._channel: Any = grpc.insecure_channel(address, options=options)
         else:
             self._channel = grpc.secure_channel(address, credentials, options=options)
 
@@ -112,7 +112,7 @@ class GrpcTransport:
         except grpc.RpcError as error:
             raise self._error(method, error) from None
         finally:
-            call.cancel()  # type: ignore[no-untyped-call]
+            call.cancel()
 
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         stub = self._channel.stream_unary(*_method(method))
@@ -130,7 +130,12 @@ class GrpcTransport:
         return GrpcSession(self, call)
 
     def close(self) -> None:
-        self._channel.close()
+        if not isinstance(self._channel, _Forked):
+            self._channel.close()
+
+    def become_child(self) -> None:
+        # Kept, so that nothing of it runs here: gRPC's threads are not in this process.
+        self._channel = _Forked(self._channel)
 
     def _read(self, method: str, message: "_M | _Garbled") -> "_M":
         if isinstance(message, _Garbled):
@@ -226,6 +231,22 @@ class GrpcSession:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+    def abandon(self) -> None:
+        """Nothing to let go of: the channel is kept as it is."""
+
+
+class _Forked:
+    """A channel in a process that was forked from the one that opened it."""
+
+    def __init__(self, channel: Any) -> None:
+        self._kept = channel
+
+    def __getattr__(self, name: str) -> Any:
+        raise exception.ExecutionError(
+            "this process was forked from one that is connected over gRPC, which no forked process can use: start it "
+            'by multiprocessing.get_context("spawn") or subprocess, or connect in the children alone'
+        )
 
 
 class _Garbled:

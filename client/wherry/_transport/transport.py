@@ -26,6 +26,9 @@ class Session(Protocol):
     def cancel(self) -> None:
         """End the stream now; its iterator ends or raises ConnectionError."""
 
+    def abandon(self) -> None:
+        """After a fork: the connection is the parent's."""
+
 
 class Outgoing(Protocol):
     """What a session has to send: taken one by one, each when there is something, or pushed to whoever attaches."""
@@ -92,3 +95,6 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
+
+    def become_child(self) -> None:
+        """After a fork: nothing of the parent's connections may be used."""

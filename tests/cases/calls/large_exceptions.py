@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.acceptance.test_cases import Run
 
@@ -30,6 +28,8 @@ def at_the_end_of_a_chain(length: int) -> None:
 
 
 def expect(run: "Run") -> None:
+    import pytest  # not in the container
+
     with pytest.raises(Heavy) as caught:
         run(with_attribute)
     assert caught.value.code == 7

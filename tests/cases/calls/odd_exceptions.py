@@ -3,8 +3,6 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.acceptance.test_cases import Run
 
@@ -37,6 +35,8 @@ def how_often() -> int:
 
 
 def expect(run: "Run") -> None:
+    import pytest  # not in the container
+
     process = run.process()
     with pytest.raises(Frozen) as caught:
         run(fail)

@@ -92,7 +92,7 @@ class Echo:
             (args, _) = pickle.loads(item.payload.data)
             data = pickle.dumps(len(args[0]))
             payload = Payload(format=Format.PICKLE, data=data, size=len(data))
-            down.outputs.append(Output(input_id=item.input_id, call_id=item.call_id, payload=payload))
+            down.outputs.append(Output(input_id=item.input_id, call_id=item.call_id, index=item.index, payload=payload))
         parts: list[bytes] = []
         self._send(connection, ["item", rows.to_row(down, parts)], parts)
 
