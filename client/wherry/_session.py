@@ -118,7 +118,8 @@ class Session:
         """Send what waits, and end the stream."""
         self._closing.set()
         self._outbox.close()
-        self._thread.join(wait_s)
+        if self._thread.is_alive():  # not when it was interrupted before it began
+            self._thread.join(wait_s)
         if self._stream is not None:
             self._stream.cancel()
 
