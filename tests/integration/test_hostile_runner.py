@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ class Attacked:
 
     async def connect(self, sent: bytes) -> asyncio.StreamReader:
         """Connect to the runner's socket, as its code can."""
-        (server, *_) = self.container._servers
-        reader, writer = await asyncio.open_unix_connection(server.sockets[0].getsockname())
+        path = Path(self.container._files.mount.source) / "runner.sock"
+        reader, writer = await asyncio.open_unix_connection(path)
         self.writers.append(writer)
         writer.write(sent)
         return reader
@@ -72,7 +73,9 @@ def attack(tmp_path: Path, work: Any) -> None:
         finally:
             await attacked.close()
 
-    run(tmp_path, scenario)
+    # A socket's name has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="wh-") as directory:
+        run(Path(directory), scenario)
 
 
 def test_a_second_connection_does_not_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from wherry_proto.messages import (
     AppState,
     AuditEntry,
     CallGraph,
+    Format,
     FunctionSpec,
     ImageDefinition,
     ImageState,
@@ -199,9 +200,13 @@ def test_a_partition_of_any_name_expires(run: Run) -> None:
     async def scenario(database: Database) -> None:
         await ObjectStore(database).add(ObjectRecord("qu-1", "queue", "main", "q", 1))
         store = QueueStore(database)
-        await store.set_expiry("qu-1", "a\0b", 5)
-        await store.set_expiry("qu-1", "a\0b", 6)
-        assert await store.load("qu-1") == ([], {"a\ufffdb": 6})
+        value = Payload(format=Format.PICKLE, data=b"x", size=1)
+        await store.put("qu-1", "op-1", "a\0b", [(1, value)], 5, 1)
+        await store.put("qu-1", "op-2", "a\0b", [(2, value)], 6, 1)
+        await store.put("qu-1", "op-3", "a\0b", [(3, value)], None, 1)
+        items, expiries = await store.load("qu-1")
+        assert [item.position for item in items] == [1, 2, 3]
+        assert expiries == {"a\ufffdb": 6}
 
     run(scenario)
 
