@@ -5,6 +5,7 @@ import json
 import logging
 import struct
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ HELLO = {"t": "hello", "protocol": 1, "python": "3.11.2", "pid": 1, "running": [
 def frame(header: Any, body: bytes = b"") -> bytes:
     head = json.dumps(header).encode()
     return struct.pack(">II", len(head), len(body)) + head + body
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: a socket's name has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="wh-") as directory:
+        yield Path(directory)
 
 
 class Attacked:
@@ -73,9 +81,7 @@ def attack(tmp_path: Path, work: Any) -> None:
         finally:
             await attacked.close()
 
-    # A socket's name has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="wh-") as directory:
-        run(Path(directory), scenario)
+    run(tmp_path, scenario)
 
 
 def test_a_second_connection_does_not_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
