@@ -61,9 +61,8 @@ def test_b24_what_can_not_be_pickled_is_told(ends: ModuleType) -> None:
 
 
 def test_b24_what_is_huge_is_trimmed(ends: ModuleType) -> None:
-    text = str(raised(ends, "huge", ExecutionError))
-    assert "builtins.ValueError: xxx" in text
-    assert f"({3 << 20} bytes)" in text
+    text = str(raised(ends, "huge", ValueError))
+    assert text.startswith("xxx")
     assert len(text) < 1 << 20
 
 
