@@ -69,6 +69,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_bytes += len(data)
         self._idle_bytes += len(data)
         super().data_received(data)
+        if self._refused:  # by what the parser found
+            return
         # What chunks say of themselves, and trailers: the parser keeps a line that has not ended.
         if not self._in_head and self._idle_bytes > self.max_head_bytes and not self.transport.is_closing():
             self._refuse(431, "the request's trailers are too large")
