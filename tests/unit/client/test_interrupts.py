@@ -297,7 +297,10 @@ def test_signals_at_random_moments_of_large_calls(caller: Caller, echo: Echo, ki
                 signal.setitimer(signal.ITIMER_REAL, 0.0002 + number % 20 * 0.0001)
                 caller.remote((b"x" * 900_000,), {})
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            except Interrupt:
+            except (Interrupt, RuntimeError) as error:
+                # In the midst of a wait, Python's own Condition says that its lock is not held.
+                if not isinstance(error, Interrupt) and not isinstance(error.__context__, Interrupt):
+                    raise
                 interrupts += 1
             _answers(caller)
     finally:
