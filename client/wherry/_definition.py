@@ -36,11 +36,10 @@ class Definition:
         options: FunctionOptions,
         web: WebOptions | None = None,
     ) -> None:
-        flags = code_of(function).co_flags
+        yields, self.is_async = kind_of(function)
         self.function = function
         self.name = name or function.__qualname__
-        self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR)) if is_generator is None else is_generator
-        self.is_async = bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+        self.is_generator = yields if is_generator is None else is_generator
         self.module_name = importable_name(function.__module__)
         self.options = options = options.marked_by(function)
         # How it is reached over HTTP, None: not at all.
@@ -60,7 +59,7 @@ class Definition:
         if options.schedule is not None:
             from wherry.schedule import check_function  # loaded with the schedule
 
-            check_function(self.name, function, code_of(function), options, web is not None)
+            check_function(self.name, function, options, web is not None)
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
         if self.is_generator and options.max_batch_size:
@@ -177,21 +176,37 @@ class _SentClass:
 
 
 def kind_of(function: Callable[..., Any]) -> tuple[bool, bool]:
-    """Return whether a function is a generator, and whether it is asynchronous."""
+    """Return whether a function is a generator, and whether it is asynchronous.
+
+    A wrapper is what it is itself, as Python sees it, whatever it wraps: its container finds out what it returns.
+    """
     flags = code_of(function).co_flags
-    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)), bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+    # What inspect.markcoroutinefunction sets.
+    is_marked = hasattr(function, "_is_coroutine_mark")
+    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)), is_marked or bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
+
+
+def wraps_generator(function: Callable[..., Any]) -> bool:
+    """Whether a generator function is below a function's wrappers."""
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & (_GENERATOR | _ASYNC_GENERATOR))
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:
-    """Return the code of a plain function; raise InvalidError for anything else."""
-    unwrapped = function
-    while (inner := getattr(unwrapped, "__wrapped__", None)) is not None:
-        unwrapped = inner
-    code = getattr(unwrapped, "__code__", None)
-    if code is None or not hasattr(code, "co_flags"):
-        raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
-    found: CodeType = code
-    return found
+    """Return the code of a plain function, or of what one without code (functools.cache) wraps.
+
+    Raises InvalidError for anything else.
+    """
+    unwrapped: Any = function
+    while True:
+        code: CodeType | None = getattr(unwrapped, "__code__", None)
+        if hasattr(code, "co_flags"):
+            assert code is not None
+            return code
+        unwrapped = getattr(unwrapped, "__wrapped__", None)
+        if unwrapped is None:
+            raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
 
 
 def importable_name(module_name: str) -> str:

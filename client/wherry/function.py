@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry._blocking import blocking, blocking_classmethod, iterating
-from wherry._definition import Definition
+from wherry._definition import Definition, wraps_generator
 from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
@@ -492,8 +492,11 @@ class Function(Generic[P, R]):
                 f"{self._name} is a generator function: use {self._name}.remote_gen(...), not .{how}(...)"
             )
         if generator and not is_generator:
+            hint = ""
+            if definition is not None and wraps_generator(definition.function):
+                hint = "; if it returns the generator that it wraps, say is_generator=True where it is decorated"
             raise InvalidError(
-                f"{self._name} is not a generator function: use {self._name}.remote(...), not .{how}(...)"
+                f"{self._name} is not a generator function: use {self._name}.remote(...), not .{how}(...){hint}"
             )
 
     def _mapped(

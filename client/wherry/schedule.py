@@ -148,14 +148,16 @@ def schedule_of(value: Any) -> Schedule:
     raise InvalidError(f"schedule is {value!r}, which is neither a wherry.Cron nor a wherry.Period{near}")
 
 
-def check_function(name: str, function: Any, code: Any, options: FunctionOptions, is_web: bool) -> None:
+def check_function(name: str, function: Any, options: FunctionOptions, is_web: bool) -> None:
     """Raise InvalidError where a function with a schedule is one that nobody but a caller can run."""
     if is_web:
         raise InvalidError(f"{name} is a web endpoint, which requests run: give schedule= to a function of its own")
     if options.max_batch_size:
         raise InvalidError(f"{name} has @wherry.batched(), and a schedule has no inputs to batch: leave out either")
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
+    # A wrapper that takes whatever it is given hands it on.
+    while hasattr(function, "__wrapped__") and _takes_all(function):
+        function = function.__wrapped__
+    code = function.__code__
     defaults, keyword_defaults = function.__defaults__ or (), function.__kwdefaults__ or {}
     names = code.co_varnames
     needed = [*names[: code.co_argcount - len(defaults)]]
@@ -225,3 +227,12 @@ def _no_zone(cron: str, timezone: str, known: set[str]) -> str:
     near = difflib.get_close_matches(timezone, sorted(known), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "it is named as in 'Europe/Berlin'"
     return f"Cron({cron!r}, timezone={timezone!r}): there is no such time zone; {hint}"
+
+
+def _takes_all(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is None or bool(code.co_flags & _VARARGS)
+
+
+# A bit of `co_flags`.
+_VARARGS = 0x04

@@ -127,7 +127,7 @@ def _source(function: Callable[..., Any]) -> str:
     import inspect
 
     try:
-        return _without_comments(textwrap.dedent(inspect.getsource(function)))
+        return _without_comments(textwrap.dedent(inspect.getsource(code_of(function))))
     except (OSError, TypeError):
         code = code_of(function)
         return repr((code.co_code, [item for item in code.co_consts if not isinstance(item, types.CodeType)]))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     """A function, whether it is a generator, whether it is asynchronous."""
 
 BATCH_S = 0.0005
+_GENERATOR = " (where a plain function returns a generator, decorate it with is_generator=True)"
+_HINTS = {"generator": _GENERATOR, "async_generator": _GENERATOR}
 _NONE = b"\x80\x04N."
 
 
@@ -117,7 +119,8 @@ class Desk:
         try:
             data, blob, size = self._payloads.write(value)
         except BaseException as error:  # as for unpickling  # noqa: BLE001
-            what = f"the function returned a {type(value).__name__}, which can't be pickled"
+            kind = type(value).__name__
+            what = f"the function returned a {kind}, which can't be pickled{_HINTS.get(kind, '')}"
             self.fail(item, error, "serialization", what)
             return
         self._answer(item, [item.input_id, PICKLE, blob, size, item.window.index if item.window else 0], data)

@@ -91,3 +91,25 @@ def _unwrap(target: Any, name: str, methods: Any) -> UserFunction:
     if not callable(target):
         raise LoadError(f"{name} is a {type(target).__name__}, not a function")
     return target  # type: ignore[no-any-return]
+
+
+def wraps_coroutine(target: Any) -> bool:
+    """Whether a plain function, or a class's plain method, wraps one that is asynchronous: it may return coroutines."""
+    methods = getattr(target, "methods", None)
+    functions = [method.raw_f for method in methods.values()] if isinstance(methods, dict) else [target]
+    return any(_flags(_innermost(function)) & _ASYNC and not _flags(function) & _ASYNC for function in functions)
+
+
+# Bits of `co_flags`: of a coroutine function and of an asynchronous generator.
+_ASYNC = 0x80 | 0x200
+
+
+def _innermost(function: Any) -> Any:
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        function = inner
+    return function
+
+
+def _flags(function: Any) -> int:
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return flags if isinstance(flags, int) else 0

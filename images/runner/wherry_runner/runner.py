@@ -96,7 +96,7 @@ class Runner:
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
         from wherry_runner.executor import Desk
-        from wherry_runner.loader import load
+        from wherry_runner.loader import load, wraps_coroutine
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
@@ -115,7 +115,9 @@ class Runner:
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
         is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
-        is_mixed = concurrency == 1 and is_async and any(not method[2] for method in methods)
+        is_generator = bool(spec.get("is_generator"))
+        # Plain functions beside, or around, coroutine functions.
+        is_mixed = not all(method[2] for method in methods) if is_async else wraps_coroutine(function)
         web = spec.get("web")
         if frame.get("import_only"):
             return self._executor_of(desk, 1, False, False)
@@ -123,12 +125,12 @@ class Runner:
             from wherry_runner.web import WebExecutor
 
             executor: Executor = WebExecutor(desk, self._watch, self._keeper, concurrency)
-        elif is_mixed:
+        elif is_mixed and concurrency == 1:
             from wherry_runner.mixed import MixedExecutor
 
-            executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter)
+            executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator, is_async)
         else:
-            executor = self._executor_of(desk, concurrency, bool(spec.get("is_generator")), is_async)
+            executor = self._executor_of(desk, concurrency, is_generator, is_async, is_mixed)
         if methods:
             from wherry_runner.classes import Instance
 
@@ -143,12 +145,14 @@ class Runner:
             return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
 
-    def _executor_of(self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool) -> Executor:
+    def _executor_of(
+        self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool, is_mixed: bool = False
+    ) -> Executor:
         # Each way of running imports what it needs: asyncio costs 8 MiB, threading half a MiB.
-        if is_async:
+        if is_async or is_mixed:
             from wherry_runner.tasks import TasksExecutor
 
-            return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
+            return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator, is_async)
         if concurrency > 1:
             from wherry_runner.threads import ThreadsExecutor
 

@@ -24,12 +24,14 @@ class TasksExecutor:
 
     stands_in = False
 
-    def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int, is_generator: bool) -> None:
+    def __init__(
+        self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int, is_generator: bool, is_async: bool = True
+    ) -> None:
         self.desk = desk
         self._keeper = keeper
         self._watch = watch
         self._concurrency = concurrency
-        self._target = (desk.function, is_generator, True)
+        self._target = (desk.function, is_generator, is_async)
         self.loop = self._loop = asyncio.new_event_loop()
         self._thread = get_ident()
         self._done = self._loop.create_future()
@@ -134,11 +136,12 @@ class TasksExecutor:
                 function, is_generator, is_async = target
                 if is_generator:
                     values = function(*call[0], **call[1])
-                    await self._generate(item, values if is_async else self._iterated(item, values))
+                    await self._generate(item, values if hasattr(values, "__aiter__") else self._iterated(item, values))
                 elif is_async:
                     await self._call(item, function(*call[0], **call[1]))
                 else:
-                    await self._call(item, self._plainly(item, function, *call[0], **call[1]))
+                    value = await self._plainly(item, function, *call[0], **call[1])
+                    await self._call(item, value if hasattr(value, "__await__") else _done(value))
         except BaseException as error:  # SystemExit, too, is this input's failure; the loop lives on  # noqa: BLE001
             if item.ended_by:
                 desk.fail_ended(item, error)
@@ -179,7 +182,7 @@ class TasksExecutor:
         else:
             desk.give_end(item)
 
-    # Methods that are no coroutine functions, in classes that have others
+    # Methods that are no coroutine functions, in classes that have others, and plain functions that wrap one
 
     async def _plainly(self, item: Input, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a plain function, without blocking the loop; given up when its input ends, it runs on unheard."""
@@ -218,6 +221,10 @@ class TasksExecutor:
         self._flushing = False
         self.desk.link.flush(wait=False)
         self._look_for_end()
+
+
+async def _done(value: Any) -> Any:
+    return value
 
 
 class TaskWindow(Window):

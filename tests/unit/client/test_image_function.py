@@ -1,5 +1,6 @@
 """What decides whether a function of an image runs again."""
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -116,3 +117,18 @@ def test_what_is_no_function_is_refused() -> None:
         Image.debian_slim().run_function(print)
     with pytest.raises(InvalidError, match=r"volumes .* must be a wherry\.Volume"):
         Image.debian_slim().run_function(lambda: None, volumes={"/data": "cache"})
+
+
+def test_a_wrapper_counts_beside_what_it_wraps() -> None:
+    def wrapped(text: str) -> Callable[..., Any]:
+        def inner() -> str:
+            return text
+
+        @functools.wraps(inner)
+        def wrapper() -> str:
+            return prefix + inner()
+
+        prefix = text[:1]
+        return wrapper
+
+    assert fingerprint(wrapped("ab")) == fingerprint(wrapped("ab")) != fingerprint(wrapped("ac"))
