@@ -4,6 +4,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, BinaryIO
 
 from wherry import exception
@@ -39,8 +40,10 @@ def dumps(value: Any, by_reference: bool) -> bytes:
         try:
             return pickle.dumps(value, PROTOCOL)
         except UNPICKLABLE:
-            pass
-    elif _is_plain(value, 3):
+            buffer = io.BytesIO()
+            _dump_what_has_no_name(value, Flat(buffer))
+            return buffer.getvalue()
+    if _is_plain(value, 3):
         return pickle.dumps(value, PROTOCOL)
     return dumps_by_value(value)
 
@@ -54,6 +57,35 @@ def dumps_by_value(value: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _dump_what_has_no_name(value: Any, file: Any) -> None:
+    """Pickle lambdas and local functions by value, and what `__main__` has at its top level still by its name.
+
+    By value its classes would be others where they arrive: no `isinstance` would know them.
+    """
+    import cloudpickle  # as above
+
+    main = sys.modules["__main__"]
+
+    class ByName(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, item: Any) -> Any:
+            kind = type(item)
+            if (kind is FunctionType or issubclass(kind, type)) and _is_at(main, item):
+                return NotImplemented  # pickle itself names it
+            return super().reducer_override(item)
+
+    ByName(file, PROTOCOL).dump(value)
+
+
+def _is_at(module: Any, item: Any) -> bool:
+    """Whether a class or function is what this module has under its name."""
+    if getattr(item, "__module__", None) != module.__name__:
+        return False
+    found = module
+    for part in item.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is item
+
+
 def dump(value: Any, file: BinaryIO, by_reference: bool) -> None:
     """Pickle a value into a file; large bytes are written without being copied. As `dumps` otherwise."""
     start = file.tell()
@@ -65,6 +97,9 @@ def dump(value: Any, file: BinaryIO, by_reference: bool) -> None:
         except UNPICKLABLE:
             file.seek(start)
             file.truncate()
+    if by_reference:
+        _dump_what_has_no_name(value, flat)
+        return
     import cloudpickle  # as above
 
     cloudpickle.dump(value, flat, PROTOCOL)
