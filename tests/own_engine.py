@@ -24,6 +24,8 @@ class OwnEngine:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="engine-"))
+        # An engine with users of its own has to reach what is below.
+        self._folder.chmod(0o711)
         (self._folder / "settings.json").write_text(json.dumps(settings))
         self.address = f"unix://{self._folder}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,6 +68,9 @@ class OwnEngine:
         assert self._network is not None
         self._network.terminate()
         self._network.wait()
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        for place in [line.split()[1] for line in mounts if line.split()[1].startswith(f"{self._folder}/")]:
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
         # What a container's file system was mounted on may be busy for a moment.
         wait_until(lambda: shutil.rmtree(self._folder, ignore_errors=True) or not self._folder.exists(), "it is gone")
 

@@ -3582,6 +3582,34 @@ def _EngineInfo_from_pb(pb: Any) -> messages.EngineInfo:
     )
 
 
+def _IsolationInfo_to_pb(m: messages.IsolationInfo) -> Any:
+    pb = server_pb2.IsolationInfo()
+    if m.runtime:
+        pb.runtime = m.runtime
+    if m.sandbox_runtime:
+        pb.sandbox_runtime = m.sandbox_runtime
+    if m.network:
+        pb.network = m.network
+    if m.network_problem:
+        pb.network_problem = m.network_problem
+    if m.user_namespaces:
+        pb.user_namespaces = m.user_namespaces
+    if m.memory_limit_mib:
+        pb.memory_limit_mib = m.memory_limit_mib
+    return pb
+
+
+def _IsolationInfo_from_pb(pb: Any) -> messages.IsolationInfo:
+    return messages.IsolationInfo(
+        runtime=pb.runtime,
+        sandbox_runtime=pb.sandbox_runtime,
+        network=pb.network,
+        network_problem=pb.network_problem,
+        user_namespaces=pb.user_namespaces,
+        memory_limit_mib=pb.memory_limit_mib,
+    )
+
+
 def _ServerInfo_to_pb(m: messages.ServerInfo) -> Any:
     pb = server_pb2.ServerInfo()
     if m.version:
@@ -3604,6 +3632,8 @@ def _ServerInfo_to_pb(m: messages.ServerInfo) -> Any:
         pb.num_apps = m.num_apps
     if m.num_containers:
         pb.num_containers = m.num_containers
+    if m.isolation is not None:
+        pb.isolation.CopyFrom(_IsolationInfo_to_pb(m.isolation))
     return pb
 
 
@@ -3619,6 +3649,7 @@ def _ServerInfo_from_pb(pb: Any) -> messages.ServerInfo:
         engine=_EngineInfo_from_pb(pb.engine) if pb.HasField("engine") else None,
         num_apps=pb.num_apps,
         num_containers=pb.num_containers,
+        isolation=_IsolationInfo_from_pb(pb.isolation) if pb.HasField("isolation") else None,
     )
 
 
@@ -4283,6 +4314,7 @@ _TO_PB: dict[type[messages.Message], Callable[[Any], Any]] = {
     messages.SecretRotateResponse: _SecretRotateResponse_to_pb,
     messages.ServerInfoRequest: _ServerInfoRequest_to_pb,
     messages.EngineInfo: _EngineInfo_to_pb,
+    messages.IsolationInfo: _IsolationInfo_to_pb,
     messages.ServerInfo: _ServerInfo_to_pb,
     messages.ServerStopRequest: _ServerStopRequest_to_pb,
     messages.ServerStopResponse: _ServerStopResponse_to_pb,
@@ -4507,6 +4539,7 @@ _FROM_BYTES: dict[type[messages.Message], tuple[Callable[[bytes], Any], Callable
     messages.SecretRotateResponse: (secret_pb2.SecretRotateResponse.FromString, _SecretRotateResponse_from_pb),
     messages.ServerInfoRequest: (server_pb2.ServerInfoRequest.FromString, _ServerInfoRequest_from_pb),
     messages.EngineInfo: (server_pb2.EngineInfo.FromString, _EngineInfo_from_pb),
+    messages.IsolationInfo: (server_pb2.IsolationInfo.FromString, _IsolationInfo_from_pb),
     messages.ServerInfo: (server_pb2.ServerInfo.FromString, _ServerInfo_from_pb),
     messages.ServerStopRequest: (server_pb2.ServerStopRequest.FromString, _ServerStopRequest_from_pb),
     messages.ServerStopResponse: (server_pb2.ServerStopResponse.FromString, _ServerStopResponse_from_pb),

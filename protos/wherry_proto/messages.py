@@ -128,6 +128,13 @@ class SandboxState:
     TERMINATED = 4
 
 
+class NetworkIsolation:
+    UNSPECIFIED = 0
+    FULL = 1
+    PARTIAL = 2
+    OFF = 3
+
+
 class VolumeEntryKind:
     UNSPECIFIED = 0
     FILE = 1
@@ -2961,6 +2968,27 @@ class EngineInfo(Message):
         self.error = error
 
 
+class IsolationInfo(Message):
+    __slots__ = ("runtime", "sandbox_runtime", "network", "network_problem", "user_namespaces", "memory_limit_mib")
+
+    def __init__(
+        self,
+        *,
+        runtime: str = "",
+        sandbox_runtime: str = "",
+        network: int = 0,
+        network_problem: str = "",
+        user_namespaces: bool = False,
+        memory_limit_mib: int = 0,
+    ) -> None:
+        self.runtime = runtime
+        self.sandbox_runtime = sandbox_runtime
+        self.network = network
+        self.network_problem = network_problem
+        self.user_namespaces = user_namespaces
+        self.memory_limit_mib = memory_limit_mib
+
+
 class ServerInfo(Message):
     __slots__ = (
         "version",
@@ -2973,6 +3001,7 @@ class ServerInfo(Message):
         "engine",
         "num_apps",
         "num_containers",
+        "isolation",
     )
 
     def __init__(
@@ -2988,6 +3017,7 @@ class ServerInfo(Message):
         engine: EngineInfo | None = None,
         num_apps: int = 0,
         num_containers: int = 0,
+        isolation: IsolationInfo | None = None,
     ) -> None:
         self.version = version
         self.protocol = protocol
@@ -2999,6 +3029,7 @@ class ServerInfo(Message):
         self.engine = engine
         self.num_apps = num_apps
         self.num_containers = num_containers
+        self.isolation = isolation
 
 
 class ServerStopRequest(Message):

@@ -3456,6 +3456,31 @@ def _EngineInfo_from_row(row: Any, body: Body) -> messages.EngineInfo:
     return messages.EngineInfo(reachable=f0, version=f1, error=f2)
 
 
+def _IsolationInfo_to_row(m: messages.IsolationInfo, parts: list[bytes]) -> list[Any]:
+    return [m.runtime, m.sandbox_runtime, m.network, m.network_problem, m.user_namespaces, m.memory_limit_mib]
+
+
+def _IsolationInfo_from_row(row: Any, body: Body) -> messages.IsolationInfo:
+    try:
+        f0, f1, f2, f3, f4, f5 = row
+    except (TypeError, ValueError):
+        raise RowError("IsolationInfo has other fields here: another version speaks") from None
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is int
+        and -2147483648 <= f2 <= 2147483647
+        and type(f3) is str
+        and type(f4) is bool
+        and type(f5) is int
+        and 0 <= f5 <= 4294967295
+    ):
+        raise RowError("a field of IsolationInfo has another type, or is out of range")
+    return messages.IsolationInfo(
+        runtime=f0, sandbox_runtime=f1, network=f2, network_problem=f3, user_namespaces=f4, memory_limit_mib=f5
+    )
+
+
 def _ServerInfo_to_row(m: messages.ServerInfo, parts: list[bytes]) -> list[Any]:
     return [
         m.version,
@@ -3468,12 +3493,13 @@ def _ServerInfo_to_row(m: messages.ServerInfo, parts: list[bytes]) -> list[Any]:
         None if m.engine is None else _EngineInfo_to_row(m.engine, parts),
         m.num_apps,
         m.num_containers,
+        None if m.isolation is None else _IsolationInfo_to_row(m.isolation, parts),
     ]
 
 
 def _ServerInfo_from_row(row: Any, body: Body) -> messages.ServerInfo:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10 = row
     except (TypeError, ValueError):
         raise RowError("ServerInfo has other fields here: another version speaks") from None
     if not (
@@ -3504,6 +3530,7 @@ def _ServerInfo_from_row(row: Any, body: Body) -> messages.ServerInfo:
         engine=None if f7 is None else _EngineInfo_from_row(f7, body),
         num_apps=f8,
         num_containers=f9,
+        isolation=None if f10 is None else _IsolationInfo_from_row(f10, body),
     )
 
 
@@ -4097,6 +4124,7 @@ _TO_ROW: dict[type[messages.Message], Callable[[Any, list[bytes]], list[Any]]] =
     messages.SecretRotateResponse: _SecretRotateResponse_to_row,
     messages.ServerInfoRequest: _ServerInfoRequest_to_row,
     messages.EngineInfo: _EngineInfo_to_row,
+    messages.IsolationInfo: _IsolationInfo_to_row,
     messages.ServerInfo: _ServerInfo_to_row,
     messages.ServerStopRequest: _ServerStopRequest_to_row,
     messages.ServerStopResponse: _ServerStopResponse_to_row,
@@ -4291,6 +4319,7 @@ _FROM_ROW: dict[type[messages.Message], Callable[[Any, Body], Any]] = {
     messages.SecretRotateResponse: _SecretRotateResponse_from_row,
     messages.ServerInfoRequest: _ServerInfoRequest_from_row,
     messages.EngineInfo: _EngineInfo_from_row,
+    messages.IsolationInfo: _IsolationInfo_from_row,
     messages.ServerInfo: _ServerInfo_from_row,
     messages.ServerStopRequest: _ServerStopRequest_from_row,
     messages.ServerStopResponse: _ServerStopResponse_from_row,

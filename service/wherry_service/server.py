@@ -24,7 +24,7 @@ from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
-from wherry_service.api.info import ServerApi
+from wherry_service.api.info import Isolation, ServerApi
 from wherry_service.api.local import LocalApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.member import Surroundings
@@ -46,6 +46,7 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
+from wherry_service.engines.containment import Containment, check_engine
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
@@ -143,6 +144,7 @@ class Service:
             masks=self._masks,
             volumes=self._volume_store,
             starts_at_once=self._settings.starts_at_once,
+            containment=Containment.from_environment(self._settings.rooms),
         )
         self._capacity = Capacity(*host_size(), Processors().busy, self._settings.containers_per_core)
         self._pools = Pools(self._node, self._capacity)
@@ -171,6 +173,7 @@ class Service:
             self._objects,
             self._volume_store,
             labels={"wherry.instance": self._node.instance},
+            containment=self._node.containment,
         )
         self._node.mount_buckets(HelperImage(self._builder), host.proxies(), host.authorities)
         self._sandbox_node = LocalSandboxes(
@@ -250,6 +253,7 @@ class Service:
         handlers = {**self._handlers(), **terminals.handlers()}
         self._guests = Guests(handlers, self._sessions, self._apps, self._journal, self._places, terminals)
         self._node.connect_guest = self._guests.connect
+        await check_engine(self._engine, self._settings.rooms)
         # Before anyone can connect: an app that is unknown for a moment would be an error to its client.
         found, _ = await asyncio.gather(self._find(), asyncio.to_thread(self._begin_stores))
         await self._environments.begin()
@@ -298,6 +302,7 @@ class Service:
             self._apps,
             lambda: self._pools.num_containers + len(self._sandboxes),
             self.request_stop,
+            Isolation(self._node.containment, self._sandboxes.settings.runtime, self._network),
         )
         handlers: dict[str, Handler] = {
             **self._door.handlers(),

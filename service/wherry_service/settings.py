@@ -120,10 +120,12 @@ _ROOMS = (
         "list",
     ),
     Key(
-        "sandbox.runtime",
+        "containers.runtime",
         "",
-        "The OCI runtime of sandboxes, such as `runsc`. Unset: the engine's default.",
+        "The OCI runtime of all containers that run code of users, such as `runsc` (gVisor): functions, builds' "
+        "functions, shells, sandboxes. Unset: the engine's default.",
     ),
+    Key("sandbox.runtime", "", "That of sandboxes alone. Unset: `containers.runtime`."),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),

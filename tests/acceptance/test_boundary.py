@@ -1,6 +1,9 @@
 """Code in a container that wants out of it, or at what others have, on the real engine."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -31,3 +34,15 @@ def test_after_all_that_others_have_what_was_sent(hostile: ModuleType, service: 
     digest = hashlib.sha256(text).hexdigest()
     assert (service.state_dir / "blobs" / "contents" / digest[:2] / digest).read_bytes() == text
     assert hostile.reads.remote() == text.decode()
+
+
+def test_a_service_does_not_start_without_its_runtime(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "wherry_service", "--state-dir", str(tmp_path)],
+        env={**os.environ, "WHERRY_CONTAINERS_RUNTIME": "nowhere"}, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 1
+    said = ran.stderr.splitlines()[-1]
+    assert said.startswith("wherry: WHERRY_CONTAINERS_RUNTIME is 'nowhere', and this engine has no such runtime, only")
+    assert "Traceback" not in ran.stderr

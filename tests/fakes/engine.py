@@ -47,7 +47,9 @@ class FakeEngine:
     async def status(self) -> EngineStatus:
         if not self.reachable:
             return EngineStatus(reachable=False, error="the fake engine was told not to answer")
-        return EngineStatus(reachable=True, version="fake", cpus=2, memory_mib=4096)
+        return EngineStatus(
+            reachable=True, version="fake", cpus=2, memory_mib=4096, runtimes=("runc",), default_runtime="runc"
+        )
 
     def come_back(self) -> None:
         """Answer again, and say so to those who follow events."""

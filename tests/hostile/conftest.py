@@ -63,7 +63,7 @@ def running_service(engine: OwnEngine | None, environment: Mapping[str, str]) ->
 @pytest.fixture(scope="module")
 def service(engine: OwnEngine | None, runtime: str) -> Iterator[OwnService]:
     """The service whose containers attack. A module with settings of its own overrides it."""
-    with running_service(engine, {"WHERRY_SANDBOX_RUNTIME": runtime} if runtime else {}) as service:
+    with running_service(engine, {"WHERRY_CONTAINERS_RUNTIME": runtime} if runtime else {}) as service:
         yield service
 
 

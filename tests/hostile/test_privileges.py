@@ -56,6 +56,11 @@ def test_is_refused(place: Place, program: str) -> None:
     assert got.error in ("OSError", "PermissionError", "FileNotFoundError"), got
 
 
+def test_each_place_has_the_runtime_that_was_asked_for(place: Place, runtime: str) -> None:
+    said = place.attack("dmesg").value[1]
+    assert ("Starting gVisor" in said) == (runtime == "runsc"), said[-500:]
+
+
 def test_tools_work(place: Place) -> None:
     # An attack that fails by a slip of its own would be taken as refused.
     assert (

@@ -17,7 +17,14 @@ from wherry._transport.transport import Transport
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.exception import ConnectionError, InvalidError
-from wherry_proto.messages import ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
+from wherry_proto.messages import (
+    IsolationInfo,
+    NetworkIsolation,
+    ServerInfo,
+    ServerInfoRequest,
+    ServerStopRequest,
+    ServerStopResponse,
+)
 
 group = typer.Typer(help="The local service.", no_args_is_help=True)
 
@@ -78,6 +85,10 @@ def status(as_json: bool = JSON_OPTION) -> None:
         typer.echo(f"State: {info.state_dir}")
     if engine is not None:
         typer.echo(f"Engine: Docker {engine.version}" if engine.reachable else f"Engine: {engine.error}")
+    if (isolation := info.isolation) is not None:
+        typer.echo(f"Isolation: {_sentence(isolation)}")
+        if isolation.network_problem:
+            typer.echo(f"  Network: {isolation.network_problem}")
     typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
 
 
@@ -157,9 +168,40 @@ def _described(info: ServerInfo) -> dict[str, object]:
         "started_at": time_of(info.started_at_ms),
         "state_dir": info.state_dir,
         "engine": {"reachable": engine.reachable, "version": engine.version, "error": engine.error} if engine else None,
+        "isolation": _isolation(info.isolation) if info.isolation else None,
         "apps": info.num_apps,
         "containers": info.num_containers,
     }
+
+
+_NETWORKS = {
+    NetworkIsolation.FULL: ("isolated", "isolated network"),
+    NetworkIsolation.PARTIAL: ("partial", "network only partly isolated"),
+    NetworkIsolation.OFF: ("off", "network shared with other containers"),
+}
+
+
+def _isolation(info: IsolationInfo) -> dict[str, object]:
+    return {
+        "runtime": info.runtime,
+        "sandbox_runtime": info.sandbox_runtime,
+        "network": _NETWORKS.get(info.network, ("unknown", ""))[0],
+        "network_problem": info.network_problem,
+        "user_namespaces": info.user_namespaces,
+        "memory_limit_mib": info.memory_limit_mib or None,
+    }
+
+
+def _sentence(info: IsolationInfo) -> str:
+    sandboxes = f" (sandboxes: {info.sandbox_runtime})" if info.sandbox_runtime != info.runtime else ""
+    limit = f"{info.memory_limit_mib} MiB" if info.memory_limit_mib else "none"
+    parts = (
+        f"runtime {info.runtime or 'unknown'}{sandboxes}",
+        _NETWORKS.get(info.network, ("", "network unknown"))[1],
+        f"{'' if info.user_namespaces else 'no '}user namespaces",
+        f"default memory limit {limit}",
+    )
+    return ", ".join(parts)
 
 
 def _wait_until_gone(settings: Settings) -> None:

@@ -3,13 +3,51 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from wherry_proto.messages import EngineInfo, ServerInfo, ServerInfoRequest, ServerStopRequest, ServerStopResponse
+from wherry_proto.messages import (
+    EngineInfo,
+    IsolationInfo,
+    NetworkIsolation,
+    ServerInfo,
+    ServerInfoRequest,
+    ServerStopRequest,
+    ServerStopResponse,
+)
 from wherry_service import __version__
 from wherry_service.api.sessions import PROTOCOL
 from wherry_service.apps.apps import Apps
-from wherry_service.engines.engine import Engine
+from wherry_service.engines.containment import Containment
+from wherry_service.engines.engine import Engine, EngineError, EngineStatus
+from wherry_service.engines.network import OwnNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What keeps this service's containers from its host and from each other."""
+
+    containment: Containment
+    # The OCI runtime of sandboxes; "": the engine's default.
+    sandbox_runtime: str
+    network: OwnNetwork
+
+    async def told(self, status: EngineStatus) -> IsolationInfo:
+        """Return it as it is on an engine that answers."""
+        problem = ""
+        try:
+            await self.network.name()
+        except EngineError as error:
+            problem = str(error)
+        problem = problem or self.network.problem
+        kind = NetworkIsolation.PARTIAL if problem else NetworkIsolation.FULL
+        return IsolationInfo(
+            runtime=self.containment.runtime or status.default_runtime,
+            sandbox_runtime=self.sandbox_runtime or status.default_runtime,
+            network=NetworkIsolation.OFF if self.network.settings.isolate == "off" else kind,
+            network_problem=problem,
+            user_namespaces=status.user_namespaces,
+        )
 
 
 class ServerApi:
@@ -24,7 +62,9 @@ class ServerApi:
         apps: Apps,
         num_containers: Callable[[], int],
         request_stop: Callable[[bool], None],
+        isolation: Isolation,
     ) -> None:
+        self._isolation = isolation
         self._instance_id = instance_id
         self._state_dir = state_dir
         self._handover_dir = handover_dir
@@ -49,6 +89,8 @@ class ServerApi:
         if request.with_engine:
             status = await self._engine.status()
             info.engine = EngineInfo(reachable=status.reachable, version=status.version, error=status.error)
+            if status.reachable:
+                info.isolation = await self._isolation.told(status)
         return info
 
     async def stop(self, request: ServerStopRequest) -> ServerStopResponse:

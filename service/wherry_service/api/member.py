@@ -276,6 +276,7 @@ class Member:
             instance_id=info.instance_id,
             started_at_ms=info.started_at_ms,
             engine=info.engine if everywhere else None,
+            isolation=info.isolation if everywhere else None,
             num_apps=info.num_apps if everywhere else 0,
             num_containers=info.num_containers if everywhere else 0,
         )

@@ -26,6 +26,7 @@ from wherry_service.engines.engine import (
     ExecSpec,
     ImageMissing,
     Mount,
+    RuntimeMissing,
     Stdin,
 )
 from wherry_service.engines.network import DEFAULT, OwnNetwork
@@ -71,6 +72,11 @@ class DockerEngine:
             version=info["ServerVersion"],
             cpus=info["NCPU"],
             memory_mib=info["MemTotal"] >> 20,
+            runtimes=tuple(info.get("Runtimes") or ()),
+            default_runtime=info.get("DefaultRuntime") or "",
+            user_namespaces=any(
+                option.startswith(("name=userns", "name=rootless")) for option in info.get("SecurityOptions") or ()
+            ),
         )
 
     async def create(self, spec: ContainerSpec) -> str:
@@ -371,6 +377,11 @@ def _translated(what: str) -> Iterator[None]:
             raise DeviceMissing(f"this host lacks a device: {text}") from error
         if any(sign in text for sign in _NO_GPU):
             raise DeviceMissing(_without_gpu(text)) from error
+        if any(sign in text.lower() for sign in _NO_RUNTIME):
+            raise RuntimeMissing(
+                f"could not {what}: {text}; add the runtime to the engine's configuration, or change "
+                "containers.runtime and sandbox.runtime (docs/security.md, gVisor)"
+            ) from error
         raise EngineError(f"could not {what}: {text}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise EngineUnreachable(_unreachable(error)) from error
@@ -384,6 +395,9 @@ def _unreachable(error: Exception) -> str:
         return f"Docker does not answer within {TIMEOUT_S} s: look at its log (`journalctl -u docker`)"
     return "Docker does not answer: start it (`systemctl start docker`, or `dockerd`), or set DOCKER_HOST"
 
+
+# How engines say that their configuration does not have a runtime.
+_NO_RUNTIME = ("unknown runtime specified", "invalid runtime name")
 
 # How engine and toolkit say that there is no such GPU.
 _NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia-container-runtime")

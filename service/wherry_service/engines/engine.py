@@ -26,6 +26,10 @@ class DeviceMissing(EngineError):
     """The engine can't give containers the devices that were asked for; the message says what to install."""
 
 
+class RuntimeMissing(EngineError):
+    """The engine does not have the OCI runtime that was asked for; the message says which, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A directory of the host, or a volume by its name, inside a container."""
@@ -121,6 +125,11 @@ class EngineStatus:
     error: str = ""
     cpus: int = 0
     memory_mib: int = 0
+    # OCI runtimes by name, and the one that containers have which ask for none; (), "" where it does not say.
+    runtimes: tuple[str, ...] = ()
+    default_runtime: str = ""
+    # Whether root in a container is nobody in particular on the host: `userns-remap`, or an engine without root.
+    user_namespaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +214,7 @@ class Engine(Protocol):
         """Return the name of the network that containers on "bridge" join, made if it is missing."""
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Create a container and return the engine's id for it; raises `ImageMissing`, `DeviceMissing`."""
+        """Create a container and return the engine's id for it; raises `ImageMissing`, `RuntimeMissing`."""
 
     async def start(self, engine_id: str) -> None:
         """Start it; raises `ContainerMissing`, `DeviceMissing`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
+from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec, Engine, EngineError
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
@@ -58,6 +59,7 @@ class ImageBuilder:
         objects: BuildObjects | None = None,
         volumes: VolumeStore | None = None,
         labels: Mapping[str, str] | None = None,
+        containment: Containment | None = None,
     ) -> None:
         settings = settings or ImageSettings()
         self.records = records
@@ -68,7 +70,7 @@ class ImageBuilder:
         volumes = volumes or VolumeStore(work_dir.parent / "volumes")
         # As of containers that builds run functions in: those of an earlier life are removed.
         self._labels = {**(labels or {}), "wherry.kind": "build"}
-        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels or {})
+        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels or {}, containment or Containment())
         objects = objects or NoObjects()
         self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, objects)
         self._layer: RunnerLayer | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry_proto.messages import FunctionSpec, VolumeMount
+from wherry_service.engines.containment import Containment
 from wherry_service.engines.docker import DROPPED_CAPABILITIES, PIDS_LIMIT
 from wherry_service.engines.engine import Engine
 from wherry_service.engines.mount_places import checked_place
@@ -38,8 +39,15 @@ class BuildFunctions:
     """Runs functions of images on one engine."""
 
     def __init__(
-        self, engine: Engine, work_dir: Path, sources: SourceStore, volumes: VolumeStore, labels: Mapping[str, str]
+        self,
+        engine: Engine,
+        work_dir: Path,
+        sources: SourceStore,
+        volumes: VolumeStore,
+        labels: Mapping[str, str],
+        containment: Containment,
     ) -> None:
+        self._containment = containment
         self._engine = engine
         self._work_dir = work_dir
         self._sources = sources
@@ -156,6 +164,8 @@ class BuildFunctions:
         command += ["--security-opt=no-new-privileges", f"--pids-limit={PIDS_LIMIT}", "--no-healthcheck"]
         command += [f"--cap-drop={name}" for name in DROPPED_CAPABILITIES]
         command += [f"--volume={folder}:{_DIRECTORY}:ro", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
+        if self._containment.runtime:
+            command.append(f"--runtime={self._containment.runtime}")
         resources = function.resources
         if resources is not None:
             if resources.cpu_limit:

@@ -19,6 +19,8 @@ PLACE = "/run/wherry"
 # Tells containers whose directory is mounted read-only from those of earlier versions, who could write theirs.
 LABEL = "wherry.files"
 LAYOUT = "lent"
+# What `Containment.mark` was when it was made.
+CONTAINMENT_LABEL = "wherry.containment"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

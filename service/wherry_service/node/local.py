@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from wherry_service.engines.engine import Engine, EngineError, EngineEvent
+from wherry_service.engines.containment import Containment
+from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
 from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
 from wherry_service.node.buckets import Buckets
-from wherry_service.node.container_files import LABEL, LAYOUT, remove_directory
+from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, remove_directory
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
     ContainerEvents,
@@ -49,7 +50,9 @@ class LocalNode:
         starts_at_once: int = 4,
         volumes: VolumeStore | None = None,
         masks: Masks | None = None,
+        containment: Containment | None = None,
     ) -> None:
+        self.containment = containment or Containment()
         self.engine = engine
         self.directory = directory
         self.blobs = blobs
@@ -99,7 +102,7 @@ class LocalNode:
             container_id = status.labels.get("wherry.container", "")
             if container_id in self._containers:
                 continue
-            if status.running and status.labels.get(LABEL) == LAYOUT and (self.directory / container_id).is_dir():
+            if status.running and self._is_as_ordered_now(status) and (self.directory / container_id).is_dir():
                 self._found[container_id] = status.engine_id
                 labels = status.labels
                 found.append(
@@ -113,6 +116,11 @@ class LocalNode:
             if directory.name not in known and directory.name not in self._containers:
                 await asyncio.to_thread(remove_directory, directory)
         return found
+
+    def _is_as_ordered_now(self, status: ContainerStatus) -> bool:
+        """Whether a container of an earlier life is contained as those of this one."""
+        labels = status.labels
+        return labels.get(LABEL) == LAYOUT and labels.get(CONTAINMENT_LABEL, "") == self.containment.mark
 
     def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
         container = LocalContainer(self, found.container_id, load, events, self._forget)

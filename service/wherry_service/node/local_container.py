@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wherry_proto.messages import Failure
+from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import (
     ContainerSpec,
     DeviceMissing,
@@ -18,15 +19,16 @@ from wherry_service.engines.engine import (
     EngineUnreachable,
     ImageMissing,
     Mount,
+    RuntimeMissing,
 )
 from wherry_service.errors import ServiceError
 from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
-from wherry_service.node.container_files import LABEL, LAYOUT, ContainerFiles
+from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, ContainerFiles
 from wherry_service.node.deaths import death_of
-from wherry_service.node.frames import ProtocolError, web_frame
+from wherry_service.node.frames import ProtocolError, load_frame
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
     Assignment,
@@ -66,6 +68,7 @@ class Host(Protocol):
     sources: SourceStore
     volumes: VolumeStore
     buckets: Buckets
+    containment: Containment
     receiver: ValueReceiver
     # What must not appear in what containers print.
     masks: Masks
@@ -175,7 +178,7 @@ class LocalContainer:
                 ContainerExit(
                     reason=str(error),
                     not_started=True,
-                    permanent=isinstance(error, ImageMissing | DeviceMissing | ServiceError),
+                    permanent=isinstance(error, ImageMissing | DeviceMissing | RuntimeMissing | ServiceError),
                     engine_unreachable=unreachable,
                 )
             )
@@ -231,6 +234,7 @@ class LocalContainer:
                 **self.labels,
                 **labels,
                 LABEL: LAYOUT,
+                CONTAINMENT_LABEL: self._host.containment.mark,
             },
             env={},
             cpu_limit=order.cpu_limit,
@@ -241,6 +245,7 @@ class LocalContainer:
             pids_limit=None,
             disk_limit_mib=order.disk_limit_mib,
             gpus=tuple(order.gpus),
+            runtime=self._host.containment.runtime,
         )
 
     # node.NodeContainer
@@ -379,7 +384,7 @@ class LocalContainer:
                 self.kill("had not loaded its code when the service was started anew")
                 return
             secrets = json.dumps(dict(self._secrets)).encode() if self._secrets else b""
-            link.send(self._load_frame(), [self._load.serialized, self._load.parameters, secrets])
+            link.send(load_frame(self._load), [self._load.serialized, self._load.parameters, secrets])
             limit = self._load.startup_timeout_s
             self._watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self._callers.welcomed(link)
@@ -390,30 +395,6 @@ class LocalContainer:
         if self._pauses:
             link.pause()
         self._events.on_connected(running, loaded)
-
-    def _load_frame(self) -> dict[str, Any]:
-        load = self._load
-        return {
-            "t": "load",
-            "function": {
-                "name": load.name,
-                "function_id": load.function_id,
-                "app_id": load.app_id,
-                "module": load.module_name,
-                "qualname": load.qualname,
-                "is_generator": load.is_generator,
-                "is_async": load.is_async,
-                "methods": load.methods,
-                "web": {name: web_frame(spec) for name, spec in load.web.items()},
-                "python": load.python,
-            },
-            "concurrency": load.concurrency,
-            "batch": {"max_size": load.max_batch_size, "wait_ms": load.batch_wait_ms} if load.max_batch_size else None,
-            "timeout_s": load.timeout_s,
-            "startup_timeout_s": load.startup_timeout_s,
-            "env": dict(load.env),
-            "import_only": load.import_only,
-        }
 
     def on_ready(self, seconds: float) -> None:
         self._loaded = True

@@ -80,7 +80,7 @@ class Sandboxes:
         self._capacity = capacity
         self._images = images
         self._saved = SavedOutput(directory)
-        self._settings = settings
+        self.settings = settings
         self._objects = objects
         self._running: dict[str, Sandbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -423,7 +423,7 @@ class Sandboxes:
                 record.spec.bucket_mounts,
                 lambda ids: self._objects.secret_values_of(ids, record.environment),
             )
-            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets)
+            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self.settings, buckets)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
                 self._node.start(order), self._store.add(record), return_exceptions=True
@@ -482,9 +482,9 @@ class Sandboxes:
                 item.port, lambda: self._node.address(sandbox.sandbox_id), sandbox.begin_use, sandbox.end_use
             )
             try:
-                await tunnel.open(self._settings.tunnel_host, sandbox.record.tunnels.get(item.port, 0))
+                await tunnel.open(self.settings.tunnel_host, sandbox.record.tunnels.get(item.port, 0))
             except OSError as error:
-                raise Unready(f"no tunnel can be opened at {self._settings.tunnel_host}: {error}") from error
+                raise Unready(f"no tunnel can be opened at {self.settings.tunnel_host}: {error}") from error
             sandbox.tunnels.append(tunnel)
         sandbox.record.tunnels = {tunnel.port: tunnel.host_port for tunnel in sandbox.tunnels}
 
@@ -493,11 +493,6 @@ class Sandboxes:
             return NotFound(f"image {record.spec.image_id} is not on this host any more")
         if isinstance(error, EngineUnreachable):
             return Unready(str(error))
-        if self._settings.runtime and "runtime" in str(error).lower():
-            return Unready(
-                f"{error}: WHERRY_SANDBOX_RUNTIME is {self._settings.runtime!r}, which must be a runtime in the "
-                "engine's configuration"
-            )
         return Unready(f"the sandbox could not start: {error}")
 
     def _refuse_twice(self, name: str, app_name: str, environment: str) -> None:

@@ -1,10 +1,10 @@
 """What the one who runs the service decides about sandboxes."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wherry_service.engines.containment import RUNTIME, SANDBOX_RUNTIME, read_runtime
 from wherry_service.errors import Unready
 
 DEFAULT_PIDS = 1024
@@ -28,11 +28,8 @@ class SandboxSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "SandboxSettings":
         """Read the WHERRY_SANDBOX_ variables; raise `Unready` naming one that makes no sense."""
-        runtime = environ.get("WHERRY_SANDBOX_RUNTIME", "")
-        if runtime and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", runtime):
-            raise Unready(f"WHERRY_SANDBOX_RUNTIME is {runtime!r}: it must be a runtime's name, for example runsc")
         return cls(
-            runtime=runtime,
+            runtime=read_runtime(environ, SANDBOX_RUNTIME) or read_runtime(environ, RUNTIME),
             pids_limit=_number(environ, "WHERRY_SANDBOX_PIDS", DEFAULT_PIDS, 16, 1 << 20),
             log_mib=_number(environ, "WHERRY_SANDBOX_LOG_MIB", DEFAULT_LOG_MIB, 1, 1 << 14),
             tunnel_host=environ.get("WHERRY_SANDBOX_TUNNEL_HOST", "") or "127.0.0.1",

@@ -9,7 +9,7 @@ import pytest
 
 from wherry_service.engines import docker as docker_engine
 from wherry_service.engines.docker import DockerEngine, create_body
-from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount
+from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount, RuntimeMissing
 
 
 def spec(**fields: Any) -> ContainerSpec:
@@ -112,6 +112,8 @@ def test_where_storage_has_no_limits_it_is_said_once(
         ),
         ("nvidia-container-cli: device error: 1: unknown device", DeviceMissing, "nvidia-smi -L"),
         ("port is taken", EngineError, "could not start container e: port is taken"),
+        ("Unknown runtime specified runsc", RuntimeMissing, "add the runtime to the engine's configuration"),
+        ("unknown or invalid runtime name: runsc", RuntimeMissing, "or change containers.runtime and sandbox.runtime"),
     ],
 )
 def test_what_docker_says_of_gpus(

@@ -18,7 +18,7 @@ from wherry_proto.messages import (
     SandboxState,
     VolumeMount,
 )
-from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
+from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing, RuntimeMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
@@ -562,11 +562,11 @@ def test_settings_come_from_the_environment() -> None:
 def test_the_runtime_reaches_the_engine(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
-        house.sandboxes._settings = SandboxSettings(runtime="runsc")
+        house.sandboxes.settings = SandboxSettings(runtime="runsc")
         sandbox_id = await house.create()
         assert house.node.orders[sandbox_id].runtime == "runsc"
-        house.node.start_error = EngineError("could not create container: unknown or invalid runtime name: runsc")
-        with pytest.raises(Unready, match="WHERRY_SANDBOX_RUNTIME is 'runsc', which must be a runtime in the engine"):
+        house.node.start_error = RuntimeMissing("could not create container: no runsc; add the runtime")
+        with pytest.raises(Unready, match="could not start: could not create container: no runsc; add the runtime"):
             await house.create()
         await house.sandboxes.close("over")
 

@@ -1,0 +1,110 @@
+"""What the one who runs the service decides about all containers, and what of it the engine must have."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.engine import FakeEngine
+from wherry.cli import server as cli_server
+from wherry_proto.messages import IsolationInfo, NetworkIsolation
+from wherry_service.api.info import Isolation
+from wherry_service.engines.containment import Containment, check_engine, check_runtimes
+from wherry_service.engines.engine import ContainerSpec, EngineStatus
+from wherry_service.engines.firewall import Firewall
+from wherry_service.engines.network import NetworkSettings, OwnNetwork
+from wherry_service.errors import Unready
+from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT
+from wherry_service.node.local import LocalNode
+from wherry_service.sandboxes.settings import SandboxSettings
+from wherry_service.settings import load
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.sources import SourceStore
+
+ENGINE = EngineStatus(True, runtimes=("runc", "io.containerd.runc.v2"), default_runtime="runc")
+
+
+def test_a_runtime_is_for_sandboxes_too_unless_they_have_their_own() -> None:
+    environ = {"WHERRY_CONTAINERS_RUNTIME": "runsc"}
+    assert Containment.from_environment(environ).runtime == "runsc"
+    assert SandboxSettings.from_environment(environ).runtime == "runsc"
+    environ = {**environ, "WHERRY_SANDBOX_RUNTIME": "kata"}
+    assert Containment.from_environment(environ).runtime == "runsc"
+    assert SandboxSettings.from_environment(environ).runtime == "kata"
+    assert Containment.from_environment({"WHERRY_SANDBOX_RUNTIME": "kata"}).runtime == ""
+
+
+@pytest.mark.parametrize("name", ["--x", "a b", "a/b", "x" * 65])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(Unready, match=r"WHERRY_CONTAINERS_RUNTIME is .*: it must be a runtime's name"):
+        Containment.from_environment({"WHERRY_CONTAINERS_RUNTIME": name})
+
+
+@pytest.mark.parametrize("name", ["WHERRY_CONTAINERS_RUNTIME", "WHERRY_SANDBOX_RUNTIME"])
+def test_a_runtime_that_the_engine_lacks_is_refused(name: str) -> None:
+    with pytest.raises(Unready, match=f"{name} is 'runsc', and this engine has no such runtime, only runc: add it"):
+        check_runtimes({name: "runsc"}, ENGINE)
+    for known in ("runc", "io.containerd.runsc.v1", ""):
+        check_runtimes({name: known}, ENGINE)
+    # What does not answer, or does not say, is asked when a container is made.
+    check_runtimes({name: "runsc"}, EngineStatus(False))
+    check_runtimes({name: "runsc"}, EngineStatus(True))
+
+
+@pytest.mark.parametrize("name", ["containers", "sandbox"])
+def test_the_refusal_names_the_place_in_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "wherry.yaml"
+    path.write_text(f"{name}:\n  runtime: runsc\n")
+    settings = load(path, {})
+    with pytest.raises(Unready) as caught:
+        asyncio.run(check_engine(FakeEngine({}), settings.rooms))
+    assert settings.told(caught.value).startswith(f"{path}: {name}.runtime is 'runsc', and this engine has no such")
+    away = FakeEngine({})
+    away.reachable = False
+    asyncio.run(check_engine(away, settings.rooms))
+    asyncio.run(check_engine(away, {}))
+
+
+def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = FakeEngine({"image": {}})
+        blobs = BlobStore(tmp_path / "blobs")
+        sources = SourceStore(tmp_path / "sources", blobs)
+        node = LocalNode(engine, tmp_path / "run", blobs, sources, containment=Containment(runtime="runsc"))
+        for name, runtime in (("co-A", ""), ("co-B", "runsc")):
+            (node.directory / name).mkdir()
+            labels = {**node.labels, "wherry.container": name, LABEL: LAYOUT, CONTAINMENT_LABEL: runtime}
+            await engine.start(await engine.create(ContainerSpec(name, "image", ("sleep", "60"), labels=labels)))
+        assert [found.container_id for found in await node.find()] == ["co-B"]
+        assert [one.spec.name for one in engine.containers.values()] == ["co-B"]
+        await node.discard("co-B")
+        await node.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("isolate", "problem", "network", "told"),
+    [
+        ("auto", "", NetworkIsolation.FULL, "runtime runsc (sandboxes: runc), isolated network, no user namespaces"),
+        ("auto", "no iptables", NetworkIsolation.PARTIAL, "network only partly isolated"),
+        ("off", "", NetworkIsolation.OFF, "network shared with other containers"),
+    ],
+)
+def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, network: int, told: str) -> None:
+    async def main() -> IsolationInfo:
+        own = OwnNetwork(NetworkSettings(isolate), "instance", tmp_path, firewall=Firewall(rules))
+        own.connect(ask)
+        return await Isolation(Containment(runtime="runsc"), "", own).told(ENGINE)
+
+    async def ask(what: str, work: object) -> list[object]:
+        return []
+
+    async def rules(script: str) -> tuple[int, str, str]:
+        return (3, "", problem) if problem else (0, "1", "")
+
+    info = asyncio.run(main())
+    assert (info.network, info.runtime, info.sandbox_runtime, info.user_namespaces) == (network, "runsc", "runc", False)
+    assert problem in info.network_problem
+    assert told in cli_server._sentence(info)
+    assert cli_server._isolation(info)["runtime"] == "runsc"
