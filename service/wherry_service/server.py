@@ -152,9 +152,7 @@ class Service:
         self._values = Values(YieldStore(self._database), self._blobs)
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
-        self._dispatcher = Dispatcher(
-            self._pools, self._clients, self._blobs, self._journal, logs=self._logs, masks=self._masks
-        )
+        self._dispatcher = Dispatcher(self._pools, self._clients, self._journal, logs=self._logs, masks=self._masks)
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._objects = Objects(
             self._database,

@@ -94,9 +94,7 @@ class World:
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients(lambda client: None)
         self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database), self.blobs))
-        self.dispatcher = Dispatcher(
-            self.pools, self.clients, self.blobs, self.journal, logs=self.kept, masks=self.masks
-        )
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal, logs=self.kept, masks=self.masks)
         self.client = self.clients.connect(new_id("cl"))
         self.outputs: list[Output] = []
         self.yields: list[Yield] = []

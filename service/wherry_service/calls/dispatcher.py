@@ -19,7 +19,6 @@ from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, 
 from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool, PoolListener, PoolPlan
 from wherry_service.pools.pools import Pools
-from wherry_service.store.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,6 @@ class Dispatcher:
         self,
         pools: Pools,
         clients: Clients,
-        blobs: BlobStore,
         journal: Journal,
         queue_limit: QueueLimit = QueueLimit(),  # noqa: B008 - immutable
         logs: LogStore | None = None,
@@ -55,7 +53,6 @@ class Dispatcher:
     ) -> None:
         self._pools = pools
         self._clients = clients
-        self._blobs = blobs
         self._journal = journal
         self._queue_limit = queue_limit
         self._diary = Diary(logs, masks)
@@ -498,8 +495,6 @@ class Dispatcher:
             return
         item.done = True
         container, item.container = item.container, None
-        if item.payload.blob_id:
-            self._blobs.delete(item.payload.blob_id)
         self._journal.ended(item, output, container)
 
     def _old_run_ended(self, container: Container, input_id: str) -> bool:

@@ -208,7 +208,7 @@ class Journal:
             output = call.finished.pop(input_id, None)
             del self._inputs[input_id]
             if output is not None and not call.durable:
-                self._delete_blob(output)
+                self._delete_blobs(item, output)
             self._forget_if_over(call)
 
     def end(self, call: Call, num_inputs: int) -> None:
@@ -231,9 +231,9 @@ class Journal:
 
     def forget(self, call: Call) -> None:
         """Forget a call whose client is gone, with all its outputs; a durable one is left to the disk."""
-        for output in call.finished.values():
-            if not call.durable:
-                self._delete_blob(output)
+        for input_id, output in call.finished.items():
+            if not call.durable and (item := self._inputs.get(input_id)) is not None:
+                self._delete_blobs(item, output)
         for input_id in [*call.finished, *call.open]:
             self._inputs.pop(input_id, None)
         # Whoever still knows the call keeps no values by it.
@@ -394,8 +394,12 @@ class Journal:
         if call.durable:
             # The disk has it, for whoever asks.
             self._inputs.pop(item.input_id, None)
+            self._delete_argument(item)
         elif call.call_id in self._calls:
             call.finished[item.input_id] = output
+        else:
+            # Its client is gone: nobody offers the input again, and nobody takes its output.
+            self._delete_blobs(item, output)
         if call.client is not None and not call.durable:
             call.client.output(output)
         for client in call.watchers:
@@ -431,9 +435,16 @@ class Journal:
         if call.client is not None:
             call.client.calls.discard(call.call_id)
 
-    def _delete_blob(self, output: Output) -> None:
+    def _delete_blobs(self, item: Input, output: Output) -> None:
+        self._delete_argument(item)
         if output.payload is not None and output.payload.blob_id:
             self._blobs.delete(output.payload.blob_id)
+
+    def _delete_argument(self, item: Input) -> None:
+        """Delete an input's argument. Not before its output is taken or on disk: until then a killed service,
+        which has forgotten that it ended, runs the input again."""
+        if item.payload.blob_id:
+            self._blobs.delete(item.payload.blob_id)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

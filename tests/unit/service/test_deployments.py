@@ -63,7 +63,7 @@ class World:
         self.clients = Clients(lambda client: None)
         self.journal = Journal(CallStore(database), blobs, Values(YieldStore(database), blobs))
         self.pools = Pools(self.node, Capacity(8.0, 4096))
-        self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         store = AppStore(database)
         self.apps = Apps(store, self.dispatcher, self.pools, self.node, self._ready)

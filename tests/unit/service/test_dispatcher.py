@@ -16,6 +16,7 @@ from wherry_proto.messages import (
     FailureKind,
     FunctionSpec,
     Output,
+    Payload,
     PoolSettings,
     SessionDown,
 )
@@ -57,10 +58,10 @@ class World:
         self.database = Database(f"sqlite:///{tmp_path / 'test.db'}")
         self.database.begin()
         self.clients = Clients(self.gone.append)
-        blobs = BlobStore(tmp_path / "blobs")
+        self.blobs = blobs = BlobStore(tmp_path / "blobs")
         self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         self.pools = Pools(self.node, Capacity(cpu, memory_mib))
-        self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.open(FUNCTION, retry, **settings)
         self.outputs: list[Output] = []
@@ -349,6 +350,57 @@ def test_a_lagging_client_pauses_only_the_container_that_floods_it(tmp_path: Pat
             assert (await world.message()).logs
 
     run(tmp_path, scenario, max_containers=2)
+
+
+@pytest.mark.parametrize("kind", [CallKind.MAP, CallKind.SPAWN])
+def test_a_large_argument_is_there_until_its_output_is_taken_or_on_disk(tmp_path: Path, kind: CallKind) -> None:
+    # A service killed in between has forgotten that the input ended, and runs it again.
+    async def scenario(world: World) -> None:
+        call_id, input_id, blob_id = new_id("fc"), new_id("in"), new_id("bl")
+        world.blobs.put(blob_id, [b"large"])
+        world.journal.start(world.client, CallStart(call_id=call_id, function_id=FUNCTION, kind=kind))
+        large = Payload(blob_id=blob_id, size=5)
+        items = world.journal.new_inputs([InputMessage(input_id=input_id, call_id=call_id, index=0, payload=large)])
+        if kind == CallKind.MAP:
+            world.dispatcher.submit(items)
+        else:
+            world.journal.save(world.client, items, world.dispatcher.submit)
+        await world.until(lambda: any(c.inputs for c in world.node.containers))
+        world.node.containers[0].finish()
+        if kind == CallKind.MAP:
+            await world.receive(1)
+            assert world.blobs.path(blob_id).exists()
+            world.journal.take([input_id])
+            assert not world.blobs.path(blob_id).exists()
+        else:
+            assert world.blobs.path(blob_id).exists()
+            await world.until(lambda: not world.blobs.path(blob_id).exists())
+            outputs = await CallStore(world.database).outputs(call_id)
+            assert outputs is not None
+            assert [output.input_id for output in outputs.outputs] == [input_id]
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("ends_first", [True, False])
+def test_a_client_that_is_gone_leaves_no_blob(tmp_path: Path, ends_first: bool) -> None:
+    async def scenario(world: World) -> None:
+        call_id, input_id, blob_id, answer = new_id("fc"), new_id("in"), new_id("bl"), new_id("bl")
+        for one in (blob_id, answer):
+            world.blobs.put(one, [b"large"])
+        call = world.journal.start(world.client, CallStart(call_id=call_id, function_id=FUNCTION, kind=CallKind.MAP))
+        large = Payload(blob_id=blob_id, size=5)
+        items = world.journal.new_inputs([InputMessage(input_id=input_id, call_id=call_id, index=0, payload=large)])
+        world.dispatcher.submit(items)
+        await world.until(lambda: any(c.inputs for c in world.node.containers))
+        container = world.node.containers[0]
+        end = lambda: container.events.on_outputs([(input_id, Payload(blob_id=answer, size=5), 0)])  # noqa: E731
+        for step in (end, lambda: world.journal.forget(call))[:: 1 if ends_first else -1]:
+            step()
+        assert not world.blobs.path(blob_id).exists()
+        assert not world.blobs.path(answer).exists()
+
+    run(tmp_path, scenario)
 
 
 def test_b12_a_durable_call_is_accepted_answered_and_answered_again(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class World:
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         self.pools = pools = Pools(self.node, Capacity(4.0, 4096))
-        self.dispatcher = Dispatcher(pools, self.clients, blobs, self.journal)
+        self.dispatcher = Dispatcher(pools, self.clients, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))
 
         async def ready(image_id: str) -> str:

@@ -51,7 +51,7 @@ class World:
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
         journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
-        dispatcher = Dispatcher(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, blobs, journal)
+        dispatcher = Dispatcher(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, journal)
         sessions = SessionApi(self.clients, journal, dispatcher, "sv-1")
         self.cancelled = asyncio.Event()
         self.peers: list[Peer] = []

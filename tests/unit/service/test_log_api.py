@@ -57,7 +57,7 @@ class World:
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
         pools = Pools(self.node, Capacity(4.0, 4096))
-        self.dispatcher = Dispatcher(pools, clients, blobs, self.journal, logs=self.logs, masks=self.masks)
+        self.dispatcher = Dispatcher(pools, clients, self.journal, logs=self.logs, masks=self.masks)
         self.client = clients.connect(new_id("cl"))
         self.image = asyncio.Event()
         self.image.set()

@@ -56,7 +56,7 @@ class World:
         self.calls = CallStore(database)
         self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs))
         self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
-        self.dispatcher = Dispatcher(self.pools, self.clients, blobs, self.journal)
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.apps = Apps(self.store, self.dispatcher, self.pools, self.node, self._ready)
 
