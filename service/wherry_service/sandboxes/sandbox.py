@@ -107,6 +107,7 @@ class Sandbox:
     def conclude(self, exit: ContainerExit) -> None:
         """Write its end into its record."""
         record = self.record
+        record.begun = True
         record.state = self._state or SandboxState.EXITED
         record.reason = self._reason or exit.describe()
         if record.state == SandboxState.TIMED_OUT:

@@ -62,6 +62,10 @@ class Images(Protocol):
         """Know an image that was made of a sandbox."""
 
 
+class NeverBegan(NotFound):
+    """The service was killed before it had started the sandbox, and told nobody of it."""
+
+
 class Sandboxes:
     """All sandboxes of the service."""
 
@@ -84,6 +88,9 @@ class Sandboxes:
         self._objects = objects
         self._running: dict[str, Sandbox] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # After a restart: unset until what an earlier life left on the engine is known, or removed.
+        self._looked = asyncio.Event()
+        self._looked.set()
         node.on_exit = self._on_exit
 
     def __len__(self) -> int:
@@ -93,6 +100,7 @@ class Sandboxes:
 
     async def restore(self) -> None:
         """Know those again that ran in an earlier life, before anyone can ask for them."""
+        self._looked.clear()
         for record in await self._store.running():
             sandbox = self._running[record.sandbox_id] = Sandbox(record, self._end)
             sandbox.restored = True
@@ -110,20 +118,40 @@ class Sandboxes:
             except EngineError as error:
                 log.warning("sandboxes of an earlier life cannot be looked for yet: %s", error)
                 await asyncio.sleep(FIND_EVERY_S)
-        for sandbox_id in found.keys() - self._running.keys():
+        for sandbox_id in found.keys() - {sandbox.sandbox_id for sandbox in restored}:
             log.info("removing sandbox %s, which nobody knows", sandbox_id)
             await self._node.remove(sandbox_id)
+        self._looked.set()
         for sandbox in restored:
+            item = found.get(sandbox.sandbox_id)
+            if item is None and not sandbox.record.begun:
+                await self._never_began(sandbox)
+                continue
             if sandbox.begun is not None and not sandbox.begun.done():
                 sandbox.begun.set_result(None)
-            item = found.get(sandbox.sandbox_id)
             if item is None:
                 self._on_exit(sandbox.sandbox_id, ContainerExit(reason="was gone when the service came back"))
             elif item.exit is not None:
                 self._on_exit(sandbox.sandbox_id, item.exit)
             else:
+                await self._note_begun(sandbox.record)
                 await self._open_tunnels(sandbox)
                 sandbox.start_clocks()
+
+    async def _never_began(self, sandbox: Sandbox) -> None:
+        """Forget one that has no container yet: whoever asked for it asks again."""
+        self._forget(sandbox)
+        self._leave_room(sandbox)
+        await self._store.remove(sandbox.sandbox_id)
+        if sandbox.begun is not None and not sandbox.begun.done():
+            sandbox.begun.set_exception(NeverBegan(f"sandbox {sandbox.sandbox_id} was never started"))
+            # It is no fault if nobody asks.
+            sandbox.begun.exception()
+
+    async def _note_begun(self, record: SandboxRecord) -> None:
+        if not record.begun:
+            record.begun = True
+            await self._store.change(record)
 
     # Asked for
 
@@ -131,7 +159,9 @@ class Sandboxes:
         """Return a sandbox that there is or was, once it has begun; raise what kept it from beginning."""
         sandbox = self._running.get(sandbox_id)
         if sandbox is not None:
-            return await self._begun(sandbox)
+            # Else it is made now, as if it had never been asked for.
+            with contextlib.suppress(NeverBegan):
+                return await self._begun(sandbox)
         record = await self._store.get(sandbox_id)
         return info_of(record) if record is not None else None
 
@@ -151,6 +181,7 @@ class Sandboxes:
             tags=dict(request.tags),
             spec=spec,
             created_at_ms=_now_ms(),
+            begun=False,
         )
         # Known from here on, without waiting in between: an app that stops finds it.
         sandbox = self._running[record.sandbox_id] = Sandbox(record, self._end)
@@ -354,6 +385,7 @@ class Sandboxes:
             if not begun.done():
                 # The engine does not say where its container is.
                 begun.set_result(None)
+        self._looked.set()
         count = await self._end_all(list(self._running.values()), why)
         for task in list(self._tasks):
             task.cancel()
@@ -409,6 +441,7 @@ class Sandboxes:
         record = sandbox.record
         added = False
         try:
+            await self._nothing_is_left()
             await self._take(sandbox, _share(record))
             await self._open_tunnels(sandbox)
             record.created_at_ms = _now_ms()
@@ -432,6 +465,7 @@ class Sandboxes:
             for error in (started, stored):
                 if isinstance(error, BaseException):
                     raise error
+            await self._note_begun(record)
         except BaseException as error:
             for tunnel in sandbox.tunnels:
                 tunnel.close()
@@ -444,6 +478,14 @@ class Sandboxes:
                 raise self._refusal(error, record) from error
             raise
         sandbox.start_clocks()
+
+    async def _nothing_is_left(self) -> None:
+        """Wait until a container of the same name, of an earlier life, is removed."""
+        try:
+            async with asyncio.timeout(ROOM_WITHIN_S):
+                await self._looked.wait()
+        except TimeoutError:
+            raise Unready("the engine has not answered since the service came back") from None
 
     async def _take(self, sandbox: Sandbox, share: Share) -> None:
         if not self._capacity.could_ever_fit(share):

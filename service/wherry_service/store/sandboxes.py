@@ -31,6 +31,8 @@ class SandboxRecord:
     ended_at_ms: int = 0
     # Its ports, and the host's ports that lead there.
     tunnels: Mapping[int, int] = field(default_factory=dict)
+    # Whether its container was started; until then nobody was told that there is one.
+    begun: bool = True
 
 
 class SandboxStore:
@@ -48,7 +50,7 @@ class SandboxStore:
             "name": record.name,
             "tags": json.dumps(dict(record.tags)),
             "spec": codec.serialize(record.spec),
-            "state": record.state,
+            "state": _state(record),
             "returncode": record.returncode,
             "reason": record.reason,
             "created_at_ms": record.created_at_ms,
@@ -61,7 +63,7 @@ class SandboxStore:
         """Write what of a record may change."""
         values = {
             "tags": json.dumps(dict(record.tags)),
-            "state": record.state,
+            "state": _state(record),
             "returncode": record.returncode,
             "reason": record.reason,
             "ended_at_ms": record.ended_at_ms,
@@ -106,6 +108,10 @@ class SandboxStore:
         return await self._database.write(work)
 
 
+def _state(record: SandboxRecord) -> int:
+    return record.state if record.begun else SandboxState.UNSPECIFIED
+
+
 def _record(row: "sa.Row[tuple[object, ...]]") -> SandboxRecord:
     return SandboxRecord(
         sandbox_id=row.sandbox_id,
@@ -116,7 +122,8 @@ def _record(row: "sa.Row[tuple[object, ...]]") -> SandboxRecord:
         tags=json.loads(row.tags),
         spec=codec.deserialize(SandboxSpec, row.spec),
         created_at_ms=row.created_at_ms,
-        state=row.state,
+        state=row.state or SandboxState.RUNNING,
+        begun=row.state != SandboxState.UNSPECIFIED,
         returncode=row.returncode,
         reason=row.reason,
         ended_at_ms=row.ended_at_ms,

@@ -41,6 +41,13 @@ def test_what_is_written_is_read_again(disk: Disk) -> None:
             await store.add(first)
             await store.add(second)
             assert await store.get(first.sandbox_id) == first
+            beginning = record(name="three", begun=False)
+            await store.add(beginning)
+            assert await store.get(beginning.sandbox_id) == beginning
+            beginning.begun = True
+            await store.change(beginning)
+            assert await store.get(beginning.sandbox_id) == beginning
+            await store.remove(beginning.sandbox_id)
             assert {item.sandbox_id for item in await store.running()} == {first.sandbox_id, second.sandbox_id}
             first.tags, first.state, first.returncode = {"b": "c"}, SandboxState.TIMED_OUT, 124
             first.reason, first.ended_at_ms, first.tunnels = "was idle", 2000, {}

@@ -13,6 +13,7 @@ from tests.fakes.sandbox_node import FakeImages, FakeSandboxNode, FakeSandboxSto
 from wherry_proto.messages import (
     Resources,
     SandboxCreateRequest,
+    SandboxInfo,
     SandboxPort,
     SandboxSpec,
     SandboxState,
@@ -466,6 +467,97 @@ def test_requests_wait_for_an_engine_that_does_not_answer_after_a_restart(tmp_pa
         await adopting
 
     run_fast(main())
+
+
+async def killed_as_it_begins(store: FakeSandboxStore, tmp_path: Path) -> SandboxCreateRequest:
+    """Have a service that ends after the record is on disk, and before the engine has started the container."""
+    before = House(tmp_path, store)
+    before.node.hold.clear()
+    request = SandboxCreateRequest(
+        sandbox_id=new_id("sb"), spec=SandboxSpec(command=["true"], image_id=IMAGE, timeout_s=300)
+    )
+    asking = asyncio.ensure_future(before.sandboxes.create(request, "", "main"))
+    while request.sandbox_id not in store.records:
+        await asyncio.sleep(0)
+    asking.cancel()
+    begun = before.sandboxes._running[request.sandbox_id].begun
+    assert begun is not None
+    # What a killed process does not do, a cancelled task does: its record stays.
+    record = store.records[request.sandbox_id]
+    begun.cancel()
+    await asyncio.wait([begun])
+    store.records[request.sandbox_id] = record
+    return request
+
+
+@pytest.mark.parametrize("asks_early", [True, False])
+def test_a_sandbox_that_a_killed_service_had_not_started_is_made_when_asked_for_again(
+    tmp_path: Path, asks_early: bool
+) -> None:
+    store = FakeSandboxStore()
+
+    async def main() -> None:
+        request = await killed_as_it_begins(store, tmp_path)
+        assert not store.records[request.sandbox_id].begun
+        house = House(tmp_path, store)
+        await house.sandboxes.restore()
+
+        async def ask() -> SandboxInfo:
+            return await house.sandboxes.known(request.sandbox_id) or await house.sandboxes.create(request, "", "main")
+
+        if asks_early:
+            asking = asyncio.ensure_future(ask())
+            await asyncio.sleep(0)
+            await house.sandboxes.adopt()
+        else:
+            await house.sandboxes.adopt()
+            asking = asyncio.ensure_future(ask())
+        info = await asking
+        assert (info.sandbox_id, info.state) == (request.sandbox_id, SandboxState.RUNNING)
+        assert request.sandbox_id in house.node.running
+        assert store.records[request.sandbox_id].begun
+        await house.sandboxes.close("over")
+
+    run(main())
+
+
+def test_a_sandbox_that_a_killed_service_had_just_made_goes_on(tmp_path: Path) -> None:
+    store = FakeSandboxStore()
+
+    async def main() -> None:
+        request = await killed_as_it_begins(store, tmp_path)
+        house = House(tmp_path, store)
+        await house.sandboxes.restore()
+        house.node.found = [FoundSandbox(request.sandbox_id)]
+        await house.sandboxes.adopt()
+        info = await house.sandboxes.known(request.sandbox_id)
+        assert info is not None
+        assert info.state == SandboxState.RUNNING
+        assert store.records[request.sandbox_id].begun
+        await house.sandboxes.close("over")
+
+    run(main())
+
+
+def test_what_a_killed_service_started_without_a_record_is_removed_before_it_is_made_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path)
+        await house.sandboxes.restore()
+        request = SandboxCreateRequest(
+            sandbox_id=new_id("sb"), spec=SandboxSpec(command=["true"], image_id=IMAGE, timeout_s=300)
+        )
+        house.node.found = [FoundSandbox(request.sandbox_id)]
+        asking = asyncio.ensure_future(house.sandboxes.create(request, "", "main"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not house.node.orders
+        await house.sandboxes.adopt()
+        await asking
+        assert house.node.removed == [request.sandbox_id]
+        assert list(house.node.orders) == [request.sandbox_id]
+        await house.sandboxes.close("over")
+
+    run(main())
 
 
 def test_a_service_that_stops_waits_a_moment_for_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
