@@ -9,7 +9,7 @@ from wherry_runner.context import call_id, input_id
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.link import FRAME, OUTPUTS, YIELDS, Link
 from wherry_runner.output import Pipes, Stream
-from wherry_runner.payload import PICKLE, Payloads
+from wherry_runner.payload import PICKLE, Payloads, ValueRefused
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ class Desk:
         """Answer with the function's value."""
         try:
             data, blob, size = self._payloads.write(value)
+        except ValueRefused as error:
+            self._fail_refused(item, "the value that the function returned was not taken", error)
+            return
         except BaseException as error:  # as for unpickling  # noqa: BLE001
             kind = type(value).__name__
             what = f"the function returned a {kind}, which can't be pickled{_HINTS.get(kind, '')}"
@@ -139,6 +142,9 @@ class Desk:
         assert item.window is not None
         try:
             data, blob, size = self._payloads.write(value)
+        except ValueRefused as error:
+            self._fail_refused(item, "a value that the generator yielded was not taken", error)
+            return False
         except BaseException as error:  # as for unpickling  # noqa: BLE001
             what = f"the generator yielded a {type(value).__name__}, which can't be pickled"
             self.fail(item, error, "serialization", what)
@@ -174,6 +180,12 @@ class Desk:
             header["message"] = f"{what}: {header['type'].removeprefix('builtins.')}: {header['message']}"[: 64 << 10]
             data = b""
         self._fail(item, header, data)
+
+    def _fail_refused(self, item: Input, what: str, why: ValueRefused) -> None:
+        # Its traceback would tell of the runner's own code alone.
+        from wherry_runner.failures import fields
+
+        self._fail(item, fields("serialization", "wherry.exception.SerializationError", f"{what}: {why}"), b"")
 
     def fail_ended(self, item: Input, error: BaseException | None = None) -> None:
         """Answer for an input that was ended from outside; `error` tells where it was."""

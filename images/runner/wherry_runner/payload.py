@@ -19,6 +19,8 @@ PICKLE = 1
 # As long as the runner looks for an agent that is away (watch.py).
 AGENT_AWAY_S = 600.0
 ASK_EVERY_S = 0.1
+# As long as a value is sent again to an agent whose disk does not take it.
+NO_ROOM_S = 60.0
 _PROTOCOL = 5
 _SMALL = frozenset((type(None), bool, int, float))
 _MOST_ANSWER = 4096
@@ -26,6 +28,10 @@ _MOST_ANSWER = 4096
 
 class ValueRefused(Exception):
     """The agent does not take a value; the message says why."""
+
+
+class NoRoom(ValueRefused):
+    """The agent's disk does not take it now."""
 
 
 class _Cut(Exception):
@@ -51,17 +57,26 @@ class Payloads:
     def write(self, value: Any) -> tuple[bytes, str | None, int]:
         """Pickle: return the bytes, or the name by which the agent knows them, and the size.
 
-        Waits for an agent that is away. Raises what pickling raises, `ValueRefused`, and OSError where it stays away.
+        Waits for an agent that is away, and for one whose disk is full. Raises what pickling raises, `ValueRefused`,
+        and OSError where it stays away.
         """
         if type(value) in _SMALL:
             data = pickle_dumps(value, _PROTOCOL)
             return data, None, len(data)
+        no_room_until = 0.0
+        pause = ASK_EVERY_S
         while True:
             try:
                 return self._write(value)
             except _Cut:
                 # What it has is lost with it.
                 sleep(ASK_EVERY_S)
+            except NoRoom:
+                no_room_until = no_room_until or monotonic() + NO_ROOM_S
+                if monotonic() > no_room_until:
+                    raise
+                sleep(pause)
+                pause = min(2 * pause, 2.0)
 
     def _write(self, value: Any) -> tuple[bytes, str | None, int]:
         sink = _Sink(self._socket)
@@ -138,7 +153,7 @@ class _Sink:
             raise _Cut from None
 
     def _hear(self) -> str:
-        """Return the name that the agent gives the value; raise `ValueRefused`, `_Cut`."""
+        """Return the name that the agent gives the value; raise `ValueRefused`, `NoRoom`, `_Cut`."""
         assert self._socket is not None
         answer = b""
         try:
@@ -152,6 +167,8 @@ class _Sink:
         text = answer.decode(errors="replace").rstrip("\n")
         if text.startswith("!"):
             raise ValueRefused(text[1:])
+        if text.startswith("?"):
+            raise NoRoom(text[1:])
         return text
 
     def finish(self) -> tuple[bytes, str | None, int]:

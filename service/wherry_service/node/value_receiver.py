@@ -31,11 +31,16 @@ class TooMuch(Exception):
     """A container sent more than it may; the message is for its code."""
 
 
+class NoRoom(Exception):
+    """The disk does not take what a container sends, but may later; the message is for its code."""
+
+
 class ValueReceiver:
     """Receives for all containers of a node, in one thread: the interpreter's lock is free while bytes move.
 
     A container connects, sends a value's bytes, and says that they are all by shutting down its side. It is answered
-    with a line: the name by which it may speak of that value, or "!" and why it was refused. A connection that ends
+    with a line: the name by which it may speak of that value, "!" and why it was refused, or "?" and what may have
+    passed when it is sent again. A connection that ends
     without waiting for that leaves nothing behind.
     """
 
@@ -232,10 +237,10 @@ class ValueDesk:
             raise self._too_much(f"values of this container that nobody has taken have over {most} bytes")
 
     def look(self, file: int) -> None:
-        """See that the disk has room left; raise `TooMuch`."""
+        """See that the disk has room left; raise `NoRoom`."""
         found = os.fstatvfs(file)
         if found.f_bavail < min(self._receiver.leaves_free_bytes // found.f_frsize, found.f_blocks // LEAVES_FREE_PART):
-            raise self._too_much("the disk of the service is full")
+            raise NoRoom("the disk of the service is full")
 
     def finish(self, name: str, size: int) -> None:
         """Make a value whole."""
@@ -287,10 +292,13 @@ class _Incoming:
                 self._write(data)
                 return
         except TooMuch as error:
-            self._refuse(str(error))
+            self._refuse(f"!{error}")
+            return
+        except NoRoom as error:
+            self._refuse(f"?{error}")
             return
         except OSError as error:
-            self._refuse(f"it could not be written: {error.strerror}")
+            self._refuse(f"?it could not be written: {error.strerror}")
             return
         self._finish()
 
@@ -316,9 +324,9 @@ class _Incoming:
             return
         self._close(0)
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, answer: str) -> None:
         with contextlib.suppress(OSError):
-            self._connection.send(f"!{why}\n".encode())
+            self._connection.send(f"{answer}\n".encode())
         self.drop()
 
     def drop(self) -> None:

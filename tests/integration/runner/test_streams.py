@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.runner.scripted_agent import ScriptedAgent
 from tests.waiting import wait_until
+from wherry_service.node.value_receiver import NoRoom, ValueDesk
 
 PLAIN = ("def f(n):\n  try:\n    for i in range(n): yield i\n  finally: MARK.touch()", {"is_generator": True})
 THREADED = (PLAIN[0], {"is_generator": True, "concurrency": 2})
@@ -225,5 +226,38 @@ def test_a_value_that_the_agent_refuses_fails_its_input_and_says_why(agent: Scri
     kept, refused = agent.give((3 << 20,), (3 << 20,))
     failure = agent.failure(refused)
     assert failure["kind"] == "serialization"
-    assert "values of this container that nobody has taken have over 4194304 bytes" in failure["message"]
+    assert failure["message"] == (
+        "the value that the function returned was not taken: "
+        "values of this container that nobody has taken have over 4194304 bytes"
+    )
+    assert not failure["traceback"]
     assert len(agent.value(kept)) == 3 << 20
+
+
+def test_a_value_waits_for_room_on_the_agents_disk(agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def look(self: ValueDesk, file: int) -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise NoRoom("the disk of the service is full")
+
+    monkeypatch.setattr(ValueDesk, "look", look)
+    agent.load("def f(): return b'x' * (3 << 20)")
+    assert len(agent.value(agent.give(())[0])) == 3 << 20
+    assert asked == 3
+
+
+def test_a_value_that_the_agents_disk_never_takes_fails_its_input(
+    agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(self: ValueDesk, file: int) -> None:
+        raise NoRoom("the disk of the service is full")
+
+    monkeypatch.setattr(ValueDesk, "look", look)
+    source = "import wherry_runner.payload as p\np.NO_ROOM_S = 0.3\ndef f():\n    yield 1\n    yield b'x' * (3 << 20)"
+    agent.load(source, is_generator=True)
+    failure = agent.failure(agent.give(())[0])
+    assert failure["message"] == "a value that the generator yielded was not taken: the disk of the service is full"
+    assert failure["num_yields"] == 1

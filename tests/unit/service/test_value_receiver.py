@@ -1,5 +1,6 @@
 """A hostile container sends values: each is received whole or leaves nothing, and no more than is allowed is kept."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -131,8 +132,19 @@ def test_the_disk_is_not_filled(desk: Desk, receiver: ValueReceiver, monkeypatch
     # f_bavail
     values[4] = 10
     monkeypatch.setattr(os, "fstatvfs", lambda file: os.statvfs_result(values))
-    assert desk.send(b"y" * (3 << 20)) == "!the disk of the service is full"
+    assert desk.send(b"y" * (3 << 20)) == "?the disk of the service is full"
     assert desk.files() == []
+
+
+def test_a_write_that_fails_may_be_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wherry_service.node.value_receiver.os.write", full)
+        assert desk.send(b"y") == "?it could not be written: No space left on device"
+    assert desk.files() == []
+    assert desk.send(b"y") in desk.files()
 
 
 def test_another_life_finds_values_that_are_whole_and_drops_the_others(receiver: ValueReceiver, tmp_path: Path) -> None:
@@ -165,7 +177,7 @@ def test_a_file_that_is_not_the_receivers_is_not_followed(
     monkeypatch.setattr(os, "urandom", lambda size: b"\0" * size)
     for place in (secret, tmp_path / "missing"):
         (desk.directory / f"{'00' * 12}.part").symlink_to(place)
-        assert desk.send(b"x").startswith("!it could not be written")
+        assert desk.send(b"x").startswith("?it could not be written")
         (desk.directory / f"{'00' * 12}.part").unlink(missing_ok=True)
     assert secret.read_text() == "of the host"
     assert not (tmp_path / "missing").exists()
