@@ -272,6 +272,10 @@ class Runner:
             self._terminal.interrupt()
             return
         self._on_drain()
+        # What has not begun runs elsewhere: it need not wait for what runs here, which may be long.
+        unstarted = self._intake.give_back()
+        if unstarted:
+            self._refuse(unstarted)
 
     def _leave(self) -> None:
         import atexit
