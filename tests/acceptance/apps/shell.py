@@ -39,6 +39,7 @@ def talks() -> str:
     wherry.interact()
     name = input("name? ")
     try:
+        print(f"{name} waits")
         while True:
             time.sleep(0.05)
     except KeyboardInterrupt:
