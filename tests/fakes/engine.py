@@ -70,6 +70,8 @@ class FakeEngine:
 
     async def start(self, engine_id: str) -> None:
         container = self._get(engine_id)
+        if container.process is not None and container.exit_code is None:
+            return  # it runs, which is what was wanted
         command = [sys.executable if part == "python3" else part for part in container.spec.command]
         if container.spec.command == COMMAND:
             command = [sys.executable, RUNNER, container.spec.mounts[0].source]

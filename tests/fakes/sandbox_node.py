@@ -1,12 +1,22 @@
-"""A node whose sandboxes are entries in a dict (implements `sandbox.SandboxNode`), and a store like it."""
+"""A node whose sandboxes are entries in a dict (implements `sandbox.SandboxNode`), a store like it, and both in use."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+from wherry_proto.messages import SandboxCreateRequest, SandboxSpec
 from wherry_service.engines.engine import EngineError
+from wherry_service.errors import NotFound
+from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.pools.capacity import Capacity
+from wherry_service.sandboxes.sandboxes import Sandboxes
+from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.store.sandboxes import SandboxRecord
+
+IMAGE = "im-" + "a" * 26
 
 
 class FakeSandboxNode:
@@ -117,3 +127,42 @@ class FakeImages:
 
     async def adopt(self, wanted: str, environment: str = "main") -> None:
         self.adopted.append(wanted)
+
+
+class House:
+    """Sandboxes on a fake node and a store that a second life can share."""
+
+    def __init__(
+        self, directory: Path, store: FakeSandboxStore | None = None, capacity: Capacity | None = None
+    ) -> None:
+        self.node = FakeSandboxNode()
+        self.store = store or FakeSandboxStore()
+        self.images = FakeImages()
+        self.capacity = capacity or Capacity(4, 4096)
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.volumes: set[str] = set()
+        self.sandboxes = Sandboxes(
+            self.store, self.node, self.capacity, self.images, directory, SandboxSettings(), self
+        )
+
+    async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> dict[str, str]:
+        assert environment == "main"
+        values: dict[str, str] = {}
+        for secret_id in secret_ids:
+            if secret_id not in self.secrets:
+                raise NotFound(f"secret {secret_id} was deleted")
+            values |= self.secrets[secret_id]
+        return values
+
+    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
+        assert environment == "main"
+        if missing := set(volume_ids) - self.volumes:
+            raise NotFound(f"volume {missing.pop()} does not exist: it was deleted, or never was")
+
+    async def create(self, name: str = "", app: str = "", **options: Any) -> str:
+        options = {"command": ["true"], "image_id": IMAGE, "timeout_s": 300, **options}
+        tags = options.pop("tags", {})
+        request = SandboxCreateRequest(
+            sandbox_id=new_id("sb"), app_id=app, name=name, tags=tags, spec=SandboxSpec(**options)
+        )
+        return (await self.sandboxes.create(request, "app" if app else "", "main")).sandbox_id
