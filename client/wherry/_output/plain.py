@@ -27,12 +27,21 @@ class Plain:
         self._out = ScreenStream(out or sys.stdout, on_gone)
         self._err = ScreenStream(err or sys.stderr)
         self._lock = threading.Lock()
+        # Whose line has begun and goes on, by where it was written.
+        self._begun: dict[ScreenStream, tuple[str, str]] = {}
 
     def log(self, lines: Sequence[LogLine]) -> None:
         with self._lock:
             for line in lines:
                 stream = self._err if line.stream == Stream.STDERR else self._out
+                owner = (line.container_id, line.input_id)
+                if self._begun and self._begun.get(stream) != owner:
+                    self._end_line(stream)
                 stream.write(line.text if line.goes_on else line.text + "\n")
+                if line.goes_on:
+                    self._begun[stream] = owner
+                elif self._begun:
+                    self._begun.pop(stream, None)
             self._out.flush()
             self._err.flush()
 
@@ -55,10 +64,18 @@ class Plain:
         return NoProgress()
 
     def close(self) -> None:
-        """Nothing is open."""
+        with self._lock:
+            for stream in list(self._begun):
+                self._end_line(stream)
+                stream.flush()
+
+    def _end_line(self, stream: ScreenStream) -> None:
+        if self._begun.pop(stream, None) is not None:
+            stream.write("\n")
 
     def _say(self, text: str) -> None:
         with self._lock:
+            self._end_line(self._err)
             self._err.write(f"wherry: {text}\n")
             self._err.flush()
 

@@ -180,6 +180,8 @@ class _Plain:
             text = f"{colour}{text}\x1b[0m"
         if self._timestamps and self._begun is None:
             text = f"{_iso(line.at_ms)} {text}"
+        if self._timestamps and "\r" in text:
+            text = text.replace("\r", f"\r{_iso(line.at_ms)} ")
         target.write(text if line.goes_on else text + "\n")
         self._begun = owner if line.goes_on else None
 

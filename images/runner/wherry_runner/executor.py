@@ -220,7 +220,7 @@ class Desk:
     def _end_lines(self, item: Input) -> None:
         for stream in self._streams:
             stream.end_line(item.input_id)
-        self._pipes.end_lines()
+        self._pipes.end_lines(item.input_id)
 
     def finish(self, item: Input) -> None:
         """Note an input as not running any more; for executors with several at a time."""

@@ -12,7 +12,7 @@ from wherry_runner.frames import PROTOCOL, Decoder, encode
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from wherry_runner.frames import Frame, Header
@@ -59,6 +59,9 @@ class Link:
         self.log_bytes_put = 0
         self.log_bytes_sent = 0
         self.flushed_at = 0.0
+        # Begun lines that wait for more, and what puts those that have waited for long enough (output.py).
+        self.late: dict[Any, Any] = {}
+        self.put_late: Callable[[], None] = lambda: None
 
     # Connection
 
@@ -118,6 +121,7 @@ class Link:
         """After a fork: the socket is the parent's."""
         self._sending = allocate_lock()
         self._outbox.clear()
+        self.late.clear()
         self._keeping = allocate_lock()
         self._kept.clear()
         self._unsent = b""
@@ -151,10 +155,12 @@ class Link:
 
     @property
     def has_unsent(self) -> bool:
-        return bool(self._outbox or self._unsent)
+        return bool(self._outbox or self._unsent or self.late)
 
     def flush(self, wait: bool = True) -> None:
         """Send all that is noted. With `wait` false, leave it to the thread that is sending right now."""
+        if self.late:
+            self.put_late()
         while self._socket is not None:
             if not self._sending.acquire(wait):
                 return

@@ -1,4 +1,4 @@
-"""What user code prints: sys.stdout and sys.stderr line by line, file descriptors 1 and 2 through pipes."""
+"""What user code prints: sys.stdout and sys.stderr as they are flushed, descriptors 1 and 2 through pipes."""
 
 from __future__ import annotations
 
@@ -24,46 +24,104 @@ WHILE_S = 0.01
 LINES_AT_ONCE = 4
 SEND_AT_BYTES = 128 << 10
 MOST_WAITING_BYTES = 8 << 20
+READ_BYTES = 64 << 10
+MOST_READS = 16
 
 
 class Lines:
-    """Hands lines to the link; makes the printing thread wait when the agent does not read."""
+    """Hands lines to the link; makes the printing thread wait when the agent does not read.
+
+    What is flushed goes before its line has ended, as a row that goes on in the next one of its stream and owner.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._lock = allocate_lock()
         self._while_began = 0.0
         self._sent_at_once = 0
+        # Whose last row goes on.
+        self._open: set[tuple[int, str | None]] = set()
+        # Begun lines that wait a moment for more: since when, and the text.
+        self._late: dict[tuple[int, str | None], tuple[float, bytes]] = {}
         self.nudge: Callable[[], None] = lambda: None
+        # Takes what subprocesses have written so far, so that it comes before what is printed now.
+        self.drain: Callable[[], None] = lambda: None
+        link.late = self._late
+        link.put_late = self._put_late
 
-    def put(self, stream: int, owner: str | None, lines: list[bytes], goes_on: bool = False) -> None:
-        """Send lines; with `goes_on` the last of them has not ended yet."""
+    def put(self, stream: int, owner: str | None, lines: list[bytes], rest: bytes = b"", at_once: bool = False) -> None:
+        """Send lines, and `rest`, which has begun and goes on: `at_once`, or within a moment."""
         link = self._link
+        key = (stream, owner)
         at_ms = int(time() * 1000)
-        size = 0
-        last = len(lines) - 1
         with self._lock:
-            for number, line in enumerate(lines):
-                pieces = (line,) if len(line) <= MAX_LINE else _pieces(line)
-                for piece in pieces[:-1]:
-                    link.put_row(LOG, [stream, owner, at_ms, 1], piece)
-                    size += len(piece) + LINE_BYTES
-                piece = pieces[-1]
-                if goes_on and number == last:
-                    link.put_row(LOG, [stream, owner, at_ms, 1], piece)
+            late = self._late
+            since = 0.0
+            if late:
+                since, text = late.pop(key, (0.0, b""))
+                if lines:
+                    lines[0] = text + lines[0]
                 else:
-                    link.put_row(LOG, [stream, owner, at_ms], piece)
-                size += len(piece) + LINE_BYTES
-            link.log_bytes_put += size
+                    rest = text + rest
+                if lines or at_once:
+                    self._put_late(0.0, locked=True)
+            for line in lines:
+                self._put_row(stream, owner, at_ms, line, False)
+            if lines and self._open:
+                self._open.discard(key)
+            if rest:
+                if len(rest) >= MAX_LINE or (at_once and self._may_send_at_once()):
+                    self._open.add(key)
+                    self._put_row(stream, owner, at_ms, rest, True)
+                else:
+                    late[key] = (since or monotonic(), rest)
         if link.log_bytes_put - link.log_bytes_sent > SEND_AT_BYTES:
             link.flush()
             while not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES:
                 self.nudge()
                 sleep(0.05)
-        elif self._may_send_at_once():
+        elif (lines and self._may_send_at_once()) or (at_once and not late):
             link.flush(wait=False)
         else:
             self.nudge()
+
+    def flush(self, stream: int, owner: str | None) -> None:
+        """Send what waits of a begun line."""
+        if (stream, owner) in self._late:
+            self.put(stream, owner, [], at_once=True)
+
+    def end(self, owner: str | None) -> None:
+        """End the lines that `owner` has begun; send what others have begun. Its output follows."""
+        if not (self._open or self._late):
+            return
+        with self._lock:
+            for key in ((1, owner), (2, owner)):
+                _, text = self._late.pop(key, (0.0, b""))
+                if text or key in self._open:
+                    self._open.discard(key)
+                    self._put_row(*key, int(time() * 1000), text, False)
+            self._put_late(0.0, locked=True)
+
+    def _put_row(self, stream: int, owner: str | None, at_ms: int, line: bytes, goes_on: bool) -> None:
+        link = self._link
+        pieces = (line,) if len(line) <= MAX_LINE else _pieces(line)
+        for piece in pieces[:-1]:
+            link.put_row(LOG, [stream, owner, at_ms, 1], piece)
+        link.put_row(LOG, [stream, owner, at_ms, 1] if goes_on else [stream, owner, at_ms], pieces[-1])
+        link.log_bytes_put += len(line) + LINE_BYTES * len(pieces)
+
+    def _put_late(self, after_s: float = WHILE_S, locked: bool = False) -> None:
+        """Put the begun lines that have waited for so long."""
+        if not locked and not self._lock.acquire(False):
+            return  # whoever has it puts them, or the next look does
+        try:
+            until = monotonic() - after_s
+            for key in [key for key, (since, _) in self._late.items() if since <= until]:
+                self._open.add(key)
+                self._put_row(*key, int(time() * 1000), self._late.pop(key)[1], True)
+        finally:
+            if not locked:
+                self._lock.release()
 
     def _may_send_at_once(self) -> bool:
         now = monotonic()
@@ -110,54 +168,66 @@ class Stream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self._raw:
             os.write(self._number, text.encode("utf-8", "replace"))
-            return len(text)
+        else:
+            self._shielded(self._take, text)
+        return len(text)
+
+    def _shielded(self, do: Callable[..., None], *arguments: str) -> None:
         interrupter = self._interrupter
         shielded = get_ident() == interrupter.main_thread
         if shielded:
             interrupter.shield()
         try:
-            self._take(text)
+            do(*arguments)
         finally:
             if shielded:
                 interrupter.unshield()
-        return len(text)
 
     def _take(self, text: str) -> None:
         owner = input_id.get()
-        goes_on = False
         with self._lock:
             begun = self._begun.get(owner)
-            end = text.rfind("\n")
-            if end < 0:
+            if "\n" not in text and "\r" not in text:
                 if begun is None:
                     begun = self._begun[owner] = []
                 begun.append(text)
                 if len(begun) < 64 and len(text) < MAX_LINE:
                     return
                 # Many small pieces are joined now and then; a line without an end goes at the limit.
-                line = "".join(begun)
-                if len(line) < MAX_LINE:
-                    begun[:] = [line]
+                text = "".join(begun)
+                if len(text) < MAX_LINE:
+                    begun[:] = [text]
                     return
                 del self._begun[owner]
-                lines, goes_on = [line], True
-            else:
-                lines = text[:end].split("\n")
-                if begun is not None:
-                    begun.append(lines[0])
-                    lines[0] = "".join(begun)
-                    del self._begun[owner]
-                if end + 1 < len(text):
-                    self._begun[owner] = [text[end + 1 :]]
-        self._lines.put(self._number, owner, [line.encode("utf-8", "replace") for line in lines], goes_on)
+            elif begun is not None:
+                begun.append(text)
+                text = "".join(begun)
+                del self._begun[owner]
+        # As a terminal's stream does: with a line's end, or a return to its beginning, all that there is goes.
+        lines = text.encode("utf-8", "replace").split(b"\n")
+        rest = lines.pop()
+        self._lines.drain()
+        self._lines.put(self._number, owner, lines, rest)
 
-    def end_line(self, owner: str | None) -> None:
-        """Send the line that `owner` has begun: its output follows."""
+    def _give_begun(self) -> None:
+        owner = input_id.get()
+        begun = None
         if self._begun:
             with self._lock:
                 begun = self._begun.pop(owner, None)
-            if begun and (line := "".join(begun)):
-                self._lines.put(self._number, owner, [line.encode("utf-8", "replace")])
+        if begun:
+            self._lines.drain()
+            self._lines.put(self._number, owner, [], "".join(begun).encode("utf-8", "replace"), at_once=True)
+        else:
+            self._lines.flush(self._number, owner)
+
+    def end_line(self, owner: str | None) -> None:
+        """Give what `owner` has begun: its output follows, before which all of its lines are ended."""
+        if self._begun:
+            with self._lock:
+                begun = self._begun.pop(owner, None)
+            if begun and (text := "".join(begun)):
+                self._lines.put(self._number, owner, [], text.encode("utf-8", "replace"))
 
     def write_through_descriptor(self) -> None:
         """In a forked child: the link is the parent's, the pipe is shared."""
@@ -176,7 +246,9 @@ class Stream(io.TextIOBase):
         return self._number
 
     def flush(self) -> None:
-        """Do nothing: whole lines are on their way already, and a begun one is sent with its end."""
+        """Send a begun line as far as it has come; whole lines are on their way already."""
+        if not self._raw:
+            self._shielded(self._give_begun)
 
     def close(self) -> None:
         """Do nothing: standard output outlives an input."""
@@ -196,17 +268,7 @@ class _Buffer(io.BufferedIOBase):
     def write(self, data: Any, /) -> int:
         chunk = bytes(data)
         whole = self._rest + chunk
-        # A character may come in two writes.
-        cut = len(whole)
-        for back in range(1, min(4, cut) + 1):
-            byte = whole[cut - back]
-            if byte & 0xC0 == 0xC0:
-                length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-                if back < length:
-                    cut -= back
-                break
-            if byte < 0x80:
-                break
+        cut = _end_of_characters(whole)
         self._rest = whole[cut:]
         self._stream.write(whole[:cut].decode("utf-8", "replace"))
         return len(chunk)
@@ -221,10 +283,23 @@ class _Buffer(io.BufferedIOBase):
         return self._stream.fileno()
 
     def flush(self) -> None:
-        """Do nothing, as `Stream.flush`."""
+        self._stream.flush()
 
     def close(self) -> None:
         """Do nothing, as `Stream.close`."""
+
+
+def _end_of_characters(data: bytes) -> int:
+    """Return where a character begins that is not whole yet: it may come in two writes. Else, the end."""
+    end = len(data)
+    for back in range(1, min(4, end) + 1):
+        byte = data[end - back]
+        if byte & 0xC0 == 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return end - back if back < length else end
+        if byte < 0x80:
+            break
+    return end
 
 
 class Pipes:
@@ -234,7 +309,9 @@ class Pipes:
         self._lines = lines
         self._lock = allocate_lock()
         self._numbers: dict[int, int] = {}
-        self._begun = {1: b"", 2: b""}
+        # The beginning of a character.
+        self._rest = {1: b"", 2: b""}
+        lines.drain = self.drain
         self._epoll = epoll()
         self.original_stderr = os.dup(2)
         for number in (1, 2):
@@ -250,41 +327,53 @@ class Pipes:
         return list(self._numbers)
 
     def drain(self) -> None:
-        """Take all that has been written so far."""
-        while ready := self._epoll.poll(0):
-            for fd, _ in ready:
-                if not self.pump_one(fd):
-                    self._epoll.unregister(fd)
+        """Take all that has been written so far, or wait for who is taking it right now."""
+        # A pipe holds at most 1 MiB; a program that never stops writing must not keep us here.
+        for _ in range(MOST_READS):
+            with self._lock:
+                ready = self._epoll.poll(0)
+                for fd, _ in ready:
+                    if not self._pump(fd):
+                        self._epoll.unregister(fd)
+            if not ready:
+                return
 
     def pump_one(self, fd: int) -> bool:
         """Take what one pipe holds; False: it has no writer any more (user code closed 1 or 2)."""
-        number = self._numbers[fd]
         with self._lock:
-            try:
-                data = os.read(fd, 64 << 10)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            lines = (self._begun[number] + data).split(b"\n")
-            self._begun[number] = lines.pop()
-            goes_on = len(self._begun[number]) > MAX_LINE
-            if goes_on:
-                lines.append(self._begun[number])
-                self._begun[number] = b""
-            if lines:
-                self._lines.put(number, input_id.only, [_clean(line) for line in lines], goes_on)
+            return self._pump(fd)
+
+    def _pump(self, fd: int) -> bool:
+        number = self._numbers[fd]
+        try:
+            data = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        if self._rest[number]:
+            data = self._rest[number] + data
+        end = len(data) if data[-1] < 0x80 else _end_of_characters(data)
+        self._rest[number] = data[end:]
+        lines = data[:end].split(b"\n")
+        rest = lines.pop()
+        # Whoever wrote it did not wait for the line's end, so what has begun goes too.
+        self._lines.put(number, input_id.only, [_clean(line) for line in lines], _clean(rest))
         return True
 
-    def end_lines(self) -> None:
-        """Send begun lines too: an output follows."""
+    def end_lines(self, owner: str | None = None) -> None:
+        """Take what has been written; end what `owner`, or the only input, has begun: an output follows."""
         self.drain()
-        if self._begun[1] or self._begun[2]:
+        only = input_id.only
+        if self._rest[1] or self._rest[2]:
             with self._lock:
                 for number in (1, 2):
-                    line, self._begun[number] = self._begun[number], b""
-                    if line:
-                        self._lines.put(number, input_id.only, [_clean(line)])
+                    rest, self._rest[number] = self._rest[number], b""
+                    if rest:
+                        self._lines.put(number, only, [], _clean(rest))
+        self._lines.end(only)
+        if owner != only:
+            self._lines.end(owner)
 
 
 def _clean(line: bytes) -> bytes:

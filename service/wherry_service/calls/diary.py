@@ -41,7 +41,9 @@ class Diary:
             text += f"{failure.type_name}: {failure.message}"
         masked = self._masks.masker(pool.plan.load.app_id, container.container_id).text(text)
         at_ms = int(time.time() * 1000)
-        self.printed(pool, container, [(_STDERR, input_id, at_ms, line, False) for line in masked.splitlines()])
+        rows = self._logs.ends(container.container_id, at_ms, _STDERR, input_id)
+        rows += ((_STDERR, input_id, at_ms, line, False) for line in masked.splitlines())
+        self.printed(pool, container, rows)
 
     def ended(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
         """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""
@@ -51,7 +53,8 @@ class Diary:
         running = container.running() if container.ready else []
         # Where several ran, nobody can say whose they are.
         input_id = running[0] if len(running) == 1 else ""
-        rows: list[LogRow] = [(_STDERR, input_id, at_ms, text, False) for text in exit.log_tail.splitlines()]
+        rows = self._logs.ends(container.container_id, at_ms)
+        rows += ((_STDERR, input_id, at_ms, text, False) for text in exit.log_tail.splitlines())
         if _is_worth_a_line(exit):
             text = f"container {container.container_id} {exit.describe()}"
             rows += ((_SYSTEM, input_id, at_ms, line, False) for line in text.splitlines())

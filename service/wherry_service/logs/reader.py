@@ -13,41 +13,44 @@ from wherry_service.logs.segments import TIME_SHIFT, listed
 CHUNK_LINES = 500
 
 
-def read(directory: Path, query: Query, after: int) -> Iterator[tuple[list[LogLine], int]]:
-    """Yield the lines behind a position, the oldest first, in chunks; with each the position up to which it goes."""
+def read(directory: Path, query: Query, after: int, until: int) -> Iterator[tuple[list[LogLine], int]]:
+    """Yield the lines behind a position and up to another, the oldest first, in chunks.
+
+    With each the position up to which it goes.
+    """
     segments = listed(directory / query.app_id)
     # Those before the last one that begins at or before it hold nothing that is asked for.
     begin = max((number for number, (first, _) in enumerate(segments) if first <= after), default=0)
     found: list[LogLine] = []
     for _, path in segments[begin:]:
         for block in _blocks_of(path):
-            if block.last <= after or not query.may_be_in(block):
+            if block.last <= after or block.first > until or not query.may_be_in(block):
                 continue
             for plain in unpack(block):
-                found += (line for line in _wanted(plain, query) if line.position > after)
+                found += (line for line in _wanted(plain, query) if after < line.position <= until)
                 while len(found) >= CHUNK_LINES:
                     chunk, found = found[:CHUNK_LINES], found[CHUNK_LINES:]
                     yield chunk, chunk[-1].position
             # Between the blocks, so that what others do in this process goes on.
-            yield found, block.last
+            yield found, min(block.last, until)
             found = []
 
 
-def tail(directory: Path, query: Query, count: int) -> tuple[list[LogLine], int]:
-    """Return the latest so many lines, the oldest first, and the position of the last line that is there at all."""
+def tail(directory: Path, query: Query, count: int, until: int) -> list[LogLine]:
+    """Return the latest so many lines up to a position, the oldest first."""
     found: deque[LogLine] = deque()
-    last = 0
     for _, path in reversed(listed(directory / query.app_id)):
         for block in reversed(_blocks_of(path)):
-            last = max(last, block.last)
             if not query.may_be_in(block):
                 continue
             for plain in reversed(unpack(block)):
                 for line in reversed(list(_wanted(plain, query))):
+                    if line.position > until:
+                        continue
                     if len(found) == count:
-                        return list(found), last
+                        return list(found)
                     found.appendleft(line)
-    return list(found), last
+    return list(found)
 
 
 def app_of(directory: Path, container_id: str, started_ms: int) -> str:

@@ -54,6 +54,8 @@ class Segments:
         self._all: dict[int, _Segment] = {}
         self._oldest: list[int] = []
         self.total = 0
+        # When the latest line of an earlier life was written, in milliseconds since 1970.
+        self.written_ms = 0
 
     def begin(self) -> int:
         """Take stock of what an earlier life left; return the latest position that a segment begins with."""
@@ -64,7 +66,9 @@ class Segments:
             for unfinished in app.glob(f"*{_UNFINISHED}"):
                 unfinished.unlink()
             for first, path in listed(app):
-                self._add(_Segment(path, first, path.stat().st_size))
+                status = path.stat()
+                self._add(_Segment(path, first, status.st_size))
+                self.written_ms = max(self.written_ms, status.st_mtime_ns // 1_000_000)
         self._drop()
         return max(self._all, default=0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from wherry_service.logs import reader
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.block import encode
 from wherry_service.logs.follower import Follower
+from wherry_service.logs.open_lines import OpenLines
 from wherry_service.logs.query import Query
 from wherry_service.logs.segments import TIME_SHIFT, Segments
 from wherry_service.logs.writer import Writer
@@ -52,13 +54,17 @@ class LogStore:
         self._unwritten = 0
         self._paused: dict[int, Source] = {}
         self._followers: dict[str, set[Follower]] = {}
+        self._open = OpenLines()
         self._closed = False
 
     def begin(self) -> None:
         """Take stock of what an earlier life left, and begin to write. Blocks."""
         latest = self._segments.begin()
         # Behind everything there is, also where the clock was set back.
-        self._next = latest + (1 << 2 * TIME_SHIFT) if latest >> TIME_SHIFT >= self._now_ms() else 0
+        if latest >> TIME_SHIFT >= self._now_ms():
+            self._next = latest + (1 << 2 * TIME_SHIFT)
+        else:
+            self._next = max(self._now_ms(), self._segments.written_ms + 1) << TIME_SHIFT
         self._writer.begin()
 
     # Writing
@@ -72,15 +78,21 @@ class LogStore:
         calls: Mapping[str, str],
         source: Source | None = None,
     ) -> LogBatch:
-        """Take rows of one container; `source` is made to wait where the disk lags behind. Never blocks."""
-        first = max(self._next, self._now_ms() << TIME_SHIFT)
-        self._next = first + len(rows)
-        batch = LogBatch(app_id, function_id, container_id, rows, calls, first)
+        """Take rows of one container; `source` is made to wait where the disk lags behind. Never blocks.
+
+        Return them as they are told to those who follow. Kept are whole lines, or pieces of long ones.
+        """
+        batch = LogBatch(app_id, function_id, container_id, rows, calls, max(self._next, self._now_ms() << TIME_SHIFT))
         if self._closed or not rows:
             return batch
-        self._pending.setdefault(app_id, []).append(batch)
+        kept = self._open.take(batch)
+        # Positions only grow, also where a row brings older ones with it.
+        if (more := len(kept.rows) - len(rows)) > 0:
+            batch = replace(batch, position=batch.position + more)
+            kept = replace(kept, position=kept.position + more)
+        self._next = batch.position + len(rows)
+        self._keep(kept)
         size = batch.size
-        self._pending_bytes += size
         if self._pending_bytes >= GATHER_BYTES:
             self._hand_over()
         elif self._timer is None:
@@ -91,6 +103,10 @@ class LogStore:
         for follower in self._followers.get(app_id, ()):
             follower.put(batch, size)
         return batch
+
+    def ends(self, container_id: str, at_ms: int, stream: int = 0, input_id: str | None = None) -> list[LogRow]:
+        """Return rows that end the lines which a container has begun: all, or those of one stream and input."""
+        return self._open.ends(container_id, at_ms, stream, input_id)
 
     def end_container(self, app_id: str, container_id: str) -> None:
         """Note that a container has ended: who follows it alone has heard all."""
@@ -115,6 +131,9 @@ class LogStore:
     async def close(self) -> None:
         """Write what is left; end all who follow, and give them a moment to take the rest."""
         if not self._closed:
+            for batch in self._open.give_up():
+                self._keep(replace(batch, position=self._next))
+                self._next += len(batch.rows)
             self._hand_over()
             self._closed = True
         for followers in self._followers.values():
@@ -125,6 +144,11 @@ class LogStore:
         deadline = loop.time() + TAKE_WITHIN_S
         while self._followers and loop.time() < deadline:
             await asyncio.sleep(0.005)
+
+    def _keep(self, batch: LogBatch) -> None:
+        if batch.rows:
+            self._pending.setdefault(batch.app_id, []).append(batch)
+            self._pending_bytes += batch.size
 
     def _hand_over(self) -> None:
         if self._timer is not None:
@@ -165,8 +189,9 @@ class LogStore:
             if only_new:
                 after = max(after, self._next - 1)
             elif tail and not after:
-                await self.flush()
-                found, after = await asyncio.to_thread(reader.tail, self._directory, query, tail)
+                after, begun = await self._flush_for(query)
+                kept = await asyncio.to_thread(reader.tail, self._directory, query, tail, after)
+                found = [*kept, *begun][-tail:]
                 for start in range(0, len(found), reader.CHUNK_LINES):
                     yield found[start : start + reader.CHUNK_LINES]
             else:
@@ -202,10 +227,24 @@ class LogStore:
         return await asyncio.to_thread(reader.app_of, self._directory, container_id, started_ms)
 
     async def _kept(self, query: Query, after: int) -> AsyncIterator[tuple[list[LogLine], int]]:
-        await self.flush()
-        chunks = reader.read(self._directory, query, after)
+        until, begun = await self._flush_for(query)
+        chunks = reader.read(self._directory, query, after, until)
         while (found := await asyncio.to_thread(_next, chunks)) is not None:
             yield found
+        yield [line for line in begun if line.position > after], max(after, until)
+
+    async def _flush_for(self, query: Query) -> tuple[int, list[LogLine]]:
+        """Write what came so far; return the position up to which that is, and the lines that have begun by then.
+
+        What comes later is told to those who follow.
+        """
+        if not self._closed:
+            self._hand_over()
+        until = self._next - 1
+        begun = self._open.shown(query, until)
+        if not self._closed:
+            await self._writer.reach()
+        return until, begun
 
     def _follow(self, query: Query) -> Follower:
         follower = Follower(query)

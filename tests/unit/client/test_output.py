@@ -92,6 +92,68 @@ def test_plain_lines() -> None:
     )
 
 
+# Lines that have begun
+
+
+def _line(text: str, goes_on: bool = True, container: str = "co-1", stream: int = Stream.STDOUT) -> LogLine:
+    return LogLine(text=text, stream=stream, container_id=container, goes_on=goes_on)
+
+
+def _terminal() -> tuple[Terminal, io.StringIO]:
+    out = io.StringIO()
+    return Terminal(console=Console(file=out, force_terminal=True, width=80)), out
+
+
+def test_a_begun_line_is_shown_as_far_as_it_has_come() -> None:
+    terminal, shown = _terminal()
+    out = io.StringIO()
+    plain = Plain(out=out)
+    for screen in (terminal, plain):
+        screen.log([_line(".")])
+        screen.log([_line(".")])
+    assert out.getvalue() == shown.getvalue() == ".."
+    for screen in (terminal, plain):
+        screen.log([_line("done", goes_on=False)])
+    assert out.getvalue() == shown.getvalue() == "..done\n"
+
+
+@pytest.mark.parametrize("make", [Plain, lambda out: Terminal(console=Console(file=out))])  # type: ignore[arg-type]
+def test_lines_of_others_do_not_run_into_a_begun_one(make: Any) -> None:
+    out = io.StringIO()
+    screen = make(out=out) if make is Plain else make(out)
+    screen.log([_line("one "), _line("two", goes_on=False, container="co-2"), _line("more", goes_on=False)])
+    screen.log([_line("open")])
+    screen.close()
+    assert out.getvalue() == "one \ntwo\nmore\nopen\n"
+
+
+@pytest.mark.parametrize("pieces", [["\r10%", "\r20%", "\r30%"], ["10%\r", "20%\r", "30%\r"], ["10%", "\r20%\r30%"]])
+def test_a_progress_bar_moves_on_a_terminal(pieces: list[str]) -> None:
+    terminal, out = _terminal()
+    for piece in pieces:
+        terminal.log([_line(piece, stream=Stream.STDERR)])
+    terminal.log([_line("", goes_on=False, stream=Stream.STDERR)])
+    terminal.step("next")
+    # Each state takes the place of the one before.
+    *erased, rest = out.getvalue().split("\r\x1b[2K")
+    assert [Text.from_ansi(state).plain for state in erased] == ["10%", "20%"][: len(erased)]
+    assert erased
+    assert Text.from_ansi(rest).plain == "30%\n├── next\n"
+
+
+def test_a_progress_bar_moves_with_the_bars_of_maps() -> None:
+    terminal, out = _terminal()
+    terminal.log([_line("\r10%")])
+    bars = terminal.progress("f.map", 3)
+    terminal.log([_line("\r20%"), _line("other", goes_on=False, container="co-2"), _line("\r30%")])
+    bars.end()
+    terminal.log([_line(" done", goes_on=False)])
+    terminal.close()
+    text = Text.from_ansi(out.getvalue()).plain
+    assert "20%\nother\n" in text
+    assert text.endswith("30% done\n") or text.endswith("30% done")
+
+
 # What the screen writes to may be anything
 
 

@@ -62,6 +62,123 @@ def run(directory: Path, scenario: Callable[[LogStore], Coroutine[Any, Any, None
 # Keeping
 
 
+def piece(text: str, goes_on: bool = True, stream: int = 1, input_id: str = INPUT) -> LogRow:
+    return (stream, input_id, 1000, text, goes_on)
+
+
+def give(store: LogStore, *pieces: LogRow, container: str = CONTAINER) -> None:
+    for row in pieces:
+        store.append(APP, FUNCTION, container, [row], {INPUT: CALL})
+
+
+def test_pieces_of_a_line_are_kept_as_one_line(tmp_path: Path) -> None:
+    async def scenario(store: LogStore) -> None:
+        give(store, *[piece(".")] * 3000, piece("err", stream=2))
+        # As far as they have come.
+        lines = await read(store)
+        assert [(line.text, line.goes_on, line.stream) for line in lines] == [("." * 3000, True, 1), ("err", True, 2)]
+        assert await read_texts(store, tail=1) == ["err"]
+        assert await read_texts(store, Query(APP, search="er")) == ["err"]
+        give(store, piece("done", goes_on=False), piece("", goes_on=False, stream=2))
+        lines = await read(store)
+        assert [(line.text, line.goes_on, line.call_id) for line in lines] == [
+            ("." * 3000 + "done", False, CALL),
+            ("err", False, CALL),
+        ]
+        positions = [line.position for line in lines]
+        assert positions == sorted(set(positions))
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kept"),
+    [
+        ([f"\r{n}%" for n in range(1000)] + ["\r100%"], "100%"),
+        ([f"{n}%\r" for n in range(1000)] + ["100%\r"], "100%"),
+        (["\r50%", "\r     \r"], ""),
+        (["\r50%", " more"], "50% more"),
+        (["a\r\r"], "a"),
+    ],
+)
+def test_of_a_progress_bar_the_last_state_is_kept(tmp_path: Path, pieces: list[str], kept: str) -> None:
+    async def scenario(store: LogStore) -> None:
+        give(store, *map(piece, pieces), piece("", goes_on=False))
+        # The same, when it comes in one go.
+        put(store, "".join(pieces))
+        assert await read_texts(store) == [kept, kept]
+
+    run(tmp_path, scenario)
+
+
+def test_long_begun_lines_are_kept_in_pieces_and_take_little_memory(tmp_path: Path) -> None:
+    async def scenario(store: LogStore) -> None:
+        give(store, *[piece("x" * 10_000)] * 20, piece("", goes_on=False))
+        lines = await read(store)
+        assert [line.goes_on for line in lines] == [True, True, False]
+        assert sum(len(line.text) for line in lines) == 200_000
+        # A container that begins lines for ever new inputs.
+        many = 3000
+        give(store, *[piece("y" * 1000, input_id=f"in-{n}") for n in range(many)])
+        (held,) = store._open._containers.values()
+        assert held.size <= 1 << 20
+        lines = (await read(store))[3:]
+        assert [line.input_id for line in lines] == [f"in-{n}" for n in range(many)]
+        positions = [line.position for line in lines]
+        assert positions == sorted(positions)
+        kept = [line.position for line in lines[: many - len(held.lines)]]
+        assert len(set(kept)) == len(kept)
+
+    run(tmp_path, scenario)
+
+
+def test_what_has_begun_is_kept_when_the_service_ends_and_goes_on_in_the_next(tmp_path: Path) -> None:
+    async def first(store: LogStore) -> None:
+        give(store, piece("one "))
+
+    async def second(store: LogStore) -> None:
+        give(store, piece("two", goes_on=False))
+        assert [(line.text, line.goes_on) for line in await read(store)] == [("one ", True), ("two", False)]
+
+    run(tmp_path, first)
+    run(tmp_path, second)
+
+
+def test_who_follows_sees_what_has_begun_and_each_piece_of_it_once(tmp_path: Path) -> None:
+    async def scenario(store: LogStore) -> None:
+        put(store, "whole")
+        give(store, piece("\r1%"), piece("\r2%"))
+        got: list[str] = []
+
+        async def follow() -> None:
+            async for chunk in store.lines(Query(APP), is_over=lambda: False):
+                got.extend(line.text for line in chunk)
+
+        async with asyncio.timeout(10):
+            follower = asyncio.create_task(follow())
+            while len(got) < 2:
+                await asyncio.sleep(0.001)
+            give(store, piece("\r3%"), piece("\r4%", goes_on=False))
+            store.end_app(APP)
+            await follower
+        assert got == ["whole", "2%", "\r3%", "\r4%"]
+
+    run(tmp_path, scenario)
+
+
+def test_lines_can_be_ended_for_what_follows_them(tmp_path: Path) -> None:
+    async def scenario(store: LogStore) -> None:
+        give(store, piece("50%", stream=2), piece("50%", stream=2, input_id="in-2"))
+        rows = store.ends(CONTAINER, 1000, 2, INPUT)
+        assert rows == [piece("", goes_on=False, stream=2)]
+        store.append(APP, FUNCTION, CONTAINER, [*rows, piece("Traceback", goes_on=False, stream=2)], {})
+        assert await read_texts(store) == ["50%", "Traceback", "50%"]
+        assert len(store.ends(CONTAINER, 1000)) == 1
+        assert store.ends("co-none", 1000) == []
+
+    run(tmp_path, scenario)
+
+
 def test_a_line_is_kept_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     async def scenario(store: LogStore) -> None:
         batch = store.append(APP, FUNCTION, CONTAINER, [(2, INPUT, 1234, "tëxt €", True)], {INPUT: CALL})
