@@ -66,7 +66,7 @@ def page() -> str:
     rows = []
     for key, item in FIELDS.items():
         value = item.default
-        if isinstance(value, float) or item.kind == "size":
+        if isinstance(value, float) or (item.kind == "size" and value):
             value = f"{value:g}" if isinstance(value, float) else f"{value >> 30}GiB"
         default = "" if value in (None, "") else f"`{value}`"
         rows.append(f"| `{key}` | `{variable(key)}` | {default} | {item.doc} |\n")

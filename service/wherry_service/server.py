@@ -144,7 +144,7 @@ class Service:
             masks=self._masks,
             volumes=self._volume_store,
             starts_at_once=self._settings.starts_at_once,
-            containment=Containment.from_environment(self._settings.rooms),
+            containment=Containment.from_environment(self._settings.rooms, host_size()[1]),
         )
         self._capacity = Capacity(*host_size(), Processors().busy, self._settings.containers_per_core)
         self._pools = Pools(self._node, self._capacity)
@@ -182,6 +182,7 @@ class Service:
             self._sources,
             self._volume_store,
             self._node.buckets,
+            self._node.containment,
         )
         self._sandboxes = Sandboxes(
             SandboxStore(self._database),

@@ -125,6 +125,13 @@ _ROOMS = (
         "The OCI runtime of all containers that run code of users, such as `runsc` (gVisor): functions, builds' "
         "functions, shells, sandboxes. Unset: the engine's default.",
     ),
+    Key(
+        "containers.memory_limit",
+        "",
+        "What a function's container, a sandbox or a build's function may use that asks for no limit of memory, such "
+        "as `4GiB`; `0`: all that the host has. Unset: 80 % of the host's memory, which is what containers share.",
+        "size",
+    ),
     Key("sandbox.runtime", "", "That of sandboxes alone. Unset: `containers.runtime`."),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),

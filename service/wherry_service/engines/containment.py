@@ -2,22 +2,49 @@
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wherry_service.engines.engine import Engine, EngineStatus
 from wherry_service.errors import Unready
+from wherry_service.settings import read_size
 
 log = logging.getLogger(__name__)
 
 RUNTIME = "WHERRY_CONTAINERS_RUNTIME"
 SANDBOX_RUNTIME = "WHERRY_SANDBOX_RUNTIME"
+MEMORY_LIMIT = "WHERRY_CONTAINERS_MEMORY_LIMIT"
+# Below that not even the runner starts.
+LEAST_MIB = 64
 # Seconds that the engine gets to say what it has.
 ANSWER_WITHIN_S = 5.0
 # Names of containerd's own, which engines know without an entry in their configuration.
 _BUILT_IN = "io.containerd."
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """How much memory a container may use."""
+
+    # None: all that the host has.
+    mib: int | None
+    # Whether it is the service's, since the container asked for none.
+    is_default: bool = False
+
+    def __str__(self) -> str:
+        """Return it as the end of "ran out of memory"; "" where there is none."""
+        if not self.mib:
+            return ""
+        if not self.is_default:
+            return f" at its limit of {self.mib} MiB"
+        return (
+            f" at this server's limit of {self.mib} MiB for containers that ask for none (containers.memory_limit): "
+            "give it one of its own with memory=(request, limit)"
+        )
+
+
+NO_LIMIT = MemoryLimit(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +53,22 @@ class Containment:
 
     # The OCI runtime, as the engine's configuration names it; "": the engine's default.
     runtime: str = ""
+    # MiB that a container may use which asks for no limit; 0: all that the host has.
+    memory_limit_mib: int = 0
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Containment":
-        """Read the WHERRY_CONTAINERS_ variables; raise `Unready` naming one that makes no sense."""
-        return cls(runtime=read_runtime(environ, RUNTIME))
+    def from_environment(cls, environ: Mapping[str, str], shared_mib: int) -> "Containment":
+        """Read the WHERRY_CONTAINERS_ variables; raise `Unready` naming one that makes no sense.
+
+        `shared_mib`: the memory that containers of this host may share.
+        """
+        return cls(runtime=read_runtime(environ, RUNTIME), memory_limit_mib=_memory_limit(environ, shared_mib))
+
+    def memory_limit(self, limit_mib: int | None, request_mib: int | None) -> "MemoryLimit":
+        """Return what a container gets that asks for these, in MiB; what is set aside for it, it may use."""
+        if limit_mib or not self.memory_limit_mib:
+            return MemoryLimit(limit_mib) if limit_mib else NO_LIMIT
+        return MemoryLimit(max(self.memory_limit_mib, request_mib or 0), is_default=True)
 
     @property
     def mark(self) -> str:
@@ -44,6 +82,16 @@ def read_runtime(environ: Mapping[str, str], name: str) -> str:
     if runtime and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", runtime):
         raise Unready(f"{name} is {runtime!r}: it must be a runtime's name, for example runsc")
     return runtime
+
+
+def _memory_limit(environ: Mapping[str, str], shared_mib: int) -> int:
+    given = environ.get(MEMORY_LIMIT, "")
+    if not given:
+        return shared_mib
+    mib = read_size(MEMORY_LIMIT, given) + (1 << 20) - 1 >> 20
+    if 0 < mib < LEAST_MIB:
+        raise Unready(f"{MEMORY_LIMIT} is {given}: it is at least {LEAST_MIB}MiB, or 0 for no limit")
+    return mib
 
 
 def check_runtimes(environ: Mapping[str, str], status: EngineStatus) -> None:

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PIDS_LIMIT = 4096
+# Where the host itself has no memory left, the kernel ends containers before the service and the engine.
+OOM_SCORE = 500
 THREADS = 8
 TIMEOUT_S = 60
 # Of the engine's default set, these serve no function's code: device nodes, raw sockets, file capabilities, audit.
@@ -422,6 +424,7 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "CapDrop": [*DROPPED_CAPABILITIES, *spec.dropped_capabilities],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": spec.pids_limit or PIDS_LIMIT,
+        "OomScoreAdj": OOM_SCORE,
         "LogConfig": _log_config(spec.log_mib),
     }
     if spec.devices:

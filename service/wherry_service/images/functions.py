@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry_proto.messages import FunctionSpec, VolumeMount
-from wherry_service.engines.containment import Containment
-from wherry_service.engines.docker import DROPPED_CAPABILITIES, PIDS_LIMIT
+from wherry_proto.messages import FunctionSpec, Resources, VolumeMount
+from wherry_service.engines.containment import Containment, MemoryLimit
+from wherry_service.engines.docker import DROPPED_CAPABILITIES, OOM_SCORE, PIDS_LIMIT
 from wherry_service.engines.engine import Engine
 from wherry_service.engines.mount_places import checked_place
 from wherry_service.errors import ServiceError
@@ -162,20 +162,24 @@ class BuildFunctions:
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
         # It is no more trusted than the function that will run in the image.
         command += ["--security-opt=no-new-privileges", f"--pids-limit={PIDS_LIMIT}", "--no-healthcheck"]
+        command.append(f"--oom-score-adj={OOM_SCORE}")
         command += [f"--cap-drop={name}" for name in DROPPED_CAPABILITIES]
         command += [f"--volume={folder}:{_DIRECTORY}:ro", f"--volume={folder / 'wherry'}:/wherry:ro", *mounts]
         if self._containment.runtime:
             command.append(f"--runtime={self._containment.runtime}")
         resources = function.resources
-        if resources is not None:
-            if resources.cpu_limit:
-                command.append(f"--cpus={resources.cpu_limit:g}")
-            if limit := resources.memory_limit_mib:
-                command += [f"--memory={limit}m", f"--memory-swap={limit}m"]
+        if resources is not None and resources.cpu_limit:
+            command.append(f"--cpus={resources.cpu_limit:g}")
+        if limit := self._memory_limit(function).mib:
+            command += [f"--memory={limit}m", f"--memory-swap={limit}m"]
         if function.gpus:
             command.append(f"--gpus={function.gpus[0].count}")
         command.append(f"--network={network}")
         return [*command, base, _PROGRAM, _DIRECTORY]
+
+    def _memory_limit(self, function: FunctionSpec) -> MemoryLimit:
+        resources = function.resources or Resources()
+        return self._containment.memory_limit(resources.memory_limit_mib, resources.memory_request_mib)
 
     async def _reason(self, title: str, name: str, code: int, function: FunctionSpec, tail: list[str]) -> str:
         told = "\n".join(tail)
@@ -184,8 +188,10 @@ class BuildFunctions:
             return f"`{title}` needs Python 3.10 or newer in the image so far: give its base add_python="
         status = await self._engine.inspect(name)
         if status is not None and status.oom_killed:
-            limit = function.resources.memory_limit_mib if function.resources is not None else 0
-            return f"`{title}` ran out of memory ({limit} MiB): give it more with memory="
+            limit = self._memory_limit(function)
+            if limit.is_default:
+                return f"`{title}` ran out of memory{limit}"
+            return f"`{title}` ran out of memory ({limit.mib} MiB): give it more with memory="
         if code < 0:
             return f"`{title}`: docker was ended by signal {-code} ({signal.strsignal(-code)})"
         return f"`{title}` failed: exit code: {code}"

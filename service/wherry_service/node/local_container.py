@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wherry_proto.messages import Failure
-from wherry_service.engines.containment import Containment
+from wherry_service.engines.containment import NO_LIMIT, Containment
 from wherry_service.engines.engine import (
     ContainerSpec,
     DeviceMissing,
@@ -123,7 +123,7 @@ class LocalContainer:
         self._link_lost = asyncio.Event()
         self._kill_reason = ""
         self._dying = False
-        self._memory_limit_mib: int | None = None
+        self._memory_limit = NO_LIMIT
         # Environment variables from secrets; None: not known, since an earlier life of the service ordered it.
         self._secrets: Mapping[str, str] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
@@ -151,7 +151,8 @@ class LocalContainer:
 
     async def begin(self, order: ContainerOrder) -> None:
         """Make the directory, listen, and have the engine create and start the container."""
-        self._memory_limit_mib = order.memory_limit_mib
+        limits = order.memory_limit_mib, order.memory_request_mib
+        self._memory_limit = self._host.containment.memory_limit(*limits)
         self._secrets = order.secrets
         self._host.masks.add(self.container_id, order.secrets.values())
         held = ExitStack()
@@ -239,7 +240,7 @@ class LocalContainer:
             env={},
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,
-            memory_limit_mib=order.memory_limit_mib,
+            memory_limit_mib=self._memory_limit.mib,
             memory_request_mib=order.memory_request_mib,
             network="none" if order.block_network else "bridge",
             pids_limit=None,
@@ -530,7 +531,7 @@ class LocalContainer:
             ContainerExit(
                 exit_code=death.exit_code,
                 oom_killed=death.oom_killed,
-                memory_limit_mib=self._memory_limit_mib,
+                memory_limit=self._memory_limit,
                 reason=self._kill_reason,
                 log_tail=tail,
                 not_started=not self._loaded,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from wherry_service.engines.containment import NO_LIMIT, Containment, MemoryLimit
 from wherry_service.engines.engine import (
     ContainerSpec,
     Engine,
@@ -37,9 +38,9 @@ FOLLOW_WITHIN_S = 10.0
 class _Held:
     """A sandbox's container, as this node holds it."""
 
-    def __init__(self, engine_id: str, memory_limit_mib: int | None = None) -> None:
+    def __init__(self, engine_id: str, memory_limit: MemoryLimit = NO_LIMIT) -> None:
         self.engine_id = engine_id
-        self.memory_limit_mib = memory_limit_mib
+        self.memory_limit = memory_limit
         self.started = False
         self.oom_seen = False
         # Whether it was killed by the service.
@@ -61,7 +62,9 @@ class LocalSandboxes:
         sources: SourceStore,
         volumes: VolumeStore,
         buckets: Buckets,
+        containment: Containment | None = None,
     ) -> None:
+        self._containment = containment or Containment()
         self._directory = directory
         self._sources = sources
         self._volumes = volumes
@@ -86,7 +89,7 @@ class LocalSandboxes:
         bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
             engine_id = await self._engine.create(self._spec(order, [*mounts, *bucket_mounts], bucket_labels))
-            held = self._held[order.sandbox_id] = _Held(engine_id, order.memory_limit_mib)
+            held = self._held[order.sandbox_id] = _Held(engine_id, self._memory_limit(order))
             try:
                 # Followed first, lest the end of a short command be missed.
                 await self._follow()
@@ -245,11 +248,12 @@ class LocalSandboxes:
         if exit_code != 0:
             is_ours = held.was_killed
             death = await death_of(self._engine, held.engine_id, exit_code, lambda: held.oom_seen, is_ours)
-        return ContainerExit(
-            exit_code=death.exit_code, oom_killed=death.oom_killed, memory_limit_mib=held.memory_limit_mib
-        )
+        return ContainerExit(exit_code=death.exit_code, oom_killed=death.oom_killed, memory_limit=held.memory_limit)
 
     # The rest
+
+    def _memory_limit(self, order: SandboxOrder) -> MemoryLimit:
+        return self._containment.memory_limit(order.memory_limit_mib, order.memory_request_mib)
 
     def _mounts(self, order: SandboxOrder, shown: ExitStack) -> list[Mount]:
         found = [
@@ -272,7 +276,7 @@ class LocalSandboxes:
             env=order.env,
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,
-            memory_limit_mib=order.memory_limit_mib,
+            memory_limit_mib=self._memory_limit(order).mib,
             memory_request_mib=order.memory_request_mib,
             network="none" if order.block_network else "bridge",
             pids_limit=order.pids_limit,

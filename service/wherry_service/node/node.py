@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from wherry_proto.messages import Failure, Payload, WebSpec
+from wherry_service.engines.containment import NO_LIMIT, MemoryLimit
 from wherry_service.engines.engine import Gpu
 from wherry_service.logs.batch import LogRow
 
@@ -105,7 +106,7 @@ class ContainerExit:
 
     exit_code: int | None = None
     oom_killed: bool = False
-    memory_limit_mib: int | None = None
+    memory_limit: MemoryLimit = NO_LIMIT
     reason: str = ""
     log_tail: str = ""
     # The container never ran: its order can be given again.
@@ -120,8 +121,7 @@ class ContainerExit:
         if self.reason:
             return self.reason
         if self.oom_killed:
-            limit = f" at its limit of {self.memory_limit_mib} MiB" if self.memory_limit_mib else ""
-            return f"ran out of memory{limit}"
+            return f"ran out of memory{self.memory_limit}"
         if self.exit_code is None:
             return "ended, and the engine does not know how"
         if self.exit_code > 128:

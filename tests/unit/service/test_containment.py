@@ -9,15 +9,16 @@ from tests.fakes.engine import FakeEngine
 from wherry.cli import server as cli_server
 from wherry_proto.messages import IsolationInfo, NetworkIsolation
 from wherry_service.api.info import Isolation
-from wherry_service.engines.containment import Containment, check_engine, check_runtimes
+from wherry_service.engines.containment import NO_LIMIT, Containment, MemoryLimit, check_engine, check_runtimes
 from wherry_service.engines.engine import ContainerSpec, EngineStatus
 from wherry_service.engines.firewall import Firewall
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.errors import Unready
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT
 from wherry_service.node.local import LocalNode
+from wherry_service.node.node import ContainerExit
 from wherry_service.sandboxes.settings import SandboxSettings
-from wherry_service.settings import load
+from wherry_service.settings import SettingsError, load
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 
@@ -26,18 +27,18 @@ ENGINE = EngineStatus(True, runtimes=("runc", "io.containerd.runc.v2"), default_
 
 def test_a_runtime_is_for_sandboxes_too_unless_they_have_their_own() -> None:
     environ = {"WHERRY_CONTAINERS_RUNTIME": "runsc"}
-    assert Containment.from_environment(environ).runtime == "runsc"
+    assert Containment.from_environment(environ, 0).runtime == "runsc"
     assert SandboxSettings.from_environment(environ).runtime == "runsc"
     environ = {**environ, "WHERRY_SANDBOX_RUNTIME": "kata"}
-    assert Containment.from_environment(environ).runtime == "runsc"
+    assert Containment.from_environment(environ, 0).runtime == "runsc"
     assert SandboxSettings.from_environment(environ).runtime == "kata"
-    assert Containment.from_environment({"WHERRY_SANDBOX_RUNTIME": "kata"}).runtime == ""
+    assert Containment.from_environment({"WHERRY_SANDBOX_RUNTIME": "kata"}, 0).runtime == ""
 
 
 @pytest.mark.parametrize("name", ["--x", "a b", "a/b", "x" * 65])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(Unready, match=r"WHERRY_CONTAINERS_RUNTIME is .*: it must be a runtime's name"):
-        Containment.from_environment({"WHERRY_CONTAINERS_RUNTIME": name})
+        Containment.from_environment({"WHERRY_CONTAINERS_RUNTIME": name}, 0)
 
 
 @pytest.mark.parametrize("name", ["WHERRY_CONTAINERS_RUNTIME", "WHERRY_SANDBOX_RUNTIME"])
@@ -83,6 +84,53 @@ def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) ->
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("given", "mib"), [("", 3276), ("4GiB", 4096), ("1GB", 954), ("0", 0), (str(64 << 20), 64)])
+def test_the_default_limit_of_memory(given: str, mib: int) -> None:
+    assert Containment.from_environment({"WHERRY_CONTAINERS_MEMORY_LIMIT": given}, 3276).memory_limit_mib == mib
+
+
+def test_a_limit_in_which_nothing_runs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wherry.yaml"
+    path.write_text("containers:\n  memory_limit: 4MiB\n")
+    settings = load(path, {})
+    with pytest.raises(Unready) as caught:
+        Containment.from_environment(settings.rooms, 0)
+    told = f"{path}: containers.memory_limit is 4194304: it is at least 64MiB, or 0 for no limit"
+    assert settings.told(caught.value) == told
+    path.write_text("containers:\n  memory_limit: much\n")
+    with pytest.raises(SettingsError, match="is no size"):
+        load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("default", "limit", "request_mib", "expected"),
+    [
+        (1000, None, None, MemoryLimit(1000, is_default=True)),
+        (1000, 200, None, MemoryLimit(200)),
+        (1000, 4000, 100, MemoryLimit(4000)),
+        # What is set aside for it, it may use.
+        (1000, None, 4000, MemoryLimit(4000, is_default=True)),
+        (1000, 0, 10, MemoryLimit(1000, is_default=True)),
+        (0, None, 10, NO_LIMIT),
+        (0, 200, 10, MemoryLimit(200)),
+    ],
+)
+def test_what_a_container_may_use(
+    default: int, limit: int | None, request_mib: int | None, expected: MemoryLimit
+) -> None:
+    assert Containment(memory_limit_mib=default).memory_limit(limit, request_mib) == expected
+
+
+def test_out_of_memory_names_the_limit_and_what_to_do() -> None:
+    told = ContainerExit(oom_killed=True, memory_limit=MemoryLimit(1000, is_default=True)).describe()
+    assert told == (
+        "ran out of memory at this server's limit of 1000 MiB for containers that ask for none "
+        "(containers.memory_limit): give it one of its own with memory=(request, limit)"
+    )
+    assert ContainerExit(oom_killed=True, memory_limit=MemoryLimit(64)).describe().endswith("at its limit of 64 MiB")
+    assert ContainerExit(oom_killed=True).describe() == "ran out of memory"
+
+
 @pytest.mark.parametrize(
     ("isolate", "problem", "network", "told"),
     [
@@ -95,7 +143,7 @@ def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, n
     async def main() -> IsolationInfo:
         own = OwnNetwork(NetworkSettings(isolate), "instance", tmp_path, firewall=Firewall(rules))
         own.connect(ask)
-        return await Isolation(Containment(runtime="runsc"), "", own).told(ENGINE)
+        return await Isolation(Containment(runtime="runsc", memory_limit_mib=512), "", own).told(ENGINE)
 
     async def ask(what: str, work: object) -> list[object]:
         return []
@@ -104,6 +152,7 @@ def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, n
         return (3, "", problem) if problem else (0, "1", "")
 
     info = asyncio.run(main())
+    assert info.memory_limit_mib == 512
     assert (info.network, info.runtime, info.sandbox_runtime, info.user_namespaces) == (network, "runsc", "runc", False)
     assert problem in info.network_problem
     assert told in cli_server._sentence(info)

@@ -49,6 +49,10 @@ def test_a_device_that_the_host_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -
         asyncio.run(start())
 
 
+def test_containers_are_ended_before_the_service_where_the_host_has_no_memory_left() -> None:
+    assert create_body(spec())["HostConfig"]["OomScoreAdj"] == 500
+
+
 def test_disk_is_a_storage_option() -> None:
     assert create_body(spec(disk_limit_mib=2048))["HostConfig"]["StorageOpt"] == {"size": "2048M"}
     assert "StorageOpt" not in create_body(spec())["HostConfig"]

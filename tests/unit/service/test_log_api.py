@@ -28,6 +28,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
+from wherry_service.engines.containment import MemoryLimit
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
@@ -192,7 +193,7 @@ def test_the_end_of_a_container_is_told_with_its_last_words(tmp_path: Path) -> N
 
         # It runs again.
         container = await world.holder(input_id)
-        container.exit(ContainerExit(exit_code=137, oom_killed=True, memory_limit_mib=64))
+        container.exit(ContainerExit(exit_code=137, oom_killed=True, memory_limit=MemoryLimit(64)))
         assert (await world.texts(app_id=app_id, stream=3))[-1].endswith("ran out of memory at its limit of 64 MiB")
 
     run(tmp_path, scenario)

@@ -17,6 +17,7 @@ from wherry_proto.messages import (
     SandboxState,
     VolumeMount,
 )
+from wherry_service.engines.containment import MemoryLimit
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing, RuntimeMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
@@ -51,7 +52,7 @@ def test_out_of_memory_is_said(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
         sandbox_id = await house.create()
-        house.node.exit(sandbox_id, ContainerExit(exit_code=137, oom_killed=True, memory_limit_mib=64))
+        house.node.exit(sandbox_id, ContainerExit(exit_code=137, oom_killed=True, memory_limit=MemoryLimit(64)))
         info = await house.sandboxes.wait(sandbox_id, 10)
         assert (info.returncode, info.reason) == (137, "ran out of memory at its limit of 64 MiB")
         await house.sandboxes.close("over")
