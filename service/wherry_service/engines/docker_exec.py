@@ -21,6 +21,8 @@ _HEADER = struct.Struct(">BxxxL")
 _PIECE = 1 << 16
 # Docker says that an exec has ended a moment after its streams have.
 _EXIT_WITHIN_S = 5.0
+# Until then a command that was asked for has a number, or has ended.
+_START_WITHIN_S = 10.0
 
 
 class DockerExec:
@@ -69,8 +71,7 @@ class DockerExec:
         await self._ask(lambda: self._client.exec_resize(self._exec_id, height=rows, width=columns))
 
     async def pid(self) -> int:
-        found: dict[str, Any] = await self._ask(lambda: self._client.exec_inspect(self._exec_id))
-        return int(found.get("Pid") or 0) if found.get("Running") else 0
+        return await self._ask(self._pid)
 
     async def exit_code(self) -> int | None:
         return await self._ask(self._exit_code)
@@ -84,6 +85,18 @@ class DockerExec:
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(None, run)
+
+    def _pid(self) -> int:
+        deadline = time.monotonic() + _START_WITHIN_S
+        while time.monotonic() < deadline:
+            found: dict[str, Any] = self._client.exec_inspect(self._exec_id)
+            if found.get("Running") and found.get("Pid"):
+                return int(found["Pid"])
+            # The streams are there before the command, and its number comes after it.
+            if not found.get("Running") and found.get("ExitCode") is not None:
+                return 0
+            time.sleep(0.005)
+        return 0
 
     def _exit_code(self) -> int | None:
         deadline = time.monotonic() + _EXIT_WITHIN_S

@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
@@ -22,6 +23,8 @@ KILLED = 137
 # As a shell has it.
 CANNOT_RUN = 126
 NOT_FOUND = 127
+# Seconds that killing may take, and that the engine may take to start what is to be killed.
+KILL_WITHIN_S = 10.0
 # Seconds after a kill for which its streams may stay open: what it started may hold them.
 CLOSE_WITHIN_S = 2.0
 # Replies that wait for a client that does not read; then the command is read no further.
@@ -30,9 +33,12 @@ _MAX_WAITING = 16
 _MAX_TYPED = 32
 # A variable that tells an exec's processes from all others, and what kills them from inside.
 _MARK = "WHERRY_EXEC"
+# As often as it takes: what is killed may just be starting others.
+_MOST_ROUNDS = 20
 _KILL_MARKED = (
-    "for e in /proc/[0-9]*/environ; do p=${e#/proc/}; "
-    'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then kill -9 "${p%/environ}"; fi; done'
+    "n=0; while [ $n -lt 20 ]; do n=$((n+1)); found=; for e in /proc/[0-9]*/environ; do p=${e#/proc/}; "
+    'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then found=y; kill -9 "${p%/environ}"; fi; done; '
+    '[ "$found" ] || break; done'
 )
 # How Docker's answer begins, on the command's standard output, when there is no command.
 _REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
@@ -63,12 +69,15 @@ class Execs:
         `can_hand_over`: the client is on this machine and can be sent a socket, if it asks for the streams.
         """
         mark = f"{_MARK}={uuid.uuid4().hex}"
-        exec = await self._engine.exec(engine_id, _spec(start, mark))
+        opening = asyncio.ensure_future(self._engine.exec(engine_id, _spec(start, mark)))
+        try:
+            exec = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Its client has gone, and the engine starts it all the same.
+            self._carry(self._left_early(engine_id, opening, start, mark), start.container_id)
+            raise
         run = _Run(self._engine, engine_id, exec, start, mark, can_hand_over)
-        self._begin_use(start.container_id)
-        task = asyncio.ensure_future(run.carry())
-        self._tasks.add(task)
-        task.add_done_callback(lambda _: self._over(task, start.container_id))
+        self._carry(run.carry(), start.container_id)
         hearing = asyncio.ensure_future(run.hear(requests))
         try:
             yield ExecReply(started=True)
@@ -80,6 +89,18 @@ class Execs:
         finally:
             hearing.cancel()
             run.leave()
+
+    async def _left_early(self, engine_id: str, opening: "asyncio.Future[Exec]", start: ExecStart, mark: str) -> None:
+        with contextlib.suppress(EngineError):  # it was not started, which nobody asks any more
+            run = _Run(self._engine, engine_id, await opening, start, mark, can_hand_over=False)
+            run.leave()
+            await run.carry()
+
+    def _carry(self, work: Coroutine[Any, Any, None], container_id: str) -> None:
+        self._begin_use(container_id)
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._over(task, container_id))
 
     async def close(self) -> None:
         """Let go of those that run."""
@@ -127,6 +148,8 @@ class _Run:
                 if self._ended_by:
                     # What it started itself may hold its streams open.
                     await asyncio.wait([reading], timeout=CLOSE_WITHIN_S)
+                    # Its streams may close before all that it has started is killed.
+                    await asyncio.wait([killing], timeout=KILL_WITHIN_S)
             finally:
                 killing.cancel()
                 if not reading.done():
@@ -206,8 +229,7 @@ class _Run:
         except TimeoutError:
             self._ended_by = TIMED_OUT
         try:
-            if pid := await self._exec.pid():
-                await end_process(self._engine, self._engine_id, pid, self._mark)
+            await end_process(self._engine, self._engine_id, await self._exec.pid(), self._mark)
         except EngineError as error:
             log.warning("a command in %s could not be killed: %s", self._start.container_id, error)
 
@@ -240,19 +262,14 @@ class _Run:
 
 
 async def end_process(engine: Engine, engine_id: str, pid: int, mark: str) -> None:
-    """Kill a process of a container and all that it has started.
+    """Kill a process of a container and all that it has started, also what has other parents by now.
 
-    `pid` is as the engine's host counts; `mark` is in its environment, by which it is found from inside the container
-    where the engine's processes are not this host's, or not the service's to kill.
+    `pid` is as the engine's host counts, 0 if the process is gone already; `mark` is in its environment, by which what
+    it has started is found: from inside the container where the engine's processes are not this host's, or not the
+    service's to kill.
     """
-    try:
-        if engine_id in _cgroups(pid):
-            for number in (pid, *_descendants(pid)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
-            return
-    except PermissionError:
-        pass
+    if pid and await asyncio.to_thread(_killed_here, engine_id, pid, mark.encode()):
+        return
     killer = await engine.exec(engine_id, ExecSpec(("sh", "-c", _KILL_MARKED, "sh", mark), user="0"))
     try:
         while await killer.read() is not None:
@@ -263,19 +280,53 @@ async def end_process(engine: Engine, engine_id: str, pid: int, mark: str) -> No
         killer.close()
 
 
+def _killed_here(engine_id: str, pid: int, mark: bytes) -> bool:
+    """Kill it by the numbers of this host; return whether the container's processes can be seen and killed here."""
+    if engine_id not in _cgroups(pid):
+        return False
+    # Those that have ended stay for a moment, and those that are killed may just be starting others.
+    killed: set[int] = set()
+    for _ in range(_MOST_ROUNDS):
+        found = {number for number in {pid, *_descendants(pid), *_marked(engine_id, mark)} if number not in killed}
+        if not found:
+            return True
+        try:
+            for number in found:
+                if engine_id in _cgroups(number):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+        except PermissionError:
+            return False
+        killed |= found
+    log.warning("a command in container %s starts others faster than they can be killed", engine_id[:12])
+    return True
+
+
 def _cgroups(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cgroup").read_text()
     return ""
 
 
+def _marked(engine_id: str, mark: bytes) -> list[int]:
+    found: list[int] = []
+    for number in _processes():
+        with contextlib.suppress(OSError):
+            if engine_id in _cgroups(number) and mark in Path(f"/proc/{number}/environ").read_bytes().split(b"\0"):
+                found.append(number)
+    return found
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
 def _descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
+    for number in _processes():
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parent = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(number)
     found: list[int] = []
     waiting = [pid]
     while waiting:

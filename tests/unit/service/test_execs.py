@@ -26,6 +26,7 @@ class FakeExec:
         self.reads = asyncio.Event()
         self.reads.set()
         self.closed = False
+        self.number = 1 << 30
         self.streams: socket.socket | None = None
 
     async def read(self) -> tuple[int, bytes] | None:
@@ -50,7 +51,7 @@ class FakeExec:
         return self.streams
 
     async def pid(self) -> int:
-        return 1 << 30
+        return self.number
 
     async def exit_code(self) -> int | None:
         return self.code
@@ -66,10 +67,13 @@ class House:
         self.made: list[FakeExec] = []
         self.killers: list[FakeExec] = []
         self.used: list[str] = []
+        self.opens = asyncio.Event()
+        self.opens.set()
         self.execs = Execs(self, lambda i: self.used.append(f"+{i}"), lambda i: self.used.append(f"-{i}"))  # type: ignore[arg-type]
         self.requests: asyncio.Queue[ExecRequest | None] = asyncio.Queue()
 
     async def exec(self, engine_id: str, spec: ExecSpec) -> FakeExec:
+        await self.opens.wait()
         exec = FakeExec(spec)
         if "environ" in "".join(spec.command):
             self.killers.append(exec)
@@ -138,6 +142,37 @@ def test_b60_timeout_is_124_and_it_is_killed_by_its_mark() -> None:
         (killer,) = house.killers
         assert killer.spec.command[-1] == f"WHERRY_EXEC={house.made[0].spec.env['WHERRY_EXEC']}"
         assert killer.spec.env == {}
+
+    run_fast(main())
+
+
+def test_a_terminal_whose_client_goes_before_it_has_begun_is_killed() -> None:
+    async def main() -> None:
+        house = House()
+        house.opens.clear()
+        waiting = asyncio.ensure_future(anext(house.run(pty=True)))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        house.opens.set()
+        while house.used != ["+sb-1", "-sb-1"]:
+            await asyncio.sleep(0)
+        assert len(house.killers) == 1
+        assert house.made[0].closed
+
+    run(main())
+
+
+def test_what_is_left_of_one_that_has_ended_itself_is_killed_at_its_time() -> None:
+    async def main() -> None:
+        house = House()
+        replies = house.run(timeout_s=5)
+        assert (await anext(replies)).started
+        # It has ended, and something that it started holds its streams.
+        house.made[0].number = 0
+        assert await ended(replies) == (b"", b"", 124)
+        assert len(house.killers) == 1
 
     run_fast(main())
 
