@@ -10,6 +10,7 @@ ServiceError
 └── Denied
 """
 
+import errno
 import time
 from collections.abc import Callable
 
@@ -66,4 +67,10 @@ class Rarely:
 
 def stack_of(error: BaseException) -> BaseException | None:
     """Return what a log shows the stack of: nothing where the error says by itself what was wrong."""
-    return None if isinstance(error, ServiceError) else error
+    if isinstance(error, ServiceError) or (isinstance(error, OSError) and error.errno in _DISK):
+        return None
+    return error
+
+
+# What a full, read-only or broken disk says: where in our code it was met tells nothing.
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))

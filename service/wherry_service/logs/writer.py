@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from wherry_service.errors import stack_of
 from wherry_service.logs.segments import Segments
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,9 @@ class Writer:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
-            except Exception:
+            except Exception as error:
                 # One bad block must not end the thread that all others need.
-                log.exception("the log's writer failed")
+                log.error("the log's writer failed: %s", error, exc_info=stack_of(error))
 
     def _pack_all(self) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
-from wherry_service.errors import InvalidRequest
+from wherry_service.errors import InvalidRequest, stack_of
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Execs:
         self._tasks.discard(task)
         self._end_use(container_id)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an exec failed", exc_info=error)
+            log.error("an exec failed: %s", error, exc_info=stack_of(error))
 
 
 class _Run:

@@ -9,6 +9,7 @@ from typing import Any
 
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
+from wherry_service.errors import stack_of
 from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
@@ -202,7 +203,7 @@ class LocalNode:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the node agent failed", exc_info=error)
+            log.error("a task of the node agent failed: %s", error, exc_info=stack_of(error))
 
     def _forget(self, container: LocalContainer) -> None:
         self._containers.pop(container.container_id, None)

@@ -18,6 +18,7 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
+from wherry_service.errors import stack_of
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.node import ContainerExit
@@ -313,4 +314,4 @@ class LocalSandboxes:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the sandboxes failed", exc_info=error)
+            log.error("a task of the sandboxes failed: %s", error, exc_info=stack_of(error))

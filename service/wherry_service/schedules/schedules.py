@@ -15,7 +15,7 @@ from typing import Protocol
 from wherry_proto.messages import CallKind, Failure, Format, FunctionSpec, Payload, ScheduleInfo
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.journal import Journal
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import InvalidRequest, NotFound, stack_of
 from wherry_service.ids import new_id
 from wherry_service.schedules.settings import NONE, ScheduleSettings
 from wherry_service.schedules.ticks import check, ticks_of
@@ -133,7 +133,8 @@ class Schedules:
                 failures += 1
                 delay_s = AGAIN_S
                 if failures == 1:
-                    log.exception("what is due could not be run; it is tried again")
+                    told = "what is due could not be run, and is tried again: %s"
+                    log.error(told, error, exc_info=stack_of(error))
                 elif failures % 60 == 0:
                     log.error("what is due could not be run %d times: %s", failures, error)
             try:

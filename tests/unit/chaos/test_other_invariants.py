@@ -26,6 +26,9 @@ def test_a_full_disk_may_be_told_while_there_is_one_and_in_plain_words() -> None
     ugly = failed("dicts-0", "put", {}, "OperationalError: (sqlite3.OperationalError) database or disk is full")
     (told,) = errors.check(evidence(ugly, faults=(fault("disk full", ugly),)), []).violations
     assert "in no plain words" in told
+    # What a function of the user's own gets from the kernel.
+    own = failed("volumes-0", "write", {}, "builtins.OSError: [Errno 28] No space left on device")
+    assert errors.check(evidence(own, faults=(fault("disk full", own),)), []).holds
 
 
 def test_a_client_that_ends_by_itself_is_found() -> None:

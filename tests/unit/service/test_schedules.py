@@ -19,6 +19,7 @@ from wherry_service.schedules.schedules import STALLED_MS, Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.schedules.ticks import ticks_of
 from wherry_service.store.schedules import KEEP_RUNS_MS
+from wherry_service.store.trouble import StorageFull
 
 Step = tuple[Any, ...]
 
@@ -402,6 +403,33 @@ def test_the_clock_s_loop_runs_each_tick_at_its_time_and_survives_a_bad_write(di
         assert at == [5, 10, 15, 21, 25, 30]
 
     run_fast(scenario())
+
+
+def test_a_full_disk_is_told_in_one_line(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        world = World(disk, ScheduleSpec(seconds=5))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        schedules = Schedules(world.store, world.journal, world.host, now=lambda: START_MS / 1000 + loop.time() - began)
+        await schedules.app_started(APP, [(FUNCTION, world.spec)])
+        take, failures, done = world.store.take, iter(range(2)), asyncio.Event()
+
+        async def full(*args: Any) -> bool:
+            if next(failures, None) is not None:
+                raise StorageFull("the disk is full")
+            return await take(*args)
+
+        world.store.take = full  # type: ignore[method-assign]
+        world.host.submit = lambda items: done.set()  # type: ignore[method-assign]
+        task = asyncio.ensure_future(schedules.run())
+        await done.wait()
+        task.cancel()
+        world.database.close()
+
+    run_fast(scenario())
+    (told,) = [record for record in caplog.records if "is tried again" in record.message]
+    assert told.message.endswith(": the disk is full")
+    assert told.exc_info is None
 
 
 def test_next_runs_are_those_that_come(disk: Disk) -> None:

@@ -14,6 +14,7 @@ from tests.unit.service.test_dispatcher import World, run
 from wherry_proto.messages import CallKind, FailureKind, SessionDown
 from wherry_service.api.statuses import status_of
 from wherry_service.calls import writing
+from wherry_service.errors import stack_of
 from wherry_service.store.database import Database
 from wherry_service.store.trouble import StorageFailed, StorageFull, Told, of_disk, of_postgres, of_sqlite
 
@@ -86,6 +87,13 @@ def test_the_disk_of_files_is_told_without_a_stack(caplog: pytest.LogCaptureFixt
     assert status == "RESOURCE_EXHAUSTED"
     assert "is full: free space on it" in text
     assert [record.exc_info for record in caplog.records if record.exc_info] == []
+
+
+def test_what_says_by_itself_what_was_wrong_is_logged_without_a_stack() -> None:
+    for known in (FULL, OSError(errno.ENOSPC, "full"), OSError(errno.EROFS, "read-only"), OSError(errno.EIO, "broken")):
+        assert stack_of(known) is None
+    for ours in (OSError(errno.EBADF, "bad"), OSError("without a number"), ValueError("x")):
+        assert stack_of(ours) is ours
 
 
 def test_trouble_is_told_again_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
