@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
+from wherry_service.engines.engine import ContainerStatus
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
 from wherry_service.node.local import LocalNode
+from wherry_service.pools import pool
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
@@ -334,6 +336,61 @@ def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
         assert "was told not to answer; trying again" in message.notices[0].text
         world.engine.reachable = True
         await world.receive(1)
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_that_is_being_started_is_not_missed(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        start, gate, asked = world.engine.start, asyncio.Event(), asyncio.Event()
+
+        async def slow(engine_id: str) -> None:
+            asked.set()
+            await gate.wait()
+            await start(engine_id)
+
+        world.engine.start = slow  # type: ignore[method-assign]
+        world.call(world.open("pid"), ())
+        await asked.wait()
+        # As after an engine's own restart: it lists what it has, and this one does not run yet.
+        world.engine.come_back()
+        listed = world.engine.list
+
+        async def last(labels: Mapping[str, str]) -> list[ContainerStatus]:
+            found = await listed(labels)
+            asyncio.get_running_loop().call_soon(gate.set)
+            return found
+
+        world.engine.list = last  # type: ignore[method-assign]
+        await world.receive(1)
+        assert len(world.engine.containers) == 1
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_that_the_engine_lost_as_it_started_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_BACKOFF_S", 0.05)
+
+    async def scenario(world: World) -> None:
+        start, lost = world.engine.start, 0
+
+        async def lose(engine_id: str) -> None:
+            nonlocal lost
+            if lost < 4:
+                lost += 1
+                world.engine.containers.pop(engine_id)
+                world.engine.come_back()
+            else:
+                await start(engine_id)
+
+        world.engine.start = lose  # type: ignore[method-assign]
+        world.call(world.open("pid"), ())
+        await world.receive(1)
+        assert lost == 4
         os.kill(world.values()[0], signal.SIGCONT)
 
     run(tmp_path, scenario)

@@ -251,5 +251,5 @@ class LocalNode:
         for container_id in list(self._unremoved):
             self.spawn(self._unremoved.pop(container_id).remove())
         for container in list(self._containers.values()):
-            if container.engine_id and container.container_id not in running:
+            if container.started and container.container_id not in running:
                 container.on_died(None)

@@ -95,6 +95,8 @@ class LocalContainer:
     ) -> None:
         self.container_id = container_id
         self.engine_id = ""
+        # Whether the engine has started it: until then it is not missed where none runs.
+        self.started = False
         self.oom_seen = False
         self.gone = asyncio.Event()
         self.removed = False
@@ -171,6 +173,7 @@ class LocalContainer:
                     self._spec(order, [*mounts, *bucket_mounts], bucket_labels)
                 )
                 await self._host.engine.start(self.engine_id)
+            self.started = True
         except (EngineError, ServiceError, OSError) as error:
             unreachable = isinstance(error, EngineUnreachable)
             if not unreachable and not self._kill_reason:
@@ -195,7 +198,7 @@ class LocalContainer:
     async def adopt(self, engine_id: str) -> None:
         """Listen again for a runner that an earlier life of the service left running."""
         self.engine_id = engine_id
-        self._loaded = True
+        self._loaded = self.started = True
         self._holdings.from_earlier_life = True
         self._host.buckets.watch(self.container_id, self.kill)
         try:
@@ -535,6 +538,8 @@ class LocalContainer:
                 reason=self._kill_reason,
                 log_tail=tail,
                 not_started=not self._loaded,
+                # An engine that was killed meanwhile: it says nothing of what ran.
+                engine_unreachable=not self._loaded and death.exit_code is None and not self._kill_reason,
             )
         )
 

@@ -129,7 +129,7 @@ class Pool:
         # Of containers that are not with the node yet.
         self._orders: dict[Container, asyncio.Task[None]] = {}
         self._tick: asyncio.TimerHandle | None = None
-        self._strikes = 0
+        self._strikes = self._absences = 0
         self._retry_at = 0.0
         # Starting a container failed in a way that will not change until somebody asks anew.
         self._gave_up = False
@@ -427,7 +427,7 @@ class Pool:
         self.listener.on_room(self)
 
     def on_ready(self, container: Container, seconds: float) -> None:
-        self._strikes = 0
+        self._strikes = self._absences = 0
         self._retry_at = 0.0
         self.listener.on_ready(self)
 
@@ -514,9 +514,10 @@ class Pool:
 
     def _not_started(self, exit: ContainerExit) -> None:
         if exit.engine_unreachable:
-            self._strikes += 1
+            # Counted by itself: it says nothing of the function, however often it comes.
+            self._absences += 1
             self._back_off()
-            self.listener.on_notice(self, f"{exit.reason}; trying again")
+            self.listener.on_notice(self, f"{exit.describe()}; trying again")
             return
         self._strikes += 1
         self._gave_up = exit.permanent
@@ -532,7 +533,7 @@ class Pool:
         self.listener.on_start_failed(self, failure)
 
     def _back_off(self) -> None:
-        delay = min(MAX_BACKOFF_S, 0.25 * 2**self._strikes)
+        delay = min(MAX_BACKOFF_S, 0.25 * 2 ** min(10, self._strikes + self._absences))
         self._retry_at = self.now() + delay
         self._loop.call_later(delay + 0.01, self.scale)
 

@@ -294,6 +294,14 @@ def test_an_engine_that_is_away_fails_nothing() -> None:
             pool.scale()
         assert not world.listener.of("start failed")
         assert ("notice", "the engine does not answer; trying again") in world.listener.events
+        # Nor does it count for what the function's containers do themselves afterwards, also when it was away for days.
+        pool._absences = 100_000
+        for _ in range(MAX_STRIKES - 1):
+            await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
+            fake(pool.live()[0]).exit(ContainerExit(exit_code=1))
+            pool._retry_at = 0.0
+            pool.scale()
+        assert not world.listener.of("start failed")
 
     run(scenario, auto=False)
 
