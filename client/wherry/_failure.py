@@ -1,6 +1,7 @@
 """From a failure that the service reports to the exception that the caller sees."""
 
 import linecache
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -40,9 +41,7 @@ class Failures:
             except (DeserializationError, RemoteError, LookupError, AttributeError, TypeError, ValueError) as problem:
                 reason = str(problem)
             else:
-                if isinstance(error, KeyboardInterrupt):
-                    error.add_note(f"raised by the function in container {failure.container_id}, not by Ctrl-C here")
-                return error
+                return _harmless(error, failure)
         if failure.kind == FailureKind.SERIALIZATION:
             return exception.SerializationError(_text(failure))
         if failure.kind == FailureKind.STARTUP:
@@ -59,6 +58,31 @@ _KINDS: dict[int, type[exception.Error]] = {
     FailureKind.EXPIRED: exception.OutputExpiredError,
     FailureKind.INTERNAL: exception.InternalError,
     FailureKind.EXHAUSTED: exception.ResourceExhaustedError,
+}
+
+
+def _harmless(error: BaseException, failure: Failure) -> BaseException:
+    """Return an exception that fails what waits for it, and does nothing beyond that."""
+    effects = dict(_STEERING)
+    # Unpickled, it has loaded asyncio.
+    if (asyncio := sys.modules.get("asyncio.exceptions")) is not None:
+        effects[asyncio.CancelledError] = "count as a cancellation"
+    for kind, effect in effects.items():
+        if issubclass(type(error), kind):
+            # Its own words, as its container had them: here they may raise anything.
+            said = f"{failure.type_name.removeprefix('builtins.')}: {failure.message}".removesuffix(": ")
+            return exception.UnraisableError(
+                f"the function raised {said}. It is not raised as itself here, where it would {effect}.", error
+            )
+    return error
+
+
+_STEERING: dict[type[BaseException], str] = {
+    SystemExit: "end this program",
+    KeyboardInterrupt: "count as Ctrl-C",
+    GeneratorExit: "count as the end of a generator",
+    StopIteration: "count as the end of a loop",
+    StopAsyncIteration: "count as the end of a loop",
 }
 
 

@@ -161,7 +161,7 @@ def _load(read: Callable[[], Any]) -> Any:
         ) from error
     except TimeoutError:
         raise  # of a signal's handler: reading takes no time of its own
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         raise exception.DeserializationError(
             f"the value can't be read here: {type(error).__name__}: {error}"
         ) from error

@@ -22,7 +22,8 @@ Error
 │   └── VolumeFileExistsError       also the builtin FileExistsError
 ├── ResourceExhaustedError
 ├── ExecutionError
-│   └── OpenFilesError              also the builtin RuntimeError
+│   ├── OpenFilesError              also the builtin RuntimeError
+│   └── UnraisableError             a function raised SystemExit, CancelledError, StopIteration or the like
 ├── SerializationError
 ├── DeserializationError
 └── InternalError
@@ -118,6 +119,20 @@ class ResourceExhaustedError(Error):
 
 class ExecutionError(Error):
     """An object was used in a way or at a time that does not work."""
+
+
+class UnraisableError(ExecutionError):
+    """A function raised what would steer this program if it were raised here as itself.
+
+    That is SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, StopIteration, StopAsyncIteration, and
+    what is derived from them. The exception is `exc`, and the cause of this one.
+    """
+
+    def __init__(self, message: str, exc: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.exc = exc
+        if exc is not None:
+            self.__cause__ = exc
 
 
 class OpenFilesError(ExecutionError, RuntimeError):

@@ -223,12 +223,7 @@ class Results(Generic[T]):
                     return _NOTHING
                 return opened.client.blobs.load(event.payload) if event.payload is not None else None
             error = opened.fail(event.failure)
-            if isinstance(error, StopIteration | StopAsyncIteration):
-                # Raised as itself it would end the loop as if all were well.
-                wrapper = RuntimeError(f"{self._name} raised {type(error).__name__}")
-                wrapper.__cause__ = error
-                error = wrapper
-            if not self._return_exceptions or not isinstance(error, Exception):
+            if not self._return_exceptions:
                 raise error
             return UserCodeException(error) if self._wrap_exceptions else error
         finally:

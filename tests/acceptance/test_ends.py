@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.acceptance.conftest import RunApp
-from wherry.exception import ExecutionError, FunctionTimeoutError, RemoteError
+from wherry.exception import ExecutionError, FunctionTimeoutError, RemoteError, UnraisableError
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,10 @@ def test_b24_what_is_huge_is_trimmed(ends: ModuleType) -> None:
 
 def test_b26_a_keyboard_interrupt_there_is_no_ctrl_c_here(ends: ModuleType) -> None:
     where = ends.trouble.remote("")
-    error = raised(ends, "keyboard", KeyboardInterrupt)
-    assert "raised by the function in container co-" in "".join(traceback.format_exception(error))
+    error = raised(ends, "keyboard", UnraisableError)
+    assert "raised KeyboardInterrupt" in str(error)
+    assert isinstance(error.__cause__, KeyboardInterrupt)
+    assert "<co-" in "".join(traceback.format_exception(error))
     assert ends.trouble.remote("") == where
 
 

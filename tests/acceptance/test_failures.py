@@ -5,6 +5,8 @@ from types import ModuleType
 
 import pytest
 
+from wherry.exception import UnraisableError
+
 
 def test_b21_an_exception_arrives_as_itself(calls: ModuleType) -> None:
     with pytest.raises(calls.MyError) as caught:
@@ -36,7 +38,8 @@ def test_b22_the_traceback_goes_on_through_the_call(calls: ModuleType) -> None:
 
 def test_b26_leaving_the_program_fails_the_input_and_the_container_lives(calls: ModuleType) -> None:
     before = calls.misbehave.remote("pid")
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(UnraisableError, match="raised SystemExit: 3") as caught:
         calls.misbehave.remote("exit", 3)
-    assert caught.value.code == 3
+    assert isinstance(caught.value.exc, SystemExit)
+    assert caught.value.exc.code == 3
     assert calls.misbehave.remote("pid") == before

@@ -294,7 +294,7 @@ class FakeService:
                     output.num_yields = index + 1
             else:
                 output.payload = payload(value)
-        except Exception as error:  # noqa: BLE001 - a function may raise anything; it becomes a failure
+        except BaseException as error:  # a function may raise anything; it becomes a failure  # noqa: BLE001
             output.num_yields = len(answers)
             output.failure = failure_of(error)
         answers.append(SessionDown(outputs=[output]))

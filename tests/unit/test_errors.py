@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from wherry._failure import Failures, hide_internals
 from wherry._payload import loads
-from wherry.exception import ExecutionError
+from wherry.exception import ExecutionError, UnraisableError
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 from wherry_runner import errors, failures
 from wherry_runner.frames import MAX_HEADER, dump
@@ -326,6 +326,8 @@ def test_any_exception_arrives_as_it_was(kind: Any, args: list[Any], attributes:
     for _ in range(depth):
         assert type(again) is KeyError
         again = again.__cause__
+    if isinstance(again, UnraisableError):
+        again = again.exc
     # An OSError picks its class by its number.
     assert type(again) is type(error)
     assert again.args == error.args

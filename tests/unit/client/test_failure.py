@@ -1,5 +1,6 @@
 """Failures become exceptions that read like local ones."""
 
+import asyncio
 import pickle
 import traceback
 from pathlib import Path
@@ -149,3 +150,49 @@ def test_what_came_is_no_exception() -> None:
     data = pickle.dumps(("text", None))
     failure = Failure(kind=FailureKind.EXCEPTION, message="m", exception=Payload(format=Format.PICKLE, data=data))
     assert "not an exception" in str(failures().exception(failure))
+
+
+class Quit(SystemExit):
+    def __str__(self) -> str:
+        raise SystemExit("from its own words")
+
+
+class Deep(BaseException):
+    """A base exception of the user's own: it means nothing to anyone else."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        StopIteration(1),
+        StopAsyncIteration(),
+        asyncio.CancelledError(),
+        Quit(1),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_would_steer_this_program_is_the_cause_of_an_error(error: BaseException) -> None:
+    failure = Failure(
+        kind=FailureKind.EXCEPTION,
+        type_name="builtins.X",
+        message="why",
+        exception=Payload(format=Format.PICKLE, data=pickle.dumps((error, None))),
+        container_id=CONTAINER,
+    )
+    made = failures().exception(failure)
+    assert isinstance(made, exception.UnraisableError)
+    assert type(made.exc) is type(error)
+    assert made.exc is made.__cause__
+    assert made.exc.args == error.args
+    assert "raised X: why. It is not raised as itself here" in str(made)
+    # Out of a container it travels on.
+    again = pickle.loads(pickle.dumps(made))
+    assert (type(again), str(again), type(again.exc)) == (type(made), str(made), type(error))
+
+
+@pytest.mark.parametrize("error", [Deep(1), exception.InputCancellation("x"), BaseExceptionGroup("g", [SystemExit(1)])])
+def test_other_base_exceptions_come_as_themselves(error: BaseException) -> None:
+    assert type(failures().exception(remote_failure(error))) is type(error)

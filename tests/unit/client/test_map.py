@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry._stream_call import MAX_UNANSWERED
-from wherry.exception import UserCodeException
+from wherry.exception import UnraisableError, UserCodeException
 
 Running = Callable[..., Any]
 
@@ -181,8 +181,40 @@ def test_b20_duplicates_in_map(service: FakeService, running: Running) -> None:
 
 
 def test_stop_iteration_in_the_function_does_not_end_the_loop(running: Running) -> None:
-    with pytest.raises(RuntimeError, match="StopIteration"):
+    with pytest.raises(UnraisableError, match="StopIteration"):
         list(running(stop).map([1]))
+    # Nor one that has nothing to do with Wherry.
+    with pytest.raises(UnraisableError, match="StopIteration"):
+        list(map(running(stop).remote, [1]))
+
+
+class Deep(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit, Deep])
+def test_return_exceptions_returns_all_of_them(running: Running, kind: type[BaseException]) -> None:
+    def fail(x: int) -> int:
+        if x == 1:
+            raise kind("bad option")
+        return x
+
+    first, failed, last = running(fail).map(range(3), return_exceptions=True, wrap_returned_exceptions=False)
+    assert (first, last) == (0, 2)
+    assert type(failed.exc if isinstance(failed, UnraisableError) else failed) is kind
+
+
+def test_a_task_group_hears_of_a_cancelled_sub_task_there(running: Running) -> None:
+    def fail(x: int) -> int:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(running(fail).remote.aio(1))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(main())
+    assert isinstance(caught.value.exceptions[0], UnraisableError)
 
 
 def test_unconsumed_rest_is_cancelled(service: FakeService, running: Running) -> None:
