@@ -72,6 +72,7 @@ def fresh_for_function(client: Client, app: App | None, definition: Definition) 
         block_network=options.block_network,
         secret_ids=ids,
         source_id=shipped.source_id,
+        only_waits=True,
     )
     return fresh(client, image, spec, with_sdk=True, environment=environment)
 

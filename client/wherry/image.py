@@ -321,9 +321,10 @@ class Image(Packages):
         return self._then(Step("workdir", strings("workdir", (str(path),))))
 
     def entrypoint(self, entrypoint_commands: Sequence[str]) -> Image:
-        """Set the image's ENTRYPOINT: a program that is started with the container's own command as arguments.
+        """Set the image's ENTRYPOINT: the program that a sandbox's command is given to, as its arguments.
 
-        It must end in running these (`exec "$@"`), or nothing of ours runs. (reference: Image.entrypoint)
+        It should end in running these (`exec "$@"`), or the command never runs. Functions, `exec` and `wherry shell`
+        run without it. (reference: Image.entrypoint)
         """
         return self._then(Step("entrypoint", needs_list("entrypoint_commands", entrypoint_commands)))
 
@@ -335,7 +336,10 @@ class Image(Packages):
         return self._then(Step("shell", needs_list("shell_commands", shell_commands)))
 
     def cmd(self, cmd: Sequence[str]) -> Image:
-        """Set the image's CMD: what a sandbox without a command runs. (reference: Image.cmd)"""
+        """Set the image's CMD: what a sandbox without a command runs. Functions do not use it.
+
+        (reference: Image.cmd)
+        """
         return self._then(Step("cmd", needs_list("cmd", cmd)))
 
     # Use

@@ -113,7 +113,10 @@ class Sandbox:
         environment_name: str | None = None,
         client: Client | None = None,
     ) -> Sandbox:
-        """Run a command in a new container, and return when it runs. Without a command it only waits for `exec`.
+        """Run a command in a new container, and return when it runs.
+
+        An image's ENTRYPOINT is started with the command as its arguments. Without a command the image's CMD runs;
+        where the image has neither, the sandbox only waits for `exec`.
 
         It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
         long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores

@@ -3051,6 +3051,8 @@ def _SandboxSpec_to_pb(m: messages.SandboxSpec) -> Any:
         pb.local_mounts.extend(map(_LocalMount_to_pb, m.local_mounts))
     if m.with_sdk:
         pb.with_sdk = m.with_sdk
+    if m.only_waits:
+        pb.only_waits = m.only_waits
     return pb
 
 
@@ -3082,6 +3084,7 @@ def _SandboxSpec_from_pb(pb: Any) -> messages.SandboxSpec:
     if pb.local_mounts:
         m.local_mounts = list(map(_LocalMount_from_pb, pb.local_mounts))
     m.with_sdk = pb.with_sdk
+    m.only_waits = pb.only_waits
     return m
 
 

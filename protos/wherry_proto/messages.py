@@ -2537,6 +2537,7 @@ class SandboxSpec(Message):
         "source_id",
         "local_mounts",
         "with_sdk",
+        "only_waits",
     )
 
     def __init__(
@@ -2559,6 +2560,7 @@ class SandboxSpec(Message):
         source_id: str = "",
         local_mounts: list[LocalMount] | None = None,
         with_sdk: bool = False,
+        only_waits: bool = False,
     ) -> None:
         self.command: list[str] = [] if command is None else command
         self.image_id = image_id
@@ -2577,6 +2579,7 @@ class SandboxSpec(Message):
         self.source_id = source_id
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.with_sdk = with_sdk
+        self.only_waits = only_waits
 
 
 class SandboxCreateRequest(Message):

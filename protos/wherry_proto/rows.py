@@ -2967,12 +2967,13 @@ def _SandboxSpec_to_row(m: messages.SandboxSpec, parts: list[bytes]) -> list[Any
         m.source_id,
         [_LocalMount_to_row(item, parts) for item in m.local_mounts],
         m.with_sdk,
+        m.only_waits,
     ]
 
 
 def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17 = row
     except (TypeError, ValueError):
         raise RowError("SandboxSpec has other fields here: another version speaks") from None
     if not (
@@ -2991,6 +2992,7 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         and type(f14) is str
         and type(f15) is list
         and type(f16) is bool
+        and type(f17) is bool
     ):
         raise RowError("a field of SandboxSpec has another type, or is out of range")
     return messages.SandboxSpec(
@@ -3011,6 +3013,7 @@ def _SandboxSpec_from_row(row: Any, body: Body) -> messages.SandboxSpec:
         source_id=f14,
         local_mounts=[_LocalMount_from_row(item, body) for item in f15],
         with_sdk=f16,
+        only_waits=f17,
     )
 
 

@@ -90,7 +90,7 @@ def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list
     for item in given["--add-local"]:
         image = _adding(image, item)
     (ids,) = secret_ids(client, [tuple(Secret.from_name(name) for name in given["--secret"])])
-    spec = SandboxSpec(secret_ids=ids, volumes=_mounted(client, given["--volume"]))
+    spec = SandboxSpec(secret_ids=ids, volumes=_mounted(client, given["--volume"]), only_waits=True)
     _limit(spec, given)
     return fresh(client, image, spec, with_sdk=False)
 

@@ -26,7 +26,7 @@ from wherry_proto.v1 import function_pb2 as wherry_dot_v1_dot_function__pb2
 from wherry_proto.v1 import log_pb2 as wherry_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/sandbox.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\x1a\x13wherry/v1/log.proto\".\n\x0bSandboxPort\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tencrypted\x18\x02 \x01(\x08\"\xa3\x04\n\x0bSandboxSpec\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12,\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1f.wherry.v1.SandboxSpec.EnvEntry\x12\x0f\n\x07workdir\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\x16\n\x0eidle_timeout_s\x18\x06 \x01(\x01\x12\'\n\tresources\x18\x07 \x01(\x0b\x32\x14.wherry.v1.Resources\x12#\n\x04gpus\x18\x08 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x15\n\rblock_network\x18\t \x01(\x08\x12\x0b\n\x03pty\x18\n \x01(\x08\x12%\n\x05ports\x18\x0b \x03(\x0b\x32\x16.wherry.v1.SandboxPort\x12\x12\n\nsecret_ids\x18\x0c \x03(\t\x12\'\n\x07volumes\x18\r \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18\x0e \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12\x11\n\tsource_id\x18\x10 \x01(\t\x12+\n\x0clocal_mounts\x18\x11 \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x10\n\x08with_sdk\x18\x12 \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10\"\xe9\x01\n\x14SandboxCreateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x37\n\x04tags\x18\x05 \x03(\x0b\x32).wherry.v1.SandboxCreateRequest.TagsEntry\x12$\n\x04spec\x18\x06 \x01(\x0b\x32\x16.wherry.v1.SandboxSpec\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\rSandboxTunnel\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x11\n\thost_port\x18\x03 \x01(\r\x12\x11\n\tencrypted\x18\x04 \x01(\x08\"\x9c\x03\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12.\n\x04tags\x18\x06 \x03(\x0b\x32 .wherry.v1.SandboxInfo.TagsEntry\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.wherry.v1.SandboxState\x12\x12\n\nreturncode\x18\x08 \x01(\x05\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_ms\x18\n \x01(\x04\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x04\x12\x0f\n\x07\x63ommand\x18\x0c \x03(\t\x12\x10\n\x08image_id\x18\r \x01(\t\x12)\n\x07tunnels\x18\x0e \x03(\x0b\x32\x18.wherry.v1.SandboxTunnel\x12\x11\n\ttimeout_s\x18\x0f \x01(\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\x11SandboxGetRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\";\n\x12SandboxWaitRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\"-\n\x17SandboxTerminateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"\xb4\x01\n\x12SandboxListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32\'.wherry.v1.SandboxListRequest.TagsEntry\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x13SandboxListResponse\x12)\n\tsandboxes\x18\x01 \x03(\x0b\x32\x16.wherry.v1.SandboxInfo\"\x92\x01\n\x15SandboxSetTagsRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x38\n\x04tags\x18\x02 \x03(\x0b\x32*.wherry.v1.SandboxSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x14SandboxOutputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12!\n\x06stream\x18\x02 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"\x1d\n\rSandboxOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"g\n\x13SandboxInputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\twriter_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x05 \x01(\x08\"\x16\n\x14SandboxInputResponse\",\n\x16SandboxSnapshotRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"+\n\x17SandboxSnapshotResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t*\x9d\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_RUNNING\x10\x01\x12\x18\n\x14SANDBOX_STATE_EXITED\x10\x02\x12\x1b\n\x17SANDBOX_STATE_TIMED_OUT\x10\x03\x12\x1c\n\x18SANDBOX_STATE_TERMINATED\x10\x04\x32\x83\x05\n\tSandboxes\x12\x41\n\x06\x43reate\x12\x1f.wherry.v1.SandboxCreateRequest\x1a\x16.wherry.v1.SandboxInfo\x12;\n\x03Get\x12\x1c.wherry.v1.SandboxGetRequest\x1a\x16.wherry.v1.SandboxInfo\x12=\n\x04Wait\x12\x1d.wherry.v1.SandboxWaitRequest\x1a\x16.wherry.v1.SandboxInfo\x12G\n\tTerminate\x12\".wherry.v1.SandboxTerminateRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x04List\x12\x1d.wherry.v1.SandboxListRequest\x1a\x1e.wherry.v1.SandboxListResponse\x12\x43\n\x07SetTags\x12 .wherry.v1.SandboxSetTagsRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x06Output\x12\x1f.wherry.v1.SandboxOutputRequest\x1a\x18.wherry.v1.SandboxOutput0\x01\x12H\n\x05Input\x12\x1e.wherry.v1.SandboxInputRequest\x1a\x1f.wherry.v1.SandboxInputResponse\x12Q\n\x08Snapshot\x12!.wherry.v1.SandboxSnapshotRequest\x1a\".wherry.v1.SandboxSnapshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/sandbox.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\x1a\x13wherry/v1/log.proto\".\n\x0bSandboxPort\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tencrypted\x18\x02 \x01(\x08\"\xb7\x04\n\x0bSandboxSpec\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12,\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1f.wherry.v1.SandboxSpec.EnvEntry\x12\x0f\n\x07workdir\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\x16\n\x0eidle_timeout_s\x18\x06 \x01(\x01\x12\'\n\tresources\x18\x07 \x01(\x0b\x32\x14.wherry.v1.Resources\x12#\n\x04gpus\x18\x08 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x15\n\rblock_network\x18\t \x01(\x08\x12\x0b\n\x03pty\x18\n \x01(\x08\x12%\n\x05ports\x18\x0b \x03(\x0b\x32\x16.wherry.v1.SandboxPort\x12\x12\n\nsecret_ids\x18\x0c \x03(\t\x12\'\n\x07volumes\x18\r \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18\x0e \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12\x11\n\tsource_id\x18\x10 \x01(\t\x12+\n\x0clocal_mounts\x18\x11 \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x10\n\x08with_sdk\x18\x12 \x01(\x08\x12\x12\n\nonly_waits\x18\x13 \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10\"\xe9\x01\n\x14SandboxCreateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x37\n\x04tags\x18\x05 \x03(\x0b\x32).wherry.v1.SandboxCreateRequest.TagsEntry\x12$\n\x04spec\x18\x06 \x01(\x0b\x32\x16.wherry.v1.SandboxSpec\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\rSandboxTunnel\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x11\n\thost_port\x18\x03 \x01(\r\x12\x11\n\tencrypted\x18\x04 \x01(\x08\"\x9c\x03\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12.\n\x04tags\x18\x06 \x03(\x0b\x32 .wherry.v1.SandboxInfo.TagsEntry\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.wherry.v1.SandboxState\x12\x12\n\nreturncode\x18\x08 \x01(\x05\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_ms\x18\n \x01(\x04\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x04\x12\x0f\n\x07\x63ommand\x18\x0c \x03(\t\x12\x10\n\x08image_id\x18\r \x01(\t\x12)\n\x07tunnels\x18\x0e \x03(\x0b\x32\x18.wherry.v1.SandboxTunnel\x12\x11\n\ttimeout_s\x18\x0f \x01(\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\x11SandboxGetRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\";\n\x12SandboxWaitRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\"-\n\x17SandboxTerminateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"\xb4\x01\n\x12SandboxListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32\'.wherry.v1.SandboxListRequest.TagsEntry\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x13SandboxListResponse\x12)\n\tsandboxes\x18\x01 \x03(\x0b\x32\x16.wherry.v1.SandboxInfo\"\x92\x01\n\x15SandboxSetTagsRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x38\n\x04tags\x18\x02 \x03(\x0b\x32*.wherry.v1.SandboxSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"m\n\x14SandboxOutputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12!\n\x06stream\x18\x02 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"\x1d\n\rSandboxOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"g\n\x13SandboxInputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\twriter_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x05 \x01(\x08\"\x16\n\x14SandboxInputResponse\",\n\x16SandboxSnapshotRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"+\n\x17SandboxSnapshotResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t*\x9d\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_RUNNING\x10\x01\x12\x18\n\x14SANDBOX_STATE_EXITED\x10\x02\x12\x1b\n\x17SANDBOX_STATE_TIMED_OUT\x10\x03\x12\x1c\n\x18SANDBOX_STATE_TERMINATED\x10\x04\x32\x83\x05\n\tSandboxes\x12\x41\n\x06\x43reate\x12\x1f.wherry.v1.SandboxCreateRequest\x1a\x16.wherry.v1.SandboxInfo\x12;\n\x03Get\x12\x1c.wherry.v1.SandboxGetRequest\x1a\x16.wherry.v1.SandboxInfo\x12=\n\x04Wait\x12\x1d.wherry.v1.SandboxWaitRequest\x1a\x16.wherry.v1.SandboxInfo\x12G\n\tTerminate\x12\".wherry.v1.SandboxTerminateRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x04List\x12\x1d.wherry.v1.SandboxListRequest\x1a\x1e.wherry.v1.SandboxListResponse\x12\x43\n\x07SetTags\x12 .wherry.v1.SandboxSetTagsRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x06Output\x12\x1f.wherry.v1.SandboxOutputRequest\x1a\x18.wherry.v1.SandboxOutput0\x01\x12H\n\x05Input\x12\x1e.wherry.v1.SandboxInputRequest\x1a\x1f.wherry.v1.SandboxInputResponse\x12Q\n\x08Snapshot\x12!.wherry.v1.SandboxSnapshotRequest\x1a\".wherry.v1.SandboxSnapshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,52 +43,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._loaded_options = None
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_SANDBOXSTATE']._serialized_start=2380
-  _globals['_SANDBOXSTATE']._serialized_end=2537
+  _globals['_SANDBOXSTATE']._serialized_start=2400
+  _globals['_SANDBOXSTATE']._serialized_end=2557
   _globals['_SANDBOXPORT']._serialized_start=85
   _globals['_SANDBOXPORT']._serialized_end=131
   _globals['_SANDBOXSPEC']._serialized_start=134
-  _globals['_SANDBOXSPEC']._serialized_end=681
-  _globals['_SANDBOXSPEC_ENVENTRY']._serialized_start=633
-  _globals['_SANDBOXSPEC_ENVENTRY']._serialized_end=675
-  _globals['_SANDBOXCREATEREQUEST']._serialized_start=684
-  _globals['_SANDBOXCREATEREQUEST']._serialized_end=917
-  _globals['_SANDBOXCREATEREQUEST_TAGSENTRY']._serialized_start=874
-  _globals['_SANDBOXCREATEREQUEST_TAGSENTRY']._serialized_end=917
-  _globals['_SANDBOXTUNNEL']._serialized_start=919
-  _globals['_SANDBOXTUNNEL']._serialized_end=1000
-  _globals['_SANDBOXINFO']._serialized_start=1003
-  _globals['_SANDBOXINFO']._serialized_end=1415
-  _globals['_SANDBOXINFO_TAGSENTRY']._serialized_start=874
-  _globals['_SANDBOXINFO_TAGSENTRY']._serialized_end=917
-  _globals['_SANDBOXGETREQUEST']._serialized_start=1417
-  _globals['_SANDBOXGETREQUEST']._serialized_end=1509
-  _globals['_SANDBOXWAITREQUEST']._serialized_start=1511
-  _globals['_SANDBOXWAITREQUEST']._serialized_end=1570
-  _globals['_SANDBOXTERMINATEREQUEST']._serialized_start=1572
-  _globals['_SANDBOXTERMINATEREQUEST']._serialized_end=1617
-  _globals['_SANDBOXLISTREQUEST']._serialized_start=1620
-  _globals['_SANDBOXLISTREQUEST']._serialized_end=1800
-  _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_start=874
-  _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_end=917
-  _globals['_SANDBOXLISTRESPONSE']._serialized_start=1802
-  _globals['_SANDBOXLISTRESPONSE']._serialized_end=1866
-  _globals['_SANDBOXSETTAGSREQUEST']._serialized_start=1869
-  _globals['_SANDBOXSETTAGSREQUEST']._serialized_end=2015
-  _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_start=874
-  _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_end=917
-  _globals['_SANDBOXOUTPUTREQUEST']._serialized_start=2017
-  _globals['_SANDBOXOUTPUTREQUEST']._serialized_end=2126
-  _globals['_SANDBOXOUTPUT']._serialized_start=2128
-  _globals['_SANDBOXOUTPUT']._serialized_end=2157
-  _globals['_SANDBOXINPUTREQUEST']._serialized_start=2159
-  _globals['_SANDBOXINPUTREQUEST']._serialized_end=2262
-  _globals['_SANDBOXINPUTRESPONSE']._serialized_start=2264
-  _globals['_SANDBOXINPUTRESPONSE']._serialized_end=2286
-  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_start=2288
-  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_end=2332
-  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_start=2334
-  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_end=2377
-  _globals['_SANDBOXES']._serialized_start=2540
-  _globals['_SANDBOXES']._serialized_end=3183
+  _globals['_SANDBOXSPEC']._serialized_end=701
+  _globals['_SANDBOXSPEC_ENVENTRY']._serialized_start=653
+  _globals['_SANDBOXSPEC_ENVENTRY']._serialized_end=695
+  _globals['_SANDBOXCREATEREQUEST']._serialized_start=704
+  _globals['_SANDBOXCREATEREQUEST']._serialized_end=937
+  _globals['_SANDBOXCREATEREQUEST_TAGSENTRY']._serialized_start=894
+  _globals['_SANDBOXCREATEREQUEST_TAGSENTRY']._serialized_end=937
+  _globals['_SANDBOXTUNNEL']._serialized_start=939
+  _globals['_SANDBOXTUNNEL']._serialized_end=1020
+  _globals['_SANDBOXINFO']._serialized_start=1023
+  _globals['_SANDBOXINFO']._serialized_end=1435
+  _globals['_SANDBOXINFO_TAGSENTRY']._serialized_start=894
+  _globals['_SANDBOXINFO_TAGSENTRY']._serialized_end=937
+  _globals['_SANDBOXGETREQUEST']._serialized_start=1437
+  _globals['_SANDBOXGETREQUEST']._serialized_end=1529
+  _globals['_SANDBOXWAITREQUEST']._serialized_start=1531
+  _globals['_SANDBOXWAITREQUEST']._serialized_end=1590
+  _globals['_SANDBOXTERMINATEREQUEST']._serialized_start=1592
+  _globals['_SANDBOXTERMINATEREQUEST']._serialized_end=1637
+  _globals['_SANDBOXLISTREQUEST']._serialized_start=1640
+  _globals['_SANDBOXLISTREQUEST']._serialized_end=1820
+  _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_start=894
+  _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_end=937
+  _globals['_SANDBOXLISTRESPONSE']._serialized_start=1822
+  _globals['_SANDBOXLISTRESPONSE']._serialized_end=1886
+  _globals['_SANDBOXSETTAGSREQUEST']._serialized_start=1889
+  _globals['_SANDBOXSETTAGSREQUEST']._serialized_end=2035
+  _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_start=894
+  _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_end=937
+  _globals['_SANDBOXOUTPUTREQUEST']._serialized_start=2037
+  _globals['_SANDBOXOUTPUTREQUEST']._serialized_end=2146
+  _globals['_SANDBOXOUTPUT']._serialized_start=2148
+  _globals['_SANDBOXOUTPUT']._serialized_end=2177
+  _globals['_SANDBOXINPUTREQUEST']._serialized_start=2179
+  _globals['_SANDBOXINPUTREQUEST']._serialized_end=2282
+  _globals['_SANDBOXINPUTRESPONSE']._serialized_start=2284
+  _globals['_SANDBOXINPUTRESPONSE']._serialized_end=2306
+  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_start=2308
+  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_end=2352
+  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_start=2354
+  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_end=2397
+  _globals['_SANDBOXES']._serialized_start=2560
+  _globals['_SANDBOXES']._serialized_end=3203
 # @@protoc_insertion_point(module_scope)

@@ -1,11 +1,16 @@
 """Execs: commands run inside running containers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from wherry_proto.messages import ExecReply, ExecRequest
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, Unready
 from wherry_service.node.execs import Execs, WithSocket
+
+# How often, and after how many seconds each, a container that the engine says is not running is asked how it ended.
+_ASK_TIMES = 50
+_ASK_EVERY_S = 0.02
 
 EngineId = Callable[[str], Awaitable[str]]
 """From a container's id to the engine's for it; raises `NotFound`."""
@@ -41,4 +46,12 @@ class ExecApi:
             async for reply in self._execs.run(engine_id, first.start, requests, can_hand_over=can_hand_over):
                 yield reply
         except EngineError as error:
+            if "is not running" in str(error):
+                await self._say_how_it_ended(find, first.start.container_id)
             raise Unready(str(error)) from error
+
+    async def _say_how_it_ended(self, find: EngineId, container_id: str) -> None:
+        """Raise what says how a container ended; return if that does not become known."""
+        for _ in range(_ASK_TIMES):
+            await find(container_id)
+            await asyncio.sleep(_ASK_EVERY_S)

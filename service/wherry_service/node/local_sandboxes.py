@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 
 # Of the engine's default set, code that is not trusted gets only what installing packages and changing users needs.
 DROPPED_CAPABILITIES = ("SYS_CHROOT", "SETPCAP")
+# What runs where there is nothing to run: it outlives every timeout.
+WAITING = ("sleep", "1000000")
+# The CMD of most base images: it would do nothing but read an input that nobody writes to.
+_INTERACTIVE = frozenset(("sh", "bash", "ash", "dash", "zsh", "python", "python3", "node", "irb"))
+# As a shell has it.
+_NOT_FOUND = 127
 # Seconds after a kill for which the engine's event is waited for.
 EVENT_WITHIN_S = 5.0
 # Seconds that the engine gets to begin to tell what happens.
@@ -43,6 +49,8 @@ class _Held:
         self.engine_id = engine_id
         self.memory_limit = memory_limit
         self.started = False
+        # Whether it runs only what waits.
+        self.waits = False
         self.oom_seen = False
         # Whether it was killed by the service.
         self.was_killed = False
@@ -89,8 +97,11 @@ class LocalSandboxes:
         mounts = await asyncio.to_thread(self._mounts, order, shown) if order.trees or order.volumes else []
         bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
-            engine_id = await self._engine.create(self._spec(order, [*mounts, *bucket_mounts], bucket_labels))
+            command = await self._command(order)
+            spec = self._spec(order, command, [*mounts, *bucket_mounts], bucket_labels)
+            engine_id = await self._engine.create(spec)
             held = self._held[order.sandbox_id] = _Held(engine_id, self._memory_limit(order))
+            held.waits = command == WAITING
             try:
                 # Followed first, lest the end of a short command be missed.
                 await self._follow()
@@ -100,6 +111,15 @@ class LocalSandboxes:
                 await self._remove(order.sandbox_id, held.engine_id)
                 raise
             held.started = True
+
+    async def _command(self, order: SandboxOrder) -> tuple[str, ...]:
+        """Return what runs in it: what it was asked to, begun by its image's ENTRYPOINT; else the image's own."""
+        image = None if order.only_waits else await self._engine.image(order.image)
+        if image is None:
+            return order.command or WAITING
+        whole = (*image.entrypoint, *(order.command or image.command))
+        is_interactive = len(whole) == 1 and whole[0].rpartition("/")[2] in _INTERACTIVE
+        return WAITING if not whole or (is_interactive and not order.command) else whole
 
     async def find(self) -> list[FoundSandbox]:
         found: list[FoundSandbox] = []
@@ -249,7 +269,10 @@ class LocalSandboxes:
         if exit_code != 0:
             is_ours = held.was_killed
             death = await death_of(self._engine, held.engine_id, exit_code, lambda: held.oom_seen, is_ours)
-        return ContainerExit(exit_code=death.exit_code, oom_killed=death.oom_killed, memory_limit=held.memory_limit)
+        reason = ""
+        if held.waits and death.exit_code == _NOT_FOUND:
+            reason = f"has nothing to run: there is no command, and its image has no {WAITING[0]} to wait with"
+        return ContainerExit(death.exit_code, death.oom_killed, held.memory_limit, reason)
 
     # The rest
 
@@ -267,11 +290,13 @@ class LocalSandboxes:
         ]
         return found
 
-    def _spec(self, order: SandboxOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
+    def _spec(
+        self, order: SandboxOrder, command: tuple[str, ...], mounts: Sequence[Mount], labels: Mapping[str, str]
+    ) -> ContainerSpec:
         return ContainerSpec(
             name=f"wherry-{order.sandbox_id}",
             image=order.image,
-            command=order.command,
+            command=command,
             mounts=tuple(mounts),
             labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id, **labels},
             env=order.env,

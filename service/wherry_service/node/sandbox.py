@@ -16,8 +16,11 @@ class SandboxOrder:
     app_id: str
     # The image's reference, for the engine.
     image: str
+    # Empty: the image's own.
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    # Nothing of the image's runs.
+    only_waits: bool = False
     # "": the image's.
     workdir: str = ""
     cpu_limit: float | None = None

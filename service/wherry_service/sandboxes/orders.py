@@ -16,9 +16,7 @@ MAX_TIMEOUT_S = 86_400.0
 MAX_PORTS = 32
 MAX_TAGS = 64
 MAX_COMMAND = 1 << 17
-# What runs where no command is given: it outlives every timeout.
 SOURCE_PATH = "/run/wherry/source"
-WAITING = ("sleep", "1000000")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 
@@ -83,7 +81,8 @@ def order_of(
         sandbox_id=sandbox_id,
         app_id=app_id,
         image=image,
-        command=tuple(spec.command) or WAITING,
+        command=tuple(spec.command),
+        only_waits=spec.only_waits,
         env={**secrets, **spec.env},
         workdir=spec.workdir,
         cpu_limit=resources.cpu_limit or None,
@@ -113,6 +112,8 @@ def _check_command(spec: SandboxSpec) -> None:
         raise InvalidRequest(f"the command has over {MAX_COMMAND >> 10} KiB: write it into a file of the sandbox")
     if any("\0" in part for part in spec.command):
         raise InvalidRequest("the command contains a NUL character")
+    if spec.command and spec.only_waits:
+        raise InvalidRequest("a sandbox that only waits has no command")
     if spec.command and not spec.command[0]:
         raise InvalidRequest("the command's first part is empty: it names the program")
 

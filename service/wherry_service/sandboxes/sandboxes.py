@@ -310,8 +310,11 @@ class Sandboxes:
         return image_id
 
     async def engine_id(self, sandbox_id: str) -> str:
-        """Return the engine's id of a sandbox that runs; raise `NotFound`."""
-        sandbox = self._alive(sandbox_id)
+        """Return the engine's id of a sandbox that runs; raise `NotFound`, which says how one has ended."""
+        sandbox = self._running.get(sandbox_id)
+        if sandbox is None or sandbox.ended.is_set():
+            info = await self.get(sandbox_id)
+            raise NotFound(f"sandbox {sandbox_id[:64]} has ended: it {info.reason}")
         await self._begun(sandbox)
         try:
             return self._node.engine_id(sandbox_id)

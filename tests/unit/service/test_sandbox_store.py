@@ -1,17 +1,20 @@
 """Sandboxes on disk, and what Docker is asked for on their behalf."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.databases import Disk
 from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import SandboxSpec, SandboxState
 from wherry_service.engines.docker import DROPPED_CAPABILITIES, create_body
 from wherry_service.engines.docker_streams import clean_config
-from wherry_service.engines.engine import ContainerSpec, EngineError
+from wherry_service.engines.engine import ContainerSpec, EngineError, EngineImage
 from wherry_service.ids import new_id
-from wherry_service.node.local_sandboxes import LocalSandboxes
+from wherry_service.node.local_sandboxes import WAITING, LocalSandboxes
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 
@@ -72,7 +75,7 @@ def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
         sandbox_id="sb-1", app_id="ap-1", image="image", command=("true",), workdir="/tmp", block_network=True,
         pty=True, runtime="runsc", pids_limit=64, log_mib=8, memory_limit_mib=256,
     )  # fmt: skip
-    body = create_body(node._spec(order, [], {}))
+    body = create_body(node._spec(order, order.command, [], {}))
     host = body["HostConfig"]
     assert (body["WorkingDir"], body["Tty"], body["OpenStdin"], body["StdinOnce"]) == ("/tmp", True, True, True)
     assert body["Labels"] == {
@@ -83,6 +86,45 @@ def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["LogConfig"]["Config"] == {"max-size": "8m", "max-file": "2"}
     assert host["Memory"] == host["MemorySwap"] == 256 << 20
+
+
+class OneImage:
+    """An engine of which only one image is asked."""
+
+    def __init__(self, image: EngineImage | None) -> None:
+        self._image = image
+
+    async def image(self, reference: str) -> EngineImage | None:
+        return self._image
+
+
+def _image(*entrypoint: str, command: tuple[str, ...] = ()) -> EngineImage:
+    return EngineImage(tags=(), labels={}, size_bytes=0, entrypoint=entrypoint, command=command)
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "runs"),
+    [
+        (_image(), ("a", "b"), ("a", "b")),
+        (_image(), (), WAITING),
+        (_image(command=("/bin/sh",)), (), WAITING),
+        (_image(command=("python3",)), (), WAITING),
+        (_image(command=("python3", "a.py")), (), ("python3", "a.py")),
+        (_image(command=("python3",)), ("bash",), ("bash",)),
+        (_image(command=("server",)), (), ("server",)),
+        (_image(command=("server",)), ("a",), ("a",)),
+        (_image("init", "--"), (), ("init", "--")),
+        (_image("init", "--", command=("server",)), (), ("init", "--", "server")),
+        (_image("init", "--", command=("server",)), ("a",), ("init", "--", "a")),
+        (None, (), WAITING),
+    ],
+)
+def test_what_a_sandbox_runs(image: EngineImage | None, command: tuple[str, ...], runs: tuple[str, ...]) -> None:
+    node = LocalSandboxes(OneImage(image), "i", asyncio.Semaphore(1), Path("/nowhere"), None, None, None)  # type: ignore[arg-type]
+    order = SandboxOrder("sb-1", "", "image", command)
+    assert asyncio.run(node._command(order)) == runs
+    if not command:
+        assert asyncio.run(node._command(replace(order, only_waits=True))) == WAITING
 
 
 class Refusing(FakeEngine):
