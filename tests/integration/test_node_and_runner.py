@@ -34,7 +34,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
-from wherry_service.engines.engine import ContainerStatus
+from wherry_service.engines.engine import ContainerSpec, ContainerStatus
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
@@ -344,6 +344,14 @@ def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
 def test_a_container_that_is_being_started_is_not_missed(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         start, gate, asked = world.engine.start, asyncio.Event(), asyncio.Event()
+        create, made = world.engine.create, 0
+
+        async def count(spec: ContainerSpec) -> str:
+            nonlocal made
+            made += 1
+            return await create(spec)
+
+        world.engine.create = count  # type: ignore[method-assign]
 
         async def slow(engine_id: str) -> None:
             asked.set()
@@ -364,7 +372,7 @@ def test_a_container_that_is_being_started_is_not_missed(tmp_path: Path) -> None
 
         world.engine.list = last  # type: ignore[method-assign]
         await world.receive(1)
-        assert len(world.engine.containers) == 1
+        assert made == 1
         os.kill(world.values()[0], signal.SIGCONT)
 
     run(tmp_path, scenario)

@@ -77,6 +77,15 @@ def test_a_sandbox_that_says_another_thing_is_found_unless_it_was_killed() -> No
     assert not sandboxes.check(evidence(wrong, faults=(fault("container killed", wrong, "sb-2"),))).holds
 
 
+def test_a_sandbox_is_excused_by_an_engine_only_that_was_killed_while_there_was_the_sandbox() -> None:
+    made = did("sandboxes-0", "create", {}, {"sandbox": "sb-1"})
+    wrong = command("", 137)
+    wrong.asked_at, wrong.ended_at = made.asked_at + 40, made.asked_at + 41
+    for at, excused in ((-60, False), (20, True), (60, False)):
+        killed = Happened("engine killed", "dockerd", made.asked_at + at, made.asked_at + at)
+        assert sandboxes.check(evidence(made, wrong, faults=(killed,))).holds is excused
+
+
 def test_what_takes_too_long_and_who_hangs_is_found() -> None:
     slow = did("dicts-0", "put", {})
     assert waits.check(evidence(slow)).holds
