@@ -399,7 +399,7 @@ class Service:
         for client_id in await self._objects.registry.restore(self._apps.ids()):
             self._clients.expect(client_id, RETURN_WITHIN_S)
         await self._sandboxes.restore()
-        items = _restored(await self._call_store.open_inputs())
+        items = restored(await self._call_store.open_inputs())
         self._journal.restore(items)
         if self._apps.num_endpoints:
             try:
@@ -560,7 +560,7 @@ def _die() -> None:
     os._exit(1)
 
 
-def _restored(rows: list[OpenInput]) -> list[Input]:
+def restored(rows: list[OpenInput]) -> list[Input]:
     calls: dict[str, Call] = {}
     items: list[Input] = []
     for row in rows:
