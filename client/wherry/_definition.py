@@ -81,6 +81,20 @@ class Definition:
     def module(self) -> ModuleType | None:
         return sys.modules.get(self.function.__module__)
 
+    def is_again(self, known: Definition) -> bool:
+        """Whether this is another one's function, defined again: its module was reloaded, or a cell has run again."""
+        mine, theirs = self.function, known.function
+        if mine.__qualname__ != theirs.__qualname__:
+            return False
+        own_file = getattr(self.module, "__file__", None)
+        if self.module_name != known.module_name and (not own_file or own_file != _file_of(known)):
+            return False
+        # Code that runs again is compiled, or read, again. Not so in a shell, where what one cell has defined makes
+        # functions in others.
+        code = getattr(_innermost(mine), "__code__", None)
+        is_shell = mine.__module__ == "__main__" and not own_file
+        return is_shell or mine is theirs or code is None or code is not getattr(_innermost(theirs), "__code__", None)
+
 
 class ClassDefinition(Definition):
     """A class of the user's, and what it asks for."""
@@ -188,9 +202,18 @@ def kind_of(function: Callable[..., Any]) -> tuple[bool, bool]:
 
 def wraps_generator(function: Callable[..., Any]) -> bool:
     """Whether a generator function is below a function's wrappers."""
+    code = getattr(_innermost(function), "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & (_GENERATOR | _ASYNC_GENERATOR))
+
+
+def _innermost(function: Any) -> Any:
     while (inner := getattr(function, "__wrapped__", None)) is not None:
         function = inner
-    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & (_GENERATOR | _ASYNC_GENERATOR))
+    return function
+
+
+def _file_of(definition: Definition) -> str | None:
+    return getattr(definition.module, "__file__", None)
 
 
 def code_of(function: Callable[..., Any]) -> CodeType:

@@ -275,8 +275,10 @@ class App:
 
     def _register(self, function: Function[..., Any], name: str) -> None:
         known = self._functions.get(name)
-        if known is not None and known.info.function.__qualname__ != function.info.function.__qualname__:
-            raise InvalidError(f"the app has two functions named {name!r}: give one another name=")
+        if known is not None and not function.info.is_again(known.info):
+            one, other = known.info.module_name, function.info.module_name
+            where = f", in {one} and in {other}" if one != other else ""
+            raise InvalidError(f"the app has two functions named {name!r}{where}: give one another name=")
         self._functions[name] = function
 
     def __repr__(self) -> str:
