@@ -12,7 +12,7 @@ from wherry._image.definition import resolve
 from wherry._output.output import Output, Silent
 from wherry._output.plain import Steps
 from wherry._running import bind_handles, images_of, open_app, prepared
-from wherry.context import check_local
+from wherry.context import GUARD, check_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
 from wherry_proto.messages import (
     AppInfo,
@@ -72,7 +72,7 @@ def deploy(
     The commit of the git work tree that the source is in is noted. Raises DeploymentError where the version does not
     start: the one before serves on; InvalidError for an app without a name.
     """
-    check_local("deploying an app")
+    check_local("deploying an app", GUARD)
     client = client or default_client()
     app_name = _named(app, name)
     chosen = strategy_of(strategy)
@@ -113,7 +113,7 @@ def dry_run(app: App, name: str | None, environment: str | None) -> Deployed:
 
     Source is sent, and secrets without a name, as the service compares what would be with what is.
     """
-    check_local("deploying an app")
+    check_local("deploying an app", GUARD)
     client = default_client()
     app_name = _named(app, name)
     images = images_of(app)

@@ -17,7 +17,7 @@ from wherry._source import SourceFile as LocalFile
 from wherry._spec import function_spec
 from wherry._volumes import bucket_mounts, together
 from wherry._volumes import mounts as volume_mounts
-from wherry.context import check_local
+from wherry.context import GUARD, check_local
 from wherry.function import Function
 from wherry.image import Image
 from wherry.mount import Mounts, mounts_of
@@ -66,7 +66,7 @@ class Running:
 
 def start(app: "App", client: "Client | None", detach: bool, environment: str | None) -> Running:
     """Bring the app up and bind its functions' handles. What any step raises, stops it."""
-    check_local("running an app")
+    check_local("running an app", GUARD)
     client = client or default_client()
     _ = client.session  # connected first: the service ties the app to it
     app_id = open_app(app, client, client.client_id, detach, environment).app_id

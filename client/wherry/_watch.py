@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -10,7 +11,7 @@ from typing import Any
 
 from wherry._client import Client
 from wherry._session import has_blob
-from wherry.exception import ConnectionError, NotFoundError, OutputExpiredError
+from wherry.exception import ConnectionError, InvalidError, NotFoundError, OutputExpiredError
 from wherry_proto.messages import CallState, CallValuesRequest, Output, Yield
 
 
@@ -68,6 +69,7 @@ class Watch:
 
     def get(self, timeout: float | None, index: int) -> Any:
         """Return the value of one of the call's inputs, or raise; as `FunctionCall.get`."""
+        timeout = _limit(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             self.check()
@@ -80,6 +82,7 @@ class Watch:
 
     async def get_async(self, timeout: float | None, index: int) -> Any:
         """As `get`, without blocking the event loop."""
+        timeout = _limit(timeout)
         import asyncio  # the caller has it already
 
         try:
@@ -113,6 +116,16 @@ class Watch:
 
     def _late(self, timeout: float | None) -> TimeoutError:
         return TimeoutError(f"{self._call_id} has no result after {timeout:g} s")
+
+
+def _limit(timeout: float | None) -> float | None:
+    """Return the seconds to wait, None: without limit. Raises InvalidError for what is no number."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise InvalidError(f"timeout is {timeout!r}: it must be a number of seconds, or None to wait without limit")
+    # More than 31 years is more than the system's clocks can wait.
+    return max(0.0, timeout) if timeout < 1e9 else None
 
 
 def gather_values(watches: list[Watch]) -> list[Any]:

@@ -26,10 +26,14 @@ def current_function_call_id() -> str | None:
     return _current("call_id")
 
 
-def check_local(what: str) -> None:
+GUARD = 'if it is at the top level of a file that defines functions, put it below `if __name__ == "__main__":`'
+
+
+def check_local(what: str, hint: str = "") -> None:
     """Raise ExecutionError inside a container."""
     if not is_local():
-        raise ExecutionError(f"{what} is not possible inside a container: do it in the program that runs the app")
+        hint = f"; {hint}" if hint else ""
+        raise ExecutionError(f"{what} is not possible inside a container: do it in the program that runs the app{hint}")
 
 
 def container_directory() -> str:

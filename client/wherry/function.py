@@ -450,6 +450,18 @@ class Function(Generic[P, R]):
 
             app_name = (self._app.name if self._app is not None else None) or ""
             return lambda: look_up_own(app_name, self._name)
+        app = self._app
+        if app is not None and app._running is not None:
+            own = f"{self._name} can't be called: it was "
+            if app._functions.get(self._name) is not self:
+                raise ExecutionError(
+                    f"{own}replaced by another function of its name, defined later; call that one, or give one "
+                    "another name="
+                )
+            raise ExecutionError(
+                f"{own}defined after its app began to run, which has the functions that it had then; "
+                "define it before `with app.run():`, or run the app again"
+            )
         module = self._definition.module_name if self._definition is not None else "FILE"
         name = self._app.name if self._app is not None and self._app.name else "its app"
         raise ExecutionError(
