@@ -11,7 +11,7 @@ from wherry_service.ids import check_id
 from wherry_service.pools.pools import Pools
 
 # Containers that wait for one terminal; they ask again.
-_MAX_WAITING = 1000
+MAX_WAITING = 1000
 # As the runner's (terminal.py).
 MORE_TIME_S = 86_400.0
 
@@ -31,7 +31,7 @@ class Terminals:
     async def offer(self, request: TerminalOffer) -> AsyncIterator[TerminalAsk]:
         app_id = check_id(request.app_id, "ap", "app id")
         self._apps.info(app_id)
-        waiting: asyncio.Queue[TerminalAsk] = asyncio.Queue(_MAX_WAITING)
+        waiting: asyncio.Queue[TerminalAsk] = asyncio.Queue(MAX_WAITING)
         self._offers[app_id] = waiting
         try:
             yield TerminalAsk()
