@@ -9,6 +9,7 @@ from wherry import _payload
 from wherry._calls import LoneCall, SpawnedCall
 from wherry._client import INLINE_LIMIT, default_client
 from wherry._ids import check_id, new_id
+from wherry._opening import Opening
 from wherry._pump import Pump, fits_at_once, zip_async, zip_rows
 from wherry._session import has_blob
 from wherry._spawned_map import SpawnedMap
@@ -108,14 +109,14 @@ class Caller:
             session.cancel(call)
             raise
 
-    def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def spawn(self, args: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> str:
         """Return the id of the call, once it is on the service's disk."""
         start, first = self._one(CallKind.SPAWN, (args, kwargs))
         call = SpawnedCall(start, first, self.name)
         session = self.client.session
         try:
             session.confirm(first.input_id, call)
-            session.open(call)
+            opening.open(session, call)
             call.stored.result()
             session.drop(call)
         except BaseException:
@@ -123,12 +124,12 @@ class Caller:
             raise
         return call.call_id
 
-    def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
         session = self.client.session
         call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, session.confirm, self.name)
         try:
-            session.open(call)
+            opening.open(session, call)
             pump = Pump(call, lambda row: self.encode((row, kwargs)), session.send, self.method)
             pump.run(zip_rows(iterables))
             call.stored.result()
@@ -173,20 +174,22 @@ class Caller:
 
     # Many
 
-    def open_generator(self, arguments: Arguments) -> Opened:
+    def open_generator(self, arguments: Arguments, opening: Opening) -> Opened:
         start, first = self._one(CallKind.GENERATOR, arguments)
         call = StreamCall(start, self.name)
         call.add(first)
         call.end_inputs(1)
         session = self.client.session
         try:
-            session.open(call)
+            opening.open(session, call)
             return Opened(self.client, call, self.failure)
         except BaseException:
             session.cancel(call)
             raise
 
-    def open_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], *, spread: bool, on_loop: bool) -> Opened:
+    def open_map(
+        self, iterables: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening, *, spread: bool, on_loop: bool
+    ) -> Opened:
         """Begin a map. `spread`: each row holds one sequence of arguments. `on_loop`: an event loop will consume it."""
         call = StreamCall(self._call_start(CallKind.MAP), self.name, yields=self.is_generator)
         session = self.client.session
@@ -198,7 +201,7 @@ class Caller:
         pump = Pump(call, encode, session.send, self.method)
         total = _total(iterables)
         try:
-            session.open(call)
+            opening.open(session, call)
             if on_loop and any(hasattr(item, "__aiter__") for item in iterables):
                 # Asynchronous iterators belong to the consumer's loop.
                 return Opened(self.client, call, self.failure, pump=pump, rows=zip_async(iterables), total=total)
@@ -245,7 +248,7 @@ def map_results(
     kind = GeneratorResults if generator else Results
     return kind(
         name,
-        lambda on_loop: resolve().open_map(iterables, kwargs, spread=spread, on_loop=on_loop),
+        lambda opening, on_loop: resolve().open_map(iterables, kwargs, opening, spread=spread, on_loop=on_loop),
         ordered=ordered and not generator,
         return_exceptions=return_exceptions,
         wrap_exceptions=wrap_exceptions,
@@ -256,7 +259,9 @@ def generator_results(
     name: str, ready: Callable[[], Caller], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Results[Any]:
     """Return the values of a generator that begins when they are first asked for."""
-    return GeneratorResults(f"{name}.remote_gen", lambda on_loop: ready().open_generator((args, kwargs)))
+    return GeneratorResults(
+        f"{name}.remote_gen", lambda opening, on_loop: ready().open_generator((args, kwargs), opening)
+    )
 
 
 def look_up(

@@ -264,14 +264,14 @@ class Ephemeral(Generic[H]):
         made._client.tell(f"{made._service}.Delete", ObjectDeleteRequest(object_id=made._id))
 
     async def __aenter__(self) -> H:
-        import asyncio  # the caller has it already
+        from wherry._opening import entered_in_thread  # only in async programs
 
-        return await asyncio.to_thread(self.__enter__)
+        return await entered_in_thread(self)  # type: ignore[no-any-return]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio  # as above
+        import asyncio  # the caller has it already
 
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
 

@@ -16,7 +16,7 @@ class Fed(Protocol):
 
     call_id: str
 
-    def add(self, item: Input) -> None: ...
+    def add(self, item: Input) -> bool: ...
     def wait_for_room(self) -> bool: ...
     def end_inputs(self, num_inputs: int) -> None: ...
     def fail(self, error: BaseException) -> None: ...
@@ -58,7 +58,8 @@ class Pump:
             async for row in rows:
                 if not await asyncio.to_thread(self._call.wait_for_room):
                     return
-                self._feed(row)
+                if not self._feed(row):
+                    return
             self._end()
         except Exception as error:  # noqa: BLE001 - the iterator is the user's: whatever it raises surfaces at the consumer
             self._call.fail(error)
@@ -69,12 +70,13 @@ class Pump:
             for row in rows:
                 if not call.wait_for_room():
                     return
-                self._feed(row)
+                if not self._feed(row):
+                    return
             self._end()
         except BaseException as error:  # noqa: BLE001 - as above; in a thread of its own nobody else would see it
             call.fail(error)
 
-    def _feed(self, row: Row) -> None:
+    def _feed(self, row: Row) -> bool:
         item = Input(
             input_id=next(self._ids),
             call_id=self._call.call_id,
@@ -82,9 +84,12 @@ class Pump:
             payload=self._encode(row),
             method=self._method,
         )
-        self._call.add(item)
+        # Pickling takes its time.
+        if not self._call.add(item):
+            return False
         self._send(item)
         self._count += 1
+        return True
 
     def _end(self) -> None:
         self._call.end_inputs(self._count)

@@ -84,10 +84,13 @@ class SpawnedMap:
 
     # The feeder's side
 
-    def add(self, item: Input) -> None:
+    def add(self, item: Input) -> bool:
         with self._changed:
+            if self.stored.done():
+                return False
             self._unstored[item.input_id] = item
         self._confirm(item.input_id, self)
+        return True
 
     def _offer_again(self, item: Input) -> None:
         self._confirm(item.input_id, self)

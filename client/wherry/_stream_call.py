@@ -142,11 +142,14 @@ class StreamCall:
         with self._lock:
             self._room.notify_all()
 
-    def add(self, item: Input) -> None:
-        """Note an input that is about to be sent."""
+    def add(self, item: Input) -> bool:
+        """Note an input that is about to be sent; return False where none is wanted any more."""
         with self._lock:
+            if self._closed or self._error is not None:
+                return False
             self._unanswered[item.input_id] = item
             self._unanswered_bytes += _size(item)
+            return True
 
     def wait_for_room(self) -> bool:
         """Wait until another input may be sent; return False when none is wanted any more."""

@@ -359,13 +359,13 @@ class AppRun:
             running.stop()
 
     async def __aenter__(self) -> App:
-        import asyncio  # the caller has it already
+        from wherry._opening import entered_in_thread  # only in async programs
 
-        return await asyncio.to_thread(self.__enter__)
+        return await entered_in_thread(self)  # type: ignore[no-any-return]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio  # as above
+        import asyncio  # the caller has it already
 
         await asyncio.to_thread(self.__exit__, kind, error, traceback)

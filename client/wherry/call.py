@@ -55,12 +55,11 @@ class FunctionCall(Generic[R]):
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
-        import asyncio  # the caller has it already
-
+        from wherry._opening import entered_in_thread
         from wherry._watch import Watch  # as above
 
         watch = Watch(self._client, self._call_id)
-        await asyncio.to_thread(watch.__enter__)
+        await entered_in_thread(watch)
         try:
             value: R = await watch.get_async(timeout, index)
             return value

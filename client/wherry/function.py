@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wherry._caller import Caller
     from wherry._client import Client
+    from wherry._opening import Opening
     from wherry._variant import Changes
     from wherry.app import App
     from wherry.call import FunctionCall
@@ -174,10 +175,21 @@ class Function(Generic[P, R]):
 
         (reference: Function.spawn)
         """
+        from wherry._opening import Opening  # loaded with the session
+
+        return self._spawned(args, kwargs, Opening())
+
+    @spawn.awaiting
+    async def _spawn_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
+        from wherry._opening import opened_in_thread  # as above
+
+        return await opened_in_thread(lambda opening: self._spawned(args, kwargs, opening))
+
+    def _spawned(self, args: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> FunctionCall[R]:
         from wherry.call import FunctionCall  # below us only in time: its handles are made here
 
         caller = self._ready("spawn", generator=None)
-        return FunctionCall._of(caller.client, caller.spawn(args, kwargs))
+        return FunctionCall._of(caller.client, caller.spawn(args, kwargs, opening))
 
     @blocking
     def spawn_map(
@@ -189,12 +201,29 @@ class Function(Generic[P, R]):
 
         Its results are kept for 7 days: `get(index=)`, `iter()`. (reference: Function.spawn_map)
         """
+        from wherry._opening import Opening  # as above
+
+        return self._spawned_map(input_iterators, kwargs, Opening())
+
+    @spawn_map.awaiting
+    async def _spawn_map_aio(
+        self,
+        *input_iterators: Iterable[Any] | AsyncIterable[Any],
+        kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
+    ) -> FunctionCall[R]:
+        from wherry._opening import opened_in_thread  # as above
+
+        return await opened_in_thread(lambda opening: self._spawned_map(input_iterators, kwargs, opening))
+
+    def _spawned_map(
+        self, input_iterators: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening
+    ) -> FunctionCall[R]:
         if not input_iterators:
             raise InvalidError(f"{self._name}.spawn_map needs at least one iterable of inputs")
         from wherry.call import FunctionCall  # as above
 
         caller = self._ready("spawn_map", generator=False)
-        return FunctionCall._of(caller.client, caller.spawn_map(input_iterators, kwargs))
+        return FunctionCall._of(caller.client, caller.spawn_map(input_iterators, kwargs, opening))
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Old name of `remote` and `remote_gen`. (reference: Function.call)"""

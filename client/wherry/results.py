@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from wherry._client import Client
+    from wherry._opening import Opening
     from wherry._pump import Pump
     from wherry._stream_call import Event, StreamCall
     from wherry_proto.messages import Payload
@@ -47,7 +48,7 @@ class Results(Generic[T]):
     def __init__(
         self,
         name: str,
-        open_call: Callable[[bool], Opened],
+        open_call: "Callable[[Opening, bool], Opened]",
         *,
         ordered: bool = False,
         return_exceptions: bool = False,
@@ -55,6 +56,8 @@ class Results(Generic[T]):
     ) -> None:
         self._name = name
         self._open_call = open_call
+        # Made with the call: in a thread it may be opened still when nobody wants it any more.
+        self._opening: Opening | None = None
         self._ordered = ordered
         self._return_exceptions = return_exceptions
         self._wrap_exceptions = wrap_exceptions
@@ -99,7 +102,11 @@ class Results(Generic[T]):
             return
         self._over = True
         opened = self._opened
-        if opened is None or opened.pid != os.getpid():
+        if opened is None:
+            if self._opening is not None:
+                self._opening.give_up()
+            return
+        if opened.pid != os.getpid():
             return  # in a forked child it is the parent's
         opened.client.session.cancel(opened.call)
         opened.call.close()
@@ -117,7 +124,10 @@ class Results(Generic[T]):
 
         try:
             # Opening may wait: for the service, for the function's id.
-            opened = self._opened if self._opened is not None else await asyncio.to_thread(self._open, True)
+            opened = self._opened
+            if opened is None:
+                self._opening = _new_opening()
+                opened = await asyncio.to_thread(self._open, True)
             _check_process(opened)
             if opened.rows is not None and opened.pump is not None and self._task is None:
                 self._task = asyncio.ensure_future(opened.pump.run_async(opened.rows))
@@ -185,11 +195,14 @@ class Results(Generic[T]):
         self.close()
 
     def _open(self, on_loop: bool) -> Opened:
-        opened = self._opened = self._open_call(on_loop)
+        opened = self._open_call(self._opening or _new_opening(), on_loop)
         from wherry._stream_call import YieldAcks  # loaded with the session
 
         self._acks = YieldAcks(opened.client.session.send)
         self._progress = opened.client.listener.progress(self._name, opened.total)
+        self._opened = opened
+        if self._over:
+            self._end_progress()  # closed while it was opened
         return opened
 
     def _sort(self, events: "list[Event]") -> None:
@@ -251,6 +264,12 @@ class GeneratorResults(Results[T]):
 
 
 _NOTHING = object()
+
+
+def _new_opening() -> "Opening":
+    from wherry._opening import Opening  # loaded with the session
+
+    return Opening()
 
 
 def _check_process(opened: Opened) -> None:
