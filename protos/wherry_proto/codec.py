@@ -3599,6 +3599,8 @@ def _IsolationInfo_to_pb(m: messages.IsolationInfo) -> Any:
         pb.user_namespaces = m.user_namespaces
     if m.memory_limit_mib:
         pb.memory_limit_mib = m.memory_limit_mib
+    if m.user:
+        pb.user = m.user
     return pb
 
 
@@ -3610,6 +3612,7 @@ def _IsolationInfo_from_pb(pb: Any) -> messages.IsolationInfo:
         network_problem=pb.network_problem,
         user_namespaces=pb.user_namespaces,
         memory_limit_mib=pb.memory_limit_mib,
+        user=pb.user,
     )
 
 

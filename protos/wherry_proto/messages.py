@@ -2972,7 +2972,15 @@ class EngineInfo(Message):
 
 
 class IsolationInfo(Message):
-    __slots__ = ("runtime", "sandbox_runtime", "network", "network_problem", "user_namespaces", "memory_limit_mib")
+    __slots__ = (
+        "runtime",
+        "sandbox_runtime",
+        "network",
+        "network_problem",
+        "user_namespaces",
+        "memory_limit_mib",
+        "user",
+    )
 
     def __init__(
         self,
@@ -2983,6 +2991,7 @@ class IsolationInfo(Message):
         network_problem: str = "",
         user_namespaces: bool = False,
         memory_limit_mib: int = 0,
+        user: str = "",
     ) -> None:
         self.runtime = runtime
         self.sandbox_runtime = sandbox_runtime
@@ -2990,6 +2999,7 @@ class IsolationInfo(Message):
         self.network_problem = network_problem
         self.user_namespaces = user_namespaces
         self.memory_limit_mib = memory_limit_mib
+        self.user = user
 
 
 class ServerInfo(Message):

@@ -3460,12 +3460,12 @@ def _EngineInfo_from_row(row: Any, body: Body) -> messages.EngineInfo:
 
 
 def _IsolationInfo_to_row(m: messages.IsolationInfo, parts: list[bytes]) -> list[Any]:
-    return [m.runtime, m.sandbox_runtime, m.network, m.network_problem, m.user_namespaces, m.memory_limit_mib]
+    return [m.runtime, m.sandbox_runtime, m.network, m.network_problem, m.user_namespaces, m.memory_limit_mib, m.user]
 
 
 def _IsolationInfo_from_row(row: Any, body: Body) -> messages.IsolationInfo:
     try:
-        f0, f1, f2, f3, f4, f5 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("IsolationInfo has other fields here: another version speaks") from None
     if not (
@@ -3477,10 +3477,11 @@ def _IsolationInfo_from_row(row: Any, body: Body) -> messages.IsolationInfo:
         and type(f4) is bool
         and type(f5) is int
         and 0 <= f5 <= 4294967295
+        and type(f6) is str
     ):
         raise RowError("a field of IsolationInfo has another type, or is out of range")
     return messages.IsolationInfo(
-        runtime=f0, sandbox_runtime=f1, network=f2, network_problem=f3, user_namespaces=f4, memory_limit_mib=f5
+        runtime=f0, sandbox_runtime=f1, network=f2, network_problem=f3, user_namespaces=f4, memory_limit_mib=f5, user=f6
     )
 
 

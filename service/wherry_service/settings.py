@@ -132,6 +132,12 @@ _ROOMS = (
         "as `4GiB`; `0`: all that the host has. Unset: 80 % of the host's memory, which is what containers share.",
         "size",
     ),
+    Key(
+        "containers.user",
+        "",
+        "`UID:GID` in numbers of what functions, shells and sandboxes run as; with a home of its own in memory, where "
+        "`pip install` puts packages. Unset: root, or the `USER` of the image.",
+    ),
     Key("sandbox.runtime", "", "That of sandboxes alone. Unset: `containers.runtime`."),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),

@@ -189,6 +189,7 @@ def _isolation(info: IsolationInfo) -> dict[str, object]:
         "network_problem": info.network_problem,
         "user_namespaces": info.user_namespaces,
         "memory_limit_mib": info.memory_limit_mib or None,
+        "user": info.user or None,
     }
 
 
@@ -200,6 +201,7 @@ def _sentence(info: IsolationInfo) -> str:
         _NETWORKS.get(info.network, ("", "network unknown"))[1],
         f"{'' if info.user_namespaces else 'no '}user namespaces",
         f"default memory limit {limit}",
+        *((f"user {info.user}",) if info.user else ()),
     )
     return ", ".join(parts)
 

@@ -32,7 +32,26 @@ def _fix_path(source: str, sdk: str) -> None:
     import wherry_runner  # noqa: F401  # from here on the package finds its own modules, whatever the path says
 
     sys.path[0] = source
+    if os.getuid():
+        _add_user_site()
     sys.path.append(sdk)
+
+
+def _add_user_site() -> None:
+    """Have what `pip install` puts into the home directory be found, also what is put there later."""
+    import site
+
+    packages = site.getusersitepackages()
+    if packages in sys.path:
+        return
+    try:
+        # A directory that is not there when it is first looked into is not looked into again.
+        os.makedirs(packages, exist_ok=True)
+    except OSError:
+        return
+    ends = ("site-packages", "dist-packages")
+    places = [index for index, path in enumerate(sys.path) if path.endswith(ends)]
+    sys.path.insert(places[0] if places else len(sys.path), packages)
 
 
 if __name__ == "__main__":

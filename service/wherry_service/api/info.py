@@ -47,6 +47,7 @@ class Isolation:
             network=NetworkIsolation.OFF if self.network.settings.isolate == "off" else kind,
             network_problem=problem,
             user_namespaces=status.user_namespaces,
+            user=self.containment.user,
             memory_limit_mib=self.containment.memory_limit_mib,
         )
 

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 RUNTIME = "WHERRY_CONTAINERS_RUNTIME"
 SANDBOX_RUNTIME = "WHERRY_SANDBOX_RUNTIME"
 MEMORY_LIMIT = "WHERRY_CONTAINERS_MEMORY_LIMIT"
+USER = "WHERRY_CONTAINERS_USER"
+# The largest that an engine with `userns-remap` is sure to have; the two beyond it mean nobody.
+MOST_ID = 65533
 # Below that not even the runner starts.
 LEAST_MIB = 64
 # Seconds that the engine gets to say what it has.
@@ -55,6 +58,8 @@ class Containment:
     runtime: str = ""
     # MiB that a container may use which asks for no limit; 0: all that the host has.
     memory_limit_mib: int = 0
+    # "UID:GID" of functions, shells and sandboxes; "": root, or the image's user.
+    user: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], shared_mib: int) -> "Containment":
@@ -62,7 +67,11 @@ class Containment:
 
         `shared_mib`: the memory that containers of this host may share.
         """
-        return cls(runtime=read_runtime(environ, RUNTIME), memory_limit_mib=_memory_limit(environ, shared_mib))
+        return cls(
+            runtime=read_runtime(environ, RUNTIME),
+            memory_limit_mib=_memory_limit(environ, shared_mib),
+            user=_user(environ),
+        )
 
     def memory_limit(self, limit_mib: int | None, request_mib: int | None) -> "MemoryLimit":
         """Return what a container gets that asks for these, in MiB; what is set aside for it, it may use."""
@@ -73,7 +82,7 @@ class Containment:
     @property
     def mark(self) -> str:
         """What is equal for services whose containers are contained alike; "": as the engine has it."""
-        return self.runtime
+        return " ".join(filter(None, (self.runtime, self.user)))
 
 
 def read_runtime(environ: Mapping[str, str], name: str) -> str:
@@ -82,6 +91,19 @@ def read_runtime(environ: Mapping[str, str], name: str) -> str:
     if runtime and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", runtime):
         raise Unready(f"{name} is {runtime!r}: it must be a runtime's name, for example runsc")
     return runtime
+
+
+def _user(environ: Mapping[str, str]) -> str:
+    given = environ.get(USER, "")
+    if not given:
+        return ""
+    match = re.fullmatch(r"(\d{1,5})(?::(\d{1,5}))?", given)
+    if match is None or not 1 <= int(match[1]) <= MOST_ID or int(match[2] or 1) > MOST_ID:
+        raise Unready(
+            f"{USER} is {given!r}: write UID or UID:GID in numbers, since a name is not in every image, such as "
+            f"1000:1000; from 1 to {MOST_ID}. Unset: root, or the image's user"
+        )
+    return f"{int(match[1])}:{int(match[2] or match[1])}"
 
 
 def _memory_limit(environ: Mapping[str, str], shared_mib: int) -> int:

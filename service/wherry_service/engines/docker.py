@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ T = TypeVar("T")
 PIDS_LIMIT = 4096
 # Where the host itself has no memory left, the kernel ends containers before the service and the engine.
 OOM_SCORE = 500
+# The home of the user that containers have by the settings.
+USER_HOME = "/home/wherry"
 THREADS = 8
 TIMEOUT_S = 60
 # Of the engine's default set, these serve no function's code: device nodes, raw sockets, file capabilities, audit.
@@ -69,6 +72,7 @@ class DockerEngine:
             info = await self._run("info", lambda client: client.info())
         except EngineError as error:
             return EngineStatus(reachable=False, error=str(error))
+        remapped = any(option.startswith("name=userns") for option in info.get("SecurityOptions") or ())
         return EngineStatus(
             reachable=True,
             version=info["ServerVersion"],
@@ -76,9 +80,8 @@ class DockerEngine:
             memory_mib=info["MemTotal"] >> 20,
             runtimes=tuple(info.get("Runtimes") or ()),
             default_runtime=info.get("DefaultRuntime") or "",
-            user_namespaces=any(
-                option.startswith(("name=userns", "name=rootless")) for option in info.get("SecurityOptions") or ()
-            ),
+            user_namespaces=remapped or "name=rootless" in (info.get("SecurityOptions") or ()),
+            root=_remapped_root(info.get("DockerRootDir") or "") if remapped else None,
         )
 
     async def create(self, spec: ContainerSpec) -> str:
@@ -389,6 +392,12 @@ def _translated(what: str) -> Iterator[None]:
         raise EngineUnreachable(_unreachable(error)) from error
 
 
+def _remapped_root(directory: str) -> tuple[int, int] | None:
+    # An engine with `userns-remap` keeps everything in a directory that is called so: /var/lib/docker/100000.100000.
+    found = re.fullmatch(r"(\d+)\.(\d+)", directory.rstrip("/").rpartition("/")[2])
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def _unreachable(error: Exception) -> str:
     text = str(error)
     if "Permission denied" in text:
@@ -468,6 +477,16 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "HostConfig": host,
         "StopSignal": "SIGTERM",
     }
+    if spec.network == "host":
+        # Only the service's own programs are; an engine with `userns-remap` has none otherwise.
+        host["UsernsMode"] = "host"
+    if spec.user:
+        uid, _, gid = spec.user.partition(":")
+        body["User"] = spec.user
+        # The engine makes it root's own; nothing else in an image is sure to be writable.
+        host["Tmpfs"] = {USER_HOME: f"rw,exec,nosuid,nodev,mode=0700,uid={uid},gid={gid}"}
+        if "HOME" not in spec.env:
+            body["Env"].append(f"HOME={USER_HOME}")
     if spec.workdir:
         body["WorkingDir"] = spec.workdir
     if spec.stdin:

@@ -179,7 +179,7 @@ def clean_config(container: Mapping[str, Any], image: Mapping[str, Any], labels:
         # Without either, the container's command would be the image's.
         "Cmd": image.get("Cmd") or ([] if image.get("Entrypoint") else ["/bin/sh"]),
         "Entrypoint": image.get("Entrypoint") or [],
-        "User": image.get("User") or container.get("User") or "",
+        "User": image.get("User") or ("0" if container.get("User") else ""),
         "WorkingDir": image.get("WorkingDir") or "/",
     }
 

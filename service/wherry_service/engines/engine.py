@@ -75,6 +75,8 @@ class ContainerSpec:
     runtime: str = ""
     # "": the image's.
     workdir: str = ""
+    # "UID:GID", with an empty home of its own; "": the image's user.
+    user: str = ""
     # Capabilities taken away beside those that no container has.
     dropped_capabilities: tuple[str, ...] = ()
     # Of the host, by path; and what no other container has.
@@ -130,6 +132,8 @@ class EngineStatus:
     default_runtime: str = ""
     # Whether root in a container is nobody in particular on the host: `userns-remap`, or an engine without root.
     user_namespaces: bool = False
+    # Who root in a container is on the host, (uid, gid); None: root, or it is not known.
+    root: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

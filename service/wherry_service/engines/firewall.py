@@ -110,6 +110,8 @@ fi
 six=ip6$(echo "$tables" | cut -c3-)
 beyond=FORWARD
 if $tables -w 5 -n -L DOCKER-USER >/dev/null 2>&1; then beyond=DOCKER-USER; fi
+# Not /sys/class/net, which shows the network of whoever mounted it.
+is_there() { grep -q "^ *$1:" /proc/net/dev; }
 drop() { # drop PROGRAM KEY
     for chain in INPUT FORWARD DOCKER-USER; do
         $1 -w 5 -S "$chain" 2>/dev/null | grep -E -e "-i wh-$2 -j (WHERRY-|REJECT)" | sed 's/^-A/-D/' |
@@ -123,12 +125,12 @@ drop() { # drop PROGRAM KEY
 """
 
 _APPLY = """
-if [ ! -e /sys/class/net/$bridge ]; then
+if ! is_there $bridge; then
     echo "the engine's bridge $bridge is not among the interfaces here" >&2
     exit 4
 fi
 for other in $($tables -w 5 -S | sed -n 's/^-N WHERRY-IN-//p'); do
-    if [ ! -e /sys/class/net/wh-$other ]; then drop $tables "$other"; drop $six "$other" 2>/dev/null; fi
+    if ! is_there wh-$other; then drop $tables "$other"; drop $six "$other" 2>/dev/null; fi
 done
 printf '%s' "$rules" | $tables-restore -w 5 --noflush || exit 5
 hook() { $1 -w 5 -C "$2" -i $bridge -j "$3" 2>/dev/null || $1 -w 5 -I "$2" 1 -i $bridge -j "$3"; }

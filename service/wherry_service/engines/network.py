@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wherry_service.engines.engine import EngineError
+from wherry_service.engines.engine import ContainerMissing, EngineError
 from wherry_service.engines.firewall import Firewall, FirewallError, Place, Rules, name_servers, run_here
 from wherry_service.errors import Unready
 
@@ -227,7 +227,9 @@ class OwnNetwork:
 
         def run(client: "docker.APIClient") -> tuple[int, str, str]:
             own = client.inspect_container(socket.gethostname())
-            host = client.create_host_config(network_mode="host", cap_drop=["ALL"], cap_add=["NET_ADMIN", "NET_RAW"])
+            host = client.create_host_config(
+                network_mode="host", userns_mode="host", cap_drop=["ALL"], cap_add=["NET_ADMIN", "NET_RAW"]
+            )
             made = client.create_container(
                 own["Image"],
                 ["-c", script],
@@ -249,6 +251,9 @@ class OwnNetwork:
             return None
         try:
             found: tuple[int, str, str] = await self._engine("make rules beside this service", run)
+        except ContainerMissing:
+            # This service is in a container, and that is not one of this engine's.
+            return None
         except EngineError as error:
             return 1, "", str(error)
         return found

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -86,7 +87,8 @@ class BuildFunctions:
             on_log(f"  {line}")
 
         try:
-            await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets})
+            root = (await self._engine.status()).root
+            await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets}, root)
             mounts = await asyncio.to_thread(self._mounts, function, held)
             network = "none" if function.block_network else await self._engine.network()
             command = self._command(docker, base, name, folder, function, mounts, network)
@@ -106,7 +108,9 @@ class BuildFunctions:
                 await asyncio.to_thread(shutil.rmtree, folder)
         on_step(title, time.monotonic() - began, False)
 
-    def _write(self, folder: Path, function: FunctionSpec, variables: Mapping[str, str]) -> None:
+    def _write(
+        self, folder: Path, function: FunctionSpec, variables: Mapping[str, str], root: tuple[int, int] | None
+    ) -> None:
         (folder / "source").mkdir()
         if function.source_id:
             self._sources.write_to(function.source_id, folder / "source")
@@ -121,12 +125,17 @@ class BuildFunctions:
             "env": dict(function.env),
         }
         (folder / "step.json").write_text(json.dumps(frame))
-        secrets = folder / "secrets.json"
-        secrets.touch(mode=0o600)
-        secrets.write_text(json.dumps(dict(variables)))
         for name, payload in (("function.pkl", function.serialized), ("arguments.pkl", function.parameters)):
             if payload is not None and payload.data:
                 (folder / name).write_bytes(payload.data)
+        # Root in the container may be nobody in particular here; what is above keeps the host's users out.
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o444))
+        secrets = folder / "secrets.json"
+        secrets.touch(mode=0o600)
+        if root is not None and not os.geteuid():
+            os.chown(secrets, *root)
+        secrets.write_text(json.dumps(dict(variables)))
 
     def _mounts(self, function: FunctionSpec, held: contextlib.ExitStack) -> list[str]:
         """Return what the function has for its time only, as docker's options: volumes, and files of the client."""

@@ -250,6 +250,7 @@ class LocalContainer:
             disk_limit_mib=order.disk_limit_mib,
             gpus=tuple(order.gpus),
             runtime=self._host.containment.runtime,
+            user=self._host.containment.user,
         )
 
     # node.NodeContainer

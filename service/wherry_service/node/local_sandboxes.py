@@ -309,6 +309,7 @@ class LocalSandboxes:
             disk_limit_mib=order.disk_limit_mib,
             gpus=tuple(order.gpus),
             runtime=order.runtime,
+            user=self._containment.user,
             workdir=order.workdir,
             dropped_capabilities=DROPPED_CAPABILITIES,
             stdin=True,

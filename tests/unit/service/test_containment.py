@@ -102,6 +102,21 @@ def test_a_limit_in_which_nothing_runs_is_refused(tmp_path: Path) -> None:
         load(path, {})
 
 
+@pytest.mark.parametrize(("given", "user"), [("", ""), ("1000", "1000:1000"), ("1000:0", "1000:0"), ("1:2", "1:2")])
+def test_a_user_is_numbers(given: str, user: str) -> None:
+    found = Containment.from_environment({"WHERRY_CONTAINERS_USER": given}, 0)
+    assert found.user == user
+    # Containers of another user are replaced.
+    assert found.mark == user
+    assert Containment(runtime="runsc", user="1:1").mark != Containment(runtime="runsc").mark
+
+
+@pytest.mark.parametrize("given", ["0", "0:0", "me", "65534", "1000:70000", "-1", "1000:", "1000:x", " 1"])
+def test_no_user_is_refused(given: str) -> None:
+    with pytest.raises(Unready, match=r"WHERRY_CONTAINERS_USER is .*: write UID or UID:GID in numbers"):
+        Containment.from_environment({"WHERRY_CONTAINERS_USER": given}, 0)
+
+
 @pytest.mark.parametrize(
     ("default", "limit", "request_mib", "expected"),
     [

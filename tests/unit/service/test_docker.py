@@ -9,6 +9,7 @@ import pytest
 
 from wherry_service.engines import docker as docker_engine
 from wherry_service.engines.docker import DockerEngine, create_body
+from wherry_service.engines.docker_streams import clean_config
 from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount, RuntimeMissing
 
 
@@ -49,6 +50,54 @@ def test_a_device_that_the_host_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -
         asyncio.run(start())
 
 
+def test_a_user_of_the_settings_has_a_home() -> None:
+    body = create_body(spec(user="1000:1001"))
+    assert body["User"] == "1000:1001"
+    home = body["HostConfig"]["Tmpfs"]["/home/wherry"].split(",")
+    assert {"uid=1000", "gid=1001", "mode=0700", "nosuid", "nodev"} <= set(home)
+    assert body["Env"] == ["HOME=/home/wherry"]
+    assert create_body(spec(user="1:1", env={"HOME": "/x"}))["Env"] == ["HOME=/x"]
+    assert {"User", "Tmpfs"}.isdisjoint({**create_body(spec()), **create_body(spec())["HostConfig"]})
+
+
+def test_what_is_on_the_hosts_network_is_not_mapped_to_other_users() -> None:
+    assert create_body(spec(network="host"))["HostConfig"]["UsernsMode"] == "host"
+    assert "UsernsMode" not in create_body(spec())["HostConfig"]
+
+
+def test_a_snapshot_has_the_images_user_and_not_the_settings() -> None:
+    assert clean_config({"User": "1000:1000"}, {}, {})["User"] == "0"
+    assert clean_config({"User": "1000:1000"}, {"User": "app"}, {})["User"] == "app"
+    assert clean_config({}, {}, {})["User"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "directory", "root", "namespaces"),
+    [
+        (["name=seccomp,profile=default", "name=userns"], "/var/lib/docker/100000.100001", (100000, 100001), True),
+        (["name=userns"], "/elsewhere", None, True),
+        (["name=rootless"], "/home/me/docker/1.1", None, True),
+        (["name=seccomp,profile=default"], "/var/lib/docker/5.5", None, False),
+        (None, "", None, False),
+    ],
+)
+def test_who_root_in_a_container_is(
+    monkeypatch: pytest.MonkeyPatch, options: list[str] | None, directory: str, root: object, namespaces: bool
+) -> None:
+    client = Client()
+    client.told = {
+        "ServerVersion": "1", "NCPU": 1, "MemTotal": 1 << 30, "SecurityOptions": options, "DockerRootDir": directory,
+        "Runtimes": {"runc": {}}, "DefaultRuntime": "runc",
+    }  # fmt: skip
+
+    async def work(engine: DockerEngine) -> None:
+        status = await engine.status()
+        assert (status.root, status.user_namespaces) == (root, namespaces)
+        assert (status.runtimes, status.default_runtime) == (("runc",), "runc")
+
+    run(client, monkeypatch, work)
+
+
 def test_containers_are_ended_before_the_service_where_the_host_has_no_memory_left() -> None:
     assert create_body(spec())["HostConfig"]["OomScoreAdj"] == 500
 
@@ -64,6 +113,7 @@ class Client:
     def __init__(self, error: str = "") -> None:
         self.error = error
         self.bodies: list[dict[str, Any]] = []
+        self.told: dict[str, Any] = {}
 
     def create_container_from_config(self, body: dict[str, Any], name: str) -> dict[str, str]:
         self.bodies.append({**body, "HostConfig": dict(body["HostConfig"])})
@@ -73,6 +123,9 @@ class Client:
 
     def start(self, engine_id: str) -> None:
         raise docker.errors.APIError("no", explanation=self.error)
+
+    def info(self) -> dict[str, Any]:
+        return self.told
 
     def close(self) -> None:
         pass
