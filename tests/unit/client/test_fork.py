@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.client.test_interrupts import Echo, _answers, caller, echo
 from wherry._caller import Caller
+from wherry._opening import Opening
 from wherry._running import Running
 from wherry._transport.grpc import GrpcTransport
 from wherry.exception import ConnectionError, ExecutionError
@@ -122,4 +123,4 @@ def test_a_call_on_a_closed_client_is_an_error(caller: Caller, echo: Echo) -> No
     with pytest.raises(ConnectionError, match="this program ends"):
         caller.remote((b"late",), {})
     with pytest.raises(ConnectionError, match="this program ends"):
-        caller.spawn((b"late",), {})
+        caller.spawn((b"late",), {}, Opening())

@@ -19,6 +19,7 @@ from wherry import FunctionCall
 from wherry._caller import Caller
 from wherry._client import Client
 from wherry._ids import new_id
+from wherry._opening import Opening
 from wherry._transport.frames import FramesTransport
 from wherry._transport.grpc import GrpcTransport
 from wherry.exception import Error, RemoteError
@@ -51,14 +52,14 @@ def test_malformed_answers_harm_no_other_call(garbled: tuple[Client, Any]) -> No
 
     def mapped(caller: Caller, kind: type[Results[Any]], rows: range) -> list[Any]:
         return list(
-            kind("map", lambda on_loop: caller.open_map((rows,), {}, spread=False, on_loop=on_loop), ordered=True)
+            kind("map", lambda o, loop: caller.open_map((rows,), {}, o, spread=False, on_loop=loop), ordered=True)
         )
 
     calls: list[Callable[[], object]] = [
         lambda: plain.remote((1,), {}),
         lambda: mapped(plain, Results, range(2)),
-        lambda: list(GeneratorResults("gen", lambda _: values.open_generator(((), {})))),
-        lambda: plain.spawn((1,), {}),
+        lambda: list(GeneratorResults("gen", lambda opening, _: values.open_generator(((), {}), opening))),
+        lambda: plain.spawn((1,), {}, Opening()),
         lambda: FunctionCall.from_id(new_id("fc"), client).get(timeout=20),
     ]
     failed = 0
