@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,49 @@ def file_of(what: str, local: str, name: str | None = None) -> SourceFile:
     return _read(what, name or path.name, path)
 
 
-def files_below(what: str, local: str, ignored: Ignored) -> list[SourceFile]:
-    """Return a directory's files, ordered by path, without what is ignored.
+# Those that come of a usual umask: whether it is executable says all.
+_USUAL_MODES = frozenset((0o644, 0o664, 0o666, 0o755, 0o775, 0o777))
 
-    Links are followed where they lead to files; raises InvalidError if there is no such directory.
+
+def files_below(what: str, local: str, ignored: Ignored, *, with_modes: bool = False) -> list[SourceFile]:
+    """Return what is below a directory, ordered by path, without what is ignored.
+
+    Links stay links, but for those to files outside, which are followed; empty directories stay too. `with_modes`: with
+    the permissions of what not everybody may read. Raises InvalidError if there is no such directory.
     """
     root = Path(local)
     if not root.is_dir():
         told = "is a file" if root.exists() else "does not exist"
         raise InvalidError(f"{what}: {local} {told}")
-    return [_read(what, path, root / path) for path in sorted(walk(root, ignored))]
+    found = [_read(what, path, root / path) for path in walk(root, ignored, with_links=False)]
+    found += _without_content(root, ignored)
+    if with_modes:
+        for file in found:
+            if not file.link and (mode := stat.S_IMODE(file.local.stat().st_mode)) not in _USUAL_MODES:
+                file.mode = mode
+    return sorted(found, key=lambda file: file.path)
+
+
+def _without_content(root: Path, ignored: Ignored) -> Iterator[SourceFile]:
+    """Yield the links that stay links, and the empty directories."""
+    for folder, folders, names in _folders(root, ignored):
+        for name in (*folders, *names):
+            place = folder / name
+            relative = place.relative_to(root).as_posix()
+            if place.is_symlink():
+                if not ignored(relative) and (link := _link_in(root, place)):
+                    yield SourceFile(relative, place, link=link)
+            elif name in folders and not ignored(relative) and not os.listdir(place):
+                yield SourceFile(relative, place, directory=True)
+
+
+def _link_in(root: Path, place: Path) -> str:
+    """Return where a link leads, as it can be said within the tree; "" if its content is to be taken instead."""
+    target = os.readlink(place)
+    inside = os.path.normpath(place.parent / target)
+    if inside == str(root) or inside.startswith(f"{root}{os.sep}"):
+        return target if not os.path.isabs(target) else os.path.relpath(inside, place.parent)
+    return "" if place.is_file() else target
 
 
 def module_files(what: str, name: str, ignore: Any) -> list[SourceFile]:
@@ -72,17 +106,35 @@ def docker_ignored(folder: str, ignore: Any, dockerfile: str | None = None) -> I
     return Either(matcher((), lines), matcher(ignore)) if callable(ignore) else matcher(ignore, lines)
 
 
-def walk(root: Path, ignored: Ignored | None = None) -> Iterator[str]:
-    """Yield the relative paths of the files below a directory. What is left out is neither looked into nor read."""
-    for folder, folders, names in os.walk(root):
+def walk(root: Path, ignored: Ignored | None = None, *, with_links: bool = True) -> Iterator[str]:
+    """Yield the relative paths of the files below a directory. What is left out is neither looked into nor read.
+
+    Without `with_links` links that stay links are left out.
+    """
+    for folder, _, names in _folders(root, ignored):
+        for name in names:
+            place = folder / name
+            relative = place.relative_to(root).as_posix()
+            if (
+                not (ignored is not None and ignored(relative))
+                and place.is_file()
+                and (with_links or not place.is_symlink() or not _link_in(root, place))
+            ):
+                yield relative
+
+
+def _folders(root: Path, ignored: Ignored | None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each directory with the names of what is in it, but for directories of which all is ignored."""
+
+    def refuse(error: OSError) -> None:
+        raise InvalidError(f"{error.filename} can't be read: {error.strerror}") from None
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
         below = Path(folder).relative_to(root)
         folders.sort()
         if ignored is not None:
             folders[:] = [name for name in folders if not ignored.is_whole((below / name).as_posix())]
-        for name in names:
-            relative = (below / name).as_posix()
-            if not (ignored is not None and ignored(relative)) and Path(folder, name).is_file():
-                yield relative
+        yield Path(folder), folders, names
 
 
 def _read(what: str, name: str, path: Path) -> SourceFile:

@@ -45,7 +45,7 @@ def send(client: "Client", files: "Sequence[LocalFile]") -> tuple[int, float]:
     """Send the contents that the service lacks; return how many, and the seconds it took."""
     if not files:
         return 0, 0.0
-    by_id = {file.blob_id: file for file in files}
+    by_id = {file.blob_id: file for file in files if file.blob_id}
     began = time.monotonic()
     request = BlobMissingRequest(blob_ids=list(by_id))
     missing = client.call("Blobs.Missing", request, BlobMissingResponse).blob_ids
@@ -62,4 +62,12 @@ def put_tree(client: "Client", files: "Sequence[LocalFile]") -> str:
 
 def described(file: LocalFile) -> SourceFile:
     """Return a file as messages have it."""
-    return SourceFile(path=file.path, blob_id=file.blob_id, size=file.size, executable=file.executable)
+    return SourceFile(
+        path=file.path,
+        blob_id=file.blob_id,
+        size=file.size,
+        executable=file.executable,
+        link=file.link,
+        directory=file.directory,
+        mode=file.mode,
+    )

@@ -17,21 +17,34 @@ _PIECE = 1 << 20
 
 
 class SourceFile:
-    """A file to ship: its path in the tree, where it is here, and its content's hash."""
+    """A file to ship: its path in the tree, where it is here, and its content's hash.
 
-    __slots__ = ("blob_id", "executable", "local", "path", "size")
+    A link (`link`: where it leads) and an empty directory have no content, and no hash.
+    """
 
-    def __init__(self, path: str, local: Path) -> None:
-        digest = hashlib.sha256()
+    __slots__ = ("blob_id", "directory", "executable", "link", "local", "mode", "path", "size")
+
+    def __init__(self, path: str, local: Path, *, link: str = "", directory: bool = False, mode: int = 0) -> None:
+        self.path = path
+        self.local = local
+        self.link = link
+        self.directory = directory
+        # Permission bits where they matter, 0: those that `executable` stands for.
+        self.mode = mode
         self.size = 0
-        with local.open("rb", buffering=0) as file:
+        self.blob_id = ""
+        self.executable = False
+        if not link and not directory:
+            self._read()
+
+    def _read(self) -> None:
+        digest = hashlib.sha256()
+        with self.local.open("rb", buffering=0) as file:
             while data := file.read(_PIECE):
                 digest.update(data)
                 self.size += len(data)
-        self.path = path
-        self.local = local
         self.blob_id = f"sha256:{digest.hexdigest()}"
-        self.executable = os.access(local, os.X_OK)
+        self.executable = os.access(self.local, os.X_OK)
 
 
 def source_files(modules: Iterable[ModuleType]) -> tuple[list[SourceFile], Path | None]:

@@ -1091,6 +1091,12 @@ def _SourceFile_to_pb(m: messages.SourceFile) -> Any:
         pb.size = m.size
     if m.executable:
         pb.executable = m.executable
+    if m.link:
+        pb.link = m.link
+    if m.directory:
+        pb.directory = m.directory
+    if m.mode:
+        pb.mode = m.mode
     return pb
 
 
@@ -1100,6 +1106,9 @@ def _SourceFile_from_pb(pb: Any) -> messages.SourceFile:
         blob_id=pb.blob_id,
         size=pb.size,
         executable=pb.executable,
+        link=pb.link,
+        directory=pb.directory,
+        mode=pb.mode,
     )
 
 

@@ -998,7 +998,7 @@ class BlobLocation(Message):
 
 
 class SourceFile(Message):
-    __slots__ = ("path", "blob_id", "size", "executable")
+    __slots__ = ("path", "blob_id", "size", "executable", "link", "directory", "mode")
 
     def __init__(
         self,
@@ -1007,11 +1007,17 @@ class SourceFile(Message):
         blob_id: str = "",
         size: int = 0,
         executable: bool = False,
+        link: str = "",
+        directory: bool = False,
+        mode: int = 0,
     ) -> None:
         self.path = path
         self.blob_id = blob_id
         self.size = size
         self.executable = executable
+        self.link = link
+        self.directory = directory
+        self.mode = mode
 
 
 class SourceTree(Message):

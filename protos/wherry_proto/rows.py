@@ -1079,19 +1079,27 @@ def _BlobLocation_from_row(row: Any, body: Body) -> messages.BlobLocation:
 
 
 def _SourceFile_to_row(m: messages.SourceFile, parts: list[bytes]) -> list[Any]:
-    return [m.path, m.blob_id, m.size, m.executable]
+    return [m.path, m.blob_id, m.size, m.executable, m.link, m.directory, m.mode]
 
 
 def _SourceFile_from_row(row: Any, body: Body) -> messages.SourceFile:
     try:
-        f0, f1, f2, f3 = row
+        f0, f1, f2, f3, f4, f5, f6 = row
     except (TypeError, ValueError):
         raise RowError("SourceFile has other fields here: another version speaks") from None
     if not (
-        type(f0) is str and type(f1) is str and type(f2) is int and 0 <= f2 <= 9223372036854775807 and type(f3) is bool
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is int
+        and 0 <= f2 <= 9223372036854775807
+        and type(f3) is bool
+        and type(f4) is str
+        and type(f5) is bool
+        and type(f6) is int
+        and 0 <= f6 <= 4294967295
     ):
         raise RowError("a field of SourceFile has another type, or is out of range")
-    return messages.SourceFile(path=f0, blob_id=f1, size=f2, executable=f3)
+    return messages.SourceFile(path=f0, blob_id=f1, size=f2, executable=f3, link=f4, directory=f5, mode=f6)
 
 
 def _SourceTree_to_row(m: messages.SourceTree, parts: list[bytes]) -> list[Any]:

@@ -83,7 +83,7 @@ def _copy(step: Step, message: ImageStep) -> list[SourceFile]:
         message.options["file"] = "true"
         return [file_of("Image.add_local_file", local, os.path.basename(step.args[0]))]
     if kind == "dir":
-        return files_below("Image.add_local_dir", local, matcher(ignore))
+        return files_below("Image.add_local_dir", local, matcher(ignore), with_modes=True)
     if kind == "modules":
         return [file for name in local for file in module_files("Image.add_local_python_source", name, ignore)]
     return [file for mounted in local._mounted for file in _of_mount(mounted)]
@@ -96,7 +96,7 @@ def _of_mount(mounted: Mounted) -> list[SourceFile]:
     below = mounted.remote.lstrip("/")
     if mounted.kind == "file":
         return [file_of(what, mounted.local, below)]
-    found = files_below(what, mounted.local, matcher(mounted.ignore))
+    found = files_below(what, mounted.local, matcher(mounted.ignore), with_modes=True)
     for file in found:
         file.path = f"{below}/{file.path}"
     return found
@@ -105,14 +105,15 @@ def _of_mount(mounted: Mounted) -> list[SourceFile]:
 def _dockerfile(step: Step, message: ImageStep) -> list[SourceFile]:
     path, context, ignore = step.given
     message.args = [_text("Image.from_dockerfile", path)]
-    return files_below("Image.from_dockerfile", context, docker_ignored(context, ignore, path))
+    return files_below("Image.from_dockerfile", context, docker_ignored(context, ignore, path), with_modes=True)
 
 
 def _dockerfile_commands(step: Step, message: ImageStep) -> list[SourceFile]:
     context, named, ignore = step.given
     found: dict[str, SourceFile] = {}
     if context is not None:
-        below = files_below("Image.dockerfile_commands", context, docker_ignored(context, ignore))
+        ignored = docker_ignored(context, ignore)
+        below = files_below("Image.dockerfile_commands", context, ignored, with_modes=True)
         found = {file.path: file for file in below}
     for name, local in named:
         relative = name.lstrip("/")

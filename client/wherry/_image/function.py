@@ -120,7 +120,7 @@ def _mounted(mounts: Mounts) -> Iterator[str]:
         yield f"module {file.path} {file.blob_id}"
     for mounted, files in mounted_files(mounts):
         for file in files:
-            yield f"{mounted.remote} {file.path} {file.blob_id} {file.executable}"
+            yield f"{mounted.remote} {file.path} {file.link or file.blob_id} {file.executable}"
 
 
 def _source(function: Callable[..., Any]) -> str:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/blob.proto\x12\twherry.v1\"&\n\x12\x42lobMissingRequest\x12\x10\n\x08\x62lob_ids\x18\x01 \x03(\t\"\'\n\x13\x42lobMissingResponse\x12\x10\n\x08\x62lob_ids\x18\x01 \x03(\t\"*\n\tBlobChunk\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"!\n\x0e\x42lobGetRequest\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\")\n\x08\x42lobInfo\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"6\n\x10\x42lobAdoptRequest\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"*\n\x0c\x42lobLocation\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"M\n\nSourceFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x62lob_id\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x12\n\nexecutable\x18\x04 \x01(\x08\"2\n\nSourceTree\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.wherry.v1.SourceFile\"\x1f\n\nSourceInfo\x12\x11\n\tsource_id\x18\x01 \x01(\t2\xf3\x02\n\x05\x42lobs\x12H\n\x07Missing\x12\x1d.wherry.v1.BlobMissingRequest\x1a\x1e.wherry.v1.BlobMissingResponse\x12\x32\n\x03Put\x12\x14.wherry.v1.BlobChunk\x1a\x13.wherry.v1.BlobInfo(\x01\x12\x38\n\x03Get\x12\x19.wherry.v1.BlobGetRequest\x1a\x14.wherry.v1.BlobChunk0\x01\x12\x39\n\x05\x41\x64opt\x12\x1b.wherry.v1.BlobAdoptRequest\x1a\x13.wherry.v1.BlobInfo\x12<\n\x06Locate\x12\x19.wherry.v1.BlobGetRequest\x1a\x17.wherry.v1.BlobLocation\x12\x39\n\tPutSource\x12\x15.wherry.v1.SourceTree\x1a\x15.wherry.v1.SourceInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/blob.proto\x12\twherry.v1\"&\n\x12\x42lobMissingRequest\x12\x10\n\x08\x62lob_ids\x18\x01 \x03(\t\"\'\n\x13\x42lobMissingResponse\x12\x10\n\x08\x62lob_ids\x18\x01 \x03(\t\"*\n\tBlobChunk\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"!\n\x0e\x42lobGetRequest\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\")\n\x08\x42lobInfo\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"6\n\x10\x42lobAdoptRequest\x12\x0f\n\x07\x62lob_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\"*\n\x0c\x42lobLocation\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"|\n\nSourceFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x62lob_id\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x12\n\nexecutable\x18\x04 \x01(\x08\x12\x0c\n\x04link\x18\x05 \x01(\t\x12\x11\n\tdirectory\x18\x06 \x01(\x08\x12\x0c\n\x04mode\x18\x07 \x01(\r\"2\n\nSourceTree\x12$\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x15.wherry.v1.SourceFile\"\x1f\n\nSourceInfo\x12\x11\n\tsource_id\x18\x01 \x01(\t2\xf3\x02\n\x05\x42lobs\x12H\n\x07Missing\x12\x1d.wherry.v1.BlobMissingRequest\x1a\x1e.wherry.v1.BlobMissingResponse\x12\x32\n\x03Put\x12\x14.wherry.v1.BlobChunk\x1a\x13.wherry.v1.BlobInfo(\x01\x12\x38\n\x03Get\x12\x19.wherry.v1.BlobGetRequest\x1a\x14.wherry.v1.BlobChunk0\x01\x12\x39\n\x05\x41\x64opt\x12\x1b.wherry.v1.BlobAdoptRequest\x1a\x13.wherry.v1.BlobInfo\x12<\n\x06Locate\x12\x19.wherry.v1.BlobGetRequest\x1a\x17.wherry.v1.BlobLocation\x12\x39\n\tPutSource\x12\x15.wherry.v1.SourceTree\x1a\x15.wherry.v1.SourceInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,11 +46,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBLOCATION']._serialized_start=294
   _globals['_BLOBLOCATION']._serialized_end=336
   _globals['_SOURCEFILE']._serialized_start=338
-  _globals['_SOURCEFILE']._serialized_end=415
-  _globals['_SOURCETREE']._serialized_start=417
-  _globals['_SOURCETREE']._serialized_end=467
-  _globals['_SOURCEINFO']._serialized_start=469
-  _globals['_SOURCEINFO']._serialized_end=500
-  _globals['_BLOBS']._serialized_start=503
-  _globals['_BLOBS']._serialized_end=874
+  _globals['_SOURCEFILE']._serialized_end=462
+  _globals['_SOURCETREE']._serialized_start=464
+  _globals['_SOURCETREE']._serialized_end=514
+  _globals['_SOURCEINFO']._serialized_start=516
+  _globals['_SOURCEINFO']._serialized_end=547
+  _globals['_BLOBS']._serialized_start=550
+  _globals['_BLOBS']._serialized_end=921
 # @@protoc_insertion_point(module_scope)

@@ -308,7 +308,7 @@ class Member:
 
     def _check_files(self, files: Iterable[SourceFile]) -> None:
         for file in files:
-            if file.blob_id not in self._sent:
+            if file.blob_id and file.blob_id not in self._sent:
                 raise NotFound(f"the content of {file.path[:200]!r} was not sent: send it first")
 
     async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:

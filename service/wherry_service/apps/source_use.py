@@ -84,7 +84,7 @@ def files_of_images(records: Iterable[ImageRecord], used: set[str]) -> tuple[set
         seen.add(image_id)
         record = known.get(image_id)
         for step in record.definition.steps if record is not None else ():
-            contents |= {file.blob_id for file in step.files}
+            contents |= {file.blob_id for file in step.files if file.blob_id}
             if step.function is not None:
                 trees |= trees_of([step.function])
             if step.kind == "from_id":

@@ -37,6 +37,7 @@ from collections.abc import Iterator
 
 from wherry_proto.messages import ImageDefinition, ImageStep
 from wherry_service.errors import InvalidRequest
+from wherry_service.store.trees import checked as checked_tree
 
 MAX_STEPS = 200
 BASES = frozenset({"debian_slim", "from_registry", "from_id", "from_scratch", "dockerfile", "conda", "micromamba"})
@@ -99,9 +100,7 @@ def check(definition: ImageDefinition) -> None:
                 raise InvalidRequest(f"image step {step.kind}: a text contains a NUL character")
         if step.secret_ids and step.kind not in _SECRETS:
             raise InvalidRequest(f"image step {step.kind} takes no secrets")
-        for file in step.files:
-            if file.path.startswith("/") or ".." in file.path.split("/") or not file.path or "\0" in file.path:
-                raise InvalidRequest(f"image step {step.kind}: {file.path[:200]!r} is not a path below its directory")
+        checked_tree(f"image step {step.kind}: the path", step.files)
     first = steps[0]
     if first.kind == "from_id" and (len(first.args) != 1 or not _is_id(first.args[0])):
         raise InvalidRequest(f"from_id: {' '.join(first.args)[:80]!r} is not the id of an image")
@@ -138,6 +137,8 @@ def canonical(step: ImageStep) -> list[object]:
     return row
 
 
-def _file(step: ImageStep) -> Iterator[tuple[str, str, bool]]:
+def _file(step: ImageStep) -> Iterator[tuple[str, str, bool] | tuple[str, str, bool, str, int]]:
     for file in step.files:
-        yield file.path, file.blob_id, file.executable
+        plain = (file.path, file.blob_id, file.executable)
+        # As it has always been where there is nothing else to say.
+        yield (*plain, file.link or "/", file.mode) if file.link or file.directory or file.mode else plain

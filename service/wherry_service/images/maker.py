@@ -27,6 +27,7 @@ from wherry_service.images.registry import Registry
 from wherry_service.images.settings import ImageSettings
 from wherry_service.images.steps import Stage, stages
 from wherry_service.store.blobs import BlobStore
+from wherry_service.store.trees import lay_down, permissions
 
 _PULLED = {"conda": "continuumio/miniconda3:latest", "micromamba": "mambaorg/micromamba:latest"}
 
@@ -257,17 +258,20 @@ class Maker:
         return reference
 
     def _write_context(self, context: Path, stage: Stage) -> None:
+        entries: list[tuple[Path, SourceFile]] = []
         for number, step in stage.steps:
             folder = context if step is stage.context else context / f"s{number}"
             alone = step.kind == "copy" and render.is_file(step)
             for file in step.files:
-                self._write(folder / (render.FILE_NAME if alone else file.path), file)
+                entries.append((folder / (render.FILE_NAME if alone else file.path), file))
+        # Links of all steps last, so that no file is written through one.
+        for target, file in sorted(entries, key=lambda entry: bool(entry[1].link)):
+            lay_down(target, file, self._write)
 
-    def _write(self, target: Path, file: SourceFile) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if file.executable:
+    def _write(self, file: SourceFile, target: Path) -> None:
+        if file.executable or file.mode:
             self._blobs.copy(file.blob_id, target)
-            target.chmod(0o755)
+            target.chmod(permissions(file))
         else:
             # Linked where the file system allows it: it may be large, and the builder only reads it.
             self._blobs.lend(file.blob_id, target)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep, SourceFile
 from wherry_service.images.definition import canonical, step_summary
 from wherry_service.store.images import ImageRecord
 
@@ -88,14 +88,18 @@ def _changed(step: ImageStep, old: ImageStep) -> str:
         has = f"has {_named(more)}" if more else ""
         had = f"has no longer {_named(less)}" if less else ""
         return " and ".join(part for part in (has, had) if part)
-    files = {file.path: (file.blob_id, file.executable) for file in step.files}
-    known = {file.path: (file.blob_id, file.executable) for file in old.files}
+    files = {file.path: _content(file) for file in step.files}
+    known = {file.path: _content(file) for file in old.files}
     if changed := sorted(path for path in {*files, *known} if files.get(path) != known.get(path)):
         return f"has other files: {_named(changed)}"
     names = sorted(name for name in {*step.options, *old.options} if step.options.get(name) != old.options.get(name))
     if step.kind == "run_function":
         return f"{step.args[0]} has another source, other globals or other arguments"
     return f"has another {_named(names)}" if names else "has its parts in another order"
+
+
+def _content(file: SourceFile) -> tuple[object, ...]:
+    return file.blob_id, file.executable, file.link, file.mode
 
 
 def _named(names: Sequence[str]) -> str:

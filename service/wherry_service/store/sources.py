@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from wherry_proto.messages import SourceFile
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.store.blobs import BlobStore
+from wherry_service.store.trees import checked, lay_down, permissions
 
 
 class SourceStore:
@@ -33,8 +35,8 @@ class SourceStore:
 
         Raises `InvalidRequest` for a path that leaves the tree or a content that has not been sent.
         """
-        rows = sorted((_checked(file.path), file.blob_id, file.executable) for file in files)
-        if missing := self._blobs.missing({row[1] for row in rows}):
+        rows = sorted(_row(file) for file in checked("source path", files))
+        if missing := self._blobs.missing({row[1] for row in rows if row[1]}):
             raise InvalidRequest(f"{len(missing)} files of the source tree have not been sent, first {missing[0]}")
         text = json.dumps(rows, separators=(",", ":"))
         source_id = "so-" + hashlib.sha256(text.encode()).hexdigest()[:26]
@@ -74,7 +76,7 @@ class SourceStore:
                         sent.unlink()
                     removed += 1
                     continue
-            kept |= {row[1] for row in json.loads(path.read_text())}
+            kept |= {row[1] for row in json.loads(path.read_text()) if row[1]}
         self._sweep_laid_out()
         return removed + self._blobs.sweep_contents(kept, older_than_s)
 
@@ -89,11 +91,18 @@ class SourceStore:
 
     def write_to(self, source_id: str, directory: Path) -> None:
         """Write the tree's files below an existing directory, as copies; raise `NotFound`."""
-        for path, blob_id, executable in self._rows(source_id):
-            target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._blobs.copy(blob_id, target)
-            target.chmod(0o755 if executable else 0o644)
+        for file in self._files(source_id):
+            lay_down(directory / file.path, file, self._copy)
+
+    def _copy(self, file: SourceFile, target: Path) -> None:
+        self._blobs.copy(file.blob_id, target)
+        target.chmod(permissions(file))
+
+    def _lend(self, file: SourceFile, target: Path) -> None:
+        if file.executable or file.mode:
+            self._copy(file, target)
+        else:
+            self._blobs.lend(file.blob_id, target)
 
     def laid_out(self, source_id: str, is_file: bool = False) -> Path:
         """Return a directory with the tree's files, or its only file; raise `NotFound`.
@@ -101,43 +110,45 @@ class SourceStore:
         It is one for all who have the tree, and its files are those of the store: it is for mounting it read-only, by
         whoever can't come to it in another way.
         """
-        rows = self._rows(source_id)
+        files = self._files(source_id)
+        if is_file and (len(files) != 1 or not files[0].blob_id):
+            raise InvalidRequest(f"source tree {source_id} is not a single file")
         place = self._trees / source_id
         with self._laying:
-            if not self._is_laid_out(place, rows):
-                self._lay_out(place, rows)
-        return place / rows[0][0] if is_file else place
+            if not self._is_laid_out(place, files):
+                self._lay_out(place, files)
+        return place / files[0].path if is_file else place
 
-    def _is_laid_out(self, place: Path, rows: Sequence[tuple[str, str, bool]]) -> bool:
+    def _is_laid_out(self, place: Path, files: Sequence[SourceFile]) -> bool:
         if not place.exists():
             return False
         try:
-            return all(self._blobs.has_content(blob_id, place / path) for path, blob_id, _ in rows)
+            return all(self._is_there(place / file.path, file) for file in files)
         except OSError:
             return False
 
-    def _lay_out(self, place: Path, rows: Sequence[tuple[str, str, bool]]) -> None:
+    def _is_there(self, place: Path, file: SourceFile) -> bool:
+        if file.link:
+            return os.readlink(place) == file.link
+        return place.is_dir() if file.directory else self._blobs.has_content(file.blob_id, place)
+
+    def _lay_out(self, place: Path, files: Sequence[SourceFile]) -> None:
         part = place.with_suffix(".part")
         for left in (part, place):
             if left.exists():
                 shutil.rmtree(left)
         part.mkdir(parents=True)
-        for path, blob_id, executable in rows:
-            target = part / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if executable:
-                self._blobs.copy(blob_id, target)
-                target.chmod(0o755)
-            else:
-                self._blobs.lend(blob_id, target)
+        for file in files:
+            lay_down(part / file.path, file, self._lend)
         part.rename(place)
 
-    def _rows(self, source_id: str) -> list[tuple[str, str, bool]]:
+    def _files(self, source_id: str) -> list[SourceFile]:
+        """Return a tree's entries, links last."""
         try:
-            rows: list[tuple[str, str, bool]] = json.loads(self._path(source_id).read_text())
+            rows: list[list[Any]] = json.loads(self._path(source_id).read_text())
         except FileNotFoundError:
             raise NotFound(f"source tree {source_id} does not exist") from None
-        return rows
+        return sorted((_file(row) for row in rows), key=lambda file: bool(file.link))
 
     def _sent(self, source_id: str, sender: str) -> Path:
         digest = hashlib.sha256(sender.encode()).hexdigest()[:26]
@@ -149,8 +160,14 @@ class SourceStore:
         return self._root / f"{source_id}.json"
 
 
-def _checked(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-        raise InvalidRequest(f"source path {path[:200]!r} is not relative to the tree's root")
-    return str(PurePosixPath(path))
+def _row(file: SourceFile) -> tuple[Any, ...]:
+    plain = (str(PurePosixPath(file.path)), file.blob_id, file.executable)
+    return (*plain, file.link, file.mode) if file.link or file.directory or file.mode else plain
+
+
+def _file(row: Sequence[Any]) -> SourceFile:
+    path, blob_id, executable = row[:3]
+    link, mode = row[3:] or ("", 0)
+    return SourceFile(
+        path=path, blob_id=blob_id, executable=executable, link=link, directory=not (blob_id or link), mode=mode
+    )

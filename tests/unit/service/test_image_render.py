@@ -198,7 +198,15 @@ def test_a_reference_is_taken_as_it_is(reference: str) -> None:
 @pytest.mark.parametrize("name", ["[slug].js", "p$HOME.txt", "a\\b.txt", "*", "?"])
 def test_a_file_is_copied_by_no_name_that_docker_could_read_otherwise(name: str) -> None:
     (only,) = instructions(
-        [ImageStep(kind="copy", args=[f"/c/{name}"], options={"file": "true"}, files=[SourceFile(path=name)])], Lent()
+        [
+            ImageStep(
+                kind="copy",
+                args=[f"/c/{name}"],
+                options={"file": "true"},
+                files=[SourceFile(path=name, blob_id="sha256:a")],
+            )
+        ],
+        Lent(),
     )
     source, target = json.loads(only.text.removeprefix("COPY "))
     assert source == "s1/file"
