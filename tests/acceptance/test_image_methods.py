@@ -101,6 +101,10 @@ def test_poetry_installs_what_a_project_needs_and_does_not_stay(look: Look, tmp_
     assert look(image, "sh", "-c", "command -v poetry || echo none") == "none\n"
 
 
+def test_tools_know_letters_beyond_ascii(look: Look) -> None:
+    assert look(Image.debian_slim(), "bash", "-c", "cd /tmp; touch fé; ls f*; x=aé; echo ${#x}") == "fé\n2\n"
+
+
 def test_debian_packages_are_installed(look: Look) -> None:
     assert look(Image.debian_slim().apt_install("jq"), "jq", "-rn", '"hello"') == "hello\n"
 

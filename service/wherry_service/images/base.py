@@ -20,12 +20,24 @@ DEFAULT_PYTHON = "3.11"
 BOOTSTRAP_ATTEMPTS = 5
 _OF_ONE_PACKAGE = ("I: Retrieving", "I: Validating", "I: Unpacking", "I: Extracting", "I: Configuring")
 
+# What letters beyond ASCII are, to shells and tools; the label tells bases that an earlier version made without it.
+LOCALE = "C.UTF-8"
+LOCALE_LABEL = "wherry.locale"
+# A base that has no locale gets one: sh -c … DOCKER TAG LOCALE.
+_COMPLETE = f"""
+made=$("$1" create "$2" true) || exit 1
+"$1" commit --change "ENV LANG=$3" --change "LABEL {LOCALE_LABEL}=$3" --change 'CMD ["python3"]' "$made" "$2"
+code=$?
+"$1" rm "$made" >/dev/null
+exit $code
+"""
 # Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
 _IMPORT = """
 { tar -C "$1" --numeric-owner -c . || touch "$1.failed"; } |
-    "$2" import --change 'LABEL wherry.kind=base' --change 'CMD ["python3"]' - "$3" || exit 1
+    "$2" import --change "LABEL wherry.kind=base {label}={locale}" --change "ENV LANG={locale}" \\
+        --change 'CMD ["python3"]' - "$3" || exit 1
 [ ! -e "$1.failed" ] || { "$2" rmi "$3"; echo "tar could not pack the base"; exit 1; }
-"""
+""".replace("{label}", LOCALE_LABEL).replace("{locale}", LOCALE)
 
 OnLog = Callable[[str], None]
 
@@ -61,8 +73,14 @@ class BaseImages:
         if tag in self._seen:
             return tag
         async with self._locks.setdefault(tag, asyncio.Lock()):
-            if await self._engine.image_labels(tag) is None:
+            labels = await self._engine.image_labels(tag)
+            if labels is None:
                 await self._bootstrap(suite, tag, docker, on_log)
+            elif LOCALE_LABEL not in labels:
+                # It works without, so what keeps it from being completed keeps no build from going on.
+                tail: list[str] = []
+                if await follow(["/bin/sh", "-c", _COMPLETE, "sh", docker, tag, LOCALE], tail.append):
+                    on_log(f"{tag} stays without LANG={LOCALE}: {' '.join(tail)[-200:]}")
             self._seen.add(tag)
         return tag
 

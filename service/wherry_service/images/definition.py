@@ -50,6 +50,8 @@ OTHERS = frozenset(
 )  # fmt: skip
 # Of these the order of the arguments means nothing.
 _UNORDERED = frozenset({"apt_install", "pip_install", "uv_pip_install", "conda_install", "micromamba_install"})
+# What steps make now, and did not in earlier versions: their images, which may still be there, are others.
+_MADE_OTHERWISE = {"debian_slim": "C.UTF-8"}
 # Those that run something take secrets.
 _SECRETS = frozenset(
     {"from_registry", "dockerfile", "dockerfile_commands", "run_commands", "apt_install", "pip_install",
@@ -134,6 +136,8 @@ def canonical(step: ImageStep) -> list[object]:
     row: list[object] = [step.kind, args, sorted(step.options.items())]
     if step.files:
         row.append(sorted(_file(step)))
+    if step.kind in _MADE_OTHERWISE:
+        row.append(_MADE_OTHERWISE[step.kind])
     return row
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.engine import FakeEngine
 from wherry_service.errors import InvalidRequest, ServiceError, Unready
-from wherry_service.images.base import BaseError, BaseImages, import_root
+from wherry_service.images.base import LOCALE, LOCALE_LABEL, BaseError, BaseImages, import_root
 
 Command = Callable[[str, str], Path]
 
@@ -75,7 +75,7 @@ def test_a_base_is_made_once_whoever_asks(command: Command, tmp_path: Path) -> N
     def hear(line: str) -> None:
         lines.append(line)
         if line == "importing it into the engine":
-            engine.images_here["wherry/base:bookworm"] = {}
+            engine.images_here["wherry/base:bookworm"] = {LOCALE_LABEL: LOCALE}
 
     async def main() -> list[str]:
         return await asyncio.gather(*(bases.ensure(version, str(docker), hear) for version in ("3.11", "", "3.11")))
@@ -102,7 +102,7 @@ def test_a_bootstrap_that_fails_once_is_tried_again(command: Command, tmp_path: 
     def hear(line: str) -> None:
         lines.append(line)
         if line == "importing it into the engine":
-            engine.images_here["wherry/base:bookworm"] = {}
+            engine.images_here["wherry/base:bookworm"] = {LOCALE_LABEL: LOCALE}
 
     assert asyncio.run(bases.ensure("3.11", str(docker), hear)) == "wherry/base:bookworm"
     assert "debootstrap failed (E: no packages); trying again" in lines
@@ -154,5 +154,23 @@ def test_what_can_not_be_bootstrapped_is_told(
 
 
 def test_a_base_that_is_there_needs_nothing(command: Command, tmp_path: Path) -> None:
-    bases = BaseImages(FakeEngine({"wherry/base:trixie": {}}), tmp_path / "work")
+    bases = BaseImages(FakeEngine({"wherry/base:trixie": {LOCALE_LABEL: LOCALE}}), tmp_path / "work")
     assert ensured(bases, tmp_path / "no-docker", "3.13") == "wherry/base:trixie"
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, []), (1, ["wherry/base:trixie stays without LANG=C.UTF-8: no room"])])
+def test_a_base_of_an_earlier_version_gets_a_locale(
+    command: Command, tmp_path: Path, code: int, told: list[str]
+) -> None:
+    docker = command(
+        "docker",
+        f'echo "$@" >>{tmp_path}/asked\ncase $1 in create) echo made;; commit) echo no room; exit {code};; esac',
+    )
+    bases = BaseImages(FakeEngine({"wherry/base:trixie": {}}), tmp_path / "work")
+    lines: list[str] = []
+    assert asyncio.run(bases.ensure("3.13", str(docker), lines.append)) == "wherry/base:trixie"
+    assert lines == told
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.split()[0] for line in asked] == ["create", "commit", "rm"]
+    assert "--change ENV LANG=C.UTF-8" in asked[1]
+    assert asked[1].endswith(" made wherry/base:trixie")

@@ -60,7 +60,7 @@ class Docker(FakeEngine):
     """A docker CLI, and the engine that has what it built."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__({"wherry/base:bookworm": {}})
+        super().__init__({"wherry/base:bookworm": {"wherry.locale": "C.UTF-8"}})
         self._folder = folder
         self.does(image=WHOLE)
 
