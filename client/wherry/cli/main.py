@@ -23,6 +23,7 @@ from wherry.cli import (
     token,
     volume,
 )
+from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._ref import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback
 from wherry.cli.logs import app_logs
@@ -88,14 +89,17 @@ def top(version: bool = typer.Option(False, "--version", help="Show the version 
 
 def main() -> None:
     """Run the command line; the exit codes are those of docs/commands.md."""
-    try:
-        cli(standalone_mode=True)
-    except Error as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1))
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(130)
+    with ends_as_ctrl_c() as ending:
+        try:
+            cli(standalone_mode=True)
+        except SystemExit as end:
+            sys.exit(ending.code(end.code))
+        except Error as error:
+            typer.echo(f"Error: {error}", err=True)
+            sys.exit(ending.code(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)))
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            sys.exit(ending.code(130))
 
 
 if __name__ == "__main__":
