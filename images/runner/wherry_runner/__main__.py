@@ -3,6 +3,9 @@
 import os
 import sys
 
+# What the process is told that has taken another's place: once is enough, even where Python changes a variable itself.
+AGAIN = "again"
+
 
 def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "/run/wherry"
@@ -13,7 +16,11 @@ def main() -> None:
 
     context.in_container = True
     context.directory = directory
-    runner = Runner(directory)
+
+    def begin_again() -> None:
+        os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, sdk, AGAIN])
+
+    runner = Runner(directory, None if AGAIN in sys.argv else begin_again)
     try:
         code = runner.run()
     except BaseException as error:

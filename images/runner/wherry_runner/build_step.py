@@ -8,6 +8,9 @@ import json
 import os
 import sys
 
+# As in __main__.
+AGAIN = "again"
+
 
 def main() -> None:
     directory = sys.argv[1]
@@ -18,8 +21,10 @@ def main() -> None:
     context.directory = directory
     with open(os.path.join(directory, "step.json"), encoding="utf-8") as file:
         frame = json.load(file)
-    with open(os.path.join(directory, "secrets.json"), encoding="utf-8") as file:
-        os.environ.update(json.load(file))
+    from wherry_runner.loader import set_variables
+
+    if set_variables(frame, _read(directory, "secrets.json")) and AGAIN not in sys.argv:
+        os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, AGAIN])
     try:
         _run(frame, directory)
     except BaseException as error:  # noqa: BLE001 - it is the user's code that failed, and the process that ends

@@ -20,10 +20,16 @@ class LoadError(Exception):
     """The function is not where the app said it is; the message says where it was looked for."""
 
 
-def load(frame: Header, serialized: bytes, source: str, secrets: bytes = b"") -> UserFunction:
-    """Import the user's module (or unpickle the function) and return the plain function; of a class, its blueprint.
+# Variables that Python, its C library and the loader read as the process starts, and then no more.
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_TUNABLES")
+# Output is the runner's own affair.
+_WITHOUT_EFFECT = ("PYTHONUNBUFFERED", "PYTHONIOENCODING")
 
-    `secrets`: environment variables, as JSON. Raise `LoadError`, or whatever the user's module raises.
+
+def set_variables(frame: Header, secrets: bytes = b"") -> bool:
+    """Set a function's environment variables; return whether some of them need a process that starts with them.
+
+    `secrets`: variables as well, as JSON.
     """
     variables = frame.get("env") or {}
     if secrets:
@@ -31,9 +37,21 @@ def load(frame: Header, serialized: bytes, source: str, secrets: bytes = b"") ->
 
         # What env= says, it says of this function alone: it wins.
         variables = {**json.loads(secrets), **variables}
+    is_late = any(
+        name.startswith(_READ_AT_START) and name not in _WITHOUT_EFFECT and os.environ.get(name) != str(value)
+        for name, value in variables.items()
+    )
     os.environ.update({str(name): str(value) for name, value in variables.items()})
     if "TZ" in variables:
         time.tzset()
+    return is_late
+
+
+def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
+    """Import the user's module (or unpickle the function) and return the plain function; of a class, its blueprint.
+
+    Raise `LoadError`, or whatever the user's module raises.
+    """
     function = frame["function"]
     if serialized:
         _check_python(function.get("python") or "", function.get("name") or "the function")

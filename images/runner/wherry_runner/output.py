@@ -313,7 +313,7 @@ class Pipes:
         self._rest = {1: b"", 2: b""}
         lines.drain = self.drain
         self._epoll = epoll()
-        self.original_stderr = os.dup(2)
+        self._original_stdout, self.original_stderr = os.dup(1), os.dup(2)
         for number in (1, 2):
             source, target = os.pipe2(os.O_CLOEXEC)
             os.dup2(target, number, inheritable=True)
@@ -325,6 +325,11 @@ class Pipes:
     @property
     def fds(self) -> list[int]:
         return list(self._numbers)
+
+    def give_back(self) -> None:
+        """Let 1 and 2 be what they were, for a program that takes this one's place."""
+        os.dup2(self._original_stdout, 1)
+        os.dup2(self.original_stderr, 2)
 
     def drain(self) -> None:
         """Take all that has been written so far, or wait for who is taking it right now."""

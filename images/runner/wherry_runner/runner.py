@@ -26,6 +26,8 @@ from wherry_runner.watch import Keeper, Watch
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wherry_runner.classes import Instance
     from wherry_runner.executor import Desk, Executor
     from wherry_runner.frames import Frame, Header
@@ -37,10 +39,14 @@ EXIT_TIMEOUT_S = 30.0
 
 
 class Runner:
-    """One container's runner, under `directory` (`/run/wherry`)."""
+    """One container's runner, under `directory` (`/run/wherry`).
 
-    def __init__(self, directory: str) -> None:
+    `begin_again` replaces this process by one that starts with the environment as it is then; None: it has done so.
+    """
+
+    def __init__(self, directory: str, begin_again: Callable[[], None] | None) -> None:
         self._directory = directory
+        self._begin_again = begin_again
         self._link = Link(os.path.join(directory, "runner.sock"))
         self._interrupter = Interrupter()
         lines = Lines(self._link)
@@ -96,14 +102,18 @@ class Runner:
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
         from wherry_runner.executor import Desk
-        from wherry_runner.loader import load, wraps_coroutine
+        from wherry_runner.loader import load, set_variables, wraps_coroutine
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
+        if set_variables(frame, secrets) and self._begin_again is not None:
+            # The agent sees a connection that breaks, and gives the order again.
+            self._pipes.give_back()
+            self._begin_again()
         terminal = self._terminal = Terminal(self._intake, self._interrupter, self._on_signal)
         context.terminal = terminal
         sys.breakpointhook = breakpoint_hook
-        function = load(frame, serialized, os.path.join(self._directory, "source"), secrets)
+        function = load(frame, serialized, os.path.join(self._directory, "source"))
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)

@@ -210,6 +210,9 @@ class Container:
         self.ready = self.ready or loaded
         present = set(running)
         lost = [input_id for input_id in self.held if input_id not in present]
+        if not loaded and not self.ready and len(lost) == len(self.held):
+            # Its process has begun again before it had any code: what it was given never reached that.
+            self.used = False
         if lost:
             self._owner.on_returned(self, lost)
         self._owner.on_connected(self, [input_id for input_id in running if input_id not in self.held])

@@ -114,6 +114,7 @@ def _piped() -> Iterator[tuple[Stream, _Link, Lines, Pipes]]:
             os.dup2(fd, number)
             os.close(fd)
         os.close(pipes.original_stderr)
+        os.close(pipes._original_stdout)
         for fd in pipes.fds:
             os.close(fd)
         pipes._epoll.close()

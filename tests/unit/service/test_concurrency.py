@@ -141,6 +141,24 @@ def test_a_container_for_single_use_ends_after_a_failure_too(tmp_path: Path) -> 
     run(tmp_path, scenario, single_use_containers=True)
 
 
+def test_a_container_for_single_use_may_begin_again_before_it_has_code(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(1)
+        await world.until(lambda: len(world.node.containers) == 1)
+        (container,) = world.node.containers
+        container.connected = True
+        container.events.on_connected([], False)
+        await world.until(lambda: len(container.inputs) == 1)
+        container.inputs.clear()
+        container.connect()
+        await world.until(lambda: len(container.inputs) == 1)
+        assert not container.draining
+        container.finish()
+        assert container.draining
+
+    run(tmp_path, scenario, auto=False, single_use_containers=True, max_containers=1)
+
+
 # Retries
 
 
