@@ -10,12 +10,14 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from tests.fakes.clock import FastLoop
+
 # How many steps are free, beyond a test's own number: more find more, and take much longer.
 EXTRA = int(os.environ.get("WHERRY_EXPLORE_DEPTH", "0"))
 
 
 class World(Protocol):
-    """One run."""
+    """One run. What it has to wait for before the first step is in `async def prepare`, where there is such a thing."""
 
     def enabled(self) -> list[str]:
         """Return what can happen now."""
@@ -41,19 +43,17 @@ async def settle(turns: int = 12) -> None:
 def explore(make: Callable[[], World], depth: int) -> int:
     """Run all orders of `depth` free steps; return how many there were."""
     depth += EXTRA
-    loop = asyncio.new_event_loop()
     prefixes: list[list[int]] = [[]]
     count = 0
-    try:
-        while prefixes:
-            prefix = prefixes.pop()
-            widths = loop.run_until_complete(_run(make, prefix, depth))
-            count += 1
-            for place in range(len(prefix), len(widths)):
-                chosen = [*prefix, *[0] * (place - len(prefix))]
-                prefixes += [[*chosen, other] for other in range(1, widths[place])]
-    finally:
-        loop.close()
+    while prefixes:
+        prefix = prefixes.pop()
+        # A loop of its own: no timer of an earlier run is left. Timers come when nothing else can happen any more.
+        with asyncio.Runner(loop_factory=FastLoop) as runner:
+            widths = runner.run(_run(make, prefix, depth))
+        count += 1
+        for place in range(len(prefix), len(widths)):
+            chosen = [*prefix, *[0] * (place - len(prefix))]
+            prefixes += [[*chosen, other] for other in range(1, widths[place])]
     return count
 
 
@@ -63,6 +63,7 @@ async def _run(make: Callable[[], World], prefix: list[int], depth: int) -> list
     widths: list[int] = []
     steps: list[str] = []
     try:
+        await getattr(world, "prepare", settle)()
         await settle()
         for place in range(depth):
             enabled = world.enabled()
@@ -75,7 +76,7 @@ async def _run(make: Callable[[], World], prefix: list[int], depth: int) -> list
             await settle()
             world.check()
         steps.append("(all goes well)")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             await world.finish()
     except (AssertionError, TimeoutError) as error:
         what = str(error) or "somebody waits for ever"

@@ -33,7 +33,7 @@ from wherry_service.apps.change import Change
 from wherry_service.apps.plans import revision_of
 from wherry_service.apps.rollout import Host, Rollout
 from wherry_service.apps.room import expect_room
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound
+from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, stack_of
 from wherry_service.ids import new_id
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
@@ -247,6 +247,9 @@ async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        # Nobody is left who could be told.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what was begun for one who has gone failed: %s", error, exc_info=stack_of(error))
         raise
 
 

@@ -269,7 +269,7 @@ def database() -> Iterator[GatedDatabase]:
         ([CallKind.MAP], 0, 1, 1, True, 7),
         ([CallKind.SPAWN], 1, 1, 1, False, 7),
         ([CallKind.MAP, CallKind.SPAWN], 1, 1, 0, False, 5),
-        ([CallKind.SPAWN, CallKind.SPAWN], 1, 0, 1, False, 6),
+        ([CallKind.SPAWN, CallKind.SPAWN], 1, 0, 1, False, 5),
     ],
     ids=["map", "spawn", "both", "two spawned"],
 )
