@@ -284,6 +284,82 @@ async def flood(world: World, exchange: Exchange, container: PlayedContainer, he
         await asyncio.sleep(0.01)
 
 
+async def _asked(world: World, more: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(f"POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 4\r\n{more}\r\n".encode())
+    return reader, writer
+
+
+def test_a_request_is_there_before_its_body(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        reader, writer = await _asked(world, "")
+        exchange, container = await world.function.next()
+        assert (head_of(exchange)["more"], "waits" in head_of(exchange)) == (True, False)
+        writer.write(b"body")
+        while not container.frames:
+            await asyncio.sleep(0)
+        assert container.frames == [({"k": "body", "more": False}, b"body")]
+        answer(exchange)
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
+
+    play(tmp_path, work)
+
+
+def test_a_client_that_waits_is_told_to_go_on_when_the_app_reads(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        reader, writer = await _asked(world, "expect: 100-continue\r\n")
+        exchange, container = await world.function.next()
+        assert (head_of(exchange)["more"], head_of(exchange)["waits"]) == (True, True)
+        exchange.feed({"k": "want"}, b"")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"body")
+        while not container.frames:
+            await asyncio.sleep(0)
+        assert container.frames == [({"k": "body", "more": False}, b"body")]
+        answer(exchange)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close" not in head
+        writer.close()
+
+    play(tmp_path, work)
+
+
+def test_an_app_may_refuse_before_a_client_sends_its_body(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        reader, writer = await _asked(world, "expect: 100-continue\r\n")
+        exchange, _ = await world.function.next()
+        answer(exchange, status=401)
+        heard = await asyncio.wait_for(reader.read(), 5)
+        assert heard.startswith(b"HTTP/1.1 401 ")
+        # Its next request could not be told from the body.
+        assert b"connection: close" in heard
+        writer.close()
+        # So does the one that is refused before it comes to an app.
+        world.function.refusal = Failure(kind=FailureKind.EXHAUSTED, message="too many")
+        reader, writer = await _asked(world, "expect: 100-continue\r\n")
+        heard = await asyncio.wait_for(reader.read(), 5)
+        assert heard.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" in heard
+        writer.close()
+
+    play(tmp_path, work)
+
+
+def test_a_client_that_waits_and_goes_is_gone(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        _, writer = await _asked(world, "expect: 100-continue\r\n")
+        exchange, container = await world.function.next()
+        writer.close()
+        while not world.function.withdrawn:
+            await asyncio.sleep(0.001)
+        assert container.frames == [({"k": "gone"}, b"")]
+        exchange.end(Output(failure=Failure(kind=FailureKind.CANCELLED)))
+
+    play(tmp_path, work)
+
+
 def test_a_full_queue(tmp_path: Path) -> None:
     async def work(world: World) -> None:
         world.function.refusal = Failure(kind=FailureKind.EXHAUSTED, message="too many")

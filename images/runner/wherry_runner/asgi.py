@@ -107,7 +107,8 @@ class AsgiRequest:
     async def receive(self) -> dict[str, Any]:
         if self._first is not None:
             body, self._first = self._first, None
-            return {"type": "http.request", "body": body, "more_body": self._more}
+            if body or not self._more:
+                return {"type": "http.request", "body": body, "more_body": self._more}
         if self._complete:
             return {"type": "http.disconnect"}
         header, part = await self._stream.next()

@@ -46,6 +46,8 @@ class WebStream:
         item.payload = b""
         # Set when the client has gone: the frame that said so.
         self.gone: dict[str, Any] | None = None
+        # The client sends its body when somebody asks for it.
+        self._waits = bool(self.head.get("waits"))
         self._heard: deque[tuple[dict[str, Any], bytes]] = deque()
         self._hearer: asyncio.Future[None] | None = None
         self._taken_pieces = 0
@@ -82,6 +84,9 @@ class WebStream:
         while not self._heard:
             if self.gone is not None:
                 return self.gone, b""
+            if self._waits:
+                self._waits = False
+                self._put({"k": "want"}, b"")
             if self._hearer is None:
                 self._hearer = self._loop.create_future()
             # Several tasks may wait at once, and one of them be cancelled.

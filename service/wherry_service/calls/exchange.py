@@ -48,6 +48,8 @@ class Exchange:
         self.ended: Output | None = None
         # Whether nobody wants the response any more; called at its end then.
         self._abandoned: Callable[[], None] | None = None
+        # Set when the app wants to read the body of a client that waits with it.
+        self.wanted = asyncio.Event()
         self._container: NodeContainer | None = None
         # To the container: what it has not taken yet, in order; how many bytes that is; who waits to say more.
         self._ahead: deque[Event] = deque()
@@ -107,6 +109,9 @@ class Exchange:
     def feed(self, header: dict[str, Any], part: bytes) -> None:
         if header["k"] == "took":
             self._took(header.get("n"))
+            return
+        if header["k"] == "want":
+            self.wanted.set()
             return
         if header["k"] in _HEADS:
             self._num_heads += 1

@@ -10,6 +10,7 @@ from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges, response_of
 from wherry_service.ingress import answers
 from wherry_service.ingress.heads import Headers, checked, header
+from wherry_service.ingress.protocol import LOST
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
@@ -50,7 +51,7 @@ class HttpRequest:
     ) -> None:
         self._scope = scope
         self._receive = receive
-        self._send = send
+        self._passed_on = send
         self._endpoint = endpoint
         self._settings = settings
         self._exchanges = exchanges
@@ -61,6 +62,16 @@ class HttpRequest:
         self._body_ended = asyncio.Event()
         self._fault: Exception | None = None
         self._exchange: Exchange | None = None
+        # A piece of the body that is waited for, begun before the request was passed on.
+        self._pending: asyncio.Future[dict[str, Any]] | None = None
+        # The client sends its body when it is told to go on, and has not been told yet.
+        self._waits = False
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._waits and message["type"] == "http.response.start":
+            # Whether it sends its body now is its own choice: what comes next on this connection can't be told apart.
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await self._passed_on(message)
 
     async def serve(self, head: dict[str, Any], result_url: Callable[[str], str]) -> None:
         """Pass the request on, then the response back; `result_url` makes the URL of a call's result."""
@@ -72,8 +83,12 @@ class HttpRequest:
         if first is None:
             return
         head["more"] = more
+        if self._waits:
+            head["waits"] = True
         exchange = self._exchange = Exchange(self._endpoint.function_id, self._endpoint.method, head, first)
         if (refusal := self._exchanges.open(exchange)) is not None:
+            if self._pending is not None:
+                self._pending.cancel()
             await answers.of_failure(refusal, exchange.request_id).send(self._send, self._cors)
             return
         reader = asyncio.ensure_future(self._read(exchange, more))
@@ -85,6 +100,8 @@ class HttpRequest:
             pass
         finally:
             reader.cancel()
+            if self._pending is not None:
+                self._pending.cancel()
             if not kept:
                 if exchange.ended is None:
                     exchange.tell({"k": "gone"})
@@ -101,7 +118,16 @@ class HttpRequest:
             limit = self._settings.max_body_bytes
             if length and limit and int(length) > limit:
                 raise BodyTooLarge
-            message = await self._next_piece()
+            if header(self._scope, b"expect").lower() == b"100-continue" and not self._endpoint.web.no_wait:
+                # It is told to go on when the app wants to read: the app may refuse first.
+                self._waits = True
+                return b"", True
+            # What came with the head goes with it; what comes later keeps no app from seeing the head.
+            self._pending = asyncio.ensure_future(self._next_piece())
+            await asyncio.sleep(0)
+            if not self._pending.done():
+                return b"", True
+            message, self._pending = self._pending.result(), None
         if message["type"] != "http.request":
             return None, False
         body: bytes = message.get("body", b"")
@@ -124,11 +150,28 @@ class HttpRequest:
         if self._settings.max_body_bytes and self._body_bytes > self._settings.max_body_bytes:
             raise BodyTooLarge
 
+    async def _until_wanted(self, exchange: Exchange) -> bool:
+        """Wait until the app wants to read the body; return False if the client has gone before."""
+        waiters = [asyncio.ensure_future(event.wait()) for event in (exchange.wanted, self._scope[LOST])]
+        try:
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+        return not self._scope[LOST].is_set()
+
     async def _read(self, exchange: Exchange, more: bool) -> None:
         """Pass the rest of the body on; then wait for the client to go."""
         try:
+            if self._waits:
+                if not await self._until_wanted(exchange):
+                    exchange.tell({"k": "gone"})
+                    self._exchanges.withdraw(exchange)
+                    return
+                self._waits = False
             while more:
-                message = await self._next_piece()
+                pending, self._pending = self._pending or self._next_piece(), None
+                message = await pending
                 if message["type"] != "http.request":
                     exchange.tell({"k": "gone"})
                     return
@@ -178,6 +221,8 @@ class HttpRequest:
                 async with asyncio.timeout(limit):
                     event = await exchange.next()
             except TimeoutError:
+                # Who fetches the result later has sent the whole request by then.
+                exchange.wanted.set()
                 await self._body_ended.wait()
                 if self._fault is None and not exchange.is_next_there():
                     return await self._hand_over(exchange, answers.redirect(self._scope["method"], result_url()))

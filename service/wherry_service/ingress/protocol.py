@@ -14,6 +14,9 @@ from wherry_service.ingress.refusals import Refusals
 # In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
 ABORT = "wherry.abort"
 
+# In a scope: an event that is set when the connection has been lost, for those who do not receive yet.
+LOST = "wherry.lost"
+
 REFUSED = {
     400: b"400 Bad Request",
     408: b"408 Request Timeout",
@@ -38,6 +41,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = True
+        self._lost = asyncio.Event()
         # Bytes of the head so far; and of what is not the body, since its last piece.
         self._head_bytes = self._idle_bytes = 0
         self._refusal = 400
@@ -55,6 +59,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._lost.set()
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
@@ -83,6 +88,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
+        self.scope[LOST] = self._lost  # type: ignore[literal-required]
         if not self._in_head:
             self._in_head, self._head_bytes = True, 0
         self._hosts = self._lengths = 0
