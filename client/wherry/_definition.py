@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from wherry._marks import batched_mark, concurrent_mark
@@ -40,7 +41,7 @@ class Definition:
         self.function = function
         self.name = name or function.__qualname__
         self.is_generator = yields if is_generator is None else is_generator
-        self.module_name = importable_name(function.__module__)
+        self.module_name = importable_name(function.__module__, function)
         self.options = options = options.marked_by(function)
         # How it is reached over HTTP, None: not at all.
         self.web = web
@@ -79,7 +80,8 @@ class Definition:
 
     @property
     def module(self) -> ModuleType | None:
-        return sys.modules.get(self.function.__module__)
+        name = self.function.__module__
+        return _main_of(self.function) if name == "__main__" else sys.modules.get(name)
 
     def is_again(self, known: Definition) -> bool:
         """Whether this is another one's function, defined again: its module was reloaded, or a cell has run again."""
@@ -108,7 +110,7 @@ class ClassDefinition(Definition):
         self.name = name or user_class.__name__
         self.is_generator = self.is_async = False
         self.web = None
-        self.module_name = importable_name(user_class.__module__)
+        self.module_name = importable_name(user_class.__module__, _function_in(user_class))
         self.options = options = _marked_by_methods(blueprint, options.marked_by(user_class))
         if options.schedule is not None:
             raise InvalidError(
@@ -120,6 +122,11 @@ class ClassDefinition(Definition):
                 f"class {user_class.__qualname__} is defined inside a function, so a container can't import it: move "
                 "it to the top level of a module, or use @app.cls(serialized=True) to send the class itself"
             )
+
+    @property
+    def module(self) -> ModuleType | None:
+        name = self.function.__module__
+        return _main_of(_function_in(self.function)) if name == "__main__" else sys.modules.get(name)
 
     @property
     def shipped(self) -> Any:
@@ -232,17 +239,54 @@ def code_of(function: Callable[..., Any]) -> CodeType:
             raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
 
 
-def importable_name(module_name: str) -> str:
-    """Return the name under which a container imports a module: `__main__` is its file's or package's name."""
+def importable_name(module_name: str, function: Any = None) -> str:
+    """Return the name under which a container imports a module: `__main__` is its file's or package's name.
+
+    "__main__" where there is no file to import.
+    """
     if module_name != "__main__":
         return module_name
-    main = sys.modules.get("__main__")
+    main = _main_of(function)
     spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name:
+    if spec is not None and spec.name and spec.name != "__main__":
         return str(spec.name)
     file = getattr(main, "__file__", None)
-    if not file:
-        return "__main__"
-    base: str = file.replace("\\", "/").rpartition("/")[2]
-    stem: str = base.rpartition(".")[0]
-    return stem or base
+    return script_name(file) if file and os.path.isfile(file) else "__main__"
+
+
+def script_name(file: str) -> str:
+    """Return the name of a script as a module, whatever the file is called; of a link, that of the file behind it.
+
+    Python looks for a script's modules beside the file behind a link, too.
+    """
+    folder, base = os.path.split(os.path.realpath(file))
+    stem, suffix = os.path.splitext(base)
+    name = stem if suffix in (".py", ".pyw") else base
+    if name == "__main__":
+        # Of a directory that was run.
+        name = f"{os.path.basename(folder)}_main"
+    if "." not in name and suffix == ".py" and stem != "__main__":
+        return name
+    name = name.replace(".", "_")
+    while os.path.isdir(os.path.join(folder, name)) or os.path.exists(os.path.join(folder, f"{name}.py")):
+        name += "_"
+    return name
+
+
+def _main_of(function: Any) -> ModuleType | None:
+    """Return the module `__main__`, as what runs scripts (cProfile, trace) may have it beside its own."""
+    main = sys.modules.get("__main__")
+    names = getattr(_innermost(function), "__globals__", None)
+    if main is None or names is None or names is vars(main) or names.get("__name__") != "__main__":
+        return main
+    own = type(main)("__main__")
+    own.__file__ = names.get("__file__")
+    return own
+
+
+def _function_in(user_class: Any) -> Any:
+    """Return a function that is defined in a class."""
+    from wherry._partial import PartialFunction  # above us: methods are made there
+
+    found = [value.raw_f if isinstance(value, PartialFunction) else value for value in vars(user_class).values()]
+    return next((value for value in found if getattr(value, "__module__", None) == user_class.__module__), None)

@@ -10,8 +10,13 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
+
+from wherry._definition import script_name
+from wherry.exception import InvalidError
 
 _SKIPPED = frozenset(("__pycache__", "node_modules"))
+_COMPILED = frozenset((".so", ".pyd", ".pyc"))
 # Bytes of a file that are in memory at once.
 _PIECE = 1 << 20
 
@@ -35,16 +40,19 @@ class SourceFile:
         self.blob_id = ""
         self.executable = False
         if not link and not directory:
-            self._read()
+            self.read()
+            self.executable = os.access(self.local, os.X_OK)
 
-    def _read(self) -> None:
-        digest = hashlib.sha256()
+    def read(self, copy: BinaryIO | None = None) -> None:
+        """Read the content as it is now, and write it to `copy`."""
+        digest, size = hashlib.sha256(), 0
         with self.local.open("rb", buffering=0) as file:
             while data := file.read(_PIECE):
                 digest.update(data)
-                self.size += len(data)
-        self.blob_id = f"sha256:{digest.hexdigest()}"
-        self.executable = os.access(self.local, os.X_OK)
+                size += len(data)
+                if copy is not None:
+                    copy.write(data)
+        self.size, self.blob_id = size, f"sha256:{digest.hexdigest()}"
 
 
 def source_files(modules: Iterable[ModuleType]) -> tuple[list[SourceFile], Path | None]:
@@ -59,29 +67,48 @@ def source_files(modules: Iterable[ModuleType]) -> tuple[list[SourceFile], Path 
         located = _locate(module)
         if located is None:
             continue
-        root, top = located
+        root, top, own = located
         first_root = first_root or root
-        _add(found, root, top)
-    return [SourceFile(path, local) for path, local in sorted(found.items())], first_root
+        _add(found, root, top, own)
+    return list(_read(found)), first_root
 
 
-def _locate(module: ModuleType) -> tuple[Path, str] | None:
-    """Return the root of a module's tree and the name of its top-level module or package; None if it has no file."""
+def _read(found: dict[str, Path]) -> Iterator[SourceFile]:
+    for path, local in sorted(found.items()):
+        try:
+            yield SourceFile(path, local)
+        except FileNotFoundError:
+            continue  # it was there a moment ago
+        except OSError as error:
+            raise InvalidError(f"{local}, which belongs to your code, can't be read: {error.strerror}") from None
+
+
+def _locate(module: ModuleType) -> tuple[Path, str, Path] | None:
+    """Return the root of a module's tree, the name of its top-level module or package, and its file; None without one.
+
+    As Python itself looks for modules: a script's beside the file that a link to it leads to, others as they are.
+    """
     file = getattr(module, "__file__", None)
     if not file:
         return None
-    path = Path(file).resolve()
+    path = Path(os.path.abspath(file))
     spec = getattr(module, "__spec__", None)
     name = spec.name if module.__name__ == "__main__" and spec is not None else module.__name__
     if name == "__main__":
-        return path.parent, path.stem
+        path = path.resolve()
+        return path.parent, script_name(str(path)), path
     parents = name.count(".") + (1 if path.name == "__init__.py" else 0)
-    return path.parents[parents], name.partition(".")[0]
+    return path.parents[parents], name.partition(".")[0], path
 
 
-def _add(found: dict[str, Path], root: Path, top: str) -> None:
+def _add(found: dict[str, Path], root: Path, top: str, own: Path) -> None:
     waiting = [top]
     seen: set[str] = set()
+    if own.parent == root and own.suffix not in _COMPILED and not _is_installed(own) and own.is_file():
+        # Under its module's name, whatever the file is called.
+        found[f"{top}.py"] = own
+        waiting = list(_imports(own))
+        seen.add(top)
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -98,19 +125,37 @@ def _files_of(root: Path, name: str) -> Iterator[Path]:
     package, module = root / name, root / f"{name}.py"
     if module.is_file() and not _is_installed(module):
         yield module
-    elif (
-        package.is_dir() and not _is_installed(package) and (name in sys.modules or (package / "__init__.py").exists())
-    ):
+    elif package.is_dir() and not _is_installed(package) and _is_package(package, name):
         yield from _walk(package)
 
 
+def _is_package(folder: Path, name: str) -> bool:
+    """Whether Python has, or would have, a package in that folder: it may be one of data with a package's name."""
+    if (folder / "__init__.py").exists():
+        return True
+    try:
+        places = list(sys.modules[name].__path__)
+    except (KeyError, AttributeError, TypeError):
+        return False
+    return any(os.path.realpath(place) == os.path.realpath(folder) for place in places)
+
+
 def _walk(folder: Path) -> Iterator[Path]:
-    for path, folders, files in os.walk(folder):
+    # Python imports what is behind links to directories; one that leads back up would have no end.
+    above = {str(folder): {os.path.realpath(folder)}}
+    for path, folders, files in os.walk(folder, followlinks=True):
+        within = above.pop(path)
         folders[:] = sorted(
             name
             for name in folders
-            if name not in _SKIPPED and not name.startswith(".") and not Path(path, name, "pyvenv.cfg").exists()
+            if name not in _SKIPPED
+            and not name.startswith(".")
+            and not Path(path, name, "pyvenv.cfg").exists()
+            and os.path.realpath(os.path.join(path, name)) not in within
         )
+        for name in folders:
+            inner = os.path.join(path, name)
+            above[inner] = within | {os.path.realpath(inner)}
         for name in sorted(files):
             local = Path(path, name)
             if not name.startswith(".") and not name.endswith((".pyc", ".pyo")) and local.is_file():
@@ -148,9 +193,11 @@ def _imports_of(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether a path is part of Python or of a place where packages are installed."""
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return True
+    """Whether a path is part of Python or of a place where packages are installed, also behind links."""
     paths = sysconfig.get_paths()
     libraries = {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], site.getusersitepackages()}
-    return any(path.is_relative_to(library) for library in libraries)
+    return any(
+        {"site-packages", "dist-packages"} & set(place.parts)
+        or any(place.is_relative_to(library) for library in libraries)
+        for place in {path, path.resolve()}
+    )

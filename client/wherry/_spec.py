@@ -25,7 +25,8 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
         spec.serialized = _serialized(definition)
     elif definition.module_name == "__main__":
         raise InvalidError(
-            f"{definition.name} was typed in, so there is no file to send: use @app.function(serialized=True)"
+            f"{definition.name} was typed in, or is in an archive, so there is no file to send: "
+            "use @app.function(serialized=True)"
         )
     else:
         spec.module_name = definition.module_name

@@ -13,6 +13,7 @@ from wherry.exception import InvalidError
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
 ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
+MODULE_OPTION = typer.Option(False, "-m", help="REF is a module, as with python -m.")
 YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
 
 

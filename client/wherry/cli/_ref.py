@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wherry._definition import script_name
 from wherry.app import App, LocalEntrypoint
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.exception import Error
@@ -19,6 +20,12 @@ Target = LocalEntrypoint[..., Any] | Function[..., Any] | MethodTarget
 
 class UsageError(Error):
     """The command line does not name one thing."""
+
+
+def check_module(ref: str) -> None:
+    """Raise UsageError where `-m` stands before a file."""
+    if _is_file(ref.partition("::")[0]):
+        raise UsageError(f"-m takes the name of a module, and {ref} is a file: leave -m out")
 
 
 def find_target(ref: str) -> Target:
@@ -143,11 +150,12 @@ def _import_file(path: Path) -> ModuleType:
         raise UsageError(f"there is no file {path}")
     # As `python file.py` does: its directory comes first, whatever the current one is.
     sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = script_name(str(path))
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -12,8 +12,16 @@ from wherry._deploying import dry_run as ask
 from wherry._deploying import rollback as roll_back
 from wherry._output.enable import screen_for_stdout
 from wherry._output.output import Output, Silent
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, time_of, use_environment
-from wherry.cli._ref import UsageError, find_app
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    MODULE_OPTION,
+    show_json,
+    show_table,
+    time_of,
+    use_environment,
+)
+from wherry.cli._ref import UsageError, check_module, find_app
 from wherry.cli.run import show_error
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -49,6 +57,7 @@ _STATES = {
 
 def deploy(
     ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
+    is_module: bool = MODULE_OPTION,
     name: str | None = typer.Option(None, "--name", help="Deploy under this name; the app's own."),
     tag: str = typer.Option("", "--tag", help="A name for this version, shown in its history."),
     environment: str | None = ENVIRONMENT_OPTION,
@@ -64,6 +73,8 @@ def deploy(
     """
     if strategy not in STRATEGIES:
         raise InvalidError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    if is_module:
+        check_module(ref)
     use_environment(environment)
     began = time.monotonic()
     try:

@@ -19,11 +19,11 @@ from wherry._output.output import Output
 from wherry._output.plain import Plain
 from wherry._output.stream import ScreenStream
 from wherry.app import App, LocalEntrypoint
-from wherry.cli._common import say, use_environment
+from wherry.cli._common import MODULE_OPTION, say, use_environment
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
-from wherry.cli._ref import Target, UsageError, find_target
+from wherry.cli._ref import Target, UsageError, check_module, find_target
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
 
@@ -37,6 +37,7 @@ def run(
     ref: str = typer.Argument(
         help="What to run: file.py, file.py::function, file.py::Class.method, package.module::f."
     ),
+    is_module: bool = MODULE_OPTION,
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
     interactive: bool = _INTERACTIVE,
@@ -47,6 +48,8 @@ def run(
     """Run a local entrypoint, or a function directly, with its app. What follows REF are its own options."""
     if interactive:
         check(detach)
+    if is_module:
+        check_module(ref)
     use_environment(environment)
     target = _import(ref)
     function, name = _signature(target)

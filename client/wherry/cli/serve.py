@@ -15,6 +15,8 @@ import typer
 from wherry._client import Client, default_client
 from wherry._output.enable import screen_for_stdout
 from wherry.cli import _publish
+from wherry.cli._common import MODULE_OPTION
+from wherry.cli._ref import check_module
 from wherry.exception import InvalidError
 from wherry_proto.messages import AppStopRequest
 
@@ -25,10 +27,13 @@ LONGEST_BURST_MS = 1600
 
 def serve(
     ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
+    is_module: bool = MODULE_OPTION,
     timeout: float | None = typer.Option(None, "--timeout", help="Stop after so many seconds."),
     environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
 ) -> None:
     """Run an app until Ctrl-C, and publish it anew whenever its source changes; its functions keep their ids."""
+    if is_module:
+        check_module(ref)
     place = ref.partition("::")[0]
     if place.endswith(".py") and not Path(place).is_file():
         raise InvalidError(f"there is no file {Path(place).resolve()}")

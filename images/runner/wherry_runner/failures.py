@@ -182,7 +182,7 @@ def missing_module_hint(error: ImportError, own_module: str) -> str:
     if "attempted relative import" in text:
         return (
             "Hint: the file uses a relative import, so it must be run as part of its package: "
-            "`wherry run package.module::function` (or `wherry run -m package.module`), not as a path to the file."
+            "`wherry run -m package.module` (or `package.module::function`), not as a path to the file."
         )
     name = getattr(error, "name", None)
     if not isinstance(error, ModuleNotFoundError) or not name:

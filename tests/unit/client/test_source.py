@@ -1,5 +1,6 @@
 """Which files are shipped."""
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -8,7 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from wherry._source import source_files
+import wherry
+from wherry._definition import importable_name
+from wherry._source import SourceFile, source_files
+from wherry.exception import InvalidError
 
 
 @pytest.fixture
@@ -97,3 +101,106 @@ def test_an_import_is_found_wherever_it_stands(tmp_path: Path) -> None:
     from wherry import _source
 
     assert set(names) <= _source._imports(tmp_path / "everywhere.py")
+
+
+def test_data_with_the_name_of_a_package_is_not_sent(tree: Path) -> None:
+    importlib.import_module("tblib")
+    (tree / "script.py").write_text("import tblib, own_ns.inner\n")
+    for name in ("tblib/private.bin", "own_ns/inner.py", "own_ns/data.txt"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text("x = 1")
+    importlib.import_module("own_ns")
+    # A package without __init__.py is one, where Python has it from here.
+    assert names(load(tree / "script.py", "script")) == ["own_ns/data.txt", "own_ns/inner.py", "script.py"]
+    del sys.modules["own_ns"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my.app.v1.py", "my_app_v1"),
+        ("tool", "tool"),
+        ("tool.txt", "tool_txt"),
+        ("helper", "helper_"),
+        ("my-app.py", "my-app"),
+        ("ran/__main__.py", "ran_main"),
+        ("window.pyw", "window"),
+    ],
+)
+def test_a_script_is_sent_under_a_name_that_can_be_imported(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, file: str, name: str
+) -> None:
+    (tree / file).parent.mkdir(exist_ok=True)
+    (tree / file).write_text("import lazily\n")
+    main = ModuleType("__main__")
+    main.__file__ = str(tree / file)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert importable_name("__main__") == name
+    assert f"{name}.py" in names(main)
+    assert ("lazily.py" in names(main)) is ("/" not in file)
+
+
+def test_a_link_to_a_script_is_the_script(tree: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere"
+    link.mkdir()
+    (link / "other_name.py").symlink_to(tree / "script.py")
+    main = ModuleType("__main__")
+    main.__file__ = str(link / "other_name.py")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert importable_name("__main__") == "script"
+    assert names(main) == ["helper.py", "lazily.py", *PACKAGE, "script.py"]
+
+
+def test_links_in_a_package_are_followed_and_none_without_end(tree: Path) -> None:
+    shared = tree / "elsewhere"
+    shared.mkdir()
+    (shared / "more.py").write_text("def f(): pass")
+    (tree / "pkg_w/linked").symlink_to(shared)
+    (tree / "pkg_w/up").symlink_to(tree / "pkg_w")
+    (tree / "pkg_w/deep/again").symlink_to(tree / "pkg_w/deep")
+    assert names(load(tree / "pkg_w/sub.py", "pkg_w.sub")) == [*PACKAGE[:3], "pkg_w/linked/more.py", PACKAGE[3]]
+    # A module behind a link is of the package that it is imported from.
+    inner = load(tree / "pkg_w/linked/more.py", "pkg_w.linked.more")
+    assert "pkg_w/linked/more.py" in names(inner)
+
+
+def test_what_runs_scripts_is_not_the_script(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As cProfile and trace do: __main__ is their own module.
+    spec = importlib.util.find_spec("cProfile")
+    profiler = ModuleType("__main__")
+    assert spec is not None
+    profiler.__spec__, profiler.__file__ = spec, spec.origin
+    monkeypatch.setitem(sys.modules, "__main__", profiler)
+    space = {"__name__": "__main__", "__file__": str(tree / "script.py"), "wherry": wherry}
+    text = """
+app = wherry.App("profiled")
+
+@app.function()
+def f(): pass
+
+@app.cls()
+class C:
+    @wherry.method()
+    def g(self): pass
+"""
+    exec(compile(text, str(tree / "script.py"), "exec"), space)
+    app = space["app"]
+    assert isinstance(app, wherry.App)
+    for function in app._functions.values():
+        assert function.info.module_name == "script"
+        assert function.info.module is not None
+        assert "script.py" in names(function.info.module)
+
+
+def test_what_can_not_be_read_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: SourceFile, copy: object = None) -> None:
+        if self.path == "helper.py":
+            raise PermissionError(13, "Permission denied")
+        if self.path == "lazily.py":
+            raise FileNotFoundError
+
+    monkeypatch.setattr(SourceFile, "read", refuse)
+    with pytest.raises(InvalidError, match=r"helper\.py, which belongs to your code, can't be read: Permission denied"):
+        source_files([load(tree / "script.py", "script")])
+    (tree / "script.py").write_text("import lazily")
+    assert names(load(tree / "script.py", "script")) == ["script.py"]
