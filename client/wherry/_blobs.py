@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,10 +42,12 @@ class Blobs:
             size = self._send(blob_id, write)
         return Payload(format=Format.PICKLE, blob_id=blob_id, size=size)
 
-    def put_file(self, blob_id: str, path: Path) -> None:
-        """Store the content of a file under that id."""
-        with path.open("rb") as file:
-            self._transport.upload("Blobs.Put", _chunks(blob_id, file))
+    def put_content(self, blob_id: str, file: BinaryIO, size: int) -> None:
+        """Store the first `size` bytes of a file under that id, which is their hash.
+
+        Raises InvalidError where they have another.
+        """
+        self._transport.upload("Blobs.Put", _chunks(blob_id, file, size))
 
     def load(self, payload: Payload) -> Any:
         """Return the value that a payload holds, None where it holds none.
@@ -102,7 +105,9 @@ def handover_dir(path: str) -> Path | None:
     return Path(path) if path and os.access(path, os.W_OK | os.X_OK) else None
 
 
-def _chunks(blob_id: str, file: BinaryIO) -> Iterator[BlobChunk]:
-    yield BlobChunk(blob_id=blob_id, data=file.read(CHUNK))
-    while data := file.read(CHUNK):
+def _chunks(blob_id: str, file: BinaryIO, size: int | None = None) -> Iterator[BlobChunk]:
+    left = size if size is not None else sys.maxsize
+    data = file.read(min(CHUNK, left))
+    yield BlobChunk(blob_id=blob_id, data=data)
+    while (left := left - len(data)) > 0 and (data := file.read(min(CHUNK, left))):
         yield BlobChunk(data=data)

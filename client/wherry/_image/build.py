@@ -23,7 +23,7 @@ def ensure_images(client: "Client", images: list[Image], *, environment: str = "
     if not distinct:
         return []
     resolved = [resolve(image, client, environment) for image in distinct]
-    send(client, [file for one in resolved for file in one.files])
+    send(client, [file for one in resolved for file in one.files], as_read=True)
     request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=environment, bare=bare)
     ids: dict[int, str] = {}
     builds: dict[int, Build] = {}
