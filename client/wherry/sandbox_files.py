@@ -70,7 +70,14 @@ class SandboxFiles:
     @blocking
     def ls(self, path: str = ".") -> list[str]:
         """Return the names in a directory, sorted; of a file its own name."""
-        data = self._run(path, "find", posixpath.join(path, "."), "-mindepth", "1", "-maxdepth", "1", "-print0")
+        # find takes "-name", "(" and "!" for a part of what it is to look for.
+        place = posixpath.join("." if not self._checked(path).startswith("/") else "", path)
+        try:
+            data = self._run(path, "find", posixpath.join(place, "."), "-mindepth", "1", "-maxdepth", "1", "-print0")
+        except NotADirectoryError:
+            if path.endswith("/"):
+                raise
+            return [posixpath.basename(path)]
         return sorted(posixpath.basename(os.fsdecode(name)) for name in data.split(b"\0") if name)
 
     @blocking
@@ -90,9 +97,14 @@ class SandboxFiles:
     def _write(self, path: str, data: bytes, how: str) -> None:
         self._run(path, "sh", "-c", f'cat {how} "$1"', "sh", path, given=data)
 
-    def _run(self, path: str, *command: str, given: bytes | None = None) -> bytes:
+    @staticmethod
+    def _checked(path: Any) -> str:
         if not isinstance(path, str) or not path or "\0" in path:
             raise InvalidError(f"{path!r} is not the path of a file")
+        return path
+
+    def _run(self, path: str, *command: str, given: bytes | None = None) -> bytes:
+        self._checked(path)
         process = self._sandbox.exec(*command, env={"LC_ALL": "C"}, text=False)
         if given:
             process.stdin.write(given)
