@@ -476,6 +476,8 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         "Labels": dict(spec.labels),
         "HostConfig": host,
         "StopSignal": "SIGTERM",
+        # For the server that the image was made for; nobody here asks how it is.
+        "Healthcheck": {"Test": ["NONE"]},
     }
     if spec.network == "host":
         # Only the service's own programs are; an engine with `userns-remap` has none otherwise.

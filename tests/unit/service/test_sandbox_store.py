@@ -77,6 +77,7 @@ def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
     )  # fmt: skip
     body = create_body(node._spec(order, order.command, [], {}))
     host = body["HostConfig"]
+    assert body["Healthcheck"] == {"Test": ["NONE"]}
     assert (body["WorkingDir"], body["Tty"], body["OpenStdin"], body["StdinOnce"]) == ("/tmp", True, True, True)
     assert body["Labels"] == {
         "wherry.instance": "instance", "wherry.kind": "sandbox", "wherry.container": "sb-1", "wherry.app": "ap-1"
@@ -163,6 +164,7 @@ def test_a_sandbox_that_a_killed_service_had_made_and_not_started_begins_in_the_
 def test_a_functions_container_is_asked_for_as_ever() -> None:
     body = create_body(ContainerSpec(name="n", image="i", command=("c",)))
     assert not {"Tty", "OpenStdin", "WorkingDir"} & body.keys()
+    assert body["Healthcheck"] == {"Test": ["NONE"]}
     assert "Runtime" not in body["HostConfig"]
     assert body["HostConfig"]["CapDrop"] == list(DROPPED_CAPABILITIES)
 
