@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 import wherry
 from tests.acceptance.conftest import RunApp
+from tests.acceptance.web_client import client_of
 
 app = wherry.App("web-bodies")
 
@@ -44,6 +46,38 @@ def wsgi() -> Any:
         return [body]
 
     return web
+
+
+@app.function(serialized=True)
+@wherry.web_server(8000)
+def server() -> None:
+    import socket
+    import threading
+
+    listening = socket.create_server(("127.0.0.1", 8000))
+    says = {
+        "/nonsense": b"hello there\r\n\r\n",
+        "/nothing": b"",
+        "/headers": b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "/endless": b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000,
+        "/chunks": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\nxyz\r\n",
+        "/short": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nab",
+        "/fine": b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine",
+    }
+
+    def serve() -> None:
+        while True:
+            peer, _ = listening.accept()
+            asked = peer.recv(65536).decode().split(" ")
+            if len(asked) > 1 and asked[1] == "/end":
+                listening.close()
+                peer.close()
+                return
+            if len(asked) > 1:
+                peer.sendall(says[asked[1]])
+            peer.close()
+
+    threading.Thread(target=serve, daemon=True).start()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,3 +128,32 @@ def test_b51_a_request_runs_before_its_body_is_there(function: wherry.Function[.
     peer.sendall(b"bo")
     peer.sendall(b"dy")
     assert _rest(peer).endswith(b"body")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/nonsense", "does not speak HTTP/1.1"),
+        ("/nothing", "broke off, or sent no HTTP"),
+        ("/headers", "sent malformed headers"),
+        ("/endless", "broke off, or sent no HTTP"),
+    ],
+)
+def test_b51_a_server_that_makes_no_sense_is_a_bad_gateway(path: str, told: str) -> None:
+    with client_of(server.web_url) as client:
+        answer = client.get(path)
+        assert (answer.status_code, told in answer.text) == (502, True), answer.text
+        assert client.get("/fine").text == "fine"
+
+
+@pytest.mark.parametrize("path", ["/chunks", "/short"])
+def test_b51_a_server_that_breaks_off_in_its_response_is_no_whole_response(path: str) -> None:
+    with client_of(server.web_url) as client, pytest.raises(httpx.RemoteProtocolError):
+        client.get(path)
+
+
+def test_b51_a_server_that_has_ended_is_a_bad_gateway() -> None:
+    with client_of(server.web_url) as client:
+        assert client.get("/end").status_code == 502
+        gone = client.get("/fine")
+        assert (gone.status_code, "nothing listens on port 8000 any more" in gone.text) == (502, True)

@@ -3,18 +3,23 @@
 import asyncio
 import base64
 import os
+import sys
 from typing import Any
 
 from wherry_runner.inputs import Input
 from wherry_runner.loader import LoadError
 from wherry_runner.web_socket import ClientSocket
-from wherry_runner.web_stream import WebStream
+from wherry_runner.web_stream import WebStream, whole
 
 HOST = "127.0.0.1"
 EVERY_S = 0.05
 LINE_BYTES = 64 << 10
 PIECE_BYTES = 64 << 10
 MAX_HEADERS = 256
+
+
+class Broken(ConnectionError):
+    """What listens on the port is not there, speaks no HTTP, or has broken off."""
 
 
 class ServerApp:
@@ -48,15 +53,28 @@ class ServerApp:
 
     async def serve(self, stream: WebStream, item: Input) -> bytes:
         """Pass a request on, and the response back in pieces."""
-        reader, writer = await asyncio.open_connection(HOST, self._port, limit=LINE_BYTES)
         try:
-            if stream.head["type"] == "websocket":
-                await self._socket(stream, reader, writer)
-            else:
-                await self._request(stream, reader, writer)
-        finally:
-            writer.close()
+            reader, writer = await self._connected()
+            try:
+                if stream.head["type"] == "websocket":
+                    await self._socket(stream, reader, writer)
+                else:
+                    await self._request(stream, reader, writer)
+            finally:
+                writer.close()
+        except Broken as error:
+            if stream.has_begun:
+                raise
+            # Whoever runs the app must see it; for the client it is the gateway's answer.
+            print(f"{self._name}: {error}", file=sys.stderr)
+            return whole(502, [["content-type", "text/plain; charset=utf-8"]], f"{error}\n".encode())
         return b""
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection(HOST, self._port, limit=LINE_BYTES)
+        except OSError as error:
+            raise Broken(f"nothing listens on port {self._port} any more: {error.strerror or error}") from None
 
     async def _request(self, stream: WebStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = stream.head
@@ -140,43 +158,56 @@ async def _line(reader: asyncio.StreamReader) -> str:
     try:
         line = await reader.readuntil(b"\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise ConnectionError(f"the server on the port broke off, or sent no HTTP: {error}") from None
+        raise Broken(f"the server on the port broke off, or sent no HTTP: {error}") from None
+    except OSError as error:
+        raise Broken(f"the server on the port broke off: {error.strerror or error}") from None
     return line.rstrip(b"\r\n").decode("latin-1")
 
 
 async def _response_head(reader: asyncio.StreamReader) -> tuple[int, list[list[str]]]:
     status = (await _line(reader)).split(" ", 2)
     if len(status) < 2 or not status[0].startswith("HTTP/1.") or not status[1].isdigit():
-        raise ConnectionError("what listens on the port does not speak HTTP/1.1")
+        raise Broken("what listens on the port does not speak HTTP/1.1")
     headers: list[list[str]] = []
     while line := await _line(reader):
         name, colon, value = line.partition(":")
         if not colon or len(headers) >= MAX_HEADERS:
-            raise ConnectionError("the server on the port sent malformed headers")
+            raise Broken("the server on the port sent malformed headers")
         headers.append([name.strip().lower(), value.strip()])
     return int(status[1]), headers
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> Any:
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        while size := int((await _line(reader)).partition(";")[0], 16):
+        while size := _size(await _line(reader), 16):
             async for piece in _exactly(reader, size):
                 yield piece
             await _line(reader)
         while await _line(reader):
             pass
     elif "content-length" in headers:
-        async for piece in _exactly(reader, int(headers["content-length"])):
+        async for piece in _exactly(reader, _size(headers["content-length"], 10)):
             yield piece
     else:
         while piece := await reader.read(PIECE_BYTES):
             yield piece
 
 
+def _size(line: str, base: int) -> int:
+    text = line.partition(";")[0].strip()
+    try:
+        # Python knows more forms than HTTP.
+        if not text.isalnum():
+            raise ValueError
+        return int(text, base)
+    except ValueError:
+        raise Broken(f"the server on the port sent {text[:20]!r} as a length") from None
+
+
 async def _exactly(reader: asyncio.StreamReader, size: int) -> Any:
     while size:
         piece = await reader.read(min(size, PIECE_BYTES))
         if not piece:
-            raise ConnectionError("the server on the port broke off in the midst of its response")
+            raise Broken("the server on the port broke off in the midst of its response")
         size -= len(piece)
         yield piece

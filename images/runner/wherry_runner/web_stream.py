@@ -46,6 +46,8 @@ class WebStream:
         item.payload = b""
         # Set when the client has gone: the frame that said so.
         self.gone: dict[str, Any] | None = None
+        # Whether something of the response, or of a websocket, has been sent.
+        self.has_begun = False
         # The client sends its body when somebody asks for it.
         self._waits = bool(self.head.get("waits"))
         self._heard: deque[tuple[dict[str, Any], bytes]] = deque()
@@ -105,6 +107,7 @@ class WebStream:
         if self._item.answered:
             return
         if header["k"] in ("start", "accept", "close"):
+            self.has_begun = True
             header = sendable(header)
         frame = {"t": "web", "input": self._item.input_id, **header}
         self._desk.link.put_frame(frame, (part,) if part else ())
