@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from wherry._ids import id_sequence
@@ -48,7 +49,9 @@ class Pump:
         if inline:
             self._run(iter(rows))
         else:
-            threading.Thread(target=self._run, args=(iter(rows),), name="wherry-inputs", daemon=True).start()
+            # The iterator is the caller's code: it sees the caller's context variables.
+            args = (self._run, iter(rows))
+            threading.Thread(target=copy_context().run, args=args, name="wherry-inputs", daemon=True).start()
 
     async def run_async(self, rows: AsyncIterator[Row]) -> None:
         """Feed rows from an asynchronous iterator, on its own event loop."""

@@ -1,6 +1,7 @@
 """map, starmap, for_each: on a fake service."""
 
 import asyncio
+import contextvars
 import gc
 import itertools
 import logging
@@ -20,6 +21,10 @@ Running = Callable[..., Any]
 
 def square(x: int) -> int:
     return x * x
+
+
+def echoed(x: Any) -> Any:
+    return x
 
 
 def pair(a: int, b: int, c: int = 0) -> tuple[int, int, int]:
@@ -186,6 +191,26 @@ def test_stop_iteration_in_the_function_does_not_end_the_loop(running: Running) 
     # Nor one that has nothing to do with Wherry.
     with pytest.raises(UnraisableError, match="StopIteration"):
         list(map(running(stop).remote, [1]))
+
+
+def test_iterators_see_the_callers_context(running: Running) -> None:
+    who = contextvars.ContextVar("who", default="nobody")
+
+    def inputs() -> Iterator[str]:
+        yield who.get()
+        who.set("somebody else")
+
+    async def asynchronous() -> AsyncIterator[str]:
+        yield who.get()
+
+    async def main(function: Any, rows: Any) -> list[str]:
+        return [value async for value in function.map.aio(rows)]
+
+    echo = running(echoed)
+    who.set("me")
+    assert list(echo.map(inputs())) == list(echo.map(asynchronous())) == ["me"]
+    assert asyncio.run(main(echo, inputs())) == asyncio.run(main(echo, asynchronous())) == ["me"]
+    assert who.get() == "me"
 
 
 class Deep(BaseException):
