@@ -247,6 +247,9 @@ class Client:
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
         )
         reconnect = Reconnect(self._give_up_s, self._revive)
+        if self._server is not None:
+            # It has just answered: one that is killed now is waited for, as later.
+            reconnect.connected_before()
         session = Session(hello, self._transport.session, reconnect, self.listener)
         try:
             session.start()

@@ -34,10 +34,11 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
-from wherry_service.engines.engine import ContainerSpec, ContainerStatus
+from wherry_service.engines.engine import ContainerSpec, ContainerStatus, EngineEvent
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
+from wherry_service.node import local_container
 from wherry_service.node.local import LocalNode
 from wherry_service.pools import pool
 from wherry_service.pools.capacity import Capacity
@@ -336,6 +337,27 @@ def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
         assert "was told not to answer; trying again" in message.notices[0].text
         world.engine.reachable = True
         await world.receive(1)
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
+def test_a_process_that_is_killed_for_lack_of_memory_is_named_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_container, "_GOES_ON_S", 0.01)
+
+    async def scenario(world: World) -> None:
+        world.call(world.open("pid"), ())
+        await world.receive(1)
+        (engine_id, container), *_ = world.engine.containers.items()
+        for _ in range(2):
+            for queue in world.engine._listeners:
+                queue.put_nowait(EngineEvent("oom", engine_id, container.spec.labels))
+            await world.until(lambda: bool(world.client._logs))
+            told = world.client._logs.popleft().text
+            assert "a process in this container was killed: it ran out of memory" in told
+        # It has not ended: when it does, that is no lack of memory.
         os.kill(world.values()[0], signal.SIGCONT)
 
     run(tmp_path, scenario)

@@ -284,6 +284,6 @@ def _is_of_handler(error: OSError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    # Not `__file__`: in a container that is the byte code's.
-    here = _is_of_handler.__code__.co_filename
-    return trace is not None and trace.tb_frame.f_code.co_filename != here
+    # Not `__file__`: in a container that is the byte code's. Some of a socket's methods are Python's own code.
+    ours = (_is_of_handler.__code__.co_filename, socket.recv_fds.__code__.co_filename)
+    return trace is not None and trace.tb_frame.f_code.co_filename not in ours

@@ -234,7 +234,7 @@ class LocalNode:
         if container is None:
             return
         if event.kind == "oom":
-            container.oom_seen = True
+            container.on_oom()
         else:
             container.on_died(event.exit_code)
 

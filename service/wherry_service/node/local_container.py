@@ -47,6 +47,7 @@ from wherry_service.node.throttle import Throttle
 from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.trouble import in_words
 from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,12 @@ COMMAND = ("python3", "/wherry/runner/wherry_runner/__main__.py")
 HELLO_DEADLINE_S = 60.0
 RECONNECT_DEADLINE_S = 30.0
 _MAX_ROWS = 256
+# The stream of a log's lines that are the service's.
+_OWN_WORDS = 3
 _MAX_BODY = 8 << 20
 _LOG_TAIL_LINES = 20
+# Seconds after which one that ran out of memory, and did not end, is known to go on.
+_GOES_ON_S = 1.0
 
 
 class Host(Protocol):
@@ -180,7 +185,7 @@ class LocalContainer:
                 log.warning("container %s could not start: %s", self.container_id, error)
             await self._finish(
                 ContainerExit(
-                    reason=str(error),
+                    reason=in_words(error),
                     not_started=True,
                     permanent=isinstance(error, ImageMissing | DeviceMissing | RuntimeMissing | ServiceError),
                     engine_unreachable=unreachable,
@@ -383,7 +388,7 @@ class LocalContainer:
     def _welcome(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
         if not loaded:
             if self._source is not None and (error := self._source.exception()) is not None:
-                self.kill(f"could not get its source: {error}")
+                self.kill(f"could not get its source: {in_words(error)}")
                 return
             if self._load.has_secrets and self._secrets is None:
                 self.kill("had not loaded its code when the service was started anew")
@@ -505,6 +510,18 @@ class LocalContainer:
                 self.on_died(None)
 
     # The end
+
+    def on_oom(self) -> None:
+        """Hear from the engine that it ran out of memory: it ends, or only a process beside the runner did."""
+        if not self.oom_seen:
+            self.oom_seen = True
+            asyncio.get_running_loop().call_later(_GOES_ON_S, self._tell_oom)
+
+    def _tell_oom(self) -> None:
+        if not self._dying:
+            self.oom_seen = False
+            text = f"a process in this container was killed: it ran out of memory{self._memory_limit}"
+            self._events.on_log([(_OWN_WORDS, "", int(time.time() * 1000), text, False)])
 
     def on_died(self, exit_code: int | None) -> None:
         """Hear from the engine that the container has ended."""

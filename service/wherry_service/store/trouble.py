@@ -37,6 +37,12 @@ def of_disk(error: OSError, what: str) -> ServiceError | None:
     return None
 
 
+def in_words(error: BaseException) -> str:
+    """Return what an error says; where the disk of the service's files is the trouble, as a sentence without a path."""
+    told = of_disk(error, "the service keeps its files") if isinstance(error, OSError) else None
+    return str(told or error)
+
+
 def of_sqlite(code: int | None, is_full: Callable[[], bool]) -> ServiceError | None:
     """Return what one of SQLite's error codes means, None for one that is a fault of ours.
 

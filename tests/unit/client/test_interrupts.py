@@ -19,6 +19,7 @@ from wherry import _session
 from wherry._caller import Caller
 from wherry._client import Client
 from wherry._transport.frames import FramesTransport, _Connection
+from wherry.exception import ConnectionError
 from wherry_proto import messages, rows
 from wherry_proto.messages import Format, FunctionInfo, Output, Payload, ServerInfo, SessionDown, SessionUp, Welcome
 from wherry_proto.services import METHODS
@@ -309,3 +310,17 @@ def test_signals_at_random_moments_of_large_calls(caller: Caller, echo: Echo, ki
     assert interrupts
     assert echo.faults == []
     wait_until(lambda: not caller.client.session._calls, "no call is left on the session")
+
+
+@pytest.mark.parametrize("carries_sockets", [False, True])
+def test_a_connection_that_is_reset_is_no_signals_doing(tmp_path: Path, carries_sockets: bool) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "r"))
+    listening.listen()
+    connection = _Connection(str(tmp_path / "r"), "Execs.Run", carries_sockets=carries_sockets)
+    with connection, listening:
+        connection.item(messages.ExecRequest())
+        # Closed with something unread: that is a reset.
+        listening.accept()[0].close()
+        with pytest.raises(ConnectionError, match=r"no answer from the service at .* to Execs.Run"):
+            list(connection.items())

@@ -133,6 +133,28 @@ def test_a_service_that_is_away_from_the_start_is_an_error(service: FakeService,
         _ = client.session
 
 
+def test_a_service_that_was_there_and_is_killed_before_the_first_session_is_waited_for(service: FakeService) -> None:
+    class Ours:
+        revived = 0
+
+        def ensure(self, transport: object) -> bool:
+            # It answers, and is killed.
+            service.down = True
+            return True
+
+        def revive(self, transport: object) -> None:
+            self.revived += 1
+            service.down = self.revived < 3
+
+    ours = Ours()
+    client = Client(service, "main", ours, give_up_s=10)
+    try:
+        assert client.session is not None
+        assert ours.revived == 3
+    finally:
+        client.close()
+
+
 def test_another_protocol_is_refused(service: FakeService, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fakes.service.Welcome", lambda **_: Welcome(protocol=2, version="9"))
     with pytest.raises(VersionError, match="same version"):

@@ -16,7 +16,7 @@ from wherry_service.api.statuses import status_of
 from wherry_service.calls import writing
 from wherry_service.errors import stack_of
 from wherry_service.store.database import Database
-from wherry_service.store.trouble import StorageFailed, StorageFull, Told, of_disk, of_postgres, of_sqlite
+from wherry_service.store.trouble import StorageFailed, StorageFull, Told, in_words, of_disk, of_postgres, of_sqlite
 
 FULL = StorageFull("the disk is full")
 
@@ -87,6 +87,12 @@ def test_the_disk_of_files_is_told_without_a_stack(caplog: pytest.LogCaptureFixt
     assert status == "RESOURCE_EXHAUSTED"
     assert "is full: free space on it" in text
     assert [record.exc_info for record in caplog.records if record.exc_info] == []
+
+
+def test_a_full_disk_is_told_without_the_files_path() -> None:
+    assert "is full: free space on it" in in_words(OSError(errno.ENOSPC, "No space left on device", "/somewhere"))
+    assert in_words(OSError(errno.ENOENT, "No such file", "/x")) == "[Errno 2] No such file: '/x'"
+    assert in_words(ValueError("other")) == "other"
 
 
 def test_what_says_by_itself_what_was_wrong_is_logged_without_a_stack() -> None:
