@@ -1,5 +1,6 @@
 """Where the code runs: in a container, for which input and call."""
 
+import os
 import sys
 
 from wherry.exception import ExecutionError
@@ -7,7 +8,10 @@ from wherry.exception import ExecutionError
 
 def is_local() -> bool:
     """Return False inside a container, True elsewhere. (reference: is_local)"""
-    return not getattr(sys.modules.get("wherry_runner.context"), "in_container", False)
+    # In a process that the runner's own has started it is not loaded: what it leaves in the environment tells.
+    return not (
+        getattr(sys.modules.get("wherry_runner.context"), "in_container", False) or "WHERRY_CONTAINER" in os.environ
+    )
 
 
 def current_input_id() -> str | None:
@@ -38,11 +42,15 @@ def check_local(what: str, hint: str = "") -> None:
 
 def container_directory() -> str:
     """Return where this container's sockets are; "" outside a container."""
-    return "" if is_local() else str(sys.modules["wherry_runner.context"].directory)
+    runner = sys.modules.get("wherry_runner.context")
+    if getattr(runner, "in_container", False):
+        return str(getattr(runner, "directory", ""))
+    return os.environ.get("WHERRY_CONTAINER", "").partition(os.pathsep)[0]
 
 
 def _current(name: str) -> str | None:
-    if is_local():
+    runner = sys.modules.get("wherry_runner.context")
+    if not getattr(runner, "in_container", False):
         return None
-    value: str | None = getattr(sys.modules["wherry_runner.context"], name).get(None)
+    value: str | None = getattr(runner, name).get(None)
     return value or None

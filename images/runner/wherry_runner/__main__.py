@@ -16,6 +16,7 @@ def main() -> None:
 
     context.in_container = True
     context.directory = directory
+    context.sdk = sdk
 
     def begin_again() -> None:
         os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, sdk, AGAIN])

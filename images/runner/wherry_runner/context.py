@@ -25,6 +25,8 @@ class Current:
 in_container = False
 # Where the container's sockets are.
 directory = ""
+# Where the SDK is.
+sdk = ""
 # Joins user code to a terminal (terminal.py); set by the runner as it loads.
 terminal: object = None
 input_id = Current("input_id")

@@ -47,6 +47,14 @@ def set_variables(frame: Header, secrets: bytes = b"") -> bool:
     return is_late
 
 
+def tell_children(directory: str, sdk: str) -> None:
+    """Let Python processes that user code starts find the SDK, and the SDK the container's sockets."""
+    os.environ["WHERRY_CONTAINER"] = f"{directory}{os.pathsep}{sdk}"
+    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child")
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{path}{os.pathsep}{own}" if path else own
+
+
 def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
     """Import the user's module (or unpickle the function) and return the plain function; of a class, its blueprint.
 

@@ -102,7 +102,7 @@ class Runner:
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
         from wherry_runner.executor import Desk
-        from wherry_runner.loader import load, set_variables, wraps_coroutine
+        from wherry_runner.loader import load, set_variables, tell_children, wraps_coroutine
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
@@ -110,6 +110,7 @@ class Runner:
             # The agent sees a connection that breaks, and gives the order again.
             self._pipes.give_back()
             self._begin_again()
+        tell_children(self._directory, context.sdk)
         terminal = self._terminal = Terminal(self._intake, self._interrupter, self._on_signal)
         context.terminal = terminal
         sys.breakpointhook = breakpoint_hook

@@ -1,12 +1,15 @@
 """Environment variables of a function: those as well that a process only reads as it starts."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import wherry
+import wherry_proto
 from tests.integration.runner.scripted_agent import ScriptedAgent
 
 SOURCE = """
@@ -38,6 +41,10 @@ def loaded(agent: ScriptedAgent, secrets: dict[str, str] | None = None, begins_a
     agent.frame("ready")
     value = agent.value(agent.give(())[0])
     assert value[-1] == pid
+    # Ours comes last (below).
+    own, _, theirs = (value[0]["PYTHONPATH"] or "").rpartition(os.pathsep)
+    assert theirs.endswith("wherry_runner/child")
+    value[0]["PYTHONPATH"] = own or None
     lines = [text for stream in (1, 2) for _, text in agent.lines(stream)]
     assert sorted(lines) == ["from a child", "imported", "to stderr", "to stdout"]
     return value
@@ -75,6 +82,30 @@ def test_what_python_itself_changes_begins_again_once(agent: ScriptedAgent) -> N
 @pytest.mark.parametrize("env", [{"PLAIN": "x"}, {"PYTHONUNBUFFERED": "1"}, {}])
 def test_other_variables_cost_no_second_start(agent: ScriptedAgent, env: dict[str, str]) -> None:
     assert loaded(agent, begins_again=False, **env)[0]["PLAIN"] == env.get("PLAIN")
+
+
+def test_python_processes_that_it_starts_find_the_sdk(agent: ScriptedAgent) -> None:
+    for module in (wherry, wherry_proto):
+        folder = Path(str(module.__file__)).parent
+        os.symlink(folder, agent.directory / "sdk" / folder.name)
+    # As in a container, whose / has a directory of that name.
+    (agent.directory / "wherry").mkdir()
+    agent.load(
+        """
+        import multiprocessing, subprocess, sys
+        CODE = "import sys, wherry; print(wherry.is_local(), wherry.context.container_directory(), sys.path[-1])"
+        def spawned():
+            import wherry
+            from wherry.context import container_directory
+            return wherry.is_local(), container_directory()
+        def f():
+            told = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                return told.stdout.split() or told.stderr, pool.apply(spawned)
+        """
+    )
+    place = str(agent.directory)
+    assert agent.value(agent.give(())[0]) == (["False", place, f"{place}/sdk"], (False, place))
 
 
 def test_a_variable_that_keeps_python_from_starting_is_told(agent: ScriptedAgent) -> None:
