@@ -254,7 +254,7 @@ def test_b27_known_package_goes_by_its_name_in_the_index(agent: ScriptedAgent) -
 
 
 def test_b25_relative_import_carries_a_hint(agent: ScriptedAgent) -> None:
-    assert "wherry run package.module" in _load_failure(agent, "from . import other\ndef f(): pass")["message"]
+    assert "wherry run -m package.module" in _load_failure(agent, "from . import other\ndef f(): pass")["message"]
 
 
 def test_b27_error_at_import(agent: ScriptedAgent) -> None:
