@@ -1,13 +1,12 @@
 """From an image's steps as written to what the service is sent: files read and hashed, texts normalized."""
 
 import os
-import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wherry._ignore import matcher
+from wherry._image.requirements import read_requirements
 from wherry._image.step import Mounted, Step
 from wherry._local_files import docker_ignored, file_of, files_below, module_files
 from wherry._secrets import secret_ids
@@ -19,9 +18,6 @@ from wherry_proto.messages import ImageDefinition, ImageStep
 if TYPE_CHECKING:
     from wherry._client import Client
     from wherry.image import Image
-
-_COMMENT = re.compile(r"(^|\s)#.*$")
-_INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)(?:\s+|=)(.+)")
 
 
 class Resolved:
@@ -126,7 +122,7 @@ def _requirements(step: Step, message: ImageStep) -> list[SourceFile]:
     lines: list[str] = []
     constraints: list[str] = []
     for path in step.given:
-        _read_requirements(what, Path(path), lines, constraints, [])
+        read_requirements(what, Path(path), lines, constraints)
     if lines:
         message.options["requirements"] = "\n".join(lines)
     elif not step.args:
@@ -195,42 +191,9 @@ _READERS = {
 }
 
 
-def _read_requirements(what: str, path: Path, lines: list[str], constraints: list[str], within: list[Path]) -> None:
-    if path in within:
-        return
-    for line in _logical_lines(_text(what, str(path))):
-        include = _INCLUDE.fullmatch(line)
-        if include is not None:
-            target = path.parent / include[2].strip()
-            into = constraints if include[1] in ("-c", "--constraint") else lines
-            _read_requirements(what, target, into, constraints, [*within, path])
-        elif line.startswith(("-e", "--editable", "./", "../", "/", "file:")):
-            raise InvalidError(
-                f"{path} names a path of this machine ({line}), which a build does not see: add it with "
-                "Image.add_local_dir(copy=True) and Image.run_commands"
-            )
-        elif line not in lines or line.startswith("-"):
-            lines.append(line)
-
-
-def _logical_lines(text: str) -> Iterator[str]:
-    """Yield the lines without comments, those that a backslash ends joined to the next."""
-    waiting = ""
-    for raw in text.splitlines():
-        line = _COMMENT.sub("", raw) if not raw.rstrip().endswith("\\") else raw
-        if line.rstrip().endswith("\\"):
-            waiting += line.rstrip()[:-1] + " "
-            continue
-        if whole := " ".join((waiting + line).split()):
-            yield whole
-        waiting = ""
-    if waiting.strip():
-        yield " ".join(waiting.split())
-
-
 def _text(what: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InvalidError(f"{what}: {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
