@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -99,6 +100,23 @@ def test_poetry_installs_what_a_project_needs_and_does_not_stay(look: Look, tmp_
     )
     assert versions(look, image, "six", "idna") == ["1.16.0", "3.6"]
     assert look(image, "sh", "-c", "command -v poetry || echo none") == "none\n"
+
+
+@pytest.mark.parametrize("name", ["uv", "poetry"])
+def test_tools_need_no_pip_in_the_image(look: Look, tmp_path: Path, name: str) -> None:
+    bare = Image.debian_slim().run_commands("rm -rf /usr/lib/python3/dist-packages/pip* /usr/local/bin/pip*")
+    if name == "uv":
+        # One that is in no cache yet.
+        image = bare.uv_pip_install("six==1.16.0", uv_version=f"0.5.{random.randint(1, 30)}")
+    else:
+        project = tmp_path / "pyproject.toml"
+        project.write_text(
+            '[tool.poetry]\nname = "a"\nversion = "1"\ndescription = ""\nauthors = []\npackage-mode = false\n'
+            '[tool.poetry.dependencies]\npython = ">=3.10"\nsix = "1.16.0"\n'
+        )
+        image = bare.poetry_install_from_file(project, ignore_lockfile=True)
+    assert look(image, "python3", "-c", "import six; print(six.__version__)") == "1.16.0\n"
+    assert look(image, "sh", "-c", "python3 -m pip 2>/dev/null || echo none; find /run -type f") == "none\n"
 
 
 def test_tools_know_letters_beyond_ascii(look: Look) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import configparser
+import importlib.util
 import os
 import shutil
 from collections.abc import Mapping
@@ -60,6 +61,14 @@ def authorities() -> str:
     """Return the certificates of the CA bundle this host trusts; "" if there is none."""
     bundle = ca_bundle()
     return bundle.read_text(encoding="utf-8", errors="replace") if bundle is not None else ""
+
+
+def pip_wheel() -> Path | None:
+    """Return a wheel of pip that this host's Python brings, which runs as it is; None if it brings none."""
+    folders = [Path("/usr/share/python-wheels")]
+    if (spec := importlib.util.find_spec("ensurepip")) is not None and spec.origin is not None:
+        folders.insert(0, Path(spec.origin).parent / "_bundled")
+    return next((wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"), reverse=True)), None)
 
 
 def pip_settings() -> Mapping[str, str]:

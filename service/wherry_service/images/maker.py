@@ -21,6 +21,7 @@ from wherry_service.images.definition import secret_ids
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import FunctionRun, volumes_of
 from wherry_service.images.objects import BuildObjects
+from wherry_service.images.packages import NEED_PIP, tools_of
 from wherry_service.images.process import follow
 from wherry_service.images.progress import OnLog, OnStep, Progress, Titles
 from wherry_service.images.registry import Registry
@@ -82,6 +83,7 @@ class Maker:
             ca=host.ca_bundle() is not None,
             pip=bool(host.pip_settings()),
             apt=bool(self._settings.apt_mirror),
+            pip_wheel=host.pip_wheel() is not None,
             nonce=secrets.token_hex(8),
         )
         # Before the base, which may take a minute: what can't be rendered is refused at once.
@@ -262,6 +264,10 @@ class Maker:
         for number, step in stage.steps:
             folder = context if step is stage.context else context / f"s{number}"
             alone = step.kind == "copy" and render.is_file(step)
+            if step.kind in NEED_PIP and (wheel := host.pip_wheel()) is not None:
+                tools = context / tools_of(number)
+                tools.mkdir(parents=True)
+                shutil.copyfile(wheel, tools / "pip.whl")
             for file in step.files:
                 entries.append((folder / (render.FILE_NAME if alone else file.path), file))
         # Links of all steps last, so that no file is written through one.

@@ -30,13 +30,16 @@ _COMPILE = (
 )
 # Tools that do not read pip's settings are told of the host's index; poetry's own way of asking, besides the one that
 # every index has, is one that mirrors lack.
-_PIP_GET = "env -u PYTHONPATH python3 -m pip config get global."
+_PIP_GET = "env -u PYTHONPATH $pip config get global."
+# Whose tools pip installs, which the image may lack: then there is a wheel of it, which runs as it is.
+NEED_PIP = frozenset({"uv_pip_install", "uv_sync", "poetry_install"})
+_PIP_WHEEL = "/run/wherry-tools/pip.whl"
 _UV_INDEX = (
     f'index="$({_PIP_GET}index-url 2>/dev/null || true)"; [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"; '
     f'index="$({_PIP_GET}extra-index-url 2>/dev/null || true)"; [ -z "$index" ] || export UV_INDEX="$index"; '
 )
 _POETRY_INDEX = (
-    f'POETRY_PYPI_MIRROR_URL="$({_PIP_GET}index-url 2>/dev/null || env -u PYTHONPATH python3 -c '
+    f'POETRY_PYPI_MIRROR_URL="$({_PIP_GET}index-url 2>/dev/null || env PYTHONPATH="$wheel" python3 -c '
     '"from pip._internal.models.index import PyPI; print(PyPI.simple_url)")"; export POETRY_PYPI_MIRROR_URL; '
 )
 _TOKENS = {"github": "GITHUB_TOKEN", "gitlab": "GITLAB_TOKEN"}
@@ -104,10 +107,13 @@ def _uv_pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[In
     _no_options("uv_pip_install", step.args)
     written, files = _written(step)
     packages = " ".join(part for part in (_joined(step.args), files) if part)
-    command = (
-        f"set -e; {_tool('uv', step)}{_UV_INDEX if renderer.lent.pip else ''}{written}{_uv_install(step, packages)}"
-    )
-    return [renderer.run(step, number, command, f"uv pip install {_listed(step)}", _uv_mounts(), as_root=True)]
+    tool = _tool(renderer, "uv", step) + (_UV_INDEX if renderer.lent.pip else "")
+    command = f"set -e; {tool}{written}{_uv_install(step, packages)}"
+    return [
+        renderer.run(
+            step, number, command, f"uv pip install {_listed(step)}", _uv_mounts(renderer, number), as_root=True
+        )
+    ]
 
 
 def _uv_sync(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
@@ -115,13 +121,13 @@ def _uv_sync(renderer: Renderer, step: ImageStep, number: int) -> list[Instructi
     groups = "".join(f"--group {shlex.quote(name)} " for name in _split(step.options.get("groups")))
     extras = "".join(f"--extra {shlex.quote(name)} " for name in _split(step.options.get("extras")))
     command = (
-        f"set -e; {_tool('uv', step)}{_UV_INDEX if renderer.lent.pip else ''}"
+        f"set -e; {_tool(renderer, 'uv', step)}{_UV_INDEX if renderer.lent.pip else ''}"
         "cp -R /run/wherry-step/. /run/wherry-tmp/; "
         f'"$tool" export --project /run/wherry-tmp --quiet {frozen}--no-emit-project --no-emit-workspace '
         f"{groups}{extras}--format requirements-txt -o /run/wherry-tmp/requirements.txt; "
         + _uv_install(step, "-r /run/wherry-tmp/requirements.txt")
     )
-    mounts = [*_uv_mounts(), f"type=bind,source=s{number},target=/run/wherry-step"]
+    mounts = [*_uv_mounts(renderer, number), f"type=bind,source=s{number},target=/run/wherry-step"]
     return [renderer.run(step, number, command, "uv sync", mounts, as_root=True)]
 
 
@@ -132,13 +138,13 @@ def _poetry_install(renderer: Renderer, step: ImageStep, number: int) -> list[In
     poetry = '"$tool" -C /run/wherry-tmp --no-ansi -n '
     lock = "" if any(file.path == "poetry.lock" for file in step.files) else f"{poetry}lock; "
     command = (
-        f"set -e; {_tool('poetry', step, 'poetry-plugin-export', 'poetry-plugin-pypi-mirror')}{_POETRY_INDEX}"
+        f"set -e; {_tool(renderer, 'poetry', step, 'poetry-plugin-export', 'poetry-plugin-pypi-mirror')}{_POETRY_INDEX}"
         f"cp -R /run/wherry-step/. /run/wherry-tmp/; {lock}"
         f"{poetry}export {flags}-f requirements.txt -o /run/wherry-tmp/requirements.txt; "
-        f"unset PYTHONPATH; {_PIP_QUIET}python3 -m pip install -r /run/wherry-tmp/requirements.txt"
+        f"unset PYTHONPATH; {_PIP_QUIET}$pip install -r /run/wherry-tmp/requirements.txt"
     )
     files = f"type=bind,source=s{number},target=/run/wherry-step"
-    mounts = [_PIP_CACHE, _TOOL_CACHE, "type=tmpfs,target=/run/wherry-tmp", files]
+    mounts = [*_tool_mounts(renderer, number), files]
     return [renderer.run(step, number, command, "poetry install", mounts, as_root=True)]
 
 
@@ -189,16 +195,23 @@ PACKAGES: dict[str, Rendering] = {
 }
 
 
-def _tool(name: str, step: ImageStep, *also: str) -> str:
-    """Return the shell text that sets $tool to a program in the cache, installing it there when it is missing."""
+def _tool(renderer: Renderer, name: str, step: ImageStep, *also: str) -> str:
+    """Return the shell text that sets $tool to a program in the cache, installing it there when it is missing.
+
+    $pip is then the image's pip, or ours where it has none; $wheel where that is.
+    """
     version = step.options.get(f"{name}_version")
     wanted = " ".join(shlex.quote(item) for item in (f"{name}=={version}" if version else name, *also))
     place = f"{_TOOLS}/{'-'.join((name, version or 'latest', *also))}"
     # By Python's version: the next image may have another.
+    pip = 'pip="python3 -m pip"; wheel=""; '
+    if renderer.lent.pip_wheel:
+        has_pip = 'python3 -c "import pip" 2>/dev/null'
+        pip += f'{has_pip} || {{ wheel={_PIP_WHEEL}; pip="python3 $wheel/pip"; }}; '
     return (
-        f'{_PIP_QUIET}place={place}-$(python3 -c "import sys; print(sys.version_info[:2])" | tr -dc 0-9); '
+        f'{_PIP_QUIET}{pip}place={place}-$(python3 -c "import sys; print(sys.version_info[:2])" | tr -dc 0-9); '
         f'tool="$place/bin/{name}"; '
-        f'[ -x "$tool" ] || python3 -m pip install -q --upgrade --target "$place" {wanted}; '
+        f'[ -x "$tool" ] || $pip install -q --upgrade --target "$place" {wanted}; '
         f'export PYTHONPATH="$place"; '
     )
 
@@ -219,8 +232,20 @@ def _uv_install(step: ImageStep, what: str) -> str:
     )
 
 
-def _uv_mounts() -> list[str]:
-    return [_UV_CACHE, _PIP_CACHE, _TOOL_CACHE, "type=tmpfs,target=/run/wherry-tmp"]
+def _uv_mounts(renderer: Renderer, number: int) -> list[str]:
+    return [_UV_CACHE, *_tool_mounts(renderer, number)]
+
+
+def _tool_mounts(renderer: Renderer, number: int) -> list[str]:
+    found = [_PIP_CACHE, _TOOL_CACHE, "type=tmpfs,target=/run/wherry-tmp"]
+    if renderer.lent.pip_wheel:
+        found.append(f"type=bind,source={tools_of(number)},target={_PIP_WHEEL.rpartition('/')[0]}")
+    return found
+
+
+def tools_of(number: int) -> str:
+    """Return the directory of a build's context in which a step finds pip's wheel."""
+    return f"s{number}-tools"
 
 
 def _written(step: ImageStep) -> tuple[str, str]:

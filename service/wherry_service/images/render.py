@@ -66,6 +66,8 @@ class Lent:
     ca: bool = False
     pip: bool = False
     apt: bool = False
+    # A wheel of pip, for tools of ours in an image that has no pip.
+    pip_wheel: bool = False
     # Makes the commands of forced steps differ from those of earlier builds.
     nonce: str = ""
 
