@@ -15,6 +15,9 @@ from wherry_proto.messages import Failure, FailureKind, Payload
 _INSTALLED = str(Path(__file__).parent)
 _SOURCE = "/run/wherry/source/"
 
+# Each container that fails has its own.
+_MAX_SHOWN = 200
+
 Load = Callable[[Payload], Any]
 
 
@@ -23,6 +26,8 @@ class Failures:
 
     def __init__(self, load: Load) -> None:
         self._load = load
+        # The names of files whose lines can be shown, the oldest first.
+        self._shown: dict[str, None] = {}
 
     def exception(self, failure: Failure, local_root: Path | None = None) -> BaseException:
         """Return the exception to raise for a failure."""
@@ -37,7 +42,7 @@ class Failures:
         if failure.exception is not None and (failure.exception.data or failure.exception.blob_id):
             try:
                 loaded = self._load(failure.exception)
-                error = Rebuilt(loaded, lambda file: _marked(file, failure.container_id, local_root)).error
+                error = Rebuilt(loaded, lambda file: self._marked(file, failure.container_id, local_root)).error
             except (DeserializationError, RemoteError, LookupError, AttributeError, TypeError, ValueError) as problem:
                 reason = str(problem)
             else:
@@ -47,6 +52,23 @@ class Failures:
         if failure.kind == FailureKind.STARTUP:
             return RemoteError(_text(failure))
         return ExecutionError(_not_loadable(failure, reason))
+
+    def _marked(self, filename: str, container_id: str, local_root: Path | None) -> str:
+        """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
+        marked = f"<{container_id}>:{filename}" if container_id else filename
+        if local_root is not None and filename.startswith(_SOURCE):
+            local = local_root / filename.removeprefix(_SOURCE)
+            lines = linecache.getlines(str(local))
+            if lines:
+                # An entry without a time is never checked against a file.
+                linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
+                self._shown.pop(marked, None)
+                self._shown[marked] = None
+                if len(self._shown) > _MAX_SHOWN:
+                    oldest = next(iter(self._shown))
+                    del self._shown[oldest]
+                    linecache.cache.pop(oldest, None)
+        return marked
 
 
 _KINDS: dict[int, type[exception.Error]] = {
@@ -117,18 +139,6 @@ def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
     for frame in reversed(frames):
         chain = TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return chain
-
-
-def _marked(filename: str, container_id: str, local_root: Path | None) -> str:
-    """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
-    marked = f"<{container_id}>:{filename}" if container_id else filename
-    if local_root is not None and filename.startswith(_SOURCE):
-        local = local_root / filename.removeprefix(_SOURCE)
-        lines = linecache.getlines(str(local))
-        if lines:
-            # An entry without a time is never checked against a file.
-            linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
-    return marked
 
 
 def _not_loadable(failure: Failure, reason: str) -> str:

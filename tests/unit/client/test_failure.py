@@ -1,6 +1,7 @@
 """Failures become exceptions that read like local ones."""
 
 import asyncio
+import linecache
 import pickle
 import traceback
 from pathlib import Path
@@ -196,3 +197,15 @@ def test_what_would_steer_this_program_is_the_cause_of_an_error(error: BaseExcep
 @pytest.mark.parametrize("error", [Deep(1), exception.InputCancellation("x"), BaseExceptionGroup("g", [SystemExit(1)])])
 def test_other_base_exceptions_come_as_themselves(error: BaseException) -> None:
     assert type(failures().exception(remote_failure(error))) is type(error)
+
+
+def test_lines_of_many_containers_do_not_pile_up(tmp_path: Path) -> None:
+    (tmp_path / "census.py").write_text(Path(__file__).read_text())
+    made = failures()
+    before = len(linecache.cache)
+    failure = remote_failure(raised(ValueError("no")), filename="/run/wherry/source/census.py")
+    for number in range(1000):
+        failure.container_id = f"co-{number:026}"
+        error = made.exception(failure, tmp_path)
+    assert "raise error" in "".join(traceback.format_exception(error))
+    assert len(linecache.cache) < before + 210
