@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _contextvars import copy_context
 from time import monotonic
 
 from wherry_runner.context import call_id, input_id
@@ -138,7 +139,8 @@ class SerialExecutor:
             interrupter.armed = item
             if item.ended_by:
                 interrupter.check()
-            value = desk.function(*args, **kwargs)
+            # What it sets of context variables is its own.
+            value = copy_context().run(desk.function, *args, **kwargs)
             interrupter.armed = None
         except BaseException as error:  # noqa: BLE001
             interrupter.armed = None
@@ -163,11 +165,13 @@ class SerialExecutor:
             return
         values: Iterator[Any] | None = None
         error: BaseException | None = None
+        in_context = copy_context().run
         try:
-            values = iter(self._guarded(item, lambda: desk.function(*call[0], **call[1])))
+            values = iter(self._guarded(item, lambda: in_context(desk.function, *call[0], **call[1])))
+            following = values.__next__
             while True:
                 try:
-                    value = self._guarded(item, values.__next__)
+                    value = self._guarded(item, lambda: in_context(following))
                 except StopIteration:
                     break
                 if not desk.give_yield(item, value):
@@ -180,7 +184,7 @@ class SerialExecutor:
             error = raised
         self._leave_child()
         if item.ended_by or item.answered:
-            error = self._close(values) or error
+            error = in_context(self._close, values) or error
         if item.ended_by:
             desk.fail_ended(item, error)
         elif error is not None:

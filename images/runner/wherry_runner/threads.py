@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any
@@ -85,7 +86,8 @@ class ThreadsExecutor:
                 self._keeper.nudge()
             try:
                 if not item.ended_by:
-                    self._run(item)
+                    # What it sets of context variables is its own, though the thread runs others after it.
+                    copy_context().run(self._run, item)
             except BaseException as error:  # noqa: BLE001
                 # Asked to end as it was about to answer.
                 if not item.ended_by:

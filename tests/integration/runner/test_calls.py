@@ -5,6 +5,8 @@ import pickle
 import signal
 import time
 
+import pytest
+
 from tests.integration.runner.scripted_agent import ScriptedAgent
 
 
@@ -299,3 +301,31 @@ def test_a_forked_child_leaves_the_socket_alone(agent: ScriptedAgent) -> None:
 
     assert [agent.value(i) for i in ids] == ["parent", 0]
     assert (ids[1], "from the child") in agent.lines()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("is_generator", [False, True])
+def test_context_variables_of_one_input_are_not_the_nexts(
+    agent: ScriptedAgent, concurrency: int, is_generator: bool
+) -> None:
+    agent.load(
+        """
+        from contextvars import ContextVar
+        seen = ContextVar("seen", default="unset")
+        def plain(x):
+            before = seen.get()
+            seen.set(x)
+            return before
+        def values(x):
+            yield seen.get()
+            seen.set(x)
+            yield seen.get()
+        """,
+        "values" if is_generator else "plain",
+        is_generator=is_generator,
+        concurrency=concurrency,
+    )
+    for number in range(3):
+        (input_id,) = agent.give((number,))
+        value = agent.value(input_id)
+        assert (agent.yields(input_id) if is_generator else value) == (["unset", number] if is_generator else "unset")
