@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from wherry._ids import id_sequence
 from wherry._stream_call import MAX_UNANSWERED
+from wherry.exception import SerializationError
 from wherry_proto.messages import Input, InputsEnd, Payload, SessionUp
 
 Row = tuple[Any, ...]
@@ -18,6 +19,9 @@ class Fed(Protocol):
     call_id: str
 
     def add(self, item: Input) -> bool: ...
+    def refuse(self, error: SerializationError) -> bool:
+        """Hear of a row that can't be sent, in its turn; return whether more are wanted."""
+
     def wait_for_room(self) -> bool: ...
     def end_inputs(self, num_inputs: int) -> None: ...
     def fail(self, error: BaseException) -> None: ...
@@ -80,11 +84,15 @@ class Pump:
             call.fail(error)
 
     def _feed(self, row: Row) -> bool:
+        try:
+            payload = self._encode(row)
+        except SerializationError as error:
+            return self._call.refuse(error)
         item = Input(
             input_id=next(self._ids),
             call_id=self._call.call_id,
             index=self._count,
-            payload=self._encode(row),
+            payload=payload,
             method=self._method,
         )
         # Pickling takes its time.

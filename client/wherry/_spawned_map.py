@@ -6,6 +6,7 @@ from concurrent.futures import Future
 
 from wherry._outbox import MESSAGE_BYTES
 from wherry._refusals import Refusals, is_refusal
+from wherry.exception import SerializationError
 from wherry_proto.messages import CallStart, CallState, Input, InputsEnd, Output, SessionUp, Yield
 
 # Inputs sent and not yet on disk.
@@ -91,6 +92,9 @@ class SpawnedMap:
             self._unstored[item.input_id] = item
         self._confirm(item.input_id, self)
         return True
+
+    def refuse(self, error: SerializationError) -> bool:
+        raise error  # nobody would hear of the one, later
 
     def _offer_again(self, item: Input) -> None:
         self._confirm(item.input_id, self)

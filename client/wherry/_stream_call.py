@@ -8,10 +8,12 @@ from wherry._misfit import Misfit
 from wherry._outbox import MESSAGE_BYTES
 from wherry._refusals import Refusals, is_refusal
 from wherry._session import has_blob
-from wherry.exception import InternalError
+from wherry.exception import InternalError, SerializationError
 from wherry_proto.messages import (
     CallStart,
     CallState,
+    Failure,
+    FailureKind,
     Input,
     InputsEnd,
     Output,
@@ -53,6 +55,9 @@ class StreamCall:
         self._arrived: list[Event] = []
         self._arrived_bytes = 0
         self._next_yield: dict[str, int] = {}
+        self._num_sent = 0
+        # Rows that could not be sent.
+        self._refused: list[int] = []
         self.num_inputs: int | None = None
         # Inputs that the service had no room for, to be offered again; None: refusals are answers like others.
         self._refusals: Refusals | None = None
@@ -109,6 +114,7 @@ class StreamCall:
                     # It would look as if the generator had ended here.
                     self._error = _gap(seen, output.num_yields)
                     break
+                output.index = self._row_of(output.index)
                 self._arrived.append(output)
                 self._arrived_bytes += _event_size(output)
             self._notify()
@@ -149,7 +155,30 @@ class StreamCall:
                 return False
             self._unanswered[item.input_id] = item
             self._unanswered_bytes += _size(item)
+            self._num_sent += 1
             return True
+
+    def refuse(self, error: SerializationError) -> bool:
+        """Let a row that can't be sent be answered by its error; return whether more are wanted."""
+        with self._lock:
+            if self._closed or self._error is not None:
+                return False
+            row = self._num_sent + len(self._refused)
+            self._refused.append(row)
+            failure = Failure(kind=FailureKind.SERIALIZATION, message=str(error))
+            output = Output(call_id=self.call_id, index=row, failure=failure)
+            self._arrived.append(output)
+            self._arrived_bytes += _event_size(output)
+            self._notify()
+            return True
+
+    def _row_of(self, index: int) -> int:
+        """Return which row an input is of: those that were refused have no inputs."""
+        for row in self._refused:
+            if row > index:
+                break
+            index += 1
+        return index
 
     def wait_for_room(self) -> bool:
         """Wait until another input may be sent; return False when none is wanted any more."""

@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import sys
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry._stream_call import MAX_UNANSWERED
-from wherry.exception import UnraisableError, UserCodeException
+from wherry.exception import SerializationError, UnraisableError, UserCodeException
 
 Running = Callable[..., Any]
 
@@ -61,7 +62,6 @@ def test_b03_map_zips_and_keeps_order(service: FakeService, running: Running) ->
     service.reverse = True
     service.hold.clear()
     results = function.map([1, 2, 3], [4, 5])
-    import threading
 
     released = threading.Thread(target=lambda: (service.wait_for(lambda: len(service.offered) >= 2), service.release()))
     released.start()
@@ -70,7 +70,6 @@ def test_b03_map_zips_and_keeps_order(service: FakeService, running: Running) ->
 
 
 def test_b04_map_unordered_in_order_of_completion(service: FakeService, running: Running) -> None:
-    import threading
 
     function = running(square)
     service.reverse = True
@@ -193,6 +192,29 @@ def test_stop_iteration_in_the_function_does_not_end_the_loop(running: Running) 
         list(map(running(stop).remote, [1]))
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_row_that_can_not_be_sent_fails_alone(running: Running, ordered: bool, kind: Callable[[Any], Any]) -> None:
+    lock = threading.Lock()
+    rows = [lock, 1, lock, lock, 4, 5, lock]
+    results = list(
+        running(echoed).map(kind(rows), return_exceptions=True, wrap_returned_exceptions=False, order_outputs=ordered)
+    )
+    shown = [result if isinstance(result, int) else type(result).__name__ for result in results]
+    failed = "SerializationError"
+    expected = [failed, 1, failed, failed, 4, 5, failed]
+    assert shown == expected if ordered else sorted(map(str, shown)) == sorted(map(str, expected))
+    assert "argument 1 of echoed can't be sent" in str(next(one for one in results if isinstance(one, Exception)))
+
+
+def test_it_is_raised_in_its_turn(service: FakeService, running: Running) -> None:
+    results = running(echoed).map([1, threading.Lock(), 3])
+    assert next(results) == 1
+    with pytest.raises(SerializationError, match="argument 1 of echoed can't be sent"):
+        next(results)
+    assert list(results) == []
+
+
 def test_iterators_see_the_callers_context(running: Running) -> None:
     who = contextvars.ContextVar("who", default="nobody")
 
@@ -262,7 +284,6 @@ def test_outstanding_inputs_are_bounded(service: FakeService, running: Running) 
     function = running(square)
     service.hold.clear()
     results = function.map(inputs())
-    import threading
 
     seen: list[int] = []
 
