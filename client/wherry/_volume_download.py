@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wherry._volume_files import VolumeFiles
     from wherry._volume_upload import Report
 
+# Zeros of that many bytes are left out of a file.
+_HOLE = 64 << 10
 _ASKED = 1000
 
 
@@ -82,9 +84,14 @@ class Download:
             try:
                 with part.open("wb") as file:
                     for data in _content(rows):
-                        file.write(data)
+                        # What is all zeros may have been a hole, and becomes one.
+                        if data[:1] == b"\0" and len(data) >= _HOLE and data == bytes(len(data)):
+                            file.seek(len(data), os.SEEK_CUR)
+                        else:
+                            file.write(data)
                         size += len(data)
                         report(len(data))
+                    file.truncate(size)
                 if entry.executable:
                     part.chmod(part.stat().st_mode | 0o111)
                 os.replace(part, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from wherry._volume_files import VolumeFiles
 
 CHUNK = 1 << 20
+# What one chunk may say of a hole.
+_MOST_ZEROS = 1 << 40
 # Files asked about in one message.
 _ASKED = 1000
 
@@ -53,22 +56,45 @@ class UploadItem:
         # The same file, unchanged, for the same path: what came of it earlier can be gone on with.
         self.key = hashlib.sha256(f"{remote}\0{what}".encode(errors="surrogateescape")).hexdigest()
 
-    def chunks(self, offset: int) -> Iterator[tuple[int, bytes, bool]]:
-        """Yield (where, data, whether it is the last) from an offset on, at least one."""
+    def chunks(self, offset: int) -> Iterator[tuple[int, bytes, int, bool]]:
+        """Yield (where, data, how many zeros follow, whether it is the last) from an offset on, at least one."""
         if self.local is None:
-            yield offset, self.data[offset:], True
+            yield offset, self.data[offset:], 0, True
             return
         try:
-            with self.local.open("rb") as file:
-                file.seek(offset)
-                data = file.read(CHUNK)
-                while following := file.read(CHUNK) if len(data) == CHUNK else b"":
-                    yield offset, data, False
-                    offset += len(data)
-                    data = following
-                yield offset, data, True
+            with self.local.open("rb", buffering=0) as file:
+                data, zeros = b"", 0
+                for following, more in _pieces(file.fileno(), offset):
+                    if data or zeros:
+                        yield offset, data, zeros, False
+                        offset += len(data) + zeros
+                    data, zeros = following, more
+                yield offset, data, zeros, True
         except OSError as error:
             raise InvalidError(f"{self.local} can't be read: {error.strerror}") from None
+
+
+def _pieces(file: int, offset: int) -> Iterator[tuple[bytes, int]]:
+    """Yield what a file holds from an offset on: (data, 0), and (nothing, the size of a hole)."""
+    while True:
+        hole = min(_hole(file, offset), _MOST_ZEROS)
+        # A smaller one costs more asked about than sent.
+        if hole >= CHUNK:
+            yield b"", hole
+            offset += hole
+        elif data := os.pread(file, CHUNK, offset):
+            yield data, 0
+            offset += len(data)
+        else:
+            return
+
+
+def _hole(file: int, offset: int) -> int:
+    try:
+        return os.lseek(file, offset, os.SEEK_DATA) - offset
+    except OSError as error:
+        # There is no data any more; or the file system does not know.
+        return max(0, os.fstat(file).st_size - offset) if error.errno == errno.ENXIO else 0
 
 
 class UploadBatch:
@@ -198,7 +224,7 @@ class _Sending:
             if item.remote in self._sent and item.remote in exist and not self._force:
                 continue
             self._advance(item, offsets[item.remote])
-            for offset, data, is_last in item.chunks(offsets[item.remote]):
+            for offset, data, zeros, is_last in item.chunks(offsets[item.remote]):
                 if is_last:
                     self._sent.add(item.remote)
                 yield VolumeChunk(
@@ -210,8 +236,9 @@ class _Sending:
                     is_last=is_last,
                     executable=item.executable,
                     force=self._force,
+                    zeros=zeros,
                 )
-                self._advance(item, offset + len(data))
+                self._advance(item, offset + len(data) + zeros)
 
     def _advance(self, item: UploadItem, size: int) -> None:
         before = self._reported.get(item.remote, 0)

@@ -4058,6 +4058,8 @@ def _VolumeChunk_to_pb(m: messages.VolumeChunk) -> Any:
         pb.executable = m.executable
     if m.force:
         pb.force = m.force
+    if m.zeros:
+        pb.zeros = m.zeros
     return pb
 
 
@@ -4071,6 +4073,7 @@ def _VolumeChunk_from_pb(pb: Any) -> messages.VolumeChunk:
         is_last=pb.is_last,
         executable=pb.executable,
         force=pb.force,
+        zeros=pb.zeros,
     )
 
 

@@ -3336,7 +3336,7 @@ class VolumeCheckResponse(Message):
 
 
 class VolumeChunk(Message):
-    __slots__ = ("volume_id", "path", "key", "offset", "data", "is_last", "executable", "force")
+    __slots__ = ("volume_id", "path", "key", "offset", "data", "is_last", "executable", "force", "zeros")
 
     def __init__(
         self,
@@ -3349,6 +3349,7 @@ class VolumeChunk(Message):
         is_last: bool = False,
         executable: bool = False,
         force: bool = False,
+        zeros: int = 0,
     ) -> None:
         self.volume_id = volume_id
         self.path = path
@@ -3358,6 +3359,7 @@ class VolumeChunk(Message):
         self.is_last = is_last
         self.executable = executable
         self.force = force
+        self.zeros = zeros
 
 
 class VolumeWritten(Message):

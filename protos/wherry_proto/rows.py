@@ -3875,12 +3875,12 @@ def _VolumeCheckResponse_from_row(row: Any, body: Body) -> messages.VolumeCheckR
 def _VolumeChunk_to_row(m: messages.VolumeChunk, parts: list[bytes]) -> list[Any]:
     if m.data:
         parts.append(m.data)
-    return [m.volume_id, m.path, m.key, m.offset, len(m.data), m.is_last, m.executable, m.force]
+    return [m.volume_id, m.path, m.key, m.offset, len(m.data), m.is_last, m.executable, m.force, m.zeros]
 
 
 def _VolumeChunk_from_row(row: Any, body: Body) -> messages.VolumeChunk:
     try:
-        f0, f1, f2, f3, f4, f5, f6, f7 = row
+        f0, f1, f2, f3, f4, f5, f6, f7, f8 = row
     except (TypeError, ValueError):
         raise RowError("VolumeChunk has other fields here: another version speaks") from None
     if not (
@@ -3893,10 +3893,14 @@ def _VolumeChunk_from_row(row: Any, body: Body) -> messages.VolumeChunk:
         and type(f5) is bool
         and type(f6) is bool
         and type(f7) is bool
+        and type(f8) is int
+        and 0 <= f8 <= 9223372036854775807
     ):
         raise RowError("a field of VolumeChunk has another type, or is out of range")
     bf4 = body.take(f4) if f4 else b""
-    return messages.VolumeChunk(volume_id=f0, path=f1, key=f2, offset=f3, data=bf4, is_last=f5, executable=f6, force=f7)
+    return messages.VolumeChunk(
+        volume_id=f0, path=f1, key=f2, offset=f3, data=bf4, is_last=f5, executable=f6, force=f7, zeros=f8
+    )
 
 
 def _VolumeWritten_to_row(m: messages.VolumeWritten, parts: list[bytes]) -> list[Any]:

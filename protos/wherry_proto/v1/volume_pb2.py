@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from wherry_proto.v1 import object_pb2 as wherry_dot_v1_dot_object__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/volume.proto\x12\twherry.v1\x1a\x16wherry/v1/object.proto\"\x7f\n\x0bVolumeEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.wherry.v1.VolumeEntryKind\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x16\n\x0emodified_at_ms\x18\x04 \x01(\x04\x12\x12\n\nexecutable\x18\x05 \x01(\x08\"6\n\x13VolumeRenameRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"J\n\x14VolumeEntriesRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\trecursive\x18\x03 \x01(\x08\"8\n\rVolumeEntries\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.wherry.v1.VolumeEntry\")\n\x0cVolumeUpload\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"Q\n\x12VolumeCheckRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12(\n\x07uploads\x18\x02 \x03(\x0b\x32\x17.wherry.v1.VolumeUpload\"5\n\x13VolumeCheckResponse\x12\r\n\x05\x65xist\x18\x01 \x03(\x08\x12\x0f\n\x07offsets\x18\x02 \x03(\x04\"\x8d\x01\n\x0bVolumeChunk\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x12\n\nexecutable\x18\x07 \x01(\x08\x12\r\n\x05\x66orce\x18\x08 \x01(\x08\"\"\n\rVolumeWritten\x12\x11\n\tnum_files\x18\x01 \x01(\x04\"5\n\x11VolumeReadRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\":\n\nVolumeData\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"I\n\x13VolumeRemoveRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\trecursive\x18\x03 \x01(\x08\"_\n\x11VolumeCopyRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0f\n\x07sources\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08*\xaa\x01\n\x0fVolumeEntryKind\x12!\n\x1dVOLUME_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16VOLUME_ENTRY_KIND_FILE\x10\x01\x12\x1f\n\x1bVOLUME_ENTRY_KIND_DIRECTORY\x10\x02\x12\x1a\n\x16VOLUME_ENTRY_KIND_LINK\x10\x03\x12\x1b\n\x17VOLUME_ENTRY_KIND_OTHER\x10\x04\x32\x9d\x05\n\x07Volumes\x12;\n\x04Open\x12\x1c.wherry.v1.ObjectOpenRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.ObjectListRequest\x1a\x1d.wherry.v1.ObjectListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.ObjectDeleteRequest\x1a\x15.wherry.v1.ObjectInfo\x12?\n\x06Rename\x12\x1e.wherry.v1.VolumeRenameRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x46\n\x07\x45ntries\x12\x1f.wherry.v1.VolumeEntriesRequest\x1a\x18.wherry.v1.VolumeEntries0\x01\x12\x46\n\x05\x43heck\x12\x1d.wherry.v1.VolumeCheckRequest\x1a\x1e.wherry.v1.VolumeCheckResponse\x12;\n\x05Write\x12\x16.wherry.v1.VolumeChunk\x1a\x18.wherry.v1.VolumeWritten(\x01\x12=\n\x04Read\x12\x1c.wherry.v1.VolumeReadRequest\x1a\x15.wherry.v1.VolumeData0\x01\x12\x42\n\x06Remove\x12\x1e.wherry.v1.VolumeRemoveRequest\x1a\x18.wherry.v1.VolumeWritten\x12>\n\x04\x43opy\x12\x1c.wherry.v1.VolumeCopyRequest\x1a\x18.wherry.v1.VolumeWritten2\x98\x02\n\x12NetworkFileSystems\x12;\n\x04Open\x12\x1c.wherry.v1.ObjectOpenRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.ObjectListRequest\x1a\x1d.wherry.v1.ObjectListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.ObjectDeleteRequest\x1a\x15.wherry.v1.ObjectInfo\x12?\n\x06Rename\x12\x1e.wherry.v1.VolumeRenameRequest\x1a\x15.wherry.v1.ObjectInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/volume.proto\x12\twherry.v1\x1a\x16wherry/v1/object.proto\"\x7f\n\x0bVolumeEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12(\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.wherry.v1.VolumeEntryKind\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x16\n\x0emodified_at_ms\x18\x04 \x01(\x04\x12\x12\n\nexecutable\x18\x05 \x01(\x08\"6\n\x13VolumeRenameRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"J\n\x14VolumeEntriesRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\trecursive\x18\x03 \x01(\x08\"8\n\rVolumeEntries\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.wherry.v1.VolumeEntry\")\n\x0cVolumeUpload\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"Q\n\x12VolumeCheckRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12(\n\x07uploads\x18\x02 \x03(\x0b\x32\x17.wherry.v1.VolumeUpload\"5\n\x13VolumeCheckResponse\x12\r\n\x05\x65xist\x18\x01 \x03(\x08\x12\x0f\n\x07offsets\x18\x02 \x03(\x04\"\x9c\x01\n\x0bVolumeChunk\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x12\n\nexecutable\x18\x07 \x01(\x08\x12\r\n\x05\x66orce\x18\x08 \x01(\x08\x12\r\n\x05zeros\x18\t \x01(\x04\"\"\n\rVolumeWritten\x12\x11\n\tnum_files\x18\x01 \x01(\x04\"5\n\x11VolumeReadRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\":\n\nVolumeData\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"I\n\x13VolumeRemoveRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\trecursive\x18\x03 \x01(\x08\"_\n\x11VolumeCopyRequest\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0f\n\x07sources\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\x12\x11\n\trecursive\x18\x04 \x01(\x08*\xaa\x01\n\x0fVolumeEntryKind\x12!\n\x1dVOLUME_ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16VOLUME_ENTRY_KIND_FILE\x10\x01\x12\x1f\n\x1bVOLUME_ENTRY_KIND_DIRECTORY\x10\x02\x12\x1a\n\x16VOLUME_ENTRY_KIND_LINK\x10\x03\x12\x1b\n\x17VOLUME_ENTRY_KIND_OTHER\x10\x04\x32\x9d\x05\n\x07Volumes\x12;\n\x04Open\x12\x1c.wherry.v1.ObjectOpenRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.ObjectListRequest\x1a\x1d.wherry.v1.ObjectListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.ObjectDeleteRequest\x1a\x15.wherry.v1.ObjectInfo\x12?\n\x06Rename\x12\x1e.wherry.v1.VolumeRenameRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x46\n\x07\x45ntries\x12\x1f.wherry.v1.VolumeEntriesRequest\x1a\x18.wherry.v1.VolumeEntries0\x01\x12\x46\n\x05\x43heck\x12\x1d.wherry.v1.VolumeCheckRequest\x1a\x1e.wherry.v1.VolumeCheckResponse\x12;\n\x05Write\x12\x16.wherry.v1.VolumeChunk\x1a\x18.wherry.v1.VolumeWritten(\x01\x12=\n\x04Read\x12\x1c.wherry.v1.VolumeReadRequest\x1a\x15.wherry.v1.VolumeData0\x01\x12\x42\n\x06Remove\x12\x1e.wherry.v1.VolumeRemoveRequest\x1a\x18.wherry.v1.VolumeWritten\x12>\n\x04\x43opy\x12\x1c.wherry.v1.VolumeCopyRequest\x1a\x18.wherry.v1.VolumeWritten2\x98\x02\n\x12NetworkFileSystems\x12;\n\x04Open\x12\x1c.wherry.v1.ObjectOpenRequest\x1a\x15.wherry.v1.ObjectInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.ObjectListRequest\x1a\x1d.wherry.v1.ObjectListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.ObjectDeleteRequest\x1a\x15.wherry.v1.ObjectInfo\x12?\n\x06Rename\x12\x1e.wherry.v1.VolumeRenameRequest\x1a\x15.wherry.v1.ObjectInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.volume_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VOLUMEENTRYKIND']._serialized_start=1029
-  _globals['_VOLUMEENTRYKIND']._serialized_end=1199
+  _globals['_VOLUMEENTRYKIND']._serialized_start=1044
+  _globals['_VOLUMEENTRYKIND']._serialized_end=1214
   _globals['_VOLUMEENTRY']._serialized_start=61
   _globals['_VOLUMEENTRY']._serialized_end=188
   _globals['_VOLUMERENAMEREQUEST']._serialized_start=190
@@ -49,19 +49,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOLUMECHECKRESPONSE']._serialized_start=506
   _globals['_VOLUMECHECKRESPONSE']._serialized_end=559
   _globals['_VOLUMECHUNK']._serialized_start=562
-  _globals['_VOLUMECHUNK']._serialized_end=703
-  _globals['_VOLUMEWRITTEN']._serialized_start=705
-  _globals['_VOLUMEWRITTEN']._serialized_end=739
-  _globals['_VOLUMEREADREQUEST']._serialized_start=741
-  _globals['_VOLUMEREADREQUEST']._serialized_end=794
-  _globals['_VOLUMEDATA']._serialized_start=796
-  _globals['_VOLUMEDATA']._serialized_end=854
-  _globals['_VOLUMEREMOVEREQUEST']._serialized_start=856
-  _globals['_VOLUMEREMOVEREQUEST']._serialized_end=929
-  _globals['_VOLUMECOPYREQUEST']._serialized_start=931
-  _globals['_VOLUMECOPYREQUEST']._serialized_end=1026
-  _globals['_VOLUMES']._serialized_start=1202
-  _globals['_VOLUMES']._serialized_end=1871
-  _globals['_NETWORKFILESYSTEMS']._serialized_start=1874
-  _globals['_NETWORKFILESYSTEMS']._serialized_end=2154
+  _globals['_VOLUMECHUNK']._serialized_end=718
+  _globals['_VOLUMEWRITTEN']._serialized_start=720
+  _globals['_VOLUMEWRITTEN']._serialized_end=754
+  _globals['_VOLUMEREADREQUEST']._serialized_start=756
+  _globals['_VOLUMEREADREQUEST']._serialized_end=809
+  _globals['_VOLUMEDATA']._serialized_start=811
+  _globals['_VOLUMEDATA']._serialized_end=869
+  _globals['_VOLUMEREMOVEREQUEST']._serialized_start=871
+  _globals['_VOLUMEREMOVEREQUEST']._serialized_end=944
+  _globals['_VOLUMECOPYREQUEST']._serialized_start=946
+  _globals['_VOLUMECOPYREQUEST']._serialized_end=1041
+  _globals['_VOLUMES']._serialized_start=1217
+  _globals['_VOLUMES']._serialized_end=1886
+  _globals['_NETWORKFILESYSTEMS']._serialized_start=1889
+  _globals['_NETWORKFILESYSTEMS']._serialized_end=2169
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 """Copies within a volume."""
 
+import errno
 import os
 import secrets
 import stat
@@ -64,6 +65,26 @@ def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, 
     return count
 
 
+def _copy_data(source: int, target: int) -> None:
+    """Copy what a file holds; holes stay holes."""
+    size, done = os.fstat(source).st_size, 0
+    while done < size:
+        try:
+            done = os.lseek(source, done, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            done = size
+            break
+        end = os.lseek(source, done, os.SEEK_HOLE)
+        os.lseek(target, done, os.SEEK_SET)
+        while done < end and (sent := os.sendfile(target, source, done, end - done)):
+            done += sent
+        if done < end:  # it has become shorter meanwhile
+            break
+    os.ftruncate(target, done)
+
+
 def _copy_file(from_dir: int, from_name: str, to_dir: int, to_name: str) -> None:
     """Copy a file; it appears whole."""
     # A container may have put anything under a name that it can guess, such as a pipe that nobody reads.
@@ -72,9 +93,7 @@ def _copy_file(from_dir: int, from_name: str, to_dir: int, to_name: str) -> None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(part, flags, 0o666, dir_fd=to_dir), "wb", buffering=0) as target:
             try:
-                size, done = os.fstat(source.fileno()).st_size, 0
-                while done < size and (sent := os.sendfile(target.fileno(), source.fileno(), done, size - done)):
-                    done += sent
+                _copy_data(source.fileno(), target.fileno())
                 os.fchmod(target.fileno(), stat.S_IMODE(os.fstat(source.fileno()).st_mode))
                 os.rename(part, to_name, src_dir_fd=to_dir, dst_dir_fd=to_dir)
             except BaseException:

@@ -26,6 +26,8 @@ CHUNK = 1 << 20
 PAGE = 500
 PARTS_AGE_S = 7 * 24 * 3600.0
 _ID = re.compile(r"(vo|sv)-[0-9A-Z]{26}\Z")
+# What one chunk may say of a hole.
+_MOST_ZEROS = 1 << 40
 _KEY = re.compile(r"[0-9a-f]{64}\Z")
 _GONE = ".deleted-"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -211,6 +213,8 @@ class VolumeStore:
         """
         if not clean(chunk.path):
             raise InvalidRequest("the root of a volume can't be written as a file: name a file in it")
+        if chunk.zeros > _MOST_ZEROS:
+            raise InvalidRequest(f"{chunk.path!r} has a hole of {chunk.zeros} bytes: at most {_MOST_ZEROS} at a time")
         root = self.directory(chunk.volume_id)
         part = self._part(chunk.volume_id, chunk.key)
         with _told(chunk.path):
@@ -225,6 +229,8 @@ class VolumeStore:
                         f"{chunk.offset}: upload it again"
                     )
                 file.write(chunk.data)
+                if chunk.zeros:
+                    file.truncate(chunk.offset + len(chunk.data) + chunk.zeros)
                 if chunk.is_last:
                     os.fchmod(file.fileno(), 0o777 if chunk.executable else 0o666)
             if chunk.is_last:

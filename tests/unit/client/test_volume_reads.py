@@ -99,3 +99,12 @@ def test_a_download_goes_on_with_the_file_that_broke_off(tmp_path: Path) -> None
     assert service.asked[1:] == [FILES, FILES[1:], FILES[1:]]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, b"one two three")
     assert sum(sizes) == 3 * len(b"one two three")
+
+
+def test_what_is_all_zeros_becomes_a_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [b"one", bytes(8 << 20), bytes(10), b"\0two", bytes(7 << 20)]
+    monkeypatch.setattr(f"{__name__}.PIECES", pieces)
+    Download(Volume(Service(1000)), "/", f"{tmp_path}/", False).run(lambda size: None)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == b"".join(pieces)
+        assert path.stat().st_blocks * 512 < 1 << 20
