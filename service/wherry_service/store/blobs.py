@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import filecmp
 import hashlib
 import logging
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import tenacity
 
-from wherry_service.errors import InvalidRequest, NotFound, Unready
+from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound, Unready
 from wherry_service.ids import new_id
 from wherry_service.store.asked import Asked
 from wherry_service.store.checked import Checked
@@ -293,12 +294,28 @@ class BlobWriter:
         self._size += len(data)
 
     def commit(self) -> int:
-        """Put the blob in its place; raise `InvalidRequest` if its content is not what its id says."""
+        """Put the blob in its place; raise `InvalidRequest` if its content is not what its id says.
+
+        A value is written once: sent again it must be the same, else `AlreadyExists` is raised.
+        """
         self._file.close()
         if self._blob_id.startswith("sha256:") and self._digest.hexdigest() != self._blob_id.removeprefix("sha256:"):
             raise InvalidRequest(f"the content sent for {self._blob_id} has another hash: it changed on the way")
         self._target.parent.mkdir(exist_ok=True)
+        if not self._blob_id.startswith(_CONTENT):
+            self._put_once()
+            return self._size
         os.replace(self._part, self._target)
-        if self._blob_id.startswith(_CONTENT):
-            self._checked.note(self._blob_id.removeprefix(_CONTENT), self._target)
+        self._checked.note(self._blob_id.removeprefix(_CONTENT), self._target)
         return self._size
+
+    def _put_once(self) -> None:
+        try:
+            os.link(self._part, self._target)
+        except FileExistsError:
+            # Who knows a value's id may not have others read something else.
+            if not filecmp.cmp(self._part, self._target, shallow=False):
+                raise AlreadyExists(f"value {self._blob_id} was sent before, and was another one") from None
+        except PermissionError:
+            # A file system without links.
+            os.replace(self._part, self._target)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wherry_proto.messages import SourceFile
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
@@ -40,6 +40,19 @@ def test_content_must_match_its_id(blobs: BlobStore) -> None:
     with pytest.raises(InvalidRequest, match="another hash"):
         blobs.put(wrong, [b"content"])
     assert blobs.missing([wrong]) == [wrong]
+    assert list(blobs.handover_dir.iterdir()) == []
+
+
+def test_a_value_is_written_once(blobs: BlobStore) -> None:
+    blob_id = new_id("bl")
+    assert blobs.put(blob_id, [b"first"]) == 5
+    # Sent again, as by a client that has not heard of the first time.
+    assert blobs.put(blob_id, [b"fi", b"rst"]) == 5
+    for other in (b"other", b"first and more", b""):
+        with pytest.raises(AlreadyExists, match=f"{blob_id} was sent before, and was another one"):
+            blobs.put(blob_id, [other])
+    assert b"".join(blobs.read(blob_id)) == b"first"
+    assert blobs.path(blob_id).stat().st_nlink == 1
     assert list(blobs.handover_dir.iterdir()) == []
 
 
