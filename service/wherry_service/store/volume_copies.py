@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wherry_service.errors import InvalidRequest, NotFound
-from wherry_service.store.volume_paths import clean, located, made_directory, mode_of, open_directory
+from wherry_service.store.volume_paths import check_depth, clean, located, made_directory, mode_of, open_directory
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PART = ".wherry-part"
@@ -30,11 +30,11 @@ def copy(root: Path, sources: Sequence[str], destination: str, recursive: bool) 
         if not target:
             raise InvalidRequest("the volume's root can't be replaced")
         with located(root, source) as (from_dir, from_name), located(root, target) as (to_dir, to_name):
-            count += _copy(from_dir, from_name, to_dir, to_name, source, recursive)
+            count += _copy(from_dir, from_name, to_dir, to_name, source, recursive, 1)
     return count
 
 
-def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, recursive: bool) -> int:
+def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, recursive: bool, depth: int) -> int:
     mode = mode_of(from_dir, from_name)
     if not mode:
         raise NotFound(f"{shown!r} is not in the volume")
@@ -51,13 +51,14 @@ def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, 
         raise InvalidRequest(f"{shown!r} is no file or directory")
     if not recursive:
         raise InvalidRequest(f"{shown!r} is a directory: copy it recursively")
+    check_depth(shown, depth)
     count = 0
     inner_from = open_directory(from_dir, from_name)
     try:
         inner_to = made_directory(to_dir, to_name)
         try:
             for name in sorted(os.listdir(inner_from)):
-                count += _copy(inner_from, name, inner_to, name, f"{shown}/{name}", True)
+                count += _copy(inner_from, name, inner_to, name, f"{shown}/{name}", True, depth + 1)
         finally:
             os.close(inner_to)
     finally:

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from wherry_service.errors import InvalidRequest, NotFound
 
 MAX_LINKS = 40
+# Of what is listed, or copied, with all below.
+MAX_DEPTH = 256
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_MODE = 0o777
 
@@ -20,6 +22,15 @@ def clean(path: str) -> str:
     if ".." in parts or "\0" in path or len(path) > 4096:
         raise InvalidRequest(f"path {path[:200]!r} leaves the volume: name it from the volume's root, without '..'")
     return "/".join(part for part in parts if part != "/")
+
+
+def check_depth(path: str, depth: int) -> None:
+    """Raise `InvalidRequest` where directories lie so deep in each other that nobody meant it."""
+    if depth > MAX_DEPTH:
+        first = path.strip("/").split("/", 1)[0][:200]
+        raise InvalidRequest(
+            f"directories lie more than {MAX_DEPTH} deep below {first!r}: list or copy a part of it, or remove it"
+        )
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,16 @@ from wherry_service.engines.beside import bind, is_beside, unbind
 from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, Unready
 from wherry_service.store import volume_copies
-from wherry_service.store.volume_paths import DIRECTORY_MODE, clean, located, made_directory, mode_of, open_directory
+from wherry_service.store.volume_paths import (
+    DIRECTORY_MODE,
+    check_depth,
+    clean,
+    located,
+    made_directory,
+    mode_of,
+    open_directory,
+)
+from wherry_service.store.volume_trees import empty, remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +68,7 @@ class VolumeStore:
                 if path.stat().st_mtime < old:
                     path.unlink(missing_ok=True)
             for path in self._root.glob(f"{_GONE}*"):
-                shutil.rmtree(path, ignore_errors=True)
+                self.discard(path)
 
     def directory(self, volume_id: str) -> Path:
         """Return a volume's directory; made when first asked for."""
@@ -136,7 +144,14 @@ class VolumeStore:
 
     def discard(self, gone: Path) -> None:
         """Remove what `delete` took away."""
-        shutil.rmtree(gone, ignore_errors=True)
+        try:
+            root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                remove_tree(root, gone.name)
+            finally:
+                os.close(root)
+        except OSError as error:
+            log.debug("%s: %s", gone, error)
         if gone.exists():
             log.warning("%s could not be removed: its files belong to users of containers; remove it as root", gone)
 
@@ -152,7 +167,7 @@ class VolumeStore:
             if not stat.S_ISDIR(mode):
                 yield [_entry(parent, name, clean(path))]
                 return
-            for entry in self._below(parent, name, clean(path), recursive):
+            for entry in self._below(parent, name, clean(path), recursive, 1):
                 page.append(entry)
                 if len(page) == PAGE:
                     yield page
@@ -160,7 +175,8 @@ class VolumeStore:
         if page:
             yield page
 
-    def _below(self, parent: int, name: str, path: str, recursive: bool) -> Iterator[VolumeEntry]:
+    def _below(self, parent: int, name: str, path: str, recursive: bool, depth: int) -> Iterator[VolumeEntry]:
+        check_depth(path, depth)
         try:
             directory = open_directory(parent, name)
         except FileNotFoundError:
@@ -173,7 +189,7 @@ class VolumeStore:
                     continue
                 yield entry
                 if recursive and entry.kind == VolumeEntryKind.DIRECTORY:
-                    yield from self._below(directory, child, entry.path, True)
+                    yield from self._below(directory, child, entry.path, True, depth + 1)
         finally:
             os.close(directory)
 
@@ -261,13 +277,9 @@ class VolumeStore:
             elif not recursive:
                 raise InvalidRequest(f"{path or '/'!r} is a directory: remove it recursively, with all that is in it")
             elif name != ".":
-                shutil.rmtree(name, dir_fd=parent)
+                remove_tree(parent, name)
             else:
-                for child in os.listdir(parent):
-                    if stat.S_ISDIR(mode_of(parent, child)):
-                        shutil.rmtree(child, dir_fd=parent)
-                    else:
-                        os.unlink(child, dir_fd=parent)
+                empty(parent)
 
     def copy(self, volume_id: str, sources: Sequence[str], destination: str, recursive: bool) -> int:
         """Copy within the volume as `cp` does; return how many files."""

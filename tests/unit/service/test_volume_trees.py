@@ -1,0 +1,89 @@
+"""Directories in directories without end: removed, and neither listed nor copied."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wherry_service.errors import InvalidRequest
+from wherry_service.ids import new_id
+from wherry_service.store.volume_paths import MAX_DEPTH
+from wherry_service.store.volume_trees import empty, remove_tree
+from wherry_service.store.volumes import VolumeStore
+
+
+def dig(parent: Path, depth: int) -> None:
+    """Make so many directories in each other, each with a file; their path is longer than any that may be named."""
+    directory = os.open(parent, os.O_RDONLY)
+    for _ in range(depth):
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=directory))
+        os.mkdir("below", dir_fd=directory)
+        inner = os.open("below", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = inner
+    os.close(directory)
+
+
+def opened(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 63, 64, 65, 200, 3000])
+def test_a_tree_is_removed_however_deep(tmp_path: Path, depth: int) -> None:
+    (tmp_path / "tree").mkdir()
+    dig(tmp_path / "tree", depth)
+    before = len(os.listdir("/proc/self/fd"))
+    parent = opened(tmp_path)
+    remove_tree(parent, "tree")
+    os.close(parent)
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_links_in_it_are_removed_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("x")
+    tree = tmp_path / "tree"
+    (tree / "inner").mkdir(parents=True)
+    (tree / "link").symlink_to(tmp_path / "kept")
+    (tree / "inner" / "link").symlink_to("../../kept")
+    os.mkfifo(tree / "pipe")
+    directory = opened(tree)
+    empty(directory)
+    os.close(directory)
+    assert list(tree.iterdir()) == []
+    assert (tmp_path / "kept" / "file").read_text() == "x"
+    parent = opened(tmp_path)
+    (tmp_path / "other").symlink_to("kept")
+    with pytest.raises(OSError, match="other"):
+        remove_tree(parent, "other")
+    os.close(parent)
+    assert (tmp_path / "kept" / "file").exists()
+
+
+def test_a_volume_that_is_too_deep_is_told_so_and_goes(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path / "volumes")
+    store.begin()
+    volume_id = new_id("vo")
+    root = store.directory(volume_id)
+    (root / "deep").mkdir()
+    dig(root / "deep", 2 * MAX_DEPTH)
+    for act in (
+        lambda: [list(page) for page in store.entries(volume_id, "/", True)],
+        lambda: store.copy(volume_id, ["deep"], "copy", True),
+    ):
+        with pytest.raises(InvalidRequest, match=f"more than {MAX_DEPTH} deep below 'deep'"):
+            act()
+    assert [entry.path for page in store.entries(volume_id, "deep", False) for entry in page] == [
+        "deep/below", "deep/file"
+    ]  # fmt: skip
+    store.remove(volume_id, "copy", True)
+    gone = store.delete(volume_id)
+    assert gone is not None
+    store.discard(gone)
+    assert not gone.exists()
+    # What a killed service has left is removed by the next.
+    dig(store.directory(volume_id), 2 * MAX_DEPTH)
+    store.delete(volume_id)
+    store.begin()
+    assert [path for path in (tmp_path / "volumes").iterdir() if volume_id in path.name] == []
