@@ -45,19 +45,22 @@ class FramesTransport:
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
         with _Connection(self._path, method, timeout) as connection:
-            connection.call(request)
+            with connection.refusals():
+                connection.call(request)
             return connection.only_item()
 
     def stream(self, method: str, request: Message) -> Iterator[Message]:
         with _Connection(self._path, method) as connection:
-            connection.call(request)
+            with connection.refusals():
+                connection.call(request)
             yield from connection.items()
 
     def upload(self, method: str, requests: Iterable[Message]) -> Message:
         with _Connection(self._path, method) as connection:
-            for number, request in enumerate(requests):
-                connection.item(request) if number else connection.call(request)
-            connection.end()
+            with connection.refusals():
+                for number, request in enumerate(requests):
+                    connection.item(request) if number else connection.call(request)
+                connection.end()
             return connection.only_item()
 
     def exchange(self, method: str, first: Message) -> "FramesExchange":
@@ -175,6 +178,16 @@ class _Connection:
             os.close(self._received.pop())
 
     # Sending
+
+    @contextlib.contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Where sending fails since the service has refused it already, raise what it said."""
+        try:
+            yield
+        except exception.ConnectionError:
+            with contextlib.suppress(exception.ConnectionError):
+                self.only_item()
+            raise
 
     def call(self, request: Message) -> None:
         parts: list[bytes] = []

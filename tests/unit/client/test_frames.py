@@ -1,0 +1,67 @@
+"""What a client tells of a service that refuses a request before all of it was sent."""
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wherry._transport.frames import FramesTransport
+from wherry.exception import ConnectionError, NotFoundError
+from wherry_proto.messages import BlobChunk, DictPutRequest, VolumeChunk
+
+# More than a socket holds: what is sent waits until the other side reads, or closes.
+LARGE = b"x" * (8 << 20)
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> Iterator[Callable[[bytes], FramesTransport]]:
+    """Start a service that answers each connection with these bytes at once, and reads nothing."""
+    servers = []
+
+    def start(answer: bytes) -> FramesTransport:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        servers.append(server)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.sendall(answer)
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return FramesTransport(str(tmp_path / "s"))
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def frame(*header: object) -> bytes:
+    head = json.dumps(header).encode()
+    return struct.pack(">II", len(head), 0) + head
+
+
+CALLS: dict[str, Callable[[FramesTransport], object]] = {
+    "upload": lambda transport: transport.upload("Volumes.Write", iter([VolumeChunk(data=LARGE)] * 3)),
+    "blob": lambda transport: transport.upload("Blobs.Put", iter([BlobChunk(data=LARGE)])),
+    "call": lambda transport: transport.call("Dicts.Put", DictPutRequest(dict_id="d" * len(LARGE))),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_refusal_is_told_though_not_all_was_sent(refusing: Callable[[bytes], FramesTransport], call: str) -> None:
+    transport = refusing(frame("error", "NOT_FOUND", "there is no such volume"))
+    with pytest.raises(NotFoundError, match="there is no such volume"):
+        CALLS[call](transport)
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0\0"])
+def test_a_connection_that_breaks_is_told_as_such(refusing: Callable[[bytes], FramesTransport], answer: bytes) -> None:
+    with pytest.raises(ConnectionError, match=r"to Volumes\.Write: "):
+        CALLS["upload"](refusing(answer))
