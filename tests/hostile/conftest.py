@@ -52,12 +52,14 @@ def running_service(engine: OwnEngine | None, environment: Mapping[str, str]) ->
         # One client per process is kept, and it may be another service's.
         _client._client_of.cache_clear()
         service = OwnService(state_dir, engine.command_prefix if engine else ())
-        service.start()
-        yield service
-        _client.default_client().close()
-        _client._client_of.cache_clear()
-        service.stop()
-    shutil.rmtree(state_dir)
+        try:
+            service.start()
+            yield service
+        finally:
+            _client.default_client().close()
+            _client._client_of.cache_clear()
+            service.stop()
+            shutil.rmtree(state_dir)
 
 
 @pytest.fixture(scope="module")
