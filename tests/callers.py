@@ -32,15 +32,15 @@ class GrpcCaller:
         else:
             self._channel = grpc.aio.insecure_channel(target)
 
-    async def ask(self, method: str, sent: Sequence[Any], within_s: float = 5.0) -> Answer:
-        """Call a method of any kind with these messages, and hear it to its end."""
-        return await self.send(method, [codec.serialize(message) for message in sent], within_s)
+    async def ask(self, method: str, sent: Sequence[Any], within_s: float = 5.0, stays: bool = False) -> Answer:
+        """Call a method of any kind with these messages, and hear it to its end; `stays`: as if more were to come."""
+        return await self.send(method, [codec.serialize(message) for message in sent], within_s, stays)
 
-    async def send(self, method: str, sent: Sequence[bytes], within_s: float = 5.0) -> Answer:
+    async def send(self, method: str, sent: Sequence[bytes], within_s: float = 5.0, stays: bool = False) -> Answer:
         """Call a method with whatever bytes."""
         kind = services.METHODS[method]
         answer_class = getattr(messages, kind.response)
-        call = self._channel.stream_stream(kind.path)(iter_of(sent), metadata=self._metadata, timeout=within_s)
+        call = self._channel.stream_stream(kind.path)(iter_of(sent, stays), metadata=self._metadata, timeout=within_s)
         found: list[Any] = []
         try:
             async for data in call:
@@ -60,12 +60,12 @@ class FramesCaller:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    async def ask(self, method: str, sent: Sequence[Any], within_s: float = 5.0) -> Answer:
+    async def ask(self, method: str, sent: Sequence[Any], within_s: float = 5.0, stays: bool = False) -> Answer:
         """Call a method of any kind with these messages, and hear it to its end."""
         kind = services.METHODS[method]
         frames = [frame(["call", method], sent[0])]
         frames += [frame(["item"], message) for message in sent[1:]]
-        if kind.client_stream and method != "Calls.Session":
+        if kind.client_stream and method != "Calls.Session" and not stays:
             frames.append(pack(b'["end"]', []))
         return await self.send(method, b"".join(frames), within_s)
 
@@ -107,9 +107,11 @@ def frame(header: list[Any], message: Any) -> bytes:
     return pack(json.dumps([*header, row]).encode(), parts)
 
 
-async def iter_of(sent: Sequence[bytes]) -> Any:
+async def iter_of(sent: Sequence[bytes], stays: bool = False) -> Any:
     for data in sent:
         yield data
+    if stays:
+        await asyncio.get_running_loop().create_future()
 
 
 def text_of(message: Any) -> bytes:

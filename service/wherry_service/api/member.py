@@ -118,13 +118,22 @@ class Member:
         claims, clients = self._around.claims, self._around.clients
         client = clients.get(client_id)
         owner = claims.get(client_id) if client is not None else None
-        stranger = owner is None and client is not None and client.connected
+        # Claims do not outlive the service; what the client has called does.
+        stranger = owner is None and client is not None and (client.connected or self._calls_elsewhere(client))
         if stranger or (owner is not None and owner != self._token.token_id):
             raise Denied(f"client {client_id[:64]!r} belongs to somebody else")
         if len(claims) >= MAX_CLAIMS:
             for known in [known for known in claims if clients.get(known) is None]:
                 del claims[known]
         claims[client_id] = self._token.token_id
+
+    def _calls_elsewhere(self, client: Client) -> bool:
+        """Whether a client has called functions of environments that the token is not for."""
+        for function_id in {call.function_id for call in self._around.journal.calls_of(client)}:
+            with contextlib.suppress(NotFound):
+                if not self.reaches(self._around.apps.function(function_id).environment):
+                    return True
+        return False
 
     async def claiming(self, requests: AsyncIterator[SessionUp]) -> AsyncIterator[SessionUp]:
         """Claim the client that says hello, before its session begins."""

@@ -186,6 +186,8 @@ class Sandboxes:
         # Known from here on, without waiting in between: an app that stops finds it.
         sandbox = self._running[record.sandbox_id] = Sandbox(record, self._end)
         sandbox.begun = asyncio.ensure_future(self._begin(sandbox))
+        # It is no fault where nobody waits for it any more.
+        sandbox.begun.add_done_callback(lambda begun: begun.cancelled() or begun.exception())
         return await self._begun(sandbox)
 
     async def get(self, sandbox_id: str) -> SandboxInfo:
