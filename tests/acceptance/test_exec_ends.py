@@ -64,6 +64,12 @@ def test_b60_what_has_just_begun_ends(box: Sandbox, ends: str) -> None:
     assert not _runs(box, seconds)
 
 
+def test_a_terminal_has_a_size(box: Sandbox) -> None:
+    # It has it a moment after it has begun.
+    process = box.exec("sh", "-c", "until stty size | grep -v '^0 0'; do :; done", pty=True, timeout=20)
+    assert process.stdout.read() == "24 80\r\n"
+
+
 def test_a_terminal_whose_client_goes_at_once_ends(box: Sandbox, environment: dict[str, str]) -> None:
     program = "import os, sys, wherry; wherry.Sandbox.from_id(sys.argv[1]).exec('sleep', '7200', pty=True); os._exit(0)"
     for _ in range(3):

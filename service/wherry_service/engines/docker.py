@@ -495,6 +495,8 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         body |= {"OpenStdin": True, "StdinOnce": True}
     if spec.tty:
         body["Tty"] = True
+        # Without one it has no size. Engines before API 1.42 take no notice.
+        host["ConsoleSize"] = [24, 80]
     return body
 
 

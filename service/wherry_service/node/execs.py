@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver
+from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver, TerminalSize
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
 from wherry_service.errors import InvalidRequest, stack_of
 
@@ -40,6 +40,7 @@ _KILL_MARKED = (
     'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then found=y; kill -9 "${p%/environ}"; fi; done; '
     '[ "$found" ] || break; done'
 )
+_USUAL_SIZE = TerminalSize(rows=24, columns=80)
 # How Docker's answer begins, on the command's standard output, when there is no command.
 _REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
 
@@ -141,6 +142,7 @@ class _Run:
     async def carry(self) -> None:
         """Carry its output to its end, and say how it ended."""
         try:
+            sizing = asyncio.ensure_future(self._size())
             reading = asyncio.ensure_future(self._read())
             killing = asyncio.ensure_future(self._watch())
             try:
@@ -151,6 +153,7 @@ class _Run:
                     # Its streams may close before all that it has started is killed.
                     await asyncio.wait([killing], timeout=KILL_WITHIN_S)
             finally:
+                sizing.cancel()
                 killing.cancel()
                 if not reading.done():
                     reading.cancel()
@@ -220,6 +223,13 @@ class _Run:
         if self._handed_over is not None:
             await self._reply(self._handed_over)
             await self._streams_over.wait()
+
+    async def _size(self) -> None:
+        """Give a terminal a size that nobody has given one: of none, programs don't know where a line ends."""
+        if self._start.pty and self._start.size is None:
+            with contextlib.suppress(EngineError):  # it has ended already
+                if await self._exec.pid():
+                    await self._exec.resize(_USUAL_SIZE.rows, _USUAL_SIZE.columns)
 
     async def _watch(self) -> None:
         """Wait for a reason to kill it, and do."""

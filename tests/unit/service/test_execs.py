@@ -291,10 +291,11 @@ def test_streams_are_handed_over_after_what_was_typed_and_printed_before() -> No
             handed = await anext(replies)
             assert isinstance(handed, WithSocket)
             assert (handed.socket, handed.reply.handed_over is not None) == (streams, True)
-            assert exec.typed == [b"typed"]
+            # A size that nobody gave it, too.
+            assert exec.typed == [b"24 x 80", b"typed"]
             # Its size and its end are still the service's.
             house.requests.put_nowait(ExecRequest(resize=TerminalSize(rows=3, columns=4)))
-            while len(exec.typed) < 2:
+            while len(exec.typed) < 3:
                 await asyncio.sleep(0)
             assert not exec.closed
             exec.code = 5
