@@ -14,10 +14,12 @@ from wherry._image.mounts import local_mounts, module_mounts
 from wherry._secrets import secret_ids
 from wherry._shipping import ship_modules
 from wherry._source import SourceFile as LocalFile
+from wherry._source import is_installed
 from wherry._spec import function_spec
 from wherry._volumes import bucket_mounts, together
 from wherry._volumes import mounts as volume_mounts
 from wherry.context import GUARD, check_local
+from wherry.exception import InvalidError
 from wherry.function import Function
 from wherry.image import Image
 from wherry.mount import Mounts, mounts_of
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
     from wherry.app import App
 
 log = logging.getLogger("wherry")
+
+# What a container's Python has loaded before it comes to the user's source. More of them it tells as it loads.
+_LOADED_FIRST = frozenset(
+    (
+        "abc", "builtins", "codecs", "encodings", "genericpath", "io", "marshal", "os", "posix", "posixpath", "site",
+        "stat", "sys", "time", "zipimport",
+    )
+)  # fmt: skip
 
 
 class Running:
@@ -216,10 +226,20 @@ def _fill_volumes(
 
 
 def _modules(definitions: list[Definition]) -> list[Any]:
-    """Return the modules that define functions, each once, unless their source is not wanted."""
+    """Return the modules that define functions, each once, unless their source is not wanted.
+
+    Raises InvalidError for one that no container could import.
+    """
     modules: dict[str, Any] = {}
     for definition in definitions:
         if definition.options.include_source and definition.module is not None:
+            own = getattr(definition.module, "__file__", None)
+            is_imported = definition.module_name in _LOADED_FIRST and not definition.options.serialized
+            if is_imported and own is not None and not is_installed(Path(own)):
+                raise InvalidError(
+                    f"{definition.module_name}.py has the name of a module that Python itself loads before it: "
+                    "rename the file"
+                )
             modules.setdefault(definition.function.__module__, definition.module)
     return list(modules.values())
 

@@ -104,7 +104,7 @@ def _locate(module: ModuleType) -> tuple[Path, str, Path] | None:
 def _add(found: dict[str, Path], root: Path, top: str, own: Path) -> None:
     waiting = [top]
     seen: set[str] = set()
-    if own.parent == root and own.suffix not in _COMPILED and not _is_installed(own) and own.is_file():
+    if own.parent == root and own.suffix not in _COMPILED and not is_installed(own) and own.is_file():
         # Under its module's name, whatever the file is called.
         found[f"{top}.py"] = own
         waiting = list(_imports(own))
@@ -123,9 +123,9 @@ def _add(found: dict[str, Path], root: Path, top: str, own: Path) -> None:
 def _files_of(root: Path, name: str) -> Iterator[Path]:
     """Yield the files of a top-level module or package of this tree; nothing if it is not of this tree."""
     package, module = root / name, root / f"{name}.py"
-    if module.is_file() and not _is_installed(module):
+    if module.is_file() and not is_installed(module):
         yield module
-    elif package.is_dir() and not _is_installed(package) and _is_package(package, name):
+    elif package.is_dir() and not is_installed(package) and _is_package(package, name):
         yield from _walk(package)
 
 
@@ -192,7 +192,7 @@ def _imports_of(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def _is_installed(path: Path) -> bool:
+def is_installed(path: Path) -> bool:
     """Whether a path is part of Python or of a place where packages are installed, also behind links."""
     paths = sysconfig.get_paths()
     libraries = {paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], site.getusersitepackages()}
