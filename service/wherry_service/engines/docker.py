@@ -66,6 +66,7 @@ class DockerEngine:
         self._closed = False
         # Whether the storage driver is known to have no limits of size.
         self._no_disk_limits = False
+        self._checking: asyncio.Future[None] | None = None
 
     async def status(self) -> EngineStatus:
         try:
@@ -97,7 +98,7 @@ class DockerEngine:
 
         what = f"create container {spec.name} from {spec.image}"
         try:
-            return await self._run(what, create)
+            return await self._with_network(what, create)
         except EngineError as error:
             if "StorageOpt" not in body["HostConfig"] or "storage-opt" not in str(error).lower():
                 raise
@@ -120,18 +121,19 @@ class DockerEngine:
             raise EngineError(self._volume_driver.explained(str(error))) from error
 
     async def _start(self, engine_id: str) -> None:
-        what = f"start container {engine_id[:12]}"
+        await self._with_network(f"start container {engine_id[:12]}", lambda client: client.start(engine_id))
+
+    async def _with_network(self, what: str, work: "Callable[[docker.APIClient], T]") -> T:
+        """Do what needs the network; once more where somebody has removed that."""
         try:
-            await self._run(what, lambda client: client.start(engine_id))
+            return await self._run(what, work)
         except EngineError as error:
             if self._network is None or not ("network" in str(error) and "not found" in str(error)):
                 raise
-        else:
-            return
         log.warning("the network of this service's containers was removed; making it again")
         self._network.lost()
         await self._network.name()
-        await self._run(what, lambda client: client.start(engine_id))
+        return await self._run(what, work)
 
     async def kill(self, engine_id: str) -> None:
         with contextlib.suppress(ContainerMissing):
@@ -288,11 +290,17 @@ class DockerEngine:
         thread.start()
         try:
             while True:
-                yield await queue.get()
+                event = await queue.get()
+                if event.kind == "reconnected" and self._network is not None:
+                    # An engine that was restarted may have lost rules, or the network.
+                    self._checking = asyncio.ensure_future(self._network.check())
+                yield event
         finally:
             stopped.set()
 
     async def close(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         if self._network is not None:
             await self._network.clean()
         self._closed = True

@@ -119,10 +119,16 @@ class OwnNetwork:
             await self.check()
 
     async def check(self) -> None:
-        """Make the rules anew where they have gone."""
+        """Make the network and its rules again where they have gone, as when the engine or a firewall was restarted."""
         async with self._lock:
-            if self._made:
-                await self._hold()
+            if not self._made:
+                return
+            try:
+                await self._make()
+            except EngineError as error:
+                log.debug("the network %s can't be looked for: %s", self._name, error)
+                return
+            await self._hold()
 
     async def clean(self) -> None:
         """Remove the network and its rules; what can't be removed is found by the next life."""
