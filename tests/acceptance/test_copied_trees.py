@@ -47,6 +47,23 @@ def test_a_directory_is_in_the_image_as_it_is_here(service: OwnService, base: st
     assert _seen(image) == SEEN.format("600")
 
 
+def test_a_dockerignore_is_for_its_own_directory(service: OwnService, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "a.txt").write_text("text")
+        (folder / "deep" / "b.md").write_text("text")
+    (first / ".dockerignore").write_text("**/*.txt\n")
+    image = (
+        Image.debian_slim()
+        .dockerfile_commands("COPY . /first", context_dir=first)
+        .add_local_dir(second, "/second", copy=True)
+    )
+    with Sandbox.create(image=image, block_network=True, timeout=30) as sandbox:
+        found = sandbox.exec("find", "/first", "/second", "-type", "f").stdout.read().split()
+    assert sorted(found) == ["/first/.dockerignore", "/first/deep/b.md", "/second/deep/a.txt", "/second/deep/b.md"]
+
+
 def test_functions_see_a_mounted_directory_as_it_is_here(service: OwnService, tree: Path) -> None:
     app = wherry.App("mounted-tree")
 
