@@ -23,7 +23,7 @@ def main() -> None:
         frame = json.load(file)
     from wherry_runner.loader import set_variables
 
-    if set_variables(frame, _read(directory, "secrets.json")) and AGAIN not in sys.argv:
+    if set_variables(frame, _read(directory, "secrets.json"), AGAIN not in sys.argv):
         os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, AGAIN])
     try:
         _run(frame, directory)

@@ -26,10 +26,11 @@ _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_TUNABLES")
 _WITHOUT_EFFECT = ("PYTHONUNBUFFERED", "PYTHONIOENCODING")
 
 
-def set_variables(frame: Header, secrets: bytes = b"") -> bool:
-    """Set a function's environment variables; return whether some of them need a process that starts with them.
+def set_variables(frame: Header, secrets: bytes, may_begin_again: bool) -> bool:
+    """Set a function's environment variables; return whether the process is to begin again with those that are set.
 
-    `secrets`: variables as well, as JSON.
+    It is where some count only as a process starts: those alone are set then, since what a process starts with can be
+    read in /proc. `secrets`: variables as well, as JSON.
     """
     variables = frame.get("env") or {}
     if secrets:
@@ -37,14 +38,19 @@ def set_variables(frame: Header, secrets: bytes = b"") -> bool:
 
         # What env= says, it says of this function alone: it wins.
         variables = {**json.loads(secrets), **variables}
-    is_late = any(
-        name.startswith(_READ_AT_START) and name not in _WITHOUT_EFFECT and os.environ.get(name) != str(value)
+    variables = {str(name): str(value) for name, value in variables.items()}
+    early = {
+        name: value
         for name, value in variables.items()
-    )
-    os.environ.update({str(name): str(value) for name, value in variables.items()})
+        if name.startswith(_READ_AT_START) and name not in _WITHOUT_EFFECT
+    }
+    if may_begin_again and any(os.environ.get(name) != value for name, value in early.items()):
+        os.environ.update(early)
+        return True
+    os.environ.update(variables)
     if "TZ" in variables:
         time.tzset()
-    return is_late
+    return False
 
 
 def tell_children(directory: str, sdk: str) -> None:

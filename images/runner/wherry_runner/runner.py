@@ -106,7 +106,7 @@ class Runner:
         from wherry_runner.payload import Payloads
 
         serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
-        if set_variables(frame, secrets) and self._begin_again is not None:
+        if set_variables(frame, secrets, self._begin_again is not None) and self._begin_again is not None:
             # The agent sees a connection that breaks, and gives the order again.
             self._pipes.give_back()
             self._begin_again()

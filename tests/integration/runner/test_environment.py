@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import wherry
 import wherry_proto
-from tests.integration.runner.scripted_agent import ScriptedAgent
+from tests.integration.runner.scripted_agent import RUNNER, ScriptedAgent
 
 SOURCE = """
 import os, sys
@@ -67,6 +68,25 @@ def test_what_counts_as_python_starts(agent: ScriptedAgent, by: str, tmp_path: P
         text=True,
     )
     assert hashed == int(own.stdout)
+
+
+def test_other_secrets_are_not_in_what_the_process_starts_with(agent: ScriptedAgent) -> None:
+    seen, *_, pid = loaded(agent, secrets={"PYTHONHASHSEED": "1", "PLAIN": "hidden"})
+    assert seen["PLAIN"] == "hidden"
+    started_with = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"PYTHONHASHSEED=1" in started_with
+    assert b"hidden" not in started_with
+
+
+def test_a_step_of_an_image_has_them_too(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "job.py").write_text("import os\ndef f(): print(hash('a'), os.environ['PLAIN'])")
+    load = {"function": {"module": "job", "qualname": "f", "name": "f"}, "env": {"PYTHONHASHSEED": "0"}}
+    (tmp_path / "step.json").write_text(json.dumps(load))
+    (tmp_path / "secrets.json").write_text(json.dumps({"PLAIN": "secret", "PYTHONHASHSEED": "1"}))
+    command = [sys.executable, str(RUNNER.with_name("build_step.py")), str(tmp_path)]
+    hashed = subprocess.check_output([sys.executable, "-c", "print(hash('a'))"], env={"PYTHONHASHSEED": "0"}, text=True)
+    assert subprocess.check_output(command, text=True) == f"{hashed.strip()} secret\n"
 
 
 def test_what_env_says_wins_over_secrets(agent: ScriptedAgent) -> None:
