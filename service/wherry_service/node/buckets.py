@@ -1,6 +1,7 @@
 """The buckets that containers of this host have as directories: each mounted once, for all that have it alike."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -20,6 +21,8 @@ LABEL = "wherry.buckets"
 FLUSH_WITHIN_S = 30.0
 # Seconds between attempts to end a mount whose files the store does not take.
 END_EVERY_S = 30.0
+# Seconds that the engine gets to say what an earlier life has mounted, before an input ends without that.
+LEARN_WITHIN_S = 10.0
 
 
 class _Mounted:
@@ -51,6 +54,8 @@ class Buckets:
         self._on_lost: dict[str, Callable[[str], None]] = {}
         # Users whose helper had ended when an earlier life did, and who have not been told.
         self._bereft: set[str] = set()
+        # Containers of an earlier life, as long as it is not known which buckets they have.
+        self._unsure: set[str] = set()
         self._salt = b""
         self._recovered = False
         self._recovering = asyncio.Lock()
@@ -79,18 +84,30 @@ class Buckets:
         if user in self._bereft:
             self._tell_lost(user)
 
+    def adopted(self, user: str) -> None:
+        """Hear that the user's container was made in an earlier life, perhaps with buckets."""
+        if not self._recovered:
+            self._unsure.add(user)
+
     def has(self, user: str) -> bool:
-        """Whether the user has a bucket that can be written."""
-        return any(user in mounted.users and not mounted.read_only for mounted in self._mounts.values())
+        """Whether the user has a bucket that can be written, or may have one of an earlier life."""
+        return user in self._unsure or any(
+            user in mounted.users and not mounted.read_only for mounted in self._mounts.values()
+        )
 
     async def flush(self, user: str) -> list[str]:
         """Wait until what was written and closed is in the user's buckets; return what is not, in sentences."""
+        if user in self._unsure:
+            # It may end an input before this life has looked what is mounted for it.
+            await asyncio.wait([self._spawn(self._learn())], timeout=LEARN_WITHIN_S)
+            self._unsure.discard(user)
         mine = [one for one in self._mounts.values() if user in one.users and not one.read_only]
         return [told for told in await asyncio.gather(*map(self._flush, mine)) if told]
 
     async def release(self, user: str) -> None:
         """Hear that the user's container is gone; those of its buckets that nobody else has are unmounted."""
         self._on_lost.pop(user, None)
+        self._unsure.discard(user)
         self._bereft.discard(user)
         mine = [mount_id for mount_id, mounted in self._mounts.items() if user in mounted.users]
         for mount_id in mine:
@@ -104,6 +121,7 @@ class Buckets:
                 self._salt = await asyncio.to_thread(self._kept_salt)
                 await self._recover()
                 self._recovered = True
+                self._unsure.clear()
 
     def died(self, engine_id: str) -> None:
         """Hear from the engine that a container has ended, perhaps a helper."""
@@ -212,6 +230,10 @@ class Buckets:
             log.warning("what is left of a bucket's mount could not be taken away: %s", error)
 
     # An earlier life
+
+    async def _learn(self) -> None:
+        with contextlib.suppress(EngineError):
+            await self.recover()
 
     async def _recover(self) -> None:
         statuses = await self._host.engine.list({"wherry.instance": self._host.instance})

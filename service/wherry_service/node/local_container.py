@@ -205,6 +205,7 @@ class LocalContainer:
         self.engine_id = engine_id
         self._loaded = self.started = True
         self._holdings.from_earlier_life = True
+        self._host.buckets.adopted(self.container_id)
         self._host.buckets.watch(self.container_id, self.kill)
         try:
             await self._listen()

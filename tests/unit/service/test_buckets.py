@@ -191,6 +191,40 @@ def test_a_later_life_takes_over_what_is_used_and_ends_the_rest(tmp_path: Path) 
     run(tmp_path, story)
 
 
+def test_what_a_call_wrote_is_taken_before_its_end_is_told_also_early_in_a_later_life(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        await house.user("co-1", order())
+        await house.user("co-2")
+        house.said.clear()
+
+        buckets = house.begin()
+        for user in ("co-1", "co-2"):
+            buckets.adopted(user)
+        # Its input ends before anyone has looked what is mounted.
+        assert buckets.has("co-1")
+        assert await buckets.flush("co-1") == []
+        assert house.said == ["flush"]
+        assert buckets.has("co-1")
+        assert not buckets.has("co-2")
+        assert await buckets.flush("co-2") == []
+        assert house.said == ["flush"]
+        await house.end("co-1")
+
+    run(tmp_path, story)
+
+
+def test_an_engine_that_is_away_holds_no_input_up(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        buckets = house.begin()
+        buckets.adopted("co-1")
+        house.engine.reachable = False
+        assert await buckets.flush("co-1") == []
+        assert not buckets.has("co-1")
+        house.engine.reachable = True
+
+    run(tmp_path, story)
+
+
 def test_a_later_life_takes_away_what_a_dead_helper_left(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         await house.user("co-1", order())
