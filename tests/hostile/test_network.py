@@ -9,7 +9,9 @@ import docker
 import pytest
 
 from tests.acceptance.service import OwnService
+from tests.hostile.conftest import running_service
 from tests.hostile.places import FunctionPlace, Place, SandboxPlace, sandbox_place
+from tests.own_engine import OwnEngine
 from tests.waiting import wait_until
 
 # Where clouds tell whoever asks from a host what that host may do.
@@ -26,6 +28,20 @@ def reach(host: str, port: int) -> str:
 def _on_a_network(runtime: str) -> None:
     if runtime == "runsc":
         pytest.skip("gVisor runs without a network stack here: nothing is in reach")
+
+
+@pytest.fixture(scope="module")
+def own_port() -> int:
+    """A port of this host's loopback, which the service listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def service(engine: OwnEngine | None, own_port: int) -> Iterator[OwnService]:
+    settings = {"WHERRY_LISTEN_ADDRESS": f"127.0.0.1:{own_port}", "WHERRY_TLS_MODE": "dev"}
+    with running_service(engine, settings) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +100,15 @@ def test_the_hosts_addresses_are_out_of_reach(
         assert connection.recv(20) == b"the host's secret"
     for address in _addresses_of_this_host(neighbour[0]):
         got = place.attack(reach, address, host_port)
+        assert got.error == "ConnectionRefusedError", (address, got)
+
+
+def test_the_services_own_port_is_out_of_reach(
+    place: Place, own_port: int, neighbour: tuple[str, SandboxPlace]
+) -> None:
+    socket.create_connection(("127.0.0.1", own_port), timeout=5).close()
+    for address in ("127.0.0.1", *_addresses_of_this_host(neighbour[0])):
+        got = place.attack(reach, address, own_port)
         assert got.error == "ConnectionRefusedError", (address, got)
 
 
