@@ -25,6 +25,7 @@ LINES_AT_ONCE = 4
 SEND_AT_BYTES = 128 << 10
 MOST_WAITING_BYTES = 8 << 20
 READ_BYTES = 64 << 10
+FULL_S = 0.05
 MOST_READS = 16
 
 
@@ -49,8 +50,25 @@ class Lines:
         link.late = self._late
         link.put_late = self._put_late
 
-    def put(self, stream: int, owner: str | None, lines: list[bytes], rest: bytes = b"", at_once: bool = False) -> None:
-        """Send lines, and `rest`, which has begun and goes on: `at_once`, or within a moment."""
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for an agent that is away that no more is to be taken."""
+        link = self._link
+        return not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES
+
+    def put(
+        self,
+        stream: int,
+        owner: str | None,
+        lines: list[bytes],
+        rest: bytes = b"",
+        at_once: bool = False,
+        waits: bool = True,
+    ) -> None:
+        """Send lines, and `rest`, which has begun and goes on: `at_once`, or within a moment.
+
+        With `waits` false it never waits for the agent: for who may be the one that connects anew.
+        """
         link = self._link
         key = (stream, owner)
         at_ms = int(time() * 1000)
@@ -77,9 +95,9 @@ class Lines:
                     late[key] = (since or monotonic(), rest)
         if link.log_bytes_put - link.log_bytes_sent > SEND_AT_BYTES:
             link.flush()
-            while not link.is_open and link.log_bytes_put - link.log_bytes_sent > MOST_WAITING_BYTES:
+            while waits and self.is_full:
                 self.nudge()
-                sleep(0.05)
+                sleep(FULL_S)
         elif (lines and self._may_send_at_once()) or (at_once and not late):
             link.flush(wait=False)
         else:
@@ -227,7 +245,8 @@ class Stream(io.TextIOBase):
             with self._lock:
                 begun = self._begun.pop(owner, None)
             if begun and (text := "".join(begun)):
-                self._lines.put(self._number, owner, [], text.encode("utf-8", "replace"))
+                # The keeper ends inputs, too.
+                self._lines.put(self._number, owner, [], text.encode("utf-8", "replace"), waits=False)
 
     def write_through_descriptor(self) -> None:
         """In a forked child: the link is the parent's, the pipe is shared."""
@@ -340,7 +359,7 @@ class Pipes:
                 for fd, _ in ready:
                     if not self._pump(fd):
                         self._epoll.unregister(fd)
-            if not ready:
+            if not ready or self._lines.is_full:
                 return
 
     def pump_one(self, fd: int) -> bool:
@@ -350,6 +369,10 @@ class Pipes:
 
     def _pump(self, fd: int) -> bool:
         number = self._numbers[fd]
+        if self._lines.is_full:
+            # Who writes waits. We do not: we may be the one who connects anew.
+            sleep(FULL_S)
+            return True
         try:
             data = os.read(fd, READ_BYTES)
         except BlockingIOError:
@@ -363,7 +386,7 @@ class Pipes:
         lines = data[:end].split(b"\n")
         rest = lines.pop()
         # Whoever wrote it did not wait for the line's end, so what has begun goes too.
-        self._lines.put(number, input_id.only, [_clean(line) for line in lines], _clean(rest))
+        self._lines.put(number, input_id.only, [_clean(line) for line in lines], _clean(rest), waits=False)
         return True
 
     def end_lines(self, owner: str | None = None) -> None:
@@ -375,7 +398,7 @@ class Pipes:
                 for number in (1, 2):
                     rest, self._rest[number] = self._rest[number], b""
                     if rest:
-                        self._lines.put(number, only, [], _clean(rest))
+                        self._lines.put(number, only, [], _clean(rest), waits=False)
         self._lines.end(only)
         if owner != only:
             self._lines.end(owner)

@@ -9,7 +9,7 @@ from typing import Any
 from wherry_runner.context import input_id
 from wherry_runner.interrupt import Interrupter
 from wherry_runner.link import Link
-from wherry_runner.output import LINES_AT_ONCE, MAX_LINE, Lines, Pipes, Stream
+from wherry_runner.output import LINES_AT_ONCE, MAX_LINE, MOST_WAITING_BYTES, Lines, Pipes, Stream
 
 
 class _Link(Link):
@@ -146,6 +146,25 @@ def test_what_a_child_has_begun_is_sent_and_ended_with_its_input() -> None:
     finally:
         input_id.only = None
     assert link.rows[-1] == (1, "é".encode(), False)
+
+
+def test_a_child_that_floods_while_the_agent_is_away_holds_up_only_itself() -> None:
+    with _piped() as (_, link, lines, pipes):
+        child = subprocess.Popen(["yes"])
+        try:
+            # Whoever pumps is the one that connects anew: it must come back each time.
+            while not lines.is_full:
+                for fd in pipes.fds:
+                    pipes.pump_one(fd)
+            before = link.log_bytes_put
+            for _ in range(3):
+                for fd in pipes.fds:
+                    assert pipes.pump_one(fd)
+            pipes.drain()
+            assert link.log_bytes_put == before < MOST_WAITING_BYTES + (8 << 20)
+        finally:
+            child.kill()
+            child.wait()
 
 
 def test_a_child_that_never_stops_does_not_hold_who_prints() -> None:
