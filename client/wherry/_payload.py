@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, BinaryIO
 
 from wherry import exception
+from wherry._definition import importable_name
 
 PROTOCOL = 5
 # What is larger by its own account is pickled straight into a file, not into memory first.
@@ -45,7 +46,9 @@ def dumps(value: Any, by_reference: bool) -> bytes:
             return buffer.getvalue()
     if _is_plain(value, 3):
         return pickle.dumps(value, PROTOCOL)
-    return dumps_by_value(value)
+    buffer = io.BytesIO()
+    _dump_for_anyone(value, Flat(buffer))
+    return buffer.getvalue()
 
 
 def dumps_by_value(value: Any) -> bytes:
@@ -76,6 +79,32 @@ def _dump_what_has_no_name(value: Any, file: Any) -> None:
     ByName(file, PROTOCOL).dump(value)
 
 
+def _dump_for_anyone(value: Any, file: Any) -> None:
+    """Pickle a value with what `__main__` defines, for those who have not that module; who has it, uses its own."""
+    import cloudpickle  # as above
+
+    main, name = sys.modules["__main__"], importable_name("__main__")
+
+    class ForAnyone(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, item: Any) -> Any:
+            kind = type(item)
+            if (kind is FunctionType or issubclass(kind, type)) and name != "__main__" and _is_at(main, item):
+                return own_or, (name, item.__qualname__, dumps_by_value(item))
+            return super().reducer_override(item)
+
+    ForAnyone(file, PROTOCOL).dump(value)
+
+
+def own_or(module_name: str, qualname: str, by_value: bytes) -> Any:
+    """Return what this process's module has under that name; where it has no such module, what has travelled."""
+    found: Any = sys.modules.get(module_name)
+    if found is None and importable_name("__main__") == module_name:
+        found = sys.modules["__main__"]
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type | FunctionType) else pickle.loads(by_value)
+
+
 def _is_at(module: Any, item: Any) -> bool:
     """Whether a class or function is what this module has under its name."""
     if getattr(item, "__module__", None) != module.__name__:
@@ -97,12 +126,7 @@ def dump(value: Any, file: BinaryIO, by_reference: bool) -> None:
         except UNPICKLABLE:
             file.seek(start)
             file.truncate()
-    if by_reference:
-        _dump_what_has_no_name(value, flat)
-        return
-    import cloudpickle  # as above
-
-    cloudpickle.dump(value, flat, PROTOCOL)
+    (_dump_what_has_no_name if by_reference else _dump_for_anyone)(value, flat)
 
 
 class Flat:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -136,3 +137,35 @@ def test_in_a_container_the_service_is_out_of_reach(monkeypatch: pytest.MonkeyPa
     assert (wherry.current_input_id(), wherry.current_function_call_id()) == ("in-1", "fc-1")
     with pytest.raises(wherry.exception.ExecutionError, match="inside a container"):
         wherry.App("x").run().__enter__()
+
+
+def test_types_of_the_script_are_the_readers_own_where_it_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_script.py").write_text("")
+
+    def script(name: str) -> Any:
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / "own_script.py")
+        exec("import enum\nclass Color(enum.Enum): RED = 1\nclass Point: color = Color.RED\n", vars(module))
+        return module
+
+    main, other = script("__main__"), script("own_script")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    data = _payload.dumps([main.Point(), main.Color.RED, main.Point], False)
+    file = io.BytesIO()
+    _payload.dump({"large": main.Point()}, file, False)
+    # Here, in a container of the script's own, and in a process that has never heard of it.
+    for reader in (main, other, None):
+        with monkeypatch.context() as there:
+            if reader is not main:
+                there.setitem(sys.modules, "__main__", ModuleType("__main__"))
+            if reader is other:
+                there.setitem(sys.modules, "own_script", other)
+            point, red, cls = _payload.loads(data)
+            file.seek(0)
+            assert isinstance(_payload.load(file)["large"], cls)
+        assert type(point) is cls
+        assert point.color is red
+        if reader is not None:
+            assert (cls, red) == (reader.Point, reader.Color.RED)
