@@ -1,6 +1,7 @@
-"""Runs every file of a directory as a program, against a service of its own: `./dev cases DIR`.
+"""Runs every file of a directory as a program, against a service of its own: `./dev cases [--show] DIR`.
 
-A file says in its docstring what is expected, and exits with 0 where it is so.
+A file says in its docstring what is expected, and exits with 0 where it is so; one that has a local entrypoint is run
+with `wherry run`. Some say what is to be printed, which is for a person to compare: `--show` shows it for all.
 """
 
 import ast
@@ -19,6 +20,8 @@ DEADLINE_S = 180.0
 
 def main(names: list[str]) -> int:
     """Return 0 if every file does what it says."""
+    shows = "--show" in names
+    names = [name for name in names if name != "--show"]
     files = [
         file for name in names for file in ([Path(name)] if name.endswith(".py") else sorted(Path(name).glob("*.py")))
     ]
@@ -29,7 +32,7 @@ def main(names: list[str]) -> int:
     service = OwnService(state_dir)
     service.start()
     try:
-        failed = [file for file in files if not _holds(file.resolve(), state_dir)]
+        failed = [file for file in files if not _holds(file.resolve(), state_dir, shows)]
     finally:
         service.stop()
         shutil.rmtree(state_dir)
@@ -37,7 +40,13 @@ def main(names: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _holds(file: Path, state_dir: Path) -> bool:
+def _command(file: Path) -> list[str]:
+    if "local_entrypoint" in file.read_text(encoding="utf-8"):
+        return [sys.executable, "-m", "wherry.cli.main", "run", str(file)]
+    return [sys.executable, str(file)]
+
+
+def _holds(file: Path, state_dir: Path, shows: bool) -> bool:
     environment = {**os.environ, "WHERRY_STATE_DIR": str(state_dir)}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     environment.pop("WHERRY_SERVER_URL", None)
@@ -45,7 +54,7 @@ def _holds(file: Path, state_dir: Path) -> bool:
     with tempfile.TemporaryDirectory() as directory:
         try:
             done = subprocess.run(
-                [sys.executable, str(file)],
+                _command(file),
                 cwd=directory,
                 env=environment,
                 capture_output=True,
@@ -58,13 +67,13 @@ def _holds(file: Path, state_dir: Path) -> bool:
         except subprocess.TimeoutExpired:
             code, said = f"none within {DEADLINE_S:g} s", ""
     took = f"{time.monotonic() - began:.1f} s"
-    if code == "0":
-        print(f"✓ {file.name} ({took})", flush=True)
+    holds = code == "0"
+    print(f"✓ {file.name} ({took})" if holds else f"✗ {file.name}: exit code {code} ({took})", flush=True)
+    if holds and not shows:
         return True
     expected = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "(it does not say what is expected)"
-    print(f"✗ {file.name}: exit code {code} ({took})")
     print(*(f"    {line}" for line in [*expected.splitlines(), "", *said.splitlines()[-10:]]), sep="\n", flush=True)
-    return False
+    return holds
 
 
 if __name__ == "__main__":
