@@ -1,6 +1,7 @@
 """Dispatcher, node agent and the real runner, its containers being plain processes."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import pickle
@@ -38,7 +39,8 @@ from wherry_service.engines.engine import ContainerSpec, ContainerStatus, Engine
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node import local_container
+from wherry_service.node import deaths
+from wherry_service.node.container_files import ContainerFiles
 from wherry_service.node.local import LocalNode
 from wherry_service.pools import pool
 from wherry_service.pools.capacity import Capacity
@@ -345,7 +347,7 @@ def test_a_stopped_engine_is_waited_for(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_for_lack_of_memory_is_named_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_container, "_GOES_ON_S", 0.01)
+    monkeypatch.setattr(deaths, "GOES_ON_S", 0.01)
 
     async def scenario(world: World) -> None:
         world.call(world.open("pid"), ())
@@ -421,6 +423,39 @@ def test_a_container_that_the_engine_lost_as_it_started_is_made_again(
         world.call(world.open("pid"), ())
         await world.receive(1)
         assert lost == 4
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("where", ["make", "write_source"])
+def test_a_disk_that_is_full_as_containers_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(pool, "MAX_BACKOFF_S", 0.05)
+    whole, failures = getattr(ContainerFiles, where), 0
+
+    def full(self: ContainerFiles, *args: str) -> None:
+        nonlocal failures
+        if failures < 5:
+            failures += 1
+            raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/of/the/host")
+        whole(self, *args)
+
+    monkeypatch.setattr(ContainerFiles, where, full)
+
+    async def scenario(world: World) -> None:
+        world.call(world.open("pid"), ())
+        notices: list[str] = []
+        while not world.outputs:
+            message = await world.client.next_message(world.client.session)
+            if message is not None:
+                world.outputs += message.outputs
+                notices += [notice.text for notice in message.notices]
+        assert failures == 5
+        assert "is full: free space on it" in notices[0]
+        assert notices[0].endswith("; trying again")
+        assert "/somewhere" not in notices[0]
         os.kill(world.values()[0], signal.SIGCONT)
 
     run(tmp_path, scenario)

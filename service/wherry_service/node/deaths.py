@@ -14,6 +14,8 @@ _SIGKILL = 128 + 9
 # answers, some time after the first.
 OOM_LATE_S = 0.5
 _ASK_EVERY_S = 0.05
+# Seconds after which one that ran out of memory, and did not end, is known to go on.
+GOES_ON_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,22 @@ async def death_of(
         if oom_killed or is_ours or exit_code != _SIGKILL or status is None or loop.time() >= deadline:
             return Death(exit_code, oom_killed)
         await asyncio.sleep(_ASK_EVERY_S)
+
+
+class LackOfMemory:
+    """What the engine says of a container's memory: it ends for it, or only a process beside the runner did.
+
+    `tell` is called where it goes on, a moment later; it returns whether it does.
+    """
+
+    def __init__(self, tell: Callable[[], bool]) -> None:
+        self.is_short = False
+        self._tell = tell
+
+    def hear(self) -> None:
+        if not self.is_short:
+            self.is_short = True
+            asyncio.get_running_loop().call_later(GOES_ON_S, self._look)
+
+    def _look(self) -> None:
+        self.is_short = not self._tell()

@@ -234,7 +234,7 @@ class LocalNode:
         if container is None:
             return
         if event.kind == "oom":
-            container.on_oom()
+            container.memory.hear()
         else:
             container.on_died(event.exit_code)
 

@@ -27,7 +27,7 @@ from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, ContainerFiles
-from wherry_service.node.deaths import death_of
+from wherry_service.node.deaths import LackOfMemory, death_of
 from wherry_service.node.frames import ProtocolError, load_frame
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.node import (
@@ -47,7 +47,7 @@ from wherry_service.node.throttle import Throttle
 from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
-from wherry_service.store.trouble import in_words
+from wherry_service.store.trouble import in_words, is_of_disk
 from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -56,12 +56,8 @@ COMMAND = ("python3", "/wherry/runner/wherry_runner/__main__.py")
 HELLO_DEADLINE_S = 60.0
 RECONNECT_DEADLINE_S = 30.0
 _MAX_ROWS = 256
-# The stream of a log's lines that are the service's.
-_OWN_WORDS = 3
 _MAX_BODY = 8 << 20
 _LOG_TAIL_LINES = 20
-# Seconds after which one that ran out of memory, and did not end, is known to go on.
-_GOES_ON_S = 1.0
 
 
 class Host(Protocol):
@@ -102,7 +98,7 @@ class LocalContainer:
         self.engine_id = ""
         # Whether the engine has started it: until then it is not missed where none runs.
         self.started = False
-        self.oom_seen = False
+        self.memory = LackOfMemory(self._tell_oom)
         self.gone = asyncio.Event()
         self.removed = False
         self._host = host
@@ -129,6 +125,8 @@ class LocalContainer:
         self._source: asyncio.Future[None] | None = None
         self._link_lost = asyncio.Event()
         self._kill_reason = ""
+        # Whether it is the host's disk that kept it from starting: nothing of the function's.
+        self._lacks_disk = False
         self._dying = False
         self._memory_limit = NO_LIMIT
         # Environment variables from secrets; None: not known, since an earlier life of the service ordered it.
@@ -180,15 +178,16 @@ class LocalContainer:
                 await self._host.engine.start(self.engine_id)
             self.started = True
         except (EngineError, ServiceError, OSError) as error:
-            unreachable = isinstance(error, EngineUnreachable)
+            unreachable = isinstance(error, EngineUnreachable) or is_of_disk(error)
             if not unreachable and not self._kill_reason:
                 log.warning("container %s could not start: %s", self.container_id, error)
             await self._finish(
                 ContainerExit(
                     reason=in_words(error),
                     not_started=True,
-                    permanent=isinstance(error, ImageMissing | DeviceMissing | RuntimeMissing | ServiceError),
-                    engine_unreachable=unreachable,
+                    permanent=not unreachable
+                    and isinstance(error, ImageMissing | DeviceMissing | RuntimeMissing | ServiceError),
+                    host_failed=unreachable,
                 )
             )
             return
@@ -389,6 +388,7 @@ class LocalContainer:
     def _welcome(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
         if not loaded:
             if self._source is not None and (error := self._source.exception()) is not None:
+                self._lacks_disk = is_of_disk(error)
                 self.kill(f"could not get its source: {in_words(error)}")
                 return
             if self._load.has_secrets and self._secrets is None:
@@ -512,17 +512,12 @@ class LocalContainer:
 
     # The end
 
-    def on_oom(self) -> None:
-        """Hear from the engine that it ran out of memory: it ends, or only a process beside the runner did."""
-        if not self.oom_seen:
-            self.oom_seen = True
-            asyncio.get_running_loop().call_later(_GOES_ON_S, self._tell_oom)
-
-    def _tell_oom(self) -> None:
+    def _tell_oom(self) -> bool:
         if not self._dying:
-            self.oom_seen = False
             text = f"a process in this container was killed: it ran out of memory{self._memory_limit}"
-            self._events.on_log([(_OWN_WORDS, "", int(time.time() * 1000), text, False)])
+            # On the stream of the service's own words.
+            self._events.on_log([(3, "", int(time.time() * 1000), text, False)])
+        return not self._dying
 
     def on_died(self, exit_code: int | None) -> None:
         """Hear from the engine that the container has ended."""
@@ -542,7 +537,7 @@ class LocalContainer:
                 self._link.close()
         engine, tail = self._host.engine, ""
         death = await death_of(
-            engine, self.engine_id, exit_code, lambda: self.oom_seen, is_ours=bool(self._kill_reason)
+            engine, self.engine_id, exit_code, lambda: self.memory.is_short, is_ours=bool(self._kill_reason)
         )
         try:
             if death.exit_code or self._kill_reason:
@@ -558,7 +553,8 @@ class LocalContainer:
                 log_tail=tail,
                 not_started=not self._loaded,
                 # An engine that was killed meanwhile: it says nothing of what ran.
-                engine_unreachable=not self._loaded and death.exit_code is None and not self._kill_reason,
+                host_failed=not self._loaded
+                and (self._lacks_disk or (death.exit_code is None and not self._kill_reason)),
             )
         )
 

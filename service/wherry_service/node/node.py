@@ -113,8 +113,8 @@ class ContainerExit:
     not_started: bool = False
     # Starting it again would fail the same way.
     permanent: bool = False
-    # It could not be started because the engine did not answer.
-    engine_unreachable: bool = False
+    # The host kept it from starting, by its engine or its disk: nothing of the function's.
+    host_failed: bool = False
 
     def describe(self) -> str:
         """Return the ending as the end of a sentence, for example "was killed by signal 9 (SIGKILL)"."""

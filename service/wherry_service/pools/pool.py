@@ -513,7 +513,7 @@ class Pool:
         self.seconds_per_input = per_input if known is None else known + _SMOOTHING * (per_input - known)
 
     def _not_started(self, exit: ContainerExit) -> None:
-        if exit.engine_unreachable:
+        if exit.host_failed:
             # Counted by itself: it says nothing of the function, however often it comes.
             self._absences += 1
             self._back_off()

@@ -140,9 +140,10 @@ class Sandboxes:
 
     async def _never_began(self, sandbox: Sandbox) -> None:
         """Forget one that has no container yet: whoever asked for it asks again."""
+        # Its record first: who asks meanwhile waits, and must not find it there.
+        await self._store.remove(sandbox.sandbox_id)
         self._forget(sandbox)
         self._leave_room(sandbox)
-        await self._store.remove(sandbox.sandbox_id)
         if sandbox.begun is not None and not sandbox.begun.done():
             sandbox.begun.set_exception(NeverBegan(f"sandbox {sandbox.sandbox_id} was never started"))
             # It is no fault if nobody asks.
@@ -474,11 +475,14 @@ class Sandboxes:
         except BaseException as error:
             for tunnel in sandbox.tunnels:
                 tunnel.close()
-            self._forget(sandbox)
-            self._leave_room(sandbox)
-            if added:
-                await self._store.remove(record.sandbox_id)
-            await self._node.remove(record.sandbox_id)
+            try:
+                # Who asks for it meanwhile waits, and finds nothing of it afterwards.
+                if added:
+                    await self._store.remove(record.sandbox_id)
+                await self._node.remove(record.sandbox_id)
+            finally:
+                self._forget(sandbox)
+                self._leave_room(sandbox)
             if isinstance(error, EngineError):
                 raise self._refusal(error, record) from error
             raise

@@ -37,6 +37,13 @@ def of_disk(error: OSError, what: str) -> ServiceError | None:
     return None
 
 
+def is_of_disk(error: BaseException) -> bool:
+    """Whether an error is the host's disk's, which may take what is written later."""
+    if isinstance(error, OSError):
+        return of_disk(error, "") is not None
+    return isinstance(error, StorageFull | StorageFailed)
+
+
 def in_words(error: BaseException) -> str:
     """Return what an error says; where the disk of the service's files is the trouble, as a sentence without a path."""
     told = of_disk(error, "the service keeps its files") if isinstance(error, OSError) else None

@@ -286,7 +286,7 @@ def test_an_engine_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         world.call(1)
         await world.until(lambda: bool(world.node.containers))
-        gone = ContainerExit(reason="Docker does not answer", not_started=True, engine_unreachable=True)
+        gone = ContainerExit(reason="Docker does not answer", not_started=True, host_failed=True)
         world.node.containers[0].exit(gone)
         await world.until(lambda: len(world.node.containers) == 2)
         world.node.containers[1].connect()

@@ -288,7 +288,7 @@ def test_an_engine_that_is_away_fails_nothing() -> None:
         for _ in range(MAX_STRIKES + 2):
             await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
             fake(pool.live()[0]).exit(
-                ContainerExit(reason="the engine does not answer", not_started=True, engine_unreachable=True)
+                ContainerExit(reason="the engine does not answer", not_started=True, host_failed=True)
             )
             pool._retry_at = 0.0
             pool.scale()

@@ -17,7 +17,8 @@ from wherry_proto.messages import (
     SandboxSpec,
     SandboxState,
 )
-from wherry_service.errors import NotFound
+from wherry_service.engines.engine import EngineError
+from wherry_service.errors import NotFound, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox
@@ -131,6 +132,53 @@ def test_a_sandbox_that_a_killed_service_had_not_started_is_made_when_asked_for_
         assert (info.sandbox_id, info.state) == (request.sandbox_id, SandboxState.RUNNING)
         assert request.sandbox_id in house.node.running
         assert store.records[request.sandbox_id].begun
+        await house.sandboxes.close("over")
+
+    run(main())
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_who_asks_again_while_what_failed_is_cleared_away_gets_a_new_one(tmp_path: Path, killed: bool) -> None:
+    store = FakeSandboxStore()
+
+    async def main() -> None:
+        house = House(tmp_path, store)
+        if killed:
+            request = await killed_as_it_begins(store, tmp_path)
+            await house.sandboxes.restore()
+        else:
+            request = SandboxCreateRequest(
+                sandbox_id=new_id("sb"), spec=SandboxSpec(command=["true"], image_id=IMAGE, timeout_s=300)
+            )
+            house.node.start_error = EngineError("not this time")
+        remove, removing, may = store.remove, asyncio.Event(), asyncio.Event()
+
+        async def slow(sandbox_id: str) -> None:
+            removing.set()
+            await may.wait()
+            await remove(sandbox_id)
+
+        store.remove = slow  # type: ignore[method-assign]
+
+        async def ask() -> SandboxInfo:
+            return await house.sandboxes.known(request.sandbox_id) or await house.sandboxes.create(request, "", "main")
+
+        first = asyncio.ensure_future(house.sandboxes.adopt() if killed else ask())
+        await removing.wait()
+        second = asyncio.ensure_future(ask())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        house.node.start_error = None
+        may.set()
+        await asyncio.wait([first, second])
+        if killed:
+            assert second.result().state == SandboxState.RUNNING
+            assert request.sandbox_id in house.node.running
+        else:
+            # It waited for the one that failed, and is told the same.
+            assert isinstance(second.exception(), ServiceError)
+            assert await house.sandboxes.known(request.sandbox_id) is None
+            assert first.exception() is not None
         await house.sandboxes.close("over")
 
     run(main())
