@@ -35,6 +35,10 @@ class MemoryLimit:
     # Whether it is the service's, since the container asked for none.
     is_default: bool = False
 
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return self.mib is not None
+
     def __str__(self) -> str:
         """Return it as the end of "ran out of memory"; "" where there is none."""
         if not self.mib:
@@ -78,6 +82,10 @@ class Containment:
         if limit_mib or not self.memory_limit_mib:
             return MemoryLimit(limit_mib) if limit_mib else NO_LIMIT
         return MemoryLimit(max(self.memory_limit_mib, request_mib or 0), is_default=True)
+
+    def found_limit(self, mib: int | None) -> MemoryLimit:
+        """Return the limit that a container of an earlier life has, in MiB."""
+        return MemoryLimit(mib, is_default=mib == self.memory_limit_mib) if mib else NO_LIMIT
 
     @property
     def mark(self) -> str:

@@ -162,6 +162,7 @@ class DockerEngine:
             labels=found["Config"].get("Labels") or {},
             address=_address(found.get("NetworkSettings") or {}),
             begun=state.get("Status") != "created",
+            memory_limit_mib=((found.get("HostConfig") or {}).get("Memory") or 0) >> 20 or None,
         )
 
     async def list(self, labels: Mapping[str, str]) -> list[ContainerStatus]:

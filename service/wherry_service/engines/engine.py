@@ -106,6 +106,8 @@ class ContainerStatus:
     address: str = ""
     # Whether it was ever started.
     begun: bool = True
+    # What it may use of memory; None: no limit, or it was not looked at.
+    memory_limit_mib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

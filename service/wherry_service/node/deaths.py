@@ -24,6 +24,8 @@ class Death:
 
     exit_code: int | None
     oom_killed: bool
+    # As the engine has it.
+    memory_limit_mib: int | None = None
 
 
 async def death_of(
@@ -36,6 +38,7 @@ async def death_of(
     loop = asyncio.get_running_loop()
     deadline = loop.time() + OOM_LATE_S
     oom_killed = False
+    limit_mib: int | None = None
     while True:
         try:
             status = await engine.inspect(engine_id)
@@ -44,10 +47,11 @@ async def death_of(
             return Death(exit_code, oom_told())
         if status is not None:
             oom_killed = status.oom_killed
+            limit_mib = status.memory_limit_mib
             exit_code = exit_code if exit_code is not None else status.exit_code
         oom_killed = oom_killed or oom_told()
         if oom_killed or is_ours or exit_code != _SIGKILL or status is None or loop.time() >= deadline:
-            return Death(exit_code, oom_killed)
+            return Death(exit_code, oom_killed, limit_mib)
         await asyncio.sleep(_ASK_EVERY_S)
 
 

@@ -548,7 +548,7 @@ class LocalContainer:
             ContainerExit(
                 exit_code=death.exit_code,
                 oom_killed=death.oom_killed,
-                memory_limit=self._memory_limit,
+                memory_limit=self._memory_limit or self._host.containment.found_limit(death.memory_limit_mib),
                 reason=self._kill_reason,
                 log_tail=tail,
                 not_started=not self._loaded,

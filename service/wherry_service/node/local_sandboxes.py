@@ -272,7 +272,8 @@ class LocalSandboxes:
         reason = ""
         if held.waits and death.exit_code == _NOT_FOUND:
             reason = f"has nothing to run: there is no command, and its image has no {WAITING[0]} to wait with"
-        return ContainerExit(death.exit_code, death.oom_killed, held.memory_limit, reason)
+        limit = held.memory_limit or self._containment.found_limit(death.memory_limit_mib)
+        return ContainerExit(death.exit_code, death.oom_killed, limit, reason)
 
     # The rest
 

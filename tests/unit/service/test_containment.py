@@ -136,6 +136,14 @@ def test_what_a_container_may_use(
     assert Containment(memory_limit_mib=default).memory_limit(limit, request_mib) == expected
 
 
+def test_the_limit_of_a_container_of_an_earlier_life_is_told_too() -> None:
+    containment = Containment(memory_limit_mib=1000)
+    assert containment.found_limit(1000) == MemoryLimit(1000, is_default=True)
+    assert containment.found_limit(64) == MemoryLimit(64)
+    assert not containment.found_limit(None)
+    assert MemoryLimit(64)
+
+
 def test_out_of_memory_names_the_limit_and_what_to_do() -> None:
     told = ContainerExit(oom_killed=True, memory_limit=MemoryLimit(1000, is_default=True)).describe()
     assert told == (

@@ -27,7 +27,7 @@ class Engine:
 
 
 def ended(oom: bool = False, code: int = 137) -> Any:
-    return SimpleNamespace(running=False, exit_code=code, oom_killed=oom)
+    return SimpleNamespace(running=False, exit_code=code, oom_killed=oom, memory_limit_mib=160)
 
 
 def ask(engine: Engine, exit_code: int | None = 137, told: Any = lambda: False, is_ours: bool = False) -> Any:
@@ -56,6 +56,8 @@ def test_the_engines_answer_is_late() -> None:
 def test_the_exit_code_is_the_engines_where_the_end_was_missed() -> None:
     death = ask(Engine(ended(), ended(oom=True)), exit_code=None)
     assert (death.exit_code, death.oom_killed) == (137, True)
+    # Of a container that an earlier life made, nobody else knows it.
+    assert death.memory_limit_mib == 160
 
 
 def test_one_that_was_killed_otherwise_is_waited_for_and_told_as_killed(monkeypatch: pytest.MonkeyPatch) -> None:
