@@ -184,11 +184,15 @@ class Stream(io.TextIOBase):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        length = len(text)
+        if self.buffer.begun and self.buffer.begun.pop(input_id.get(), b""):
+            # What follows is no rest of the character that was begun.
+            text = "\ufffd" + text
         if self._raw:
             os.write(self._number, text.encode("utf-8", "replace"))
         else:
             self._shielded(self._take, text)
-        return len(text)
+        return length
 
     def _shielded(self, do: Callable[..., None], *arguments: str) -> None:
         interrupter = self._interrupter
@@ -241,6 +245,8 @@ class Stream(io.TextIOBase):
 
     def end_line(self, owner: str | None) -> None:
         """Give what `owner` has begun: its output follows, before which all of its lines are ended."""
+        if self.buffer.begun and self.buffer.begun.pop(owner, b""):
+            self._begun.setdefault(owner, []).append("\ufffd")
         if self._begun:
             with self._lock:
                 begun = self._begun.pop(owner, None)
@@ -281,15 +287,18 @@ class _Buffer(io.BufferedIOBase):
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._rest = b""
+        # The beginning of a character, by the input that wrote it.
+        self.begun: dict[str | None, bytes] = {}
         self.raw = self
 
     def write(self, data: Any, /) -> int:
         chunk = bytes(data)
-        whole = self._rest + chunk
+        owner = input_id.get()
+        whole = self.begun.pop(owner, b"") + chunk
         cut = _end_of_characters(whole)
-        self._rest = whole[cut:]
         self._stream.write(whole[:cut].decode("utf-8", "replace"))
+        if cut < len(whole):
+            self.begun[owner] = whole[cut:]
         return len(chunk)
 
     def writable(self) -> bool:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from wherry_runner.context import input_id
 from wherry_runner.interrupt import Interrupter
 from wherry_runner.link import Link
@@ -179,3 +182,36 @@ def test_a_child_that_never_stops_does_not_hold_who_prints() -> None:
             child.kill()
             child.wait()
     assert link.rows.count((1, b"printed", False)) == 10
+
+
+WRITTEN = st.lists(
+    st.one_of(
+        st.text(st.characters(codec="utf-8"), max_size=20),
+        st.text("\r\n\x1b[K 0.%é", max_size=20),
+        st.binary(max_size=20),
+        # Flushed here.
+        st.none(),
+    ),
+    max_size=30,
+)
+
+
+@given(WRITTEN)
+@settings(deadline=None)
+def test_whatever_is_written_arrives_once_and_in_order(written: list[str | bytes | None]) -> None:
+    stream, link, lines = _stream()
+    whole = b""
+    for piece in written:
+        if piece is None:
+            stream.flush()
+        elif isinstance(piece, str):
+            stream.write(piece)
+            whole += piece.encode()
+        else:
+            stream.buffer.write(piece)
+            whole += piece
+    stream.end_line(None)
+    lines.end(None)
+    # What is no text is replaced; the last line is ended for whoever did not.
+    whole = whole.decode(errors="replace").encode()
+    assert link.text == (whole if not whole or whole.endswith(b"\n") else whole + b"\n")
