@@ -180,7 +180,8 @@ def test_b45_settings_in_code_are_those_of_the_deployed_function_also_after_a_ro
     assert changes == {"f": "replaced"}
     assert settings()["memory_mib"] == {"request": 128, "limit": None}
     assert settings()["retries"] is None
-    assert host_config(function.remote()[0])["Memory"] == 0
+    # None of its own: the server's.
+    assert host_config(function.remote()[0])["Memory"] > 192 << 20
 
     repository.wherry("app", "rollback", repository.name)
     assert settings() == AS_LIMITED

@@ -299,7 +299,12 @@ def test_a_function_is_a_step(look: Look, monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.setattr(image_steps, "WORDS", ["two"])
     assert base.run_function(image_steps.make, args=("/srv",), kwargs={"word": "said"}).build().object_id != first
-    assert look(base.run_function(lambda: Path("/lambda").touch()), "ls", "/lambda") == "/lambda\n"
+    touched = base.run_function(lambda: Path("/lambda").touch())
+    assert look(touched, "ls", "/lambda") == "/lambda\n"
+    # What the step ran is no part of the image: a sandbox of it runs its own command.
+    sandbox = wherry.Sandbox.create("sh", "-c", "ls /lambda", image=touched)
+    sandbox.wait()
+    assert sandbox.stdout.read() == "/lambda\n"
 
 
 def test_a_function_that_fails_fails_the_build_with_its_traceback(service: OwnService) -> None:

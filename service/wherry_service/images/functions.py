@@ -167,7 +167,7 @@ class BuildFunctions:
         mounts: Sequence[str],
         network: str,
     ) -> list[str]:
-        command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=python3", "--pull=never"]
+        command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=", "--pull=never"]
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
         # It is no more trusted than the function that will run in the image.
         command += ["--security-opt=no-new-privileges", f"--pids-limit={PIDS_LIMIT}", "--no-healthcheck"]
@@ -184,7 +184,7 @@ class BuildFunctions:
         if function.gpus:
             command.append(f"--gpus={function.gpus[0].count}")
         command.append(f"--network={network}")
-        return [*command, base, _PROGRAM, _DIRECTORY]
+        return [*command, base, "python3", _PROGRAM, _DIRECTORY]
 
     def _memory_limit(self, function: FunctionSpec) -> MemoryLimit:
         resources = function.resources or Resources()
@@ -209,10 +209,12 @@ class BuildFunctions:
         found = await self._engine.image(base)
         if found is None:
             raise ServiceError(f"{base} has gone while a function ran in it")
-        # The container's own command and user are not those of the image.
+        # The container's own command and user are not those of the image. Docker takes an empty ENTRYPOINT, or CMD
+        # without one, for none said, and has the container's instead: that has no ENTRYPOINT.
+        command = found.command or (() if found.entrypoint else ("/bin/sh",))
         changes = [
             f"ENTRYPOINT {json.dumps(list(found.entrypoint))}",
-            f"CMD {json.dumps(list(found.command))}",
+            f"CMD {json.dumps(list(command))}",
             f"USER {found.user or '0'}",
             "LABEL " + " ".join(f'{key}="{value}"' for key, value in labels.items()),
         ]
