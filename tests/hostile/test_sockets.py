@@ -132,7 +132,11 @@ def value_of(size: int, ends: bool) -> str:
     return own.recv(1000).decode()
 
 
-def test_values_that_nobody_names_are_given_back(function: FunctionPlace, service: OwnService) -> None:
+def test_values_that_nobody_names_are_given_back(function: FunctionPlace, service: OwnService, runtime: str) -> None:
+    if runtime == "runsc":
+        pytest.skip(
+            "gVisor answers for one who has gone: what he sent is kept as whole values are, within their bounds"
+        )
     for _ in range(20):
         assert function.attack(value_of, 1 << 20, False).value == "left"
     wait_until(lambda: _values_of(service) <= 1 << 20, "what was begun is gone")
