@@ -194,7 +194,8 @@ class OwnNetwork:
             log.info("removed the network of a service whose state directory %s is gone", state_dir)
 
     async def _engine(self, what: str, work: "Callable[[docker.APIClient], Any]") -> Any:
-        assert self._ask is not None
+        if self._ask is None:
+            raise EngineError(f"could not {what}: this service's engine has no networks of its own")
         return await self._ask(what, work)
 
     # The rules
