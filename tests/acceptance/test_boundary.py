@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -36,12 +37,14 @@ def test_after_all_that_others_have_what_was_sent(hostile: ModuleType, service: 
     assert hostile.reads.remote() == text.decode()
 
 
-def test_a_service_does_not_start_without_its_runtime(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-P", "-m", "wherry_service", "--state-dir", str(tmp_path)],
-        env={**os.environ, "WHERRY_CONTAINERS_RUNTIME": "nowhere"}, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+def test_a_service_does_not_start_without_its_runtime() -> None:
+    # With a short path, for its sockets: 107 characters are the most.
+    with tempfile.TemporaryDirectory(prefix="wherry-") as state_dir:
+        ran = subprocess.run(
+            [sys.executable, "-P", "-m", "wherry_service", "--state-dir", state_dir],
+            env={**os.environ, "WHERRY_CONTAINERS_RUNTIME": "nowhere"}, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
     assert ran.returncode == 1
     said = ran.stderr.splitlines()[-1]
     assert said.startswith("wherry: WHERRY_CONTAINERS_RUNTIME is 'nowhere', and this engine has no such runtime, only")

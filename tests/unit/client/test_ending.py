@@ -12,11 +12,13 @@ from wherry.cli._ending import ends_as_ctrl_c
 _PROGRAM = """
 import os, signal, sys, time
 from wherry.cli._ending import ends_as_ctrl_c
+# Whoever runs the tests may have it ignored, as nohup does.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 {before}
 with ends_as_ctrl_c() as ending:
     try:
-        print("ready", flush=True)
         {within}
+        print("ready", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("stopped", flush=True)
@@ -28,9 +30,9 @@ def _run(number: int, before: str = "", within: str = "pass", code: int = 130) -
     program = _PROGRAM.format(before=before, within=within, code=code)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        before_ready = list(iter(process.stdout.readline, "ready\n"))
         process.send_signal(number)
-        said = process.stdout.read()
+        said = "".join(before_ready) + process.stdout.read()
     return process.returncode, said
 
 
