@@ -121,6 +121,10 @@ def test_quiet_streams_outlive_many_pings(tmp_path: Path) -> None:
         with ThreadPoolExecutor(4) as threads:
             *lived, cut = threads.map(listen, transports, kinds)
         assert lived == [2, 2, 2]
+        # On a busy machine so few pings may leave in that time that even the strict one takes them: asked again then.
+        again = iter(range(4))
+        while cut == 2 and next(again, None) is not None:
+            cut = listen(transports[-1], "exec")
         assert "Too many pings" in str(cut)
     finally:
         for transport in transports:
