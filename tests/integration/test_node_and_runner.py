@@ -42,7 +42,7 @@ from wherry_service.logs.store import LogStore
 from wherry_service.node import deaths
 from wherry_service.node.container_files import ContainerFiles
 from wherry_service.node.local import LocalNode
-from wherry_service.pools import pool
+from wherry_service.pools import starts
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
@@ -405,7 +405,7 @@ def test_a_container_that_is_being_started_is_not_missed(tmp_path: Path) -> None
 def test_a_container_that_the_engine_lost_as_it_started_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_BACKOFF_S", 0.05)
+    monkeypatch.setattr(starts, "MAX_BACKOFF_S", 0.05)
 
     async def scenario(world: World) -> None:
         start, lost = world.engine.start, 0
@@ -432,7 +432,7 @@ def test_a_container_that_the_engine_lost_as_it_started_is_made_again(
 def test_a_disk_that_is_full_as_containers_start_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_BACKOFF_S", 0.05)
+    monkeypatch.setattr(starts, "MAX_BACKOFF_S", 0.05)
     whole, failures = getattr(ContainerFiles, where), 0
 
     def full(self: ContainerFiles, *args: str) -> None:

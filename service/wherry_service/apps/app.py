@@ -7,7 +7,8 @@ from typing import Protocol
 from wherry_proto.messages import Deployment
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.node.node import FoundContainer
-from wherry_service.pools.pool import Pool, PoolListener, PoolPlan
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.pool import Pool, PoolListener
 from wherry_service.store.apps import AppRecord, FunctionRecord
 
 # Seconds that containers of a stopping app get to finish; its inputs were cancelled already.

@@ -37,7 +37,8 @@ from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
-from wherry_service.pools.pool import Pool, PoolPlan
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.ticks import check_scheduled

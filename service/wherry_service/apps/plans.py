@@ -16,7 +16,7 @@ from wherry_service.node.mounts import bucket_orders, volume_orders
 from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.pools.autoscaler import Bounds
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.pool import PoolPlan
+from wherry_service.pools.plan import PoolPlan
 
 MAX_CONTAINERS = 1000
 MAX_CONCURRENT_INPUTS = 1000

@@ -131,7 +131,7 @@ class Rollout:
                     self._tell(f"{trial.record.name}: a variant does not start: {failure.message}")
                 else:
                     return described(trial.record.name, failure)
-            lacking = [pool for _, pool in waiting.values() if pool.lacks_capacity]
+            lacking = [pool for _, pool in waiting.values() if pool.starts.lacks_capacity]
             if lacking:
                 self._make_room()
             now = asyncio.get_running_loop().time()
@@ -191,7 +191,7 @@ class Rollout:
 
     def _say_what_lacks(self, lacking: Sequence[Pool]) -> None:
         for pool in lacking[:3]:
-            if not (lack := pool.lack):
+            if not (lack := pool.starts.lack):
                 continue
             beside = (
                 " beside the version that serves (--strategy recreate needs no room for both)"

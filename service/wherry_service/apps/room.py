@@ -6,7 +6,7 @@ from wherry_proto.messages import FunctionChangeKind
 from wherry_service.apps.change import Change
 from wherry_service.errors import InvalidRequest
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.pool import PoolPlan
+from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import FunctionRecord
 

@@ -16,8 +16,10 @@ from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
 from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, OutputRow, YieldRow
+from wherry_service.pools import interruption
 from wherry_service.pools.container import Container
-from wherry_service.pools.pool import Pool, PoolListener, PoolPlan
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.pool import Pool, PoolListener
 from wherry_service.pools.pools import Pools
 
 log = logging.getLogger(__name__)
@@ -169,7 +171,7 @@ class Dispatcher:
                 continue
             queue.put(item)
         for queue in touched.values():
-            queue.pool.retry_now()
+            queue.pool.starts.retry_now()
             self._pump(queue)
 
     def cancel(self, call: Call, terminate_containers: bool = False) -> None:
@@ -200,9 +202,9 @@ class Dispatcher:
             if found is None or found[0].plan.function_id not in self._queues:
                 container.kill("was ended with its function")
             elif terminate_containers:
-                found[0].end_cancelled(container, "was ended with a cancelled call")
+                interruption.end_cancelled(container, "was ended with a cancelled call")
             else:
-                found[0].cancel(container, input_ids)
+                interruption.cancel(found[0].plan.load, container, input_ids)
         for queue in touched.values():
             self._pump(queue)
 
@@ -218,7 +220,7 @@ class Dispatcher:
             pool.backlog = len(queue)
             rooms = pool.with_room()
             for position, (container, room) in enumerate(rooms):
-                share = max(pool.least_share(), -(-len(queue) // (len(rooms) - position)))
+                share = max(pool.plan.least_share, -(-len(queue) // (len(rooms) - position)))
                 batch = queue.take(min(room, share))
                 if not batch:
                     break

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from wherry_service.calls.call import Input
 from wherry_service.pools.container import Container, Ending, State
-from wherry_service.pools.pool import END_GRACE_S
+from wherry_service.pools.interruption import END_GRACE_S
 
 
 class OldRuns:

@@ -1,64 +1,20 @@
 """A pool: the containers behind one function, as many as the autoscaler wants and the host carries."""
 
 import asyncio
-import logging
-import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from wherry_proto.messages import Failure, FailureKind, WebKind
-from wherry_service.errors import ServiceError
-from wherry_service.ids import new_id
+from wherry_proto.messages import Failure, FailureKind
 from wherry_service.logs.batch import LogRow
-from wherry_service.node.node import (
-    Assignment,
-    ContainerExit,
-    ContainerOrder,
-    FoundContainer,
-    LoadOrder,
-    Node,
-    OutputRow,
-    YieldRow,
-)
-from wherry_service.pools.autoscaler import START_S, Bounds, Demand, wanted_containers
-from wherry_service.pools.capacity import Capacity, Share
+from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, Node, OutputRow, YieldRow
+from wherry_service.pools import interruption, rooms
+from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import Container, Ending, State
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.starts import Starts
 
-log = logging.getLogger(__name__)
-
-# A container is given inputs beyond its slots worth this many seconds, so that it never waits for us.
-PREFETCH_S = 0.005
-MAX_PREFETCH = 256
-# An input that is behind another for this long goes back, so that an idle container can take it.
-STUCK_S = 0.05
 TICK_S = 0.25
-# Seconds that an input which is to end (time-out, cancel) gets to do so, before its container is killed.
-END_GRACE_S = 5.0
-# Seconds after which the log says again what a start waits for.
-TELL_EVERY_S = 60.0
-MAX_STRIKES = 3
-MAX_BACKOFF_S = 10.0
 _SMOOTHING = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class PoolPlan:
-    """What a pool's containers are and how many there may be."""
-
-    function_id: str
-    name: str
-    bounds: Bounds
-    # Seconds an idle container is kept.
-    scaledown_window_s: float
-    # Seconds one input may run.
-    timeout_s: float
-    share: Share
-    load: LoadOrder
-    # Makes the order for a new container; may wait for an image, may raise ServiceError.
-    make_order: Callable[[str], Awaitable[ContainerOrder]]
-    # A container takes exactly one input.
-    single_use: bool = False
 
 
 class PoolListener(Protocol):
@@ -99,7 +55,7 @@ class PoolListener(Protocol):
 
 
 class Pool:
-    """Implements `container.Owner`."""
+    """Implements `container.Owner` and `starts.Starting`."""
 
     def __init__(
         self,
@@ -113,6 +69,7 @@ class Pool:
         # Who hears what happens: it changes when a new version of a function takes over.
         self.listener = listener
         self.containers: dict[str, Container] = {}
+        self.starts = Starts(self, node, capacity)
         self.seconds_per_input: float | None = None
         self.backlog = 0
         # Whether inputs of other containers' calls come here, so that those wait for ours.
@@ -125,56 +82,20 @@ class Pool:
         self._node = node
         self._capacity = capacity
         self._make_room = make_room
-        self._loop = asyncio.get_running_loop()
-        # Of containers that are not with the node yet.
-        self._orders: dict[Container, asyncio.Task[None]] = {}
         self._tick: asyncio.TimerHandle | None = None
-        self._strikes = self._absences = 0
-        self._retry_at = 0.0
-        # Starting a container failed in a way that will not change until somebody asks anew.
-        self._gave_up = False
-        self._lacks_capacity = False
-        self._told_at = -math.inf
         self._emptied = asyncio.Event()
         self._emptied.set()
 
     def now(self) -> float:
-        return self._loop.time()
+        return asyncio.get_running_loop().time()
 
     # For the dispatcher
 
     def with_room(self) -> list[tuple[Container, int]]:
-        """Return the containers that may take inputs and how many each, the emptiest first.
-
-        Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
-        """
+        """Return the containers that may take inputs and how many each, the emptiest first."""
         if self.paused:
             return []
-        accepting = [container for container in self.containers.values() if container.accepts]
-        ahead = self._prefetch() if self.backlog else 0
-
-        def room(container: Container) -> int:
-            # Nothing is to wait inside for what waits itself, or runs longer than the mean said.
-            waits = container.is_blocked or container.full_s > START_S
-            return container.slots + (0 if waits else ahead) - len(container.held)
-
-        rooms = [(container, room(container)) for container in accepting]
-        rooms = [(c, room) for c, room in rooms if room > 0 and not (self.plan.single_use and c.used)]
-        if self.plan.load.max_batch_size:
-            # A batch that gathers is filled before another is begun.
-            rooms.sort(key=lambda pair: (not self._gathers(pair[0]), len(pair[0].held)))
-        else:
-            rooms.sort(key=lambda pair: len(pair[0].held))
-        return rooms
-
-    def least_share(self) -> int:
-        """Return how many inputs a container is given at least, as far as there are any and it has room."""
-        return max(1, self.plan.load.max_batch_size)
-
-    def _gathers(self, container: Container) -> bool:
-        load = self.plan.load
-        since = self.now() - container.gathers_since
-        return len(container.held) % load.max_batch_size > 0 and since < load.batch_wait_ms / 1000
+        return rooms.with_room(self.containers.values(), self.plan, self.backlog, self.seconds_per_input, self.now())
 
     def set_backlog(self, backlog: int) -> None:
         """Take note of how many inputs wait, and get or drop containers accordingly."""
@@ -183,18 +104,14 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        return sum(len(container.held) for container in self.containers.values())
-
-    @property
-    def lacks_capacity(self) -> bool:
-        """Whether it would start another container if the host carried it."""
-        return self._lacks_capacity
+        return rooms.held_by(self.containers.values())
 
     @property
     def is_warm(self) -> bool:
         """Whether as many containers are ready as are to stand, or as many as the host carries and at least one."""
-        ready = sum(1 for container in self.live() if container.ready)
-        return ready >= self.standing or (0 < ready == len(self.live()) and self._lacks_capacity)
+        live = self.live()
+        ready = sum(1 for container in live if container.ready)
+        return ready >= self.standing or (0 < ready == len(live) and self.starts.lacks_capacity)
 
     def live(self) -> list[Container]:
         """Return the containers that are not on their way out."""
@@ -205,9 +122,7 @@ class Pool:
     def replan(self, plan: PoolPlan) -> None:
         """Scale by another plan from now on: those above its most containers go, the emptiest first."""
         self.plan = plan
-        live = sorted(self.live(), key=lambda container: (len(container.held), container.idle_since))
-        most = plan.bounds.max_containers
-        for container in live[: len(live) - most] if most is not None and len(live) > most else []:
+        for container in rooms.above(self.live(), plan.bounds.max_containers):
             container.drain()
         self.scale()
         self._schedule_tick()
@@ -217,19 +132,12 @@ class Pool:
         if self.closed or self.paused:
             return
         live = self.live()
-        # What waits for calls of its own, perhaps for these very inputs, will not take more.
-        blocked = [container for container in live if container.is_blocked] if self.is_nested else []
-        in_flight = self.in_flight - sum(len(container.held) for container in blocked)
-        # Where each input needs a container of its own, none comes sooner for being short.
-        seconds = None if self.plan.single_use else self.seconds_per_input
-        # However short inputs are in the mean, these are not: a stream that stays open, say.
-        taken = [c for c in live if c.full_s > START_S and c not in blocked] if self.backlog else []
-        demand = Demand(self.backlog, in_flight, seconds, len(taken))
-        wanted = max(self.standing, wanted_containers(demand, self.plan.bounds, len(blocked)))
-        if wanted > len(live) and self.now() >= self._retry_at and not self._gave_up:
-            for _ in range(wanted - len(live)):
-                if not self._start_one():
-                    break
+        wanted = rooms.wanted(
+            self.containers.values(), live, self.plan, self.backlog, self.seconds_per_input, self.is_nested
+        )
+        missing = max(self.standing, wanted) - len(live)
+        if missing > 0:
+            self.starts.start(missing, self._may_exceed_processors)
         if self.containers or self.backlog or self._least:
             self._schedule_tick()
 
@@ -237,67 +145,22 @@ class Pool:
     def _least(self) -> int:
         return max(self.plan.bounds.min_containers, self.standing)
 
-    def _start_one(self) -> bool:
+    def _may_exceed_processors(self) -> bool:
+        live = self.live()
         # Nested calls must not starve behind the callers that wait for them, which use no processor.
-        starved = self.is_nested and self.backlog > 0 and all(container.is_blocked for container in self.live())
+        starved = self.is_nested and self.backlog > 0 and all(container.is_blocked for container in live)
         # Nor must a new version wait for the processors that the old one, which it will take over from, has.
-        beyond_cpu = starved or len(self.live()) < self.standing
-        self._lacks_capacity = not self._capacity.take(self.plan.share, beyond_cpu=beyond_cpu)
-        if self._lacks_capacity:
-            if not self._capacity.could_ever_fit(self.plan.share):
-                self._fail_start(
-                    f"needs {self.plan.share}, this host has {self._capacity} for containers: ask for less"
-                )
-                return False
-            self._say_what_lacks()
-            # Told when something comes back; asked for again at each tick meanwhile.
-            self._capacity.wait(self, self.scale)
-            self._make_room(self)
-            if self.is_warm:
-                self.listener.on_ready(self)
-            return False
-        container = Container(new_id("co"), self.plan.bounds.slots, self, self.plan.load.max_batch_size)
-        self._add(container)
-        task = self._orders[container] = asyncio.ensure_future(self._order(container))
-        task.add_done_callback(lambda _: self._orders.pop(container, None))
-        return True
-
-    @property
-    def lack(self) -> str:
-        """Which of the host's limits holds another container back; "" if none does."""
-        return self._capacity.lack(self.plan.share) if self._lacks_capacity else ""
-
-    def _say_what_lacks(self) -> None:
-        now = self.now()
-        if now - self._told_at >= TELL_EVERY_S:
-            self._told_at = now
-            log.info("%s has %d containers and waits for another: %s", self.plan.name, len(self.live()), self.lack)
-
-    async def _order(self, container: Container) -> None:
-        try:
-            order = await self.plan.make_order(container.container_id)
-        except ServiceError as error:
-            container.on_exit(ContainerExit(reason=f"lacks what it needs: {error}", not_started=True, permanent=True))
-            return
-        if container.state is State.DRAINING or self.closed:
-            container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))
-            return
-        container.handle = self._node.start(order, container)
+        return starved or len(live) < self.standing
 
     def adopt(self, found: FoundContainer) -> None:
         """Take over a container of an earlier life, whatever the capacity."""
-        container = Container(found.container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
+        container = self.add(found.container_id)
         container.move(State.STARTING)
         # As far as anyone knows.
         container.used = True
         self._capacity.add(self.plan.share)
-        self._add(container)
         container.handle = self._node.adopt(found, self.plan.load, container)
         self._schedule_tick()
-
-    def _add(self, container: Container) -> None:
-        self.containers[container.container_id] = container
-        self._emptied.clear()
 
     def stand_down(self) -> None:
         """Keep no container that nobody asks for: those that are idle go."""
@@ -309,10 +172,7 @@ class Pool:
     def idle_longest(self) -> Container | None:
         """Return the container idle longest of those that may go, for another pool in need."""
         live = self.live()
-        if len(live) <= self._least or self.backlog:
-            return None
-        idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
-        return min(idle, key=lambda c: c.idle_since, default=None)
+        return rooms.idle_longest(live) if len(live) > self._least and not self.backlog else None
 
     def left(self, container: Container) -> None:
         """Hear that a command that ran beside a container's inputs has ended."""
@@ -321,102 +181,44 @@ class Pool:
 
     def _schedule_tick(self) -> None:
         if self._tick is None and not self.closed:
-            self._tick = self._loop.call_later(TICK_S if not self._prefetched() else STUCK_S, self._on_tick)
+            waits_inside = rooms.wait_inside(self.containers.values())
+            delay = rooms.STUCK_S if waits_inside else TICK_S
+            self._tick = asyncio.get_running_loop().call_later(delay, self._on_tick)
 
     def _on_tick(self) -> None:
         self._tick = None
         now = self.now()
         self._recall_stuck(now)
-        self._kill_overdue(now)
-        self._drop_idle(now)
+        interruption.kill_overdue(self.plan, self.containers.values(), now)
+        for container in rooms.overstayed(self.live(), self.plan, self._least, now):
+            container.drain()
         self.scale()
 
-    def _drop_idle(self, now: float) -> None:
-        live = self.live()
-        spare = len(live) - self._least
-        window = self.plan.scaledown_window_s
-        idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
-        for container in sorted(idle, key=lambda c: c.idle_since)[: max(0, spare)]:
-            container.drain()
-
-    def _prefetch(self) -> int:
-        if self.seconds_per_input is None or self.plan.single_use or self.plan.load.max_batch_size:
-            return 0
-        return min(MAX_PREFETCH, int(PREFETCH_S / max(self.seconds_per_input, 1e-6)))
-
-    def _prefetched(self) -> bool:
-        return any(len(container.held) > container.slots for container in self.containers.values())
-
     def _recall_stuck(self, now: float) -> None:
-        # What waits inside for the end of another batch can begin at once where nothing runs.
-        idle = bool(self.plan.load.max_batch_size) and any(
-            not container.held for container in self.containers.values() if container.accepts
-        )
-        for container in self.containers.values():
-            if not container.held:
-                continue
-            stuck_s = now - container.last_progress
-            waits_inside = len(container.held) > container.slots or (idle and not self._gathers(container))
-            if (
-                waits_inside
-                and container.ready
-                and not container.recalled
-                and stuck_s > STUCK_S
-                and container.handle is not None
-            ):
-                container.recalled = True
-                self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
-                container.handle.recall()
-
-    def _kill_overdue(self, now: float) -> None:
-        limit = self.plan.timeout_s + END_GRACE_S + self.plan.load.batch_wait_ms / 1000
-        for container in self.containers.values():
-            since = max(container.last_progress, container.attended_until)
-            is_overdue = container.held and container.ready and now - since > limit
-            if is_overdue and container.ending is Ending.NONE:
-                container.ending = Ending.OVERDUE
-                container.kill(f"did not stop its input {END_GRACE_S:.0f} s after its time-out")
-
-    def cancel(self, container: Container, input_ids: Sequence[str]) -> None:
-        """Interrupt or drop inputs; the container goes where they can't be ended, or are not in time."""
-        if container.handle is None:
-            return
-        container.handle.cancel(input_ids)
-        running = [container.held[input_id] for input_id in container.running() if input_id in set(input_ids)]
-        if container.ready and not all(map(self._can_be_interrupted, running)):
-            # Threads can't be interrupted: what has not begun goes elsewhere now, what runs beside gets a while.
+        for container, stuck_s in rooms.stuck(self.containers.values(), self.plan, now):
+            container.recalled = True
+            self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
+            assert container.handle is not None
             container.handle.recall()
-            container.drain()
-            self._loop.call_later(END_GRACE_S, self._end_cancelled, container, None)
-        else:
-            self._loop.call_later(END_GRACE_S, self._end_cancelled, container, list(input_ids))
 
-    def _can_be_interrupted(self, item: Assignment) -> bool:
-        load = self.plan.load
-        if load.max_batch_size:
-            # Its batch goes on without it.
-            return True
-        if load.web.get(item.method) is not None:
-            return load.web[item.method].kind != WebKind.WSGI
-        generators = {name for name, is_generator, _ in load.methods if is_generator}
-        if load.is_generator or item.method in generators:
-            # It ends where it yields next.
-            return True
-        tasks = {name for name, _, is_async in load.methods if is_async}
-        if load.is_async or item.method in tasks:
-            return True
-        # On the main thread, unless an event loop is there.
-        return load.concurrency == 1 and not tasks
+    # starts.Starting
 
-    def _end_cancelled(self, container: Container, input_ids: Sequence[str] | None) -> None:
-        if input_ids is None or any(input_id in container.held for input_id in input_ids):
-            self.end_cancelled(container, "was ended with a cancelled input that did not stop")
+    def add(self, container_id: str) -> Container:
+        container = Container(container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
+        self.containers[container_id] = container
+        self._emptied.clear()
+        return container
 
-    def end_cancelled(self, container: Container, why: str) -> None:
-        """Kill a container with its cancelled inputs; its other inputs run again elsewhere."""
-        if container.ending is Ending.NONE and container.state is not State.STOPPED:
-            container.ending = Ending.CANCELLED
-            container.kill(why)
+    def on_crowded(self) -> None:
+        self._make_room(self)
+        if self.is_warm:
+            self.listener.on_ready(self)
+
+    def on_start_failed(self, failure: Failure) -> None:
+        self.listener.on_start_failed(self, failure)
+
+    def on_notice(self, text: str) -> None:
+        self.listener.on_notice(self, text)
 
     # container.Owner
 
@@ -427,16 +229,14 @@ class Pool:
         self.listener.on_room(self)
 
     def on_ready(self, container: Container, seconds: float) -> None:
-        self._strikes = self._absences = 0
-        self._retry_at = 0.0
+        self.starts.succeeded()
         self.listener.on_ready(self)
 
     def on_load_failed(self, container: Container, failure: Failure) -> None:
         self.listener.on_load_failed(self, container, failure)
         inputs = self._take_all(container)
         self.listener.on_returned(self, inputs)
-        self._strikes += 1
-        self._back_off()
+        self.starts.could_not_load()
         self.listener.on_start_failed(self, failure)
 
     def on_outputs(self, container: Container, rows: Sequence[OutputRow]) -> None:
@@ -452,7 +252,8 @@ class Pool:
         self._measure(container, 1)
         item = container.held.get(input_id)
         self.listener.on_failure(self, container, input_id, failure, num_yields)
-        if failure.kind == FailureKind.TIMEOUT and item is not None and not self._can_be_interrupted(item):
+        timed_out = item if failure.kind == FailureKind.TIMEOUT else None
+        if timed_out is not None and not interruption.can_be_interrupted(self.plan.load, timed_out):
             # Its thread runs on: the container ends when the others have.
             container.drain()
         self._retire_used(container)
@@ -484,19 +285,12 @@ class Pool:
         if running:
             self.listener.on_lost(self, container, running, exit)
         if not container.ready and not self.closed and not self.paused:
-            self._not_started(exit)
+            self.starts.failed(exit)
         self._capacity.give_back(self.plan.share)
         self.listener.on_room(self)
 
     def _time_out(self, container: Container) -> None:
-        """Answer for the inputs that ran when the container, long over their timeout, was killed."""
-        failure = Failure(
-            kind=FailureKind.TIMEOUT,
-            type_name="wherry.exception.FunctionTimeoutError",
-            message=f"the function ran over its timeout of {self.plan.timeout_s:g} s and could not be interrupted, "
-            "so its container was killed: native code held the interpreter, or an event loop was blocked",
-            container_id=container.container_id,
-        )
+        failure = interruption.timed_out(self.plan, container.container_id)
         for input_id in container.running(longer_than_s=self.plan.timeout_s):
             self.listener.on_failure(self, container, input_id, failure, 0)
 
@@ -512,39 +306,7 @@ class Pool:
         known = self.seconds_per_input
         self.seconds_per_input = per_input if known is None else known + _SMOOTHING * (per_input - known)
 
-    def _not_started(self, exit: ContainerExit) -> None:
-        if exit.host_failed:
-            # Counted by itself: it says nothing of the function, however often it comes.
-            self._absences += 1
-            self._back_off()
-            self.listener.on_notice(self, f"{exit.describe()}; trying again")
-            return
-        self._strikes += 1
-        self._gave_up = exit.permanent
-        if exit.permanent or self._strikes >= MAX_STRIKES:
-            tail = f"\nIts last output:\n{exit.log_tail}" if exit.log_tail else ""
-            self._fail_start(f"{exit.describe()}{tail}")
-        self._back_off()
-
-    def _fail_start(self, text: str) -> None:
-        failure = Failure(
-            kind=FailureKind.STARTUP, message=f"No container of function {self.plan.name!r} could start: it {text}"
-        )
-        self.listener.on_start_failed(self, failure)
-
-    def _back_off(self) -> None:
-        delay = min(MAX_BACKOFF_S, 0.25 * 2 ** min(10, self._strikes + self._absences))
-        self._retry_at = self.now() + delay
-        self._loop.call_later(delay + 0.01, self.scale)
-
     # Ending
-
-    def retry_now(self) -> None:
-        """Forget earlier failures to start: somebody asks anew."""
-        if self._strikes >= MAX_STRIKES:
-            self._strikes = 0
-        self._retry_at = 0.0
-        self._gave_up = False
 
     async def pause(self, grace_s: float) -> None:
         """Let all containers end, in at most `grace_s`, and start none until `resume`."""
@@ -572,11 +334,7 @@ class Pool:
                 # What waits inside is as well off elsewhere.
                 container.handle.recall()
             container.drain()
-        for container, order in list(self._orders.items()):
-            if container.handle is None and container.container_id in self.containers:
-                # It waits for its image, perhaps for long.
-                order.cancel()
-                container.on_exit(ContainerExit(reason="was not needed any more", not_started=True))
+        self.starts.call_off()
         try:
             await asyncio.wait_for(self._emptied.wait(), grace_s)
         except TimeoutError:

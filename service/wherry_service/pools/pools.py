@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import Container
-from wherry_service.pools.pool import Pool, PoolListener, PoolPlan, in_order
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.pool import Pool, PoolListener, in_order
 
 
 class Pools:

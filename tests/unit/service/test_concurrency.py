@@ -28,7 +28,7 @@ from wherry_service.calls.queue import QueueLimit
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit
-from wherry_service.pools.pool import END_GRACE_S
+from wherry_service.pools.interruption import END_GRACE_S
 
 
 class FastWorld(World):

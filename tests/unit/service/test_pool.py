@@ -14,10 +14,13 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.node import Assignment, ContainerExit, FoundContainer
+from wherry_service.pools import rooms
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import _NEXT, Container, State
-from wherry_service.pools.pool import MAX_STRIKES, Pool, PoolPlan
+from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
+from wherry_service.pools.starts import MAX_STRIKES
 
 DEADLINE_S = 5.0
 
@@ -253,7 +256,7 @@ def test_an_order_that_can_never_be_made_fails_what_waits_at_once_and_is_not_tri
         assert not pool.containers
         # Until somebody asks anew.
         world.order = None
-        pool.retry_now()
+        pool.starts.retry_now()
         pool.set_backlog(1)
         await world.until(lambda: pool.live() and pool.live()[0].accepts)
 
@@ -268,11 +271,11 @@ def test_containers_that_die_while_they_start_are_tried_again_ever_later_and_the
             await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
             assert not world.listener.of("start failed")
             fake(pool.live()[0]).exit(ContainerExit(exit_code=1, log_tail="no such file"))
-            assert pool._retry_at > pool.now() + 0.2 * 2**strike
+            assert pool.starts._retry_at > pool.now() + 0.2 * 2**strike
             # Nothing is started before that.
             pool.scale()
             assert not pool.containers
-            pool._retry_at = 0.0
+            pool.starts._retry_at = 0.0
             if strike < MAX_STRIKES - 1:
                 pool.scale()
         ((_, failure),) = world.listener.of("start failed")
@@ -290,16 +293,16 @@ def test_an_engine_that_is_away_fails_nothing() -> None:
             fake(pool.live()[0]).exit(
                 ContainerExit(reason="the engine does not answer", not_started=True, host_failed=True)
             )
-            pool._retry_at = 0.0
+            pool.starts._retry_at = 0.0
             pool.scale()
         assert not world.listener.of("start failed")
         assert ("notice", "the engine does not answer; trying again") in world.listener.events
         # Nor does it count for what the function's containers do themselves afterwards, also when it was away for days.
-        pool._absences = 100_000
+        pool.starts._absences = 100_000
         for _ in range(MAX_STRIKES - 1):
             await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
             fake(pool.live()[0]).exit(ContainerExit(exit_code=1))
-            pool._retry_at = 0.0
+            pool.starts._retry_at = 0.0
             pool.scale()
         assert not world.listener.of("start failed")
 
@@ -317,7 +320,7 @@ def test_the_log_says_which_limit_holds_a_start_back_and_not_each_time(caplog: p
             for _ in range(20):
                 pool.scale()
         assert len(pool.live()) == 4
-        assert pool.lacks_capacity
+        assert pool.starts.lacks_capacity
         lines = [record.getMessage() for record in caplog.records if "waits for another" in record.getMessage()]
         assert lines == [
             "fu-1 has 4 containers and waits for another: 128 MiB of memory are wanted, and 0 of 512 MiB are free"
@@ -325,7 +328,7 @@ def test_the_log_says_which_limit_holds_a_start_back_and_not_each_time(caplog: p
         pool.set_backlog(0)
         pool.live()[0].drain()
         await world.until(lambda: len(pool.containers) == 3)
-        assert pool.lack == ""
+        assert pool.starts.lack == ""
 
     run(scenario, memory_mib=512)
 
@@ -383,11 +386,11 @@ def test_a_container_that_somebody_runs_a_command_in_is_not_idle() -> None:
         container = only(pool)
         container.num_execs += 1
         pool.set_backlog(0)
-        pool._drop_idle(pool.now() + 100)
-        assert container.state is State.IDLE
+        assert rooms.overstayed(pool.live(), pool.plan, 0, pool.now() + 100) == []
         assert pool.idle_longest() is None
         pool.left(container)
-        pool._drop_idle(pool.now() + 100)
+        assert rooms.overstayed(pool.live(), pool.plan, 0, pool.now() + 100) == [container]
+        pool._on_tick()
         assert container.state is State.DRAINING
 
     run(scenario)

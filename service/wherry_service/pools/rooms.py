@@ -1,0 +1,115 @@
+"""Where there is room, and how much is wanted: pure functions over a pool's containers and its plan."""
+
+from collections.abc import Collection, Sequence
+
+from wherry_service.pools.autoscaler import START_S, Demand, wanted_containers
+from wherry_service.pools.container import Container, State
+from wherry_service.pools.plan import PoolPlan
+
+# A container is given inputs beyond its slots worth this many seconds, so that it never waits for us.
+PREFETCH_S = 0.005
+MAX_PREFETCH = 256
+# An input that is behind another for this long goes back, so that an idle container can take it.
+STUCK_S = 0.05
+
+
+def with_room(
+    containers: Collection[Container], plan: PoolPlan, backlog: int, seconds_per_input: float | None, now: float
+) -> list[tuple[Container, int]]:
+    """Return the containers that may take inputs and how many each, the emptiest first.
+
+    Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
+    """
+    accepting = [container for container in containers if container.accepts]
+    ahead = prefetch(plan, seconds_per_input) if backlog else 0
+
+    def room(container: Container) -> int:
+        # Nothing is to wait inside for what waits itself, or runs longer than the mean said.
+        waits = container.is_blocked or container.full_s > START_S
+        return container.slots + (0 if waits else ahead) - len(container.held)
+
+    rooms = [(container, room(container)) for container in accepting]
+    rooms = [(c, room) for c, room in rooms if room > 0 and not (plan.single_use and c.used)]
+    if plan.load.max_batch_size:
+        # A batch that gathers is filled before another is begun.
+        rooms.sort(key=lambda pair: (not gathers(pair[0], plan, now), len(pair[0].held)))
+    else:
+        rooms.sort(key=lambda pair: len(pair[0].held))
+    return rooms
+
+
+def prefetch(plan: PoolPlan, seconds_per_input: float | None) -> int:
+    """Return how many inputs a container is given beyond its slots."""
+    if seconds_per_input is None or plan.single_use or plan.load.max_batch_size:
+        return 0
+    return min(MAX_PREFETCH, int(PREFETCH_S / max(seconds_per_input, 1e-6)))
+
+
+def gathers(container: Container, plan: PoolPlan, now: float) -> bool:
+    """Whether the last batch in a container is not full, and still waits for more."""
+    since = now - container.gathers_since
+    return len(container.held) % plan.load.max_batch_size > 0 and since < plan.load.batch_wait_ms / 1000
+
+
+def wanted(
+    containers: Collection[Container],
+    live: Sequence[Container],
+    plan: PoolPlan,
+    backlog: int,
+    seconds_per_input: float | None,
+    is_nested: bool,
+) -> int:
+    """Return how many containers a pool should have, of which `live` are not on their way out."""
+    # What waits for calls of its own, perhaps for these very inputs, will not take more.
+    blocked = [container for container in live if container.is_blocked] if is_nested else []
+    in_flight = held_by(containers) - held_by(blocked)
+    # However short inputs are in the mean, these are not: a stream that stays open, say.
+    taken = [c for c in live if c.full_s > START_S and c not in blocked] if backlog else []
+    # Where each input needs a container of its own, none comes sooner for being short.
+    seconds = None if plan.single_use else seconds_per_input
+    return wanted_containers(Demand(backlog, in_flight, seconds, len(taken)), plan.bounds, len(blocked))
+
+
+def held_by(containers: Collection[Container]) -> int:
+    """Return how many inputs containers hold."""
+    return sum(len(container.held) for container in containers)
+
+
+def wait_inside(containers: Collection[Container]) -> bool:
+    """Whether inputs wait in a container for its slots."""
+    return any(len(container.held) > container.slots for container in containers)
+
+
+def stuck(containers: Collection[Container], plan: PoolPlan, now: float) -> list[tuple[Container, float]]:
+    """Return the containers whose waiting inputs are better off elsewhere, and for how many seconds nothing came."""
+    # What waits inside for the end of another batch can begin at once where nothing runs.
+    idle = bool(plan.load.max_batch_size) and any(not one.held for one in containers if one.accepts)
+    found: list[tuple[Container, float]] = []
+    for container in containers:
+        if not container.held or not container.ready or container.recalled or container.handle is None:
+            continue
+        waits_inside = len(container.held) > container.slots or (idle and not gathers(container, plan, now))
+        stuck_s = now - container.last_progress
+        if waits_inside and stuck_s > STUCK_S:
+            found.append((container, stuck_s))
+    return found
+
+
+def overstayed(live: Sequence[Container], plan: PoolPlan, least: int, now: float) -> list[Container]:
+    """Return the containers that have been idle for their whole window, but for the `least` that are to be there."""
+    window = plan.scaledown_window_s
+    idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
+    return sorted(idle, key=lambda c: c.idle_since)[: max(0, len(live) - least)]
+
+
+def above(live: Sequence[Container], most: int | None) -> list[Container]:
+    """Return the containers above the most there may be, the emptiest first."""
+    if most is None or len(live) <= most:
+        return []
+    return sorted(live, key=lambda container: (len(container.held), container.idle_since))[: len(live) - most]
+
+
+def idle_longest(live: Sequence[Container]) -> Container | None:
+    """Return the container that has been idle longest of those that may go, for another pool in need."""
+    idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
+    return min(idle, key=lambda c: c.idle_since, default=None)

@@ -1,0 +1,169 @@
+"""How a pool's containers come up: what each start takes of the host, and when one that failed is tried again."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from wherry_proto.messages import Failure, FailureKind
+from wherry_service.errors import ServiceError
+from wherry_service.ids import new_id
+from wherry_service.node.node import ContainerExit, Node
+from wherry_service.pools.capacity import Capacity
+from wherry_service.pools.container import Container, State
+from wherry_service.pools.plan import PoolPlan
+
+log = logging.getLogger(__name__)
+
+# Seconds after which the log says again what a start waits for.
+TELL_EVERY_S = 60.0
+MAX_STRIKES = 3
+MAX_BACKOFF_S = 10.0
+
+
+class Starting(Protocol):
+    """The pool, as the starts of its containers need it."""
+
+    plan: PoolPlan
+    closed: bool
+
+    def live(self) -> list[Container]:
+        """Return the containers that are not on their way out."""
+
+    def add(self, container_id: str) -> Container:
+        """Have one container more."""
+
+    def scale(self) -> None:
+        """Start containers up to the wanted number."""
+
+    def on_crowded(self) -> None:
+        """Hear that the host carries no further container now."""
+
+    def on_start_failed(self, failure: Failure) -> None:
+        """Hear that no container can be had; what waits must not wait on."""
+
+    def on_notice(self, text: str) -> None:
+        """Hear something the people who wait should know."""
+
+
+class Starts:
+    """The starts of one pool: its orders, its strikes, and the time it backs off for."""
+
+    def __init__(self, pool: Starting, node: Node, capacity: Capacity) -> None:
+        self.lacks_capacity = False
+        self._pool = pool
+        self._node = node
+        self._capacity = capacity
+        # Of containers that are not with the node yet.
+        self._orders: dict[Container, asyncio.Task[None]] = {}
+        # Failed starts in a row, by fault of the function and of the host.
+        self._strikes = self._absences = 0
+        self._retry_at = 0.0
+        # Starting a container failed in a way that will not change until somebody asks anew.
+        self._gave_up = False
+        self._told_at = -math.inf
+
+    @property
+    def lack(self) -> str:
+        """Which of the host's limits holds another container back; "" if none does."""
+        return self._capacity.lack(self._pool.plan.share) if self.lacks_capacity else ""
+
+    def start(self, count: int, beyond_cpu: Callable[[], bool]) -> None:
+        """Start that many containers, or as many as the host carries; none while it backs off."""
+        if self._gave_up or _now() < self._retry_at:
+            return
+        for _ in range(count):
+            if not self._start_one(beyond_cpu()):
+                break
+
+    def _start_one(self, beyond_cpu: bool) -> bool:
+        share = self._pool.plan.share
+        self.lacks_capacity = not self._capacity.take(share, beyond_cpu=beyond_cpu)
+        if not self.lacks_capacity:
+            container = self._pool.add(new_id("co"))
+            task = self._orders[container] = asyncio.ensure_future(self._order(container))
+            task.add_done_callback(lambda _: self._orders.pop(container, None))
+        elif not self._capacity.could_ever_fit(share):
+            self._fail(f"needs {share}, this host has {self._capacity} for containers: ask for less")
+        else:
+            self._say_what_lacks()
+            # Told when something comes back; asked for again at each tick meanwhile.
+            self._capacity.wait(self._pool, self._pool.scale)
+            self._pool.on_crowded()
+        return not self.lacks_capacity
+
+    def _say_what_lacks(self) -> None:
+        now, pool = _now(), self._pool
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            log.info("%s has %d containers and waits for another: %s", pool.plan.name, len(pool.live()), self.lack)
+
+    async def _order(self, container: Container) -> None:
+        try:
+            order = await self._pool.plan.make_order(container.container_id)
+        except ServiceError as error:
+            container.on_exit(ContainerExit(reason=f"lacks what it needs: {error}", not_started=True, permanent=True))
+            return
+        if container.state is State.DRAINING or self._pool.closed:
+            container.on_exit(_unneeded())
+            return
+        container.handle = self._node.start(order, container)
+
+    def call_off(self) -> None:
+        """End the containers that have not come to the node: they wait for their image, perhaps for long."""
+        for container, order in list(self._orders.items()):
+            if container.handle is None and container.state is not State.STOPPED:
+                order.cancel()
+                container.on_exit(_unneeded())
+
+    def retry_now(self) -> None:
+        """Forget earlier failures to start: somebody asks anew."""
+        if self._strikes >= MAX_STRIKES:
+            self._strikes = 0
+        self._retry_at = 0.0
+        self._gave_up = False
+
+    # What became of a start
+
+    def succeeded(self) -> None:
+        """Hear that a container has imported the user's code."""
+        self._strikes = self._absences = 0
+        self._retry_at = 0.0
+
+    def could_not_load(self) -> None:
+        """Hear that a container could not import the user's code."""
+        self._strikes += 1
+        self._back_off()
+
+    def failed(self, exit: ContainerExit) -> None:
+        """Hear that a container has ended before it had imported the user's code."""
+        if exit.host_failed:
+            # Counted by itself: it says nothing of the function, however often it comes.
+            self._absences += 1
+            self._back_off()
+            self._pool.on_notice(f"{exit.describe()}; trying again")
+            return
+        self._strikes += 1
+        self._gave_up = exit.permanent
+        if exit.permanent or self._strikes >= MAX_STRIKES:
+            tail = f"\nIts last output:\n{exit.log_tail}" if exit.log_tail else ""
+            self._fail(f"{exit.describe()}{tail}")
+        self._back_off()
+
+    def _fail(self, text: str) -> None:
+        message = f"No container of function {self._pool.plan.name!r} could start: it {text}"
+        self._pool.on_start_failed(Failure(kind=FailureKind.STARTUP, message=message))
+
+    def _back_off(self) -> None:
+        delay = min(MAX_BACKOFF_S, 0.25 * 2 ** min(10, self._strikes + self._absences))
+        self._retry_at = _now() + delay
+        asyncio.get_running_loop().call_later(delay + 0.01, self._pool.scale)
+
+
+def _unneeded() -> ContainerExit:
+    return ContainerExit(reason="was not needed any more", not_started=True)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
