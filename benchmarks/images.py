@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.timing import Sample, in_turn, timed
 from wherry import Image
-from wherry._client import default_client
-from wherry._image.build import ensure_images
-from wherry._image.definition import resolve
+from wherry._connection.client import default_client
+from wherry._publish.image_files import resolve
+from wherry._publish.images import ensure_images
 from wherry_proto.messages import ImageInfo, ImageShowRequest
 from wherry_service.images import host
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.timing import Sample, in_turn
 from wherry import Dict, Queue, Volume
-from wherry._client import default_client
+from wherry._connection.client import default_client
 
 ENTRIES = 10_000
 PAIRS = 5_000

@@ -11,7 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import wherry
-from wherry._blocking import Bound, blocking, blocking_classmethod, iterating
+from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
 
 PAGE = Path(__file__).parent / "reference.md"
 HEAD = """# Reference

@@ -8,7 +8,7 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 from wherry import exception
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.app import App, Stub
 from wherry.context import current_function_call_id, current_input_id, is_local
 from wherry.exception import Error
@@ -18,11 +18,10 @@ from wherry.retries import Retries
 
 if TYPE_CHECKING:
     from wherry import call_graph, cls, functions, gpu
-    from wherry._interact import interact
-    from wherry._output.enable import enable_output
-    from wherry._parameters import parameter
-    from wherry._partial import PartialFunction, enter, exit, method
-    from wherry._web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
+    from wherry._calling.interact import interact
+    from wherry._classes.parameters import parameter
+    from wherry._classes.partial import PartialFunction, enter, exit, method
+    from wherry._classes.web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
     from wherry.call import FunctionCall, gather
     from wherry.cloud_bucket_mount import CloudBucketMount
     from wherry.cls import Cls
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from wherry.dict import Dict
     from wherry.mount import Mount
     from wherry.network_file_system import NetworkFileSystem
+    from wherry.output import enable_output
     from wherry.queue import Queue
     from wherry.sandbox import Sandbox
     from wherry.schedule import Cron, Period
@@ -84,15 +84,15 @@ __all__ = [
 _LAZY = {
     "FunctionCall": "wherry.call",
     "gather": "wherry.call",
-    "interact": "wherry._interact",
+    "interact": "wherry._calling.interact",
     "batched": "wherry.concurrency",
     "concurrent": "wherry.concurrency",
-    "enable_output": "wherry._output.enable",
+    "enable_output": "wherry.output",
     "Cls": "wherry.cls",
     "Sandbox": "wherry.sandbox",
     "Cron": "wherry.schedule",
     "Period": "wherry.schedule",
-    "PartialFunction": "wherry._partial",
+    "PartialFunction": "wherry._classes.partial",
     "Dict": "wherry.dict",
     "Queue": "wherry.queue",
     "Secret": "wherry.secret",
@@ -100,15 +100,15 @@ _LAZY = {
     "NetworkFileSystem": "wherry.network_file_system",
     "Mount": "wherry.mount",
     "CloudBucketMount": "wherry.cloud_bucket_mount",
-    "enter": "wherry._partial",
-    "exit": "wherry._partial",
-    "method": "wherry._partial",
-    "parameter": "wherry._parameters",
-    "asgi_app": "wherry._web",
-    "fastapi_endpoint": "wherry._web",
-    "web_endpoint": "wherry._web",
-    "web_server": "wherry._web",
-    "wsgi_app": "wherry._web",
+    "enter": "wherry._classes.partial",
+    "exit": "wherry._classes.partial",
+    "method": "wherry._classes.partial",
+    "parameter": "wherry._classes.parameters",
+    "asgi_app": "wherry._classes.web",
+    "fastapi_endpoint": "wherry._classes.web",
+    "web_endpoint": "wherry._classes.web",
+    "web_server": "wherry._classes.web",
+    "wsgi_app": "wherry._classes.web",
 }
 
 

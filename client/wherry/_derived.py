@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from wherry._typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from wherry.exception import InvalidError
 from wherry.function import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wherry._caller import Caller
-    from wherry._definition import Definition
-    from wherry._variant import Changes
+    from wherry._calling.caller import Caller
+    from wherry._calling.variants import Changes
+    from wherry._define.definition import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ class Variant(Derived[P, R]):
     """A function with other options, in containers of its own. (reference: Function.with_options)"""
 
     def __init__(self, base: Function[P, R], changes: Changes) -> None:
-        from wherry._variant import bind  # loads the messages
+        from wherry._calling.variants import bind  # loads the messages
 
         if base._definition is not None and base._definition.is_generator and changes.retries:
             raise InvalidError(f"{base._name} is a generator function: retries= does not work with it, leave it out")

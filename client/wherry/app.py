@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wherry._definition import ClassDefinition, Definition
-from wherry._options import FunctionOptions, translate
-from wherry._parameters import parameter
-from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
+from wherry._classes.parameters import parameter
+from wherry._define.definition import ClassDefinition, Definition
+from wherry._define.options import FunctionOptions, translate
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
 from wherry.image import Image
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
-    from wherry._client import Client
-    from wherry._objects import SharedObject
-    from wherry._running import Running
-    from wherry._volumes import Placed
+    from wherry._connection.client import Client
+    from wherry._define.places import Placed
+    from wherry._objects.shared import SharedObject
+    from wherry._publish.running import Running
     from wherry.sandbox import Sandbox
     from wherry.schedule import Schedule
     from wherry.secret import Secret
@@ -77,7 +77,7 @@ class App:
         self._image = image
         self._volumes: Placed = ()
         if volumes:
-            from wherry._volumes import placed  # only where there are some
+            from wherry._define.places import placed  # only where there are some
 
             self._volumes = placed("volumes", volumes)
         self._mounts = tuple(mounts)
@@ -261,7 +261,7 @@ class App:
         `strategy` is "rolling" or "recreate". Raises DeploymentError where the version does not start: the one before
         serves on; InvalidError for an app that has no name. (reference: Stub.deploy)
         """
-        from wherry._deploying import deploy_aloud  # loads the session
+        from wherry._publish.deploying import deploy_aloud  # loads the session
 
         deployed = deploy_aloud(self, client, name, environment_name, tag, strategy)
         self._deployed_id = deployed.app_id
@@ -339,7 +339,7 @@ class AppRun:
         self._environment = environment
 
     def __enter__(self) -> App:
-        from wherry._running import start  # loads the session
+        from wherry._publish.running import start  # loads the session
 
         app = self._app
         if app._running is not None:
@@ -350,7 +350,7 @@ class AppRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        from wherry._failure import hide_internals  # loaded with the session
+        from wherry._connection.failure import hide_internals  # loaded with the session
 
         running, self._app._running = self._app._running, None
         if error is not None:
@@ -359,7 +359,7 @@ class AppRun:
             running.stop()
 
     async def __aenter__(self) -> App:
-        from wherry._opening import entered_in_thread  # only in async programs
+        from wherry._calling.opening import entered_in_thread  # only in async programs
 
         return await entered_in_thread(self)  # type: ignore[no-any-return]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from wherry._blocking import Bound, blocking
-from wherry._ids import check_id
-from wherry._typing import TYPE_CHECKING, Any, Generic, TypeVar
+from wherry._base.blocking import Bound, blocking
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
+from wherry._base.ids import check_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wherry._client import Client
+    from wherry._connection.client import Client
     from wherry.call_graph import InputInfo
 
 R = TypeVar("R")
@@ -47,7 +47,7 @@ class FunctionCall(Generic[R]):
         in time, OutputExpiredError when it is no longer kept, NotFoundError when there is no such call.
         (reference: FunctionCall.get)
         """
-        from wherry._watch import Watch  # loads the session; a handle alone must travel without it
+        from wherry._calling.watch import Watch  # loads the session; a handle alone must travel without it
 
         with Watch(self._client, self._call_id) as watch:
             value: R = watch.get(timeout, index)
@@ -55,8 +55,8 @@ class FunctionCall(Generic[R]):
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
-        from wherry._opening import entered_in_thread
-        from wherry._watch import Watch  # as above
+        from wherry._calling.opening import entered_in_thread
+        from wherry._calling.watch import Watch  # as above
 
         watch = Watch(self._client, self._call_id)
         await entered_in_thread(watch)
@@ -69,7 +69,7 @@ class FunctionCall(Generic[R]):
     @blocking
     def num_inputs(self) -> int:
         """Return how many inputs the call has. (reference: FunctionCall.num_inputs)"""
-        from wherry._watch import Watch  # as above
+        from wherry._calling.watch import Watch  # as above
 
         with Watch(self._client, self._call_id) as watch:
             return watch.num_inputs()
@@ -80,7 +80,7 @@ class FunctionCall(Generic[R]):
         Of a spawned generator: what it has yielded and yields, from number `start` to `end`, and then what it raised.
         (reference: FunctionCall.iter)
         """
-        from wherry._watch import Watch  # as above
+        from wherry._calling.watch import Watch  # as above
 
         with Watch(self._client, self._call_id) as watch:
             count = watch.num_inputs()
@@ -127,7 +127,7 @@ class FunctionCall(Generic[R]):
     @property
     def _client(self) -> Client:
         if self._known_client is None:
-            from wherry._client import default_client  # loads the session
+            from wherry._connection.client import default_client  # loads the session
 
             self._known_client = default_client()
         return self._known_client
@@ -140,7 +140,7 @@ def _gather(*function_calls: FunctionCall[Any]) -> list[Any]:
     """
     import contextlib  # not needed by a handle that only travels
 
-    from wherry._watch import Watch, gather_values  # loads the session
+    from wherry._calling.watch import Watch, gather_values  # loads the session
 
     with contextlib.ExitStack() as stack:
         return gather_values([stack.enter_context(Watch(call._client, call._call_id)) for call in function_calls])

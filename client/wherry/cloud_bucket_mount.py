@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 from wherry.secret import Secret
 
 if TYPE_CHECKING:
-    from wherry._client import Client
+    from wherry._connection.client import Client
     from wherry_proto.messages import BucketMount
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
@@ -82,7 +82,7 @@ class CloudBucketMount:
 
     def _mounted_at(self, client: Client, place: str, app_id: str, environment: str = "") -> BucketMount:
         """Return how a container is to have it; raise NotFoundError where there is no such secret."""
-        from wherry._secrets import secret_ids  # loads the messages
+        from wherry._objects.secrets import secret_ids  # loads the messages
         from wherry_proto.messages import BucketMount
 
         ids = secret_ids(client, [(self.secret,)], app_id, environment)[0] if self.secret is not None else [""]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking_classmethod
-from wherry._blueprint import ARGUMENTS, HANDLE, Blueprint, Handle
-from wherry._definition import ClassDefinition, Definition, kind_of
+from wherry._base.blocking import blocking_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.misuse import near
+from wherry._classes.blueprint import ARGUMENTS, HANDLE, Blueprint, Handle
+from wherry._classes.local_object import LocalObject
+from wherry._define.definition import ClassDefinition, Definition, kind_of
+from wherry._define.options import FunctionOptions
 from wherry._derived import Derived
-from wherry._local_object import LocalObject
-from wherry._misuse import near
-from wherry._options import FunctionOptions
-from wherry._typing import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry.function import Function
 
 if TYPE_CHECKING:
-    from wherry._caller import Caller
-    from wherry._client import Client
-    from wherry._partial import PartialFunction
-    from wherry._variant import Changes
+    from wherry._calling.caller import Caller
+    from wherry._calling.variants import Changes
+    from wherry._classes.partial import PartialFunction
+    from wherry._connection.client import Client
     from wherry.app import App
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -67,19 +67,19 @@ class Cls:
 
         Raises InvalidError for what can't differ. (reference: Cls.with_options)
         """
-        from wherry._variant import changes_of  # loads the messages
+        from wherry._calling.variants import changes_of  # loads the messages
 
         return self._changed(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Cls:
         """Return the class with so many inputs at once in a container. (reference: Cls.with_concurrency)"""
-        from wherry._variant import concurrency  # as above
+        from wherry._calling.variants import concurrency  # as above
 
         return self._changed(concurrency(max_inputs, target_inputs))
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
         """Return the class with its batched method's other sizes. (reference: Cls.with_batching)"""
-        from wherry._variant import batching  # as above
+        from wherry._calling.variants import batching  # as above
 
         return self._changed(batching(max_batch_size, wait_ms))
 
@@ -164,7 +164,7 @@ class Cls:
 
     def _caller(self, base: Caller, arguments: Arguments, method: str) -> Caller:
         """Return who calls a method of an object made with these arguments; raise NotFoundError if it has none."""
-        from wherry._variant import bind, pickled  # loads the messages
+        from wherry._calling.variants import bind, pickled  # loads the messages
 
         if method not in base.methods:
             raise NotFoundError(f"class {self._name!r} has no method {method!r}{near(method, base.methods)}")
@@ -319,7 +319,7 @@ def make(app: App, user_class: Any, name: str | None, options: FunctionOptions) 
 
 def received(user_class: type, app_name: str, name: str) -> Cls:
     """Return the handle of a class that was sent itself, in a container."""
-    from wherry._caller import look_up_own  # loads the session
+    from wherry._calling.caller import look_up_own  # loads the session
 
     blueprint = Blueprint(user_class)
     made = Cls(name, Function(name, resolve=lambda: look_up_own(app_name, name)), blueprint)

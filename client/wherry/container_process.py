@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from wherry._blocking import blocking
-from wherry._threads import in_thread
+from wherry._base.blocking import blocking
+from wherry._base.threads import in_thread
 from wherry.exception import ConnectionError, Error, ExecutionError
 from wherry.io_streams import FedReader, StreamReader, StreamWriter
 from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
@@ -14,8 +14,8 @@ from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from wherry._client import Client
-    from wherry._transport.transport import Exchange
+    from wherry._connection.client import Client
+    from wherry._connection.transport.transport import Exchange
 
 T = TypeVar("T", str, bytes)
 

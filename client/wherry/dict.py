@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, blocking_classmethod, iterating
-from wherry._objects import Ephemeral, SharedObject
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from wherry._client import Client
-    from wherry._pages import Pages
+    from wherry._base.pages import Pages
+    from wherry._connection.client import Client
     from wherry_proto.messages import DictValue
 
 
@@ -178,7 +178,7 @@ class Dict(SharedObject):
     @blocking
     def clear(self) -> None:
         """Delete all entries. (reference: Dict.clear)"""
-        from wherry._ids import new_id  # as above
+        from wherry._base.ids import new_id  # as above
         from wherry_proto.messages import DictClearRequest, DictCount
 
         self._call("Clear", DictClearRequest(dict_id=self._resolve(), operation_id=new_id("op")), DictCount)
@@ -209,13 +209,13 @@ class Dict(SharedObject):
             self._put_all(list(self._data.items()), True, 0.0, object_id)
 
     def _get(self, key: Any) -> Any:
-        from wherry._values import value_of  # loads the session
+        from wherry._connection.values import value_of  # loads the session
 
         answer = self._ask(key)
         return value_of(self._client, answer.value) if answer.found else _ABSENT
 
     def _ask(self, key: Any, without_value: bool = False) -> DictValue:
-        from wherry._values import key_bytes  # as above
+        from wherry._connection.values import key_bytes  # as above
         from wherry_proto.messages import DictGetRequest, DictValue
 
         request = DictGetRequest(dict_id=self._resolve(), key=key_bytes(key), without_value=without_value)
@@ -223,8 +223,8 @@ class Dict(SharedObject):
         return answer
 
     def _pop(self, key: Any) -> Any:
-        from wherry._ids import new_id  # as above
-        from wherry._values import key_bytes, value_of
+        from wherry._base.ids import new_id  # as above
+        from wherry._connection.values import key_bytes, value_of
         from wherry_proto.messages import DictPopRequest, DictValue
 
         request = DictPopRequest(dict_id=self._resolve(), operation_id=new_id("op"), key=key_bytes(key))
@@ -233,7 +233,7 @@ class Dict(SharedObject):
 
     def _put_all(self, pairs: list[tuple[Any, Any]], skip_if_exists: bool, ttl_s: float, object_id: str = "") -> int:
         """Write entries, in as many messages as they need; return how many were written."""
-        from wherry._values import key_bytes, payload_of  # as above
+        from wherry._connection.values import key_bytes, payload_of  # as above
         from wherry_proto.messages import DictEntry
 
         object_id = object_id or self._resolve()
@@ -251,7 +251,7 @@ class Dict(SharedObject):
         return written + (self._send(object_id, entries, skip_if_exists, ttl_s) if entries else 0)
 
     def _send(self, object_id: str, entries: list[Any], skip_if_exists: bool, ttl_s: float) -> int:
-        from wherry._ids import new_id  # as above
+        from wherry._base.ids import new_id  # as above
         from wherry_proto.messages import DictPutRequest, DictPutResponse
 
         request = DictPutRequest(
@@ -261,8 +261,8 @@ class Dict(SharedObject):
         return written
 
     def _pages(self, with_values: bool, pick: Any) -> Pages[Any]:
-        from wherry._pages import Pages  # as above
-        from wherry._values import key_of, value_of
+        from wherry._base.pages import Pages  # as above
+        from wherry._connection.values import key_of, value_of
         from wherry_proto.messages import DictPage, DictScanRequest
 
         def next_page(place: tuple[int, int] | None) -> tuple[list[Any], tuple[int, int] | None]:

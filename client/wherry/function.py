@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, blocking_classmethod, iterating
-from wherry._definition import Definition, wraps_generator
-from wherry._typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from wherry._define.definition import Definition, wraps_generator
 from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
 
-    from wherry._caller import Caller
-    from wherry._client import Client
-    from wherry._opening import Opening
-    from wherry._variant import Changes
+    from wherry._calling.caller import Caller
+    from wherry._calling.opening import Opening
+    from wherry._calling.results import Results
+    from wherry._calling.variants import Changes
+    from wherry._connection.client import Client
     from wherry.app import App
     from wherry.call import FunctionCall
-    from wherry.results import Results
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,7 +107,7 @@ class Function(Generic[P, R]):
         """
         if self._definition is not None:
             self._check("remote_gen", None, generator=True)
-        from wherry._caller import generator_results  # loads the session
+        from wherry._calling.caller import generator_results  # loads the session
 
         return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
 
@@ -175,13 +175,13 @@ class Function(Generic[P, R]):
 
         (reference: Function.spawn)
         """
-        from wherry._opening import Opening  # loaded with the session
+        from wherry._calling.opening import Opening  # loaded with the session
 
         return self._spawned(args, kwargs, Opening())
 
     @spawn.awaiting
     async def _spawn_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        from wherry._opening import opened_in_thread  # as above
+        from wherry._calling.opening import opened_in_thread  # as above
 
         return await opened_in_thread(lambda opening: self._spawned(args, kwargs, opening))
 
@@ -201,7 +201,7 @@ class Function(Generic[P, R]):
 
         Its results are kept for 7 days: `get(index=)`, `iter()`. (reference: Function.spawn_map)
         """
-        from wherry._opening import Opening  # as above
+        from wherry._calling.opening import Opening  # as above
 
         return self._spawned_map(input_iterators, kwargs, Opening())
 
@@ -211,7 +211,7 @@ class Function(Generic[P, R]):
         *input_iterators: Iterable[Any] | AsyncIterable[Any],
         kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
     ) -> FunctionCall[R]:
-        from wherry._opening import opened_in_thread  # as above
+        from wherry._calling.opening import opened_in_thread  # as above
 
         return await opened_in_thread(lambda opening: self._spawned_map(input_iterators, kwargs, opening))
 
@@ -251,8 +251,8 @@ class Function(Generic[P, R]):
         The container goes when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
         function's source is not here. (reference: Function.shell)
         """
-        from wherry._client import default_client  # only here
-        from wherry._shell import open_shell
+        from wherry._connection.client import default_client  # only here
+        from wherry._publish.shell import open_shell
 
         open_shell(default_client(), self._app, self.info)
 
@@ -271,7 +271,7 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.from_name)
         """
-        from wherry._caller import look_up  # loads the session
+        from wherry._calling.caller import look_up  # loads the session
 
         name = tag or app_name
         return Function(name, resolve=lambda: look_up(app_name, name, environment_name, None, version))
@@ -290,7 +290,7 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.lookup)
         """
-        from wherry._caller import look_up  # loads the session
+        from wherry._calling.caller import look_up  # loads the session
 
         name = tag or app_name
         found: Function[..., Any] = Function(
@@ -302,7 +302,7 @@ class Function(Generic[P, R]):
     @blocking_classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Function[..., Any]:
         """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id."""
-        from wherry._caller import look_up_id  # loads the session
+        from wherry._calling.caller import look_up_id  # loads the session
 
         found: Function[..., Any] = Function(object_id, resolve=lambda: look_up_id(object_id, client))
         found._name = found._resolved().name
@@ -320,19 +320,19 @@ class Function(Generic[P, R]):
 
         Raises InvalidError for what can't differ. (reference: Function.with_options)
         """
-        from wherry._variant import changes_of  # loads the messages
+        from wherry._calling.variants import changes_of  # loads the messages
 
         return self._variant(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R]:
         """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
-        from wherry._variant import concurrency  # as above
+        from wherry._calling.variants import concurrency  # as above
 
         return self._variant(concurrency(max_inputs, target_inputs))
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R]:
         """Return the batched function with batches of another size. (reference: Function.with_batching)"""
-        from wherry._variant import batching  # as above
+        from wherry._calling.variants import batching  # as above
 
         return self._variant(batching(max_batch_size, wait_ms))
 
@@ -372,7 +372,7 @@ class Function(Generic[P, R]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
     ) -> None:
-        from wherry._variant import update  # loads the messages
+        from wherry._calling.variants import update  # loads the messages
 
         update(self._resolved(), min_containers, max_containers, buffer_containers, scaledown_window)
 
@@ -475,7 +475,7 @@ class Function(Generic[P, R]):
     def _find_own(self) -> Callable[[], Caller]:
         """Return how to find the function that this handle defines; raise ExecutionError if its app is not running."""
         if not is_local():
-            from wherry._caller import look_up_own  # loads the session
+            from wherry._calling.caller import look_up_own  # loads the session
 
             app_name = (self._app.name if self._app is not None else None) or ""
             return lambda: look_up_own(app_name, self._name)
@@ -549,7 +549,7 @@ class Function(Generic[P, R]):
         return_exceptions: bool,
         wrap_exceptions: bool,
     ) -> Results[R]:
-        from wherry._caller import map_results  # loads the session
+        from wherry._calling.caller import map_results  # loads the session
 
         if self._definition is not None and self._definition.web is not None:
             self._check(how, None, generator=None)
@@ -571,7 +571,7 @@ class Function(Generic[P, R]):
 
 def _unpickled(function_id: str, method: str = "") -> Function[..., Any]:
     def resolve() -> Caller:
-        from wherry._caller import look_up_id  # loads the session; a handle that only travels does without it
+        from wherry._calling.caller import look_up_id  # loads the session; a handle that only travels does without it
 
         return look_up_id(function_id, None, method)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from wherry._image.packages import Packages
-from wherry._image.step import Mounted, Step, absolute, deprecated, named_variables, needs_list, no_gpu, strings
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._define.packages import Packages
+from wherry._define.step import Mounted, Step, absolute, deprecated, named_variables, needs_list, no_gpu, strings
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Image(Packages):
         It runs again when its source text, the globals it names, its arguments or the files of its `mounts` change.
         Raises InvalidError for what is no plain function. (reference: Image.run_function)
         """
-        from wherry._image.function import BuildFunction  # only for images with such a step
+        from wherry._define.build_function import BuildFunction  # only for images with such a step
 
         options: dict[str, Any] = {
             "env": env, "gpu": gpu, "cpu": cpu, "memory": memory, "timeout": timeout, "include_source": include_source,
@@ -349,7 +349,7 @@ class Image(Packages):
 
         In a container of this image a missing module is an error, as ever. (reference: Image.imports)
         """
-        from wherry._image.imports import importing  # contextlib is not needed to import wherry
+        from wherry._define.imports import importing  # contextlib is not needed to import wherry
 
         return importing()
 
@@ -360,8 +360,8 @@ class Image(Packages):
 
     def build(self, app: App | None = None) -> Image:
         """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
-        from wherry._client import default_client  # not needed to define an image
-        from wherry._image.build import ensure_images
+        from wherry._connection.client import default_client  # not needed to define an image
+        from wherry._publish.images import ensure_images
 
         ensure_images(default_client(), [self], environment=app._environment if app is not None else "")
         return self

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from wherry._blocking import blocking
-from wherry._threads import in_thread
+from wherry._base.blocking import blocking
+from wherry._base.threads import in_thread
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from wherry._image.step import Mounted
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._define.step import Mounted
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

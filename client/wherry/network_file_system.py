@@ -6,12 +6,12 @@ import io
 import os
 from typing import IO
 
-from wherry._blocking import blocking, blocking_classmethod
-from wherry._typing import TYPE_CHECKING, Any
-from wherry._volume_files import VolumeFiles
+from wherry._base.blocking import blocking, blocking_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.volume_files import VolumeFiles
 
 if TYPE_CHECKING:
-    from wherry._client import Client
+    from wherry._connection.client import Client
 
 
 class NetworkFileSystem(VolumeFiles):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, blocking_classmethod, iterating
-from wherry._objects import SharedObject
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.shared import SharedObject
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wherry._client import Client
-    from wherry._pages import Pages
+    from wherry._base.pages import Pages
+    from wherry._connection.client import Client
 
 # Items and bytes that one message takes. As many items as a partition holds: they are put all or none.
 _MOST = 5000
@@ -142,7 +142,7 @@ class Queue(SharedObject):
     @blocking
     def clear(self, *, partition: str | None = None, all: bool = False) -> None:
         """Delete what waits in the partition, or with `all` in all of them. (reference: Queue.clear)"""
-        from wherry._ids import new_id  # as above
+        from wherry._base.ids import new_id  # as above
         from wherry_proto.messages import QueueClearRequest, QueueCount
 
         if all and partition:
@@ -160,8 +160,8 @@ class Queue(SharedObject):
 
         At the end, wait so many seconds for more. (reference: Queue.iterate)
         """
-        from wherry._pages import Pages  # as above
-        from wherry._values import value_of
+        from wherry._base.pages import Pages  # as above
+        from wherry._connection.values import value_of
         from wherry_proto.messages import QueuePage, QueueScanRequest
 
         name, wait_s = _partition(partition), _seconds("item_poll_timeout", item_poll_timeout)
@@ -178,13 +178,13 @@ class Queue(SharedObject):
         return values
 
     async def _get_async(self, count: int, block: bool, timeout: float | None, partition: str | None) -> list[Any]:
-        from wherry._waiting import in_thread  # the caller has asyncio already
+        from wherry._base.waiting import in_thread  # the caller has asyncio already
 
         get = self._getting(count, block, timeout, partition)
         return await in_thread(get, get.cancel)
 
     def _getting(self, count: int, block: bool, timeout: float | None, partition: str | None) -> Any:
-        from wherry._queues import Getting  # loads the session
+        from wherry._objects.queues import Getting  # loads the session
 
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
             raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {_MOST}")
@@ -198,7 +198,7 @@ class Queue(SharedObject):
     async def _put_async(
         self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
     ) -> None:
-        from wherry._waiting import in_thread  # as above
+        from wherry._base.waiting import in_thread  # as above
 
         put = self._putting(values, block, timeout, partition, ttl)
         await in_thread(put, put.cancel)
@@ -206,7 +206,7 @@ class Queue(SharedObject):
     def _putting(
         self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
     ) -> Any:
-        from wherry._queues import Putting  # as above
+        from wherry._objects.queues import Putting  # as above
 
         ttl_s = 0.0 if ttl is None else _seconds("partition_ttl", ttl)
         if ttl is not None and not ttl_s:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._typing import TYPE_CHECKING
+from wherry._base.hints import TYPE_CHECKING
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

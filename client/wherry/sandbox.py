@@ -5,11 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from wherry import _options
-from wherry._blocking import blocking, blocking_classmethod, iterating_classmethod
-from wherry._ids import check_id, new_id
-from wherry._secrets import secret_ids as _secret_ids
-from wherry._threads import in_thread
+from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
+from wherry._base.ids import check_id, new_id
+from wherry._base.threads import in_thread
+from wherry._define import options
+from wherry._objects.secrets import secret_ids as _secret_ids
 from wherry.context import check_local
 from wherry.exception import (
     ConnectionError,
@@ -28,7 +28,7 @@ from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    from wherry._client import Client
+    from wherry._connection.client import Client
     from wherry.app import App
     from wherry.container_process import ContainerProcess
     from wherry.sandbox_files import SandboxFiles
@@ -136,12 +136,12 @@ class Sandbox:
         (secret_ids,) = _secret_ids(client, [wanted], app_id, environment)
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
-            env=_options._environment(env),
+            env=options._environment(env),
             workdir=workdir or "",
-            timeout_s=_options.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
-            idle_timeout_s=_options.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
+            timeout_s=options.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
+            idle_timeout_s=options.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
             resources=_resources(cpu, memory),
-            gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in _options._gpus(gpu)],
+            gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in options._gpus(gpu)],
             block_network=bool(block_network),
             pty=bool(pty),
             secret_ids=secret_ids,
@@ -307,9 +307,9 @@ class Sandbox:
             self._client,
             self._sandbox_id,
             _strings("a command's parts", args),
-            timeout=_options.number("timeout", timeout, 0.1, _DAY, "s", 0),
+            timeout=options.number("timeout", timeout, 0.1, _DAY, "s", 0),
             workdir=workdir or "",
-            env=_options._environment(env),
+            env=options._environment(env),
             user=user or "",
             pty=pty,
             text=text,
@@ -445,7 +445,7 @@ list_of = list
 
 def _create(client: Client, request: messages.SandboxCreateRequest, image: Image) -> str:
     """Create it, its image built if it is not known to be; return the sandbox's id."""
-    from wherry._image.build import ensure_images  # builds only once in a process
+    from wherry._publish.images import ensure_images  # builds only once in a process
 
     known = _built.setdefault(client, {})
     wanted = image, request.environment
@@ -485,14 +485,14 @@ def _app_of(app: App | None, image: Image | None, client: Client | None) -> tupl
 
 def _default_client() -> Client:
     check_local("using sandboxes")
-    from wherry._client import default_client  # loads the session
+    from wherry._connection.client import default_client  # loads the session
 
     return default_client()
 
 
 def _resources(cpu: Any, memory: Any) -> messages.Resources:
-    cpu_request, cpu_limit = _options._pair("cpu", cpu, 0.01, 1024, "cores")
-    memory_request, memory_limit = _options._pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+    cpu_request, cpu_limit = options._pair("cpu", cpu, 0.01, 1024, "cores")
+    memory_request, memory_limit = options._pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
     return messages.Resources(
         cpu_request=cpu_request,
         cpu_limit=cpu_limit,
@@ -502,7 +502,7 @@ def _resources(cpu: Any, memory: Any) -> messages.Resources:
 
 
 def _ports(name: str, ports: Sequence[int]) -> list[messages.SandboxPort]:
-    numbers = [int(_options.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
+    numbers = [int(options.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
     return [messages.SandboxPort(port=port, encrypted=name == "encrypted_ports") for port in numbers]
 
 
@@ -517,7 +517,7 @@ def _fill_volumes(
     spec: SandboxSpec, client: Client, given: Mapping[str, Any] | None, app_id: str, environment: str
 ) -> None:
     if given:
-        from wherry._volumes import bucket_mounts, mounts, placed  # only where there are some
+        from wherry._define.places import bucket_mounts, mounts, placed  # only where there are some
 
         wanted = placed("volumes", given)
         spec.volumes = mounts(client, wanted, app_id, environment)

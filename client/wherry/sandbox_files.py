@@ -8,7 +8,7 @@ import os
 import posixpath
 from typing import IO, TYPE_CHECKING, Any
 
-from wherry._blocking import blocking
+from wherry._base.blocking import blocking
 from wherry.exception import ExecutionError, InvalidError
 
 if TYPE_CHECKING:

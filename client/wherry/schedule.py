@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.context import is_local
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from wherry._options import FunctionOptions
+    from wherry._define.options import FunctionOptions
     from wherry_proto.messages import ScheduleSpec
 
 _FIELDS = ("minute", "hour", "day of month", "month", "day of week")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking, blocking_classmethod
-from wherry._typing import TYPE_CHECKING, Any
+from wherry._base.blocking import blocking, blocking_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.context import check_local, is_local
 from wherry.exception import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wherry._client import Client
+    from wherry._connection.client import Client
     from wherry_proto.messages import SecretInfo
 
 
@@ -79,7 +79,7 @@ class Secret:
         """
         if not is_local():
             return Secret(values={})  # as above
-        from wherry._dotenv import read_near  # loads a parser
+        from wherry._objects.dotenv import read_near  # loads a parser
 
         return Secret(values=read_near(path, filename), client=client)
 
@@ -130,7 +130,7 @@ class Secret:
 
         Raises AlreadyExistsError where there is one with other values, unless `overwrite`.
         """
-        from wherry._secrets import create  # loads the messages
+        from wherry._objects.secrets import create  # loads the messages
 
         values = _strings("Secret.create_deployed", env_dict)
         if not deployment_name:
@@ -152,7 +152,7 @@ class Secret:
 
         (reference: Secret.objects.delete)
         """
-        from wherry._secrets import delete  # as above
+        from wherry._objects.secrets import delete  # as above
 
         try:
             delete(client, name, environment_name or "")
@@ -163,7 +163,7 @@ class Secret:
     @classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Secret:
         """Return the secret of that id ("st-…"); raise InvalidError where it is no such id. (reference: from_id)"""
-        from wherry._ids import check_id  # not needed to import wherry
+        from wherry._base.ids import check_id  # not needed to import wherry
 
         return Secret(secret_id=check_id(object_id, "st", "secret"), client=client)
 
@@ -188,7 +188,7 @@ class Secret:
     @blocking
     def info(self) -> SecretInfo:
         """Return the secret's name, the names of its values, and when it was made, changed and used."""
-        from wherry._secrets import info_of  # loads the messages
+        from wherry._objects.secrets import info_of  # loads the messages
 
         check_local("looking at a secret")
         return info_of(self._client, self._resolve())
@@ -196,7 +196,7 @@ class Secret:
     def _resolve(self, client: Client | None = None) -> str:
         """Return its id; where it is made of values, store them first."""
         if not self._id:
-            from wherry._secrets import resolve  # loads the messages
+            from wherry._objects.secrets import resolve  # loads the messages
 
             check_local("using a secret")
             self._id = resolve(client or self._client, self)

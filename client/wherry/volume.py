@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wherry._blocking import blocking_classmethod
-from wherry._typing import TYPE_CHECKING, Any
-from wherry._volume_files import FileEntry, FileEntryType, VolumeFiles
+from wherry._base.blocking import blocking_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.volume_files import FileEntry, FileEntryType, VolumeFiles
 
 if TYPE_CHECKING:
-    from wherry._client import Client
+    from wherry._connection.client import Client
 
 __all__ = ["FileEntry", "FileEntryType", "Volume"]
 

@@ -16,8 +16,8 @@ from tests.acceptance.apps import differential as apps
 from tests.acceptance.conftest import RunApp
 from tests.acceptance.plain_run import FUNCTIONS, ROOT, described, kind_of, lines_of, shown
 from tests.acceptance.service import OwnService
-from wherry._client import default_client
-from wherry._output.output import Silent
+from wherry._connection.client import default_client
+from wherry._screen.output import Silent
 from wherry.exception import UnraisableError
 from wherry_proto.messages import LogLine
 

@@ -19,8 +19,8 @@ from tests.acceptance.servers import closing_engine
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
 from wherry import Image
-from wherry._client import default_client
-from wherry._image.build import ensure_images
+from wherry._connection.client import default_client
+from wherry._publish.images import ensure_images
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,8 +16,8 @@ from tests.acceptance.apps import image_steps
 from tests.acceptance.bare_run import printed_by
 from tests.acceptance.service import OwnService
 from wherry import Image
-from wherry._client import default_client
-from wherry._image.build import ensure_images
+from wherry._connection.client import default_client
+from wherry._publish.images import ensure_images
 
 Look = Callable[..., str]
 

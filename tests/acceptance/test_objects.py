@@ -166,7 +166,7 @@ def test_a_getter_killed_while_it_waits_or_has_been_given_an_item_loses_nothing(
     # It is stopped between the answer and its acknowledgement, and killed there.
     code = f"""
 import os, wherry
-from wherry._queues import Getting
+from wherry._objects.queues import Getting
 loaded = Getting._loaded
 def stop(self, payloads):
     print("has it", flush=True)

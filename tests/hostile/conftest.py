@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.service import OwnService
 from tests.hostile.places import Place, build_place, function_place, sandbox_place
 from tests.own_engine import OwnEngine
-from wherry import _client
+from wherry._connection import client
 
 PLACES = ("function", "sandbox", "build")
 
@@ -50,14 +50,14 @@ def running_service(engine: OwnEngine | None, environment: Mapping[str, str]) ->
         for name, value in {**(engine.environment if engine else {}), **environment}.items():
             patch.setenv(name, value)
         # One client per process is kept, and it may be another service's.
-        _client._client_of.cache_clear()
+        client._client_of.cache_clear()
         service = OwnService(state_dir, engine.command_prefix if engine else ())
         try:
             service.start()
             yield service
         finally:
-            _client.default_client().close()
-            _client._client_of.cache_clear()
+            client.default_client().close()
+            client._client_of.cache_clear()
             service.stop()
             shutil.rmtree(state_dir)
 

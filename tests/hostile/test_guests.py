@@ -86,7 +86,7 @@ def ask(method: str, fields: dict[str, object]) -> list[str]:
     from typing import Any
 
     sys.path.append("/wherry/sdk")
-    from wherry._transport.frames import FramesTransport
+    from wherry._connection.transport.frames import FramesTransport
     from wherry_proto import messages, services
 
     def made(value: Any) -> Any:
@@ -223,7 +223,7 @@ def session(rows: "dict[str, tuple[str, list[dict[str, Any]]]]", wait_s: float) 
     from typing import Any
 
     sys.path.append("/wherry/sdk")
-    from wherry._transport.frames import FramesTransport
+    from wherry._connection.transport.frames import FramesTransport
     from wherry.exception import Error as wherry_error
     from wherry_proto import messages
     from wherry_proto.messages import Hello, SessionUp
@@ -274,7 +274,7 @@ def test_a_session_learns_and_changes_nothing_of_anothers_calls(function: Place,
 
 def test_a_session_of_another_client_is_not_taken_over(function: Place, treasury: Treasury) -> None:
     # The client that runs the treasury; its id is told to nobody, and would not help.
-    own = wherry._client.default_client().client_id
+    own = wherry._connection.client.default_client().client_id
     got = function.attack(_hello, own, timeout_s=20)
     assert "welcome" not in str(got.value) or got.refused, got
     assert treasury.app.count.remote(0) == "PROD-RESULT"

@@ -181,7 +181,7 @@ def replace_blob(first: str, second: str) -> list[str]:
     import sys
 
     sys.path.append("/wherry/sdk")
-    from wherry._transport.frames import FramesTransport
+    from wherry._connection.transport.frames import FramesTransport
     from wherry.exception import Error
     from wherry_proto.messages import BlobChunk, BlobGetRequest
 
@@ -210,7 +210,7 @@ def put_twice() -> list[int]:
     import sys
 
     sys.path.append("/wherry/sdk")
-    from wherry._transport.frames import FramesTransport
+    from wherry._connection.transport.frames import FramesTransport
     from wherry_proto.messages import ObjectOpenRequest, Payload, QueueCountRequest, QueuePutRequest
 
     transport = FramesTransport("/run/wherry/api.sock")

@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from wherry._caller import Caller, generator_results, map_results
-from wherry._client import Client
-from wherry._transport.grpc import GrpcTransport
+from wherry._calling.caller import Caller, generator_results, map_results
+from wherry._connection.client import Client
+from wherry._connection.transport.grpc import GrpcTransport
 from wherry_proto import codec
 from wherry_proto.messages import (
     Format,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_isolation import World, run, tmp_path
-from wherry._transport.grpc import GrpcTransport
+from wherry._connection.transport.grpc import GrpcTransport
 from wherry.exception import AuthError, NotFoundError, PermissionDeniedError
 from wherry_proto import messages
 from wherry_proto.messages import (

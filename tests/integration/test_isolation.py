@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.fakes.engine import FakeEngine
-from wherry._settings import Remote
-from wherry._transport.grpc import GrpcTransport, remote_transport
+from wherry._connection.settings import Remote
+from wherry._connection.transport.grpc import GrpcTransport, remote_transport
 from wherry.exception import AuthError, Error, NotFoundError, PermissionDeniedError, ResourceExhaustedError
 from wherry_proto import messages, services
 from wherry_proto.messages import (

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from tests.fakes.engine import FakeEngine
-from wherry._rebuilt import Rebuilt
+from wherry._connection.rebuilt import Rebuilt
 from wherry_proto.messages import (
     CallKind,
     CallStart,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from wherry._transport.grpc import GrpcTransport
+from wherry._connection.transport.grpc import GrpcTransport
 from wherry.exception import ConnectionError
 from wherry_proto.messages import (
     ExecReply,

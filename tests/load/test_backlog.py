@@ -14,7 +14,7 @@ import pytest
 import wherry
 from tests.acceptance.service import OwnService
 from tests.waiting import wait_until
-from wherry._ids import new_id
+from wherry._base.ids import new_id
 
 MANY = 100_000
 

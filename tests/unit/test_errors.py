@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wherry._failure import Failures, hide_internals
-from wherry._payload import loads
+from wherry._connection.failure import Failures, hide_internals
+from wherry._connection.pickling import loads
 from wherry.exception import ExecutionError, UnraisableError
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 from wherry_runner import errors, failures

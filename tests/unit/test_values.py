@@ -23,10 +23,10 @@ from PIL import Image
 
 from tests.fakes.values import Values
 from tests.waiting import wait_until
-from wherry import _payload
-from wherry._blobs import Blobs
-from wherry._caller import Caller
-from wherry._rebuilt import Rebuilt
+from wherry._calling.caller import Caller
+from wherry._connection import pickling
+from wherry._connection.blobs import Blobs
+from wherry._connection.rebuilt import Rebuilt
 from wherry.exception import SerializationError
 from wherry_proto.messages import BlobInfo, FunctionInfo, Message, Payload
 from wherry_runner import failures
@@ -60,12 +60,12 @@ class Ways:
         data, name, size = self._payloads.write(value)
         if name is None:
             assert size == len(data) <= INLINE_BYTES
-            return _payload.loads(data)
+            return pickling.loads(data)
         path = self._folder / "taken"
         assert not data
         assert size == self.values.desk.take(name, str(path)) > INLINE_BYTES
         with path.open("rb") as file:
-            again = _payload.load(file)
+            again = pickling.load(file)
         path.unlink()
         return again
 
@@ -314,7 +314,7 @@ def test_what_does_not_pickle_into_a_file_leaves_none(ways: Ways) -> None:
 def test_a_file_written_by_parts_is_what_memory_would_have(tmp_path: Path) -> None:
     value = [np.asfortranarray(np.arange(600_000).reshape(3, -1)), bytearray(70_000)]
     with (tmp_path / "value").open("w+b") as file:
-        _payload.dump(value, file, True)
+        pickling.dump(value, file, True)
         file.seek(0)
         in_file = file.read()
     again = pickle.load(io.BytesIO(in_file))

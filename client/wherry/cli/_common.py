@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from wherry._client import default_client
-from wherry._output.stream import ScreenStream
+from wherry._connection.client import default_client
+from wherry._screen.stream import ScreenStream
 from wherry.exception import InvalidError
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")

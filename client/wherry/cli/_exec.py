@@ -6,9 +6,9 @@ import sys
 import threading
 from typing import Any
 
-from wherry._client import Client
-from wherry._shell import enter
-from wherry._terminal import is_terminal
+from wherry._connection.client import Client
+from wherry._publish.shell import enter
+from wherry._screen.terminal import is_terminal
 from wherry.container_process import start
 from wherry.exception import ConnectionError, Error
 

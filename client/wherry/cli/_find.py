@@ -1,6 +1,6 @@
 """Containers that run, for commands and for the completion of their ids."""
 
-from wherry._client import default_client
+from wherry._connection.client import default_client
 from wherry.exception import Error
 from wherry_proto.messages import (
     ContainerInfo,

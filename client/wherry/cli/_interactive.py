@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from wherry import _terminal
-from wherry._client import Client
+from wherry._connection.client import Client
+from wherry._screen import terminal
 from wherry.cli._ref import UsageError
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import ExecStart, TerminalOffer
@@ -23,7 +23,7 @@ def check(detach: bool) -> None:
     """Raise UsageError where a run can't be interactive."""
     if detach:
         raise UsageError("-i joins functions to this terminal, and -d leaves them without: use one of them")
-    if not _terminal.is_terminal():
+    if not terminal.is_terminal():
         raise UsageError("-i needs a terminal for input and output, and there is none here: leave it out")
 
 
@@ -31,7 +31,7 @@ def check(detach: bool) -> None:
 def offering(client: Client, app_id: str) -> Iterator[None]:
     """Offer this terminal to an app's functions. To be entered by the main thread, as signals are its to hear."""
     offer = _Offer(client, app_id)
-    with _terminal.heard() as resized:
+    with terminal.heard() as resized:
         thread = threading.Thread(target=offer.serve, args=(resized,), name="wherry-offer", daemon=True)
         thread.start()
         if not offer.stands.wait(WITHIN_S):
@@ -72,7 +72,7 @@ class _Offer:
         self.idle.clear()
         try:
             with self._client.listener.held():
-                code = _terminal.run_in_terminal(self._client, start, resized)
+                code = terminal.run_in_terminal(self._client, start, resized)
             if code == _QUIT:
                 os.kill(os.getpid(), signal.SIGINT)
         except Error as error:

@@ -5,9 +5,9 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from wherry._blueprint import HANDLE, Blueprint
-from wherry._definition import ClassDefinition
-from wherry._parameters import MISSING
+from wherry._classes.blueprint import HANDLE, Blueprint
+from wherry._classes.parameters import MISSING
+from wherry._define.definition import ClassDefinition
 from wherry.app import App
 from wherry.exception import InvalidError
 from wherry.function import Function

@@ -9,13 +9,13 @@ import sys
 import traceback
 from pathlib import Path
 
-from wherry._client import default_client
-from wherry._failure import hide_internals
-from wherry._output.enable import screen_for_stdout
-from wherry._running import open_app, publish
+from wherry._connection.client import default_client
+from wherry._connection.failure import hide_internals
+from wherry._publish.running import open_app, publish
 from wherry.cli._common import use_environment
 from wherry.cli._ref import UsageError, find_app
 from wherry.exception import Error
+from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest
 
 OWNER, APP, ENVIRONMENT = "WHERRY_SERVE_OWNER", "WHERRY_SERVE_APP", "WHERRY_SERVE_ENVIRONMENT"

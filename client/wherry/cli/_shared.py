@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from wherry._client import default_client
-from wherry._objects import SharedObject
+from wherry._connection.client import default_client
+from wherry._objects.shared import SharedObject
 from wherry.cli._common import confirm, show_json, show_table, time_of
 from wherry.exception import DeserializationError, InvalidError
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from wherry._client import default_client
+from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry.exception import NotFoundError
 from wherry_proto.messages import AppInfo, AppListRequest, AppListResponse, AppState, AppStopRequest, AppStopResponse

@@ -2,7 +2,7 @@
 
 import typer
 
-from wherry._client import default_client
+from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry_proto.messages import AuditListRequest, AuditListResponse
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from wherry._settings import Settings
+from wherry._connection.settings import Settings
 from wherry.cli._common import JSON_OPTION, show_json
 
 group = typer.Typer(help="What is configured, by the environment.", no_args_is_help=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from wherry._client import default_client
+from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container, running_containers

@@ -5,13 +5,12 @@ from typing import Any
 
 import typer
 
-from wherry._client import default_client
-from wherry._deploying import STRATEGIES, Deployed
-from wherry._deploying import deploy as deploy_app
-from wherry._deploying import dry_run as ask
-from wherry._deploying import rollback as roll_back
-from wherry._output.enable import screen_for_stdout
-from wherry._output.output import Output, Silent
+from wherry._connection.client import default_client
+from wherry._publish.deploying import STRATEGIES, Deployed
+from wherry._publish.deploying import deploy as deploy_app
+from wherry._publish.deploying import dry_run as ask
+from wherry._publish.deploying import rollback as roll_back
+from wherry._screen.output import Output, Silent
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
     JSON_OPTION,
@@ -24,6 +23,7 @@ from wherry.cli._common import (
 from wherry.cli._ref import UsageError, check_module, find_app
 from wherry.cli.run import show_error
 from wherry.exception import InvalidError, NotFoundError
+from wherry.output import screen_for_stdout
 from wherry_proto.messages import (
     AppShowRequest,
     AppShowResponse,

@@ -2,8 +2,8 @@
 
 import typer
 
-from wherry._client import Client, default_client
-from wherry._misuse import near
+from wherry._base.misuse import near
+from wherry._connection.client import Client, default_client
 from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (

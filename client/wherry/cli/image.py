@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import typer
 
-from wherry._client import default_client
-from wherry._image.build import ensure_images
-from wherry._image.definition import resolve
-from wherry._output.enable import screen_for_stdout
+from wherry._connection.client import default_client
+from wherry._publish.image_files import resolve
+from wherry._publish.images import ensure_images
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of
 from wherry.cli._ref import images_of
+from wherry.output import screen_for_stdout
 from wherry_proto.messages import (
     ImageInfo,
     ImageListRequest,

@@ -9,8 +9,8 @@ from typing import TextIO
 
 import typer
 
-from wherry._client import default_client
-from wherry._logs import read_logs
+from wherry._connection.client import default_client
+from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.exception import InvalidError
 from wherry_proto.messages import LogLine, LogReadRequest, Stream

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from wherry._profiles import Profiles, profiles_path
-from wherry._settings import Remote
+from wherry._connection.profiles import Profiles, profiles_path
+from wherry._connection.settings import Remote
 from wherry.cli._common import JSON_OPTION, show_json, show_table
 from wherry.exception import ConnectionError, InvalidError
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import typer
 
-from wherry._client import Client, default_client
-from wherry._failure import hide_internals
-from wherry._output.enable import screen_for_stdout
-from wherry._output.output import Output
-from wherry._output.plain import Plain
-from wherry._output.stream import ScreenStream
+from wherry._connection.client import Client, default_client
+from wherry._connection.failure import hide_internals
+from wherry._screen.output import Output
+from wherry._screen.plain import Plain
+from wherry._screen.stream import ScreenStream
 from wherry.app import App, LocalEntrypoint
 from wherry.cli._common import MODULE_OPTION, say, use_environment
 from wherry.cli._interactive import check, offering
@@ -26,6 +25,7 @@ from wherry.cli._parameters import parse
 from wherry.cli._ref import Target, UsageError, check_module, find_target
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
+from wherry.output import screen_for_stdout
 
 _INTERACTIVE = typer.Option(
     False, "-i", "--interactive", help="Give this terminal to the functions: breakpoint(), interact()."

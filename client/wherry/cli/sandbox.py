@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from wherry._client import default_client
+from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry.cli._exec import copy, copy_beside, execute
 from wherry.exception import InvalidError

@@ -4,8 +4,8 @@ import time
 
 import typer
 
-from wherry import _schedules
-from wherry._client import default_client
+from wherry._connection.client import default_client
+from wherry.cli import _schedules
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table
 from wherry.schedule import from_message
 from wherry_proto.messages import ScheduledState, ScheduleInfo

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import typer
 
-from wherry import _secrets
-from wherry._client import default_client
-from wherry._dotenv import read
+from wherry._connection.client import default_client
+from wherry._objects import secrets
+from wherry._objects.dotenv import read
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
     JSON_OPTION,
@@ -52,7 +52,7 @@ def create(
     if not given:
         raise InvalidError(f"a secret holds something: wherry secret create {name} KEY=VALUE …")
     try:
-        info = _secrets.create(None, name, environment or "", given, replace=force)
+        info = secrets.create(None, name, environment or "", given, replace=force)
     except AlreadyExistsError as error:
         text = str(error).partition(":")[0]
         raise AlreadyExistsError(f"{text}: replace its values with --force, or choose another name") from None
@@ -67,13 +67,13 @@ def create(
 @group.command("list")
 def list_secrets(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
     """List the secrets of an environment, without their values."""
-    secrets = _secrets.listed(None, environment or "")
+    found = secrets.listed(None, environment or "")
     if as_json:
-        show_json([_described(info) for info in secrets])
+        show_json([_described(info) for info in found])
         return
     rows = [
         [info.name, ", ".join(info.keys), time_of(info.updated_at_ms), time_of(info.used_at_ms) or "never"]
-        for info in secrets
+        for info in found
     ]
     show_table(["name", "values", "changed", "last used"], rows)
 
@@ -90,7 +90,7 @@ def delete(
 
     Secret.lookup(name, environment_name=environment)
     confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)
-    info = _secrets.delete(None, name, environment or "")
+    info = secrets.delete(None, name, environment or "")
     if as_json:
         show_json(_described(info))
     else:

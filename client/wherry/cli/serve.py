@@ -12,12 +12,12 @@ from pathlib import Path
 
 import typer
 
-from wherry._client import Client, default_client
-from wherry._output.enable import screen_for_stdout
+from wherry._connection.client import Client, default_client
 from wherry.cli import _publish
 from wherry.cli._common import MODULE_OPTION
 from wherry.cli._ref import check_module
 from wherry.exception import InvalidError
+from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest
 
 # Changes that come closer together than this, in milliseconds, are one.

@@ -10,10 +10,10 @@ from typing import cast
 
 import typer
 
-from wherry._server import LocalServer
-from wherry._settings import Settings, default_state_dir
-from wherry._transport import open_transport
-from wherry._transport.transport import Transport
+from wherry._connection.server import LocalServer
+from wherry._connection.settings import Settings, default_state_dir
+from wherry._connection.transport import open_transport
+from wherry._connection.transport.transport import Transport
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.exception import ConnectionError, InvalidError

@@ -5,15 +5,15 @@ from typing import Any
 
 import typer
 
-from wherry._client import Client, default_client
-from wherry._output.enable import screen_for_stdout
-from wherry._secrets import secret_ids
-from wherry._shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
+from wherry._connection.client import Client, default_client
+from wherry._objects.secrets import secret_ids
+from wherry._publish.shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
 from wherry.cli._ref import UsageError, find_function
 from wherry.exception import InvalidError
 from wherry.image import Image
+from wherry.output import screen_for_stdout
 from wherry.secret import Secret
 from wherry.volume import Volume
 from wherry_proto.messages import SandboxSpec, VolumeMount
@@ -101,7 +101,7 @@ def _for_target(client: Client, ref: str) -> str:
 
 
 def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
-    from wherry._options import FunctionOptions  # checks ranges as for functions
+    from wherry._define.options import FunctionOptions  # checks ranges as for functions
     from wherry_proto.messages import FunctionSpec
 
     filled = FunctionSpec()
@@ -113,7 +113,7 @@ def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
 
 
 def _mounted(client: Client, items: list[str]) -> list[VolumeMount]:
-    from wherry._volumes import mounts, placed  # only where there are some
+    from wherry._define.places import mounts, placed  # only where there are some
 
     pairs = [item.partition(":") for item in items]
     given = {path or f"/mnt/{name}": Volume.from_name(name) for name, _, path in pairs}

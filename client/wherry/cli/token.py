@@ -2,8 +2,8 @@
 
 import typer
 
-from wherry._client import default_client
-from wherry._profiles import Profiles, profiles_path
+from wherry._connection.client import default_client
+from wherry._connection.profiles import Profiles, profiles_path
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry.exception import InvalidError
 from wherry_proto.messages import (

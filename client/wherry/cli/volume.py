@@ -7,9 +7,9 @@ from pathlib import Path
 
 import typer
 
-from wherry._volume_download import Download
-from wherry._volume_files import VolumeFiles
-from wherry._volume_upload import UploadBatch
+from wherry._objects.volume_download import Download
+from wherry._objects.volume_files import VolumeFiles
+from wherry._objects.volume_upload import UploadBatch
 from wherry.cli import _shared
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -45,7 +45,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
     @group.command("list")
     def list_all(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
         """List those of an environment."""
-        from wherry._client import default_client
+        from wherry._connection.client import default_client
         from wherry_proto.messages import ObjectListRequest, ObjectListResponse
 
         client = default_client()

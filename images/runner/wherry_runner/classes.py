@@ -1,6 +1,6 @@
 """A class whose methods run here: its object, its hooks, and which method an input means.
 
-What the SDK made of the class (`wherry._blueprint.Blueprint`) knows how to make the object and where its hooks are.
+What the SDK made of the class (`Blueprint`) knows how to make the object and where its hooks are.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from wherry_service.settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 # A client may ask whether the service is still there this often, also while nothing else goes over its connection.
-# Wherry's own asks every 30 s (client/wherry/_transport/grpc.py); those who ask more often are cut off.
+# Wherry's own asks every 30 s (client/wherry/_connection/transport/grpc.py); those who ask more often are cut off.
 LEAST_PING_S = 10.0
 
 

@@ -44,7 +44,7 @@ def ask(what: str, *args: Any) -> Any:
     if what == "secret":
         return wherry.Secret.lookup("acceptance").info()
     if what == "rpc":
-        from wherry._client import default_client
+        from wherry._connection.client import default_client
         from wherry_proto import messages
 
         method, request, answer = args

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.values import Values
-from wherry._rebuilt import Rebuilt
+from wherry._connection.rebuilt import Rebuilt
 from wherry_runner import frames
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")

@@ -13,7 +13,7 @@ import pytest
 import wherry
 import wherry_proto
 from tests.integration.runner.scripted_agent import ScriptedAgent
-from wherry._rebuilt import Rebuilt
+from wherry._connection.rebuilt import Rebuilt
 
 HEAD = """
     import asyncio, os, sys, threading, time

@@ -11,7 +11,7 @@ import pytest
 import tblib
 
 from tests.integration.runner.scripted_agent import ScriptedAgent
-from wherry._rebuilt import Rebuilt
+from wherry._connection.rebuilt import Rebuilt
 
 MARKED = "import time, pathlib\nMARK = pathlib.Path(%r)\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App
-from wherry._client import Client
+from wherry._connection.client import Client
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def client(service: FakeService) -> Iterator[Client]:
 @pytest.fixture(autouse=True)
 def own_client(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """What asks for this process's client gets the test's: one that is made here would last for all later tests."""
-    monkeypatch.setattr("wherry._client._client_of", lambda _pid: request.getfixturevalue("client"))
+    monkeypatch.setattr("wherry._connection.client._client_of", lambda _pid: request.getfixturevalue("client"))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 import wherry
 import wherry.functions
-from wherry import _payload
-from wherry._ids import check_id, id_sequence, new_id
-from wherry._settings import Settings
+from wherry._base.ids import check_id, id_sequence, new_id
+from wherry._connection import pickling
+from wherry._connection.settings import Settings
 from wherry.exception import DeserializationError, InvalidError
 
 
@@ -55,30 +55,30 @@ class Local:
 @pytest.mark.parametrize("by_reference", [True, False])
 @pytest.mark.parametrize("value", [((1, "a", None), {"k": [b"x", {"y": 2.5}]}), ((Local(),), {}), ((), {})])
 def test_payload_round_trip(value: Any, by_reference: bool) -> None:
-    assert _payload.loads(_payload.dumps(value, by_reference)) == value
+    assert pickling.loads(pickling.dumps(value, by_reference)) == value
     file = io.BytesIO()
-    _payload.dump(value, file, by_reference)
+    pickling.dump(value, file, by_reference)
     file.seek(0)
-    assert _payload.load(file) == value
+    assert pickling.load(file) == value
 
 
 def test_lambdas_travel_by_value() -> None:
-    assert _payload.loads(_payload.dumps(lambda: 5, True))() == 5
+    assert pickling.loads(pickling.dumps(lambda: 5, True))() == 5
     file = io.BytesIO()
-    _payload.dump(lambda: 5, file, True)
+    pickling.dump(lambda: 5, file, True)
     file.seek(0)
-    assert _payload.load(file)() == 5
+    assert pickling.load(file)() == 5
 
 
 def test_missing_module_is_named() -> None:
     with pytest.raises(DeserializationError, match="not_installed_here"):
-        _payload.loads(b"cnot_installed_here\nX\n.")
+        pickling.loads(b"cnot_installed_here\nX\n.")
 
 
 def test_large_is_told_before_pickling() -> None:
-    assert _payload.is_large(((b"x" * (2 << 20),), {}))
-    assert _payload.is_large(((), {"k": bytearray(2 << 20)}))
-    assert not _payload.is_large(((1, "x" * 1000, threading), {"k": 2.0}))
+    assert pickling.is_large(((b"x" * (2 << 20),), {}))
+    assert pickling.is_large(((), {"k": bytearray(2 << 20)}))
+    assert not pickling.is_large(((1, "x" * 1000, threading), {"k": 2.0}))
 
 
 def test_public_names_agree() -> None:
@@ -152,9 +152,9 @@ def test_types_of_the_script_are_the_readers_own_where_it_has_them(
 
     main, other = script("__main__"), script("own_script")
     monkeypatch.setitem(sys.modules, "__main__", main)
-    data = _payload.dumps([main.Point(), main.Color.RED, main.Point], False)
+    data = pickling.dumps([main.Point(), main.Color.RED, main.Point], False)
     file = io.BytesIO()
-    _payload.dump({"large": main.Point()}, file, False)
+    pickling.dump({"large": main.Point()}, file, False)
     # Here, in a container of the script's own, and in a process that has never heard of it.
     for reader in (main, other, None):
         with monkeypatch.context() as there:
@@ -162,9 +162,9 @@ def test_types_of_the_script_are_the_readers_own_where_it_has_them(
                 there.setitem(sys.modules, "__main__", ModuleType("__main__"))
             if reader is other:
                 there.setitem(sys.modules, "own_script", other)
-            point, red, cls = _payload.loads(data)
+            point, red, cls = pickling.loads(data)
             file.seek(0)
-            assert isinstance(_payload.load(file)["large"], cls)
+            assert isinstance(pickling.load(file)["large"], cls)
         assert type(point) is cls
         assert point.color is red
         if reader is not None:

@@ -13,8 +13,8 @@ import wherry
 from tests.fakes import service as fakes
 from tests.fakes.service import FakeService
 from wherry import App, Function, FunctionCall
-from wherry._blobs import Blobs
-from wherry._client import Client
+from wherry._connection.blobs import Blobs
+from wherry._connection.client import Client
 from wherry.exception import (
     DeprecationError,
     ExecutionError,

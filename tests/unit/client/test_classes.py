@@ -15,8 +15,8 @@ import pytest
 import wherry
 from tests.fakes.service import FakeService
 from wherry import App, Cls, Function
-from wherry._client import Client
-from wherry._variant import pickled
+from wherry._calling.variants import pickled
+from wherry._connection.client import Client
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry_proto.messages import FunctionBindRequest, FunctionUpdateRequest
 
@@ -503,7 +503,7 @@ def test_retries_of_a_variant_are_checked() -> None:
 
 def test_arguments_have_one_pickle_in_every_process(tmp_path: Path) -> None:
     code = """
-        import sys; from wherry._variant import pickled
+        import sys; from wherry._calling.variants import pickled
         text = "".join(["a", "b"])
         arguments = (), {"a": text, "b": "".join(["a", "b"]), "c": {"k": [1, 2.5, None]}, "d": (text, text)}
         sys.stdout.buffer.write(pickled(arguments, "C"))

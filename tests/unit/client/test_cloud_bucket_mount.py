@@ -6,8 +6,8 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App, CloudBucketMount, Image, Sandbox, Secret, Volume
-from wherry._client import Client
-from wherry._volumes import bucket_mounts, mounts, placed
+from wherry._connection.client import Client
+from wherry._define.places import bucket_mounts, mounts, placed
 from wherry.exception import InvalidError
 from wherry_proto.messages import BucketMount, SecretInfo, SecretLookupRequest
 

@@ -8,8 +8,8 @@ import pytest
 import wherry
 from tests.fakes.service import FakeService
 from wherry import App, gpu
-from wherry._marks import batched_mark, concurrent_mark
-from wherry._options import FunctionOptions
+from wherry._define.marks import batched_mark, concurrent_mark
+from wherry._define.options import FunctionOptions
 from wherry.exception import InvalidError, ResourceExhaustedError
 from wherry_proto.messages import Failure, FailureKind, FunctionSpec, GpuRequest, Input, Output, SessionDown
 

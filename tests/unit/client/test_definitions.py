@@ -11,7 +11,7 @@ import pytest
 
 import wherry
 from tests.fakes.service import FakeService
-from wherry._client import Client
+from wherry._connection.client import Client
 from wherry.exception import ExecutionError, InvalidError
 
 MODULE = """

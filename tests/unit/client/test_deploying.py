@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry._deploying import _origin
+from wherry._publish.deploying import _origin
 
 
 def git(folder: Path, *words: str) -> str:

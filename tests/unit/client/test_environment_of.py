@@ -9,9 +9,9 @@ import pytest
 
 import wherry
 from tests.fakes.service import FAKE_ID, FakeService
-from wherry._client import Client
-from wherry._deploying import dry_run
-from wherry._shell import fresh_for_function
+from wherry._connection.client import Client
+from wherry._publish.deploying import dry_run
+from wherry._publish.shell import fresh_for_function
 from wherry.cli import image as image_command
 from wherry.cli._publish import _publish
 from wherry_proto.messages import (

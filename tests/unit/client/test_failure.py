@@ -11,8 +11,8 @@ import pytest
 from tblib import Traceback
 
 from wherry import exception
-from wherry._failure import Failures, hide_internals
-from wherry._payload import loads
+from wherry._connection.failure import Failures, hide_internals
+from wherry._connection.pickling import loads
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 
 CONTAINER = "co-" + "0" * 26
@@ -121,7 +121,7 @@ def test_time_out_is_not_the_builtin() -> None:
 
 
 def test_own_frames_are_hidden() -> None:
-    from wherry._ids import check_id
+    from wherry._base.ids import check_id
 
     def user_code() -> Any:
         return check_id("x", "fc", "call")
@@ -132,19 +132,19 @@ def test_own_frames_are_hidden() -> None:
         hide_internals(error)
         text = "".join(traceback.format_exception(error))
     assert "user_code" in text
-    assert "_ids.py" not in text
+    assert "ids.py" not in text
 
 
 @pytest.mark.parametrize(("value", "shown"), [("x", False), (None, True)])
 def test_frames_that_are_all_its_own_are_shown_only_where_the_fault_is_wherrys(value: Any, shown: bool) -> None:
-    from wherry._ids import check_id
+    from wherry._base.ids import check_id
 
     with pytest.raises((exception.InvalidError, TypeError)) as caught:
         check_id(value, "fc", "call")
     # As a command has it: what calls is Wherry's too.
     error = caught.value.with_traceback(caught.tb.tb_next)
     hide_internals(error)
-    assert ("_ids.py" in "".join(traceback.format_exception(error))) == shown
+    assert ("ids.py" in "".join(traceback.format_exception(error))) == shown
 
 
 def test_what_came_is_no_exception() -> None:

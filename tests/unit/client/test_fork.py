@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.unit.client.test_interrupts import Echo, _answers, caller, echo
-from wherry._caller import Caller
-from wherry._opening import Opening
-from wherry._running import Running
-from wherry._transport.grpc import GrpcTransport
+from wherry._calling.caller import Caller
+from wherry._calling.opening import Opening
+from wherry._connection.transport.grpc import GrpcTransport
+from wherry._publish.running import Running
 from wherry.exception import ConnectionError, ExecutionError
 from wherry_proto.messages import ServerInfoRequest
 
@@ -78,7 +78,7 @@ def test_what_is_the_parents_stays(caller: Caller, echo: Echo) -> None:
 
 
 def test_a_map_is_iterated_where_it_began(caller: Caller, echo: Echo) -> None:
-    from wherry._caller import map_results
+    from wherry._calling.caller import map_results
 
     results = map_results(
         "f.map",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry._transport.frames import FramesTransport
+from wherry._connection.transport.frames import FramesTransport
 from wherry.exception import ConnectionError, NotFoundError
 from wherry_proto.messages import BlobChunk, DictPutRequest, VolumeChunk
 

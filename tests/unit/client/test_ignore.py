@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from wherry._ignore import lines_of, matcher
-from wherry._local_files import docker_ignored, walk
+from wherry._publish.ignore import lines_of, matcher
+from wherry._publish.local_files import docker_ignored, walk
 from wherry.exception import InvalidError
 
 TREE = (

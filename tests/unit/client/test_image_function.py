@@ -11,7 +11,7 @@ import pytest
 
 import wherry
 from wherry import Image
-from wherry._image.definition import resolve
+from wherry._publish.image_files import resolve
 from wherry.exception import InvalidError
 
 PROGRAM = """\

@@ -8,10 +8,10 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import Image, Mount
-from wherry._client import Client
-from wherry._image import imports
-from wherry._image.build import ensure_images
-from wherry._image.definition import resolve
+from wherry._connection.client import Client
+from wherry._define import imports
+from wherry._publish.image_files import resolve
+from wherry._publish.images import ensure_images
 from wherry.exception import DeprecationError, InvalidError
 
 

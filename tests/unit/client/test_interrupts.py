@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
+import wherry
 from tests.waiting import wait_until
-from wherry import _session
-from wherry._caller import Caller
-from wherry._client import Client
-from wherry._transport.frames import FramesTransport, _Connection
+from wherry._calling.caller import Caller
+from wherry._connection.client import Client
+from wherry._connection.transport.frames import FramesTransport, _Connection
 from wherry.exception import ConnectionError
 from wherry_proto import messages, rows
 from wherry_proto.messages import Format, FunctionInfo, Output, Payload, ServerInfo, SessionDown, SessionUp, Welcome
 from wherry_proto.services import METHODS
 
 LENGTHS = struct.Struct(">II")
-PACKAGE = str(Path(_session.__file__).parent)
+PACKAGE = str(Path(wherry.__file__).parent)
 
 
 class Echo:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wherry._ignore import matcher
-from wherry._local_files import files_below, walk
+from wherry._publish.ignore import matcher
+from wherry._publish.local_files import files_below, walk
 from wherry.exception import InvalidError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes.service import FakeService
-from wherry._client import Client
-from wherry._logs import read_logs
+from wherry._connection.client import Client
 from wherry.cli import main as cli
+from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.exception import ConnectionError, InvalidError
 from wherry_proto.messages import AppStopRequest, AppStopResponse, LogLine, LogReadRequest, Stream

@@ -16,14 +16,14 @@ import pytest
 from tests.fakes.garbler import GARBLED, GOOD, FramesGarbler, GrpcGarbler
 from tests.fakes.service import FakeService, payload
 from wherry import FunctionCall
-from wherry._caller import Caller
-from wherry._client import Client
-from wherry._ids import new_id
-from wherry._opening import Opening
-from wherry._transport.frames import FramesTransport
-from wherry._transport.grpc import GrpcTransport
+from wherry._base.ids import new_id
+from wherry._calling.caller import Caller
+from wherry._calling.opening import Opening
+from wherry._calling.results import GeneratorResults, Results
+from wherry._connection.client import Client
+from wherry._connection.transport.frames import FramesTransport
+from wherry._connection.transport.grpc import GrpcTransport
 from wherry.exception import Error, RemoteError
-from wherry.results import GeneratorResults, Results
 from wherry_proto.messages import CallState, Failure, FailureKind, FunctionInfo, Input, Output, SessionDown, Yield
 
 NUMBER = int(os.environ.get("WHERRY_FUZZ", "300"))
@@ -194,8 +194,8 @@ def test_a_screen_that_can_show_nothing_ends_no_call(service: FakeService, runni
 def test_answers_that_can_never_be_read_fail_the_open_calls_and_not_those_after(
     service: FakeService, running: Any, client: Client
 ) -> None:
-    from wherry._session import MAX_FAULTS
-    from wherry._transport.transport import Unreadable
+    from wherry._connection.session import MAX_FAULTS
+    from wherry._connection.transport.transport import Unreadable
 
     function = running(square)
     awaited = _Awaited(service, lambda: function.remote(3))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.service import FakeService
-from wherry._stream_call import MAX_UNANSWERED
+from wherry._calling.stream_call import MAX_UNANSWERED
 from wherry.exception import SerializationError, UnraisableError, UserCodeException
 
 Running = Callable[..., Any]

@@ -10,8 +10,8 @@ import pytest
 
 from tests.fakes.service import FakeService
 from tests.waiting import wait_until
-from wherry._client import Client
-from wherry._opening import entered_in_thread
+from wherry._calling.opening import entered_in_thread
+from wherry._connection.client import Client
 
 Running = Callable[..., Any]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App, CloudBucketMount, Function, Image, Retries, Stub, Volume
-from wherry._image.definition import resolve
+from wherry._publish.image_files import resolve
 from wherry.exception import DeprecationError, InvalidError
 from wherry_proto.messages import FunctionSpec
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from wherry._outbox import Outbox
+from wherry._connection.outbox import Outbox
 from wherry_proto.messages import CallCancel, SessionUp
 
 

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from wherry._client import Listener
-from wherry._output.enable import screen_for_stdout
-from wherry._output.output import Silent
-from wherry._output.plain import Plain
-from wherry._output.stream import ScreenStream
-from wherry._output.terminal import Terminal
+from wherry._connection.client import Listener
+from wherry._screen.live import Terminal
+from wherry._screen.output import Silent
+from wherry._screen.plain import Plain
+from wherry._screen.stream import ScreenStream
+from wherry.output import screen_for_stdout
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wherry._profiles import Profiles
-from wherry._settings import Settings
+from wherry._connection.profiles import Profiles
+from wherry._connection.settings import Settings
 from wherry.exception import InvalidError, NotFoundError
 
 WORK = {"server_url": "https://w.example:7433", "token_id": "tk-1", "token_secret": 's"\\é', "environment": "dev"}

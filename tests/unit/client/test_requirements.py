@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry._image.requirements import read_requirements
+from wherry._publish.requirements import read_requirements
 from wherry.exception import InvalidError
 
 

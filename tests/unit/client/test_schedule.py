@@ -7,8 +7,9 @@ import zoneinfo
 import pytest
 
 import wherry
-from wherry import _schedules, schedule
-from wherry._spec import function_spec
+from wherry import schedule
+from wherry._publish.spec import function_spec
+from wherry.cli import _schedules
 from wherry.exception import InvalidError
 from wherry_proto.messages import ScheduledRun, ScheduledState, ScheduleInfo, ScheduleSpec
 

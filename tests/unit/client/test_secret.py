@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App, Secret
-from wherry._client import Client
+from wherry._connection.client import Client
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 from wherry_proto.messages import SecretCreateRequest, SecretInfo, SecretLookupRequest
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from wherry._server import MAX_RESTARTS, LocalServer
-from wherry._settings import Settings
+from wherry._connection.server import MAX_RESTARTS, LocalServer
+from wherry._connection.settings import Settings
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import Message, ServerInfo
 

@@ -9,12 +9,12 @@ import pytest
 from tests.fakes.service import FakeService
 from tests.waiting import wait_until
 from wherry import FunctionCall
-from wherry._calls import SpawnedCall
-from wherry._client import Client, Listener
-from wherry._ids import new_id
-from wherry._reconnect import Reconnect
-from wherry._session import Session
-from wherry._spawned_map import SpawnedMap
+from wherry._base.ids import new_id
+from wherry._calling.calls import SpawnedCall
+from wherry._calling.spawned_map import SpawnedMap
+from wherry._connection.client import Client, Listener
+from wherry._connection.reconnect import Reconnect
+from wherry._connection.session import Session
 from wherry.exception import ConnectionError, RemoteError, VersionError
 from wherry_proto.messages import (
     CallKind,

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.fakes.service import FakeService
-from wherry._client import Client
-from wherry._shipping import put_tree, send
-from wherry._source import SourceFile
+from wherry._connection.client import Client
+from wherry._publish.shipping import put_tree, send
+from wherry._publish.source import SourceFile
 from wherry.exception import InvalidError
 
 

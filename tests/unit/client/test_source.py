@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 import wherry
-from wherry._definition import importable_name
-from wherry._source import SourceFile, source_files
+from wherry._define.definition import importable_name
+from wherry._publish.source import SourceFile, source_files
 from wherry.exception import InvalidError
 
 
@@ -98,9 +98,9 @@ def test_an_import_is_found_wherever_it_stands(tmp_path: Path) -> None:
         "async def g(x):\n    async with x as y:\n        for z in y:\n            match z:\n                case 1:\n"
         "                    import found_g, os\n    while z:\n        pass\n    else:\n        import found_h\n"
     )
-    from wherry import _source
+    from wherry._publish import source
 
-    assert set(names) <= _source._imports(tmp_path / "everywhere.py")
+    assert set(names) <= source._imports(tmp_path / "everywhere.py")
 
 
 def test_data_with_the_name_of_a_package_is_not_sent(tree: Path) -> None:

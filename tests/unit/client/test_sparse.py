@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from wherry._volume_upload import CHUNK, UploadItem
+from wherry._objects.volume_upload import CHUNK, UploadItem
 
 
 def _written(item: UploadItem, begin: int = 0) -> tuple[bytes, int]:

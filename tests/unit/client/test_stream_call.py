@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from wherry._stream_call import StreamCall
+from wherry._calling.stream_call import StreamCall
 from wherry.exception import InternalError
 from wherry_proto.messages import CallKind, CallStart, Format, Input, Output, Payload, Yield
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from wherry import exception
-from wherry._client import Client
-from wherry._volume_download import Download
-from wherry._volume_files import VolumeFiles
+from wherry._connection.client import Client
+from wherry._objects.volume_download import Download
+from wherry._objects.volume_files import VolumeFiles
 from wherry_proto.messages import Message, VolumeData, VolumeEntries, VolumeEntry, VolumeEntryKind, VolumeReadRequest
 
 PIECES = [b"one ", b"two ", b"three"]

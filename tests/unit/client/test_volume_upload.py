@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wherry import exception
-from wherry._volume_upload import UploadBatch
+from wherry._objects.volume_upload import UploadBatch
 from wherry_proto.messages import VolumeCheckRequest, VolumeCheckResponse, VolumeChunk, VolumeWritten
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wherry import exception
-from wherry._watch import Watch
+from wherry._calling.watch import Watch
 from wherry_proto.messages import CallValuesRequest, Format, Payload, Yield
 
 COUNT = 6

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 import wherry
-from wherry._definition import Definition
-from wherry._options import FunctionOptions
-from wherry._web import WebFunction
+from wherry._classes.web import WebFunction
+from wherry._define.definition import Definition
+from wherry._define.options import FunctionOptions
 from wherry.exception import InvalidError
 
 

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from wherry._rebuilt import Rebuilt
+from wherry._connection.rebuilt import Rebuilt
 from wherry_runner import errors, failures
 from wherry_runner.frames import MAX_HEADER, dump
 

@@ -1,0 +1,141 @@
+"""Methods that block, each with an `.aio` form that awaits: one definition gives both, with their types."""
+
+from __future__ import annotations
+
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Concatenate
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Bound(Generic[P, R]):
+    """What `obj.method` gives: call it to block, or await `.aio(...)`."""
+
+    __slots__ = ("_awaiting", "_blocking", "_first")
+
+    def __init__(
+        self,
+        first: tuple[Any, ...],
+        blocking: Callable[..., R],
+        awaiting: Callable[..., Coroutine[Any, Any, R]] | None,
+    ) -> None:
+        self._first = first
+        self._blocking = blocking
+        self._awaiting = awaiting
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._blocking(*self._first, *args, **kwargs)
+
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Do the same without blocking the event loop."""
+        if self._awaiting is not None:
+            return self._awaiting(*self._first, *args, **kwargs)
+        import asyncio  # costs ~40 ms, which only async programs should pay
+
+        return asyncio.to_thread(self._blocking, *self._first, *args, **kwargs)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._blocking.__doc__
+
+    @property
+    def __name__(self) -> str:
+        return self._blocking.__name__
+
+    @property
+    def __wrapped__(self) -> Callable[..., R]:
+        return self._blocking
+
+
+class blocking(Generic[S, P, R]):
+    """Decorates a method that blocks. Its `.aio` form runs it in a thread, unless `awaiting` gives a better one."""
+
+    def __init__(self, method: Callable[Concatenate[S, P], R]) -> None:
+        self._blocking = method
+        self._awaiting: Callable[..., Coroutine[Any, Any, R]] | None = None
+        self.__doc__ = method.__doc__
+
+    def awaiting(
+        self, method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
+    ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+        """Decorate the coroutine function that is the `.aio` form."""
+        self._awaiting = method
+        return method
+
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> blocking[S, P, R]: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S]) -> Bound[P, R]: ...
+    def __get__(self, instance: S | None, owner: type[S]) -> blocking[S, P, R] | Bound[P, R]:
+        if instance is None:
+            return self
+        return Bound((instance,), self._blocking, self._awaiting)
+
+
+class blocking_classmethod(Generic[P, R]):
+    """Decorates a class method that blocks; `.aio` runs it in a thread."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], R]) -> None:
+        self._blocking = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: object, owner: type) -> Bound[P, R]:
+        return Bound((owner,), self._blocking, None)
+
+
+class BoundIteration(Generic[P, R]):
+    """What `obj.method` gives where the method returns results that can be iterated in both styles."""
+
+    __slots__ = ("_instance", "_method")
+
+    def __init__(self, instance: Any, method: Callable[..., R]) -> None:
+        self._instance = instance
+        self._method = method
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._method(self._instance, *args, **kwargs)
+
+    def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the same results, to be iterated with `async for`."""
+        return self._method(self._instance, *args, **kwargs)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._method.__doc__
+
+    @property
+    def __name__(self) -> str:
+        return self._method.__name__
+
+
+class iterating(Generic[S, P, R]):
+    """Decorates a method that returns `Results`, which serve `for` and `async for` alike."""
+
+    def __init__(self, method: Callable[Concatenate[S, P], R]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> iterating[S, P, R]: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S]) -> BoundIteration[P, R]: ...
+    def __get__(self, instance: S | None, owner: type[S]) -> iterating[S, P, R] | BoundIteration[P, R]:
+        if instance is None:
+            return self
+        return BoundIteration(instance, self._method)
+
+
+class iterating_classmethod(Generic[P, R]):
+    """As `iterating`, of a class."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], R]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: object, owner: type) -> BoundIteration[P, R]:
+        return BoundIteration(owner, self._method)

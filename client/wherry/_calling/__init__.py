@@ -1,0 +1,1 @@
+"""Calls: made, followed, and their results."""

@@ -1,0 +1,193 @@
+"""Variants of functions and classes: other parameters or options, in containers of their own."""
+
+import io
+import pickle
+from typing import Any
+
+from wherry._calling.caller import Caller
+from wherry._connection import pickling
+from wherry._define.options import FunctionOptions, number, translate
+from wherry.exception import InvalidError, SerializationError
+from wherry.image import Image
+from wherry.secret import Secret
+from wherry_proto.messages import (
+    Format,
+    FunctionBindRequest,
+    FunctionInfo,
+    FunctionSpec,
+    FunctionUpdateRequest,
+    Payload,
+    PoolSettings,
+)
+
+# Which fields of the function's description an option is.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "env": ("env",),
+    "cpu": ("resources.cpu_request", "resources.cpu_limit"),
+    "memory": ("resources.memory_request_mib", "resources.memory_limit_mib"),
+    "gpu": ("gpus",),
+    "retries": ("retry",),
+    "timeout": ("timeout_s",),
+    "startup_timeout": ("startup_timeout_s",),
+    "max_containers": ("pool.max_containers",),
+    "min_containers": ("pool.min_containers",),
+    "buffer_containers": ("pool.buffer_containers",),
+    "scaledown_window": ("pool.scaledown_window_s",),
+    "allow_concurrent_inputs": ("pool.max_concurrent_inputs", "pool.target_concurrent_inputs"),
+    "single_use_containers": ("pool.single_use_containers",),
+    "ephemeral_disk": ("resources.ephemeral_disk_mib",),
+    "block_network": ("block_network",),
+    "image": ("image_id", "local_mounts"),
+    "secrets": ("secret_ids",),
+}
+
+
+class Changes:
+    """What is otherwise than in the function it was made of."""
+
+    def __init__(
+        self,
+        fields: tuple[str, ...],
+        spec: FunctionSpec,
+        image: Image | None = None,
+        secrets: tuple[Secret, ...] | None = None,
+    ) -> None:
+        self.fields = fields
+        self.spec = spec
+        self.image = image
+        self.secrets = secrets
+
+    @property
+    def retries(self) -> int:
+        """How often a failed input runs again, as far as that changes."""
+        return self.spec.retry.max_retries if self.spec.retry is not None else 0
+
+    def over(self, earlier: "Changes | None") -> "Changes":
+        """Return both, these where they differ."""
+        if earlier is None:
+            return self
+        spec = FunctionSpec(pool=PoolSettings())
+        for changes in (earlier, self):
+            for name in changes.fields:
+                _copy(name, changes.spec, spec)
+        fields = tuple(dict.fromkeys((*earlier.fields, *self.fields)))
+        secrets = earlier.secrets if self.secrets is None else self.secrets
+        return Changes(fields, spec, self.image or earlier.image, secrets)
+
+    def __reduce__(self) -> Any:
+        from wherry_proto import rows  # only for handles that travel
+
+        parts: list[bytes] = []
+        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image, self.secrets)
+
+
+def _changes(
+    fields: tuple[str, ...], row: Any, body: bytes, image: Image | None, secrets: tuple[Secret, ...] | None
+) -> Changes:
+    from wherry_proto import rows  # as above
+
+    return Changes(fields, rows.from_row(FunctionSpec, row, body), image, secrets)
+
+
+def changes_of(given: dict[str, Any]) -> Changes:
+    """Return the changes that options make; raise InvalidError for one that can't differ, or out of range."""
+    options = translate(given, stacklevel=4)
+    for name in options:
+        if name not in _FIELDS:
+            raise InvalidError(f"with_options has no option {name!r}; it has {', '.join(sorted(_FIELDS))}")
+    checked = FunctionOptions(**options)
+    spec = FunctionSpec()
+    checked.fill(spec)
+    fields = tuple(field for name in options for field in _FIELDS[name])
+    return Changes(fields, spec, options.get("image"), checked.secrets if "secrets" in options else None)
+
+
+def concurrency(max_inputs: int, target_inputs: int | None) -> Changes:
+    """Return the change to so many inputs at once in a container."""
+    most = int(number("max_inputs", max_inputs, 1, 1000, "", 1, whole=True))
+    target = int(number("target_inputs", target_inputs, 1, most, "", most, whole=True))
+    pool = PoolSettings(max_concurrent_inputs=most, target_concurrent_inputs=target)
+    return Changes(("pool.max_concurrent_inputs", "pool.target_concurrent_inputs"), FunctionSpec(pool=pool))
+
+
+def batching(max_batch_size: int, wait_ms: int) -> Changes:
+    """Return the change to other sizes of batches."""
+    pool = PoolSettings(
+        max_batch_size=int(number("max_batch_size", max_batch_size, 1, 1000, "", 1, whole=True)),
+        batch_wait_ms=int(number("wait_ms", wait_ms, 0, 600_000, "ms", 0, whole=True)),
+    )
+    return Changes(("pool.max_batch_size", "pool.batch_wait_ms"), FunctionSpec(pool=pool))
+
+
+def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Caller:
+    """Ask for the variant; return who calls it."""
+    request = FunctionBindRequest(function_id=base.function_id)
+    if parameters is not None:
+        request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
+    if changes is not None:
+        if changes.image is not None:
+            from wherry._publish.images import ensure_images  # only where the image differs
+            from wherry._publish.mounts import local_mounts
+
+            (changes.spec.image_id,) = ensure_images(base.client, [changes.image], environment=base.environment)
+            changes.spec.local_mounts = local_mounts(base.client, changes.image)
+        if changes.secrets is not None:
+            from wherry._objects.secrets import secret_ids  # only where the secrets differ
+
+            (changes.spec.secret_ids,) = secret_ids(base.client, [changes.secrets], base.app_id)
+        request.changes, request.fields = changes.spec, list(changes.fields)
+    return base.like(base.client.call("Functions.Bind", request, FunctionInfo))
+
+
+def update(
+    caller: Caller,
+    min_containers: int | None,
+    max_containers: int | None,
+    buffer_containers: int | None,
+    scaledown_window: float | None,
+) -> None:
+    """Change how a running function scales, by what is not None."""
+    pool = PoolSettings(
+        min_containers=int(number("min_containers", min_containers, 0, 1000, "", 0, whole=True)),
+        max_containers=int(number("max_containers", max_containers, 1, 1000, "", 0, whole=True)),
+        buffer_containers=int(number("buffer_containers", buffer_containers, 0, 1000, "", 0, whole=True)),
+        scaledown_window_s=number("scaledown_window", scaledown_window, 0, 86_400, "s", 0),
+    )
+    given = {
+        "min_containers": min_containers,
+        "max_containers": max_containers,
+        "buffer_containers": buffer_containers,
+        "scaledown_window_s": scaledown_window,
+    }
+    fields = [name for name, value in given.items() if value is not None]
+    if not fields:
+        raise InvalidError("update_autoscaler changes nothing: give it min_containers, max_containers, …")
+    request = FunctionUpdateRequest(function_id=caller.function_id, pool=pool, fields=fields)
+    caller.client.call("Functions.Update", request, FunctionInfo)
+
+
+def pickled(arguments: tuple[tuple[Any, ...], dict[str, Any]], name: str) -> bytes:
+    """Pickle a class's arguments; equal ones give equal bytes, as far as their own pickling allows."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, pickling.PROTOCOL)
+    # Without its memory of what it has seen: one string twice and two equal strings are the same then.
+    pickler.fast = True
+    try:
+        pickler.dump(arguments)
+    except (RecursionError, ValueError):
+        return pickling.dumps(arguments, False)
+    except pickling.UNPICKLABLE:
+        try:
+            return pickling.dumps(arguments, False)
+        except pickling.UNPICKLABLE as error:
+            raise SerializationError(f"the arguments of {name} can't be sent: {error}; pass plain data") from error
+    return buffer.getvalue()
+
+
+def _copy(name: str, source: Any, target: Any) -> None:
+    outer, _, inner = name.rpartition(".")
+    if outer:
+        if getattr(target, outer) is None:
+            setattr(target, outer, type(getattr(source, outer))())
+        source, target = getattr(source, outer), getattr(target, outer)
+    setattr(target, inner, getattr(source, inner))

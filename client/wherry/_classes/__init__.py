@@ -1,0 +1,1 @@
+"""What only classes have: methods, parameters, hooks, web endpoints."""

@@ -1,0 +1,326 @@
+"""Web endpoints: the decorators that give a function a URL."""
+
+from __future__ import annotations
+
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.misuse import is_in_class
+from wherry._classes.partial import METHOD, PartialFunction
+from wherry._define.options import number
+from wherry.exception import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from wherry_proto.messages import WebSpec
+
+# As the service numbers them (wherry_proto.messages.WebKind).
+ENDPOINT, ASGI, WSGI, SERVER = 1, 2, 3, 4
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+_GENERATORS = 0x20 | 0x200
+_COROUTINES = 0x80 | 0x200
+_DAY = 24 * 3600.0
+_HOST_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+
+
+class WebOptions:
+    """What a web decorator was given."""
+
+    __slots__ = (
+        "custom_domains",
+        "decorator",
+        "docs",
+        "kind",
+        "label",
+        "method",
+        "port",
+        "port_timeout",
+        "requires_proxy_auth",
+        "response_timeout",
+        "wait_for_response",
+    )
+
+    def __init__(
+        self,
+        kind: int,
+        decorator: str,
+        *,
+        label: str | None,
+        custom_domains: Iterable[str] | None,
+        requires_proxy_auth: bool,
+        wait_for_response: bool = True,
+        response_timeout: float | None = None,
+        method: str = "",
+        docs: bool = False,
+        port: int = 0,
+        port_timeout: float = 0.0,
+    ) -> None:
+        self.kind = kind
+        self.decorator = decorator
+        self.label = _label(decorator, label)
+        self.custom_domains = _domains(decorator, custom_domains)
+        self.requires_proxy_auth = bool(requires_proxy_auth)
+        self.wait_for_response = bool(wait_for_response)
+        # None: the service's own; 0: no limit.
+        self.response_timeout = (
+            None if response_timeout is None else number("response_timeout", response_timeout, 0, _DAY, "s", 0)
+        )
+        self.method = method
+        self.docs = bool(docs)
+        self.port = port
+        self.port_timeout = port_timeout
+
+    def message(self) -> WebSpec:
+        """Describe it for the service."""
+        from wherry_proto.messages import WebSpec as Message  # not needed to import wherry
+
+        limit = self.response_timeout
+        return Message(
+            kind=self.kind,
+            method=self.method,
+            label=self.label,
+            custom_domains=list(self.custom_domains),
+            docs=self.docs,
+            requires_proxy_auth=self.requires_proxy_auth,
+            no_wait=not self.wait_for_response,
+            response_timeout_s=0.0 if limit is None else limit or -1.0,
+            port=self.port,
+            port_timeout_s=self.port_timeout,
+        )
+
+
+class WebFunction(PartialFunction[Any, Any]):
+    """A function with a web decorator, which `@app.function()` or `@app.cls()` has still to take up."""
+
+    def __init__(self, raw_f: Callable[..., Any], web: WebOptions) -> None:
+        # What a handler yields is no value of a generator: it is never one.
+        super().__init__(raw_f, METHOD, False)
+        self.web = web
+
+
+def fastapi_endpoint(
+    _warn_parentheses_missing: Any = None,
+    *,
+    method: str = "GET",
+    label: str | None = None,
+    custom_domains: Iterable[str] | None = None,
+    docs: bool = False,
+    requires_proxy_auth: bool = False,
+    wait_for_response: bool = True,
+    response_timeout: float | None = None,
+) -> Callable[[Callable[..., Any]], WebFunction]:
+    """Answer HTTP requests of one `method` with the function below: a FastAPI handler at "/"; its image needs fastapi.
+
+    `label` is part of the URL (default `<app>-<function>`); `docs` serves `/docs`. Without `wait_for_response` every
+    request is answered at once with 202 and the URL of its result; with it, one that has no response after
+    `response_timeout` seconds (default: the service's, 150; 0: no limit) is led there. With `requires_proxy_auth` only
+    requests with a token get through. Raises InvalidError for values that can't be. (reference: fastapi_endpoint)
+    """
+    _check_parentheses("fastapi_endpoint", _warn_parentheses_missing)
+    return _endpoint(
+        "fastapi_endpoint",
+        method,
+        docs,
+        label=label,
+        custom_domains=custom_domains,
+        requires_proxy_auth=requires_proxy_auth,
+        wait_for_response=wait_for_response,
+        response_timeout=response_timeout,
+    )
+
+
+def web_endpoint(
+    _warn_parentheses_missing: Any = None,
+    *,
+    method: str = "GET",
+    label: str | None = None,
+    custom_domains: Iterable[str] | None = None,
+    docs: bool = False,
+    requires_proxy_auth: bool = False,
+    wait_for_response: bool = True,
+    response_timeout: float | None = None,
+) -> Callable[[Callable[..., Any]], WebFunction]:
+    """Older name of `fastapi_endpoint`, with the same parameters. (reference: web_endpoint)"""
+    _check_parentheses("web_endpoint", _warn_parentheses_missing)
+    return _endpoint(
+        "web_endpoint",
+        method,
+        docs,
+        label=label,
+        custom_domains=custom_domains,
+        requires_proxy_auth=requires_proxy_auth,
+        wait_for_response=wait_for_response,
+        response_timeout=response_timeout,
+    )
+
+
+def asgi_app(
+    _warn_parentheses_missing: Any = None,
+    *,
+    label: str | None = None,
+    custom_domains: Iterable[str] | None = None,
+    requires_proxy_auth: bool = False,
+    wait_for_response: bool = True,
+    response_timeout: float | None = None,
+) -> Callable[[Callable[..., Any]], WebFunction]:
+    """Serve the ASGI app that the function below returns; it takes no parameters and runs once in each container.
+
+    All paths, websockets, streams and lifespan; the parameters are those of `fastapi_endpoint`. (reference: asgi_app)
+    """
+    _check_parentheses("asgi_app", _warn_parentheses_missing)
+    options = WebOptions(
+        ASGI,
+        "asgi_app",
+        label=label,
+        custom_domains=custom_domains,
+        requires_proxy_auth=requires_proxy_auth,
+        wait_for_response=wait_for_response,
+        response_timeout=response_timeout,
+    )
+    return _decorator(options)
+
+
+def wsgi_app(
+    _warn_parentheses_missing: Any = None,
+    *,
+    label: str | None = None,
+    custom_domains: Iterable[str] | None = None,
+    requires_proxy_auth: bool = False,
+    wait_for_response: bool = True,
+    response_timeout: float | None = None,
+) -> Callable[[Callable[..., Any]], WebFunction]:
+    """Serve the WSGI app that the function below returns, each request on a thread.
+
+    It takes no parameters and runs once in each container; the parameters are those of `fastapi_endpoint`.
+    (reference: wsgi_app)
+    """
+    _check_parentheses("wsgi_app", _warn_parentheses_missing)
+    options = WebOptions(
+        WSGI,
+        "wsgi_app",
+        label=label,
+        custom_domains=custom_domains,
+        requires_proxy_auth=requires_proxy_auth,
+        wait_for_response=wait_for_response,
+        response_timeout=response_timeout,
+    )
+    return _decorator(options)
+
+
+def web_server(
+    port: Any = None,
+    *,
+    startup_timeout: float = 5.0,
+    label: str | None = None,
+    custom_domains: Iterable[str] | None = None,
+    requires_proxy_auth: bool = False,
+) -> Callable[[Callable[..., Any]], WebFunction]:
+    """Serve what a server in the container answers on `port`; the function below starts it and returns.
+
+    It takes no parameters and runs once in each container; the server must accept connections within
+    `startup_timeout` seconds of that. Requests are passed on as they are, websockets as well. (reference: web_server)
+    """
+    if port is None or callable(port):
+        raise InvalidError("the port is missing: write @wherry.web_server(8000) above the function")
+    options = WebOptions(
+        SERVER,
+        "web_server",
+        label=label,
+        custom_domains=custom_domains,
+        requires_proxy_auth=requires_proxy_auth,
+        port=int(number("port", port, 1, 65535, "", 0, whole=True)),
+        port_timeout=number("startup_timeout", startup_timeout, 0.1, _DAY, "s", 5.0),
+    )
+    return _decorator(options)
+
+
+def _endpoint(decorator: str, method: Any, docs: bool, **options: Any) -> Callable[[Callable[..., Any]], WebFunction]:
+    if not isinstance(method, str) or method.upper() not in METHODS:
+        raise InvalidError(f"@wherry.{decorator}() has method={method!r}: it must be one of {', '.join(METHODS)}")
+    return _decorator(WebOptions(ENDPOINT, decorator, method=method.upper(), docs=docs, **options))
+
+
+def _decorator(options: WebOptions) -> Callable[[Callable[..., Any]], WebFunction]:
+    name = options.decorator
+
+    def decorate(function: Callable[..., Any]) -> WebFunction:
+        if isinstance(function, PartialFunction):
+            other = function.web.decorator if isinstance(function, WebFunction) else function.kind
+            raise InvalidError(f"{function.__qualname__} has both @{name}() and @{other}(): it is one or the other")
+        if type(function).__module__.startswith("wherry.") or isinstance(function, type):
+            raise InvalidError(
+                f"@wherry.{name}() stands above {'a class' if isinstance(function, type) else '@app.function()'}: put "
+                f"it directly above `def`, as in\n    @app.function()\n    @wherry.{name}({options.port or ''})\n"
+                "    def ..."
+            )
+        if not hasattr(function, "__code__"):
+            raise InvalidError(f"@{name}() got {function!r}: it goes on a plain function, written with def")
+        _check(function, options)
+        return WebFunction(function, options)
+
+    return decorate
+
+
+def _check(function: Any, options: WebOptions) -> None:
+    name, code = options.decorator, function.__code__
+    if code.co_flags & _GENERATORS:
+        what = (
+            "a web endpoint's function returns a response: return fastapi.responses.StreamingResponse(generator()) "
+            "instead of yielding"
+            if options.kind == ENDPOINT
+            else "it must return the app"
+        )
+        raise InvalidError(f"{function.__qualname__} is a generator function: {what}")
+    if options.kind == ENDPOINT:
+        return
+    if code.co_flags & _COROUTINES:
+        raise InvalidError(f"{function.__qualname__} is async: with @{name}() it must be a plain function, written def")
+    of_self = 1 if is_in_class(function) else 0
+    positional = code.co_argcount - len(function.__defaults__ or ()) - of_self
+    by_name = code.co_kwonlyargcount - len(function.__kwdefaults__ or ())
+    if positional > 0 or by_name > 0:
+        names = code.co_varnames[of_self : code.co_argcount + code.co_kwonlyargcount]
+        raise InvalidError(
+            f"{function.__qualname__} takes {', '.join(names)}: a function with @{name}() runs once in each container "
+            "and takes no parameters; what differs between requests is in the requests"
+        )
+
+
+def _label(decorator: str, label: Any) -> str:
+    if label is None:
+        return ""
+    if not isinstance(label, str) or not label.strip():
+        raise InvalidError(f"@wherry.{decorator}() has label={label!r}: it must be text, such as label='hello'")
+    return label
+
+
+def _domains(decorator: str, domains: Any) -> tuple[str, ...]:
+    if domains is None:
+        return ()
+    if isinstance(domains, str):
+        raise InvalidError(f"custom_domains is {domains!r}: it must be a list, such as [{domains!r}]")
+    found = []
+    for domain in domains:
+        name = str(domain).lower().rstrip(".")
+        if not name or len(name) > 253 or "." not in name or not _HOST_SIGNS.issuperset(name) or ".." in name:
+            raise InvalidError(
+                f"@wherry.{decorator}() has the custom domain {domain!r}: write a host name, a.example.com"
+            )
+        found.append(name)
+    return tuple(found)
+
+
+def _check_parentheses(name: str, given: Any) -> None:
+    if given is not None:
+        raise InvalidError(f"parentheses are missing: write @wherry.{name}() instead of @wherry.{name}")
+
+
+def check_options(name: str, web: WebOptions, options: Any) -> None:
+    """Raise InvalidError for options of the function that a web endpoint can't have."""
+    if options.retries is not None and options.retries.max_retries:
+        raise InvalidError(
+            f"{name} is a web endpoint: retries= does not work with it, since whoever sent the request has to decide "
+            "whether to send it again; leave it out"
+        )
+    if options.max_batch_size:
+        raise InvalidError(f"{name} is a web endpoint: @wherry.batched() does not work with it")

@@ -1,0 +1,113 @@
+"""Payloads too large for a message."""
+
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from wherry._base.ids import new_id
+from wherry._connection import pickling
+from wherry._connection.transport.transport import Transport
+from wherry.exception import DeserializationError, NotFoundError, RemoteError, ResourceExhaustedError
+from wherry_proto.messages import (
+    BlobAdoptRequest,
+    BlobChunk,
+    BlobGetRequest,
+    BlobInfo,
+    BlobLocation,
+    Format,
+    Payload,
+)
+
+CHUNK = 1 << 20
+
+
+class Blobs:
+    """Puts and gets blobs: as files handed over where the service is on this machine, in chunks elsewhere."""
+
+    def __init__(self, transport: Transport, handover_dir: Path | None) -> None:
+        self._transport = transport
+        # None: the service is on another machine.
+        self._handover_dir = handover_dir
+
+    def put(self, write: Callable[[BinaryIO], None]) -> Payload:
+        """Store what `write` puts into the file it is given."""
+        blob_id = new_id("bl")
+        if self._handover_dir is not None:
+            size = self._hand_over(self._handover_dir, blob_id, write)
+        else:
+            size = self._send(blob_id, write)
+        return Payload(format=Format.PICKLE, blob_id=blob_id, size=size)
+
+    def put_content(self, blob_id: str, file: BinaryIO, size: int) -> None:
+        """Store the first `size` bytes of a file under that id, which is their hash.
+
+        Raises InvalidError where they have another.
+        """
+        self._transport.upload("Blobs.Put", _chunks(blob_id, file, size))
+
+    def load(self, payload: Payload) -> Any:
+        """Return the value that a payload holds, None where it holds none.
+
+        Raises DeserializationError, and RemoteError when its blob is gone.
+        """
+        if payload.format not in (Format.PICKLE, Format.UNSPECIFIED):
+            raise DeserializationError(
+                f"the value has format {payload.format}, which this version of wherry can't read"
+            )
+        if not payload.blob_id:
+            return pickling.loads(payload.data) if payload.data else None
+        try:
+            return self._load_blob(payload)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise RemoteError(f"the value ({payload.size} bytes) is no longer stored: {error}") from None
+
+    def _load_blob(self, payload: Payload) -> Any:
+        request = BlobGetRequest(blob_id=payload.blob_id)
+        if self._handover_dir is not None:
+            location = cast("BlobLocation", self._transport.call("Blobs.Locate", request))
+            with open(location.path, "rb") as file:
+                return pickling.load(file)
+        with tempfile.TemporaryFile() as file:
+            for chunk in self._transport.stream("Blobs.Get", request):
+                file.write(cast("BlobChunk", chunk).data)
+            file.seek(0)
+            return pickling.load(cast("BinaryIO", file))
+
+    def _hand_over(self, folder: Path, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
+        path = folder / blob_id
+        try:
+            with open(path, "xb") as file:
+                write(file)
+                size = file.tell()
+            self._transport.call("Blobs.Adopt", BlobAdoptRequest(blob_id=blob_id, file_name=blob_id))
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                told = f"the disk of the service is full: a value above 1 MiB found no room in {folder}"
+                raise ResourceExhaustedError(told) from None
+            raise
+        return size
+
+    def _send(self, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
+        with tempfile.TemporaryFile() as file:
+            write(cast("BinaryIO", file))
+            file.seek(0)
+            info = cast("BlobInfo", self._transport.upload("Blobs.Put", _chunks(blob_id, cast("BinaryIO", file))))
+        return info.size
+
+
+def handover_dir(path: str) -> Path | None:
+    """Return the hand-over directory that the service names, if it is one of this machine that we may write."""
+    return Path(path) if path and os.access(path, os.W_OK | os.X_OK) else None
+
+
+def _chunks(blob_id: str, file: BinaryIO, size: int | None = None) -> Iterator[BlobChunk]:
+    left = size if size is not None else sys.maxsize
+    data = file.read(min(CHUNK, left))
+    yield BlobChunk(blob_id=blob_id, data=data)
+    while (left := left - len(data)) > 0 and (data := file.read(min(CHUNK, left))):
+        yield BlobChunk(data=data)

@@ -1,0 +1,328 @@
+"""This process's connection to the service."""
+
+import atexit
+import contextlib
+import functools
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from wherry import __version__
+from wherry._base.ids import new_id
+from wherry._calling.calls import Watches
+from wherry._connection.blobs import Blobs, handover_dir
+from wherry._connection.failure import Failures
+from wherry._connection.reconnect import Reconnect
+from wherry._connection.session import Session
+from wherry._connection.settings import Settings
+from wherry._screen.output import Output as Screen
+from wherry._screen.output import Silent
+from wherry.context import container_directory
+from wherry.exception import ConnectionError, NotFoundError
+from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
+
+if TYPE_CHECKING:
+    from wherry._connection.transport.transport import Exchange, Transport
+    from wherry._screen.output import Progress
+
+PROTOCOL = 1
+INLINE_LIMIT = 1 << 20
+# How long calls wait for a service that has gone.
+GIVE_UP_S = 120.0
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+
+class Server(Protocol):
+    """Starts the service where that is this client's business."""
+
+    def ensure(self, transport: "Transport") -> bool: ...
+    def revive(self, transport: "Transport") -> None: ...
+
+
+class Listener:
+    """Passes on what arrives to the output that is enabled at that time."""
+
+    def __init__(self) -> None:
+        self.screen: Screen = Silent()
+        self.become_child()
+
+    def become_child(self) -> None:
+        """After a fork: another thread may have held the lock."""
+        self._lock = threading.Lock()
+        # What came while something else has the terminal.
+        self._held: list[list[LogLine] | Notice] | None = None
+
+    def log(self, lines: list[LogLine]) -> None:
+        if not self._holds(lines):
+            self._show(lines)
+
+    def notice(self, notice: Notice) -> None:
+        if not self._holds(notice):
+            self._show(notice)
+
+    def _show(self, item: list[LogLine] | Notice) -> None:
+        # On the session's thread, which carries all calls: what goes wrong with a line must not end them.
+        try:
+            if isinstance(item, Notice):
+                self.screen.notice(item)
+            else:
+                self.screen.log(item)
+        except Exception:
+            # A screen may be anything, and so may what it writes to.
+            import logging  # takes 6 ms, which importing wherry should not
+
+            logging.getLogger("wherry").debug("wherry: a line can't be shown", exc_info=True)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep within this block what arrives, and pass it on afterwards."""
+        with self._lock:
+            self._held = []
+        try:
+            yield
+        finally:
+            with self._lock:
+                held, self._held = self._held or [], None
+            for item in held:
+                self._show(item)
+
+    def _holds(self, item: list[LogLine] | Notice) -> bool:
+        with self._lock:
+            if self._held is None:
+                return False
+            self._held.append(item)
+            return True
+
+    def progress(self, name: str, total: int | None) -> "Progress":
+        return self.screen.progress(name, total)
+
+
+class Client:
+    """One client process. Connects when first used."""
+
+    def __init__(
+        self, transport: "Transport", environment: str, server: Server | None = None, give_up_s: float = GIVE_UP_S
+    ) -> None:
+        self.environment = environment
+        self.listener = Listener()
+        self._transport = transport
+        self._server = server
+        self._give_up_s = give_up_s
+        self._begin()
+        own = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _become_child(own))
+
+    def _begin(self) -> None:
+        self.client_id = new_id("cl")
+        self.watches = Watches()
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._blobs: Blobs | None = None
+        self._closing = threading.Event()
+
+    def _become_child(self) -> None:
+        """After a fork: the connection and the threads are the parent's, this process is a client of its own."""
+        session = self._session
+        self.listener.become_child()
+        self._transport.become_child()
+        self._begin()
+        if session is not None:
+            session.abandon()
+
+    @property
+    def session(self) -> Session:
+        """The open session; opened by the first who asks."""
+        if self._session is None:
+            with self._lock:
+                if self._session is None:
+                    self._session = self._open_session()
+        return self._session
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the session is open and large values need no set-up: using it then does not block."""
+        return self._session is not None
+
+    @property
+    def blobs(self) -> Blobs:
+        if self._blobs is None:
+            with self._lock:
+                if self._blobs is None:
+                    info = self.info()
+                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir))
+        return self._blobs
+
+    @property
+    def failures(self) -> Failures:
+        return Failures(self.blobs.load)
+
+    def info(self) -> ServerInfo:
+        return self.call("Server.Info", ServerInfoRequest(), ServerInfo)
+
+    def call(self, method: str, request: Message, kind: type[M]) -> M:
+        """Call a method of the service, starting or awaiting the service where needed."""
+        answer = self._persist(lambda: self._transport.call(method, request))
+        assert isinstance(answer, kind)
+        return answer
+
+    def tell(self, method: str, request: Message) -> Message | None:
+        """Call a method whose failing changes nothing: a service that is away is neither started nor awaited."""
+        with contextlib.suppress(ConnectionError, NotFoundError):
+            return self._transport.call(method, request)
+        return None
+
+    def persist(self, work: Callable[[], T]) -> T:
+        """Do what needs the service, from the beginning again when that goes and comes back."""
+        return self._persist(work)
+
+    def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
+        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        if repeat:
+            return self._repeated(method, request)
+        return self._transport.stream(method, request)
+
+    def stream_once_begun(self, method: str, request: Message) -> Iterator[Message]:
+        """As `stream`; called again when the service goes before it has answered anything.
+
+        Raises ConnectionError when it goes later: what would come then may not fit what came before.
+        """
+        while True:
+            begun = False
+            try:
+                for message in self.stream(method, request):
+                    begun = True
+                    yield message
+                return
+            except ConnectionError:
+                if begun or not self.await_service():
+                    raise
+
+    def await_service(self) -> bool:
+        """Wait for a service that has gone; return False when this client is closed meanwhile.
+
+        Raises ConnectionError when it does not come back.
+        """
+        again = Reconnect(self._give_up_s, self._revive)
+        again.connected_before()
+        ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
+        return again(ask, self._closing, awaited=True) is not None
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        """Call a method with many messages both ways; it is not repeated when the service goes."""
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        return self._transport.exchange(method, first)
+
+    def _repeated(self, method: str, request: Message) -> Iterator[Message]:
+        while True:
+            try:
+                yield from self._transport.stream(method, request)
+            except ConnectionError:
+                # Answered when the service is back; raises when it does not come.
+                self.info()
+            else:
+                return
+
+    def close(self) -> None:
+        """Say goodbye: running ephemeral apps end soon after."""
+        self._closing.set()
+        if self._session is not None:
+            self._session.close()
+        self._transport.close()
+
+    def _open_session(self) -> Session:
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        hello = Hello(
+            client_id=self.client_id,
+            protocol=PROTOCOL,
+            version=__version__,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        )
+        reconnect = Reconnect(self._give_up_s, self._revive)
+        if self._server is not None:
+            # It has just answered: one that is killed now is waited for, as later.
+            reconnect.connected_before()
+        session = Session(hello, self._transport.session, reconnect, self.listener)
+        try:
+            session.start()
+        except BaseException:
+            session.close(0)
+            raise
+        return session
+
+    def _persist(self, call: Callable[[], T]) -> T:
+        if self._server is not None:
+            self._server.ensure(self._transport)
+        try:
+            return call()
+        except ConnectionError:
+            again = Reconnect(self._give_up_s, self._revive)
+            again.connected_before()
+            answer = again(call, self._closing, awaited=True)
+            if answer is None:
+                raise
+            return answer
+
+    def _revive(self) -> None:
+        if self._server is not None:
+            self._server.revive(self._transport)
+
+
+def _become_child(own: "weakref.ref[Client]") -> None:
+    client = own()
+    if client is not None:
+        client._become_child()
+
+
+class _Retrying:
+    """The transport for blobs: calls wait for a service that has gone."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        transport = client._transport
+        self.stream = transport.stream
+        self.upload = transport.upload
+        self.session = transport.session
+        self.close = transport.close
+        self.become_child = transport.become_child
+
+    def exchange(self, method: str, first: Message) -> "Exchange":
+        return self._client._transport.exchange(method, first)
+
+    def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
+        return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))
+
+
+def default_client() -> Client:
+    """Return the client of this process."""
+    return _client_of(os.getpid())
+
+
+@functools.cache
+def _client_of(pid: int) -> Client:
+    """One per process, kept for its life; handles that were bound before a fork keep theirs, which begins anew."""
+    if directory := container_directory():
+        from wherry._connection.transport.frames import FramesTransport  # the one or the other
+
+        # The service knows which container asks, and so its environment.
+        return Client(FramesTransport(f"{directory}/api.sock"), environment="")
+    from wherry._connection.server import LocalServer  # loaded with the connection
+    from wherry._connection.transport import open_transport
+
+    settings = Settings.from_environment()
+    server: Server = LocalServer(settings)
+    if settings.remote is not None:
+        from wherry._connection.remote import RemoteServer  # only for services elsewhere
+
+        server = RemoteServer(settings)
+    client = Client(open_transport(settings), settings.environment, server)
+    atexit.register(client.close)
+    return client

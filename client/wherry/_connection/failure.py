@@ -1,0 +1,159 @@
+"""From a failure that the service reports to the exception that the caller sees."""
+
+import linecache
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wherry import exception
+from wherry._connection.rebuilt import Rebuilt
+from wherry.exception import DeserializationError, ExecutionError, RemoteError
+from wherry_proto.messages import Failure, FailureKind, Payload
+
+_INSTALLED = str(Path(exception.__file__).parent)
+_SOURCE = "/run/wherry/source/"
+
+# Each container that fails has its own.
+_MAX_SHOWN = 200
+
+Load = Callable[[Payload], Any]
+
+
+class Failures:
+    """Rebuilds exceptions. `load` unpickles payloads, `local_root` is the root of the source that was shipped."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        # The names of files whose lines can be shown, the oldest first.
+        self._shown: dict[str, None] = {}
+
+    def exception(self, failure: Failure, local_root: Path | None = None) -> BaseException:
+        """Return the exception to raise for a failure."""
+        kind = failure.kind
+        if kind in (FailureKind.EXCEPTION, FailureKind.STARTUP, FailureKind.SERIALIZATION):
+            return self._of_user(failure, local_root)
+        made = _KINDS.get(kind, exception.RemoteError)(_text(failure))
+        return made
+
+    def _of_user(self, failure: Failure, local_root: Path | None) -> BaseException:
+        reason = ""
+        if failure.exception is not None and (failure.exception.data or failure.exception.blob_id):
+            try:
+                loaded = self._load(failure.exception)
+                error = Rebuilt(loaded, lambda file: self._marked(file, failure.container_id, local_root)).error
+            except (DeserializationError, RemoteError, LookupError, AttributeError, TypeError, ValueError) as problem:
+                reason = str(problem)
+            else:
+                return _harmless(error, failure)
+        if failure.kind == FailureKind.SERIALIZATION:
+            return exception.SerializationError(_text(failure))
+        if failure.kind == FailureKind.STARTUP:
+            return RemoteError(_text(failure))
+        return ExecutionError(_not_loadable(failure, reason))
+
+    def _marked(self, filename: str, container_id: str, local_root: Path | None) -> str:
+        """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
+        marked = f"<{container_id}>:{filename}" if container_id else filename
+        if local_root is not None and filename.startswith(_SOURCE):
+            local = local_root / filename.removeprefix(_SOURCE)
+            lines = linecache.getlines(str(local))
+            if lines:
+                # An entry without a time is never checked against a file.
+                linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
+                self._shown.pop(marked, None)
+                self._shown[marked] = None
+                if len(self._shown) > _MAX_SHOWN:
+                    oldest = next(iter(self._shown))
+                    del self._shown[oldest]
+                    linecache.cache.pop(oldest, None)
+        return marked
+
+
+_KINDS: dict[int, type[exception.Error]] = {
+    FailureKind.TIMEOUT: exception.FunctionTimeoutError,
+    FailureKind.CANCELLED: exception.RemoteError,
+    FailureKind.CONTAINER_LOST: exception.RemoteError,
+    FailureKind.OUT_OF_MEMORY: exception.RemoteError,
+    FailureKind.NOT_FOUND: exception.NotFoundError,
+    FailureKind.EXPIRED: exception.OutputExpiredError,
+    FailureKind.INTERNAL: exception.InternalError,
+    FailureKind.EXHAUSTED: exception.ResourceExhaustedError,
+}
+
+
+def _harmless(error: BaseException, failure: Failure) -> BaseException:
+    """Return an exception that fails what waits for it, and does nothing beyond that."""
+    effects = dict(_STEERING)
+    # Unpickled, it has loaded asyncio.
+    if (asyncio := sys.modules.get("asyncio.exceptions")) is not None:
+        effects[asyncio.CancelledError] = "count as a cancellation"
+    for kind, effect in effects.items():
+        if issubclass(type(error), kind):
+            # Its own words, as its container had them: here they may raise anything.
+            said = f"{failure.type_name.removeprefix('builtins.')}: {failure.message}".removesuffix(": ")
+            return exception.UnraisableError(
+                f"the function raised {said}. It is not raised as itself here, where it would {effect}.", error
+            )
+    return error
+
+
+_STEERING: dict[type[BaseException], str] = {
+    SystemExit: "end this program",
+    KeyboardInterrupt: "count as Ctrl-C",
+    GeneratorExit: "count as the end of a generator",
+    StopIteration: "count as the end of a loop",
+    StopAsyncIteration: "count as the end of a loop",
+}
+
+
+def hide_internals(error: BaseException) -> None:
+    """Drop Wherry's own frames from the traceback of an exception, its causes and contexts and a group's members.
+
+    Frames that are all Wherry's stay where the exception is none of Wherry's: what went wrong is then in them.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        kept = _without_internals(current.__traceback__)
+        if kept is not None or isinstance(current, exception.Error):
+            # Not by assignment: a class may refuse that.
+            BaseException.with_traceback(current, kept)
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+
+
+def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
+    frames: list[TracebackType] = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(_INSTALLED):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    chain: TracebackType | None = None
+    for frame in reversed(frames):
+        chain = TracebackType(chain, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return chain
+
+
+def _not_loadable(failure: Failure, reason: str) -> str:
+    parts = [f"the function raised {failure.type_name or 'an exception'}: {failure.message}"]
+    if reason:
+        parts.append(f"It can't be raised as itself here: {reason}.")
+    if failure.traceback:
+        parts.append(f"Remote traceback:\n{failure.traceback.rstrip()}")
+    return "\n".join(parts)
+
+
+def _text(failure: Failure) -> str:
+    text = failure.message or failure.type_name or "the input failed"
+    if failure.type_name and failure.message and failure.kind == FailureKind.STARTUP:
+        text = f"{failure.type_name}: {failure.message}"
+    if failure.traceback:
+        text += f"\nRemote traceback:\n{failure.traceback.rstrip()}"
+    return text

@@ -1,0 +1,144 @@
+"""The local service: started when none is configured and none runs, and left running."""
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from wherry._connection.settings import Settings
+from wherry._connection.transport.transport import Transport
+from wherry.exception import ConnectionError, Error
+from wherry_proto.messages import ServerInfo, ServerInfoRequest
+
+START_DEADLINE_S = 30.0
+# A client that waits starts a service that died again, at most so often within so many seconds.
+MAX_RESTARTS = 5
+RESTARTS_WITHIN_S = 10.0
+_LOG_TAIL = 20
+
+
+class LocalServer:
+    """The service that belongs to a state directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._restarts: list[float] = []
+
+    @property
+    def log_path(self) -> Path:
+        return self._settings.state_dir / "server.log"
+
+    def answers(self) -> bool:
+        """Whether someone listens on the socket."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(5)
+            try:
+                probe.connect(str(self._settings.socket))
+            except OSError:
+                return False
+        return True
+
+    def ensure(self, transport: Transport) -> bool:
+        """Start the service unless it runs; return whether it was started here.
+
+        Raises ConnectionError, with the end of its log, when it does not answer within 30 s.
+        """
+        if self.answers():
+            return False
+        if not self._settings.is_default_server:
+            raise ConnectionError(
+                f"no service answers at {self._settings.socket} (WHERRY_SERVER_URL): start it, or unset the variable"
+            )
+        if importlib.util.find_spec("wherry_service") is None:
+            raise ConnectionError(
+                "no service is running, and none is installed here: pip install 'wherry[service]', "
+                "or set WHERRY_SERVER_URL to one that runs elsewhere"
+            )
+        self._settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._start_lock():
+            # Another client may have started it while this one waited for the lock.
+            if self.answers():
+                return False
+            process = self._spawn()
+            self._wait(transport, process)
+        return True
+
+    def revive(self, transport: Transport) -> None:
+        """Start a service again that died (its socket is still there); one that was stopped in order stays so."""
+        if self.answers() or not self._settings.is_default_server or not self._settings.socket.exists():
+            return
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < RESTARTS_WITHIN_S]
+        if len(self._restarts) >= MAX_RESTARTS:
+            raise Error(
+                f"the service died again after {MAX_RESTARTS} restarts within {RESTARTS_WITHIN_S:.0f} s; "
+                f"see its log: {self.log_path}"
+            )
+        started = True
+        try:
+            started = self.ensure(transport)
+        finally:
+            # Of the threads that noticed, one starts it.
+            if started:
+                self._restarts.append(now)
+
+    def log_tail(self) -> str:
+        """Return the last lines of the service's log."""
+        try:
+            lines = self.log_path.read_text(errors="replace").splitlines()
+        except OSError:
+            return "(it has no log)"
+        return "\n".join(lines[-_LOG_TAIL:])
+
+    @contextlib.contextmanager
+    def _start_lock(self) -> Iterator[None]:
+        with open(self._settings.state_dir / "start.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        environ = dict(os.environ)
+        if path := environ.get("PYTHONPATH"):
+            environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(item) for item in path.split(os.pathsep) if item)
+        # -P: a file in the current directory must not shadow the service's modules.
+        command = [sys.executable, "-P", "-m", "wherry_service", "--state-dir", str(self._settings.state_dir)]
+        with open(self.log_path, "ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._settings.state_dir,
+                env=environ,
+                start_new_session=True,
+            )
+
+    def _wait(self, transport: Transport, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            if self.answers():
+                try:
+                    cast("ServerInfo", transport.call("Server.Info", ServerInfoRequest(), timeout=5))
+                except ConnectionError:
+                    pass  # it listens, and is not ready yet
+                else:
+                    # It outlives us: nobody will wait for it, and Popen must not warn about that.
+                    process.returncode = 0
+                    return
+            if process.poll() not in (None, 0):
+                raise ConnectionError(
+                    f"the service ended with code {process.returncode} while starting; "
+                    f"the end of its log ({self.log_path}):\n{self.log_tail()}"
+                )
+            time.sleep(0.01)
+        raise ConnectionError(
+            f"the service did not answer within {START_DEADLINE_S:.0f} s; "
+            f"the end of its log ({self.log_path}):\n{self.log_tail()}"
+        )

@@ -1,0 +1,284 @@
+"""The parameters of `@app.function`: checked where they are written, kept until the app runs."""
+
+from __future__ import annotations
+
+from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._define.marks import batched_mark, concurrent_mark
+from wherry.context import is_local
+from wherry.exception import DeprecationError, InvalidError
+from wherry.image import Image
+from wherry.retries import Retries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wherry._define.places import Placed
+    from wherry.gpu import Gpu
+    from wherry.mount import Mount
+    from wherry.schedule import Schedule
+    from wherry.secret import Secret
+    from wherry_proto.messages import FunctionSpec
+
+DEFAULT_TIMEOUT_S = 300.0
+DEFAULT_WINDOW_S = 60.0
+_DAY = 86_400.0
+
+# Features that come later: a value is refused rather than silently ignored.
+_NOT_YET = (
+    "interactive",
+)  # fmt: skip
+# What means nothing on one's own machines.
+_WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
+_OLD_NAMES = {
+    "concurrency_limit": "max_containers",
+    "keep_warm": "min_containers",
+    "container_idle_timeout": "scaledown_window",
+    "secret": "secrets",
+    "mount": "mounts",
+}
+
+
+class FunctionOptions:
+    """What one function asks for. All values are in range; raises InvalidError when made with others."""
+
+    __slots__ = (
+        "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
+        "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "mounts",
+        "network_file_systems", "retries", "scaledown_window", "schedule", "secrets", "serialized",
+        "single_use_containers", "startup_timeout", "target_inputs", "timeout", "volumes",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        retries: int | Retries | None = None,
+        timeout: float | None = None,
+        startup_timeout: float | None = None,
+        max_containers: int | None = None,
+        min_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        allow_concurrent_inputs: int | None = None,
+        serialized: bool = False,
+        block_network: bool = False,
+        include_source: bool | None = None,
+        gpu: Any = None,
+        ephemeral_disk: int | None = None,
+        single_use_containers: bool = False,
+        secrets: Sequence[Secret] = (),
+        volumes: Mapping[str, Any] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
+        mounts: Any = (),
+        schedule: Schedule | None = None,
+    ) -> None:
+        if image is not None and not isinstance(image, Image):
+            raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+        self.image = image
+        self.env = _environment(env)
+        self.secrets: tuple[Secret, ...] = ()
+        if secrets:
+            from wherry.secret import secrets_of  # only where there are secrets
+
+            self.secrets = secrets_of("secrets", secrets)
+        self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
+        self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+        self.retries = Retries.of(retries)
+        self.timeout = number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
+        self.startup_timeout = number("startup_timeout", startup_timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
+        self.max_containers = int(number("max_containers", max_containers, 1, 10_000, "", 0, whole=True))
+        self.min_containers = int(number("min_containers", min_containers, 0, 10_000, "", 0, whole=True))
+        self.buffer_containers = int(number("buffer_containers", buffer_containers, 0, 10_000, "", 0, whole=True))
+        self.scaledown_window = number("scaledown_window", scaledown_window, 0.1, _DAY, "s", DEFAULT_WINDOW_S)
+        # 0: not said; `marked_by` may then say it.
+        self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 0, whole=True))
+        self.target_inputs = 0
+        self.max_batch_size = 0
+        self.batch_wait_ms = 0
+        self.gpus = _gpus(gpu)
+        self.volumes = _placed("volumes", volumes)
+        self.network_file_systems = _placed("network_file_systems", network_file_systems)
+        self.mounts = _mounts(mounts)
+        self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
+        self.single_use_containers = bool(single_use_containers)
+        self.serialized = bool(serialized)
+        self.block_network = bool(block_network)
+        self.include_source = include_source is not False
+        self.schedule: Schedule | None = None
+        if schedule is not None:
+            from wherry.schedule import schedule_of  # only for functions that have one
+
+            self.schedule = schedule_of(schedule)
+        if self.max_containers and self.min_containers > self.max_containers:
+            raise InvalidError(
+                f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
+            )
+        self._check_single_use("allow_concurrent_inputs", self.max_inputs)
+
+    def marked_by(self, target: Any) -> FunctionOptions:
+        """Return these options with what `@concurrent` and `@batched` on a function or class add to them.
+
+        Raises InvalidError where the two contradict each other.
+        """
+        concurrent, batched = concurrent_mark(target), batched_mark(target)
+        if concurrent is None and batched is None:
+            return self
+        marked = object.__new__(FunctionOptions)
+        for name in self.__slots__:
+            setattr(marked, name, getattr(self, name))
+        if concurrent is not None:
+            if self.max_inputs:
+                raise InvalidError(
+                    f"{target.__qualname__} has both allow_concurrent_inputs={self.max_inputs} and "
+                    f"@wherry.concurrent(max_inputs={concurrent[0]}): leave out allow_concurrent_inputs, the older name"
+                )
+            marked.max_inputs, marked.target_inputs = concurrent
+            marked._check_single_use("@wherry.concurrent max_inputs", marked.max_inputs)
+        if batched is not None:
+            marked.max_batch_size, marked.batch_wait_ms = batched
+            marked._check_single_use("@wherry.batched max_batch_size", marked.max_batch_size)
+        return marked
+
+    def _check_single_use(self, name: str, inputs: int) -> None:
+        if self.single_use_containers and inputs > 1:
+            raise InvalidError(
+                f"single_use_containers=True gives each container one input, and {name} is {inputs}: leave out either"
+            )
+
+    def fill(self, spec: FunctionSpec) -> None:
+        """Write these options into the function's description."""
+        from wherry_proto.messages import GpuRequest, PoolSettings, Resources  # not needed to import wherry
+
+        cpu_request, cpu_limit = self.cpu
+        memory_request, memory_limit = self.memory
+        spec.resources = Resources(
+            cpu_request=cpu_request,
+            cpu_limit=cpu_limit,
+            memory_request_mib=int(memory_request),
+            memory_limit_mib=int(memory_limit),
+            ephemeral_disk_mib=self.ephemeral_disk,
+        )
+        spec.pool = PoolSettings(
+            min_containers=self.min_containers,
+            max_containers=self.max_containers,
+            buffer_containers=self.buffer_containers,
+            scaledown_window_s=self.scaledown_window,
+            max_concurrent_inputs=self.max_inputs or 1,
+            target_concurrent_inputs=self.target_inputs,
+            max_batch_size=self.max_batch_size,
+            batch_wait_ms=self.batch_wait_ms,
+            single_use_containers=self.single_use_containers,
+        )
+        spec.gpus = [GpuRequest(type=gpu.type, count=gpu.count) for gpu in self.gpus]
+        spec.retry = self.retries._message() if self.retries is not None else None
+        spec.timeout_s = self.timeout
+        spec.startup_timeout_s = self.startup_timeout
+        spec.env = dict(self.env)
+        spec.block_network = self.block_network
+        spec.schedule = self.schedule._message() if self.schedule is not None else None
+
+
+def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
+    """Return the options that are set, under their newer names.
+
+    Warns of old names and of those without meaning here; raises InvalidError for what is not supported yet.
+    """
+    import warnings  # only where an app is defined
+
+    options: dict[str, Any] = {}
+    code = FunctionOptions.__init__.__code__
+    own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
+    known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
+    if given.get("secret") is not None and given.get("secrets"):
+        from wherry.secret import secrets_of  # as above
+
+        # The one pair of names that could be given together.
+        both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
+        given = {**given, "secret": both, "secrets": None}
+    for name, value in given.items():
+        if name not in known:
+            import difflib  # only for this message
+
+            near = difflib.get_close_matches(name, known, n=1)
+            raise InvalidError(f"there is no parameter {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
+        if value is None or (name in _NOT_YET and not value):
+            continue
+        if name in _NOT_YET:
+            raise InvalidError(f"{name} is not supported yet by this version of wherry: leave it out")
+        if name in _WITHOUT_MEANING:
+            if is_local():
+                warnings.warn(
+                    f"{name} means nothing on your own machines: it is accepted and ignored",
+                    UserWarning,
+                    stacklevel=stacklevel + 1,
+                )
+            continue
+        new = _OLD_NAMES.get(name)
+        if new is not None:
+            if given.get(new) is not None:
+                raise InvalidError(f"{name} and {new} are the old and the new name of one parameter: give only {new}")
+            # The container runs the same source; saying it once, here, is enough.
+            if is_local():
+                warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
+        options[new or name] = value
+    return options
+
+
+def number(
+    name: str, value: float | None, low: float, high: float, unit: str, default: float, *, whole: bool = False
+) -> float:
+    """Return the value, or the default for None; raise InvalidError when it is not a number of that range."""
+    if value is None:
+        return default
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        what = "a whole number" if whole else "a number"
+        bounds = f"from {low:g} to {high:g}" if high < 1e7 else f"of at least {low:g}"
+        raise InvalidError(f"{name} is {value!r}: it must be {what} {bounds}{' ' + unit if unit else ''}")
+    return value
+
+
+def _pair(name: str, value: Any, low: float, high: float, unit: str, whole: bool = False) -> tuple[float, float]:
+    """Return (request, limit), 0 where unset."""
+    if not isinstance(value, tuple):
+        return number(name, value, low, high, unit, 0, whole=whole), 0
+    if len(value) != 2:
+        raise InvalidError(f"{name} is {value!r}: it must be a number, or (request, limit)")
+    request, limit = (number(name, item, low, high, unit, 0, whole=whole) for item in value)
+    if limit and request > limit:
+        raise InvalidError(f"{name} is {value!r}: the request is above the limit")
+    return request, limit
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (env or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
+            raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
+    return dict(env or {})
+
+
+def _placed(parameter: str, given: Any) -> Placed:
+    if not given:
+        return ()
+    from wherry._define.places import placed  # only for functions that have some
+
+    return placed(parameter, given)
+
+
+def _mounts(given: Any) -> tuple[Mount, ...]:
+    if not given:
+        return ()
+    from wherry.mount import mounts_of  # only for functions that have some
+
+    return mounts_of(given)
+
+
+def _gpus(value: Any) -> tuple[Gpu, ...]:
+    if value is None or value is False:
+        return ()
+    from wherry.gpu import parse  # only for functions that ask for one
+
+    return parse(value)

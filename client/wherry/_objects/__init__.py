@@ -1,0 +1,1 @@
+"""What is behind secrets, dicts, queues and volumes."""

@@ -1,0 +1,282 @@
+"""Handles on objects that programs share: found by name or id, made where there are none."""
+
+from __future__ import annotations
+
+import os
+
+from wherry._base.blocking import blocking, blocking_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
+from wherry.context import is_local
+from wherry.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from wherry._connection.client import Client
+    from wherry.app import App
+    from wherry_proto.messages import Message, ObjectInfo
+
+H = TypeVar("H")
+
+
+class SharedObject:
+    """What `Dict` and `Queue` have in common. Two handles on one object are equal when both were used."""
+
+    # Of the class: what it is called, what its ids begin with, and its methods.
+    _kind = ""
+    _prefix = ""
+    _service = ""
+
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        environment: str = "",
+        create: bool = False,
+        object_id: str = "",
+        is_own: bool = False,
+        client: Client | None = None,
+    ) -> None:
+        self._name = name
+        self._environment = environment
+        self._create = create
+        self._id = object_id
+        # Made by `new()`: an app's own, once it is an attribute of one.
+        self._is_own = is_own
+        self._app: App | None = None
+        self._app_id = ""
+        self._known_client = client
+
+    # Making handles
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+        namespace: Any = None,
+        client: Client | None = None,
+    ) -> Self:
+        """Return a handle on the object of that name; looked for when first used.
+
+        Raises NotFoundError then where there is none, unless `create_if_missing`. (reference: from_name)
+        """
+        if not isinstance(name, str) or not name:
+            raise InvalidError(f"{cls.__name__}.from_name got {name!r}: a name is a string")
+        return cls(name=name, environment=environment_name or "", create=create_if_missing, client=client)
+
+    @classmethod
+    def _looked_up(
+        cls, name: str, client: Client | None, environment_name: str | None, create_if_missing: bool
+    ) -> Self:
+        found = cls.from_name(
+            name, environment_name=environment_name, create_if_missing=create_if_missing, client=client
+        )
+        found._resolve()
+        return found
+
+    @classmethod
+    def persisted(cls, label: str, namespace: Any = None, environment_name: str | None = None) -> Self:
+        """Old spelling of `from_name(label, create_if_missing=True)`. (reference: persisted)"""
+        import warnings  # loaded with the interpreter
+
+        if is_local():
+            warnings.warn(
+                f"{cls.__name__}.persisted(…) is now {cls.__name__}.from_name(…, create_if_missing=True)",
+                DeprecationError,
+                stacklevel=2,
+            )
+        return cls.from_name(label, environment_name=environment_name, create_if_missing=True)
+
+    @classmethod
+    def new(cls) -> Self:
+        """Return an object that an app has as its own: `app.results = Dict.new()`; it goes with the app.
+
+        (reference: new)
+        """
+        return cls(is_own=True)
+
+    @classmethod
+    def from_id(cls, object_id: str, client: Client | None = None) -> Self:
+        """Return a handle on the object of that id; raise InvalidError where it is no such id. (reference: from_id)"""
+        from wherry._base.ids import check_id  # not needed to import wherry
+
+        return cls(object_id=check_id(object_id, cls._prefix, cls._kind), client=client)
+
+    @classmethod
+    def ephemeral(cls, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Self]:
+        """Return what makes a new object for the length of a `with` or `async with` block. (reference: ephemeral)
+
+        It goes with this program, too, however that ends.
+        """
+        return Ephemeral(cls(environment=environment_name or "", client=client))
+
+    @blocking_classmethod
+    def delete(
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        allow_missing: bool = False,
+        client: Client | None = None,
+    ) -> None:
+        """Delete the object of that name with all it holds.
+
+        Raises NotFoundError where there is none, unless `allow_missing`. (reference: delete)
+        """
+        try:
+            found = cls.from_name(name, environment_name=environment_name, client=client)
+            found._delete()
+        except NotFoundError:
+            if not allow_missing:
+                raise
+
+    # What it is
+
+    @property
+    def object_id(self) -> str:
+        """The id; looked for where it is not known yet."""
+        return self._resolve()
+
+    @property
+    def name(self) -> str | None:
+        """The name; None for one without."""
+        return self._name or None
+
+    @blocking
+    def hydrate(self, client: Client | None = None) -> SharedObject:
+        """Look for it now; raise NotFoundError where it is not there. (reference: hydrate)"""
+        if client is not None:
+            self._known_client = client
+        self._resolve()
+        return self
+
+    def __repr__(self) -> str:
+        shown = self._name or self._id or "not used yet"
+        return f"{type(self).__name__}({shown!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is type(self) and bool(self._id) and other._id == self._id)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __reduce__(self) -> Any:
+        if self._name and self._app is None:
+            return _travelled, (type(self), self._name, self._environment, self._create, "")
+        return _travelled, (type(self), "", "", False, self._resolve())
+
+    # For apps
+
+    def _attach(self, app: App, name: str) -> None:
+        """Become the app's own under that name."""
+        if self._is_own:
+            self._app, self._name = app, name
+            app._objects.append(self)
+
+    def _bring_up(self, client: Client, app_id: str) -> None:
+        """Make it as the app's own, before there are containers that may ask for it."""
+        self._known_client = client
+        if app_id != self._app_id:
+            self._id, self._app_id = self._open(name=self._name, create=True, app_id=app_id), app_id
+
+    # Asking
+
+    @property
+    def _client(self) -> Client:
+        if self._known_client is None:
+            from wherry._connection.client import default_client  # loads the session
+
+            self._known_client = default_client()
+        return self._known_client
+
+    def _call(self, verb: str, request: Message, kind: type[Any]) -> Any:
+        return self._client.call(f"{self._service}.{verb}", request, kind)
+
+    def _resolve(self) -> str:
+        if self._app is not None:
+            app_id = (self._app.app_id or "") if is_local() else "own"
+            if not app_id:
+                raise ExecutionError(
+                    f"{type(self).__name__} {self._name!r} belongs to {self._app!r}, which does not run: use it within "
+                    f"`with app.run():`, or use {type(self).__name__}.from_name, which needs no app"
+                )
+            if app_id != self._app_id:
+                self._id, self._app_id = self._open(name=self._name, create=True, app_id=app_id), app_id
+        elif not self._id and self._name:
+            self._id = self._open(name=self._name, environment=self._environment, create=self._create)
+        elif not self._id:
+            if self._is_own and not is_local():
+                raise ExecutionError(
+                    f"{type(self).__name__}.new() is no app's own: make it an attribute of the app, as in "
+                    f"app.mine = {type(self).__name__}.new(), or use {type(self).__name__}.from_name"
+                )
+            # The service ties it to this client, so that has to be known there.
+            _ = self._client.session
+            self._id = self._open(environment=self._environment, create=True, client_id=self._client.client_id)
+        return self._id
+
+    def _open(self, **fields: Any) -> str:
+        from wherry_proto.messages import ObjectInfo, ObjectOpenRequest  # not needed to import wherry
+
+        request = ObjectOpenRequest(**fields)
+        request.environment = request.environment or self._client.environment
+        object_id: str = self._call("Open", request, ObjectInfo).object_id
+        if request.create and is_local():
+            self._fill(object_id)
+        return object_id
+
+    def _fill(self, object_id: str) -> None:
+        """Give a new object what it begins with."""
+
+    def _delete(self) -> ObjectInfo:
+        from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # as above
+
+        info: ObjectInfo = self._call("Delete", ObjectDeleteRequest(object_id=self._resolve()), ObjectInfo)
+        self._id = ""
+        return info
+
+
+class Ephemeral(Generic[H]):
+    """Makes an object for the length of a block."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+        self._pid = os.getpid()
+
+    def __enter__(self) -> H:
+        self._made._resolve()
+        made: H = self._made
+        return made
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        from wherry_proto.messages import ObjectDeleteRequest  # not needed to import wherry
+
+        made = self._made
+        if os.getpid() != self._pid:
+            return  # in a forked child: the object is its parent's
+        # A service that is away deletes it by itself: it knows which client is gone.
+        made._client.tell(f"{made._service}.Delete", ObjectDeleteRequest(object_id=made._id))
+
+    async def __aenter__(self) -> H:
+        from wherry._calling.opening import entered_in_thread  # only in async programs
+
+        return await entered_in_thread(self)  # type: ignore[no-any-return]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio  # the caller has it already
+
+        await asyncio.to_thread(self.__exit__, kind, error, traceback)
+
+
+def _travelled(cls: Any, name: str, environment: str, create: bool, object_id: str) -> Any:
+    if object_id:
+        return cls(object_id=object_id)
+    return cls(name=name, environment=environment, create=create)

@@ -1,0 +1,205 @@
+"""Deploys an app: everything is made ready, then the service puts it in the place of the version that serves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wherry._connection.client import default_client
+from wherry._publish.image_files import resolve
+from wherry._publish.running import bind_handles, images_of, open_app, prepared
+from wherry._screen.output import Output, Silent
+from wherry._screen.plain import Steps
+from wherry.context import GUARD, check_local
+from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
+from wherry_proto.messages import (
+    AppInfo,
+    AppShowRequest,
+    AppShowResponse,
+    AppStopRequest,
+    DeploymentCreateRequest,
+    DeploymentEvent,
+    DeploymentOrigin,
+    DeploymentResult,
+    DeploymentRollbackRequest,
+    DeploymentState,
+    DeployStrategy,
+    FunctionChange,
+    FunctionChangeKind,
+    ImageInfo,
+    ImageShowRequest,
+    ImageState,
+)
+
+if TYPE_CHECKING:
+    from wherry._connection.client import Client
+    from wherry.app import App
+
+STRATEGIES = {"rolling": DeployStrategy.ROLLING, "recreate": DeployStrategy.RECREATE}
+
+
+class Deployed:
+    """What came of deploying: of a dry run, what would."""
+
+    def __init__(self, app_id: str, app_name: str, result: DeploymentResult, unbuilt: list[str] | None = None) -> None:
+        # "" where a dry run found no app.
+        self.app_id = app_id
+        self.app_name = app_name
+        self.deployment = result.deployment
+        self.changes = result.changes
+        self.functions = result.functions
+        # Of a dry run: images that would be built.
+        self.unbuilt = unbuilt or []
+
+    @property
+    def version(self) -> int:
+        """The version that serves; 0: none."""
+        return self.deployment.version if self.deployment is not None else 0
+
+
+def deploy(
+    app: App,
+    client: Client | None,
+    name: str | None,
+    environment: str | None,
+    tag: str,
+    strategy: str,
+) -> Deployed:
+    """Make the app's functions the next version of the deployed app of its name, and bind their handles.
+
+    The commit of the git work tree that the source is in is noted. Raises DeploymentError where the version does not
+    start: the one before serves on; InvalidError for an app without a name.
+    """
+    check_local("deploying an app", GUARD)
+    client = client or default_client()
+    app_name = _named(app, name)
+    chosen = strategy_of(strategy)
+    _ = client.session  # connected first: until it is deployed, the service ties the app to it
+    info = open_app(app, client, client.client_id, False, environment, app_name, deploys=True)
+    is_new = not info.version
+    try:
+        ready = prepared(app, client, info.app_id)
+        request = DeploymentCreateRequest(
+            app_id=info.app_id, functions=ready.specs, strategy=chosen, origin=_origin(tag, ready.root)
+        )
+        result = follow(client, "Deployments.Create", request)
+    except BaseException:
+        if is_new:
+            client.tell("Apps.Stop", AppStopRequest(app_id=info.app_id))
+        raise
+    bind_handles(client, ready, result.functions)
+    return Deployed(info.app_id, app_name, result)
+
+
+def deploy_aloud(
+    app: App, client: Client | None, name: str | None, environment: str | None, tag: str, strategy: str
+) -> Deployed:
+    """Do as `deploy`, and say on stderr what is done and waited for, unless an output is enabled that shows it."""
+    client = client or default_client()
+    listener = client.listener
+    if type(listener.screen) is not Silent:
+        return deploy(app, client, name, environment, tag, strategy)
+    before, listener.screen = listener.screen, Steps()
+    try:
+        return deploy(app, client, name, environment, tag, strategy)
+    finally:
+        listener.screen = before
+
+
+def dry_run(app: App, name: str | None, environment: str | None) -> Deployed:
+    """Return what deploying would change. Nothing is built, no container starts, and no volume is made.
+
+    Source is sent, and secrets without a name, as the service compares what would be with what is.
+    """
+    check_local("deploying an app", GUARD)
+    client = default_client()
+    app_name = _named(app, name)
+    images = images_of(app)
+    infos = [
+        client.call("Images.Show", ImageShowRequest(definition=resolve(image, None).definition), ImageInfo)
+        for image in images
+    ]
+    unbuilt = sorted({info.summary or info.image_id for info in infos if info.state != ImageState.BUILT})
+    request = AppShowRequest(app_name=app_name, environment=environment or client.environment)
+    try:
+        shown = client.call("Apps.Show", request, AppShowResponse)
+    except NotFoundError:
+        shown = None
+    if shown is None or shown.app is None or not shown.app.version:
+        added = [FunctionChange(name=own, kind=FunctionChangeKind.ADDED) for own in app._functions]
+        return Deployed("", app_name, DeploymentResult(changes=added), unbuilt)
+    app._environment = request.environment
+    ready = prepared(app, client, shown.app.app_id, [info.image_id for info in infos], makes_volumes=False)
+    create = DeploymentCreateRequest(app_id=shown.app.app_id, functions=ready.specs, dry_run=True)
+    return Deployed(shown.app.app_id, app_name, follow(client, "Deployments.Create", create), unbuilt)
+
+
+def rollback(app: AppInfo, version: int, strategy: str) -> Deployed:
+    """Have an earlier version of a deployed app serve again, as a new one; raise DeploymentError if it does not start.
+
+    Version 0 is the one that served before.
+    """
+    request = DeploymentRollbackRequest(app_id=app.app_id, version=version, strategy=strategy_of(strategy))
+    return Deployed(app.app_id, app.name, follow(default_client(), "Deployments.Rollback", request))
+
+
+def follow(
+    client: Client, method: str, request: DeploymentCreateRequest | DeploymentRollbackRequest
+) -> DeploymentResult:
+    """Ask for a version, show what is being done, and return what came of it; raise DeploymentError if it failed."""
+    screen: Output = client.listener.screen
+
+    def ask() -> DeploymentResult:
+        for event in client.stream(method, request):
+            assert isinstance(event, DeploymentEvent)
+            if event.result is not None:
+                return event.result
+            screen.step(event.text)
+        raise ConnectionError("the service ended before it said what became of this: see `wherry app history`")
+
+    # Asked again after the service has come back, it finds that nothing has changed, or begins anew. To go back by one
+    # version twice would be to stay.
+    is_repeatable = not isinstance(request, DeploymentRollbackRequest) or request.version > 0
+    result = client.persist(ask) if is_repeatable else ask()
+    if result.deployment is not None and result.deployment.state == DeploymentState.FAILED:
+        raise DeploymentError(result.deployment.error)
+    return result
+
+
+def strategy_of(strategy: str) -> int:
+    """Return the strategy of that name; raise InvalidError if there is none."""
+    if strategy not in STRATEGIES:
+        raise InvalidError(f"strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    return STRATEGIES[strategy]
+
+
+def _named(app: App, name: str | None) -> str:
+    found = name or app.name
+    if not found:
+        raise InvalidError('the app has no name to deploy it under: write wherry.App("its-name"), or use --name')
+    if not app._functions:
+        raise InvalidError(f"app {found!r} has no function to deploy: decorate one with @app.function()")
+    return found
+
+
+def _origin(tag: str, root: Path | None) -> DeploymentOrigin:
+    # In CI there may be a checkout and no git: GitHub's and GitLab's runners say what they have checked out.
+    given = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or ""
+    commit = _git(root, "rev-parse", "HEAD") or given
+    # Python's byte code beside the source, which importing it may just have written, is no change.
+    dirty = bool(_git(root, "status", "--porcelain", "--", ".", ":(exclude,glob)**/__pycache__/**"))
+    return DeploymentOrigin(tag=tag, commit=commit, dirty=dirty)
+
+
+def _git(folder: Path | None, *words: str) -> str:
+    """Return what git says in a folder; "" where there is no git, or no work tree."""
+    if folder is None:
+        return ""
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,128 @@
+"""The schedules of deployed apps, as the service tells them."""
+
+import datetime
+
+from wherry._base.ids import new_id
+from wherry._base.misuse import near
+from wherry._connection.client import Client
+from wherry.exception import InvalidError, NotFoundError
+from wherry.schedule import from_message
+from wherry_proto.messages import (
+    ScheduledRun,
+    ScheduledState,
+    ScheduleInfo,
+    ScheduleListRequest,
+    ScheduleListResponse,
+    SchedulePauseRequest,
+    ScheduleRunRequest,
+)
+
+STATES = {
+    ScheduledState.RUNNING: "running",
+    ScheduledState.SUCCEEDED: "succeeded",
+    ScheduledState.FAILED: "failed",
+    ScheduledState.SKIPPED: "skipped",
+}
+
+
+def schedules(client: Client, environment: str | None = None, app_id: str = "") -> list[ScheduleInfo]:
+    """Return the schedules of an environment, or of one app, by app and function."""
+    request = ScheduleListRequest(environment=environment or client.environment, app_id=app_id)
+    return client.call("Schedules.List", request, ScheduleListResponse).schedules
+
+
+def find(client: Client, wanted: str, environment: str | None) -> ScheduleInfo:
+    """Return the schedule of a function by its id, name, or APP/FUNCTION; raise NotFoundError naming near ones."""
+    known = schedules(client, environment)
+    names = {f"{info.app_name}/{info.function_name}": info for info in known}
+    found = [info for info in known if wanted in (info.function_id, info.function_name)]
+    if wanted in names:
+        found = [names[wanted]]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        which = ", ".join(f"{info.app_name}/{info.function_name}" for info in found)
+        raise InvalidError(f"{len(found)} apps have a function {wanted!r} with a schedule: say which: {which}")
+    hint = near(wanted, names) or "; no deployed app has one"
+    raise NotFoundError(
+        f"no function {wanted!r} with a schedule in environment {environment or client.environment!r}{hint}"
+    )
+
+
+def run_now(client: Client, info: ScheduleInfo) -> ScheduleInfo:
+    """Run a function now, once, beside its schedule."""
+    request = ScheduleRunRequest(function_id=info.function_id, operation_id=new_id("op"))
+    return client.call("Schedules.Run", request, ScheduleInfo)
+
+
+def set_paused(client: Client, info: ScheduleInfo, paused: bool) -> ScheduleInfo:
+    """Have no tick run a function, or have them run it again."""
+    method = "Schedules.Pause" if paused else "Schedules.Resume"
+    return client.call(method, SchedulePauseRequest(function_id=info.function_id), ScheduleInfo)
+
+
+def described(info: ScheduleInfo) -> dict[str, object]:
+    """Return a schedule as JSON shows it."""
+    assert info.schedule is not None
+    return {
+        "function_id": info.function_id,
+        "function": info.function_name,
+        "app_id": info.app_id,
+        "app": info.app_name,
+        "environment": info.environment,
+        "schedule": repr(from_message(info.schedule)),
+        "paused": info.paused,
+        "next": [iso(ms) for ms in info.next_ms],
+        "last": _run(info.last) if info.last is not None else None,
+        "last_ended": _run(info.last_ended) if info.last_ended is not None else None,
+    }
+
+
+def next_text(info: ScheduleInfo, now_ms: int) -> str:
+    """Return when a function runs next: "paused", or the time and how soon that is."""
+    if info.paused:
+        return "paused"
+    return f"{clock(info.next_ms[0])} (in {_span(info.next_ms[0] - now_ms)})" if info.next_ms else "never"
+
+
+def last_text(info: ScheduleInfo) -> str:
+    """Return when a function ran last and how that went, and of one that runs how it went before; "" if never."""
+    if info.last is None:
+        return ""
+    before = info.last_ended if info.last.state == ScheduledState.RUNNING else None
+    return _went(info.last) + (f"; {_went(before)}" if before is not None else "")
+
+
+def iso(ms: int) -> str:
+    """Return local time with its offset, to the second."""
+    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
+
+
+def clock(ms: int) -> str:
+    """Return local time as people read it."""
+    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _run(run: ScheduledRun) -> dict[str, object]:
+    return {
+        "due_at": iso(run.tick_ms),
+        "call_id": run.call_id or None,
+        "state": STATES.get(run.state),
+        "finished_at": iso(run.finished_at_ms) if run.finished_at_ms else None,
+        "error": run.error or None,
+        "asked_for": run.manual,
+    }
+
+
+def _went(run: ScheduledRun) -> str:
+    asked = ", asked for" if run.manual else ""
+    error = f": {run.error.splitlines()[0][:80]}" if run.error else ""
+    return f"{clock(run.tick_ms)} {STATES.get(run.state, '')}{asked}{error}"
+
+
+def _span(ms: int) -> str:
+    seconds = max(0, -(-ms // 1000))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
