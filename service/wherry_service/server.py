@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 
@@ -50,7 +49,7 @@ from wherry_service.engines.containment import Containment, check_engine
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
-from wherry_service.errors import ServiceError, stack_of
+from wherry_service.errors import ServiceError
 from wherry_service.host import Processors, blobs_of, database_url, host_size, open_ports, volumes_of
 from wherry_service.housekeeping import Housekeeping
 from wherry_service.ids import check_id, instance_of, new_id
@@ -94,6 +93,7 @@ from wherry_service.store.sources import SourceStore
 from wherry_service.store.tokens import AuditStore, TokenStore
 from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Service:
         self._engine = engine or DockerEngine(self._volume_store.driver, self._network)
         self._stop = asyncio.Event()
         self._force = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a task of the service failed")
         self._local: asyncio.Server | None = None
         self._scheduling: asyncio.Task[None] | None = None
         self._database = Database(
@@ -264,10 +264,10 @@ class Service:
         await self._server.start()
         self._node.begin()
         if isinstance(self._engine, DockerEngine):
-            self._spawn(self._network.keep())
-        self._spawn(self._recover(found, durable))
+            self._tasks.spawn(self._network.keep())
+        self._tasks.spawn(self._recover(found, durable))
         for work in self._housekeeping().works():
-            self._spawn(work)
+            self._tasks.spawn(work)
         log.info("wherry %s serves %s, process %d", __version__, self.state_dir, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.request_stop, False)
@@ -410,9 +410,9 @@ class Service:
 
     async def _recover(self, found: list[FoundContainer] | None, durable: list[Input]) -> None:
         """Take up the rest of what an earlier life left: stray containers, sandboxes, durable inputs, missed ticks."""
-        self._spawn(self._adopt_sandboxes())
+        self._tasks.spawn(self._adopt_sandboxes())
         if found is None:
-            self._spawn(self._find_late())
+            self._tasks.spawn(self._find_late())
         else:
             await self._discard(self._apps.unwanted(found))
             if self._pools.num_containers:
@@ -421,7 +421,7 @@ class Service:
             log.info("queued %d durable inputs that were open", len(durable))
             here = {item.input_id for item in durable if self._is_here(item)}
             self._dispatcher.submit(item for item in durable if item.input_id in here and not item.done)
-            self._spawn(self._submit_late([item for item in durable if item.input_id not in here]))
+            self._tasks.spawn(self._submit_late([item for item in durable if item.input_id not in here]))
         self._scheduling = asyncio.ensure_future(self._schedules.run())
 
     def _is_here(self, item: Input) -> bool:
@@ -465,7 +465,7 @@ class Service:
         for call in ended:
             self._journal.forget(call)
         for end in (self._apps.client_gone, self._objects.registry.client_gone):
-            self._spawn(self._until_done(functools.partial(end, client.client_id)))
+            self._tasks.spawn(self._until_done(functools.partial(end, client.client_id)))
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -502,16 +502,6 @@ class Service:
             keep_sources_days=self._settings.sources_keep_days,
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the service failed: %s", error, exc_info=stack_of(error))
-
     # The end
 
     async def _shut_down(self) -> None:
@@ -539,9 +529,7 @@ class Service:
         await self._server.stop(1.0)
         await self._door.close()
         self._clients.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self._engine.close()
         await asyncio.to_thread(self._blobs.close)
         self._database.close()

@@ -25,6 +25,7 @@ from wherry_service.api.statuses import status_of
 from wherry_service.errors import Exhausted, InvalidRequest, Rarely
 from wherry_service.frames import FrameError, Splitter, pack, read_header
 from wherry_service.node.execs import WithSocket
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class LocalApi:
         self.peer = peer
         self.rarely = Rarely()
         self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks("a request could not be answered")
 
     def __call__(self) -> asyncio.Protocol:
         return Connection(self)
@@ -202,9 +203,7 @@ class Connection(asyncio.Protocol):
         if method.client_stream:
             self._items.put_nowait((first, 0))
             request = self._uploaded()
-        self._task = asyncio.ensure_future(self._serve(method.server_stream, self._api.handlers[name], request))
-        self._api.tasks.add(self._task)
-        self._task.add_done_callback(self._api.tasks.discard)
+        self._task = self._api.tasks.spawn(self._serve(method.server_stream, self._api.handlers[name], request))
 
     def _put(self, item: Message | None, size: int) -> None:
         self._items.put_nowait((item, size))

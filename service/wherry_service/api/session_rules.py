@@ -1,8 +1,7 @@
 """What of a session is let through, for holders of tokens and for code in containers alike."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from wherry_proto.messages import CallStart, CallState, Failure, FailureKind, Output, SessionUp
 from wherry_proto.messages import Input as InputMessage
@@ -14,6 +13,7 @@ from wherry_service.calls.client import Client
 from wherry_service.calls.journal import LOOKUPS, Journal
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
+from wherry_service.tasks import Tasks
 
 
 class SessionRules:
@@ -38,7 +38,7 @@ class SessionRules:
         # Returns what of its parent a call may say.
         self._parent_of = parent_of
         self._reachable: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a call could not be looked up")
         self._lookups = asyncio.Semaphore(LOOKUPS)
 
     def restrict(self, client: Client, message: SessionUp) -> None:
@@ -70,7 +70,7 @@ class SessionRules:
                     message.watches.append(watch)
                 else:
                     client.num_lookups += 1
-                    self._later(self._look_up(client, watch.call_id))
+                    self._tasks.spawn(self._look_up(client, watch.call_id))
 
     def reaches_function(self, function_id: str) -> bool:
         """Whether it may call a function that is served."""
@@ -125,11 +125,6 @@ class SessionRules:
             self._journal.watch(client, call_id)
         else:
             client.state(CallState(call_id=call_id, known=False))
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _answer(client: Client, items: Iterable[InputMessage], refused: dict[str, str]) -> None:

@@ -44,6 +44,7 @@ from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.ticks import check_scheduled
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 from wherry_service.store.secrets import secrets_named
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Apps:
         self._web_ready = web_ready
         self._schedules = schedules
         self._apps: dict[str, App] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a function that its app has no more could not be stopped")
 
     def __len__(self) -> int:
         return len(self._apps)
@@ -273,9 +274,7 @@ class Apps:
     def let_go(self, app: App, record: FunctionRecord, grace_s: float) -> None:
         """Stop serving a function that the app has no more, when what it was asked is done or `grace_s` is over."""
         app.leaving.add(record.function_id)
-        task = asyncio.ensure_future(self._let_go(app, record, grace_s))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._let_go(app, record, grace_s))
 
     async def _let_go(self, app: App, record: FunctionRecord, grace_s: float) -> None:
         function_id = record.function_id
@@ -431,9 +430,7 @@ class Apps:
 
     async def close(self) -> None:
         """Leave functions that a version has no more to the next life of the service."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     def ids(self) -> set[str]:
         """Return the ids of the running apps."""

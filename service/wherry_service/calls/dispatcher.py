@@ -21,6 +21,7 @@ from wherry_service.pools.container import Container
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pool import Pool, PoolListener
 from wherry_service.pools.pools import Pools
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Dispatcher:
         self._diary = Diary(logs, masks)
         self._loop = asyncio.get_running_loop()
         self._keeps_durable = False
-        self._tasks: set[asyncio.Future[int]] = set()
+        self._tasks = Tasks("containers of an earlier version could not be retired")
         self._queues: dict[str, FunctionQueue] = {}
         self._claims: dict[str, Container] = {}
         self._old_runs = OldRuns()
@@ -92,9 +93,7 @@ class Dispatcher:
         before = self._pools.put(pool, self)
         self._queues[function_id] = FunctionQueue(function_id, app_id, client_id, pool, retry, self._queue_limit)
         if before is not None:
-            retiring = asyncio.ensure_future(self._pools.retire(before, grace_s))
-            self._tasks.add(retiring)
-            retiring.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._pools.retire(before, grace_s))
         if old is not None:
             self.submit(old.take_all())
         self._pump(self._queues[function_id])

@@ -37,7 +37,7 @@ class Ends:
         blobs: BlobStore,
         values: Values,
         written: Callable[[Sequence[End]], None],
-        run: Callable[[Coroutine[Any, Any, None]], None],
+        run: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._store = store
         self._blobs = blobs

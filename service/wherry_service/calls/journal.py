@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from wherry_proto.messages import (
     CallGraph,
@@ -22,12 +21,13 @@ from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
-from wherry_service.errors import NotFound, Rarely, ServiceError, stack_of
+from wherry_service.errors import NotFound, Rarely, ServiceError
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
 from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.calls import CallStore, StoredOutputs
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ class Journal:
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("the journal could not be written")
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._rarely = Rarely()
-        self._ends = Ends(store, blobs, values, self._written, self._run)
+        self._ends = Ends(store, blobs, values, self._written, self._tasks.spawn)
         self.graphs = CallGraphs(self._describe, self._ends.add_graph)
 
     # Asking
@@ -153,7 +153,7 @@ class Journal:
 
     def save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
         """Put durable inputs on disk; then tell the client, and call `then`. Known ones are confirmed again."""
-        self._run(self._save(client, items, then))
+        self._tasks.spawn(self._save(client, items, then))
 
     async def _save(self, client: Client, items: list[Input], then: Callable[[list[Input]], None]) -> None:
         rows = [
@@ -246,7 +246,7 @@ class Journal:
         call = self._calls.get(call_id)
         if call is None or call.restored or (call.durable and call.num_done):
             client.num_lookups += 1
-            self._run(self._look_up(client, call_id))
+            self._tasks.spawn(self._look_up(client, call_id))
             return
         self._show(client, call)
 
@@ -327,7 +327,7 @@ class Journal:
             return
         client = item.call.client
         if item.call.durable:
-            self._run(self._values.keep(value, source))
+            self._tasks.spawn(self._values.keep(value, source))
         elif item.keep_yield(value):
             if client is not None:
                 client.yielded(value, source)
@@ -445,13 +445,3 @@ class Journal:
         which has forgotten that it ended, runs the input again."""
         if item.payload.blob_id:
             self._blobs.delete(item.payload.blob_id)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ran)
-
-    def _ran(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the journal could not be written: %s", error, exc_info=stack_of(error))

@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from wherry_service.engines.engine import EngineError, Mount
-from wherry_service.errors import ServiceError, stack_of
+from wherry_service.errors import ServiceError
 from wherry_service.node.bucket_helper import KIND, BucketHelper, Surroundings
 from wherry_service.node.node import BucketOrder
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Buckets:
         self._salt = b""
         self._recovered = False
         self._recovering = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a task of the buckets failed")
 
     async def acquire(self, user: str, orders: Sequence[BucketOrder]) -> tuple[list[Mount], dict[str, str]]:
         """Have buckets mounted; return where they go, and the label by which a later life knows whose they are.
@@ -99,7 +99,7 @@ class Buckets:
         """Wait until what was written and closed is in the user's buckets; return what is not, in sentences."""
         if user in self._unsure:
             # It may end an input before this life has looked what is mounted for it.
-            await asyncio.wait([self._spawn(self._learn())], timeout=LEARN_WITHIN_S)
+            await asyncio.wait([self._tasks.spawn(self._learn())], timeout=LEARN_WITHIN_S)
             self._unsure.discard(user)
         mine = [one for one in self._mounts.values() if user in one.users and not one.read_only]
         return [told for told in await asyncio.gather(*map(self._flush, mine)) if told]
@@ -127,7 +127,7 @@ class Buckets:
         """Hear from the engine that a container has ended, perhaps a helper."""
         for mount_id, mounted in self._mounts.items():
             if mounted.helper.engine_id == engine_id:
-                self._spawn(self._lost(mount_id, mounted))
+                self._tasks.spawn(self._lost(mount_id, mounted))
 
     async def reconcile(self) -> None:
         """Look which helpers still run, when the engine has not told for a while. Raises `EngineError`."""
@@ -139,9 +139,7 @@ class Buckets:
 
     async def close(self) -> None:
         """Let go of the mounts that are left: a next life finds them."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     @property
     def _labels(self) -> dict[str, str]:
@@ -190,7 +188,7 @@ class Buckets:
                 return
         log.warning("a bucket is not unmounted yet: %s", told)
         if mounted.ending is None or mounted.ending.done():
-            mounted.ending = self._spawn(self._end_later(mount_id))
+            mounted.ending = self._tasks.spawn(self._end_later(mount_id))
 
     async def _runs(self, mounted: _Mounted) -> bool:
         try:
@@ -250,11 +248,11 @@ class Buckets:
                 else:
                     self._tell_lost(user)
         for mount_id in list(running):
-            self._spawn(self._end_unused(mount_id))
+            self._tasks.spawn(self._end_unused(mount_id))
         prefix = f"wherry-bucket-{self._host.instance}-"
         for name in await self._host.engine.volumes(self._labels):
             if (mount_id := name.removeprefix(prefix)) not in running:
-                self._spawn(self._discard_dead(mount_id))
+                self._tasks.spawn(self._discard_dead(mount_id))
 
     async def _discard_dead(self, mount_id: str) -> None:
         async with self._lock(mount_id):
@@ -276,14 +274,3 @@ class Buckets:
             fresh.write_bytes(secrets.token_bytes(32))
             fresh.replace(path)
         return path.read_bytes()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the buckets failed: %s", error, exc_info=stack_of(error))

@@ -14,7 +14,8 @@ from typing import Any
 
 from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver, TerminalSize
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
-from wherry_service.errors import InvalidRequest, stack_of
+from wherry_service.errors import InvalidRequest
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Execs:
         self._engine = engine
         self._begin_use = begin_use
         self._end_use = end_use
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("an exec failed")
 
     async def run(
         self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest], *, can_hand_over: bool = False
@@ -99,21 +100,11 @@ class Execs:
 
     def _carry(self, work: Coroutine[Any, Any, None], container_id: str) -> None:
         self._begin_use(container_id)
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda _: self._over(task, container_id))
+        self._tasks.spawn(work).add_done_callback(lambda _: self._end_use(container_id))
 
     async def close(self) -> None:
         """Let go of those that run."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _over(self, task: "asyncio.Task[None]", container_id: str) -> None:
-        self._tasks.discard(task)
-        self._end_use(container_id)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an exec failed: %s", error, exc_info=stack_of(error))
+        await self._tasks.close()
 
 
 class _Run:

@@ -9,7 +9,6 @@ from typing import Any
 
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
-from wherry_service.errors import stack_of
 from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
@@ -27,6 +26,7 @@ from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class LocalNode:
         self._found: dict[str, str] = {}
         # Ended, and not removed since the engine did not answer.
         self._unremoved: dict[str, LocalContainer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a task of the node agent failed")
         self._closing = False
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -181,9 +181,7 @@ class LocalNode:
         for container in containers:
             container.kill("was ended with the service")
         await asyncio.gather(*(container.gone.wait() for container in containers))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.buckets.close()
         await asyncio.to_thread(self.receiver.close)
 
@@ -191,19 +189,11 @@ class LocalNode:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine beside everything else; an error in it is logged, never lost."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
+        return self._tasks.spawn(work)
 
     def remove_later(self, container: LocalContainer) -> None:
         """Remove a container as soon as the engine answers again."""
         self._unremoved[container.container_id] = container
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the node agent failed: %s", error, exc_info=stack_of(error))
 
     def _forget(self, container: LocalContainer) -> None:
         self._containers.pop(container.container_id, None)

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from wherry_service.engines.containment import NO_LIMIT, Containment, MemoryLimit
 from wherry_service.engines.engine import (
@@ -18,13 +17,13 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
-from wherry_service.errors import stack_of
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class LocalSandboxes:
         self._unremoved: dict[str, str] = {}
         self._follows = False
         self._following = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a task of the sandboxes' containers failed")
 
     async def start(self, order: SandboxOrder) -> None:
         with ExitStack() as shown:
@@ -203,9 +202,7 @@ class LocalSandboxes:
         await self._engine.commit(self._get(sandbox_id).engine_id, reference, labels)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         for held in self._held.values():
             if held.stdin is not None:
                 held.stdin.abandon()
@@ -219,7 +216,7 @@ class LocalSandboxes:
     async def _follow(self) -> None:
         if not self._follows:
             self._follows = True
-            self._spawn(self._follow_events())
+            self._tasks.spawn(self._follow_events())
         try:
             async with asyncio.timeout(FOLLOW_WITHIN_S):
                 await self._following.wait()
@@ -231,7 +228,7 @@ class LocalSandboxes:
             if event.kind == "reconnected":
                 self._following.set()
                 if self._held or self._unremoved:
-                    self._spawn(self._reconcile())
+                    self._tasks.spawn(self._reconcile())
                 continue
             held = self._held.get(event.labels.get("wherry.container", ""))
             if held is None:
@@ -251,7 +248,7 @@ class LocalSandboxes:
             log.warning("the engine went away again: %s", error)
             return
         for sandbox_id in list(self._unremoved):
-            self._spawn(self._remove(sandbox_id, self._unremoved.pop(sandbox_id)))
+            self._tasks.spawn(self._remove(sandbox_id, self._unremoved.pop(sandbox_id)))
         for sandbox_id, held in list(self._held.items()):
             if held.started and held.engine_id not in running:
                 self._died(sandbox_id, held, None)
@@ -259,7 +256,7 @@ class LocalSandboxes:
     def _died(self, sandbox_id: str, held: _Held, exit_code: int | None) -> None:
         if not held.dead.is_set():
             held.dead.set()
-            self._spawn(self._tell(sandbox_id, held, exit_code))
+            self._tasks.spawn(self._tell(sandbox_id, held, exit_code))
 
     async def _tell(self, sandbox_id: str, held: _Held, exit_code: int | None) -> None:
         self.on_exit(sandbox_id, await self._exit(held, exit_code))
@@ -332,13 +329,3 @@ class LocalSandboxes:
         except EngineError as error:
             log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)
             self._unremoved[sandbox_id] = engine_id
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the sandboxes failed: %s", error, exc_info=stack_of(error))

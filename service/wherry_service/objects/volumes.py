@@ -7,6 +7,7 @@ from wherry_service.errors import NotFound
 from wherry_service.objects.registry import PREFIXES, Registry
 from wherry_service.store.objects import ObjectRecord
 from wherry_service.store.volumes import VolumeStore
+from wherry_service.tasks import Tasks
 
 
 class Volumes:
@@ -15,7 +16,7 @@ class Volumes:
     def __init__(self, store: VolumeStore, registry: Registry) -> None:
         self.store = store
         self.registry = registry
-        self._discarding: set[asyncio.Future[None]] = set()
+        self._discarding = Tasks("the files of a deleted volume could not be removed")
         registry.on_gone.append(self._gone)
 
     async def get(self, volume_id: str) -> ObjectRecord:
@@ -34,6 +35,4 @@ class Volumes:
             return
         gone = self.store.delete(object_id)
         if gone is not None:
-            task = asyncio.ensure_future(asyncio.to_thread(self.store.discard, gone))
-            self._discarding.add(task)
-            task.add_done_callback(self._discarding.discard)
+            self._discarding.spawn(asyncio.to_thread(self.store.discard, gone))

@@ -7,13 +7,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxSpec, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready, stack_of
+from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.node.mounts import bucket_orders
 from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
@@ -25,6 +25,7 @@ from wherry_service.sandboxes.sandbox import Sandbox, info_of
 from wherry_service.sandboxes.settings import KEEP_ENDED_S, SandboxSettings
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 from wherry_service.store.secrets import secrets_named
+from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Sandboxes:
         self.settings = settings
         self._objects = objects
         self._running: dict[str, Sandbox] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("a task of the sandboxes failed")
         # After a restart: unset until what an earlier life left on the engine is known, or removed.
         self._looked = asyncio.Event()
         self._looked.set()
@@ -393,9 +394,7 @@ class Sandboxes:
                 begun.set_result(None)
         self._looked.set()
         count = await self._end_all(list(self._running.values()), why)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         return count
 
     async def expire(self) -> None:
@@ -413,7 +412,7 @@ class Sandboxes:
         if not sandbox.is_ending and not sandbox.ended.is_set():
             sandbox.decide(state, reason)
             sandbox.woken.set()
-            self._spawn(self._kill(sandbox))
+            self._tasks.spawn(self._kill(sandbox))
 
     async def _kill(self, sandbox: Sandbox) -> None:
         if await self._has_begun(sandbox):
@@ -423,7 +422,7 @@ class Sandboxes:
         sandbox = self._running.get(sandbox_id)
         if sandbox is not None and not sandbox.finishing:
             sandbox.finishing = True
-            self._spawn(self._finish(sandbox, exit))
+            self._tasks.spawn(self._finish(sandbox, exit))
 
     async def _finish(self, sandbox: Sandbox, exit: ContainerExit) -> None:
         if not await self._has_begun(sandbox):
@@ -576,16 +575,6 @@ class Sandboxes:
         self._running.pop(sandbox.sandbox_id, None)
         for event in (sandbox.ended, sandbox.saved, sandbox.gone):
             event.set()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the sandboxes failed: %s", error, exc_info=stack_of(error))
 
 
 def _share(record: SandboxRecord) -> Share:

@@ -80,6 +80,7 @@ def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) ->
         assert [one.spec.name for one in engine.containers.values()] == ["co-B"]
         await node.discard("co-B")
         await node.close()
+        await engine.close()
 
     asyncio.run(main())
 
