@@ -5,10 +5,9 @@ Importing this costs a few milliseconds: gRPC, asyncio and the rest load when an
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
 from wherry import exception
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.version import __version__
 from wherry.app import App, Stub
 from wherry.context import current_function_call_id, current_input_id, is_local
 from wherry.exception import Error

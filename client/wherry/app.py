@@ -359,7 +359,7 @@ class AppRun:
             running.stop()
 
     async def __aenter__(self) -> App:
-        from wherry._calling.opening import entered_in_thread  # only in async programs
+        from wherry._base.waiting import entered_in_thread  # only in async programs
 
         return await entered_in_thread(self)  # type: ignore[no-any-return]
 

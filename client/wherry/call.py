@@ -55,7 +55,7 @@ class FunctionCall(Generic[R]):
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
-        from wherry._calling.opening import entered_in_thread
+        from wherry._base.waiting import entered_in_thread
         from wherry._calling.watch import Watch  # as above
 
         watch = Watch(self._client, self._call_id)

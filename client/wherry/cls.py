@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from wherry._base.blocking import blocking_classmethod
+from wherry._base.code import kind_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import near
 from wherry._classes.blueprint import ARGUMENTS, HANDLE, Blueprint, Handle
 from wherry._classes.local_object import LocalObject
-from wherry._define.definition import ClassDefinition, Definition, kind_of
+from wherry._define.definition import ClassDefinition, Definition
 from wherry._define.options import FunctionOptions
 from wherry._derived import Derived
 from wherry.context import is_local

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from wherry._base.checks import number
 from wherry._base.hints import TYPE_CHECKING, Any, TypeVar, overload
 from wherry._define.marks import mark_batched, mark_concurrent
-from wherry._define.options import number
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

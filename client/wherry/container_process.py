@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wherry._base.blocking import blocking
-from wherry._base.threads import in_thread
+from wherry._base.waiting import in_thread
 from wherry.exception import ConnectionError, Error, ExecutionError
 from wherry.io_streams import FedReader, StreamReader, StreamWriter
 from wherry_proto.messages import ExecReply, ExecRequest, ExecStart

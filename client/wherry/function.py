@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.code import wraps_generator
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
-from wherry._define.definition import Definition, wraps_generator
+from wherry._define.definition import Definition
 from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 

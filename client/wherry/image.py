@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from wherry._base.checks import environment
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.mounted import Mounted
 from wherry._define.packages import Packages
-from wherry._define.step import Mounted, Step, absolute, deprecated, named_variables, needs_list, no_gpu, strings
+from wherry._define.step import Step, absolute, deprecated, needs_list, no_gpu, strings
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class Image(Packages):
         """
         file = absolute(path)
         given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), _frozen(ignore))
-        args = named_variables("Image.from_dockerfile build_args", build_args)
+        args = environment(build_args, "Image.from_dockerfile build_args got")
         base = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
         return base._with_python(add_python)
 
@@ -314,7 +316,7 @@ class Image(Packages):
         """Set environment variables; values must be strings, otherwise InvalidError. (reference: Image.env)"""
         if not vars:
             return self
-        return self._then(Step("env", options=named_variables("Image.env", vars)))
+        return self._then(Step("env", options=environment(vars, "Image.env got")))
 
     def workdir(self, path: str | os.PathLike[str]) -> Image:
         """Set the directory in which commands and functions run. (reference: Image.workdir)"""

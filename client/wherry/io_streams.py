@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wherry._base.blocking import blocking
-from wherry._base.threads import in_thread
+from wherry._base.waiting import in_thread
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class StreamReader(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        found = await in_thread(next, self, self._empty)
+        found = await in_thread(lambda: next(self, self._empty))
         if not found:
             raise StopAsyncIteration
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._define.step import Mounted
+from wherry._base.mounted import Mounted
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

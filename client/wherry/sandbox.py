@@ -5,10 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from wherry._base import checks
 from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.ids import check_id, new_id
-from wherry._base.threads import in_thread
-from wherry._define import options
+from wherry._base.waiting import in_thread
+from wherry._define.options import gpus
 from wherry._objects.secrets import secret_ids as _secret_ids
 from wherry.context import check_local
 from wherry.exception import (
@@ -136,12 +137,12 @@ class Sandbox:
         (secret_ids,) = _secret_ids(client, [wanted], app_id, environment)
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
-            env=options._environment(env),
+            env=checks.environment(env),
             workdir=workdir or "",
-            timeout_s=options.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
-            idle_timeout_s=options.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
+            timeout_s=checks.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
+            idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
             resources=_resources(cpu, memory),
-            gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in options._gpus(gpu)],
+            gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
             pty=bool(pty),
             secret_ids=secret_ids,
@@ -271,7 +272,7 @@ class Sandbox:
 
     @wait.awaiting
     async def _wait_aio(self, raise_on_termination: bool = True) -> int:
-        return await in_thread(self.wait, raise_on_termination)
+        return await in_thread(lambda: self.wait(raise_on_termination))
 
     @blocking
     def terminate(self) -> None:
@@ -307,9 +308,9 @@ class Sandbox:
             self._client,
             self._sandbox_id,
             _strings("a command's parts", args),
-            timeout=options.number("timeout", timeout, 0.1, _DAY, "s", 0),
+            timeout=checks.number("timeout", timeout, 0.1, _DAY, "s", 0),
             workdir=workdir or "",
-            env=options._environment(env),
+            env=checks.environment(env),
             user=user or "",
             pty=pty,
             text=text,
@@ -491,8 +492,8 @@ def _default_client() -> Client:
 
 
 def _resources(cpu: Any, memory: Any) -> messages.Resources:
-    cpu_request, cpu_limit = options._pair("cpu", cpu, 0.01, 1024, "cores")
-    memory_request, memory_limit = options._pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+    cpu_request, cpu_limit = checks.pair("cpu", cpu, 0.01, 1024, "cores")
+    memory_request, memory_limit = checks.pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
     return messages.Resources(
         cpu_request=cpu_request,
         cpu_limit=cpu_limit,
@@ -502,7 +503,7 @@ def _resources(cpu: Any, memory: Any) -> messages.Resources:
 
 
 def _ports(name: str, ports: Sequence[int]) -> list[messages.SandboxPort]:
-    numbers = [int(options.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
+    numbers = [int(checks.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
     return [messages.SandboxPort(port=port, encrypted=name == "encrypted_ports") for port in numbers]
 
 

@@ -7,7 +7,6 @@ from wherry.context import is_local
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from wherry._define.options import FunctionOptions
     from wherry_proto.messages import ScheduleSpec
 
 _FIELDS = ("minute", "hour", "day of month", "month", "day of week")
@@ -148,28 +147,6 @@ def schedule_of(value: Any) -> Schedule:
     raise InvalidError(f"schedule is {value!r}, which is neither a wherry.Cron nor a wherry.Period{near}")
 
 
-def check_function(name: str, function: Any, options: FunctionOptions, is_web: bool) -> None:
-    """Raise InvalidError where a function with a schedule is one that nobody but a caller can run."""
-    if is_web:
-        raise InvalidError(f"{name} is a web endpoint, which requests run: give schedule= to a function of its own")
-    if options.max_batch_size:
-        raise InvalidError(f"{name} has @wherry.batched(), and a schedule has no inputs to batch: leave out either")
-    # A wrapper that takes whatever it is given hands it on.
-    while hasattr(function, "__wrapped__") and _takes_all(function):
-        function = function.__wrapped__
-    code = function.__code__
-    defaults, keyword_defaults = function.__defaults__ or (), function.__kwdefaults__ or {}
-    names = code.co_varnames
-    needed = [*names[: code.co_argcount - len(defaults)]]
-    keyword_only = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-    needed += [one for one in keyword_only if one not in keyword_defaults]
-    if needed:
-        raise InvalidError(
-            f"{name} has a schedule, and needs {', '.join(needed)}: a schedule passes nothing, so give "
-            f"{'it a default' if len(needed) == 1 else 'each a default'}"
-        )
-
-
 def from_message(spec: ScheduleSpec) -> Schedule:
     """Return the schedule that a message tells, as it was written; unchecked."""
     if spec.cron:
@@ -227,12 +204,3 @@ def _no_zone(cron: str, timezone: str, known: set[str]) -> str:
     near = difflib.get_close_matches(timezone, sorted(known), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "it is named as in 'Europe/Berlin'"
     return f"Cron({cron!r}, timezone={timezone!r}): there is no such time zone; {hint}"
-
-
-def _takes_all(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is None or bool(code.co_flags & _VARARGS)
-
-
-# A bit of `co_flags`.
-_VARARGS = 0x04

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -41,4 +41,29 @@ async def in_thread(work: Callable[[], T], cancel: Callable[[], None] | None = N
     except asyncio.CancelledError:
         if cancel is not None:
             threading.Thread(target=cancel, name="wherry-cancelling").start()
+        raise
+
+
+async def entered_in_thread(manager: Any) -> Any:
+    """Enter a context manager in a thread; when whoever awaits this is cancelled, leave it as soon as it is entered."""
+    lock = threading.Lock()
+    entered = given_up = False
+
+    def enter() -> Any:
+        nonlocal entered
+        found = manager.__enter__()
+        with lock:
+            entered = True
+            is_wanted = not given_up
+        if not is_wanted:
+            manager.__exit__(None, None, None)
+        return found
+
+    try:
+        return await asyncio.to_thread(enter)
+    except asyncio.CancelledError:
+        with lock:
+            given_up = True
+        if entered:
+            threading.Thread(target=manager.__exit__, args=(None, None, None), name="wherry-leaving").start()
         raise

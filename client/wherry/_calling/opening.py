@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wherry.exception import ExecutionError
 
@@ -55,30 +55,3 @@ async def opened_in_thread(work: Callable[[Opening], T]) -> T:
 
 def _given_up() -> ExecutionError:
     return ExecutionError("the call was cancelled before it began")
-
-
-async def entered_in_thread(manager: Any) -> Any:
-    """Enter a context manager in a thread; when whoever awaits this is cancelled, leave it as soon as it is entered."""
-    import asyncio  # as above
-
-    lock = threading.Lock()
-    entered = given_up = False
-
-    def enter() -> Any:
-        nonlocal entered
-        found = manager.__enter__()
-        with lock:
-            entered = True
-            is_wanted = not given_up
-        if not is_wanted:
-            manager.__exit__(None, None, None)
-        return found
-
-    try:
-        return await asyncio.to_thread(enter)
-    except asyncio.CancelledError:
-        with lock:
-            given_up = True
-        if entered:
-            threading.Thread(target=manager.__exit__, args=(None, None, None), name="wherry-leaving").start()
-        raise

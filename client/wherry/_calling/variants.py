@@ -4,9 +4,10 @@ import io
 import pickle
 from typing import Any
 
+from wherry._base.checks import number
 from wherry._calling.caller import Caller
 from wherry._connection import pickling
-from wherry._define.options import FunctionOptions, number, translate
+from wherry._define.options import FunctionOptions, translate
 from wherry.exception import InvalidError, SerializationError
 from wherry.image import Image
 from wherry.secret import Secret

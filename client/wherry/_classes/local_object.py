@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from _thread import RLock
 
+from wherry._base.code import kind_of
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._define.definition import kind_of
 
 if TYPE_CHECKING:
     import asyncio

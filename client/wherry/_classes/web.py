@@ -2,91 +2,19 @@
 
 from __future__ import annotations
 
+from wherry._base.checks import number
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import is_in_class
 from wherry._classes.partial import METHOD, PartialFunction
-from wherry._define.options import number
+from wherry._define.web_options import ASGI, DAY_S, ENDPOINT, METHODS, SERVER, WSGI, WebOptions
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from wherry_proto.messages import WebSpec
 
-# As the service numbers them (wherry_proto.messages.WebKind).
-ENDPOINT, ASGI, WSGI, SERVER = 1, 2, 3, 4
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _GENERATORS = 0x20 | 0x200
 _COROUTINES = 0x80 | 0x200
-_DAY = 24 * 3600.0
-_HOST_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
-
-
-class WebOptions:
-    """What a web decorator was given."""
-
-    __slots__ = (
-        "custom_domains",
-        "decorator",
-        "docs",
-        "kind",
-        "label",
-        "method",
-        "port",
-        "port_timeout",
-        "requires_proxy_auth",
-        "response_timeout",
-        "wait_for_response",
-    )
-
-    def __init__(
-        self,
-        kind: int,
-        decorator: str,
-        *,
-        label: str | None,
-        custom_domains: Iterable[str] | None,
-        requires_proxy_auth: bool,
-        wait_for_response: bool = True,
-        response_timeout: float | None = None,
-        method: str = "",
-        docs: bool = False,
-        port: int = 0,
-        port_timeout: float = 0.0,
-    ) -> None:
-        self.kind = kind
-        self.decorator = decorator
-        self.label = _label(decorator, label)
-        self.custom_domains = _domains(decorator, custom_domains)
-        self.requires_proxy_auth = bool(requires_proxy_auth)
-        self.wait_for_response = bool(wait_for_response)
-        # None: the service's own; 0: no limit.
-        self.response_timeout = (
-            None if response_timeout is None else number("response_timeout", response_timeout, 0, _DAY, "s", 0)
-        )
-        self.method = method
-        self.docs = bool(docs)
-        self.port = port
-        self.port_timeout = port_timeout
-
-    def message(self) -> WebSpec:
-        """Describe it for the service."""
-        from wherry_proto.messages import WebSpec as Message  # not needed to import wherry
-
-        limit = self.response_timeout
-        return Message(
-            kind=self.kind,
-            method=self.method,
-            label=self.label,
-            custom_domains=list(self.custom_domains),
-            docs=self.docs,
-            requires_proxy_auth=self.requires_proxy_auth,
-            no_wait=not self.wait_for_response,
-            response_timeout_s=0.0 if limit is None else limit or -1.0,
-            port=self.port,
-            port_timeout_s=self.port_timeout,
-        )
 
 
 class WebFunction(PartialFunction[Any, Any]):
@@ -229,7 +157,7 @@ def web_server(
         custom_domains=custom_domains,
         requires_proxy_auth=requires_proxy_auth,
         port=int(number("port", port, 1, 65535, "", 0, whole=True)),
-        port_timeout=number("startup_timeout", startup_timeout, 0.1, _DAY, "s", 5.0),
+        port_timeout=number("startup_timeout", startup_timeout, 0.1, DAY_S, "s", 5.0),
     )
     return _decorator(options)
 
@@ -286,41 +214,6 @@ def _check(function: Any, options: WebOptions) -> None:
         )
 
 
-def _label(decorator: str, label: Any) -> str:
-    if label is None:
-        return ""
-    if not isinstance(label, str) or not label.strip():
-        raise InvalidError(f"@wherry.{decorator}() has label={label!r}: it must be text, such as label='hello'")
-    return label
-
-
-def _domains(decorator: str, domains: Any) -> tuple[str, ...]:
-    if domains is None:
-        return ()
-    if isinstance(domains, str):
-        raise InvalidError(f"custom_domains is {domains!r}: it must be a list, such as [{domains!r}]")
-    found = []
-    for domain in domains:
-        name = str(domain).lower().rstrip(".")
-        if not name or len(name) > 253 or "." not in name or not _HOST_SIGNS.issuperset(name) or ".." in name:
-            raise InvalidError(
-                f"@wherry.{decorator}() has the custom domain {domain!r}: write a host name, a.example.com"
-            )
-        found.append(name)
-    return tuple(found)
-
-
 def _check_parentheses(name: str, given: Any) -> None:
     if given is not None:
         raise InvalidError(f"parentheses are missing: write @wherry.{name}() instead of @wherry.{name}")
-
-
-def check_options(name: str, web: WebOptions, options: Any) -> None:
-    """Raise InvalidError for options of the function that a web endpoint can't have."""
-    if options.retries is not None and options.retries.max_retries:
-        raise InvalidError(
-            f"{name} is a web endpoint: retries= does not work with it, since whoever sent the request has to decide "
-            "whether to send it again; leave it out"
-        )
-    if options.max_batch_size:
-        raise InvalidError(f"{name} is a web endpoint: @wherry.batched() does not work with it")

@@ -10,14 +10,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from wherry import __version__
 from wherry._base.ids import new_id
-from wherry._calling.calls import Watches
+from wherry._base.version import __version__
 from wherry._connection.blobs import Blobs, handover_dir
 from wherry._connection.failure import Failures
 from wherry._connection.reconnect import Reconnect
 from wherry._connection.session import Session
 from wherry._connection.settings import Settings
+from wherry._connection.watched import Watches
 from wherry._screen.output import Output as Screen
 from wherry._screen.output import Silent
 from wherry.context import container_directory

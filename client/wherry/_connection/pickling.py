@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, BinaryIO
 
 from wherry import exception
-from wherry._define.definition import importable_name
+from wherry._base.code import importable_name
 
 PROTOCOL = 5
 # What is larger by its own account is pickled straight into a file, not into memory first.

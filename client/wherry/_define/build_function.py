@@ -8,8 +8,9 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
+from wherry._base.code import code_of
 from wherry._connection import pickling
-from wherry._define.definition import Definition, code_of
+from wherry._define.definition import Definition
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.places import mounts as volume_mounts
 from wherry._objects.secrets import secret_ids

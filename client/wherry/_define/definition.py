@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from wherry._base.code import importable_name, innermost, kind_of, main_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._define.marks import batched_mark, concurrent_mark
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
     from wherry._classes.blueprint import Blueprint
-    from wherry._classes.web import WebOptions
     from wherry._define.options import FunctionOptions
+    from wherry._define.web_options import WebOptions
     from wherry_proto.messages import MethodSpec
 
-# Bits of `co_flags` (inspect.CO_*; importing inspect takes longer than the rest of wherry).
-_GENERATOR = 0x20
-_COROUTINE = 0x80
-_ASYNC_GENERATOR = 0x200
+
+# A bit of `co_flags`.
+_VARARGS = 0x04
 
 
 class Definition:
@@ -54,13 +53,11 @@ class Definition:
                 "of a module, or use @app.function(serialized=True) to send the function itself"
             )
         if web is not None:
-            from wherry._classes.web import check_options  # loaded with the decorator
+            from wherry._define.web_options import check_options  # loaded with the decorator
 
             check_options(self.name, web, options)
         if options.schedule is not None:
-            from wherry.schedule import check_function  # loaded with the schedule
-
-            check_function(self.name, function, options, web is not None)
+            _check_scheduled(self.name, function, options, web is not None)
         if self.is_generator and options.retries is not None and options.retries.max_retries:
             raise InvalidError(f"{self.name} is a generator function: retries= does not work with it, leave it out")
         if self.is_generator and options.max_batch_size:
@@ -81,7 +78,7 @@ class Definition:
     @property
     def module(self) -> ModuleType | None:
         name = self.function.__module__
-        return _main_of(self.function) if name == "__main__" else sys.modules.get(name)
+        return main_of(self.function) if name == "__main__" else sys.modules.get(name)
 
     def is_again(self, known: Definition) -> bool:
         """Whether this is another one's function, defined again: its module was reloaded, or a cell has run again."""
@@ -93,9 +90,9 @@ class Definition:
             return False
         # Code that runs again is compiled, or read, again. Not so in a shell, where what one cell has defined makes
         # functions in others.
-        code = getattr(_innermost(mine), "__code__", None)
+        code = getattr(innermost(mine), "__code__", None)
         is_shell = mine.__module__ == "__main__" and not own_file
-        return is_shell or mine is theirs or code is None or code is not getattr(_innermost(theirs), "__code__", None)
+        return is_shell or mine is theirs or code is None or code is not getattr(innermost(theirs), "__code__", None)
 
 
 class ClassDefinition(Definition):
@@ -126,7 +123,7 @@ class ClassDefinition(Definition):
     @property
     def module(self) -> ModuleType | None:
         name = self.function.__module__
-        return _main_of(_function_in(self.function)) if name == "__main__" else sys.modules.get(name)
+        return main_of(_function_in(self.function)) if name == "__main__" else sys.modules.get(name)
 
     @property
     def shipped(self) -> Any:
@@ -159,7 +156,7 @@ def _marked_by_methods(blueprint: Blueprint, options: FunctionOptions) -> Functi
     for own, partial in blueprint.methods.items():
         web = getattr(partial, "web", None)
         if web is not None:
-            from wherry._classes.web import check_options  # loaded with the decorator
+            from wherry._define.web_options import check_options  # loaded with the decorator
 
             check_options(f"{name}.{own}", web, options)
             if blueprint.required:
@@ -196,92 +193,8 @@ class _SentClass:
         return received, (self._user_class, "", self._name)
 
 
-def kind_of(function: Callable[..., Any]) -> tuple[bool, bool]:
-    """Return whether a function is a generator, and whether it is asynchronous.
-
-    A wrapper is what it is itself, as Python sees it, whatever it wraps: its container finds out what it returns.
-    """
-    flags = code_of(function).co_flags
-    # What inspect.markcoroutinefunction sets.
-    is_marked = hasattr(function, "_is_coroutine_mark")
-    return bool(flags & (_GENERATOR | _ASYNC_GENERATOR)), is_marked or bool(flags & (_COROUTINE | _ASYNC_GENERATOR))
-
-
-def wraps_generator(function: Callable[..., Any]) -> bool:
-    """Whether a generator function is below a function's wrappers."""
-    code = getattr(_innermost(function), "__code__", None)
-    return bool(getattr(code, "co_flags", 0) & (_GENERATOR | _ASYNC_GENERATOR))
-
-
-def _innermost(function: Any) -> Any:
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
-        function = inner
-    return function
-
-
 def _file_of(definition: Definition) -> str | None:
     return getattr(definition.module, "__file__", None)
-
-
-def code_of(function: Callable[..., Any]) -> CodeType:
-    """Return the code of a plain function, or of what one without code (functools.cache) wraps.
-
-    Raises InvalidError for anything else.
-    """
-    unwrapped: Any = function
-    while True:
-        code: CodeType | None = getattr(unwrapped, "__code__", None)
-        if hasattr(code, "co_flags"):
-            assert code is not None
-            return code
-        unwrapped = getattr(unwrapped, "__wrapped__", None)
-        if unwrapped is None:
-            raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
-
-
-def importable_name(module_name: str, function: Any = None) -> str:
-    """Return the name under which a container imports a module: `__main__` is its file's or package's name.
-
-    "__main__" where there is no file to import.
-    """
-    if module_name != "__main__":
-        return module_name
-    main = _main_of(function)
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name and spec.name != "__main__":
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return script_name(file) if file and os.path.isfile(file) else "__main__"
-
-
-def script_name(file: str) -> str:
-    """Return the name of a script as a module, whatever the file is called; of a link, that of the file behind it.
-
-    Python looks for a script's modules beside the file behind a link, too.
-    """
-    folder, base = os.path.split(os.path.realpath(file))
-    stem, suffix = os.path.splitext(base)
-    name = stem if suffix in (".py", ".pyw") else base
-    if name == "__main__":
-        # Of a directory that was run.
-        name = f"{os.path.basename(folder)}_main"
-    if "." not in name and suffix == ".py" and stem != "__main__":
-        return name
-    name = name.replace(".", "_")
-    while os.path.isdir(os.path.join(folder, name)) or os.path.exists(os.path.join(folder, f"{name}.py")):
-        name += "_"
-    return name
-
-
-def _main_of(function: Any) -> ModuleType | None:
-    """Return the module `__main__`, as what runs scripts (cProfile, trace) may have it beside its own."""
-    main = sys.modules.get("__main__")
-    names = getattr(_innermost(function), "__globals__", None)
-    if main is None or names is None or names is vars(main) or names.get("__name__") != "__main__":
-        return main
-    own = type(main)("__main__")
-    own.__file__ = names.get("__file__")
-    return own
 
 
 def _function_in(user_class: Any) -> Any:
@@ -290,3 +203,30 @@ def _function_in(user_class: Any) -> Any:
 
     found = [value.raw_f if isinstance(value, PartialFunction) else value for value in vars(user_class).values()]
     return next((value for value in found if getattr(value, "__module__", None) == user_class.__module__), None)
+
+
+def _check_scheduled(name: str, function: Any, options: FunctionOptions, is_web: bool) -> None:
+    """Raise InvalidError where a function with a schedule is one that nobody but a caller can run."""
+    if is_web:
+        raise InvalidError(f"{name} is a web endpoint, which requests run: give schedule= to a function of its own")
+    if options.max_batch_size:
+        raise InvalidError(f"{name} has @wherry.batched(), and a schedule has no inputs to batch: leave out either")
+    # A wrapper that takes whatever it is given hands it on.
+    while hasattr(function, "__wrapped__") and _takes_all(function):
+        function = function.__wrapped__
+    code = function.__code__
+    defaults, keyword_defaults = function.__defaults__ or (), function.__kwdefaults__ or {}
+    names = code.co_varnames
+    needed = [*names[: code.co_argcount - len(defaults)]]
+    keyword_only = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    needed += [one for one in keyword_only if one not in keyword_defaults]
+    if needed:
+        raise InvalidError(
+            f"{name} has a schedule, and needs {', '.join(needed)}: a schedule passes nothing, so give "
+            f"{'it a default' if len(needed) == 1 else 'each a default'}"
+        )
+
+
+def _takes_all(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is None or bool(code.co_flags & _VARARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._base.checks import environment, number, pair
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._define.marks import batched_mark, concurrent_mark
 from wherry.context import is_local
@@ -78,14 +79,14 @@ class FunctionOptions:
         if image is not None and not isinstance(image, Image):
             raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
         self.image = image
-        self.env = _environment(env)
+        self.env = environment(env)
         self.secrets: tuple[Secret, ...] = ()
         if secrets:
             from wherry.secret import secrets_of  # only where there are secrets
 
             self.secrets = secrets_of("secrets", secrets)
-        self.cpu = _pair("cpu", cpu, 0.01, 1024, "cores")
-        self.memory = _pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
+        self.cpu = pair("cpu", cpu, 0.01, 1024, "cores")
+        self.memory = pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries = Retries.of(retries)
         self.timeout = number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
         self.startup_timeout = number("startup_timeout", startup_timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
@@ -98,7 +99,7 @@ class FunctionOptions:
         self.target_inputs = 0
         self.max_batch_size = 0
         self.batch_wait_ms = 0
-        self.gpus = _gpus(gpu)
+        self.gpus = gpus(gpu)
         self.volumes = _placed("volumes", volumes)
         self.network_file_systems = _placed("network_file_systems", network_file_systems)
         self.mounts = _mounts(mounts)
@@ -227,39 +228,6 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     return options
 
 
-def number(
-    name: str, value: float | None, low: float, high: float, unit: str, default: float, *, whole: bool = False
-) -> float:
-    """Return the value, or the default for None; raise InvalidError when it is not a number of that range."""
-    if value is None:
-        return default
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        what = "a whole number" if whole else "a number"
-        bounds = f"from {low:g} to {high:g}" if high < 1e7 else f"of at least {low:g}"
-        raise InvalidError(f"{name} is {value!r}: it must be {what} {bounds}{' ' + unit if unit else ''}")
-    return value
-
-
-def _pair(name: str, value: Any, low: float, high: float, unit: str, whole: bool = False) -> tuple[float, float]:
-    """Return (request, limit), 0 where unset."""
-    if not isinstance(value, tuple):
-        return number(name, value, low, high, unit, 0, whole=whole), 0
-    if len(value) != 2:
-        raise InvalidError(f"{name} is {value!r}: it must be a number, or (request, limit)")
-    request, limit = (number(name, item, low, high, unit, 0, whole=whole) for item in value)
-    if limit and request > limit:
-        raise InvalidError(f"{name} is {value!r}: the request is above the limit")
-    return request, limit
-
-
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    for name, value in (env or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
-            raise InvalidError(f"env has {name!r}: {value!r}: names and values must be strings")
-    return dict(env or {})
-
-
 def _placed(parameter: str, given: Any) -> Placed:
     if not given:
         return ()
@@ -276,7 +244,8 @@ def _mounts(given: Any) -> tuple[Mount, ...]:
     return mounts_of(given)
 
 
-def _gpus(value: Any) -> tuple[Gpu, ...]:
+def gpus(value: Any) -> tuple[Gpu, ...]:
+    """Return the kinds of GPU asked for, the first that there is being taken; raise InvalidError for none known."""
     if value is None or value is False:
         return ()
     from wherry.gpu import parse  # only for functions that ask for one

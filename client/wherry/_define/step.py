@@ -59,33 +59,6 @@ class Step:
         return " ".join((self.kind, *self.args))
 
 
-class Mounted:
-    """Files that containers get as they start."""
-
-    __slots__ = ("ignore", "kind", "local", "remote")
-
-    def __init__(self, kind: str, local: str, remote: str, ignore: Any) -> None:
-        # "file", "dir", or "module": then `local` is its name.
-        self.kind = kind
-        self.local = local
-        self.remote = remote
-        self.ignore = ignore
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Mounted)
-            and (self.kind, self.local, self.remote) == (other.kind, other.local, other.remote)
-            and self.ignore == other.ignore
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.local, self.remote))
-
-    def __repr__(self) -> str:
-        method = {"file": "add_local_file", "dir": "add_local_dir", "module": "add_local_python_source"}[self.kind]
-        return f"{method}({self.local!r})"
-
-
 def strings(method: str, values: tuple[str | Sequence[str], ...]) -> tuple[str, ...]:
     """Return the strings, and those of lists, in order; raise InvalidError for anything else or nothing."""
     found: list[str] = []
@@ -105,14 +78,6 @@ def needs_list(name: str, values: Any, of: type = str) -> tuple[Any, ...]:
         if not isinstance(item, of):
             raise InvalidError(f"{name} holds {item!r}: its items must be of type {of.__name__}")
     return found
-
-
-def named_variables(what: str, values: Mapping[str, str] | None) -> dict[str, str | None]:
-    """Return the variables; raise InvalidError unless names and values are strings."""
-    for name, value in (values or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name:
-            raise InvalidError(f"{what} got {name!r}: {value!r}: names and values must be strings")
-    return dict(values or {})
 
 
 def absolute(path: str | os.PathLike[str]) -> str:

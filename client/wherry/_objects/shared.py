@@ -264,7 +264,7 @@ class Ephemeral(Generic[H]):
         made._client.tell(f"{made._service}.Delete", ObjectDeleteRequest(object_id=made._id))
 
     async def __aenter__(self) -> H:
-        from wherry._calling.opening import entered_in_thread  # only in async programs
+        from wherry._base.waiting import entered_in_thread  # only in async programs
 
         return await entered_in_thread(self)  # type: ignore[no-any-return]
 

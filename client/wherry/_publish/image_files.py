@@ -5,7 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry._define.step import Mounted, Step
+from wherry._base.mounted import Mounted
+from wherry._define.step import Step
 from wherry._objects.secrets import secret_ids
 from wherry._publish.ignore import matcher
 from wherry._publish.local_files import docker_ignored, file_of, files_below, module_files

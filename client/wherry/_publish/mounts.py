@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from wherry._define.step import Mounted
+from wherry._base.mounted import Mounted
 from wherry._publish.ignore import matcher
 from wherry._publish.local_files import file_of, files_below, module_files
 from wherry._publish.shipping import put_tree, send

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wherry._base.code import importable_name
 from wherry._calling.caller import Caller
 from wherry._connection.client import default_client
-from wherry._define.definition import ClassDefinition, Definition, importable_name
+from wherry._define.definition import ClassDefinition, Definition
 from wherry._define.places import bucket_mounts, together
 from wherry._define.places import mounts as volume_mounts
 from wherry._objects.secrets import secret_ids

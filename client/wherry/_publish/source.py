@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from wherry._define.definition import script_name
+from wherry._base.code import script_name
 from wherry.exception import InvalidError
 
 _SKIPPED = frozenset(("__pycache__", "node_modules"))

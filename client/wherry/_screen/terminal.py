@@ -10,13 +10,10 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from wherry.exception import ConnectionError, Error, ExecutionError
-from wherry_proto.messages import ExecRequest, ExecStart, TerminalSize
-
-if TYPE_CHECKING:
-    from wherry._connection.client import Client
+from wherry_proto.messages import ExecRequest, ExecStart, Message, TerminalSize
 
 # Bytes of what is typed, or pasted, in one message.
 _PIECE = 1 << 16
@@ -24,6 +21,13 @@ _PIECE = 1 << 16
 # alternate screen, a hidden cursor, colours.
 _RESET = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?1049l\x1b[?25h\x1b[0m"
 _ENDINGS = (signal.SIGHUP, signal.SIGTERM)
+
+
+class Connected(Protocol):
+    """What runs a command: a client's connection to the service."""
+
+    def exchange(self, method: str, first: Message, /) -> Any:
+        """Call a method with many messages both ways."""
 
 
 def is_terminal() -> bool:
@@ -34,7 +38,7 @@ def is_terminal() -> bool:
         return False
 
 
-def run_in_terminal(client: "Client", start: ExecStart, resized: threading.Event | None = None) -> int:
+def run_in_terminal(client: Connected, start: ExecStart, resized: threading.Event | None = None) -> int:
     """Run a command with this terminal as its own; return its exit code.
 
     `resized`, from `heard`, is for threads that are not the main one.

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from wherry._define.definition import script_name
+from wherry._base.code import script_name
 from wherry.app import App, LocalEntrypoint
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.exception import Error

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from tests.waiting import wait_until
-from wherry._calling.opening import entered_in_thread
+from wherry._base.waiting import entered_in_thread
 from wherry._connection.client import Client
 
 Running = Callable[..., Any]

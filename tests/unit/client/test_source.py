@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import wherry
-from wherry._define.definition import importable_name
+from wherry._base.code import importable_name
 from wherry._publish.source import SourceFile, source_files
 from wherry.exception import InvalidError
 
