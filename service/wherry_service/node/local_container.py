@@ -16,7 +16,6 @@ from wherry_service.engines.engine import (
     DeviceMissing,
     Engine,
     EngineError,
-    EngineUnreachable,
     ImageMissing,
     Mount,
     RuntimeMissing,
@@ -41,6 +40,7 @@ from wherry_service.node.node import (
     VolumeOrder,
     YieldRow,
 )
+from wherry_service.node.passing import is_passing
 from wherry_service.node.runner_link import RunnerLink
 from wherry_service.node.runs import Runs
 from wherry_service.node.throttle import Throttle
@@ -178,16 +178,16 @@ class LocalContainer:
                 await self._host.engine.start(self.engine_id)
             self.started = True
         except (EngineError, ServiceError, OSError) as error:
-            unreachable = isinstance(error, EngineUnreachable) or is_of_disk(error)
-            if not unreachable and not self._kill_reason:
+            passes = is_passing(error)
+            if not passes and not self._kill_reason:
                 log.warning("container %s could not start: %s", self.container_id, error)
             await self._finish(
                 ContainerExit(
                     reason=in_words(error),
                     not_started=True,
-                    permanent=not unreachable
+                    permanent=not passes
                     and isinstance(error, ImageMissing | DeviceMissing | RuntimeMissing | ServiceError),
-                    host_failed=unreachable,
+                    host_failed=passes,
                 )
             )
             return

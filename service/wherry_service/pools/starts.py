@@ -10,9 +10,11 @@ from wherry_proto.messages import Failure, FailureKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import ContainerExit, Node
+from wherry_service.node.passing import is_passing
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import Container, State
 from wherry_service.pools.plan import PoolPlan
+from wherry_service.store.trouble import in_words
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +104,9 @@ class Starts:
     async def _order(self, container: Container) -> None:
         try:
             order = await self._pool.plan.make_order(container.container_id)
-        except ServiceError as error:
-            container.on_exit(ContainerExit(reason=f"lacks what it needs: {error}", not_started=True, permanent=True))
+        except (ServiceError, OSError) as error:
+            reason, passes = f"lacks what it needs: {in_words(error)}", is_passing(error)
+            container.on_exit(ContainerExit(reason=reason, not_started=True, permanent=not passes, host_failed=passes))
             return
         if container.state is State.DRAINING or self._pool.closed:
             container.on_exit(_unneeded())

@@ -1,6 +1,7 @@
 """A pool's containers through all their states, on a fake node."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import Failure, FunctionSpec, PoolSettings, Resources
 from wherry_service.apps.plans import plan_of
 from wherry_service.calls.call import Call, Input
-from wherry_service.errors import NotFound
+from wherry_service.engines.engine import EngineUnreachable
+from wherry_service.errors import NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
 from wherry_service.node.node import Assignment, ContainerExit, FoundContainer
 from wherry_service.pools import rooms
@@ -21,6 +23,8 @@ from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
 from wherry_service.pools.starts import MAX_STRIKES
+from wherry_service.store.away import DatabaseAway
+from wherry_service.store.trouble import StorageFull
 
 DEADLINE_S = 5.0
 
@@ -305,6 +309,44 @@ def test_an_engine_that_is_away_fails_nothing() -> None:
             pool.starts._retry_at = 0.0
             pool.scale()
         assert not world.listener.of("start failed")
+
+    run(scenario, auto=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (EngineUnreachable("Docker does not answer"), True),
+        (DatabaseAway("the database does not answer"), True),
+        (StorageFull("the disk is full"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (NotFound("secret st-1 was deleted"), False),
+    ],
+)
+def test_what_it_lacks_for_a_while_is_waited_for(error: Exception, passes: bool) -> None:
+    async def scenario(world: World) -> None:
+        asked = 0
+
+        async def lacks() -> None:
+            nonlocal asked
+            asked += 1
+            if isinstance(error, ServiceError | OSError):
+                raise error
+            raise Unready("an image can't be built") from error
+
+        world.order = lacks
+        pool = world.open()
+        pool.set_backlog(1)
+        for count in range(1, MAX_STRIKES + 2) if passes else [1]:
+            await world.until(lambda count=count: asked == count and not pool.containers)
+            pool.starts._retry_at = 0.0
+            pool.scale()
+        assert bool(world.listener.of("start failed")) is not passes
+        assert "Errno" not in str(world.listener.events)
+        world.order = None
+        pool.starts.retry_now()
+        pool.scale()
+        await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
 
     run(scenario, auto=False)
 
