@@ -46,6 +46,8 @@ def _reason(evidence: Evidence, one: Operation) -> str | None:
         return "the database was away"
     if evidence.during(one, *_ENGINE, grace_s=10) and re.search("engine|[Dd]ocker", one.error):
         return "the engine was away"
+    if evidence.was_cut_off(one) and "no service answers at" in one.error and not evidence.had_met(one):
+        return "there was no service when the client began"  # over TCP nobody waits for one that never answered
     if evidence.was_away(one, 2.0) and "while starting" in one.error:
         return ""  # who starts the service is told that what it started was killed
     return "its container was lost four times" if _LOST_TOO_OFTEN in one.error else None

@@ -55,6 +55,20 @@ class Evidence:
         """Whether the connection to the service broke while something was asked for."""
         return self.was_away(operation, 2.0) or self.during(operation, *NETWORK)
 
+    def had_met(self, operation: Operation) -> bool:
+        """Whether the same life of its client had been answered before something was asked for."""
+        return self._met.get((operation.client, operation.life), float("inf")) < operation.asked_at
+
+    @functools.cached_property
+    def _met(self) -> dict[tuple[str, str], float]:
+        """When each life of a client was first answered."""
+        found: dict[tuple[str, str], float] = {}
+        for one in self.operations:
+            if one.did and one.ended_at is not None:
+                key = one.client, one.life
+                found[key] = min(found.get(key, float("inf")), one.ended_at)
+        return found
+
     @functools.cached_property
     def _away(self) -> list[tuple[float, float]]:
         answered = sorted(one.ended_at for one in self.of("lone") if one.did and one.ended_at is not None)

@@ -31,6 +31,14 @@ def test_a_full_disk_may_be_told_while_there_is_one_and_in_plain_words() -> None
     assert errors.check(evidence(own, faults=(fault("disk full", own),)), []).holds
 
 
+def test_a_client_that_begins_while_the_service_is_away_may_be_told_and_no_other() -> None:
+    one = failed("dicts-0", "put", {}, "wherry.exception.ConnectionError: no service answers at https://h:1: is it …")
+    assert not errors.check(evidence(one), []).holds
+    assert errors.check(evidence(one, faults=(fault("service killed", one),)), []).holds
+    before, later = did("dicts-1", "put", {}), failed("dicts-1", "put", {}, one.error)
+    assert not errors.check(evidence(before, later, faults=(fault("service killed", later),)), []).holds
+
+
 def test_a_client_that_ends_by_itself_is_found() -> None:
     assert not errors.check(Evidence(broke={"maps-0": "Traceback"}), []).holds
 
