@@ -2,23 +2,21 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from wherry_proto import services
 from wherry_proto.messages import AuditEntry, TokenInfo
+from wherry_service.api.audit import AuditLog
 from wherry_service.api.member import Member, Surroundings, refusal
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Named, Reach, value_of
 from wherry_service.api.rules import RULES, Where
 from wherry_service.api.statuses import status_of
 from wherry_service.api.tokens import EVERYWHERE, Tokens, allows
-from wherry_service.errors import Denied, Exhausted, ServiceError, Unauthenticated, stack_of
+from wherry_service.errors import Denied, Exhausted, ServiceError, Unauthenticated
 from wherry_service.store.tokens import AuditStore
-
-log = logging.getLogger(__name__)
 
 ID_KEY = "wherry-token-id"
 SECRET_KEY = "wherry-token-secret"
@@ -52,10 +50,9 @@ class Access:
         self._tokens = tokens
         self._places = places
         self._surroundings = surroundings
-        self._audit = audit
+        self._audit = AuditLog(audit)
         # What each token has open.
         self._open: dict[str, set[asyncio.Task[Any]]] = {}
-        self._writing: set[asyncio.Task[None]] = set()
         # Source files that tokens of the same environments have sent in this life of the service.
         self._sent: dict[tuple[str, ...], set[str]] = {}
 
@@ -117,8 +114,8 @@ class Access:
                 task.cancel()
 
     async def close(self) -> None:
-        """Wait until the audit log is written."""
-        await asyncio.gather(*self._writing, return_exceptions=True)
+        """Wait until the audit log is written, for some seconds."""
+        await self._audit.close()
 
     # Who asks
 
@@ -132,6 +129,8 @@ class Access:
             token = self._tokens.check(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""), _address(peer))
             asked.token = token
             self._open.setdefault(token.token_id, set()).add(task)
+            if audited:
+                self._audit.check()
             yield asked
         except asyncio.CancelledError:
             if asked.token is not None and asked.token.revoked_at_ms:
@@ -207,14 +206,7 @@ class Access:
             outcome=outcome,
             peer=peer[:128],
         )
-        task = asyncio.ensure_future(self._audit.add(entry))
-        self._writing.add(task)
-        task.add_done_callback(self._written)
-
-    def _written(self, task: "asyncio.Task[None]") -> None:
-        self._writing.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the audit log could not be written: %s", error, exc_info=stack_of(error))
+        self._audit.note(entry)
 
 
 def _address(peer: str) -> str:

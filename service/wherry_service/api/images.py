@@ -18,6 +18,7 @@ from wherry_proto.messages import (
     ImageState,
     ImageStepEnd,
 )
+from wherry_service.api.statuses import status_of
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import InvalidRequest, NotFound, ServiceError
 from wherry_service.images.build import OnEvent
@@ -55,7 +56,7 @@ class ImageApi:
             while open_builds:
                 event = await events.get()
                 open_builds -= bool(event.image_id or event.error)
-                if event.image_id:
+                if event.image_id and not event.error:
                     used.append(event.image_id)
                 if not open_builds and used:
                     # Before the last word: whoever has it may look at once.
@@ -140,9 +141,8 @@ class ImageApi:
             events.put_nowait(ImageEvent(index=index, error=error.what, image_id=error.image_id))
         except (ServiceError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))
-        except Exception as error:  # the stream must end with a word on every image
-            events.put_nowait(ImageEvent(index=index, error=f"the service failed: {type(error).__name__}: {error}"))
-            raise
+        except Exception as error:  # noqa: BLE001 - the stream must end with a word on every image
+            events.put_nowait(ImageEvent(index=index, error=status_of("Images.Ensure", error)[1]))
         else:
             events.put_nowait(
                 ImageEvent(index=index, image_id=built.image_id, built=built.built, seconds=built.seconds)

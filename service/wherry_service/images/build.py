@@ -1,10 +1,16 @@
 """One build that runs: whoever wants the image joins it, and when nobody does any more it ends."""
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TextIO, TypeVar
+
+from wherry_service.store.trouble import in_words
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -25,8 +31,9 @@ class Build(Generic[T]):
     def __init__(self, work: Callable[[OnEvent], Awaitable[T]], log_file: Path) -> None:
         self._listeners: list[OnEvent] = []
         self._said: list[Callable[[OnEvent], None]] = []
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._file = log_file.open("w", encoding="utf-8", errors="replace")
+        # None: it can't be written, and a build is not to fail for that.
+        self._file: TextIO | None = None
+        self._begin(log_file)
         self._work = work
         self._waiting = 0
         # Nobody waits any more: it is ending, and can't be joined.
@@ -53,25 +60,53 @@ class Build(Generic[T]):
         try:
             return await self._work(OnEvent(self._log, self._step, self._reason))
         except Exception as error:
-            self._file.write(f"{error}\n")
+            self._keep(str(error))
             raise
         finally:
-            self._file.close()
+            self._end()
 
     def _log(self, line: str) -> None:
-        self._file.write(f"{line}\n")
-        self._file.flush()
+        self._keep(line)
         self._tell(lambda heard: heard.log(line))
 
     def _step(self, title: str, seconds: float, cached: bool) -> None:
-        self._file.write(f"{title}: {'cached' if cached else f'{seconds:.1f} s'}\n")
-        self._file.flush()
+        self._keep(f"{title}: {'cached' if cached else f'{seconds:.1f} s'}")
         self._tell(lambda heard: heard.step(title, seconds, cached))
 
     def _reason(self, reason: str) -> None:
-        self._file.write(f"built because {reason}\n")
-        self._file.flush()
+        self._keep(f"built because {reason}")
         self._tell(lambda heard: heard.reason(reason))
+
+    # The file
+
+    def _begin(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8", errors="replace")
+        except OSError as error:
+            self._lose(error)
+
+    def _keep(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(f"{line}\n")
+            self._file.flush()
+        except OSError as error:
+            self._end()
+            self._lose(error)
+
+    def _end(self) -> None:
+        if self._file is not None:
+            # What it holds is tried once more, and in vain where the disk is full.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _lose(self, error: OSError) -> None:
+        line = f"this build's log is not kept from here on: {in_words(error)}"
+        log.warning("%s", line)
+        self._tell(lambda heard: heard.log(line))
 
     def _tell(self, say: Callable[[OnEvent], None]) -> None:
         self._said.append(say)

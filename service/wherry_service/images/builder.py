@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.containment import Containment
-from wherry_service.engines.engine import ContainerSpec, Engine, EngineError
-from wherry_service.errors import ServiceError
+from wherry_service.engines.engine import ContainerSpec, Engine, EngineError, EngineUnreachable
+from wherry_service.errors import ServiceError, stack_of
 from wherry_service.ids import new_id
 from wherry_service.images.build import Build, OnEvent
 from wherry_service.images.definition import image_id, is_forced, prefix
@@ -27,12 +28,21 @@ from wherry_service.images.reasons import reason
 from wherry_service.images.registry import Registry
 from wherry_service.images.runner_layer import RunnerLayer
 from wherry_service.images.settings import ImageSettings
+from wherry_service.store.away import left_for_later
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.images import ImageRecord, ImageStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.trouble import in_words
 from wherry_service.store.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
+
+# What the docker CLI says of an engine that is away, or goes while it builds.
+_AWAY = re.compile(
+    r"cannot connect to the docker daemon|error reading from server|connection reset|connection refused|broken pipe"
+    r"|transport is closing|unexpected eof|error during connect",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,7 @@ class ImageBuilder:
         await self._maker.check_objects(definition, environment)
         forced = is_forced(definition)
         if not forced and found not in self._builds and await self._is_there(found):
+            await self._know(found, definition, environment)
             if not bare:
                 await self._make_ready(found, on_event.log)
             return BuiltImage(found, False, 0.0)
@@ -162,26 +173,36 @@ class ImageBuilder:
         noted = asyncio.ensure_future(self._note(dataclasses.replace(record), environment, heard))
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
-            await noted
         except BaseException as error:
             record.state = ImageState.FAILED
-            record.error = str(error) or "it was stopped: nobody waited for it any more"
+            record.error = in_words(error) or "it was stopped: nobody waited for it any more"
             # Shielded: a build that is cancelled is recorded too.
             await asyncio.shield(self._note_end(noted, record))
             if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):
-                raise ImageBuildError(wanted, str(error), []) from error
+                raise ImageBuildError(wanted, in_words(error), []) from error
             raise
+        await _over(noted)
         record.state = ImageState.BUILT
         record.seconds = time.monotonic() - began
         record.built_at_ms = time.time_ns() // 1_000_000
-        await self.records.put(record)
+        # Before its record: where that can't be written, the image is there all the same.
         self._rebuilt.add(wanted)
+        await self.records.put(record, environment)
         return BuiltImage(wanted, True, record.seconds)
 
     async def _note_end(self, noted: "asyncio.Future[None]", record: ImageRecord) -> None:
-        """Record how a build ended: after that it began, however soon it failed."""
-        await asyncio.wait([noted])
-        await self.records.put(record)
+        """Record how a build ended: after that it began, however soon it failed. Its own error is the one to tell."""
+        await _over(noted)
+        with left_for_later():
+            await self.records.put(record)
+
+    async def _know(self, wanted: str, definition: ImageDefinition, environment: str) -> None:
+        """Have the record of an image that is there say so: that of its build may not have been written."""
+        known = await self.records.get(wanted)
+        if known is None or known.state != ImageState.BUILT:
+            now = time.time_ns() // 1_000_000
+            record = ImageRecord(wanted, definition, ImageState.BUILT, built_at_ms=now, used_at_ms=now)
+            await self.records.put(record, environment)
 
     async def _note(self, record: ImageRecord, environment: str, heard: OnEvent) -> None:
         """Record that a build has begun, and say why it has to be."""
@@ -217,7 +238,7 @@ class ImageBuilder:
                     self._rebuilt.discard(wanted)
                 self._ready[wanted] = tag
         except (EngineError, OSError) as error:
-            raise ImageBuildError(wanted, str(error), []) from error
+            raise ImageBuildError(wanted, in_words(error), []) from error
         return tag
 
     async def _runner_layer(self) -> RunnerLayer:
@@ -266,4 +287,13 @@ class ImageBuilder:
                         'from_registry and from_dockerfile take add_python="3.13", for example',
                         [],
                     ) from None
+                if _AWAY.search(told):
+                    raise error from EngineUnreachable(error.reason)
                 raise
+
+
+async def _over(noted: "asyncio.Future[None]") -> None:
+    """Wait until the note that a build has begun is written, or can't be: what counts is how it ends."""
+    await asyncio.wait([noted])
+    if not noted.cancelled() and (error := noted.exception()) is not None:
+        log.warning("that a build began could not be written: %s", in_words(error), exc_info=stack_of(error))

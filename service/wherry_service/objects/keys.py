@@ -62,20 +62,22 @@ class Keys:
 
     def digest(self, data: bytes) -> str:
         """Return a hash that nobody without the key can compare with guesses."""
+        return self.digests(data)[0]
+
+    def digests(self, data: bytes) -> list[str]:
+        """Return the hash, and those that earlier keys made, of which some are kept where `drop` was never called."""
         self._ready(False)
-        return hmac.new(self._keys[0], data, hashlib.sha256).hexdigest()
+        return [hmac.new(key, data, hashlib.sha256).hexdigest() for key in self._keys]
 
     def add(self) -> Callable[[], None]:
         """Make a new key the first; return what drops the others, once everything is encrypted with it."""
         self._ready(False)
         if self._given:
             return lambda: None
-        self._use([_new_key(), *self._keys])
-        self._write()
+        self._write_and_use([_new_key(), *self._keys])
 
         def drop() -> None:
-            self._use(self._keys[:1])
-            self._write()
+            self._write_and_use(self._keys[:1])
 
         return drop
 
@@ -86,8 +88,7 @@ class Keys:
             elif self._path.exists():
                 self._use([_parsed(line, str(self._path)) for line in self._path.read_text().split()])
             elif first:
-                self._use([_new_key()])
-                self._write()
+                self._write_and_use([_new_key()])
             else:
                 raise Unready(
                     f"the key of the secrets is gone: {self._path} does not exist; put it back from a copy, or delete "
@@ -104,12 +105,17 @@ class Keys:
         self._keys = keys
         self._cipher = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
-    def _write(self) -> None:
-        """Replace the file whole, readable by nobody else at any moment."""
+    def _write_and_use(self, keys: list[bytes]) -> None:
+        # In this order: what a key encrypts that is on no disk is lost when the service ends.
+        self._write(keys)
+        self._use(keys)
+
+    def _write(self, keys: list[bytes]) -> None:
+        """Replace the file whole, readable by nobody else at any moment; raise OSError, and leave it as it was."""
         part = self._path.with_suffix(".part")
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.writelines(base64.urlsafe_b64encode(key) + b"\n" for key in self._keys)
+            file.writelines(base64.urlsafe_b64encode(key) + b"\n" for key in keys)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, self._path)

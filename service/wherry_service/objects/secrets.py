@@ -11,8 +11,10 @@ from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.objects.keys import Keys
 from wherry_service.objects.names import DEFAULT_ENVIRONMENT, check_name, not_there
+from wherry_service.store.away import left_for_later
 from wherry_service.store.objects import ObjectRecord, ObjectStore
 from wherry_service.store.secrets import SecretRecord, SecretStore
+from wherry_service.store.trouble import in_words
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +57,9 @@ class Secrets:
             first = not await self._store.all()
             text = json.dumps({"environment": environment, "values": dict(sorted(values.items()))}).encode()
             self._keys.encrypt(b"", first)  # makes the very first key
-            digest = self._keys.digest(text)
-            known = await self._known(name, environment, digest)
-            if known is not None and known.digest == digest:
+            digest, *earlier = self._keys.digests(text)
+            known = await self._known(name, environment, [digest, *earlier])
+            if known is not None and known.digest in (digest, *earlier):
                 await self._store.replace([self._sealed(known.object, values, digest)])
                 return await self.get(known.secret_id)
             if known is not None:
@@ -126,7 +128,9 @@ class Secrets:
                         f"secret {secret_id[:64]} was deleted: create it again, then run or deploy what uses it again"
                     )
                 merged.update(self._opened(found[secret_id]))
-        await self._store.used(secret_ids, self._now_ms())
+        # A container starts on a full disk too.
+        with left_for_later():
+            await self._store.used(secret_ids, self._now_ms())
         return merged
 
     async def check(self, secret_ids: Sequence[str], environment: str) -> None:
@@ -155,7 +159,10 @@ class Secrets:
                 text = json.dumps({"environment": environment, "values": dict(sorted(values.items()))}).encode()
                 fresh.append(self._sealed(record.object, values, self._keys.digest(text), record.updated_at_ms))
             await self._store.replace(fresh)
-            drop()
+            try:
+                drop()
+            except OSError as error:
+                log.warning("the earlier key of the secrets stays beside the new one: %s", in_words(error))
         log.info("encrypted %d secrets anew", len(fresh))
         return len(fresh), not self._keys.are_given
 
@@ -170,11 +177,11 @@ class Secrets:
                 count += 1
         return count
 
-    async def _known(self, name: str, environment: str, digest: str) -> SecretRecord | None:
+    async def _known(self, name: str, environment: str, digests: Sequence[str]) -> SecretRecord | None:
         if name:
             return await self._store.find(environment, name)
         nameless = await self._store.nameless()
-        return next((r for r in nameless if r.digest == digest and r.object.environment == environment), None)
+        return next((r for r in nameless if r.digest in digests and r.object.environment == environment), None)
 
     def _sealed(
         self, record: ObjectRecord, values: Mapping[str, str], digest: str, updated_at_ms: int | None = None
