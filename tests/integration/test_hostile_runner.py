@@ -41,8 +41,8 @@ class Attacked:
 
     async def begin(self) -> "Attacked":
         self.world.call(self.world.open("wait"), (str(self.go),), kind=CallKind.REMOTE)
-        await self.world.until(lambda: bool(self._containers()) and self.container._loaded)
-        await self.world.until(lambda: bool(self.container._holdings.ids))
+        await self.world.until(lambda: bool(self._containers()) and self.container.conversation.loaded)
+        await self.world.until(lambda: bool(self.container.conversation.holdings.ids))
         return self
 
     def _containers(self) -> list[LocalContainer]:
@@ -86,10 +86,10 @@ def attack(tmp_path: Path, work: Any) -> None:
 
 def test_a_second_connection_does_not_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def work(attacked: Attacked) -> None:
-        link = attacked.container._link
+        link = attacked.container.conversation.callers.link
         for _ in range(3):
             await attacked.ended(await attacked.connect(frame(HELLO)))
-        assert attacked.container._link is link
+        assert attacked.container.conversation.callers.link is link
         attacked.go.touch()
         await attacked.world.receive(1)
         attacked.world.values()
@@ -105,7 +105,7 @@ def test_connections_that_say_nothing_are_few(tmp_path: Path) -> None:
         readers = [await attacked.connect(struct.pack(">II", 1 << 20, 0) + b"x" * 1000) for _ in range(20)]
         for reader in readers[:-MAX_CALLERS]:
             await attacked.ended(reader)
-        assert len(attacked.container._callers.waiting) <= MAX_CALLERS
+        assert len(attacked.container.conversation.callers.waiting) <= MAX_CALLERS
         attacked.go.touch()
         await attacked.world.receive(1)
         attacked.world.values()
@@ -117,7 +117,7 @@ def test_a_body_before_hello_is_not_read(tmp_path: Path) -> None:
     async def work(attacked: Attacked) -> None:
         container = attacked.container
         await attacked.ended(await attacked.connect(struct.pack(">II", 100, 15 << 20) + b" " * 100 + b"x" * 65536))
-        assert container._kill_reason.startswith("broke the runner protocol: body of 15728640 bytes")
+        assert container.kill_reason.startswith("broke the runner protocol: body of 15728640 bytes")
         attacked.go.touch()
         # Its input runs again, elsewhere.
         await attacked.world.receive(1)
@@ -131,7 +131,7 @@ def test_one_who_connects_again_and_again_is_ended(tmp_path: Path) -> None:
         container = attacked.container
         for _ in range(MAX_REFUSED):
             await attacked.ended(await attacked.connect(frame(HELLO)))
-        assert f"a second time, {MAX_REFUSED} times" in container._kill_reason
+        assert f"a second time, {MAX_REFUSED} times" in container.kill_reason
 
     attack(tmp_path, work)
 

@@ -309,7 +309,7 @@ def test_b41_a_runner_outlives_a_broken_link(tmp_path: Path) -> None:
         await world.until(lambda: any(c.ready and c.held for c in pool.containers.values()))
         (container,) = pool.containers.values()
         handle: Any = container.handle
-        handle._link.close()
+        handle.callers.link.close()
         await world.until(lambda: not handle.is_connected())
         (tmp_path / "go").touch()
         await world.receive(1)

@@ -18,6 +18,8 @@ class Callers:
     def __init__(self, container_id: str, kill: Callable[[str], None]) -> None:
         self.link: RunnerLink | None = None
         self.refused = 0
+        # Whether its runner has said hello.
+        self.was_greeted = False
         # Whose hello waits for its answer; and those that have said none, the oldest first.
         self.greeting: RunnerLink | None = None
         self.waiting: dict[RunnerLink, None] = {}
@@ -43,6 +45,7 @@ class Callers:
             # Broken, and not yet heard of.
             present.close()
         self.greeting = link
+        self.was_greeted = True
         return True
 
     def welcomed(self, link: RunnerLink) -> None:

@@ -6,14 +6,17 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from wherry_service.engines.engine import Mount
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
+from wherry_service.node.node import VolumeOrder
 from wherry_service.node.value_receiver import ValueDesk, ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 PLACE = "/run/wherry"
 # Tells containers whose directory is mounted read-only from those of earlier versions, who could write theirs.
@@ -154,6 +157,11 @@ class ContainerFiles:
                 os.close(descriptor)
         self._in = self._lent = -1
         remove_directory(self._directory)
+
+
+def volume_mounts(store: VolumeStore, volumes: Sequence[VolumeOrder], held: ExitStack) -> list[Mount]:
+    """Return where volumes appear; `held` keeps what they name until the engine has them."""
+    return [Mount(store.mount_source(one.volume_id, one.sub_path, held), one.path, one.read_only) for one in volumes]
 
 
 def remove_directory(directory: Path) -> None:

@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wherry_proto.messages import WebKind, WebSpec
 from wherry_service.frames import FrameError, Splitter, pack, read_header
-from wherry_service.node.node import LoadOrder
 
 PROTOCOL = 1
 MAX_HEADER = 1 << 20
@@ -76,39 +74,3 @@ def _cut(header: Header, body: bytes) -> list[bytes]:
     if position != len(body):
         raise ProtocolError(f"parts add up to {position} bytes, the body has {len(body)}")
     return parts
-
-
-def load_frame(load: LoadOrder) -> Header:
-    """Return what a runner is told of the function it loads."""
-    return {
-        "t": "load",
-        "function": {
-            "name": load.name,
-            "function_id": load.function_id,
-            "app_id": load.app_id,
-            "module": load.module_name,
-            "qualname": load.qualname,
-            "is_generator": load.is_generator,
-            "is_async": load.is_async,
-            "methods": load.methods,
-            "web": {name: _web_frame(spec) for name, spec in load.web.items()},
-            "python": load.python,
-        },
-        "concurrency": load.concurrency,
-        "batch": {"max_size": load.max_batch_size, "wait_ms": load.batch_wait_ms} if load.max_batch_size else None,
-        "timeout_s": load.timeout_s,
-        "startup_timeout_s": load.startup_timeout_s,
-        "env": dict(load.env),
-        "import_only": load.import_only,
-    }
-
-
-def _web_frame(spec: WebSpec) -> Header:
-    """Return what a runner is told of a function that answers requests."""
-    return {
-        "kind": {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: "wsgi"}.get(spec.kind, "server"),
-        "method": spec.method,
-        "docs": spec.docs,
-        "port": spec.port,
-        "port_timeout_s": spec.port_timeout_s,
-    }

@@ -95,7 +95,7 @@ class LocalNode:
         container = LocalContainer(self, order.container_id, order.load, events, self._forget)
         self._containers[order.container_id] = container
         self.spawn(container.begin(order))
-        return container
+        return container.conversation
 
     async def find(self) -> list[FoundContainer]:
         found: list[FoundContainer] = []
@@ -127,7 +127,7 @@ class LocalNode:
         container = LocalContainer(self, found.container_id, load, events, self._forget)
         self._containers[found.container_id] = container
         self.spawn(container.adopt(self._found.pop(found.container_id)))
-        return container
+        return container.conversation
 
     async def discard(self, container_id: str) -> None:
         engine_id = self._found.pop(container_id, None)

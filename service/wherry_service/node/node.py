@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from wherry_proto.messages import Failure, Payload, WebSpec
 from wherry_service.engines.containment import NO_LIMIT, MemoryLimit
@@ -170,11 +170,22 @@ class Stream(Protocol):
         """Hear what the container says; raise ValueError for what it may not say."""
 
 
-OutputRow = tuple[str, Payload, int]
-"""Input id, value, number of values yielded before it."""
+class OutputRow(NamedTuple):
+    """The value of an input that has finished."""
 
-YieldRow = tuple[str, int, Payload]
-"""Input id, index, value."""
+    input_id: str
+    payload: Payload
+    # How many values it has yielded before.
+    num_yields: int
+
+
+class YieldRow(NamedTuple):
+    """A value of a generator."""
+
+    input_id: str
+    # Counts up from 0.
+    position: int
+    payload: Payload
 
 
 class ContainerEvents(Protocol):
@@ -212,7 +223,7 @@ class ContainerEvents(Protocol):
 
 
 class NodeContainer(Protocol):
-    """A container on a node. Nothing here waits but `stop`."""
+    """A container on a node. Nothing here waits."""
 
     def send(self, inputs: Sequence[Assignment]) -> None:
         """Hand over inputs."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 from wherry_service.logs.batch import LogRow
-from wherry_service.node import frames
+from wherry_service.node import frames, runner_frames
 from wherry_service.node.frames import Header, ProtocolError
 from wherry_service.node.node import OutputRow, YieldRow
 from wherry_service.node.runs import Runs
@@ -72,11 +72,11 @@ class RunnerLink(asyncio.Protocol):
     not in it breaks the protocol. `runs` likewise: which runs of generators it was given.
     """
 
-    def __init__(self, container_id: str, held: set[str], events: LinkEvents, runs: Runs | None = None) -> None:
+    def __init__(self, container_id: str, held: set[str], events: LinkEvents, runs: Runs) -> None:
         self._container_id = container_id
         self._held = held
         self._events = events
-        self._runs = runs or Runs()
+        self._runs = runs
         self._decoder = frames.Decoder(greeted=False)
         self._transport: asyncio.Transport | None = None
         self._greeted = False
@@ -215,7 +215,7 @@ class RunnerLink(asyncio.Protocol):
         running = _strings(header, "running")
         self._greeted = True
         self._decoder.widen()
-        self.send({"t": "welcome", "protocol": frames.PROTOCOL, "container_id": self._container_id})
+        self.send(runner_frames.welcome(self._container_id))
         self._events.on_hello(self, running, header.get("loaded") is True)
 
     def _read_ready(self, header: Header, parts: list[bytes]) -> None:
@@ -233,8 +233,7 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         lines: list[LogRow] = []
         for row, part in zip(rows, parts, strict=True):
-            goes_on = isinstance(row, list) and len(row) == 4
-            stream, input_id, at_ms = _fields(row[:3] if goes_on else row, 3)
+            (stream, input_id, at_ms), goes_on = _fields_and_one(row, 3)
             if (
                 type(stream) is not int
                 or stream not in (1, 2)
@@ -247,7 +246,7 @@ class RunnerLink(asyncio.Protocol):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
             owner = input_id if input_id in self._held else ""
-            lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on))
+            lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on is not None))
         self._events.on_log(lines)
 
     def _read_outputs(self, header: Header, parts: list[bytes]) -> None:
@@ -255,7 +254,7 @@ class RunnerLink(asyncio.Protocol):
         outputs: list[OutputRow] = []
         held = self._held
         for row, part in zip(rows, parts, strict=True):
-            (input_id, format_, name, size, num_yields), run = _fields_and_run(row, 5)
+            (input_id, format_, name, size, num_yields), run = _fields_and_one(row, 5)
             if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
                 raise ProtocolError("malformed output row")
             try:
@@ -263,19 +262,19 @@ class RunnerLink(asyncio.Protocol):
             except (KeyError, TypeError):
                 raise ProtocolError("output of an input it does not hold") from None
             self._runs.answer(input_id, run, num_yields)
-            outputs.append((input_id, self._payload(format_, name, size, part), num_yields))
+            outputs.append(OutputRow(input_id, self._payload(format_, name, size, part), num_yields))
         self._events.on_outputs(outputs)
 
     def _read_yields(self, header: Header, parts: list[bytes]) -> None:
         rows = _rows(header, parts)
         yields: list[YieldRow] = []
         for row, part in zip(rows, parts, strict=True):
-            (input_id, index, format_, name, size), run = _fields_and_run(row, 5)
+            (input_id, index, format_, name, size), run = _fields_and_one(row, 5)
             if type(index) is not int or not 0 <= index < _MAX_COUNT:
                 raise ProtocolError("malformed yield row")
             self._check_held(input_id)
             self._runs.value(input_id, run, index)
-            yields.append((input_id, index, self._payload(format_, name, size, part)))
+            yields.append(YieldRow(input_id, index, self._payload(format_, name, size, part)))
         self._events.on_yields(yields)
 
     def _read_failure(self, header: Header, parts: list[bytes]) -> None:
@@ -354,17 +353,13 @@ def _rows(header: Header, parts: list[bytes]) -> list[Any]:
     return rows
 
 
-def _fields(row: Any, count: int) -> list[Any]:
-    if not isinstance(row, list) or len(row) != count:
-        raise ProtocolError(f"a row does not have {count} fields")
-    return row
-
-
-def _fields_and_run(row: Any, count: int) -> tuple[list[Any], Any]:
-    """Return a row's fields, and which run of its input it belongs to; None where it says none."""
+def _fields_and_one(row: Any, count: int) -> tuple[list[Any], Any]:
+    """Return a row's fields, and the one that may follow them: which run it is of, say; None: there is none."""
     if isinstance(row, list) and len(row) == count + 1:
         return row[:count], row[count]
-    return _fields(row, count), None
+    if not isinstance(row, list) or len(row) != count:
+        raise ProtocolError(f"a row does not have {count} fields")
+    return row, None
 
 
 def _strings(header: Header, key: str) -> list[str]:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from wherry_service.node.runner_link import RunnerLink
+
 # Bytes a second, and how many may come at once.
 RATE = 8 << 20
 BURST = 2 << 20
@@ -43,3 +45,46 @@ class Throttle:
     def _go_on(self) -> None:
         self._timer = None
         self._resume()
+
+
+class Valve:
+    """Whether one container is read: not while somebody lags behind, or while it prints too fast.
+
+    `link` is its connection; None: there is none, or none that is to be stopped any more.
+    """
+
+    def __init__(self, link: Callable[[], RunnerLink | None]) -> None:
+        self._link = link
+        # How many want it to be read no further.
+        self._pauses = 0
+        self._throttle = Throttle(self.pause, self.resume)
+
+    def pause(self) -> None:
+        """Read nothing more until `resume` was called as often as this."""
+        self._pauses += 1
+        if self._pauses == 1 and (link := self._link()) is not None:
+            link.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._pauses -= 1
+        if not self._pauses and (link := self._link()) is not None:
+            link.resume()
+
+    def spend(self, lines: int, size: int) -> None:
+        """Note what it has printed."""
+        self._throttle.spend(lines, size)
+
+    def opened(self, link: RunnerLink) -> None:
+        """Hear of a new connection: what holds for the container holds for it."""
+        if self._pauses:
+            link.pause()
+
+    def open(self, link: RunnerLink) -> None:
+        """Read on, whoever wants to pause."""
+        if self._pauses:
+            link.resume()
+
+    def end(self) -> None:
+        """Pause for no print any more."""
+        self._throttle.end()

@@ -67,7 +67,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def link(heard: Heard) -> RunnerLink:
-    return RunnerLink("co-1", {"in-1", "in-2"}, heard)
+    return RunnerLink("co-1", {"in-1", "in-2"}, heard, Runs())
 
 
 def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
