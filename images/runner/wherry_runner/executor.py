@@ -219,7 +219,9 @@ class Desk:
 
     def _end_lines(self, item: Input) -> None:
         for stream in self._streams:
-            stream.end_line(item.input_id)
+            # A generator comes by here with each value.
+            if stream.begun or stream.buffer.begun:
+                stream.end_line(item.input_id)
         self._pipes.end_lines(item.input_id)
 
     def finish(self, item: Input) -> None:

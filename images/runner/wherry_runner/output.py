@@ -27,6 +27,7 @@ MOST_WAITING_BYTES = 8 << 20
 READ_BYTES = 64 << 10
 FULL_S = 0.05
 MOST_READS = 16
+_PIPES = 2
 
 
 class Lines:
@@ -170,7 +171,8 @@ class Stream(io.TextIOBase):
         self._lines = lines
         self._interrupter = interrupter
         self._lock = allocate_lock()
-        self._begun: dict[str | None, list[str]] = {}
+        # Lines, by the input that has begun them.
+        self.begun: dict[str | None, list[str]] = {}
         self._raw = False
         self.buffer = _Buffer(self)
         self.mode = "w"
@@ -208,10 +210,10 @@ class Stream(io.TextIOBase):
     def _take(self, text: str) -> None:
         owner = input_id.get()
         with self._lock:
-            begun = self._begun.get(owner)
+            begun = self.begun.get(owner)
             if "\n" not in text and "\r" not in text:
                 if begun is None:
-                    begun = self._begun[owner] = []
+                    begun = self.begun[owner] = []
                 begun.append(text)
                 if len(begun) < 64 and len(text) < MAX_LINE:
                     return
@@ -220,11 +222,11 @@ class Stream(io.TextIOBase):
                 if len(text) < MAX_LINE:
                     begun[:] = [text]
                     return
-                del self._begun[owner]
+                del self.begun[owner]
             elif begun is not None:
                 begun.append(text)
                 text = "".join(begun)
-                del self._begun[owner]
+                del self.begun[owner]
         # As a terminal's stream does: with a line's end, or a return to its beginning, all that there is goes.
         lines = text.encode("utf-8", "replace").split(b"\n")
         rest = lines.pop()
@@ -234,9 +236,9 @@ class Stream(io.TextIOBase):
     def _give_begun(self) -> None:
         owner = input_id.get()
         begun = None
-        if self._begun:
+        if self.begun:
             with self._lock:
-                begun = self._begun.pop(owner, None)
+                begun = self.begun.pop(owner, None)
         if begun:
             self._lines.drain()
             self._lines.put(self._number, owner, [], "".join(begun).encode("utf-8", "replace"), at_once=True)
@@ -246,10 +248,10 @@ class Stream(io.TextIOBase):
     def end_line(self, owner: str | None) -> None:
         """Give what `owner` has begun: its output follows, before which all of its lines are ended."""
         if self.buffer.begun and self.buffer.begun.pop(owner, b""):
-            self._begun.setdefault(owner, []).append("\ufffd")
-        if self._begun:
+            self.begun.setdefault(owner, []).append("\ufffd")
+        if self.begun:
             with self._lock:
-                begun = self._begun.pop(owner, None)
+                begun = self.begun.pop(owner, None)
             if begun and (text := "".join(begun)):
                 # The keeper ends inputs, too.
                 self._lines.put(self._number, owner, [], text.encode("utf-8", "replace"), waits=False)
@@ -364,7 +366,7 @@ class Pipes:
         # A pipe holds at most 1 MiB; a program that never stops writing must not keep us here.
         for _ in range(MOST_READS):
             with self._lock:
-                ready = self._epoll.poll(0)
+                ready = self._epoll.poll(0, _PIPES)
                 for fd, _ in ready:
                     if not self._pump(fd):
                         self._epoll.unregister(fd)
@@ -400,7 +402,11 @@ class Pipes:
 
     def end_lines(self, owner: str | None = None) -> None:
         """Take what has been written; end what `owner`, or the only input, has begun: an output follows."""
-        self.drain()
+        # Before each value that a generator yields: mostly there is nothing.
+        with self._lock:
+            ready = self._epoll.poll(0, _PIPES)
+        if ready:
+            self.drain()
         only = input_id.only
         if self._rest[1] or self._rest[2]:
             with self._lock:

@@ -171,7 +171,7 @@ class SerialExecutor:
             following = values.__next__
             while True:
                 try:
-                    value = self._guarded(item, lambda: in_context(following))
+                    value = self._guarded(item, in_context, following)
                 except StopIteration:
                     break
                 if not desk.give_yield(item, value):
@@ -192,14 +192,14 @@ class SerialExecutor:
         else:
             desk.give_end(item)
 
-    def _guarded(self, item: Input, call: Any) -> Any:
+    def _guarded(self, item: Input, call: Any, *arguments: Any) -> Any:
         """Run user code that an interrupt may end."""
         interrupter = self._interrupter
         try:
             interrupter.armed = item
             if item.ended_by:
                 interrupter.check()
-            return call()
+            return call(*arguments)
         finally:
             interrupter.armed = None
 
