@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
+import requests
 
 from chaos.crew import Crew
 from chaos.faults.fault import Fault, Happened, Hit, Scene, Step
@@ -114,7 +115,13 @@ class Campaign:
         if kind.group:
             self._undo_now(lambda on: self._kinds[on.kind].group == kind.group)
         happened = Happened(step.kind, "", time.monotonic())
-        hit = kind.do(self._scene, step)
+        try:
+            hit = kind.do(self._scene, step)
+        except (docker.errors.DockerException, requests.RequestException):
+            # What it would be done to can't be asked for while the engine is dead.
+            if not any(self._kinds[on.kind].group == "engine" for _, _, on, _, _ in self._on):
+                raise
+            return
         if hit is None:
             return
         happened.target = hit.target
