@@ -9,8 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import grpc.aio
-
 from wherry_proto.messages import CallGraph, CallGraphRequest, CallKind
 from wherry_service import __version__
 from wherry_service.api.apps import AppApi
@@ -18,7 +16,7 @@ from wherry_service.api.blobs import BlobApi
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.door import Door
-from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.edge import Handler
 from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
@@ -32,6 +30,7 @@ from wherry_service.api.places import Places
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.socket_edge import SocketEdge
 from wherry_service.api.terminals import Terminals
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.apps import Apps
@@ -98,7 +97,6 @@ from wherry_service.tasks import Tasks
 log = logging.getLogger(__name__)
 
 # gRPC, for any client; and frames, which the SDK on the same machine speaks (api/local.py).
-SOCKET_NAME = "wherry.sock"
 LOCAL_SOCKET_NAME = "local.sock"
 # Seconds that clients of an earlier life get to come back before their ephemeral apps stop.
 RETURN_WITHIN_S = 60.0
@@ -239,12 +237,7 @@ class Service:
             self._places,
             Surroundings(self._apps, self._journal, self._clients, self._sources),
         )
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-                ("grpc.max_send_message_length", MESSAGE_LIMIT),
-            ]
-        )
+        self._socket_edge = SocketEdge(state_dir)
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -259,9 +252,7 @@ class Service:
         durable = await self._restore(found or [])
         await self._builder.begin()
         local = await self._door.begin(handlers)
-        self._server.add_generic_rpc_handlers((generic_handlers(local),))
         await self._listen(local)
-        await self._server.start()
         self._node.begin()
         if isinstance(self._engine, DockerEngine):
             self._tasks.spawn(self._network.keep())
@@ -368,17 +359,15 @@ class Service:
 
     async def _listen(self, handlers: dict[str, Handler]) -> None:
         self._local_api = LocalApi({**handlers, "Execs.Run": self._exec_api().run_here}, self._sessions)
-        grpc_path, local_path = self.state_dir / SOCKET_NAME, self.state_dir / LOCAL_SOCKET_NAME
-        # Only their owner may connect: the sockets are the credential.
+        await self._socket_edge.start(handlers)
+        local_path = self.state_dir / LOCAL_SOCKET_NAME
+        # Only its owner may connect: the socket is the credential.
         before = os.umask(0o177)
         try:
-            for path in (grpc_path, local_path):
-                path.unlink(missing_ok=True)
-            self._server.add_insecure_port(f"unix:{grpc_path}")
+            local_path.unlink(missing_ok=True)
             self._local = await asyncio.get_running_loop().create_unix_server(self._local_api, path=str(local_path))
         finally:
             os.umask(before)
-        grpc_path.chmod(0o600)
 
     # An earlier life
 
@@ -526,15 +515,14 @@ class Service:
         if self._local is not None:
             self._local.close()
             self._local_api.close()
-        await self._server.stop(1.0)
+        await self._socket_edge.stop(1.0)
         await self._door.close()
         self._clients.close()
         await self._tasks.close()
         await self._engine.close()
         await asyncio.to_thread(self._blobs.close)
         self._database.close()
-        for name in (SOCKET_NAME, LOCAL_SOCKET_NAME):
-            (self.state_dir / name).unlink(missing_ok=True)
+        (self.state_dir / LOCAL_SOCKET_NAME).unlink(missing_ok=True)
         log.info("stopped")
 
 
