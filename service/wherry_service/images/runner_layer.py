@@ -9,7 +9,7 @@ from pathlib import Path
 from wherry_service.errors import Unready
 
 # In the container the SDK speaks frames: what only a client outside needs stays out.
-_LEFT_OUT = {"wherry": {"cli"}, "wherry_proto": {"v1", "codec.py"}}
+_LEFT_OUT = {"wherry": {"cli"}, "wherry_proto": {"v1", "codec.py", "hot_codec.py"}}
 _PLACES = {
     "wherry_runner": "runner",
     "wherry": "sdk",
