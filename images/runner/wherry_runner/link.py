@@ -8,6 +8,7 @@ from _socket import AF_UNIX, MSG_DONTWAIT, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM,
 from _thread import allocate_lock
 from time import monotonic
 
+from wherry_runner import descriptors
 from wherry_runner.frames import PROTOCOL, Decoder, encode
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
@@ -72,6 +73,7 @@ class Link:
     def connect(self, held: Sequence[str], loaded: bool) -> int:
         """Connect and say hello; return the socket's descriptor. Raise OSError when nobody listens."""
         sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        sock = socket(AF_UNIX, SOCK_STREAM, 0, descriptors.move(sock.detach()))
         try:
             sock.connect(self._path)
             with self._sending:
@@ -94,6 +96,7 @@ class Link:
                 self._outbox.extend(again)
                 self._socket = sock
         except OSError:
+            descriptors.let_go(sock.fileno())
             sock.close()
             raise
         return sock.fileno()
@@ -115,6 +118,7 @@ class Link:
             sock, self._socket = self._socket or self._dead, None
             self._dead = None
         if sock is not None:
+            descriptors.let_go(sock.fileno())
             sock.close()
 
     def abandon(self) -> None:

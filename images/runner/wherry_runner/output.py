@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 from _thread import allocate_lock, get_ident
-from select import EPOLLIN, epoll
+from select import EPOLLIN
 from time import monotonic, sleep, time
 
+from wherry_runner import descriptors
 from wherry_runner.context import input_id
 from wherry_runner.interrupt import Interrupter
 from wherry_runner.link import LINE_BYTES, LOG, Link
@@ -342,12 +343,13 @@ class Pipes:
         # The beginning of a character.
         self._rest = {1: b"", 2: b""}
         lines.drain = self.drain
-        self._epoll = epoll()
-        self._original_stdout, self.original_stderr = os.dup(1), os.dup(2)
+        self._epoll = descriptors.new_epoll()
+        self._original_stdout, self.original_stderr = (descriptors.move(os.dup(number)) for number in (1, 2))
         for number in (1, 2):
             source, target = os.pipe2(os.O_CLOEXEC)
             os.dup2(target, number, inheritable=True)
             os.close(target)
+            source = descriptors.move(source)
             os.set_blocking(source, False)
             self._numbers[source] = number
             self._epoll.register(source, EPOLLIN)

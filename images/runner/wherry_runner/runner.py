@@ -16,13 +16,15 @@ from _signal import (  # type: ignore[import-not-found]
 from _thread import LockType, allocate_lock, start_new_thread
 from time import perf_counter
 
-from wherry_runner import context
+from wherry_runner import context, descriptors
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.interrupt import SIGNAL, Interrupter
 from wherry_runner.link import Link
 from wherry_runner.output import Lines, Pipes, Stream
 from wherry_runner.terminal import Terminal, breakpoint_hook
 from wherry_runner.watch import Keeper, Watch
+
+EBADF = 9  # errno.EBADF
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from wherry_runner.web import WebExecutor
 
 FAULT = 70
+# The exit code that says: user code has closed the runner's descriptors.
+CLOSED = 71
 # What exit hooks may take together, where the agent says nothing else.
 EXIT_TIMEOUT_S = 30.0
 
@@ -96,6 +100,7 @@ class Runner:
         faulthandler.enable(self._pipes.original_stderr)
         signal(SIGTERM, self._on_signal)
         signal(SIGINT, self._on_signal)
+        descriptors.guard()
         os.register_at_fork(after_in_child=self._become_child)
 
     # Loading
@@ -332,6 +337,7 @@ class Runner:
 
     def _become_child(self) -> None:
         """After a user's fork: the socket, the threads and the signals' meaning are the parent's."""
+        descriptors.become_child()
         for stream in self._streams:
             stream.write_through_descriptor()
         self._link.abandon()
@@ -347,9 +353,13 @@ class Runner:
             text = "".join(format_exception(type(error), error, error.__traceback__))
         except BaseException:  # user code's own may raise as it is formatted  # noqa: BLE001
             text = type(error).__name__
-        os.write(self._pipes.original_stderr, f"the runner failed: {text}".encode("utf-8", "replace"))
+        is_closed = isinstance(error, OSError) and error.errno == EBADF
+        try:  # noqa: SIM105
+            os.write(self._pipes.original_stderr, f"the runner failed: {text}".encode("utf-8", "replace"))
+        except OSError:
+            pass  # it is closed as well
         # Not sys.exit: this may be the keeper's thread.
-        os._exit(FAULT)
+        os._exit(CLOSED if is_closed else FAULT)
 
 
 class _Loading:

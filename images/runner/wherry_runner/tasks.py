@@ -8,6 +8,7 @@ import sys
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
+from wherry_runner import descriptors
 from wherry_runner.executor import Desk
 from wherry_runner.inputs import Input, Window
 from wherry_runner.link import Link
@@ -33,6 +34,7 @@ class TasksExecutor:
         self._concurrency = concurrency
         self._target = (desk.function, is_generator, is_async)
         self.loop = self._loop = asyncio.new_event_loop()
+        _hold(self._loop)
         self._thread = get_ident()
         self._done = self._loop.create_future()
         self._flushing = False
@@ -221,6 +223,14 @@ class TasksExecutor:
         self._flushing = False
         self.desk.link.flush(wait=False)
         self._look_for_end()
+
+
+def _hold(loop: Any) -> None:
+    """Keep a loop's own descriptors out of user code's reach, as far as its kind tells them."""
+    for name in ("_selector", "_ssock", "_csock"):
+        fileno = getattr(getattr(loop, name, None), "fileno", None)
+        if fileno is not None:
+            descriptors.hold(fileno())
 
 
 async def _done(value: Any) -> Any:

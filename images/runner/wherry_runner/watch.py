@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock, start_new_thread
-from select import EPOLLIN, epoll
+from select import EPOLLIN
 from time import monotonic
 
+from wherry_runner import descriptors
 from wherry_runner.link import Link
 from wherry_runner.output import Pipes
 
@@ -47,8 +48,8 @@ class Watch:
         self._connect = connect
         self._on_frames = on_frames
         self._on_lost = on_lost
-        self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._epoll = epoll()
+        self._wake_out, self._wake_in = map(descriptors.move, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._epoll = descriptors.new_epoll()
         self._epoll.register(self._wake_out, EPOLLIN)
         for fd in pipes.fds:
             self._epoll.register(fd, EPOLLIN)
@@ -63,6 +64,10 @@ class Watch:
     @property
     def is_connected(self) -> bool:
         return self._socket_fd >= 0
+
+    def check(self) -> None:
+        """Raise OSError if user code has closed what is waited on: who waits at that time would not hear of it."""
+        os.fstat(self._epoll.fileno())
 
     def wake(self) -> None:
         """End a `wait` in whatever thread it is. Safe in a signal handler."""
@@ -209,6 +214,7 @@ class Keeper:
                 idle, last, self._tick = idle + 1, None, TICK_S
                 continue
             idle = 0
+            self._watch.check()
             charge.on_time()
             if current is last and charge.stands_in:
                 self._stand_in(current)

@@ -552,6 +552,12 @@ def _advice(exit: ContainerExit) -> str:
         return " Give the function more with memory=…, or let it hold less at a time."
     if exit.exit_code in (128 + 4, 128 + 6, 128 + 7, 128 + 8, 128 + 11):
         return " Native code crashed: the container's last output, below, shows where."
+    if not exit.reason and exit.exit_code == 71:
+        # `CLOSED` in the runner.
+        return (
+            " Code in it closed file descriptors of the container's own, above 4095: close only those that you have "
+            "opened, or do it in a child process."
+        )
     if not exit.reason and exit.exit_code is not None and exit.exit_code < 128:
         return " Something in it ended the whole process (os._exit, or a library): raise an exception instead."
     return ""

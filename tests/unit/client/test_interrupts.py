@@ -35,6 +35,10 @@ class Echo:
         self.calls: list[str] = []
         self.cancelled: list[str] = []
         self.connections = 0
+        # Cleared, answers wait.
+        self.pause = threading.Event()
+        self.pause.set()
+        self.is_paused = False
         self.faults: list[str] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -88,6 +92,9 @@ class Echo:
             down.welcome = Welcome(protocol=1, version="0", instance_id="x", inline_limit=1 << 20)
         self.calls += [call.call_id for call in request.calls]
         self.cancelled += [cancel.call_id for cancel in request.cancels]
+        if request.inputs:
+            self.is_paused = not self.pause.is_set()
+            self.pause.wait()
         for item in request.inputs:
             assert item.payload is not None
             (args, _) = pickle.loads(item.payload.data)

@@ -218,6 +218,19 @@ def test_b33_inputs_lost_with_their_container_run_again_but_not_for_ever(tmp_pat
     run(tmp_path, scenario)
 
 
+def test_a_container_whose_descriptors_user_code_closed_says_so(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.call(1)
+        for _ in range(MAX_LOSSES + 1):
+            await world.until(lambda: any(c.inputs for c in world.node.running()))
+            next(c for c in world.node.running() if c.inputs).exit(ContainerExit(exit_code=71))
+        (output,) = await world.receive(1)
+        assert output.failure is not None
+        assert "Code in it closed file descriptors of the container's own, above 4095" in output.failure.message
+
+    run(tmp_path, scenario)
+
+
 def test_only_running_inputs_count_as_lost(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         ids = world.call(5)

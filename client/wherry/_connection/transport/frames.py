@@ -5,6 +5,7 @@ said in the service's api/local.py, which speaks the other half.
 """
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -26,6 +27,8 @@ _RECEIVE = 1 << 18
 _MAX_FRAME = 256 << 20
 # After this many milliseconds of quiet, acknowledgements go out by themselves.
 _QUIET_MS = 50
+# So often who waits looks whether the program has closed the socket under our feet: nothing else would say so.
+_LOOK_MS = 1000
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ERRORS: dict[str, type[exception.Error]] = {
     "NOT_FOUND": exception.NotFoundError,
@@ -125,7 +128,8 @@ class FramesSession:
         outgoing = self._outgoing
 
         def wait() -> None:
-            while not quiet.poll(_QUIET_MS if outgoing.has_acknowledgements else None):
+            while not quiet.poll(_QUIET_MS if outgoing.has_acknowledgements else _LOOK_MS):
+                self._connection.check()
                 outgoing.flush()
 
         with self._connection:
@@ -137,7 +141,7 @@ class FramesSession:
 
     def abandon(self) -> None:
         # Closed here alone: the parent's descriptor stays, and the connection with it.
-        self._connection.socket.close()
+        self._connection.close()
 
     def _send(self, message: SessionUp | None) -> None:
         if message is None:
@@ -168,14 +172,38 @@ class _Connection:
             if _is_of_handler(error):
                 raise
             raise self._away(error) from None
+        self._inode = os.fstat(self.socket.fileno()).st_ino
 
     def __enter__(self) -> "_Connection":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.socket.close()
+        self.close()
         while self._received:
             os.close(self._received.pop())
+
+    def close(self) -> None:
+        with contextlib.suppress(exception.ConnectionError):
+            self.check()
+            self.socket.close()
+
+    def check(self) -> None:
+        """Raise ConnectionError if the program has closed the socket: its number may be another file's by now.
+
+        Programs that become daemons close all descriptors that they find.
+        """
+        fd = self.socket.fileno()
+        if fd < 0:
+            return  # by ourselves, which whoever uses it next hears
+        try:
+            if os.fstat(fd).st_ino == self._inode:
+                return
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise  # of a signal's handler
+        # Not closed, which would close the other file.
+        self.socket.detach()
+        raise self._away("this program has closed the connection's file descriptor")
 
     # Sending
 
@@ -201,12 +229,14 @@ class _Connection:
         self._write(["end"], [])
 
     def shut_down(self) -> None:
-        with contextlib.suppress(OSError):  # it is down already
+        with contextlib.suppress(OSError, exception.ConnectionError):  # it is down already
+            self.check()
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def _write(self, header: list[Any], parts: list[bytes]) -> None:
         head = _dumps(header).encode(errors="replace")
         body = b"".join(parts)
+        self.check()
         try:
             self.socket.sendall(b"".join((_LENGTHS.pack(len(head), len(body)), head, body)))
         except BaseException as error:
@@ -271,6 +301,7 @@ class _Connection:
             start = 0
             if wait is not None:
                 wait()
+                self.check()
             try:
                 data = self._receive()
             except OSError as error:
