@@ -42,6 +42,8 @@ class Engine:
             # Its network and mounts last as long as this process: an engine that is killed finds them again.
             script = "ip link set lo up && exec sleep infinity"
             self._outer = self._started(["unshare", "--net", "sh", "-c", script])
+            # Until then it is in this machine's network, where an engine without a bridge takes the other's away.
+            until(self._is_apart, "the campaign's own engine has a network of its own", _DEADLINE_S)
         enter = ["nsenter", f"--net=/proc/{self._outer.pid}/ns/net"]
         self._server = self._started([*enter, "sh", "-c", f"exec {shlex.join(dockerd)}"])
         until(self._answers, "the campaign's own engine answers", _DEADLINE_S)
@@ -85,6 +87,12 @@ class Engine:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
+
+    def _is_apart(self) -> bool:
+        assert self._outer is not None
+        if self._outer.poll() is not None:
+            raise RuntimeError(f"no network could be made:\n{(self.folder / 'log').read_text()[-3000:]}")
+        return os.readlink(f"/proc/{self._outer.pid}/ns/net") != os.readlink("/proc/self/ns/net")
 
     def _answers(self) -> bool:
         if self._server.poll() is not None:
