@@ -2572,8 +2572,9 @@ class IsolationInfo(Message):
         "user_namespaces",
         "memory_limit_mib",
         "user",
+        "build_runtime",
     )
-    __kinds__ = "string string enum string bool uint32 string"
+    __kinds__ = "string string enum string bool uint32 string string"
 
     def __init__(
         self,
@@ -2585,6 +2586,7 @@ class IsolationInfo(Message):
         user_namespaces: bool = False,
         memory_limit_mib: int = 0,
         user: str = "",
+        build_runtime: str = "",
     ) -> None:
         self.runtime = runtime
         self.sandbox_runtime = sandbox_runtime
@@ -2593,6 +2595,7 @@ class IsolationInfo(Message):
         self.user_namespaces = user_namespaces
         self.memory_limit_mib = memory_limit_mib
         self.user = user
+        self.build_runtime = build_runtime
 
 
 class ServerInfo(Message):

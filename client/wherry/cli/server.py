@@ -89,6 +89,8 @@ def status(as_json: bool = JSON_OPTION) -> None:
         typer.echo(f"Isolation: {_sentence(isolation)}")
         if isolation.network_problem:
             typer.echo(f"  Network: {isolation.network_problem}")
+        if isolation.build_runtime:
+            typer.echo(f"  Image builds: {_builds(isolation)}")
     typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
 
 
@@ -190,6 +192,8 @@ def _isolation(info: IsolationInfo) -> dict[str, object]:
         "user_namespaces": info.user_namespaces,
         "memory_limit_mib": info.memory_limit_mib or None,
         "user": info.user or None,
+        "build_runtime": info.build_runtime or None,
+        "build_memory_limit_mib": None,
     }
 
 
@@ -204,6 +208,13 @@ def _sentence(info: IsolationInfo) -> str:
         *((f"user {info.user}",) if info.user else ()),
     )
     return ", ".join(parts)
+
+
+def _builds(info: IsolationInfo) -> str:
+    lacks = [f"runtime {info.build_runtime}"] if info.build_runtime != info.runtime else []
+    lacks += ["no memory limit"] if info.memory_limit_mib else []
+    what = f"RUN steps have {' and '.join(lacks)}" if lacks else "RUN steps are contained as functions are"
+    return f"{what}, and the engine's default network" + ("; Docker has no such settings for builds" if lacks else "")
 
 
 def _wait_until_gone(settings: Settings) -> None:

@@ -22,6 +22,9 @@ from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import Engine, EngineError, EngineStatus
 from wherry_service.engines.network import OwnNetwork
 
+# Docker's BuildKit runs the steps of builds with it, whatever the engine's default is. It takes no limit of memory.
+BUILD_RUNTIME = "runc"
+
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
@@ -49,6 +52,7 @@ class Isolation:
             user_namespaces=status.user_namespaces,
             user=self.containment.user,
             memory_limit_mib=self.containment.memory_limit_mib,
+            build_runtime=BUILD_RUNTIME,
         )
 
 

@@ -180,4 +180,11 @@ def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, n
     assert (info.network, info.runtime, info.sandbox_runtime, info.user_namespaces) == (network, "runsc", "runc", False)
     assert problem in info.network_problem
     assert told in cli_server._sentence(info)
-    assert cli_server._isolation(info)["runtime"] == "runsc"
+    shown = cli_server._isolation(info)
+    assert (shown["runtime"], shown["build_runtime"], shown["build_memory_limit_mib"]) == ("runsc", "runc", None)
+    assert cli_server._builds(info) == (
+        "RUN steps have runtime runc and no memory limit, and the engine's default network; Docker has no such settings "
+        "for builds"
+    )
+    info.runtime, info.memory_limit_mib = "runc", 0
+    assert cli_server._builds(info) == "RUN steps are contained as functions are, and the engine's default network"
