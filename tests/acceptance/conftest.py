@@ -1,8 +1,6 @@
 """One service and one app for all acceptance tests: what a container start costs is paid once per function."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,34 +9,21 @@ from types import ModuleType
 import pytest
 
 import wherry
-from tests.acceptance.service import OwnService
+from tests.acceptance.service import OwnService, give_time, own_service
 from tests.waiting import wait_until
 
 RunApp = Callable[[wherry.App], AbstractContextManager[wherry.App]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure the timeout over the tests alone: the first fixture may have to make the base image."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+    give_time(items, Path(__file__).parent, 120)
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[OwnService]:
     """A running service with its own state; the SDK in this process and in its children talks to it."""
-    # Short: the path of a Unix socket has at most 107 characters.
-    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
-    patch = pytest.MonkeyPatch()
-    patch.setenv("WHERRY_STATE_DIR", str(state_dir))
-    patch.delenv("WHERRY_SERVER_URL", raising=False)
-    service = OwnService(state_dir)
-    service.start()
-    yield service
-    service.stop()
-    patch.undo()
-    shutil.rmtree(state_dir)
+    with own_service() as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

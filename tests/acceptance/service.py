@@ -3,17 +3,55 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 from docker.errors import NotFound
 
 from tests.waiting import wait_until
+from wherry._connection import client
+
+
+@contextmanager
+def own_service(prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> "Iterator[OwnService]":
+    """A running service with its own state; the SDK in this process and in its children talks to it meanwhile.
+
+    `environment`: more variables, for this process, and so for the service.
+    """
+    # Short: the path of a Unix socket has at most 107 characters.
+    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHERRY_STATE_DIR", str(state_dir))
+        patch.delenv("WHERRY_SERVER_URL", raising=False)
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        # One client of each address is kept, and this one may be another service's, which has gone.
+        client._client_of.cache_clear()
+        service = OwnService(state_dir, prefix)
+        service.start()
+        try:
+            yield service
+        finally:
+            client.default_client().close()
+            client._client_of.cache_clear()
+            service.stop()
+            shutil.rmtree(state_dir)
+
+
+def give_time(items: Iterable[pytest.Item], here: Path, seconds: float) -> None:
+    """Measure the timeout of the tests below a folder over the tests alone: the first fixture may make a base image."""
+    for item in items:
+        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
 
 
 class OwnService:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 import wherry
 from tests.acceptance.apps import any_python
-from tests.acceptance.service import OwnService
+from tests.acceptance.service import OwnService, own_service
 from wherry import Image
 
 pytestmark = [
@@ -30,19 +29,11 @@ ENV PATH=/opt/python/bin:$PATH
 
 
 @pytest.fixture(scope="module")
-def own_service() -> Iterator[OwnService]:
-    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
-    patch = pytest.MonkeyPatch()
-    patch.setenv("WHERRY_STATE_DIR", str(state_dir))
-    patch.delenv("WHERRY_SERVER_URL", raising=False)
-    service = OwnService(state_dir)
-    service.start()
-    # The Dockerfiles here begin with it, and a fresh engine has it not yet.
-    Image.debian_slim().build()
-    yield service
-    service.stop()
-    patch.undo()
-    shutil.rmtree(state_dir)
+def service() -> Iterator[OwnService]:
+    with own_service() as service:
+        # The Dockerfiles here begin with it, and a fresh engine has it not yet.
+        Image.debian_slim().build()
+        yield service
 
 
 def of_this_host(version: str, folder: Path) -> Image:
@@ -59,13 +50,13 @@ def of_this_host(version: str, folder: Path) -> Image:
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
-def test_functions_run_on(version: str, own_service: OwnService, tmp_path: Path) -> None:
+def test_functions_run_on(version: str, service: OwnService, tmp_path: Path) -> None:
     debian = version in ("3.11", "3.13", "3.14")
     image = Image.debian_slim(python_version=version) if debian else of_this_host(version, tmp_path)
     run_all(image, version)
 
 
-def test_functions_run_on_musl(own_service: OwnService) -> None:
+def test_functions_run_on_musl(service: OwnService) -> None:
     # Not even a shell is there. Compiling takes minutes the first time.
     run_all(Image.from_dockerfile(Path(__file__).parent / "images" / "musl.Dockerfile"), "3.11")
 
@@ -86,7 +77,7 @@ def run_all(image: Image, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.13", "3.14"])
-def test_one_that_is_put_into_an_image_without_any(version: str, own_service: OwnService, tmp_path: Path) -> None:
+def test_one_that_is_put_into_an_image_without_any(version: str, service: OwnService, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY hello /hello\n")
     (tmp_path / "hello").write_text("hello")
     app = any_python.app
@@ -95,7 +86,7 @@ def test_one_that_is_put_into_an_image_without_any(version: str, own_service: Ow
         assert any_python.version.remote() == tuple(int(part) for part in version.split("."))
 
 
-def test_a_function_by_value_needs_the_same_python(own_service: OwnService) -> None:
+def test_a_function_by_value_needs_the_same_python(service: OwnService) -> None:
     app = wherry.App("by-value", image=Image.debian_slim(python_version="3.13"))
     function = app.function(serialized=True)(lambda: 1)
     ours = ".".join(str(part) for part in sys.version_info[:2])

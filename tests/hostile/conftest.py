@@ -1,27 +1,20 @@
 """Hostile containers: one service per module, one container per place, many attacks."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.service import OwnService
+from tests.acceptance.service import OwnService, give_time, own_service
 from tests.hostile.places import Place, build_place, function_place, sandbox_place
 from tests.own_engine import OwnEngine
-from wherry._connection import client
 
 PLACES = ("function", "sandbox", "build")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure the timeout over the tests alone: the first fixture may have to make the base image, or an engine."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(60, func_only=True))
+    give_time(items, Path(__file__).parent, 60)
 
 
 @pytest.fixture(scope="session")
@@ -42,24 +35,10 @@ def engine(runtime: str) -> Iterator[OwnEngine | None]:
 
 @contextmanager
 def running_service(engine: OwnEngine | None, environment: Mapping[str, str]) -> Iterator[OwnService]:
-    """A service with a state directory of its own, which the SDK in this process talks to meanwhile."""
-    state_dir = Path(tempfile.mkdtemp(prefix="wherry-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WHERRY_STATE_DIR", str(state_dir))
-        patch.delenv("WHERRY_SERVER_URL", raising=False)
-        for name, value in {**(engine.environment if engine else {}), **environment}.items():
-            patch.setenv(name, value)
-        # One client per process is kept, and it may be another service's.
-        client._client_of.cache_clear()
-        service = OwnService(state_dir, engine.command_prefix if engine else ())
-        try:
-            service.start()
-            yield service
-        finally:
-            client.default_client().close()
-            client._client_of.cache_clear()
-            service.stop()
-            shutil.rmtree(state_dir)
+    """A service on an engine, with these variables."""
+    prefix = engine.command_prefix if engine else ()
+    with own_service(prefix, {**(engine.environment if engine else {}), **environment}) as service:
+        yield service
 
 
 @pytest.fixture(scope="module")

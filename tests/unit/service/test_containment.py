@@ -183,8 +183,8 @@ def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, n
     shown = cli_server._isolation(info)
     assert (shown["runtime"], shown["build_runtime"], shown["build_memory_limit_mib"]) == ("runsc", "runc", None)
     assert cli_server._builds(info) == (
-        "RUN steps have runtime runc and no memory limit, and the engine's default network; Docker has no such settings "
-        "for builds"
+        "RUN steps have runtime runc and no memory limit, and the engine's default network; "
+        "Docker has no such settings for builds"
     )
     info.runtime, info.memory_limit_mib = "runc", 0
     assert cli_server._builds(info) == "RUN steps are contained as functions are, and the engine's default network"
