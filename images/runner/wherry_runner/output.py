@@ -188,9 +188,9 @@ class Stream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         length = len(text)
-        if self.buffer.begun and self.buffer.begun.pop(input_id.get(), b""):
+        if self.buffer.begun and (begun := self.buffer.begun.pop(input_id.get(), b"")):
             # What follows is no rest of the character that was begun.
-            text = "\ufffd" + text
+            text = begun.decode("utf-8", "replace") + text
         if self._raw:
             os.write(self._number, text.encode("utf-8", "replace"))
         else:
@@ -248,8 +248,8 @@ class Stream(io.TextIOBase):
 
     def end_line(self, owner: str | None) -> None:
         """Give what `owner` has begun: its output follows, before which all of its lines are ended."""
-        if self.buffer.begun and self.buffer.begun.pop(owner, b""):
-            self.begun.setdefault(owner, []).append("\ufffd")
+        if self.buffer.begun and (start := self.buffer.begun.pop(owner, b"")):
+            self.begun.setdefault(owner, []).append(start.decode("utf-8", "replace"))
         if self.begun:
             with self._lock:
                 begun = self.begun.pop(owner, None)
