@@ -6,7 +6,6 @@ answered, and right; no argument stays behind, and no call in memory.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -255,13 +254,6 @@ class JournalWorld:
         self.database.lose()
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[GatedDatabase]:
-    made = GatedDatabase()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("kinds", "failures", "restarts", "cuts", "goes", "depth"),
     [
@@ -273,7 +265,7 @@ def database() -> Iterator[GatedDatabase]:
     ids=["map", "spawn", "both", "two spawned"],
 )
 def test_no_order_of_events_loses_an_input_its_argument_or_its_answer(
-    database: GatedDatabase,
+    gated_database: GatedDatabase,
     monkeypatch: pytest.MonkeyPatch,
     kinds: list[CallKind],
     failures: int,
@@ -287,5 +279,5 @@ def test_no_order_of_events_loses_an_input_its_argument_or_its_answer(
 
     monkeypatch.setattr(journal_module, "keep_patiently", kept)
     monkeypatch.setattr(writing, "FIRST_PAUSE_S", 0.0)
-    count = explore(lambda: JournalWorld(database, kinds, failures, restarts, cuts, goes), depth)
+    count = explore(lambda: JournalWorld(gated_database, kinds, failures, restarts, cuts, goes), depth)
     assert count > 100

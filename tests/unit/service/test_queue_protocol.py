@@ -5,7 +5,7 @@ is still in the queue; nobody waits for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -250,28 +250,21 @@ class QueueWorld:
         self.database.lose()
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[GatedDatabase]:
-    made = GatedDatabase()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("items", "consumers", "failures", "restarts", "depth"),
     [(1, 2, 0, 0, 6), (1, 2, 1, 0, 4), (1, 1, 1, 1, 4), (2, 2, 0, 1, 3)],
     ids=["cuts", "failures", "restarts", "two items"],
 )
 def test_no_order_of_events_loses_or_doubles_an_item(
-    database: GatedDatabase, items: int, consumers: int, failures: int, restarts: int, depth: int
+    gated_database: GatedDatabase, items: int, consumers: int, failures: int, restarts: int, depth: int
 ) -> None:
-    count = explore(lambda: QueueWorld(database, items, consumers, failures, restarts), depth)
+    count = explore(lambda: QueueWorld(gated_database, items, consumers, failures, restarts), depth)
     assert count > 20
 
 
-def scenario(database: GatedDatabase, work: Callable[[QueueWorld], Coroutine[Any, Any, None]]) -> None:
+def scenario(gated_database: GatedDatabase, work: Callable[[QueueWorld], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        world = QueueWorld(database, 0, 0, 0, 0)
+        world = QueueWorld(gated_database, 0, 0, 0, 0)
         async with asyncio.timeout(10):
             await work(world)
 
@@ -290,7 +283,7 @@ async def values(world: QueueWorld) -> list[bytes]:
     return [value.data for value in (await world.queues.page(QUEUE, "", 0, 0.0))[0]]
 
 
-def test_a_loan_outlasts_its_getter_while_its_word_is_being_written(database: GatedDatabase) -> None:
+def test_a_loan_outlasts_its_getter_while_its_word_is_being_written(gated_database: GatedDatabase) -> None:
     async def work(world: QueueWorld) -> None:
         await put(world, "a")
         getter, _ = await world.queues.get(QUEUE, "op-first", "", 1, 0.0)
@@ -309,10 +302,12 @@ def test_a_loan_outlasts_its_getter_while_its_word_is_being_written(database: Ga
         assert not other.done()
         assert await values(world) == []
 
-    scenario(database, work)
+    scenario(gated_database, work)
 
 
-def test_a_loan_goes_back_when_the_word_of_a_getter_that_has_gone_can_not_be_written(database: GatedDatabase) -> None:
+def test_a_loan_goes_back_when_the_word_of_a_getter_that_has_gone_can_not_be_written(
+    gated_database: GatedDatabase,
+) -> None:
     async def work(world: QueueWorld) -> None:
         await put(world, "a")
         getter, _ = await world.queues.get(QUEUE, "op-first", "", 1, 0.0)
@@ -325,10 +320,10 @@ def test_a_loan_goes_back_when_the_word_of_a_getter_that_has_gone_can_not_be_wri
             await asked
         assert await values(world) == [b"a"]
 
-    scenario(database, work)
+    scenario(gated_database, work)
 
 
-def test_what_can_not_be_cleared_stays_at_its_place(database: GatedDatabase) -> None:
+def test_what_can_not_be_cleared_stays_at_its_place(gated_database: GatedDatabase) -> None:
     async def work(world: QueueWorld) -> None:
         await put(world, "a")
         asked = world.begin(world.queues.clear(QUEUE, "op-clear", "", all_partitions=True))
@@ -341,10 +336,10 @@ def test_what_can_not_be_cleared_stays_at_its_place(database: GatedDatabase) -> 
         await later
         assert await values(world) == [b"a", b"b"]
 
-    scenario(database, work)
+    scenario(gated_database, work)
 
 
-def test_what_expires_goes_with_its_time_in_one_write(database: GatedDatabase) -> None:
+def test_what_expires_goes_with_its_time_in_one_write(gated_database: GatedDatabase) -> None:
     async def work(world: QueueWorld) -> None:
         await put(world, "a", ttl_s=5.0)
         world.now += 10
@@ -355,7 +350,7 @@ def test_what_expires_goes_with_its_time_in_one_write(database: GatedDatabase) -
             await asked
         # Nothing of it is done: neither in memory nor on disk is it a partition without an end.
         for _ in range(2):
-            assert [row.expires_at_ms > 0 for row in database.rows(sa.select(queue_partitions))] == [True]
+            assert [row.expires_at_ms > 0 for row in gated_database.rows(sa.select(queue_partitions))] == [True]
             asked = world.begin(values(world))
             await settle()
             world.database.fail()
@@ -366,6 +361,6 @@ def test_what_expires_goes_with_its_time_in_one_write(database: GatedDatabase) -
         await settle()
         world.database.commit()
         assert await asked == []
-        assert database.rows(sa.select(queue_items)) == []
+        assert gated_database.rows(sa.select(queue_items)) == []
 
-    scenario(database, work)
+    scenario(gated_database, work)

@@ -5,7 +5,6 @@ the disk says serves; whoever was told that a version serves was told the truth;
 """
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -223,13 +222,6 @@ class RolloutWorld:
         self.database.lose()
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[GatedDatabase]:
-    made = GatedDatabase()
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("calls", "breaks", "failures", "kills", "strategy", "depth"),
     [
@@ -240,7 +232,7 @@ def database() -> Iterator[GatedDatabase]:
     ids=["broken code", "kills", "recreate"],
 )
 def test_no_order_of_events_has_half_a_version_serve_or_loses_a_call(
-    database: GatedDatabase,
+    gated_database: GatedDatabase,
     tmp_path: Path,
     calls: int,
     breaks: int,
@@ -250,5 +242,5 @@ def test_no_order_of_events_has_half_a_version_serve_or_loses_a_call(
     depth: int,
 ) -> None:
     blobs = BlobStore(tmp_path / "blobs")
-    count = explore(lambda: RolloutWorld(database, blobs, calls, breaks, failures, kills, strategy), depth)
+    count = explore(lambda: RolloutWorld(gated_database, blobs, calls, breaks, failures, kills, strategy), depth)
     assert count > 100
