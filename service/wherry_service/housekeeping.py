@@ -1,9 +1,11 @@
 """What the service does from time to time, whoever calls: expiry, clean-up, pruning."""
 
 import asyncio
+import ctypes
+import gc
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wherry_service.api.door import Door
@@ -29,6 +31,34 @@ EXPIRY_EVERY_S = 3600.0
 OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
+GIVE_BACK_EVERY_S = 1.0
+# Inputs that have ended since the most were open, from which on memory is given back.
+TRIM_AFTER = 10_000
+
+
+class Heap:
+    """Gives memory back to the system when many inputs have ended: the allocator keeps what it once had."""
+
+    def __init__(self, trim: Callable[[], None] | None = None) -> None:
+        self._trim = trim or _trim_of_libc()
+        # Open inputs at the last look, and the most since memory was given back.
+        self._before = self._most = 0
+
+    async def look(self, num_open: int) -> None:
+        """Hear how many inputs are open now; what many have left is given back as soon as no more end."""
+        self._most = max(self._most, num_open)
+        is_over = num_open >= self._before and self._most - num_open >= TRIM_AFTER and num_open <= self._most // 2
+        self._before = num_open
+        if is_over:
+            self._most = num_open
+            # What it keeps for new objects is spread over all its memory, and holds that fast.
+            gc.collect()
+            await asyncio.to_thread(self._trim)
+
+
+def _trim_of_libc() -> Callable[[], None]:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return (lambda: None) if trim is None else lambda: trim(0)
 
 
 @dataclass(frozen=True)
@@ -52,6 +82,7 @@ class Housekeeping:
     # Days; 0 for images: they stay.
     keep_images_days: float
     keep_sources_days: float
+    heap: Heap = field(default_factory=Heap)
 
     def works(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what is to run until the service ends, each as a task of its own."""
@@ -60,6 +91,7 @@ class Housekeeping:
             self._repeat(self._expire_objects, OBJECTS_EXPIRE_EVERY_S),
             self._repeat(self.apps.stop_finished, FINISHED_EVERY_S),
             self._repeat(self._prune_images, PRUNE_EVERY_S),
+            self._repeat(self._give_back, GIVE_BACK_EVERY_S),
         ]
         return works if self.driver_volumes is None else [*works, self.driver_volumes.run()]
 
@@ -70,6 +102,9 @@ class Housekeeping:
             with left_for_later():
                 await work()
             await asyncio.sleep(every_s)
+
+    async def _give_back(self) -> None:
+        await self.heap.look(self.journal.num_open)
 
     async def _prune_images(self) -> None:
         try:

@@ -73,6 +73,11 @@ class Journal:
         item = self._inputs.get(input_id)
         return item.call_id if item is not None else None
 
+    @property
+    def num_open(self) -> int:
+        """How many inputs have not ended."""
+        return len(self._inputs)
+
     def blob_ids(self) -> set[str]:
         """Return the blobs that open inputs and what their clients have not taken refer to."""
         found: set[str] = set()

@@ -118,6 +118,8 @@ class Database:
                 self._commit(jobs)
             if len(jobs) < len(group):
                 return
+            # What they write is large now and then, and the next job may be long in coming.
+            del job, group, jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:
