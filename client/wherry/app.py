@@ -97,6 +97,7 @@ class App:
 
     @property
     def name(self) -> str | None:
+        """The name that it was given, None for an app without."""
         return self._name
 
     def __setattr__(self, name: str, value: Any) -> None:

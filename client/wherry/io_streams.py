@@ -173,6 +173,7 @@ class FedReader:
         self._changed = threading.Condition()
 
     def feed(self, data: bytes) -> None:
+        """Add a piece; what reads waits for it no longer."""
         with self._changed:
             self._pieces.append(data)
             self._changed.notify_all()
@@ -184,6 +185,7 @@ class FedReader:
             self._changed.notify_all()
 
     def pieces(self) -> Iterator[bytes]:
+        """Yield what has come, waiting for more until the end; raise the error that it ended with."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces or self._over)

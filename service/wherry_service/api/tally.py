@@ -113,6 +113,8 @@ class Tally:
 
 
 class _Message:
+    """A message of a request as far as it has come: 5 bytes of head, and so many as that says."""
+
     __slots__ = ("head", "lacks", "size")
 
     def __init__(self) -> None:
@@ -139,6 +141,8 @@ class _Message:
 
 
 class _Sent(Frames):
+    """What the client sends: counted, by request."""
+
     def __init__(self, tally: Tally) -> None:
         super().__init__(skip=_PREFACE)
         self._tally = tally
@@ -152,6 +156,8 @@ class _Sent(Frames):
 
 
 class _Answered(Frames):
+    """What it is answered: a request that has been answered counts no more."""
+
     def __init__(self, tally: Tally) -> None:
         super().__init__()
         self._tally = tally

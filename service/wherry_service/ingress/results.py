@@ -127,6 +127,8 @@ class Results:
 
 
 class _Failed(Exception):
+    """The call has failed: this is what its caller is answered."""
+
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer

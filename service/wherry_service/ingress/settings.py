@@ -73,6 +73,8 @@ class HttpSettings:
 
 
 class _Reader:
+    """Reads settings from the environment; raises `SettingsError` that names the one which is none."""
+
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 

@@ -15,6 +15,8 @@ MOST_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class _Open:
+    """A line that has begun."""
+
     call_id: str
     pieces: list[str] = field(default_factory=list)
     size: int = 0
@@ -36,6 +38,8 @@ class _Open:
 
 @dataclass(slots=True)
 class _Container:
+    """The begun lines of a container, by stream and input."""
+
     app_id: str
     function_id: str
     lines: dict[tuple[int, str], _Open] = field(default_factory=dict)

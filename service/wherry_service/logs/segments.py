@@ -28,6 +28,8 @@ _UNFINISHED = ".packing"
 
 @dataclass(slots=True)
 class _Segment:
+    """A file of lines: its first line's position, and its bytes."""
+
     path: Path
     first: int
     size: int

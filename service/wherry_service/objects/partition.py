@@ -44,6 +44,8 @@ class Getter:
 
 @dataclass(eq=False, slots=True)
 class _Putter:
+    """One who waits for room for so many items."""
+
     operation_id: str
     count: int
     # False: it was told to wait no longer.

@@ -27,6 +27,8 @@ PAGE_BYTES = 4 << 20
 
 
 class _Queue:
+    """A queue's partitions, as far as somebody uses them."""
+
     def __init__(self) -> None:
         self.partitions: dict[str, Partition] = {}
         self._tidy_at = 1000

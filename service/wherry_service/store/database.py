@@ -48,6 +48,8 @@ class Backend(Protocol):
 
 @dataclass(slots=True)
 class _Job:
+    """What is to be written, and who waits for it."""
+
     work: Work
     future: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
