@@ -145,7 +145,7 @@ class Service:
             containment=Containment.from_environment(self._settings.rooms, host_size()[1]),
         )
         self._capacity = Capacity(*host_size(), Processors().busy, self._settings.containers_per_core)
-        self._pools = Pools(self._node, self._capacity)
+        self._pools: Pools[Input] = Pools(self._node, self._capacity)
         self._call_store = CallStore(self._database)
         self._values = Values(YieldStore(self._database), self._blobs)
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)

@@ -1,30 +1,36 @@
 """A node whose containers do what a test tells them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
-from wherry_service.node.node import (
-    Assignment,
-    ContainerEvents,
-    ContainerExit,
-    ContainerOrder,
-    FoundContainer,
-    LoadOrder,
-    NodeContainer,
-)
+from wherry_service.node.events import ContainerExit, Hearer, OutputRow
+from wherry_service.node.node import Assignment, ContainerOrder, FoundContainer, LoadOrder, NodeContainer
 
 
 def payload(data: bytes = b"x") -> Payload:
     return Payload(format=Format.PICKLE, data=data, size=len(data))
 
 
+class Telling:
+    """Tells whom it concerns what a test says of one container, as `container.events.on_ready(0.01)`."""
+
+    def __init__(self, hearer: Hearer[Any]) -> None:
+        self._hearer = hearer
+
+    def __getattr__(self, event: str) -> Callable[..., None]:
+        events = self._hearer.lines if event == "on_log" else self._hearer.events
+        return partial(getattr(events, event), self._hearer.container)
+
+
 class FakeContainer:
     """Holds what it is sent until the test says what becomes of it."""
 
-    def __init__(self, container_id: str, events: ContainerEvents, load: LoadOrder) -> None:
+    def __init__(self, container_id: str, hearer: Hearer[Any], load: LoadOrder) -> None:
         self.container_id = container_id
-        self.events = events
+        self.events = Telling(hearer)
         self.load = load
         self.inputs: list[Assignment] = []
         self.cancelled: list[str] = []
@@ -54,7 +60,7 @@ class FakeContainer:
         """Answer the first `count` inputs, or all."""
         done, self.inputs = self.inputs[:count], self.inputs[len(self.inputs) if count is None else count :]
         if done:
-            self.events.on_outputs([(item.input_id, payload(b"out"), 0) for item in done])
+            self.events.on_outputs([OutputRow(item.input_id, payload(b"out"), 0) for item in done])
         if self.draining and not self.inputs:
             self.exit(ContainerExit(exit_code=0))
 
@@ -127,8 +133,8 @@ class FakeNode:
     def running(self) -> list[FakeContainer]:
         return [container for container in self.containers if not container.exited]
 
-    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
-        container = FakeContainer(order.container_id, events, order.load)
+    def start(self, order: ContainerOrder, hearer: Hearer[Any]) -> NodeContainer:
+        container = FakeContainer(order.container_id, hearer, order.load)
         self.containers.append(container)
         self.orders[order.container_id] = order
         if self.auto:
@@ -139,8 +145,8 @@ class FakeNode:
     async def find(self) -> list[FoundContainer]:
         return []
 
-    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
-        container = FakeContainer(found.container_id, events, load)
+    def adopt(self, found: FoundContainer, load: LoadOrder, hearer: Hearer[Any]) -> NodeContainer:
+        container = FakeContainer(found.container_id, hearer, load)
         self.containers.append(container)
         return container
 

@@ -9,7 +9,7 @@ from wherry_proto.messages import SandboxCreateRequest, SandboxSpec
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.sandboxes import Sandboxes

@@ -11,6 +11,7 @@ from wherry_proto.messages import (
     FunctionInfo,
 )
 from wherry_service.apps.apps import Apps
+from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
 from wherry_service.ids import check_id
 from wherry_service.pools.container import Container, State
@@ -27,7 +28,7 @@ class EngineIds(Protocol):
 class ContainerApi:
     """Serves containers."""
 
-    def __init__(self, apps: Apps, pools: Pools, node: EngineIds) -> None:
+    def __init__(self, apps: Apps, pools: Pools[Input], node: EngineIds) -> None:
         self._apps = apps
         self._pools = pools
         self._node = node
@@ -60,14 +61,14 @@ class ContainerApi:
             raise Unready(f"container {container_id} is still being made: try again in a moment")
         return engine_id
 
-    def _find(self, container_id: str) -> tuple[Pool, Container]:
+    def _find(self, container_id: str) -> tuple[Pool[Input], Container[Input]]:
         found = self._pools.find(check_id(container_id, "co", "container id"))
         if found is None:
             raise NotFound(f"no container {container_id} runs; `wherry container list` shows those that do")
         return found
 
 
-def _info(container: Container, function: FunctionInfo, app_name: str) -> ContainerInfo:
+def _info(container: Container[Input], function: FunctionInfo, app_name: str) -> ContainerInfo:
     return ContainerInfo(
         container_id=container.container_id,
         app_id=function.app_id,

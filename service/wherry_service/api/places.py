@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from wherry_service.calls.call import Input
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import check_id, time_of
@@ -18,7 +19,7 @@ class Places:
     """Finds the environments of what a request names, by the name of its field."""
 
     def __init__(
-        self, store: EnvironmentStore, journal: Journal, pools: Pools, sandboxes: Sandboxes, logs: LogStore
+        self, store: EnvironmentStore, journal: Journal, pools: Pools[Input], sandboxes: Sandboxes, logs: LogStore
     ) -> None:
         self._store = store
         self._journal = journal

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto.messages import Deployment
+from wherry_service.calls.call import Input
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.node.node import FoundContainer
+from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
-from wherry_service.pools.pool import Pool, PoolListener
+from wherry_service.pools.pool import Pool
 from wherry_service.store.apps import AppRecord, FunctionRecord
 
 # Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
@@ -23,8 +25,10 @@ class FunctionHost(Protocol):
     def open_function(
         self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, found: Sequence[FoundContainer] = ()
     ) -> None: ...
-    def prepare_function(self, plan: PoolPlan, listener: PoolListener, standing: int) -> Pool: ...
-    def switch_function(self, pool: Pool, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None: ...
+    def prepare_function(self, plan: PoolPlan, watcher: PoolEvents[Input], standing: int) -> Pool[Input]: ...
+    def switch_function(
+        self, pool: Pool[Input], retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
+    ) -> None: ...
     def replace_function(
         self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
     ) -> None: ...

@@ -34,6 +34,7 @@ from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, endpoints_o
 from wherry_service.apps.plans import ReadyImage, plan_of, retry_of
 from wherry_service.apps.room import expect_room
 from wherry_service.apps.variants import bind_key, merged, normalized, scaled_as, variant_of
+from wherry_service.calls.call import Input
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer, Node
@@ -61,7 +62,7 @@ class Apps:
         self,
         store: AppStore,
         host: FunctionHost,
-        pools: Pools,
+        pools: Pools[Input],
         node: Node,
         ready_image: ReadyImage,
         objects: AppObjects | None = None,
@@ -245,7 +246,7 @@ class Apps:
         return change_of(app.functions, bases, followed(app, bases, self.plan), claims)
 
     def take(
-        self, app: App, change: Change, warm: Mapping[str, Pool], grace_s: Callable[[FunctionRecord], float]
+        self, app: App, change: Change, warm: Mapping[str, Pool[Input]], grace_s: Callable[[FunctionRecord], float]
     ) -> None:
         """Serve the functions of a change, by their pools that are warm already; close none of those that are removed.
 

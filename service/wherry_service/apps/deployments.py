@@ -27,12 +27,13 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionSpec,
 )
-from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, near
+from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, FunctionHost, near
 from wherry_service.apps.apps import END_GRACE_S, MAX_VARIANTS, Apps
 from wherry_service.apps.change import Change
 from wherry_service.apps.plans import revision_of
-from wherry_service.apps.rollout import Host, Rollout
+from wherry_service.apps.rollout import Rollout
 from wherry_service.apps.room import expect_room
+from wherry_service.calls.call import Input
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, stack_of
 from wherry_service.ids import new_id
 from wherry_service.pools.pools import Pools
@@ -48,7 +49,9 @@ T = TypeVar("T")
 class Deployments:
     """Makes versions of apps, and knows those there were."""
 
-    def __init__(self, apps: Apps, app_store: AppStore, store: DeploymentStore, pools: Pools, host: Host) -> None:
+    def __init__(
+        self, apps: Apps, app_store: AppStore, store: DeploymentStore, pools: Pools[Input], host: FunctionHost
+    ) -> None:
         self._apps = apps
         self._app_store = app_store
         self.store = store

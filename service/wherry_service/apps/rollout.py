@@ -3,16 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from wherry_proto.messages import Failure, FunctionChangeKind
 from wherry_service.apps.app import App, FunctionHost
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.change import Change
-from wherry_service.logs.batch import LogRow
-from wherry_service.node.node import Assignment, ContainerExit, OutputRow, YieldRow
-from wherry_service.pools.container import Container
-from wherry_service.pools.pool import Pool, PoolListener
+from wherry_service.calls.call import Input
+from wherry_service.pools.container import Home
+from wherry_service.pools.events import PoolEvents
+from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import FunctionRecord
 
@@ -29,61 +28,35 @@ MAX_SPARE = 32
 Tell = Callable[[str], None]
 
 
-class Host(FunctionHost, PoolListener, Protocol):
-    """The dispatcher."""
+class Trial(PoolEvents[Input]):
+    """Hears how containers come up that take no inputs yet, and knows whether they are warm."""
 
-
-class Trial:
-    """Hears of containers that take no inputs yet, and knows whether they are warm (implements `PoolListener`)."""
-
-    def __init__(self, record: FunctionRecord, host: PoolListener, tell: Tell, is_needed: bool) -> None:
+    def __init__(self, record: FunctionRecord, tell: Tell, is_needed: bool) -> None:
         self.record = record
         # Whether its containers must be there when the version takes over: as many run now, or are always to run.
         self.is_needed = is_needed
-        self._host = host
         self._tell = tell
         # None once enough containers are ready; or why none will be.
         self.outcome: asyncio.Future[Failure | None] = asyncio.get_running_loop().create_future()
 
-    def on_ready(self, pool: Pool) -> None:
-        if pool.is_warm and not self.outcome.done():
+    def on_warm(self, pool: Home) -> None:
+        if not self.outcome.done():
             self.outcome.set_result(None)
 
-    def on_start_failed(self, pool: Pool, failure: Failure) -> None:
+    def on_start_failed(self, pool: Home, failure: Failure) -> None:
         if not self.outcome.done():
             self.outcome.set_result(failure)
 
-    def on_notice(self, pool: Pool, text: str) -> None:
+    def on_notice(self, pool: Home, text: str) -> None:
         self._tell(text)
-
-    # What it prints, and how it ends, is in the log of its function.
-
-    def on_log(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> None:
-        self._host.on_log(pool, container, rows)
-
-    def on_load_failed(self, pool: Pool, container: Container, failure: Failure) -> None:
-        self._host.on_load_failed(pool, container, failure)
-
-    def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
-        self._host.on_exit(pool, container, exit)
-
-    # It has been given nothing.
-
-    def on_room(self, pool: Pool) -> None: ...
-    def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None: ...
-    def on_outputs(self, pool: Pool, container: Container, rows: Sequence[OutputRow]) -> None: ...
-    def on_yields(self, pool: Pool, container: Container, rows: Sequence[YieldRow]) -> None: ...
-    def on_failure(
-        self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int
-    ) -> None: ...
-    def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None: ...
-    def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None: ...
 
 
 class Rollout:
     """Starts the containers of a change to an app, beside those that serve or in their place."""
 
-    def __init__(self, apps: Apps, pools: Pools, host: Host, app: App, change: Change, tell: Tell) -> None:
+    def __init__(
+        self, apps: Apps, pools: Pools[Input], host: FunctionHost, app: App, change: Change, tell: Tell
+    ) -> None:
         self._apps = apps
         self._pools = pools
         self._host = host
@@ -91,12 +64,12 @@ class Rollout:
         self._change = change
         self._tell = tell
         # Warm, by function.
-        self.pools: dict[str, Pool] = {}
+        self.pools: dict[str, Pool[Input]] = {}
         # Of functions that have shown that they start, whose container may go where others need the room.
-        self._spare: list[Pool] = []
-        self._paused: list[Pool] = []
+        self._spare: list[Pool[Input]] = []
+        self._paused: list[Pool[Input]] = []
         # Of classes of which there is no object to be made yet: they only show that the code can be imported.
-        self._imports: list[Pool] = []
+        self._imports: list[Pool[Input]] = []
 
     async def pause(self, grace_s: Callable[[FunctionRecord], float]) -> None:
         """Let the containers that are to be replaced end first; what is called meanwhile waits."""
@@ -116,7 +89,7 @@ class Rollout:
         total, begun_at = len(records), asyncio.get_running_loop().time()
         if records:
             self._tell(f"Starting containers of {_listed([record.name for record in records])}")
-        waiting: dict[asyncio.Future[Failure | None], tuple[Trial, Pool]] = {}
+        waiting: dict[asyncio.Future[Failure | None], tuple[Trial, Pool[Input]]] = {}
         while records or waiting:
             while records and len(waiting) < TRIALS_AT_ONCE:
                 trial, pool = self._begin(records.popleft())
@@ -162,11 +135,11 @@ class Rollout:
         before = self._pools.get(record.function_id)
         return len(before.live()) if before is not None else 0
 
-    def _begin(self, record: FunctionRecord) -> tuple[Trial, Pool]:
+    def _begin(self, record: FunctionRecord) -> tuple[Trial, Pool[Input]]:
         import_only = record.spec.needs_parameters and record.spec.parameters is None
         plan = self._apps.plan(record, import_only)
         needed = 0 if import_only else max(self._num_live(record), plan.bounds.min_containers)
-        trial = Trial(record, self._host, self._tell, needed > 0)
+        trial = Trial(record, self._tell, needed > 0)
         standing = max(1, needed)
         pool = self._host.prepare_function(plan, trial, min(standing, plan.bounds.max_containers or standing))
         if import_only:
@@ -175,7 +148,7 @@ class Rollout:
             self.pools[record.function_id] = pool
         return trial, pool
 
-    def _has_started(self, trial: Trial, pool: Pool) -> None:
+    def _has_started(self, trial: Trial, pool: Pool[Input]) -> None:
         """Keep its containers, or let them go: they have shown what they were to show."""
         if trial.is_needed:
             return
@@ -189,7 +162,7 @@ class Rollout:
         for pool in self._spare:
             pool.stand_down()
 
-    def _say_what_lacks(self, lacking: Sequence[Pool]) -> None:
+    def _say_what_lacks(self, lacking: Sequence[Pool[Input]]) -> None:
         for pool in lacking[:3]:
             if not (lack := pool.starts.lack):
                 continue

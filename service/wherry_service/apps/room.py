@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from wherry_proto.messages import FunctionChangeKind
 from wherry_service.apps.change import Change
+from wherry_service.calls.call import Input
 from wherry_service.errors import InvalidRequest
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.plan import PoolPlan
@@ -14,7 +15,7 @@ Plan = Callable[[FunctionRecord, bool], PoolPlan]
 """By what a function's containers would be made; those that only import its code, where that is true."""
 
 
-def expect_room(app: str, change: Change, plan: Plan, pools: Pools, is_beside: bool = False) -> None:
+def expect_room(app: str, change: Change, plan: Plan, pools: Pools[Input], is_beside: bool = False) -> None:
     """Raise `InvalidRequest` where the containers that a change of an app wants can never fit the host.
 
     `is_beside`: those that it replaces are there until others have started.

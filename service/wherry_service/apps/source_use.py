@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from wherry_proto.messages import FunctionSpec, ImageState, SandboxSpec
 from wherry_service.apps.apps import Apps
+from wherry_service.calls.call import Input
 from wherry_service.errors import ServiceError
 from wherry_service.pools.pools import Pools
 from wherry_service.sandboxes.sandboxes import Sandboxes
@@ -26,7 +27,7 @@ class SourceUse:
         self,
         sources: SourceStore,
         apps: Apps,
-        pools: Pools,
+        pools: Pools[Input],
         sandboxes: Sandboxes,
         deployments: DeploymentStore,
         images: ImageStore,

@@ -42,7 +42,7 @@ class Input:
         self.payload = payload
         # Of a class: which method runs.
         self.method = method
-        self.container: Container | None = None
+        self.container: Container[Input] | None = None
         # Whether a call graph has it.
         self.in_graph = False
         self.done = False

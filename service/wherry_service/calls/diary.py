@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 from wherry_proto.messages import Failure, FailureKind
+from wherry_service.calls.call import Input
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.pools.container import Container
-from wherry_service.pools.pool import Pool
 
 _STDERR, _SYSTEM = 2, 3
 # How an input ends that its function is to blame for.
@@ -23,29 +23,29 @@ class Diary:
         self._logs = logs
         self._masks = masks or Masks()
 
-    def printed(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> LogBatch:
+    def printed(self, container: Container[Input], rows: Sequence[LogRow]) -> LogBatch:
         """Keep what a container printed; return it as it is told to clients."""
         held = container.held
         calls = {row[1]: held[row[1]].call_id for row in rows if row[1] in held}
-        load = pool.plan.load
+        load = container.pool.plan.load
         if self._logs is None:
             return LogBatch(load.app_id, load.function_id, container.container_id, rows, calls)
         return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
 
-    def failed(self, pool: Pool, container: Container, input_id: str, failure: Failure) -> None:
+    def failed(self, container: Container[Input], input_id: str, failure: Failure) -> None:
         """Keep the traceback of an input that raised, or of code that could not be loaded."""
         if self._logs is None or failure.kind not in _TOLD:
             return
         text = failure.traceback
         if not text or failure.kind == FailureKind.TIMEOUT:
             text += f"{failure.type_name}: {failure.message}"
-        masked = self._masks.masker(pool.plan.load.app_id, container.container_id).text(text)
+        masked = self._masks.masker(container.pool.plan.load.app_id, container.container_id).text(text)
         at_ms = int(time.time() * 1000)
         rows = self._logs.ends(container.container_id, at_ms, _STDERR, input_id)
         rows += ((_STDERR, input_id, at_ms, line, False) for line in masked.splitlines())
-        self.printed(pool, container, rows)
+        self.printed(container, rows)
 
-    def ended(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
+    def ended(self, container: Container[Input], exit: ContainerExit) -> None:
         """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""
         if self._logs is None:
             return
@@ -58,8 +58,8 @@ class Diary:
         if _is_worth_a_line(exit):
             text = f"container {container.container_id} {exit.describe()}"
             rows += ((_SYSTEM, input_id, at_ms, line, False) for line in text.splitlines())
-        self.printed(pool, container, rows)
-        self._logs.end_container(pool.plan.load.app_id, container.container_id)
+        self.printed(container, rows)
+        self._logs.end_container(container.pool.plan.load.app_id, container.container_id)
 
 
 def _is_worth_a_line(exit: ContainerExit) -> bool:

@@ -15,11 +15,13 @@ from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.logs.batch import LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, OutputRow, YieldRow
+from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
+from wherry_service.node.node import FoundContainer
 from wherry_service.pools import interruption
-from wherry_service.pools.container import Container
+from wherry_service.pools.container import Container, Home
+from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
-from wherry_service.pools.pool import Pool, PoolListener
+from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
 from wherry_service.tasks import Tasks
 
@@ -42,12 +44,12 @@ EARLY_RESULT_S = 120.0
 CLAIM_S = 600.0
 
 
-class Dispatcher:
-    """Queues, by function, and the inputs that are open (implements `pool.PoolListener`)."""
+class Dispatcher(PoolEvents[Input]):
+    """Queues, by function, and the inputs that are open."""
 
     def __init__(
         self,
-        pools: Pools,
+        pools: Pools[Input],
         clients: Clients,
         journal: Journal,
         queue_limit: QueueLimit = QueueLimit(),  # noqa: B008 - immutable
@@ -63,9 +65,9 @@ class Dispatcher:
         self._keeps_durable = False
         self._tasks = Tasks("containers of an earlier version could not be retired")
         self._queues: dict[str, FunctionQueue] = {}
-        self._claims: dict[str, Container] = {}
+        self._claims: dict[str, Container[Input]] = {}
         self._old_runs = OldRuns()
-        self._early: dict[str, tuple[Container, str, Payload | Failure, int]] = {}
+        self._early: dict[str, tuple[Container[Input], str, Payload | Failure, int]] = {}
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
@@ -82,15 +84,20 @@ class Dispatcher:
             plan.function_id, app_id, client_id, pool, retry, self._queue_limit
         )
 
-    def prepare_function(self, plan: PoolPlan, listener: PoolListener, standing: int) -> Pool:
-        """Start that many containers for a plan by which a function may be served later; `listener` hears of them."""
-        return self._pools.prepare(plan, listener, standing)
+    def prepare_function(self, plan: PoolPlan, watcher: PoolEvents[Input], standing: int) -> Pool[Input]:
+        """Start that many containers for a plan by which a function may be served later.
 
-    def switch_function(self, pool: Pool, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
+        `watcher` hears how they come up.
+        """
+        return self._pools.prepare(plan, self, watcher, standing)
+
+    def switch_function(
+        self, pool: Pool[Input], retry: RetryPolicy, app_id: str, client_id: str, grace_s: float
+    ) -> None:
         """Serve a function by a prepared pool from now on: what waits goes over, what runs gets `grace_s` to end."""
         function_id = pool.plan.function_id
         old = self._queues.pop(function_id, None)
-        before = self._pools.put(pool, self)
+        before = self._pools.put(pool)
         self._queues[function_id] = FunctionQueue(function_id, app_id, client_id, pool, retry, self._queue_limit)
         if before is not None:
             self._tasks.spawn(self._pools.retire(before, grace_s))
@@ -100,7 +107,7 @@ class Dispatcher:
 
     def replace_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
         """Serve a function by another plan from now on, as `switch_function`; its containers have yet to start."""
-        self.switch_function(self._pools.prepare(plan, self), retry, app_id, client_id, grace_s)
+        self.switch_function(self._pools.prepare(plan, self, self), retry, app_id, client_id, grace_s)
 
     def tune_function(self, plan: PoolPlan, retry: RetryPolicy) -> None:
         """Have a function scale and retry otherwise; its containers stay."""
@@ -181,7 +188,7 @@ class Dispatcher:
         """Drop the calls' waiting inputs and interrupt their running ones."""
         # One for all of them: what is the same is written once.
         failure = Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran.")
-        running: dict[Container, list[str]] = {}
+        running: dict[Container[Input], list[str]] = {}
         touched: dict[str, FunctionQueue] = {}
         for call in calls:
             call.cancelled = True
@@ -255,18 +262,15 @@ class Dispatcher:
             self._succeed(item, result, num_yields)
         return True
 
-    # pool.PoolListener
+    # PoolEvents
 
-    def on_ready(self, pool: Pool) -> None:
-        # Inputs were handed to it already: they wait inside until it is.
-        pass
-
-    def on_room(self, pool: Pool) -> None:
+    def on_room(self, pool: Home) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None and queue.pool is pool:
             self._pump(queue)
 
-    def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
+    def on_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
+        pool = container.pool
         queue = self._queues.get(pool.plan.function_id)
         claimed: list[str] = []
         if pool.plan.load.web and not pool.plan.load.methods:
@@ -301,7 +305,7 @@ class Dispatcher:
             self._claims.update(dict.fromkeys(claimed, container))
             self._loop.call_later(CLAIM_S, self._drop_claims, container, claimed)
 
-    def _drop_claims(self, container: Container, input_ids: Sequence[str]) -> None:
+    def _drop_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         """End runs from our earlier life that nobody has asked for since."""
         left = [input_id for input_id in input_ids if self._claims.get(input_id) is container]
         for input_id in left:
@@ -309,22 +313,21 @@ class Dispatcher:
         if left and container.handle is not None:
             container.handle.cancel(left)
 
-    def on_outputs(self, pool: Pool, container: Container, rows: Sequence[OutputRow]) -> None:
+    def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
                 if not self._old_run_ended(container, input_id):
-                    self._keep_early(pool, container, input_id, payload, num_yields)
+                    self._keep_early(container, input_id, payload, num_yields)
             else:
-                assert isinstance(item, Input)
                 if item.done:
                     _let_go(container, item)
                 self._succeed(item, payload, num_yields)
 
-    def on_yields(self, pool: Pool, container: Container, rows: Sequence[YieldRow]) -> None:
+    def on_yields(self, container: Container[Input], rows: Sequence[YieldRow]) -> None:
         for input_id, index, payload in rows:
             item = container.held.get(input_id)
-            if isinstance(item, Input):
+            if item is not None:
                 self._journal.yielded(
                     item,
                     Yield(
@@ -337,20 +340,19 @@ class Dispatcher:
                     container.handle,
                 )
 
-    def on_failure(self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
-        self._diary.failed(pool, container, input_id, failure)
+    def on_failure(self, container: Container[Input], input_id: str, failure: Failure, num_yields: int) -> None:
+        self._diary.failed(container, input_id, failure)
         item = container.release(input_id)
         if item is None:
             if not self._old_run_ended(container, input_id):
-                self._keep_early(pool, container, input_id, failure, num_yields)
+                self._keep_early(container, input_id, failure, num_yields)
             return
-        assert isinstance(item, Input)
         if item.done:
             _let_go(container, item)
         if failure.kind == FailureKind.CANCELLED and not item.call.cancelled:
             # The end of a run from our earlier life, which this one was to replace.
             _let_go(container, item)
-            self.on_returned(pool, [item])
+            self.on_back(container.pool, [item])
             return
         queue = self._queues.get(item.call.function_id)
         if queue is not None and self._may_retry(item, queue, failure):
@@ -363,28 +365,27 @@ class Dispatcher:
             return
         self._fail(item, failure, num_yields)
 
-    def on_log(self, pool: Pool, container: Container, rows: Sequence[LogRow]) -> None:
-        batch = self._diary.printed(pool, container, rows)
-        queue = self._queues.get(pool.plan.function_id)
+    def on_log(self, container: Container[Input], rows: Sequence[LogRow]) -> None:
+        batch = self._diary.printed(container, rows)
+        queue = self._queues.get(container.pool.plan.function_id)
         client = self._clients.get(queue.client_id) if queue is not None else None
         if client is not None and client.connected:
             client.log(batch.lines(), container.handle)
 
-    def on_load_failed(self, pool: Pool, container: Container, failure: Failure) -> None:
-        self._diary.failed(pool, container, "", failure)
+    def on_load_failed(self, container: Container[Input], failure: Failure) -> None:
+        self._diary.failed(container, "", failure)
 
-    def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
-        self._diary.ended(pool, container, exit)
+    def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
+        self._diary.ended(container, exit)
         if self._claims:
             self._claims = {input_id: one for input_id, one in self._claims.items() if one is not container}
         if self._old_runs and (again := self._old_runs.gone(container)):
             self.submit(again)
 
-    def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
+    def on_back(self, pool: Home, inputs: Sequence[Input]) -> None:
         queue = self._queues.get(pool.plan.function_id)
         again: list[Input] = []
         for item in inputs:
-            assert isinstance(item, Input)
             item.container = None
             if item.done:
                 continue
@@ -398,13 +399,13 @@ class Dispatcher:
                 # Its function is served by another plan now.
                 self._pump(queue)
 
-    def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
+    def on_lost(self, container: Container[Input], inputs: Sequence[Input], exit: ContainerExit) -> None:
+        pool = container.pool
         queue = self._queues.get(pool.plan.function_id)
         # One that another version has taken over from can't run it again, but that one can.
         ends_here = pool.closed and (queue is None or queue.pool is pool)
         again: list[Input] = []
         for item in inputs:
-            assert isinstance(item, Input)
             item.losses += 1
             # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
             if item.losses > MAX_LOSSES or item.call.cancelled or ends_here or item.stream is not None:
@@ -418,9 +419,9 @@ class Dispatcher:
                 f"Container {container.container_id} of {pool.plan.name!r} {exit.describe()}; "
                 f"its input runs again ({item.losses} of {MAX_LOSSES})",
             )
-        self.on_returned(pool, again)
+        self.on_back(pool, again)
 
-    def on_start_failed(self, pool: Pool, failure: Failure) -> None:
+    def on_start_failed(self, pool: Home, failure: Failure) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None and queue.pool is pool:
             waiting = queue.take_all()
@@ -431,9 +432,9 @@ class Dispatcher:
                 )
             for item in waiting:
                 self._fail(item, failure)
-            pool.set_backlog(0)
+            queue.pool.set_backlog(0)
 
-    def on_notice(self, pool: Pool, text: str) -> None:
+    def on_notice(self, pool: Home, text: str) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is None:
             return
@@ -498,7 +499,7 @@ class Dispatcher:
         container, item.container = item.container, None
         self._journal.ended(item, output, container)
 
-    def _old_run_ended(self, container: Container, input_id: str) -> bool:
+    def _old_run_ended(self, container: Container[Input], input_id: str) -> bool:
         """Note that a run which was to end has ended, whatever it answered; its input runs now."""
         item = self._old_runs.ended(container, input_id)
         if item is not None:
@@ -506,11 +507,11 @@ class Dispatcher:
         return item is not None
 
     def _keep_early(
-        self, pool: Pool, container: Container, input_id: str, result: Payload | Failure, num_yields: int
+        self, container: Container[Input], input_id: str, result: Payload | Failure, num_yields: int
     ) -> None:
         """Keep the result of an input that its client, reconnecting after our restart, has yet to offer again."""
         if self._claims.pop(input_id, None) is not None:
-            self._early[input_id] = (container, pool.plan.function_id, result, num_yields)
+            self._early[input_id] = (container, container.pool.plan.function_id, result, num_yields)
             self._loop.call_later(EARLY_RESULT_S, self._drop_early, input_id)
 
     def _drop_early(self, input_id: str) -> None:
@@ -520,12 +521,12 @@ class Dispatcher:
             early[0].handle.kept([input_id])
 
 
-def _is_generator(pool: Pool, item: Input) -> bool:
+def _is_generator(pool: Home, item: Input) -> bool:
     """Whether an input of a class runs a method that yields values: some may be lost with our earlier life."""
     return any(name == item.method and is_generator for name, is_generator, _ in pool.plan.load.methods)
 
 
-def _let_go(container: Container, item: Input) -> None:
+def _let_go(container: Container[Input], item: Input) -> None:
     """Have a container forget an answer that decides nothing."""
     if item.is_durable and container.handle is not None:
         container.handle.kept([item.input_id])
@@ -535,7 +536,7 @@ def _no_function(function_id: str) -> str:
     return f"Function {function_id} does not exist, or its app has stopped."
 
 
-def _lost_failure(item: Input, container: Container, exit: ContainerExit) -> Failure:
+def _lost_failure(item: Input, container: Container[Input], exit: ContainerExit) -> Failure:
     times = f" It was run {item.losses} times." if item.losses > 1 else ""
     times += _advice(exit)
     tail = f"\nThe container's last output:\n{exit.log_tail}" if exit.log_tail else ""

@@ -348,7 +348,7 @@ class Journal:
         item.take_yields(below)
         return item if not item.done else None
 
-    def ended(self, item: Input, output: Output, container: Container | None = None) -> None:
+    def ended(self, item: Input, output: Output, container: Container[Input] | None = None) -> None:
         """Note and deliver the end of an input; a durable one is delivered when it is on disk.
 
         `container` is the one that has answered: until then it keeps a durable input's answer.

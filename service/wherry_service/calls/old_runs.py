@@ -16,13 +16,13 @@ class OldRuns:
     """
 
     def __init__(self) -> None:
-        self._containers: dict[str, Container] = {}
+        self._containers: dict[str, Container[Input]] = {}
         self._waiting: dict[str, Input] = {}
 
     def __len__(self) -> int:
         return len(self._containers)
 
-    def end(self, container: Container, input_ids: Sequence[str]) -> None:
+    def end(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         """Have runs end."""
         if container.handle is None:
             return
@@ -31,7 +31,7 @@ class OldRuns:
         container.handle.cancel(list(input_ids))
         asyncio.get_running_loop().call_later(END_GRACE_S, self._end_late, container, list(input_ids))
 
-    def _end_late(self, container: Container, input_ids: Sequence[str]) -> None:
+    def _end_late(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         late = any(self._containers.get(input_id) is container for input_id in input_ids)
         if late and container.ending is Ending.NONE and container.state is not State.STOPPED:
             # Its other inputs are not to blame.
@@ -60,14 +60,14 @@ class OldRuns:
         """Keep an input no longer: it was cancelled."""
         self._waiting.pop(item.input_id, None)
 
-    def ended(self, container: Container, input_id: str) -> Input | None:
+    def ended(self, container: Container[Input], input_id: str) -> Input | None:
         """Hear that a container has answered an input it does not hold; return the input that may run now."""
         if self._containers.get(input_id) is not container:
             return None
         del self._containers[input_id]
         return self._waiting.pop(input_id, None)
 
-    def gone(self, container: Container) -> list[Input]:
+    def gone(self, container: Container[Input]) -> list[Input]:
         """Hear that a container has ended; return the inputs that may run now."""
         ids = [input_id for input_id, its in self._containers.items() if its is container]
         return [item for input_id in ids if (item := self.ended(container, input_id)) is not None]

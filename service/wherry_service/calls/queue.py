@@ -24,7 +24,7 @@ class FunctionQueue:
     """First in, first out; what comes back goes to the front."""
 
     def __init__(
-        self, function_id: str, app_id: str, client_id: str, pool: Pool, retry: RetryPolicy, limit: QueueLimit
+        self, function_id: str, app_id: str, client_id: str, pool: Pool[Input], retry: RetryPolicy, limit: QueueLimit
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id

@@ -71,7 +71,7 @@ class Masker:
         self._look()
         return self._masked(text) if self._values else text
 
-    def rows(self, rows: list[LogRow]) -> list[LogRow]:
+    def rows(self, rows: Sequence[LogRow]) -> Sequence[LogRow]:
         """Return the rows with every value in them replaced."""
         if self._version != self._masks.version:
             self._look()

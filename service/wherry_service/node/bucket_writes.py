@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wherry_service.logs.batch import LogRow
 from wherry_service.node.buckets import Buckets
@@ -11,7 +11,7 @@ from wherry_service.node.buckets import Buckets
 class BucketWrites:
     """Waits for a container's buckets. `told` hears what could not be written, as lines of its standard error."""
 
-    def __init__(self, buckets: Buckets, container_id: str, told: Callable[[list[LogRow]], None]) -> None:
+    def __init__(self, buckets: Buckets, container_id: str, told: Callable[[Sequence[LogRow]], None]) -> None:
         self._buckets = buckets
         self._container_id = container_id
         self._told = told

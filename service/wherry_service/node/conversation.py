@@ -15,11 +15,12 @@ from wherry_service.node.bucket_writes import BucketWrites
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.callers import Callers
 from wherry_service.node.container_files import ContainerFiles
+from wherry_service.node.events import ContainerExit, Hearer, OutputRow, YieldRow
 from wherry_service.node.frames import Header, ProtocolError
 from wherry_service.node.holdings import Holdings
 from wherry_service.node.lendings import Lendings
-from wherry_service.node.node import Assignment, ContainerEvents, ContainerExit, OutputRow, Stream, YieldRow
-from wherry_service.node.runner_link import RunnerLink
+from wherry_service.node.node import Assignment, Stream
+from wherry_service.node.runner_link import LinkEvents, RunnerLink
 from wherry_service.node.runner_load import RunnerLoad
 from wherry_service.node.runs import Runs
 from wherry_service.node.throttle import Valve
@@ -50,8 +51,8 @@ class Life(Protocol):
         """Run a coroutine beside everything else."""
 
 
-class Conversation:
-    """Implements `node.NodeContainer`, and hears its links (`runner_link.LinkEvents`)."""
+class Conversation(LinkEvents):
+    """Implements `node.NodeContainer`: hears its links, and tells `hearer`."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class Conversation:
         files: ContainerFiles,
         buckets: Buckets,
         masker: Masker,
-        events: ContainerEvents,
+        hearer: Hearer[Any],
     ) -> None:
         self.container_id = container_id
         self.kill = life.kill
@@ -73,18 +74,21 @@ class Conversation:
         self._load = load
         self._life = life
         self._files = files
-        self._events = events
+        self._events = hearer.events
+        self._lines = hearer.lines
+        # As they know it.
+        self._name = hearer.container
         self._lendings = Lendings(container_id, files)
         self._runs = Runs()
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._valve = Valve(lambda: None if life.is_dying else self.callers.link)
-        self._writes = BucketWrites(buckets, container_id, self._events.on_log)
+        self._writes = BucketWrites(buckets, container_id, self._print)
         self._masker = masker
 
     def connect(self) -> RunnerLink:
         """Make the protocol of one connection to the runner's socket."""
-        return RunnerLink(self.container_id, self.holdings.ids, self, self._runs)
+        return RunnerLink(self.container_id, self.holdings.ids, self, self._runs, self._take_blob)
 
     # node.NodeContainer
 
@@ -141,7 +145,7 @@ class Conversation:
     def on_connection(self, link: RunnerLink) -> None:
         self.callers.connected(link)
 
-    def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+    def on_connected(self, link: RunnerLink, running: Sequence[str], loaded: bool) -> None:
         if not self.callers.greeted(link):
             return
         self._life.heard()
@@ -150,12 +154,12 @@ class Conversation:
         else:
             self._life.spawn(self._welcome_with_source(link, running))
 
-    async def _welcome_with_source(self, link: RunnerLink, running: list[str]) -> None:
+    async def _welcome_with_source(self, link: RunnerLink, running: Sequence[str]) -> None:
         await self._load.wait()
         if link is self.callers.greeting:
             self._welcome(link, running, False)
 
-    def _welcome(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+    def _welcome(self, link: RunnerLink, running: Sequence[str], loaded: bool) -> None:
         if not loaded:
             if why := self._load.refusal():
                 self._life.kill(why)
@@ -165,32 +169,32 @@ class Conversation:
             self._life.watch(limit, f"was still importing its code after {limit:g} s, its startup_timeout")
         self.callers.welcomed(link)
         self.link_lost.clear()
-        running = self.holdings.claimed(running)
-        self._lendings.keep_only(running)
+        held = self.holdings.claimed(running)
+        self._lendings.keep_only(held)
         self._valve.opened(link)
-        self._events.on_connected(running, loaded)
+        self._events.on_connected(self._name, held, loaded)
 
-    def on_ready(self, seconds: float) -> None:
+    def on_ready(self, link: RunnerLink, seconds: float) -> None:
         self.loaded = True
         self._life.heard()
-        self._events.on_ready(seconds)
+        self._events.on_ready(self._name, seconds)
 
-    def on_load_failed(self, failure: Failure) -> None:
+    def on_load_failed(self, link: RunnerLink, failure: Failure) -> None:
         self._life.heard()
-        self._events.on_load_failed(failure)
+        self._events.on_load_failed(self._name, failure)
         self._life.watch(10.0, "did not exit after its code could not be loaded")
 
-    def on_log(self, rows: list[LogRow]) -> None:
-        self._events.on_log(self._masker.rows(rows))
+    def on_log(self, link: RunnerLink, rows: Sequence[LogRow]) -> None:
+        self._print(self._masker.rows(rows))
         self._valve.spend(len(rows), sum(len(text) for _, _, _, text, _ in rows))
 
-    def on_web(self, input_id: str, header: Header, part: bytes) -> None:
+    def on_web(self, link: RunnerLink, input_id: str, header: Header, part: bytes) -> None:
         stream = self._streams.get(input_id)
         # One from an earlier life of the service has nobody to hear it.
         if stream is not None:
             stream.feed(header, part)
 
-    def on_outputs(self, rows: list[OutputRow]) -> None:
+    def on_outputs(self, link: RunnerLink, rows: Sequence[OutputRow]) -> None:
         self.holdings.check_outputs(rows)
         input_ids = [row.input_id for row in rows]
         self.holdings.answered(input_ids)
@@ -198,28 +202,28 @@ class Conversation:
             for input_id in input_ids:
                 self._streams.pop(input_id, None)
         self._lendings.take_back(input_ids)
-        self._once_written(lambda: self._events.on_outputs(rows))
+        self._once_written(lambda: self._events.on_outputs(self._name, rows))
 
-    def on_yields(self, rows: list[YieldRow]) -> None:
+    def on_yields(self, link: RunnerLink, rows: Sequence[YieldRow]) -> None:
         self.holdings.check_yields(rows)
-        self._events.on_yields(rows)
+        self._events.on_yields(self._name, rows)
 
-    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+    def on_failure(self, link: RunnerLink, input_id: str, failure: Failure, num_yields: int) -> None:
         self.holdings.check_end(input_id, num_yields)
         self.holdings.answered((input_id,))
         self._streams.pop(input_id, None)
         self._lendings.take_back((input_id,))
-        self._once_written(lambda: self._events.on_failure(input_id, failure, num_yields))
+        self._once_written(lambda: self._events.on_failure(self._name, input_id, failure, num_yields))
         # Its traceback goes into the log as well.
         self._valve.spend(1, len(failure.traceback))
 
-    def on_returned(self, input_ids: list[str]) -> None:
+    def on_returned(self, link: RunnerLink, input_ids: Sequence[str]) -> None:
         self.holdings.let_go(input_ids)
         for input_id in input_ids:
             if (stream := self._streams.pop(input_id, None)) is not None:
                 stream.detach()
         self._lendings.take_back(input_ids)
-        self._events.on_returned(input_ids)
+        self._events.on_returned(self._name, input_ids)
 
     def _once_written(self, tell: Callable[[], None]) -> None:
         """Tell of an input's end once what it wrote into buckets is there; nothing else is read meanwhile."""
@@ -234,10 +238,10 @@ class Conversation:
         self._valve.pause()
         self._life.spawn(write())
 
-    def on_bye(self) -> None:
-        self._events.on_leaving()
+    def on_leaving(self, link: RunnerLink) -> None:
+        self._events.on_leaving(self._name)
 
-    def take_blob(self, name: str, size: int) -> str:
+    def _take_blob(self, name: str, size: int) -> str:
         try:
             return self._files.take(name, size)
         except ServiceError as error:
@@ -254,9 +258,12 @@ class Conversation:
 
     # The end
 
+    def _print(self, rows: Sequence[LogRow]) -> None:
+        self._lines.on_log(self._name, rows)
+
     def say(self, text: str) -> None:
         """Write a line of the service's own words into what it prints."""
-        self._events.on_log([(3, "", int(time.time() * 1000), text, False)])
+        self._print([(3, "", int(time.time() * 1000), text, False)])
 
     async def read_out(self, within_s: float) -> None:
         """Read what it wrote before it ended, whoever lags behind: it is not much any more."""
@@ -273,5 +280,5 @@ class Conversation:
         """Tell how it ended, after what is told already, in its turn."""
         self._valve.end()
         if rest := self._masker.rest(int(time.time() * 1000)):
-            self._events.on_log(rest)
-        await self._writes.then(lambda: self._events.on_exit(exit))
+            self._print(rest)
+        await self._writes.then(lambda: self._events.on_exit(self._name, exit))

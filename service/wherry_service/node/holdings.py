@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from wherry_proto.messages import Format
+from wherry_service.node.events import OutputRow, YieldRow
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.node import Assignment, LoadOrder, OutputRow, YieldRow
+from wherry_service.node.node import Assignment, LoadOrder
 
 # A generator runs ahead of its caller by 512 values or 8 MiB, whichever is first, and by one value at least; what
 # `taken` says is on its way meanwhile. One that is this far ahead does not keep to it.

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
@@ -14,9 +14,9 @@ from wherry_service.logs.masks import Masks
 from wherry_service.node.bucket_helper import Surroundings, nowhere
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, remove_directory
+from wherry_service.node.events import Hearer
 from wherry_service.node.local_container import LocalContainer
 from wherry_service.node.node import (
-    ContainerEvents,
     ContainerOrder,
     FoundContainer,
     LoadOrder,
@@ -29,6 +29,7 @@ from wherry_service.store.volumes import VolumeStore
 from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
+C = TypeVar("C")
 
 # Seconds after its end for which a container may still be on its way out.
 LEFT_OVER_AFTER_S = 10.0
@@ -91,8 +92,8 @@ class LocalNode:
 
     # node.Node
 
-    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
-        container = LocalContainer(self, order.container_id, order.load, events, self._forget)
+    def start(self, order: ContainerOrder, hearer: Hearer[C]) -> NodeContainer:
+        container = LocalContainer(self, order.container_id, order.load, hearer, self._forget)
         self._containers[order.container_id] = container
         self.spawn(container.begin(order))
         return container.conversation
@@ -123,8 +124,8 @@ class LocalNode:
         labels = status.labels
         return labels.get(LABEL) == LAYOUT and labels.get(CONTAINMENT_LABEL, "") == self.containment.mark
 
-    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
-        container = LocalContainer(self, found.container_id, load, events, self._forget)
+    def adopt(self, found: FoundContainer, load: LoadOrder, hearer: Hearer[C]) -> NodeContainer:
+        container = LocalContainer(self, found.container_id, load, hearer, self._forget)
         self._containers[found.container_id] = container
         self.spawn(container.adopt(self._found.pop(found.container_id)))
         return container.conversation

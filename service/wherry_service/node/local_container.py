@@ -23,7 +23,8 @@ from wherry_service.node.buckets import Buckets
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, ContainerFiles, volume_mounts
 from wherry_service.node.conversation import Conversation
 from wherry_service.node.deaths import LackOfMemory, death_of
-from wherry_service.node.node import ContainerEvents, ContainerExit, ContainerOrder, LoadOrder
+from wherry_service.node.events import ContainerExit, Hearer
+from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.node.passing import is_passing
 from wherry_service.node.runner_load import RunnerLoad
 from wherry_service.node.value_receiver import ValueReceiver
@@ -71,7 +72,7 @@ class LocalContainer:
         host: Host,
         container_id: str,
         load: LoadOrder,
-        events: ContainerEvents,
+        hearer: Hearer[Any],
         forget: Callable[["LocalContainer"], None],
     ) -> None:
         self.container_id = container_id
@@ -88,7 +89,7 @@ class LocalContainer:
         self._forget = forget
         self._files = ContainerFiles(host.directory / container_id, host.blobs, host.sources, host.receiver)
         masker = host.masks.masker(load.app_id, container_id)
-        self.conversation = Conversation(container_id, self._load, self, self._files, host.buckets, masker, events)
+        self.conversation = Conversation(container_id, self._load, self, self._files, host.buckets, masker, hearer)
         self._memory_limit = NO_LIMIT
         # Ends it unless something is heard in time.
         self._watchdog: asyncio.TimerHandle | None = None

@@ -19,7 +19,7 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore

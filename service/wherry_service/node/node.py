@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeVar
 
-from wherry_proto.messages import Failure, Payload, WebSpec
-from wherry_service.engines.containment import NO_LIMIT, MemoryLimit
+from wherry_proto.messages import Payload, WebSpec
 from wherry_service.engines.engine import Gpu
-from wherry_service.logs.batch import LogRow
+from wherry_service.node.events import Hearer
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +101,6 @@ class ContainerOrder:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerExit:
-    """How a container ended. `reason` is set when the agent itself ended it or could not start it."""
-
-    exit_code: int | None = None
-    oom_killed: bool = False
-    memory_limit: MemoryLimit = NO_LIMIT
-    reason: str = ""
-    log_tail: str = ""
-    # The container never ran: its order can be given again.
-    not_started: bool = False
-    # Starting it again would fail the same way.
-    permanent: bool = False
-    # The host kept it from starting, by its engine or its disk: nothing of the function's.
-    host_failed: bool = False
-
-    def describe(self) -> str:
-        """Return the ending as the end of a sentence, for example "was killed by signal 9 (SIGKILL)"."""
-        if self.reason:
-            return self.reason
-        if self.oom_killed:
-            return f"ran out of memory{self.memory_limit}"
-        if self.exit_code is None:
-            return "ended, and the engine does not know how"
-        if self.exit_code > 128:
-            return f"was killed by signal {self.exit_code - 128}{_signal_name(self.exit_code - 128)}"
-        return f"exited with code {self.exit_code}"
-
-
-def _signal_name(number: int) -> str:
-    import signal  # only for this message
-
-    try:
-        return f" ({signal.Signals(number).name})"
-    except ValueError:
-        return ""
-
-
 class Assignment(Protocol):
     """An input as the node needs it."""
 
@@ -168,58 +131,6 @@ class Stream(Protocol):
 
     def feed(self, header: dict[str, Any], part: bytes) -> None:
         """Hear what the container says; raise ValueError for what it may not say."""
-
-
-class OutputRow(NamedTuple):
-    """The value of an input that has finished."""
-
-    input_id: str
-    payload: Payload
-    # How many values it has yielded before.
-    num_yields: int
-
-
-class YieldRow(NamedTuple):
-    """A value of a generator."""
-
-    input_id: str
-    # Counts up from 0.
-    position: int
-    payload: Payload
-
-
-class ContainerEvents(Protocol):
-    """Who hears from a container. Called on the event loop, in the order things happened."""
-
-    def on_connected(self, running: Sequence[str], loaded: bool) -> None:
-        """Hear that the runner is there, for the first time or again; `running` are the inputs it holds."""
-
-    def on_ready(self, seconds: float) -> None:
-        """Hear that the user's code is imported."""
-
-    def on_load_failed(self, failure: Failure) -> None:
-        """Hear that the user's code could not be imported; the container is about to exit."""
-
-    def on_log(self, rows: Sequence[LogRow]) -> None:
-        """Hear what it printed."""
-
-    def on_outputs(self, rows: Sequence[OutputRow]) -> None:
-        """Hear the values of finished inputs."""
-
-    def on_yields(self, rows: Sequence[YieldRow]) -> None:
-        """Hear values of generators."""
-
-    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
-        """Hear that an input failed."""
-
-    def on_returned(self, input_ids: Sequence[str]) -> None:
-        """Hear which inputs came back unstarted after a recall."""
-
-    def on_leaving(self) -> None:
-        """Hear that the runner takes no more inputs, and ends."""
-
-    def on_exit(self, exit: ContainerExit) -> None:
-        """Hear that the container is gone; nothing follows."""
 
 
 class NodeContainer(Protocol):
@@ -272,13 +183,13 @@ class FoundContainer:
 class Node(Protocol):
     """One host."""
 
-    def start(self, order: ContainerOrder, events: ContainerEvents) -> NodeContainer:
-        """Begin to make a container; what becomes of it is told to `events`."""
+    def start(self, order: ContainerOrder, hearer: Hearer[C]) -> NodeContainer:
+        """Begin to make a container; `hearer` is told what becomes of it."""
 
     async def find(self) -> list[FoundContainer]:
         """List the running containers of an earlier life, and remove what is left of the others."""
 
-    def adopt(self, found: FoundContainer, load: LoadOrder, events: ContainerEvents) -> NodeContainer:
+    def adopt(self, found: FoundContainer, load: LoadOrder, hearer: Hearer[C]) -> NodeContainer:
         """Take over a found container: listen for its runner again."""
 
     async def discard(self, container_id: str) -> None:

@@ -6,13 +6,13 @@ import re
 import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames, runner_frames
+from wherry_service.node.events import ContainerEvents, OutputRow, YieldRow
 from wherry_service.node.frames import Header, ProtocolError
-from wherry_service.node.node import OutputRow, YieldRow
 from wherry_service.node.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -43,40 +43,44 @@ _MAX_SECONDS = 1e6
 _HEADS = ("start", "accept", "close")
 _MAX_FIELDS = 16
 
-T = TypeVar("T")
 
+class LinkEvents(ContainerEvents["RunnerLink"]):
+    """Who hears what a link reads: the container's side of the conversation. A hello is `on_connected`."""
 
-class LinkEvents(Protocol):
-    """Who hears what a link reads; the container's agent (see local.py)."""
+    def on_connection(self, link: "RunnerLink") -> None:
+        """Hear that somebody has connected, and said nothing yet."""
 
-    def on_connection(self, link: "RunnerLink") -> None: ...
-    def on_hello(self, link: "RunnerLink", running: list[str], loaded: bool) -> None: ...
-    def on_ready(self, seconds: float) -> None: ...
-    def on_load_failed(self, failure: Failure) -> None: ...
-    def on_log(self, rows: list[LogRow]) -> None: ...
-    def on_outputs(self, rows: list[OutputRow]) -> None: ...
-    def on_yields(self, rows: list[YieldRow]) -> None: ...
-    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None: ...
-    def on_returned(self, input_ids: list[str]) -> None: ...
-    def on_web(self, input_id: str, header: Header, part: bytes) -> None: ...
-    def on_bye(self) -> None: ...
-    def on_link_lost(self, link: "RunnerLink") -> None: ...
-    def on_protocol_error(self, link: "RunnerLink", error: ProtocolError) -> None: ...
-    def take_blob(self, name: str, size: int) -> str: ...
+    def on_web(self, link: "RunnerLink", input_id: str, header: Header, part: bytes) -> None:
+        """Hear what an input that is a web request says; raise ValueError for what it may not say."""
+
+    def on_link_lost(self, link: "RunnerLink") -> None:
+        """Hear that the connection has ended."""
+
+    def on_protocol_error(self, link: "RunnerLink", error: ProtocolError) -> None:
+        """Hear that the runner broke the protocol; the connection is closed."""
 
 
 class RunnerLink(asyncio.Protocol):
     """The agent's end of one connection.
 
     `held` is the set of inputs the container has: shared with, and added to by, its owner; an id that is
-    not in it breaks the protocol. `runs` likewise: which runs of generators it was given.
+    not in it breaks the protocol. `runs` likewise: which runs of generators it was given. `take_blob` takes a
+    value that came beside the link, by its name and size, and returns the blob's id.
     """
 
-    def __init__(self, container_id: str, held: set[str], events: LinkEvents, runs: Runs) -> None:
+    def __init__(
+        self,
+        container_id: str,
+        held: set[str],
+        events: LinkEvents,
+        runs: Runs,
+        take_blob: Callable[[str, int], str],
+    ) -> None:
         self._container_id = container_id
         self._held = held
         self._events = events
         self._runs = runs
+        self._take_blob = take_blob
         self._decoder = frames.Decoder(greeted=False)
         self._transport: asyncio.Transport | None = None
         self._greeted = False
@@ -97,7 +101,7 @@ class RunnerLink(asyncio.Protocol):
             "returned": self._read_returned,
             "web": self._read_web,
             "pong": lambda header, parts: None,
-            "bye": lambda header, parts: self._events.on_bye(),
+            "bye": lambda header, parts: self._events.on_leaving(self),
         }
 
     # asyncio.Protocol
@@ -216,18 +220,18 @@ class RunnerLink(asyncio.Protocol):
         self._greeted = True
         self._decoder.widen()
         self.send(runner_frames.welcome(self._container_id))
-        self._events.on_hello(self, running, header.get("loaded") is True)
+        self._events.on_connected(self, running, header.get("loaded") is True)
 
     def _read_ready(self, header: Header, parts: list[bytes]) -> None:
         seconds = header.get("seconds")
         if not isinstance(seconds, int | float) or not 0 <= seconds <= _MAX_SECONDS:
             raise ProtocolError("ready without seconds")
-        self._events.on_ready(float(seconds))
+        self._events.on_ready(self, float(seconds))
 
     def _read_load_failed(self, header: Header, parts: list[bytes]) -> None:
         failure = self._failure(header, parts)
         failure.kind = FailureKind.STARTUP
-        self._events.on_load_failed(failure)
+        self._events.on_load_failed(self, failure)
 
     def _read_log(self, header: Header, parts: list[bytes]) -> None:
         rows = _rows(header, parts)
@@ -247,7 +251,7 @@ class RunnerLink(asyncio.Protocol):
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
             owner = input_id if input_id in self._held else ""
             lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on is not None))
-        self._events.on_log(lines)
+        self._events.on_log(self, lines)
 
     def _read_outputs(self, header: Header, parts: list[bytes]) -> None:
         rows = _rows(header, parts)
@@ -263,7 +267,7 @@ class RunnerLink(asyncio.Protocol):
                 raise ProtocolError("output of an input it does not hold") from None
             self._runs.answer(input_id, run, num_yields)
             outputs.append(OutputRow(input_id, self._payload(format_, name, size, part), num_yields))
-        self._events.on_outputs(outputs)
+        self._events.on_outputs(self, outputs)
 
     def _read_yields(self, header: Header, parts: list[bytes]) -> None:
         rows = _rows(header, parts)
@@ -275,7 +279,7 @@ class RunnerLink(asyncio.Protocol):
             self._check_held(input_id)
             self._runs.value(input_id, run, index)
             yields.append(YieldRow(input_id, index, self._payload(format_, name, size, part)))
-        self._events.on_yields(yields)
+        self._events.on_yields(self, yields)
 
     def _read_failure(self, header: Header, parts: list[bytes]) -> None:
         input_id = header.get("input")
@@ -287,7 +291,7 @@ class RunnerLink(asyncio.Protocol):
         failure = self._failure(header, parts)
         self._runs.answer(input_id, header.get("run"), num_yields)
         self._held.discard(input_id)
-        self._events.on_failure(input_id, failure, num_yields)
+        self._events.on_failure(self, input_id, failure, num_yields)
 
     def _read_returned(self, header: Header, parts: list[bytes]) -> None:
         input_ids = _strings(header, "inputs")
@@ -295,7 +299,7 @@ class RunnerLink(asyncio.Protocol):
             self._check_held(input_id)
             self._held.discard(input_id)
         self._runs.returned(input_ids)
-        self._events.on_returned(input_ids)
+        self._events.on_returned(self, input_ids)
 
     def _read_web(self, header: Header, parts: list[bytes]) -> None:
         input_id = header.get("input")
@@ -307,7 +311,7 @@ class RunnerLink(asyncio.Protocol):
         if kind not in _HEADS and any(isinstance(value, list | dict | str) for value in _others(header)):
             raise ProtocolError(f"malformed web frame {kind[:32]!r}")
         try:
-            self._events.on_web(input_id, header, parts[0] if parts else b"")
+            self._events.on_web(self, input_id, header, parts[0] if parts else b"")
         except ValueError as error:
             raise ProtocolError(str(error)) from None
 
@@ -330,7 +334,7 @@ class RunnerLink(asyncio.Protocol):
             raise ProtocolError("malformed blob name or size")
         if not 0 <= size <= _MAX_SIZE:
             raise ProtocolError("malformed blob name or size")
-        return Payload(format=Format.PICKLE, blob_id=self._events.take_blob(name, size), size=size)
+        return Payload(format=Format.PICKLE, blob_id=self._take_blob(name, size), size=size)
 
     def _failure(self, header: Header, parts: list[bytes]) -> Failure:
         kind = _FAILURE_KINDS.get(_text(header, "kind", 32) or "exception")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry_service.engines.engine import Gpu
-from wherry_service.node.node import BucketOrder, ContainerExit, VolumeOrder
+from wherry_service.node.events import ContainerExit
+from wherry_service.node.node import BucketOrder, VolumeOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,13 @@
 import enum
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from wherry_proto.messages import Failure
-from wherry_service.logs.batch import LogRow
-from wherry_service.node.node import (
-    Assignment,
-    ContainerExit,
-    NodeContainer,
-    OutputRow,
-    YieldRow,
-)
+from wherry_service.node.node import Assignment, NodeContainer
+from wherry_service.pools.plan import PoolPlan
+
+# What the inputs of a pool are: its dispatcher's own.
+A = TypeVar("A", bound=Assignment)
 
 
 class State(enum.StrEnum):
@@ -47,44 +43,40 @@ _NEXT: dict[State, frozenset[State]] = {
 }
 
 
-class Owner(Protocol):
-    """The pool, as a container tells it what happened."""
+class Home(Protocol):
+    """The pool, as its containers and those who hear of them know it."""
 
+    @property
+    def plan(self) -> PoolPlan: ...
+    @property
+    def closed(self) -> bool: ...
     def now(self) -> float: ...
-    def on_connected(self, container: "Container", unknown: Sequence[str]) -> None: ...
-    def on_ready(self, container: "Container", seconds: float) -> None: ...
-    def on_load_failed(self, container: "Container", failure: Failure) -> None: ...
-    def on_log(self, container: "Container", rows: Sequence[LogRow]) -> None: ...
-    def on_outputs(self, container: "Container", rows: Sequence[OutputRow]) -> None: ...
-    def on_yields(self, container: "Container", rows: Sequence[YieldRow]) -> None: ...
-    def on_failure(self, container: "Container", input_id: str, failure: Failure, num_yields: int) -> None: ...
-    def on_returned(self, container: "Container", input_ids: Sequence[str]) -> None: ...
-    def on_exit(self, container: "Container", exit: ContainerExit) -> None: ...
 
 
-class Container:
-    """Implements `node.ContainerEvents`; every transition is kept with its time in `history`."""
+class Container(Generic[A]):
+    """Asked by its pool, and told what happened; every transition is kept with its time in `history`."""
 
-    def __init__(self, container_id: str, slots: int, owner: Owner, batch_size: int = 0) -> None:
+    def __init__(self, container_id: str, slots: int, pool: Home, batch_size: int = 0) -> None:
         self.container_id = container_id
+        self.pool = pool
         self.slots = slots
         self.batch_size = batch_size
         self.state = State.CREATING
-        self.history: list[tuple[State, float]] = [(State.CREATING, owner.now())]
+        self.history: list[tuple[State, float]] = [(State.CREATING, pool.now())]
         # In the order they were handed over: the first `slots` of them are running, the rest wait inside.
-        self.held: dict[str, Assignment] = {}
-        self.idle_since = owner.now()
+        self.held: dict[str, A] = {}
+        self.idle_since = pool.now()
         # Commands that run in it beside its inputs: it is not idle while there are such.
         self.num_execs = 0
         self.created_at_ms = time.time_ns() // 1_000_000
-        self.last_progress = owner.now()
+        self.last_progress = pool.now()
         # When the last of its slots was taken, or one of the inputs in them ended and another took its place.
-        self.full_since = owner.now()
+        self.full_since = pool.now()
         self.recalled = False
         # Whether it was ever given an input: one for single use takes no second.
         self.used = False
         # When the first input of the batch that gathers in it was handed over.
-        self.gathers_since = owner.now()
+        self.gathers_since = pool.now()
         # Why it is about to be ended by us; its inputs are not lost with it.
         self.ending = Ending.NONE
         # Its code is at somebody's terminal: until then it is not overdue.
@@ -93,7 +85,6 @@ class Container:
         self.handle: NodeContainer | None = None
         # Where several run at once: when each was handed over.
         self._sent_at: dict[str, float] = {}
-        self._owner = owner
 
     def __repr__(self) -> str:
         return f"<Container {self.container_id} {self.state} holding {len(self.held)}>"
@@ -105,22 +96,22 @@ class Container:
         if state not in _NEXT[self.state]:
             raise RuntimeError(f"container {self.container_id} can't go from {self.state} to {state}")
         self.state = state
-        self.history.append((state, self._owner.now()))
+        self.history.append((state, self.pool.now()))
 
     @property
     def accepts(self) -> bool:
         """Whether it may be given inputs."""
         return self.state in (State.IDLE, State.BUSY) and self.handle is not None and self.handle.is_connected()
 
-    def send(self, inputs: Sequence[Assignment]) -> None:
+    def send(self, inputs: Sequence[A]) -> None:
         """Hand over inputs."""
         assert self.handle is not None
         if not self.held:
-            self.last_progress = self._owner.now()
+            self.last_progress = self.pool.now()
         if self.slots > 1:
             self._note_times(inputs)
         if len(self.held) < self.slots:
-            self.full_since = self._owner.now()
+            self.full_since = self.pool.now()
         for item in inputs:
             self.held[item.input_id] = item
         self.recalled = False
@@ -129,8 +120,8 @@ class Container:
             self.move(State.BUSY)
         self.handle.send(inputs)
 
-    def _note_times(self, inputs: Sequence[Assignment]) -> None:
-        now = self._owner.now()
+    def _note_times(self, inputs: Sequence[A]) -> None:
+        now = self.pool.now()
         if self.batch_size and len(self.held) % self.batch_size == 0:
             self.gathers_since = now
         for item in inputs:
@@ -141,42 +132,42 @@ class Container:
         ids = list(self.held)[: self.slots]
         if self.slots == 1 or not longer_than_s:
             return ids
-        before = self._owner.now() - longer_than_s
+        before = self.pool.now() - longer_than_s
         return [input_id for input_id in ids if self._sent_at.get(input_id, 0.0) <= before]
 
     @property
     def full_s(self) -> float:
         """Seconds for which all its slots have been taken and none of the inputs in them has ended."""
         is_full = self.ready and len(self.held) >= self.slots
-        return self._owner.now() - self.full_since if is_full else 0.0
+        return self.pool.now() - self.full_since if is_full else 0.0
 
     @property
     def is_blocked(self) -> bool:
         """Whether all slots are taken by inputs that wait for calls of their own."""
         return len(self.held) >= self.slots and all(item.is_waiting for item in self.held.values())
 
-    def hold(self, item: Assignment) -> None:
+    def hold(self, item: A) -> None:
         """Note that it holds an input already, from an earlier life of the service."""
         self.held[item.input_id] = item
         self.used = True
         if self.state is State.IDLE:
             self.move(State.BUSY)
 
-    def release(self, input_id: str) -> Assignment | None:
+    def release(self, input_id: str) -> A | None:
         """Forget an input that has ended or come back."""
         item = self.held.pop(input_id, None)
         if self._sent_at:
             self._sent_at.pop(input_id, None)
         if not self.held and self.state is State.BUSY:
             self.move(State.IDLE)
-            self.idle_since = self._owner.now()
+            self.idle_since = self.pool.now()
         if not self.held:
             self.attended_until = 0.0
         return item
 
     def attend(self, seconds: float) -> None:
         """Give its inputs that much more time: somebody looks at what they do."""
-        self.attended_until = self._owner.now() + seconds
+        self.attended_until = self.pool.now() + seconds
 
     def drain(self) -> None:
         """Let it finish and go."""
@@ -197,14 +188,15 @@ class Container:
                 self.move(State.DRAINING)
             self.handle.kill(reason)
 
-    # node.ContainerEvents
+    # What its runner says, as far as it concerns its state
 
-    def on_connected(self, running: Sequence[str], loaded: bool) -> None:
+    def connected(self, running: Sequence[str], loaded: bool) -> list[str]:
+        """Hear that its runner is there, for the first time or again; return the inputs that did not reach it."""
         if self.state is State.CREATING:
             self.move(State.STARTING)
         if self.state is State.STARTING:
             self.move(State.IDLE)
-            self.idle_since = self._owner.now()
+            self.idle_since = self.pool.now()
         elif self.state is State.DRAINING and self.handle is not None:
             self.handle.drain()
         self.ready = self.ready or loaded
@@ -213,40 +205,19 @@ class Container:
         if not loaded and not self.ready and len(lost) == len(self.held):
             # Its process has begun again before it had any code: what it was given never reached that.
             self.used = False
-        if lost:
-            self._owner.on_returned(self, lost)
-        self._owner.on_connected(self, [input_id for input_id in running if input_id not in self.held])
+        return lost
 
-    def on_ready(self, seconds: float) -> None:
+    def became_ready(self) -> None:
+        """Hear that the user's code is imported."""
         self.ready = True
-        self.last_progress = self.full_since = self._owner.now()
-        self._owner.on_ready(self, seconds)
+        self.last_progress = self.full_since = self.pool.now()
 
-    def on_load_failed(self, failure: Failure) -> None:
+    def could_not_load(self) -> None:
+        """Hear that the user's code could not be imported: it ends."""
         if self.state not in (State.DRAINING, State.STOPPED):
             self.move(State.DRAINING)
-        self._owner.on_load_failed(self, failure)
 
-    def on_log(self, rows: Sequence[LogRow]) -> None:
-        self._owner.on_log(self, rows)
-
-    def on_outputs(self, rows: Sequence[OutputRow]) -> None:
-        self._owner.on_outputs(self, rows)
-
-    def on_yields(self, rows: Sequence[YieldRow]) -> None:
-        self.last_progress = self._owner.now()
-        self._owner.on_yields(self, rows)
-
-    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
-        self._owner.on_failure(self, input_id, failure, num_yields)
-
-    def on_returned(self, input_ids: Sequence[str]) -> None:
-        self._owner.on_returned(self, input_ids)
-
-    def on_leaving(self) -> None:
+    def leave(self) -> None:
+        """Hear that it takes no more inputs, and ends."""
         if self.state in (State.IDLE, State.BUSY):
             self.move(State.DRAINING)
-
-    def on_exit(self, exit: ContainerExit) -> None:
-        self.move(State.STOPPED)
-        self._owner.on_exit(self, exit)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from wherry_proto.messages import Failure, FailureKind, WebKind
 from wherry_service.node.node import Assignment, LoadOrder
-from wherry_service.pools.container import Container, Ending, State
+from wherry_service.pools.container import A, Container, Ending, State
 from wherry_service.pools.plan import PoolPlan
 
 # Seconds that an input which is to end (time-out, cancel) gets to do so, before its container is killed.
@@ -30,7 +30,7 @@ def can_be_interrupted(load: LoadOrder, item: Assignment) -> bool:
     return load.concurrency == 1 and not tasks
 
 
-def cancel(load: LoadOrder, container: Container, input_ids: Sequence[str]) -> None:
+def cancel(load: LoadOrder, container: Container[A], input_ids: Sequence[str]) -> None:
     """Interrupt or drop inputs; the container goes where they can't be ended, or are not in time."""
     if container.handle is None:
         return
@@ -46,19 +46,19 @@ def cancel(load: LoadOrder, container: Container, input_ids: Sequence[str]) -> N
         later(END_GRACE_S, _end_cancelled, container, list(input_ids))
 
 
-def _end_cancelled(container: Container, input_ids: Sequence[str] | None) -> None:
+def _end_cancelled(container: Container[A], input_ids: Sequence[str] | None) -> None:
     if input_ids is None or any(input_id in container.held for input_id in input_ids):
         end_cancelled(container, "was ended with a cancelled input that did not stop")
 
 
-def end_cancelled(container: Container, why: str) -> None:
+def end_cancelled(container: Container[A], why: str) -> None:
     """Kill a container with its cancelled inputs; its other inputs run again elsewhere."""
     if container.ending is Ending.NONE and container.state is not State.STOPPED:
         container.ending = Ending.CANCELLED
         container.kill(why)
 
 
-def kill_overdue(plan: PoolPlan, containers: Collection[Container], now: float) -> None:
+def kill_overdue(plan: PoolPlan, containers: Collection[Container[A]], now: float) -> None:
     """Kill the containers whose inputs have not stopped, long after their time-out."""
     limit = plan.timeout_s + END_GRACE_S + plan.load.batch_wait_ms / 1000
     for container in containers:

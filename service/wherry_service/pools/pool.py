@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Generic
 
 from wherry_proto.messages import Failure, FailureKind
-from wherry_service.logs.batch import LogRow
-from wherry_service.node.node import Assignment, ContainerExit, FoundContainer, Node, OutputRow, YieldRow
+from wherry_service.node.events import ContainerEvents, ContainerExit, Hearer, OutputRow, YieldRow
+from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools import interruption, rooms
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.container import Container, Ending, State
+from wherry_service.pools.container import A, Container, Ending, State
+from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.starts import Starts
 
@@ -17,59 +18,24 @@ TICK_S = 0.25
 _SMOOTHING = 0.3
 
 
-class PoolListener(Protocol):
-    """The dispatcher, as its pools tell it what happened."""
+class Pool(ContainerEvents[Container[A]], Generic[A]):
+    """Hears of its containers, and tells `host` (implements `starts.Starting`).
 
-    def on_ready(self, pool: "Pool") -> None:
-        """Hear that a container has imported the user's code."""
-
-    def on_room(self, pool: "Pool") -> None:
-        """Hear that a container may take inputs."""
-
-    def on_claims(self, pool: "Pool", container: Container, input_ids: Sequence[str]) -> None:
-        """Hear that a container came back from an earlier life holding these inputs."""
-
-    def on_outputs(self, pool: "Pool", container: Container, rows: Sequence[OutputRow]) -> None: ...
-    def on_yields(self, pool: "Pool", container: Container, rows: Sequence[YieldRow]) -> None: ...
-    def on_failure(
-        self, pool: "Pool", container: Container, input_id: str, failure: Failure, num_yields: int
-    ) -> None: ...
-    def on_log(self, pool: "Pool", container: Container, rows: Sequence[LogRow]) -> None: ...
-    def on_load_failed(self, pool: "Pool", container: Container, failure: Failure) -> None:
-        """Hear that a container could not import the user's code; what follows from it is told next."""
-
-    def on_exit(self, pool: "Pool", container: Container, exit: ContainerExit) -> None:
-        """Hear that a container has ended; what it held is told next."""
-
-    def on_returned(self, pool: "Pool", inputs: Sequence[Assignment]) -> None:
-        """Hear that inputs came back without having run."""
-
-    def on_lost(self, pool: "Pool", container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
-        """Hear that inputs were running in a container that ended."""
-
-    def on_start_failed(self, pool: "Pool", failure: Failure) -> None:
-        """Hear that the pool can't get a container to run; what waits must not wait on."""
-
-    def on_notice(self, pool: "Pool", text: str) -> None:
-        """Hear something the people who wait should know."""
-
-
-class Pool:
-    """Implements `container.Owner` and `starts.Starting`."""
+    `watcher` hears how it comes up instead of the host, until the pool serves.
+    """
 
     def __init__(
         self,
         plan: PoolPlan,
         node: Node,
         capacity: Capacity,
-        listener: PoolListener,
-        make_room: Callable[["Pool"], None],
+        host: PoolEvents[A],
+        watcher: PoolEvents[A],
+        make_room: Callable[["Pool[A]"], None],
     ) -> None:
         self.plan = plan
-        # Who hears what happens: it changes when a new version of a function takes over.
-        self.listener = listener
-        self.containers: dict[str, Container] = {}
-        self.starts = Starts(self, node, capacity)
+        self.containers: dict[str, Container[A]] = {}
+        self.starts = Starts(self, node, capacity, watcher)
         self.seconds_per_input: float | None = None
         self.backlog = 0
         # Whether inputs of other containers' calls come here, so that those wait for ours.
@@ -79,6 +45,7 @@ class Pool:
         self.standing = 0
         # Whether no container is started, and none takes inputs: until `resume`.
         self.paused = False
+        self._host = host
         self._node = node
         self._capacity = capacity
         self._make_room = make_room
@@ -91,7 +58,7 @@ class Pool:
 
     # For the dispatcher
 
-    def with_room(self) -> list[tuple[Container, int]]:
+    def with_room(self) -> list[tuple[Container[A], int]]:
         """Return the containers that may take inputs and how many each, the emptiest first."""
         if self.paused:
             return []
@@ -113,7 +80,7 @@ class Pool:
         ready = sum(1 for container in live if container.ready)
         return ready >= self.standing or (0 < ready == len(live) and self.starts.lacks_capacity)
 
-    def live(self) -> list[Container]:
+    def live(self) -> list[Container[A]]:
         """Return the containers that are not on their way out."""
         return [c for c in self.containers.values() if c.state not in (State.DRAINING, State.STOPPED)]
 
@@ -154,12 +121,13 @@ class Pool:
 
     def adopt(self, found: FoundContainer) -> None:
         """Take over a container of an earlier life, whatever the capacity."""
-        container = self.add(found.container_id)
+        hearer = self.add(found.container_id)
+        container = hearer.container
         container.move(State.STARTING)
         # As far as anyone knows.
         container.used = True
         self._capacity.add(self.plan.share)
-        container.handle = self._node.adopt(found, self.plan.load, container)
+        container.handle = self._node.adopt(found, self.plan.load, hearer)
         self._schedule_tick()
 
     def stand_down(self) -> None:
@@ -169,12 +137,12 @@ class Pool:
             if container.state is State.IDLE and not container.num_execs:
                 container.drain()
 
-    def idle_longest(self) -> Container | None:
+    def idle_longest(self) -> Container[A] | None:
         """Return the container idle longest of those that may go, for another pool in need."""
         live = self.live()
         return rooms.idle_longest(live) if len(live) > self._least and not self.backlog else None
 
-    def left(self, container: Container) -> None:
+    def left(self, container: Container[A]) -> None:
         """Hear that a command that ran beside a container's inputs has ended."""
         container.num_execs -= 1
         container.idle_since = max(container.idle_since, self.now())
@@ -203,103 +171,108 @@ class Pool:
 
     # starts.Starting
 
-    def add(self, container_id: str) -> Container:
-        container = Container(container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
+    def serve(self) -> None:
+        """Be the pool that serves its function: the host hears everything from now on."""
+        self.starts.watcher = self._host
+        self.standing = 0
+
+    def add(self, container_id: str) -> Hearer[Container[A]]:
+        container: Container[A] = Container(container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         self.containers[container_id] = container
         self._emptied.clear()
-        return container
+        return Hearer(container, self, self._host)
 
     def on_crowded(self) -> None:
         self._make_room(self)
+        self._tell_if_warm()
+
+    def _tell_if_warm(self) -> None:
         if self.is_warm:
-            self.listener.on_ready(self)
+            self.starts.watcher.on_warm(self)
 
-    def on_start_failed(self, failure: Failure) -> None:
-        self.listener.on_start_failed(self, failure)
+    # ContainerEvents
 
-    def on_notice(self, text: str) -> None:
-        self.listener.on_notice(self, text)
-
-    # container.Owner
-
-    def on_connected(self, container: Container, unknown: Sequence[str]) -> None:
-        if unknown:
-            self.listener.on_claims(self, container, unknown)
+    def on_connected(self, container: Container[A], running: Sequence[str], loaded: bool) -> None:
+        if lost := container.connected(running, loaded):
+            self.on_returned(container, lost)
+        if unknown := [input_id for input_id in running if input_id not in container.held]:
+            self._host.on_claims(container, unknown)
         self._retire_used(container)
-        self.listener.on_room(self)
+        self._host.on_room(self)
 
-    def on_ready(self, container: Container, seconds: float) -> None:
+    def on_ready(self, container: Container[A], seconds: float) -> None:
+        container.became_ready()
         self.starts.succeeded()
-        self.listener.on_ready(self)
+        self._tell_if_warm()
 
-    def on_load_failed(self, container: Container, failure: Failure) -> None:
-        self.listener.on_load_failed(self, container, failure)
-        inputs = self._take_all(container)
-        self.listener.on_returned(self, inputs)
-        self.starts.could_not_load()
-        self.listener.on_start_failed(self, failure)
+    def on_load_failed(self, container: Container[A], failure: Failure) -> None:
+        container.could_not_load()
+        self._host.on_load_failed(container, failure)
+        self._host.on_back(self, self._take_all(container))
+        self.starts.could_not_load(failure)
 
-    def on_outputs(self, container: Container, rows: Sequence[OutputRow]) -> None:
+    def on_outputs(self, container: Container[A], rows: Sequence[OutputRow]) -> None:
         self._measure(container, len(rows))
-        self.listener.on_outputs(self, container, rows)
+        self._host.on_outputs(container, rows)
         self._retire_used(container)
-        self.listener.on_room(self)
+        self._host.on_room(self)
 
-    def on_yields(self, container: Container, rows: Sequence[YieldRow]) -> None:
-        self.listener.on_yields(self, container, rows)
+    def on_yields(self, container: Container[A], rows: Sequence[YieldRow]) -> None:
+        container.last_progress = self.now()
+        self._host.on_yields(container, rows)
 
-    def on_failure(self, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
+    def on_failure(self, container: Container[A], input_id: str, failure: Failure, num_yields: int) -> None:
         self._measure(container, 1)
-        item = container.held.get(input_id)
-        self.listener.on_failure(self, container, input_id, failure, num_yields)
-        timed_out = item if failure.kind == FailureKind.TIMEOUT else None
+        timed_out = container.held.get(input_id) if failure.kind == FailureKind.TIMEOUT else None
+        self._host.on_failure(container, input_id, failure, num_yields)
         if timed_out is not None and not interruption.can_be_interrupted(self.plan.load, timed_out):
             # Its thread runs on: the container ends when the others have.
             container.drain()
         self._retire_used(container)
-        self.listener.on_room(self)
+        self._host.on_room(self)
 
-    def _retire_used(self, container: Container) -> None:
+    def _retire_used(self, container: Container[A]) -> None:
         if self.plan.single_use and container.used and not container.held:
             container.drain()
 
-    def on_log(self, container: Container, rows: Sequence[LogRow]) -> None:
-        self.listener.on_log(self, container, rows)
-
-    def on_returned(self, container: Container, input_ids: Sequence[str]) -> None:
+    def on_returned(self, container: Container[A], input_ids: Sequence[str]) -> None:
         released = (container.release(input_id) for input_id in input_ids)
         container.recalled = False
-        self.listener.on_returned(self, [item for item in released if item is not None])
-        self.listener.on_room(self)
+        self._host.on_back(self, [item for item in released if item is not None])
+        self._host.on_room(self)
 
-    def on_exit(self, container: Container, exit: ContainerExit) -> None:
+    def on_leaving(self, container: Container[A]) -> None:
+        container.leave()
+
+    def on_exit(self, container: Container[A], exit: ContainerExit) -> None:
+        container.move(State.STOPPED)
         del self.containers[container.container_id]
         if not self.containers:
             self._emptied.set()
-        self.listener.on_exit(self, container, exit)
+        self._host.on_exit(container, exit)
         if container.ending is Ending.OVERDUE:
             self._time_out(container)
         inputs = self._take_all(container)
         running = inputs[: container.slots] if container.ready and container.ending is Ending.NONE else []
-        self.listener.on_returned(self, inputs[len(running) :])
+        self._host.on_back(self, inputs[len(running) :])
         if running:
-            self.listener.on_lost(self, container, running, exit)
+            self._host.on_lost(container, running, exit)
         if not container.ready and not self.closed and not self.paused:
             self.starts.failed(exit)
         self._capacity.give_back(self.plan.share)
-        self.listener.on_room(self)
+        self._host.on_room(self)
 
-    def _time_out(self, container: Container) -> None:
+    def _time_out(self, container: Container[A]) -> None:
         failure = interruption.timed_out(self.plan, container.container_id)
         for input_id in container.running(longer_than_s=self.plan.timeout_s):
-            self.listener.on_failure(self, container, input_id, failure, 0)
+            self._host.on_failure(container, input_id, failure, 0)
 
-    def _take_all(self, container: Container) -> list[Assignment]:
+    def _take_all(self, container: Container[A]) -> list[A]:
         inputs = list(container.held.values())
         container.held.clear()
         return inputs
 
-    def _measure(self, container: Container, count: int) -> None:
+    def _measure(self, container: Container[A], count: int) -> None:
         now = self.now()
         per_input = (now - container.last_progress) * min(container.slots, len(container.held) or 1) / count
         container.last_progress = container.full_since = now
@@ -343,7 +316,7 @@ class Pool:
             await self._emptied.wait()
 
 
-def in_order(pools: Iterable[Pool]) -> list[Container]:
+def in_order(pools: Iterable[Pool[A]]) -> list[Container[A]]:
     """Return the pools' idle containers that may go, the one idle longest first."""
     idle = [container for pool in pools if (container := pool.idle_longest()) is not None]
     return sorted(idle, key=lambda container: container.idle_since)

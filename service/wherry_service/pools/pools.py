@@ -2,66 +2,71 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import Generic
 
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.container import Container
+from wherry_service.pools.container import A, Container
+from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
-from wherry_service.pools.pool import Pool, PoolListener, in_order
+from wherry_service.pools.pool import Pool, in_order
 
 
-class Pools:
+class Pools(Generic[A]):
     """Opens and closes pools; they share one host's capacity."""
 
     def __init__(self, node: Node, capacity: Capacity) -> None:
         self._node = node
         self.capacity = capacity
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[str, Pool[A]] = {}
         # Of versions that do not serve yet, and of those that serve no more and still run inputs.
-        self._beside: set[Pool] = set()
+        self._beside: set[Pool[A]] = set()
 
-    def __iter__(self) -> Iterator[Pool]:
+    def __iter__(self) -> Iterator[Pool[A]]:
         return iter([*self._pools.values(), *self._beside])
 
-    def get(self, function_id: str) -> Pool | None:
+    def get(self, function_id: str) -> Pool[A] | None:
         """Return the function's pool, if it has one."""
         return self._pools.get(function_id)
 
-    def find(self, container_id: str) -> tuple[Pool, Container] | None:
+    def find(self, container_id: str) -> tuple[Pool[A], Container[A]] | None:
         """Return a container and its pool, by the container's id."""
         for pool in self:
             if (container := pool.containers.get(container_id)) is not None:
                 return pool, container
         return None
 
-    def open(self, plan: PoolPlan, listener: PoolListener, found: Sequence[FoundContainer] = ()) -> Pool:
+    def open(self, plan: PoolPlan, host: PoolEvents[A], found: Sequence[FoundContainer] = ()) -> Pool[A]:
         """Make the pool of a function, with the containers found of it; its min_containers start at once."""
-        pool = self._pools[plan.function_id] = self._made(plan, listener)
+        pool = self._pools[plan.function_id] = self._made(plan, host, host)
         for item in found:
             pool.adopt(item)
         pool.scale()
         return pool
 
-    def prepare(self, plan: PoolPlan, listener: PoolListener, standing: int = 0) -> Pool:
-        """Make a pool that is its function's only once it is `put`; so many containers start at once, and stay."""
-        pool = self._made(plan, listener)
+    def prepare(self, plan: PoolPlan, host: PoolEvents[A], watcher: PoolEvents[A], standing: int = 0) -> Pool[A]:
+        """Make a pool that is its function's only once it is `put`; so many containers start at once, and stay.
+
+        `watcher` hears how it comes up until then.
+        """
+        pool = self._made(plan, host, watcher)
         self._beside.add(pool)
         pool.standing = standing
         pool.scale()
         return pool
 
-    def put(self, pool: Pool, listener: PoolListener) -> Pool | None:
+    def put(self, pool: Pool[A]) -> Pool[A] | None:
         """Make a prepared pool its function's; return the one before, which `retire` ends."""
         before = self._pools.get(pool.plan.function_id)
         self._beside.discard(pool)
         self._pools[pool.plan.function_id] = pool
-        pool.listener, pool.standing = listener, 0
+        pool.serve()
         if before is not None:
             self._beside.add(before)
             pool.seconds_per_input, pool.is_nested = before.seconds_per_input, before.is_nested
         return before
 
-    async def retire(self, pool: Pool, grace_s: float) -> int:
+    async def retire(self, pool: Pool[A], grace_s: float) -> int:
         """Close a pool that is not, or not any more, its function's; return how many containers it had."""
         try:
             return await pool.close(grace_s)
@@ -97,10 +102,10 @@ class Pools:
     def num_containers(self) -> int:
         return sum(len(pool.containers) for pool in self)
 
-    def _made(self, plan: PoolPlan, listener: PoolListener) -> Pool:
-        return Pool(plan, self._node, self.capacity, listener, self._make_room)
+    def _made(self, plan: PoolPlan, host: PoolEvents[A], watcher: PoolEvents[A]) -> Pool[A]:
+        return Pool(plan, self._node, self.capacity, host, watcher, self._make_room)
 
-    def _make_room(self, asking: Pool) -> None:
+    def _make_room(self, asking: Pool[A]) -> None:
         """Let a container go for another pool: an idle one, or, so that nobody starves, one of the largest pool's."""
         idle = in_order(self)
         if idle:

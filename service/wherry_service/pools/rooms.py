@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from wherry_service.pools.autoscaler import START_S, Demand, wanted_containers
-from wherry_service.pools.container import Container, State
+from wherry_service.pools.container import A, Container, State
 from wherry_service.pools.plan import PoolPlan
 
 # A container is given inputs beyond its slots worth this many seconds, so that it never waits for us.
@@ -14,8 +14,8 @@ STUCK_S = 0.05
 
 
 def with_room(
-    containers: Collection[Container], plan: PoolPlan, backlog: int, seconds_per_input: float | None, now: float
-) -> list[tuple[Container, int]]:
+    containers: Collection[Container[A]], plan: PoolPlan, backlog: int, seconds_per_input: float | None, now: float
+) -> list[tuple[Container[A], int]]:
     """Return the containers that may take inputs and how many each, the emptiest first.
 
     Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
@@ -23,7 +23,7 @@ def with_room(
     accepting = [container for container in containers if container.accepts]
     ahead = prefetch(plan, seconds_per_input) if backlog else 0
 
-    def room(container: Container) -> int:
+    def room(container: Container[A]) -> int:
         # Nothing is to wait inside for what waits itself, or runs longer than the mean said.
         waits = container.is_blocked or container.full_s > START_S
         return container.slots + (0 if waits else ahead) - len(container.held)
@@ -45,15 +45,15 @@ def prefetch(plan: PoolPlan, seconds_per_input: float | None) -> int:
     return min(MAX_PREFETCH, int(PREFETCH_S / max(seconds_per_input, 1e-6)))
 
 
-def gathers(container: Container, plan: PoolPlan, now: float) -> bool:
+def gathers(container: Container[A], plan: PoolPlan, now: float) -> bool:
     """Whether the last batch in a container is not full, and still waits for more."""
     since = now - container.gathers_since
     return len(container.held) % plan.load.max_batch_size > 0 and since < plan.load.batch_wait_ms / 1000
 
 
 def wanted(
-    containers: Collection[Container],
-    live: Sequence[Container],
+    containers: Collection[Container[A]],
+    live: Sequence[Container[A]],
     plan: PoolPlan,
     backlog: int,
     seconds_per_input: float | None,
@@ -70,21 +70,21 @@ def wanted(
     return wanted_containers(Demand(backlog, in_flight, seconds, len(taken)), plan.bounds, len(blocked))
 
 
-def held_by(containers: Collection[Container]) -> int:
+def held_by(containers: Collection[Container[A]]) -> int:
     """Return how many inputs containers hold."""
     return sum(len(container.held) for container in containers)
 
 
-def wait_inside(containers: Collection[Container]) -> bool:
+def wait_inside(containers: Collection[Container[A]]) -> bool:
     """Whether inputs wait in a container for its slots."""
     return any(len(container.held) > container.slots for container in containers)
 
 
-def stuck(containers: Collection[Container], plan: PoolPlan, now: float) -> list[tuple[Container, float]]:
+def stuck(containers: Collection[Container[A]], plan: PoolPlan, now: float) -> list[tuple[Container[A], float]]:
     """Return the containers whose waiting inputs are better off elsewhere, and for how many seconds nothing came."""
     # What waits inside for the end of another batch can begin at once where nothing runs.
     idle = bool(plan.load.max_batch_size) and any(not one.held for one in containers if one.accepts)
-    found: list[tuple[Container, float]] = []
+    found: list[tuple[Container[A], float]] = []
     for container in containers:
         if not container.held or not container.ready or container.recalled or container.handle is None:
             continue
@@ -95,21 +95,21 @@ def stuck(containers: Collection[Container], plan: PoolPlan, now: float) -> list
     return found
 
 
-def overstayed(live: Sequence[Container], plan: PoolPlan, least: int, now: float) -> list[Container]:
+def overstayed(live: Sequence[Container[A]], plan: PoolPlan, least: int, now: float) -> list[Container[A]]:
     """Return the containers that have been idle for their whole window, but for the `least` that are to be there."""
     window = plan.scaledown_window_s
     idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
     return sorted(idle, key=lambda c: c.idle_since)[: max(0, len(live) - least)]
 
 
-def above(live: Sequence[Container], most: int | None) -> list[Container]:
+def above(live: Sequence[Container[A]], most: int | None) -> list[Container[A]]:
     """Return the containers above the most there may be, the emptiest first."""
     if most is None or len(live) <= most:
         return []
     return sorted(live, key=lambda container: (len(container.held), container.idle_since))[: len(live) - most]
 
 
-def idle_longest(live: Sequence[Container]) -> Container | None:
+def idle_longest(live: Sequence[Container[A]]) -> Container[A] | None:
     """Return the container that has been idle longest of those that may go, for another pool in need."""
     idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
     return min(idle, key=lambda c: c.idle_since, default=None)

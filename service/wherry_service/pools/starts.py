@@ -4,16 +4,17 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol
 
 from wherry_proto.messages import Failure, FailureKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit, Node
+from wherry_service.node.events import ContainerExit, Hearer
+from wherry_service.node.node import Node
 from wherry_service.node.passing import is_passing
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.container import Container, State
-from wherry_service.pools.plan import PoolPlan
+from wherry_service.pools.container import A, Container, Home, State
+from wherry_service.pools.events import PoolEvents
 from wherry_service.store.trouble import in_words
 
 log = logging.getLogger(__name__)
@@ -24,17 +25,14 @@ MAX_STRIKES = 3
 MAX_BACKOFF_S = 10.0
 
 
-class Starting(Protocol):
+class Starting(Home, Protocol[A]):
     """The pool, as the starts of its containers need it."""
 
-    plan: PoolPlan
-    closed: bool
-
-    def live(self) -> list[Container]:
+    def live(self) -> list[Container[A]]:
         """Return the containers that are not on their way out."""
 
-    def add(self, container_id: str) -> Container:
-        """Have one container more."""
+    def add(self, container_id: str) -> Hearer[Container[A]]:
+        """Have one container more; return who hears of it."""
 
     def scale(self) -> None:
         """Start containers up to the wanted number."""
@@ -42,23 +40,22 @@ class Starting(Protocol):
     def on_crowded(self) -> None:
         """Hear that the host carries no further container now."""
 
-    def on_start_failed(self, failure: Failure) -> None:
-        """Hear that no container can be had; what waits must not wait on."""
-
-    def on_notice(self, text: str) -> None:
-        """Hear something the people who wait should know."""
+    def on_exit(self, container: Container[A], exit: ContainerExit) -> None:
+        """Hear that a container is gone, perhaps before it was anywhere."""
 
 
-class Starts:
+class Starts(Generic[A]):
     """The starts of one pool: its orders, its strikes, and the time it backs off for."""
 
-    def __init__(self, pool: Starting, node: Node, capacity: Capacity) -> None:
+    def __init__(self, pool: Starting[A], node: Node, capacity: Capacity, watcher: PoolEvents[A]) -> None:
+        # Who hears how the pool comes up.
+        self.watcher = watcher
         self.lacks_capacity = False
         self._pool = pool
         self._node = node
         self._capacity = capacity
         # Of containers that are not with the node yet.
-        self._orders: dict[Container, asyncio.Task[None]] = {}
+        self._orders: dict[Container[A], asyncio.Task[None]] = {}
         # Failed starts in a row, by fault of the function and of the host.
         self._strikes = self._absences = 0
         self._retry_at = 0.0
@@ -83,9 +80,9 @@ class Starts:
         share = self._pool.plan.share
         self.lacks_capacity = not self._capacity.take(share, beyond_cpu=beyond_cpu)
         if not self.lacks_capacity:
-            container = self._pool.add(new_id("co"))
-            task = self._orders[container] = asyncio.ensure_future(self._order(container))
-            task.add_done_callback(lambda _: self._orders.pop(container, None))
+            hearer = self._pool.add(new_id("co"))
+            task = self._orders[hearer.container] = asyncio.ensure_future(self._order(hearer))
+            task.add_done_callback(lambda _: self._orders.pop(hearer.container, None))
         elif not self._capacity.could_ever_fit(share):
             self._fail(f"needs {share}, this host has {self._capacity} for containers: ask for less")
         else:
@@ -101,24 +98,27 @@ class Starts:
             self._told_at = now
             log.info("%s has %d containers and waits for another: %s", pool.plan.name, len(pool.live()), self.lack)
 
-    async def _order(self, container: Container) -> None:
+    async def _order(self, hearer: Hearer[Container[A]]) -> None:
+        container = hearer.container
         try:
             order = await self._pool.plan.make_order(container.container_id)
         except (ServiceError, OSError) as error:
             reason, passes = f"lacks what it needs: {in_words(error)}", is_passing(error)
-            container.on_exit(ContainerExit(reason=reason, not_started=True, permanent=not passes, host_failed=passes))
+            self._pool.on_exit(
+                container, ContainerExit(reason=reason, not_started=True, permanent=not passes, host_failed=passes)
+            )
             return
         if container.state is State.DRAINING or self._pool.closed:
-            container.on_exit(_unneeded())
+            self._pool.on_exit(container, _unneeded())
             return
-        container.handle = self._node.start(order, container)
+        container.handle = self._node.start(order, hearer)
 
     def call_off(self) -> None:
         """End the containers that have not come to the node: they wait for their image, perhaps for long."""
         for container, order in list(self._orders.items()):
             if container.handle is None and container.state is not State.STOPPED:
                 order.cancel()
-                container.on_exit(_unneeded())
+                self._pool.on_exit(container, _unneeded())
 
     def retry_now(self) -> None:
         """Forget earlier failures to start: somebody asks anew."""
@@ -134,10 +134,11 @@ class Starts:
         self._strikes = self._absences = 0
         self._retry_at = 0.0
 
-    def could_not_load(self) -> None:
+    def could_not_load(self, failure: Failure) -> None:
         """Hear that a container could not import the user's code."""
         self._strikes += 1
         self._back_off()
+        self.watcher.on_start_failed(self._pool, failure)
 
     def failed(self, exit: ContainerExit) -> None:
         """Hear that a container has ended before it had imported the user's code."""
@@ -145,7 +146,7 @@ class Starts:
             # Counted by itself: it says nothing of the function, however often it comes.
             self._absences += 1
             self._back_off()
-            self._pool.on_notice(f"{exit.describe()}; trying again")
+            self.watcher.on_notice(self._pool, f"{exit.describe()}; trying again")
             return
         self._strikes += 1
         self._gave_up = exit.permanent
@@ -156,7 +157,7 @@ class Starts:
 
     def _fail(self, text: str) -> None:
         message = f"No container of function {self._pool.plan.name!r} could start: it {text}"
-        self._pool.on_start_failed(Failure(kind=FailureKind.STARTUP, message=message))
+        self.watcher.on_start_failed(self._pool, Failure(kind=FailureKind.STARTUP, message=message))
 
     def _back_off(self) -> None:
         delay = min(MAX_BACKOFF_S, 0.25 * 2 ** min(10, self._strikes + self._absences))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wherry_proto.messages import SandboxInfo, SandboxState, SandboxTunnel
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.tunnel import Tunnel
 from wherry_service.store.sandboxes import SandboxRecord
 

@@ -14,8 +14,8 @@ from typing import Protocol
 from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxInfo, SandboxSpec, SandboxState
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.mounts import bucket_orders
-from wherry_service.node.node import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.node.tunnel import Tunnel
 from wherry_service.pools.capacity import Capacity, Share

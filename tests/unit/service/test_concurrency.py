@@ -27,7 +27,7 @@ from wherry_service.calls.exchange import Exchange
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.pools.interruption import END_GRACE_S
 
 

@@ -15,8 +15,8 @@ from wherry_service.engines.firewall import Firewall
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.errors import Unready
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.local import LocalNode
-from wherry_service.node.node import ContainerExit
 from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.settings import SettingsError, load
 from wherry_service.store.blobs import BlobStore

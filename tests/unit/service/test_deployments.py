@@ -39,7 +39,8 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit, FoundContainer
+from wherry_service.node.events import ContainerExit
+from wherry_service.node.node import FoundContainer
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
@@ -50,9 +51,8 @@ from wherry_service.store.deployments import KEEP_VERSIONS, DeploymentStore
 from wherry_service.store.yields import YieldStore
 
 DEADLINE_S = 5.0
-ADDED, REPLACED, TUNED, REMOVED = (
-    FunctionChangeKind.ADDED, FunctionChangeKind.REPLACED, FunctionChangeKind.TUNED, FunctionChangeKind.REMOVED,
-)  # fmt: skip
+Kind = FunctionChangeKind
+ADDED, REPLACED, TUNED, REMOVED = Kind.ADDED, Kind.REPLACED, Kind.TUNED, Kind.REMOVED
 
 
 class World:

@@ -31,7 +31,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.calls.values import Values
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import CONTAINERS_PER_CORE, Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore

@@ -13,8 +13,8 @@ from wherry_service.apps.plans import plan_of, retry_of
 from wherry_service.calls import old_runs
 from wherry_service.calls.call import Call, Input
 from wherry_service.ids import new_id
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.node import ContainerExit
 from wherry_service.node.runs import Runs
 
 GENERATOR = "fu-gen"

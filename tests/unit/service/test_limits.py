@@ -320,18 +320,18 @@ def test_what_a_found_container_says_it_holds_is_forgotten(tmp_path: Path, monke
         (pool,) = (queue.pool for queue in world.dispatcher._queues.values())
         (container,) = pool.containers.values()
         claimed = [new_id("in") for _ in range(10)]
-        world.dispatcher.on_claims(pool, container, claimed)
+        world.dispatcher.on_claims(container, claimed)
         assert len(world.dispatcher._claims) == 10
         await world.until(lambda: not world.dispatcher._claims)
         assert world.node.containers[0].cancelled == claimed
         monkeypatch.setattr(dispatcher, "CLAIM_S", 600.0)
-        world.dispatcher.on_claims(pool, container, claimed)
+        world.dispatcher.on_claims(container, claimed)
         other = object.__new__(Container)
         world.dispatcher._claims["in-other"] = other
         world.node.containers[0].finish()
-        from wherry_service.node.node import ContainerExit
+        from wherry_service.node.events import ContainerExit
 
-        world.dispatcher.on_exit(pool, container, ContainerExit(exit_code=0))
+        world.dispatcher.on_exit(container, ContainerExit(exit_code=0))
         assert world.dispatcher._claims == {"in-other": other}
         assert input_id
 

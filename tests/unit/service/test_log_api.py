@@ -33,7 +33,7 @@ from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore

@@ -15,10 +15,12 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.engines.engine import EngineUnreachable
 from wherry_service.errors import NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
-from wherry_service.node.node import Assignment, ContainerExit, FoundContainer
+from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
+from wherry_service.node.node import FoundContainer
 from wherry_service.pools import rooms
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.container import _NEXT, Container, State
+from wherry_service.pools.container import _NEXT, Container, Home, State
+from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
@@ -29,8 +31,8 @@ from wherry_service.store.trouble import StorageFull
 DEADLINE_S = 5.0
 
 
-class Listener:
-    """Notes what a pool says (implements `PoolListener`)."""
+class Listener(PoolEvents[Input]):
+    """Notes what a pool says."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
@@ -38,46 +40,40 @@ class Listener:
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event for event in self.events if event[0] == kind]
 
-    def on_ready(self, pool: Pool) -> None:
+    def on_warm(self, pool: Home) -> None:
         self.events.append(("ready",))
 
-    def on_room(self, pool: Pool) -> None:
-        """Too often to note."""
-
-    def on_claims(self, pool: Pool, container: Container, input_ids: Sequence[str]) -> None:
+    def on_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         self.events.append(("claims", *input_ids))
 
-    def on_outputs(self, pool: Pool, container: Container, rows: Sequence[Any]) -> None:
+    def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
         for input_id, _, _ in rows:
             container.release(input_id)
             self.events.append(("output", input_id))
 
-    def on_yields(self, pool: Pool, container: Container, rows: Sequence[Any]) -> None:
-        self.events.append(("yields",))
-
-    def on_failure(self, pool: Pool, container: Container, input_id: str, failure: Failure, num_yields: int) -> None:
+    def on_failure(self, container: Container[Input], input_id: str, failure: Failure, num_yields: int) -> None:
         container.release(input_id)
         self.events.append(("failure", input_id, failure))
 
-    def on_log(self, pool: Pool, container: Container, rows: Sequence[Any]) -> None:
-        self.events.append(("log",))
+    def on_log(self, container: Container[Input], rows: Sequence[Any]) -> None:
+        self.events += (("log", text) for _, _, _, text, _ in rows)
 
-    def on_load_failed(self, pool: Pool, container: Container, failure: Failure) -> None:
+    def on_load_failed(self, container: Container[Input], failure: Failure) -> None:
         self.events.append(("load failed", failure))
 
-    def on_exit(self, pool: Pool, container: Container, exit: ContainerExit) -> None:
+    def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
         self.events.append(("exit", container.container_id))
 
-    def on_returned(self, pool: Pool, inputs: Sequence[Assignment]) -> None:
+    def on_back(self, pool: Home, inputs: Sequence[Input]) -> None:
         self.events += (("returned", item.input_id) for item in inputs)
 
-    def on_lost(self, pool: Pool, container: Container, inputs: Sequence[Assignment], exit: ContainerExit) -> None:
+    def on_lost(self, container: Container[Input], inputs: Sequence[Input], exit: ContainerExit) -> None:
         self.events += (("lost", item.input_id) for item in inputs)
 
-    def on_start_failed(self, pool: Pool, failure: Failure) -> None:
+    def on_start_failed(self, pool: Home, failure: Failure) -> None:
         self.events.append(("start failed", failure))
 
-    def on_notice(self, pool: Pool, text: str) -> None:
+    def on_notice(self, pool: Home, text: str) -> None:
         self.events.append(("notice", text))
 
 
@@ -87,7 +83,7 @@ class World:
     def __init__(self, memory_mib: int = 4096, cpu: float = 4.0, auto: bool = True) -> None:
         self.node = FakeNode(auto)
         self.capacity = Capacity(cpu, memory_mib)
-        self.pools = Pools(self.node, self.capacity)
+        self.pools: Pools[Input] = Pools(self.node, self.capacity)
         self.listener = Listener()
         # What making an order does, if it is not to succeed at once.
         self.order: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -106,7 +102,7 @@ class World:
 
         return plan_of("ap-1", function_id, spec, ready)
 
-    def open(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> Pool:
+    def open(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> Pool[Input]:
         return self.pools.open(self.plan(function_id, memory_mib, **settings), self.listener)
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -114,29 +110,29 @@ class World:
             while not condition():
                 await asyncio.sleep(0.001)
 
-    def give(self, container: Container, count: int = 1) -> list[Input]:
+    def give(self, container: Container[Input], count: int = 1) -> list[Input]:
         call = Call(new_id("fc"), container_function(container), 2, None, "")
         items = [Input(new_id("in"), call, index, payload()) for index in range(count)]
         container.send(items)
         return items
 
 
-def container_function(container: Container) -> str:
+def container_function(container: Container[Input]) -> str:
     assert isinstance(container.handle, FakeContainer)
     return container.handle.load.function_id
 
 
-def only(pool: Pool) -> Container:
+def only(pool: Pool[Input]) -> Container[Input]:
     (container,) = pool.containers.values()
     return container
 
 
-def fake(container: Container) -> FakeContainer:
+def fake(container: Container[Input]) -> FakeContainer:
     assert isinstance(container.handle, FakeContainer)
     return container.handle
 
 
-def states(container: Container) -> list[State]:
+def states(container: Container[Input]) -> list[State]:
     return [state for state, _ in container.history]
 
 
@@ -158,7 +154,7 @@ def run(scenario: Callable[[World], Coroutine[Any, Any, None]], **options: Any) 
 @pytest.mark.parametrize("end", list(State))
 def test_a_container_goes_only_where_its_state_leads(begin: State, end: State) -> None:
     async def scenario(world: World) -> None:
-        container = Container("co-1", 1, world.open())
+        container: Container[Input] = Container("co-1", 1, world.open())
         container.state = begin
         if begin is end or end in _NEXT[begin]:
             container.move(end)
@@ -393,7 +389,7 @@ def test_containers_found_of_an_earlier_life_count_even_beyond_the_host() -> Non
 
 def test_a_pool_stands_down_to_what_is_asked_of_it_and_its_idle_ones_go() -> None:
     async def scenario(world: World) -> None:
-        pool = world.pools.prepare(world.plan(min_containers=1), world.listener, 4)
+        pool = world.pools.prepare(world.plan(min_containers=1), world.listener, world.listener, 4)
         await world.until(lambda: len([c for c in pool.live() if c.ready]) == 4)
         assert pool.is_warm
         busy = pool.live()[3]
@@ -466,5 +462,39 @@ def test_a_closed_pool_kills_what_has_not_ended_in_time_and_gives_everything_bac
         assert not world.capacity.contended
         pool.set_backlog(5)
         assert not pool.containers
+
+    run(scenario)
+
+
+# Who hears
+
+
+def test_how_a_new_version_comes_up_is_told_to_who_watches_it_until_it_serves() -> None:
+    async def scenario(world: World) -> None:
+        watcher = Listener()
+        pool = world.pools.prepare(world.plan(min_containers=1), world.listener, watcher, 1)
+        await world.until(lambda: watcher.of("ready"))
+        # The rest concerns the host from the beginning.
+        fake(only(pool)).events.on_log([(1, "", 0, "hello", False)])
+        assert world.listener.events == [("log", "hello")]
+        assert world.pools.put(pool) is None
+        fake(only(pool)).exit(ContainerExit(reason="the engine does not answer", not_started=True))
+        await world.until(lambda: world.listener.of("ready"))
+        assert watcher.events == [("ready",)]
+
+    run(scenario)
+
+
+def test_who_cares_for_nothing_of_it_need_write_nothing() -> None:
+    async def scenario(world: World) -> None:
+        pool = world.pools.prepare(world.plan(min_containers=1), PoolEvents(), PoolEvents(), 1)
+        await world.until(lambda: pool.is_warm)
+        container = only(pool)
+        (item,) = world.give(container)
+        row = YieldRow(item.input_id, 0, payload())
+        fake(container).events.on_yields([row])
+        fake(container).finish()
+        fake(container).exit(ContainerExit(exit_code=1))
+        assert container.state is State.STOPPED
 
     run(scenario)

@@ -1,11 +1,13 @@
 """Where a pool has room and how much it wants, as tables: containers are written as a few words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.fakes.node import FakeContainer, payload
 from wherry_service.calls.call import Call, Input
+from wherry_service.node.events import ContainerEvents, Hearer
 from wherry_service.node.node import LoadOrder
 from wherry_service.pools import rooms
 from wherry_service.pools.autoscaler import Bounds
@@ -16,9 +18,20 @@ from wherry_service.pools.plan import PoolPlan
 NOW = 100.0
 CALL = Call("fc-1", "fu-1", 0, None, "")
 
+LOAD = LoadOrder(
+    app_id="ap-1", function_id="fu-1", name="f", module_name="m", qualname="f", serialized=b"", source_id="",
+    is_generator=False, is_async=False, concurrency=1, timeout_s=60, startup_timeout_s=60,
+)  # fmt: skip
 
-class Clock:
-    """Whom containers ask for the time."""
+
+class Still:
+    """Implements `container.Home` where time does not pass."""
+
+    closed = False
+
+    @property
+    def plan(self) -> PoolPlan:
+        raise AssertionError("a container does not ask for it")
 
     def now(self) -> float:
         return NOW
@@ -30,18 +43,14 @@ def plan(
     async def never(container_id: str) -> Any:
         raise AssertionError("nothing is started here")
 
-    load = LoadOrder(
-        app_id="ap-1", function_id="fu-1", name="f", module_name="m", qualname="f", serialized=b"", source_id="",
-        is_generator=False, is_async=False, concurrency=1, timeout_s=60, startup_timeout_s=60,
-        max_batch_size=batch, batch_wait_ms=batch_wait_ms,
-    )  # fmt: skip
+    load = replace(LOAD, max_batch_size=batch, batch_wait_ms=batch_wait_ms)
     return PoolPlan("fu-1", "f", Bounds(**bounds), window_s, 60.0, Share(0, 128), load, never, single_use)
 
 
-def container(words: str, slots: int = 1, batch: int = 0) -> Container:
+def container(words: str, slots: int = 1, batch: int = 0) -> Container[Input]:
     """Make a container of words: what it is, and `holds=2`, `idle=30` or `quiet=1` seconds, and so on."""
     has = dict(word.partition("=")[::2] for word in words.split())
-    made = Container(has.get("id", "co"), slots, Clock(), batch)  # type: ignore[arg-type]
+    made: Container[Input] = Container(has.get("id", "co"), slots, Still(), batch)
     made.ready = "loading" not in has
     for index in range(int(has.get("holds") or 0)):
         item = Input(f"in-{index}", CALL, index, payload())
@@ -55,8 +64,8 @@ def container(words: str, slots: int = 1, batch: int = 0) -> Container:
     made.last_progress = NOW - float(has.get("quiet") or 0)
     made.full_since = NOW - float(has.get("full") or 0)
     made.gathers_since = NOW - float(has.get("gathers") or 0)
-    made.handle = FakeContainer("co", made, None)  # type: ignore[arg-type]
-    made.handle.connected = "away" not in has
+    made.handle = handle = FakeContainer("co", Hearer(made, ContainerEvents(), ContainerEvents()), LOAD)
+    handle.connected = "away" not in has
     return made
 
 

@@ -1,6 +1,7 @@
 """A hostile runner: whatever it sends, the agent refuses it with a reason and goes on."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,46 +9,43 @@ import pytest
 from wherry_proto.messages import Failure
 from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
+from wherry_service.node.events import OutputRow, YieldRow
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.node import OutputRow, YieldRow
-from wherry_service.node.runner_link import RunnerLink
+from wherry_service.node.runner_link import LinkEvents, RunnerLink
 from wherry_service.node.runs import Runs
 
 HELLO = {"t": "hello", "protocol": 1, "python": "3.11.2", "pid": 7, "running": [], "loaded": False}
 
 
-class Heard:
-    """Implements `runner_link.LinkEvents` by noting everything."""
+class Heard(LinkEvents):
+    """Notes everything."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.error = ""
 
-    def on_connection(self, link: RunnerLink) -> None:
-        """Connections are counted by the container."""
-
-    def on_hello(self, link: RunnerLink, running: list[str], loaded: bool) -> None:
+    def on_connected(self, link: RunnerLink, running: Sequence[str], loaded: bool) -> None:
         self.events.append(("hello", running, loaded))
 
-    def on_ready(self, seconds: float) -> None:
+    def on_ready(self, link: RunnerLink, seconds: float) -> None:
         self.events.append(("ready", seconds))
 
-    def on_load_failed(self, failure: Failure) -> None:
+    def on_load_failed(self, link: RunnerLink, failure: Failure) -> None:
         self.events.append(("load_failed", failure))
 
-    def on_log(self, rows: list[LogRow]) -> None:
+    def on_log(self, link: RunnerLink, rows: Sequence[LogRow]) -> None:
         self.events.append(("log", rows))
 
-    def on_outputs(self, rows: list[OutputRow]) -> None:
+    def on_outputs(self, link: RunnerLink, rows: Sequence[OutputRow]) -> None:
         self.events.append(("outputs", rows))
 
-    def on_yields(self, rows: list[YieldRow]) -> None:
+    def on_yields(self, link: RunnerLink, rows: Sequence[YieldRow]) -> None:
         self.events.append(("yields", rows))
 
-    def on_failure(self, input_id: str, failure: Failure, num_yields: int) -> None:
+    def on_failure(self, link: RunnerLink, input_id: str, failure: Failure, num_yields: int) -> None:
         self.events.append(("failure", input_id, failure, num_yields))
 
-    def on_returned(self, input_ids: list[str]) -> None:
+    def on_returned(self, link: RunnerLink, input_ids: Sequence[str]) -> None:
         self.events.append(("returned", input_ids))
 
     def on_link_lost(self, link: RunnerLink) -> None:
@@ -56,8 +54,9 @@ class Heard:
     def on_protocol_error(self, link: RunnerLink, error: ProtocolError) -> None:
         self.error = str(error)
 
-    def take_blob(self, name: str, size: int) -> str:
-        return "bl-taken"
+
+def linked(heard: Heard, runs: Runs) -> RunnerLink:
+    return RunnerLink("co-1", {"in-1", "in-2"}, heard, runs, lambda name, size: "bl-taken")
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def link(heard: Heard) -> RunnerLink:
-    return RunnerLink("co-1", {"in-1", "in-2"}, heard, Runs())
+    return linked(heard, Runs())
 
 
 def test_a_good_runner_is_heard(link: RunnerLink, heard: Heard) -> None:
@@ -142,7 +141,7 @@ def test_a_runner_that_breaks_the_protocol_is_named(
     monkeypatch.setattr("secrets.randbits", lambda _bits: 4)
     runs = Runs()
     assert runs.begin("in-1") == 5
-    link = RunnerLink("co-1", {"in-1", "in-2"}, heard, runs)
+    link = linked(heard, runs)
     link.data_received(frames.encode(dict(HELLO)))
     link.data_received(frames.encode(header, parts))
     assert says in heard.error
@@ -152,7 +151,7 @@ def test_a_runner_that_breaks_the_protocol_is_named(
 def test_what_makes_no_sense_to_who_hears_it_ends_the_link_and_nothing_else(
     link: RunnerLink, heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(seconds: float) -> None:
+    def broken(link: RunnerLink, seconds: float) -> None:
         raise RuntimeError("it can't go from stopped to idle")
 
     monkeypatch.setattr(heard, "on_ready", broken)

@@ -20,7 +20,7 @@ from wherry_proto.messages import (
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import NotFound, ServiceError
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox
 from wherry_service.sandboxes import sandboxes
 

@@ -21,7 +21,7 @@ from wherry_service.engines.containment import MemoryLimit
 from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing, RuntimeMissing
 from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
-from wherry_service.node.node import ContainerExit
+from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.orders import check
 from wherry_service.sandboxes.settings import SandboxSettings
