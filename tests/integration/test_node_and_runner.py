@@ -365,6 +365,29 @@ def test_a_process_that_is_killed_for_lack_of_memory_is_named_in_the_log(
     run(tmp_path, scenario)
 
 
+def test_the_end_of_a_container_whose_image_has_anothers_label_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deaths, "GOES_ON_S", 0.01)
+
+    async def scenario(world: World) -> None:
+        function_id = world.open("pid")
+        world.call(function_id, ())
+        await world.receive(1)
+        (engine_id, container), *_ = world.engine.containers.items()
+        for queue in world.engine._listeners:
+            queue.put_nowait(EngineEvent("die", "another", container.spec.labels, 0))
+            # Its own, heard after the other one.
+            queue.put_nowait(EngineEvent("oom", engine_id, container.spec.labels))
+        await world.until(lambda: bool(world.client._logs))
+        world.call(function_id, ())
+        await world.receive(2)
+        assert len(set(world.values())) == 1
+        os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
 def test_a_container_that_is_being_started_is_not_missed(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         start, gate, asked = world.engine.start, asyncio.Event(), asyncio.Event()

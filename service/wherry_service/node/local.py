@@ -222,7 +222,8 @@ class LocalNode:
         if event.kind == "die":
             self.buckets.died(event.engine_id)
         container = self._containers.get(event.labels.get("wherry.container", ""))
-        if container is None:
+        # An image has labels too, which the containers that are made of it have as if they were their own.
+        if container is None or container.engine_id != event.engine_id:
             return
         if event.kind == "oom":
             container.memory.hear()

@@ -231,7 +231,8 @@ class LocalSandboxes:
                     self._tasks.spawn(self._reconcile())
                 continue
             held = self._held.get(event.labels.get("wherry.container", ""))
-            if held is None:
+            # As in local.py: a label may be an image's.
+            if held is None or held.engine_id != event.engine_id:
                 continue
             if event.kind == "oom":
                 held.oom_seen = True
