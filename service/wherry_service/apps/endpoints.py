@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from wherry_proto.messages import FunctionSpec, WebSpec
 from wherry_service.apps.plans import webs_of
-from wherry_service.errors import AlreadyExists
+from wherry_service.errors import AlreadyExists, InvalidRequest
 
 MAX_LABEL = 63
 _HASH = 6
 _OTHER = re.compile(r"[^a-z0-9]+")
+# With a dot in it, and no address: its last part has a letter.
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,16 @@ class Site:
 
     def url(self, endpoint: "Endpoint") -> str:
         """Return where an endpoint answers: its own domain, if it has one, else the host with its label."""
-        if endpoint.domains:
-            return f"{self.scheme}://{endpoint.domains[0]}{self._port}"
+        for domain in endpoint.domains:
+            if self.can_be_anyones(domain):
+                return f"{self.scheme}://{domain}{self._port}"
         return f"{self.scheme}://{self.name(endpoint.environment, endpoint.label)}.{self.domain}{self._port}"
+
+    def can_be_anyones(self, domain: str) -> bool:
+        """Whether a host can be an endpoint's own domain: at this service's own hosts all endpoints answer."""
+        if not _DOMAIN.match(domain) or domain == self.domain or domain.endswith(".localhost"):
+            return False
+        return not (domain.endswith(f".{self.domain}") and "--" in domain.partition(".")[0])
 
     @property
     def _port(self) -> str:
@@ -128,11 +137,17 @@ class Endpoints:
         return len(self._by_name)
 
     def check(self, endpoints: Sequence[Endpoint]) -> None:
-        """Raise `AlreadyExists` if another app has what these claim.
+        """Raise `AlreadyExists` if another app has what these claim, `InvalidRequest` for what no app can have.
 
         An app of the same name gives way: it is an earlier run of the same one, whose end was not heard of yet.
         """
         for endpoint in endpoints:
+            for domain in endpoint.domains:
+                if not self.site.can_be_anyones(domain):
+                    raise InvalidRequest(
+                        f"{endpoint} claims the domain {domain[:255]!r}: give it a host name of its own, such as "
+                        "shop.example.com; addresses, localhost and the hosts of this service's URLs can't be claimed"
+                    )
             for others in self._of_app.values():
                 for other in others:
                     if other.app_id != endpoint.app_id and not _is_earlier(other, endpoint):
@@ -157,7 +172,9 @@ class Endpoints:
             for endpoint in endpoints:
                 self._by_name[self.site.name(endpoint.environment, endpoint.label)] = endpoint
                 for domain in endpoint.domains:
-                    self._by_domain[domain] = endpoint
+                    # An earlier version took any, and this site may have had another name then.
+                    if self.site.can_be_anyones(domain):
+                        self._by_domain[domain] = endpoint
                 self._urls[endpoint.function_id, endpoint.method] = self.site.url(endpoint)
 
     def url(self, function_id: str, method: str = "") -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wherry_proto.messages import FunctionSpec, MethodSpec, WebKind, WebSpec
 from wherry_service.apps.endpoints import Endpoint, Endpoints, Site, cut, endpoints_of, label_of
-from wherry_service.errors import AlreadyExists
+from wherry_service.errors import AlreadyExists, InvalidRequest
 
 ASGI = WebSpec(kind=WebKind.ASGI)
 
@@ -97,6 +97,59 @@ def test_one_label_has_one_owner() -> None:
     endpoints.check(of("other", "h", environment="staging", web=labelled))
     with pytest.raises(AlreadyExists, match=r"domain 'a\.example\.com'"):
         of("app", "f", "g", web=WebSpec(kind=WebKind.ASGI, custom_domains=["a.example.com"]))
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "wherry--app-f.localhost",
+        "WHERRY--app-f.localhost",
+        "wherry--app-f.apps.example.com",
+        "wherry-prod--nobodys-yet.apps.example.com",
+        "shop.localhost",
+        "localhost",
+        "apps.example.com",
+        "127.0.0.1",
+        "1.2",
+        "[::1]",
+        "shop",
+        "shop.example.com.",
+        "shop.example.com:80",
+        "a b.example.com",
+        "",
+        f"{'a' * 64}.example.com",
+    ],
+)
+def test_the_hosts_of_all_endpoints_are_nobodys_own(domain: str) -> None:
+    endpoints = Endpoints(Site(domain="apps.example.com"))
+    endpoints.claim("ap-app", of("app", "f"))
+    thief = of("thief", "f", environment="other", web=WebSpec(kind=WebKind.ASGI, custom_domains=[domain]))
+    with pytest.raises(InvalidRequest, match="claims the domain"):
+        endpoints.check(thief)
+    # As it was published to an earlier version.
+    endpoints.claim("ap-thief", thief)
+    for host, path in (
+        ("wherry--app-f.localhost", "/"),
+        ("wherry--app-f.apps.example.com", "/"),
+        ("127.0.0.1", "/wherry--app-f/"),
+        ("localhost", "/wherry--app-f/"),
+        ("apps.example.com", "/wherry--app-f/"),
+    ):
+        found = endpoints.find(host, path)
+        assert found is not None
+        assert found[0].app_id == "ap-app"
+    assert endpoints.url("fu-thief-f") == "http://wherry-other--thief-f.apps.example.com"
+
+
+@pytest.mark.parametrize(
+    "domain", ["shop.example.com", "shop.apps.example.com", "a--b.example.com", "xn--bcher-kva.example"]
+)
+def test_any_other_host_can_be_claimed(domain: str) -> None:
+    endpoints = Endpoints(Site(domain="apps.example.com"))
+    mine = of("app", "f", web=WebSpec(kind=WebKind.ASGI, custom_domains=[domain]))
+    endpoints.check(mine)
+    endpoints.claim("ap-app", mine)
+    assert endpoints.find(domain, "/") == (mine[0], "")
 
 
 def test_the_later_run_of_an_app_answers_until_it_ends() -> None:
