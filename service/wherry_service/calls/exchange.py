@@ -11,6 +11,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
+from wherry_service.frames import FrameError, read_header
 from wherry_service.ids import new_id
 from wherry_service.node.node import NodeContainer
 
@@ -25,6 +26,8 @@ PIECE_BYTES = 256 << 10
 MOST_BYTES = 4 * WINDOW_BYTES
 # What can begin or end a response; more of them than these make no sense.
 _HEADS = ("start", "accept", "close")
+# What a container may say at all: other kinds of events are the service's own.
+_KINDS = frozenset((*_HEADS, "body", "message"))
 _MOST_HEADS = 2
 
 Event = tuple[dict[str, Any], bytes]
@@ -113,6 +116,8 @@ class Exchange:
         if header["k"] == "want":
             self.wanted.set()
             return
+        if header["k"] not in _KINDS:
+            raise ValueError(f"sent an unknown piece of a response, {header['k'][:32]!r}")
         if header["k"] in _HEADS:
             self._num_heads += 1
             if self._num_heads > _MOST_HEADS:
@@ -243,7 +248,10 @@ def response_of(payload: Payload) -> tuple[dict[str, Any], bytes] | None:
     size = int.from_bytes(data[:4], "big")
     if payload.format != Format.WEB or len(data) < 4 + size:
         raise ValueError("a response is malformed")
-    header = json.loads(data[4 : 4 + size])
+    try:
+        header = read_header(data[4 : 4 + size])
+    except FrameError as error:
+        raise ValueError(str(error)) from None
     if not isinstance(header, dict):
         raise ValueError("a response's header is malformed")
     return header, data[4 + size :]

@@ -37,7 +37,11 @@ _WHERRY = b"wherry-"
 _END_TO_END = frozenset(
     (b"host", b"content-length", b"content-type", b"cookie", b"authorization", b"origin", b"x-real-ip")
 )
+# Statuses of responses that have no body, whatever the app says.
+BODILESS = (204, 304)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+# Of a request: a name or an address, and perhaps a port.
+_HOST = re.compile(rb"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?\Z")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
 _MAX_RESPONSE_HEADERS = 64 << 10
 
@@ -86,6 +90,19 @@ def header(scope: dict[str, Any], wanted: bytes) -> bytes:
         if name == wanted:
             return value  # type: ignore[no-any-return]
     return b""
+
+
+def is_host(value: bytes) -> bool:
+    """Whether a Host header is one: apps make links of it."""
+    return _HOST.match(value) is not None
+
+
+def status_of(head: dict[str, Any]) -> int:
+    """Return a response's status; raise ValueError on what is none."""
+    status = head.get("status")
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ValueError(f"its status is {status!r:.32}")
+    return status
 
 
 def host_of(scope: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges, response_of
 from wherry_service.ingress import answers
-from wherry_service.ingress.heads import Headers, checked, header
+from wherry_service.ingress.heads import BODILESS, Headers, checked, header, status_of
 from wherry_service.ingress.protocol import LOST
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
@@ -265,20 +265,20 @@ class HttpRequest:
             raise ValueError("it ended without one")
         head, body = response
         await self._start(exchange, head, len(body))
+        if head["status"] in BODILESS:
+            body = b""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self, exchange: Exchange, head: dict[str, Any], size: int | None) -> None:
         if fault := head.get("fault"):
             raise ValueError(str(fault)[:200])
-        status = head.get("status")
-        if type(status) is not int or not 200 <= status <= 599:
-            raise ValueError(f"its status is {status!r:.32}")
+        status = status_of(head)
         headers = checked(head.get("headers"))
         lengths = [value for name, value in headers if name == b"content-length"]
         if len(set(lengths)) > 1:
             raise ValueError("it has two lengths")
-        if self._scope["method"] == "HEAD" or status in (204, 304):
-            if status == 204 and lengths:
+        if self._scope["method"] == "HEAD" or status in BODILESS:
+            if status in BODILESS:
                 headers = [row for row in headers if row[0] != b"content-length"]
         elif size is not None:
             if lengths and int(lengths[0]) != size:

@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from wherry_service.ingress.heads import is_host
 from wherry_service.ingress.refusals import Refusals
 
 # In a scope: ends the connection at once. Closed in order, it would wait for a client that takes nothing.
@@ -131,6 +132,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_timer()
         version = self.parser.get_http_version()
         self._check(self._hosts == 1 or (version == "1.0" and not self._hosts), "host is missing, or there are two")
+        self._check(
+            all(is_host(value) for name, value in self.headers if name == b"host"), "host is not a name and a port"
+        )
         self._check(self._lengths <= 1, "there are two lengths")
         self._check(not (self._lengths and self._chunked), "there are a length and chunks")
         self._check(not (self._chunked and version == "1.0"), "HTTP/1.0 has no chunks")

@@ -10,7 +10,7 @@ from wherry_service.calls.exchange import END, Exchange, Exchanges, response_of
 from wherry_service.errors import stack_of
 from wherry_service.ids import new_id
 from wherry_service.ingress.answers import Answer, of_failure
-from wherry_service.ingress.heads import Headers, checked
+from wherry_service.ingress.heads import BODILESS, Headers, checked, status_of
 from wherry_service.store.blobs import BlobStore, BlobWriter, keep_patiently
 from wherry_service.store.web import WebResult, WebStore
 
@@ -69,7 +69,7 @@ class Results:
                 event = await exchange.next()
                 kind = event[0]["k"]
                 if kind == "start":
-                    status, headers, begun = int(event[0]["status"]), checked(event[0].get("headers")), True
+                    status, headers, begun = status_of(event[0]), checked(event[0].get("headers")), True
                 elif kind == "body":
                     # Disks are quick beside networks: not worth a thread for each piece.
                     writer.write(event[1])
@@ -81,7 +81,7 @@ class Results:
                 raise _Failed(of_failure(exchange.ended.failure, exchange.request_id))
             whole = response_of(exchange.ended.payload) if exchange.ended.payload is not None else None
             if whole is not None:
-                status, headers, begun = int(whole[0]["status"]), checked(whole[0].get("headers")), True
+                status, headers, begun = status_of(whole[0]), checked(whole[0].get("headers")), True
                 writer.write(whole[1])
             if not begun:
                 raise ValueError("it ended without one")
@@ -118,9 +118,11 @@ class Results:
             await Answer(404, "there is no such result, or it has expired").send(send, cors)
             return
         headers = [row for row in _loaded(found.headers) if row[0] != b"content-length"]
-        headers.append((b"content-length", str(found.size).encode()))
+        has_body = found.status not in BODILESS
+        if has_body:
+            headers.append((b"content-length", str(found.size).encode()))
         await send({"type": "http.response.start", "status": found.status, "headers": headers})
-        chunks = self._blobs.read(found.blob_id)
+        chunks = self._blobs.read(found.blob_id) if has_body else iter(())
         while chunk := await asyncio.to_thread(next, chunks, b""):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from wherry_proto.messages import Format, Payload
+from wherry_service.calls.exchange import END, Exchange, response_of
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth, token_of
-from wherry_service.ingress.heads import Peer, checked, host_of, passed_on
+from wherry_service.ingress.heads import Peer, checked, host_of, is_host, passed_on, status_of
 from wherry_service.ingress.refusals import LINES, Refusals
 from wherry_service.ingress.settings import HttpSettings, SettingsError
 
@@ -221,6 +223,69 @@ def test_response_headers() -> None:
 )
 def test_hosts(host: bytes, found: str) -> None:
     assert host_of(scope([(b"host", host)])) == found
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"shop.example.com",
+        b"wherry--a-b.localhost:8720",
+        b"127.0.0.1:80",
+        b"[::1]:80",
+        b"a_b",
+        b"shop.example.com:",
+        b"",
+    ],
+)
+def test_a_host_is_a_name_and_a_port(host: bytes) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"shop.example.com:80@evil.example",
+        b"evil@shop.example.com",
+        b"shop.example.com:80/path",
+        b"shop.example.com/../",
+        b"shop.example.com:80\tx",
+        b"shop.example.com x",
+        b"shop.example.com\\x",
+        b"shop.example.com:123456",
+        b"shop.example.com:-1",
+        b"sh\xf6p.example.com",
+        b"[::1",
+        b"[::1]x",
+        b"a,b",
+        b"shop.example.com\n",
+    ],
+)
+def test_what_is_no_host_is_refused(host: bytes) -> None:
+    assert not is_host(host)
+
+
+@pytest.mark.parametrize("status", [None, True, 199, 600, 101, -200, 200.0, float("inf"), 10**30, "200", [200]])
+def test_what_is_no_status_is_refused(status: Any) -> None:
+    with pytest.raises(ValueError, match="its status is"):
+        status_of({"status": status})
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"[" * 100_000, b'{"status":NaN}', b'{"status":"\\ud800"}', b"[]", b"", '{"status":200}'.encode("utf-16")],
+)
+def test_a_head_that_is_none_is_a_malformed_response(head: bytes) -> None:
+    data = len(head).to_bytes(4, "big") + head
+    with pytest.raises(ValueError, match="header"):
+        response_of(Payload(format=Format.WEB, data=data, size=len(data)))
+
+
+@pytest.mark.parametrize("kind", [END, "interrupt", "gone", "x" * 1000])
+def test_a_container_says_nothing_that_only_the_service_says(kind: str) -> None:
+    exchange = Exchange("fu-1", "", {}, b"")
+    with pytest.raises(ValueError, match="unknown piece"):
+        exchange.feed({"k": kind}, b"")
+    assert not exchange.is_next_there()
 
 
 def test_tokens() -> None:
