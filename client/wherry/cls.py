@@ -192,14 +192,15 @@ class Cls:
         if blueprint is None or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name in blueprint.methods:
-            raise InvalidError(
+            raise _NoObject(
                 f"{self._name}.{name} is a method: make an object first, for example {self._name}().{name}.remote(...)"
             )
         return getattr(blueprint.user_class, name)
 
     def __reduce__(self) -> Any:
         definition = self._service._definition
-        if self._service._known() is None and definition is not None and definition.is_global:
+        is_imported = definition is not None and definition.is_global and not definition.sends_itself
+        if definition is not None and is_imported and self._service._known() is None:
             from wherry.function import _imported  # where it is defined, it is found with its source
 
             place = definition.module_name, definition.function.__qualname__
@@ -208,6 +209,10 @@ class Cls:
 
     def __repr__(self) -> str:
         return f"Cls({self._name!r})"
+
+
+class _NoObject(InvalidError, AttributeError):
+    """What looks for attributes, such as cloudpickle, goes on after an AttributeError."""
 
 
 class Obj:

@@ -451,6 +451,8 @@ class Function(Generic[P, R]):
         known = self._known_id or (self._caller.function_id if self._caller is not None else "")
         if known:
             return _unpickled, (known, self._caller.method if self._caller is not None else "")
+        if self._definition is not None and self._definition.sends_itself:
+            return _unpickled, ("", "", self._definition.name)
         if self._definition is not None and self._definition.is_global:
             return _imported, (self._definition.module_name, self._definition.function.__qualname__)
         raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
@@ -570,13 +572,15 @@ class Function(Generic[P, R]):
         )
 
 
-def _unpickled(function_id: str, method: str = "") -> Function[..., Any]:
+def _unpickled(function_id: str, method: str = "", name: str = "") -> Function[..., Any]:
+    """Return a handle of a function that runs, or of one of this container's app by its name."""
+
     def resolve() -> Caller:
-        from wherry._calling.caller import look_up_id  # loads the session; a handle that only travels does without it
+        from wherry._calling.caller import look_up_id, look_up_own  # load the session; who only passes it on needs none
 
-        return look_up_id(function_id, None, method)
+        return look_up_own("", name) if name else look_up_id(function_id, None, method)
 
-    handle: Function[..., Any] = Function(function_id, resolve=resolve)
+    handle: Function[..., Any] = Function(name or function_id, resolve=resolve)
     handle._known_id = function_id
     return handle
 

@@ -57,19 +57,37 @@ def code_of(function: Callable[..., Any]) -> CodeType:
             raise InvalidError(f"@app.function() got {function!r}: it goes on a plain function, written with def")
 
 
-def importable_name(module_name: str, function: Any = None) -> str:
+def importable_name(module_name: str | None, function: Any = None) -> str:
     """Return the name under which a container imports a module: `__main__` is its file's or package's name.
 
     "__main__" where there is no file to import.
     """
     if module_name != "__main__":
-        return module_name
+        return module_name or "__main__"
     main = main_of(function)
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name and spec.name != "__main__":
         return str(spec.name)
     file = getattr(main, "__file__", None)
     return script_name(file) if file and os.path.isfile(file) else "__main__"
+
+
+def is_written(function: Any, qualname: str, module: ModuleType | None) -> bool:
+    """Whether something of that name, with this function in it, is in the file that its module was read from.
+
+    It is not where it was typed in (a shell, a notebook, `python -c`, standard input), or made by `exec` (a doctest).
+    """
+    file = getattr(module, "__file__", None)
+    if not file or (file[0], file[-1]) == ("<", ">"):
+        return False  # "<stdin>"
+    code = getattr(innermost(function), "__code__", None)
+    if code is None or os.path.exists(code.co_filename):
+        return True
+    # Made by exec within a module that has it under its name (a namedtuple's method, say), or of a file that was moved.
+    found: Any = module
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found is not None
 
 
 def script_name(file: str) -> str:

@@ -4,7 +4,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, BinaryIO
 
 from wherry import exception
@@ -51,12 +51,24 @@ def dumps(value: Any, by_reference: bool) -> bytes:
     return buffer.getvalue()
 
 
-def dumps_by_value(value: Any) -> bytes:
-    """Pickle a value with what defines it, where its module is not shipped. Raises whatever pickling raises."""
+def dumps_by_value(value: Any, module: ModuleType | None = None) -> bytes:
+    """Pickle a value with what defines it, where its module is not shipped. Raises whatever pickling raises.
+
+    `module`: what is in it is sent as well, where it was made by hand and has no file.
+    """
     import cloudpickle  # only where pickle can't do it
 
     buffer = io.BytesIO()
-    cloudpickle.dump(value, Flat(buffer), PROTOCOL)
+    name = getattr(module, "__name__", None)
+    is_made = name not in (None, "__main__", "builtins") and not getattr(module, "__file__", None)
+    if is_made and name not in cloudpickle.list_registry_pickle_by_value():
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            cloudpickle.dump(value, Flat(buffer), PROTOCOL)
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
+    else:
+        cloudpickle.dump(value, Flat(buffer), PROTOCOL)
     return buffer.getvalue()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wherry._base.code import importable_name, innermost, kind_of, main_of
+from wherry._base.code import importable_name, innermost, is_written, kind_of, main_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._define.marks import batched_mark, concurrent_mark
 from wherry.exception import InvalidError
@@ -46,7 +46,7 @@ class Definition:
         self.web = web
         if not name and "<locals>" in self.name:
             self.name = function.__name__
-        if not options.serialized and not self.is_global:
+        if not self.is_global and not self.sends_itself:
             kind = "a lambda" if function.__name__ == "<lambda>" else "defined inside another function"
             raise InvalidError(
                 f"{function.__qualname__} is {kind}, so a container can't import it: move it to the top level "
@@ -69,6 +69,16 @@ class Definition:
     def is_global(self) -> bool:
         """Whether the function can be found by importing its module."""
         return "<locals>" not in self.function.__qualname__ and self.function.__name__ != "<lambda>"
+
+    @property
+    def sends_itself(self) -> bool:
+        """Whether the function itself is sent, not its module: that was asked for, or no file has it."""
+        return self.options.serialized or not is_written(self._written, self.function.__qualname__, self.module)
+
+    @property
+    def _written(self) -> Any:
+        """A function that is where the definition is."""
+        return self.function
 
     @property
     def shipped(self) -> Any:
@@ -114,7 +124,7 @@ class ClassDefinition(Definition):
                 f"class {self.name} has schedule=, which does not say what is to run: give it to an @app.function() "
                 "that calls a method"
             )
-        if not options.serialized and not self.is_global:
+        if not self.is_global and not self.sends_itself:
             raise InvalidError(
                 f"class {user_class.__qualname__} is defined inside a function, so a container can't import it: move "
                 "it to the top level of a module, or use @app.cls(serialized=True) to send the class itself"
@@ -124,6 +134,10 @@ class ClassDefinition(Definition):
     def module(self) -> ModuleType | None:
         name = self.function.__module__
         return main_of(_function_in(self.function)) if name == "__main__" else sys.modules.get(name)
+
+    @property
+    def _written(self) -> Any:
+        return _function_in(self.function)
 
     @property
     def shipped(self) -> Any:

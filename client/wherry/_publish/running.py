@@ -235,7 +235,7 @@ def _modules(definitions: list[Definition]) -> list[Any]:
     for definition in definitions:
         if definition.options.include_source and definition.module is not None:
             own = getattr(definition.module, "__file__", None)
-            is_imported = definition.module_name in _LOADED_FIRST and not definition.options.serialized
+            is_imported = definition.module_name in _LOADED_FIRST and not definition.sends_itself
             if is_imported and own is not None and not is_installed(Path(own)):
                 raise InvalidError(
                     f"{definition.module_name}.py has the name of a module that Python itself loads before it: "

@@ -21,12 +21,11 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
         is_async=definition.is_async,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )
-    if definition.options.serialized:
+    if definition.sends_itself:
         spec.serialized = _serialized(definition)
     elif definition.module_name == "__main__":
         raise InvalidError(
-            f"{definition.name} was typed in, or is in an archive, so there is no file to send: "
-            "use @app.function(serialized=True)"
+            f"{definition.name} is in an archive, so there is no file to send: use @app.function(serialized=True)"
         )
     else:
         spec.module_name = definition.module_name
@@ -43,7 +42,7 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
 def _serialized(definition: Definition) -> Payload:
     """Pickle the function itself, by value."""
     try:
-        data = pickling.dumps_by_value(definition.shipped)
+        data = pickling.dumps_by_value(definition.shipped, definition.module)
     except pickling.UNPICKLABLE as error:
         raise SerializationError(
             f"{definition.name} can't be sent: something that it uses can't be pickled ({error}); "

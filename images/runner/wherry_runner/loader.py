@@ -102,9 +102,9 @@ def _check_python(wanted: str, name: str) -> None:
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if wanted and wanted != here:
         raise LoadError(
-            f"{name} was sent by Python {wanted} with serialized=True, and its container has Python {here}: "
+            f"{name} was sent as byte code of Python {wanted}, and its container has Python {here}: "
             f'use the same on both sides, for example image=wherry.Image.debian_slim("{wanted}"), or define '
-            "it at the top level of a module and leave serialized=True out"
+            "it at the top level of a module, without serialized=True"
         )
 
 

@@ -292,4 +292,4 @@ def test_b44_a_function_serialized_by_another_python_is_told_so(agent: ScriptedA
     agent.send_load(serialized=pickle.dumps(len), python="2.7")
     frame, _ = agent.frame("load_failed")
     assert frame["type"] == "wherry.exception.ExecutionError"
-    assert frame["message"].startswith("f was sent by Python 2.7 with serialized=True, and its container has Python 3.")
+    assert frame["message"].startswith("f was sent as byte code of Python 2.7, and its container has Python 3.")
