@@ -25,6 +25,8 @@ time.sleep(60)
 _DETACHED = {
     "put aside": ["sh", "-c", "(sleep {seconds} >/dev/null 2>&1 &); sleep 60"],
     "in a session of its own": ["sh", "-c", "setsid sleep {seconds} & sleep 60"],
+    "without a trace": ["sh", "-c", "(env -i setsid sleep {seconds} >/dev/null 2>&1 &); sleep 60"],
+    "in a loop": ["sh", "-c", "while sleep 0.02; do (env -i sleep {seconds} >/dev/null 2>&1 &); done"],
     "forked twice": ["python3", "-c", _TWICE_FORKED],
 }
 

@@ -36,14 +36,35 @@ _MAX_TYPED = 32
 _MARK = "WHERRY_EXEC"
 # As often as it takes: what is killed may just be starting others.
 _MOST_ROUNDS = 20
-_KILL_MARKED = (
-    "n=0; while [ $n -lt 20 ]; do n=$((n+1)); found=; for e in /proc/[0-9]*/environ; do p=${e#/proc/}; "
-    'if tr "\\0" "\\n" 2>/dev/null <"$e" | grep -qx "$1"; then found=y; kill -9 "${p%/environ}"; fi; done; '
-    '[ "$found" ] || break; done'
-)
+# Those that are found are stopped, so that they start no others, until there are no more; then they are killed.
+_KILL_MARKED = """
+mark=$1; own=" "; n=0; found=y
+while [ "$found" ] && [ $n -lt 20 ]; do
+  n=$((n+1)); found=
+  for p in /proc/[0-9]*; do
+    p=${p#/proc/}
+    case "$own$$ " in *" $p "*) continue;; esac
+    stat=
+    { while read -r line || [ "$line" ]; do stat="$stat $line"; done </proc/$p/stat; } 2>/dev/null
+    set -- ${stat##*) }
+    case "${1:-Z}" in Z|X) continue;; esac
+    case $own in
+      *" $2 "*) ;;
+      *) tr "\\0" "\\n" 2>/dev/null </proc/$p/environ | grep -qx "$mark" || continue;;
+    esac
+    own="$own$p "; found=y
+    kill -STOP $p 2>/dev/null
+  done
+done
+kill -9 $own 2>/dev/null
+"""
 _USUAL_SIZE = TerminalSize(rows=24, columns=80)
-# How Docker's answer begins, on the command's standard output, when there is no command.
-_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group")
+# The engine's own init, which every container has: what the command leaves behind becomes its child, so that all that
+# it has started can be found below it, whatever their environment and session.
+_KEEPER = ("/sbin/docker-init", "-s", "--")
+_KEEPERS_WORD = "[FATAL tini"
+# How the engine's, or its init's, answer begins when there is no command.
+_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group", _KEEPERS_WORD.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +269,10 @@ class _Run:
         else:
             if self._refusal and code in (CANNOT_RUN, NOT_FOUND):
                 told = self._refusal.decode(errors="replace").strip()
-                of_program = "executable" in told or 'exec: "' in told
-                missing = of_program and ("not found" in told or "no such file" in told)
+                of_program = "executable" in told or 'exec: "' in told or told.startswith(_KEEPERS_WORD)
+                missing = of_program and ("not found" in told or "no such file" in told.lower())
+                if told.startswith(_KEEPERS_WORD):
+                    told = told.rpartition(" failed: ")[2]
                 code = NOT_FOUND if missing else CANNOT_RUN
                 await self._reply(ExecReply(stderr=f"{self._start.args[0]} could not be run: {told}\n".encode()))
             elif self._refusal:
@@ -285,22 +308,28 @@ def _killed_here(engine_id: str, pid: int, mark: bytes) -> bool:
     """Kill it by the numbers of this host; return whether the container's processes can be seen and killed here."""
     if engine_id not in _cgroups(pid):
         return False
-    # Those that have ended stay for a moment, and those that are killed may just be starting others.
-    killed: set[int] = set()
-    for _ in range(_MOST_ROUNDS):
-        found = {number for number in {pid, *_descendants(pid), *_marked(engine_id, mark)} if number not in killed}
-        if not found:
-            return True
-        try:
-            for number in found:
-                if engine_id in _cgroups(number):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(number, signal.SIGKILL)
-        except PermissionError:
-            return False
-        killed |= found
-    log.warning("a command in container %s starts others faster than they can be killed", engine_id[:12])
+    # They are stopped first, so that they start no others: whose parent is killed would be nobody's.
+    stopped: set[int] = set()
+    try:
+        for _ in range(_MOST_ROUNDS):
+            found = {pid, *_descendants(pid), *_marked(engine_id, mark)} - stopped
+            if not found:
+                break
+            _signal(engine_id, found, signal.SIGSTOP)
+            stopped |= found
+        else:
+            log.warning("a command in container %s starts others faster than they can be stopped", engine_id[:12])
+        _signal(engine_id, stopped, signal.SIGKILL)
+    except PermissionError:
+        return False
     return True
+
+
+def _signal(engine_id: str, pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        if engine_id in _cgroups(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def _cgroups(pid: int) -> str:
@@ -345,4 +374,4 @@ def _spec(start: ExecStart, mark: str) -> ExecSpec:
     if start.workdir and not start.workdir.startswith("/"):
         raise InvalidRequest(f"workdir is {start.workdir[:80]!r}: it must be an absolute path")
     name, _, value = mark.partition("=")
-    return ExecSpec(tuple(start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)
+    return ExecSpec((*_KEEPER, *start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)

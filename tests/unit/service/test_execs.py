@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import run_fast
+from tests.waiting import wait_until
 from wherry_proto.messages import ExecRequest, ExecStart, TerminalSize
 from wherry_service.engines.engine import EngineError, ExecSpec
 from wherry_service.errors import InvalidRequest
-from wherry_service.node.execs import Execs, WithSocket
+from wherry_service.node.execs import _KILL_MARKED, Execs, WithSocket
 
 
 class FakeExec:
@@ -227,6 +231,8 @@ def test_without_its_client_it_runs_on_unless_it_has_a_terminal() -> None:
         ),
         (b"OCI runtime exec failed: chdir to cwd: no such file or directory", 126, 126),
         (b"unable to find user x: no matching entries in passwd file", 126, 126),
+        (b"[FATAL tini (8)] exec cmd failed: No such file or directory\n", 127, 127),
+        (b"[FATAL tini (8)] exec cmd failed: Permission denied\n", 126, 126),
     ],
 )
 def test_the_engines_refusal_is_told_apart_from_output(told: bytes, code: int, expected: int) -> None:
@@ -239,7 +245,9 @@ def test_the_engines_refusal_is_told_apart_from_output(told: bytes, code: int, e
         house.made[0].printed.put_nowait(None)
         out, err, found = await ended(replies)
         assert (out, found) == (b"", expected)
-        assert err == b"cmd could not be run: " + told + b"\n"
+        # Of the init's word, the cause.
+        shown = told.strip().rpartition(b" failed: ")[2] if told.startswith(b"[") else told
+        assert err == b"cmd could not be run: " + shown + b"\n"
 
     run(main())
 
@@ -368,3 +376,29 @@ def test_nonsense_is_refused(start: dict[str, Any], told: str) -> None:
             await anext(House().run(**start))
 
     run(main())
+
+
+_LEAVES = """
+import ctypes, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # as the engine's init does: what is left behind becomes its child
+subprocess.run(["sh", "-c", "(env -i setsid sleep 300 & echo $!; wait) & exec sh -c 'env -i sleep 300 & echo $!'"])
+sys.stdout.close()
+subprocess.run(["sleep", "300"])
+"""
+
+
+def test_what_has_cleared_its_environment_is_killed_from_inside() -> None:
+    mark = "WHERRY_EXEC=of-a-test"
+    left = subprocess.Popen(
+        [sys.executable, "-u", "-c", _LEAVES],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "WHERRY_EXEC": "of-a-test"},
+    )
+    assert left.stdout is not None
+    with left, left.stdout:
+        pids = [int(left.stdout.readline()) for _ in range(2)]
+        assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
+        subprocess.run(["sh", "-c", _KILL_MARKED, "sh", mark], check=False, timeout=60)
+        assert left.wait(10) == -9
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "those it left are gone")
