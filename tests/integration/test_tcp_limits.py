@@ -14,7 +14,7 @@ import pytest
 
 from wherry_proto import codec
 from wherry_proto.messages import Message, ServerInfo
-from wherry_service.api import edge
+from wherry_service.api import edge, tcp
 from wherry_service.api.tcp import TcpServer
 from wherry_service.errors import Unauthenticated
 from wherry_service.settings import Settings
@@ -38,10 +38,11 @@ class OneToken:
         return metadata.get("wherry-token-id") == "good"
 
 
-def serve(tmp_path: Path, work: Callable[[int], Awaitable[None]]) -> None:
-    async def info(request: Message) -> ServerInfo:
-        return ServerInfo(version="7")
+async def answer(request: Message) -> ServerInfo:
+    return ServerInfo(version="7")
 
+
+def serve(tmp_path: Path, work: Callable[[int], Awaitable[None]], info: Any = answer) -> None:
     async def main() -> None:
         server = TcpServer(Settings(listen="127.0.0.1:0", tls="off"), tmp_path)
         await server.start({"Server.Info": info}, OneToken())
@@ -81,6 +82,49 @@ def test_the_requests_of_strangers_are_not_read(tmp_path: Path, monkeypatch: pyt
         assert read == [0]
 
     serve(tmp_path, work)
+
+
+def test_a_message_that_is_too_large_is_refused_and_the_next_answered(tmp_path: Path) -> None:
+    async def work(port: int) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asked(port, b"x" * (edge.MESSAGE_LIMIT + 1))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert codec.deserialize(ServerInfo, await asked(port)).version == "7"
+
+    serve(tmp_path, work)
+
+
+def test_a_connection_has_so_many_requests_at_a_time_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "MAX_STREAMS", 20)
+    open_now = most = 0
+
+    async def info(request: Message) -> ServerInfo:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0.02)
+        open_now -= 1
+        return ServerInfo(version="7")
+
+    async def work(port: int) -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary(INFO)
+
+            async def ask() -> None:
+                """Ask until it is answered, as the SDK does: one that came too soon is sent back."""
+                while True:
+                    try:
+                        await call(b"", metadata=TOKEN)
+                        return
+                    except grpc.aio.AioRpcError as error:
+                        assert error.code() == grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - the other end of a race
+
+            await asyncio.gather(*(ask() for _ in range(200)))
+        assert most == 20
+
+    serve(tmp_path, work, info)
 
 
 def _frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:

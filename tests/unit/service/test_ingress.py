@@ -1,12 +1,14 @@
 """The ingress's settings, heads and tokens."""
 
+import asyncio
 import base64
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from wherry_proto.messages import Format, Payload
 from wherry_service.calls.exchange import END, Exchange, response_of
+from wherry_service.ingress import websocket
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth, token_of
 from wherry_service.ingress.heads import Peer, checked, host_of, is_host, passed_on, status_of
 from wherry_service.ingress.refusals import LINES, Refusals
@@ -308,3 +310,26 @@ def test_tokens() -> None:
         assert not auth.allowed(headers, "main"), headers
     assert not StaticProxyAuth([]).allowed([], "main")
     assert token_of([(b"authorization", b"Digest x")]) == b""
+
+
+@pytest.mark.parametrize("pieces", [1, 17])
+def test_a_message_that_is_too_large_closes_its_websocket(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "MAX_MESSAGE", 1000)
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        socket = websocket.WebSocket({}, None, send, cast("Any", None), cast("Any", None))
+        await socket._message(({"more": True}, b"x" * 500))
+        await socket._message(({}, b"x" * 500))
+        assert [len(message["bytes"]) for message in sent] == [1000]
+        piece: Any = ({"more": True}, b"x" * (1001 // pieces + 1))
+        for _ in range(pieces - 1):
+            await socket._message(piece)
+        with pytest.raises(ValueError, match="too large"):
+            await socket._message(piece)
+        assert len(sent) == 1
+
+    asyncio.run(main())

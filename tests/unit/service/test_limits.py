@@ -185,18 +185,18 @@ class _Guest:
 
 
 class Asked(Calls):
-    """A session of code in a container."""
+    """A session of code in a container, or of a client."""
 
-    def begin(self) -> Session:
+    def begin(self, guest: bool = True) -> Session:
         api = SessionApi(self.clients, self.journal, self.dispatcher, "sv-1")
-        return api.begin(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1)), _Guest())
+        return api.begin(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=1)), _Guest() if guest else None)
 
 
-def ask(tmp_path: Path, work: Any) -> None:
+def ask(tmp_path: Path, work: Any, guest: bool = True) -> None:
     async def main() -> None:
         world = Asked(tmp_path)
         try:
-            await work(world, world.begin())
+            await work(world, world.begin(guest))
         finally:
             await world.pools.close_all(0.0)
             world.database.close()
@@ -208,8 +208,11 @@ def start(kind: int = CallKind.REMOTE) -> CallStart:
     return CallStart(call_id=new_id("fc"), function_id=FUNCTION, kind=kind)
 
 
-def test_calls_beyond_the_most_are_answered_and_not_kept(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(clients, "MAX_GUEST_CALLS", 100)
+@pytest.mark.parametrize(("limit", "guest"), [("MAX_GUEST_CALLS", True), ("MAX_CALLS", False)])
+def test_calls_beyond_the_most_are_answered_and_not_kept(
+    tmp_path: Path, monkeypatch: Any, limit: str, guest: bool
+) -> None:
+    monkeypatch.setattr(clients, limit, 100)
 
     async def work(world: Asked, session: Session) -> None:
         calls = [start() for _ in range(150)]
@@ -227,11 +230,12 @@ def test_calls_beyond_the_most_are_answered_and_not_kept(tmp_path: Path, monkeyp
         # A known one may be offered again.
         session.receive(SessionUp(calls=[calls[0]]))
 
-    ask(tmp_path, work)
+    ask(tmp_path, work, guest)
 
 
-def test_one_who_asks_and_does_not_read_is_ended(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(clients, "MAX_GUEST_UNREAD", 50)
+@pytest.mark.parametrize(("limit", "guest"), [("MAX_GUEST_UNREAD", True), ("MAX_UNREAD", False)])
+def test_one_who_asks_and_does_not_read_is_ended(tmp_path: Path, monkeypatch: Any, limit: str, guest: bool) -> None:
+    monkeypatch.setattr(clients, limit, 50)
 
     async def work(world: Asked, session: Session) -> None:
         call = start()
@@ -243,7 +247,7 @@ def test_one_who_asks_and_does_not_read_is_ended(tmp_path: Path, monkeypatch: An
             session.receive(watch)
         assert len(session.client._states) <= 51
 
-    ask(tmp_path, work)
+    ask(tmp_path, work, guest)
 
 
 def test_lookups_of_calls_are_few_at_a_time_and_bounded(tmp_path: Path, monkeypatch: Any) -> None:

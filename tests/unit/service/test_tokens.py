@@ -6,6 +6,7 @@ import base64
 import pytest
 
 from wherry_proto.messages import TokenInfo
+from wherry_service.api import tokens as tokens_module
 from wherry_service.api.tokens import FAILURES_WITHIN_S, Tokens, allows
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, Unauthenticated
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth
@@ -70,6 +71,18 @@ def test_failed_log_ins_of_an_address_are_limited_and_lock_nobody_out_who_was_le
     assert tokens.check(*other, "elsewhere")
     clock.now += FAILURES_WITHIN_S
     assert tokens.check(*other, "proxy")
+
+
+def test_so_many_addresses_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "MAX_FAILING", 50)
+    tokens = Tokens(Memory(), 3)
+    known = made(tokens, ["invoke"], ["main"])
+    for number in range(500):
+        with pytest.raises(Unauthenticated):
+            tokens.check("tk-1", "guess", f"address {number}")
+        assert tokens.check(*known, f"other {number}")
+        assert len(tokens._failures) <= 50
+        assert len(tokens._proven_at) <= 50
 
 
 def test_a_revoked_token_is_known_and_proves_nothing() -> None:
