@@ -237,7 +237,7 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         lines: list[LogRow] = []
         for row, part in zip(rows, parts, strict=True):
-            (stream, input_id, at_ms), goes_on = _fields_and_one(row, 3)
+            stream, input_id, at_ms, goes_on = _fields_and_one(row, 3)
             if (
                 type(stream) is not int
                 or stream not in (1, 2)
@@ -258,7 +258,7 @@ class RunnerLink(asyncio.Protocol):
         outputs: list[OutputRow] = []
         held = self._held
         for row, part in zip(rows, parts, strict=True):
-            (input_id, format_, name, size, num_yields), run = _fields_and_one(row, 5)
+            input_id, format_, name, size, num_yields, run = _fields_and_one(row, 5)
             if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
                 raise ProtocolError("malformed output row")
             try:
@@ -273,7 +273,7 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         yields: list[YieldRow] = []
         for row, part in zip(rows, parts, strict=True):
-            (input_id, index, format_, name, size), run = _fields_and_one(row, 5)
+            input_id, index, format_, name, size, run = _fields_and_one(row, 5)
             if type(index) is not int or not 0 <= index < _MAX_COUNT:
                 raise ProtocolError("malformed yield row")
             self._check_held(input_id)
@@ -322,14 +322,15 @@ class RunnerLink(asyncio.Protocol):
     def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
         if type(format_) is not int:
             raise ProtocolError("unknown payload format")
+        # Nearly all are these.
+        if format_ == Format.PICKLE and name is None and len(part) <= _MAX_INLINE:
+            return Payload(format=Format.PICKLE, data=part, size=len(part))
         if format_ == Format.WEB and name is None and len(part) <= _MAX_INLINE:
             return Payload(format=Format.WEB, data=part, size=len(part))
         if format_ != Format.PICKLE:
             raise ProtocolError(f"unknown payload format, of {len(part)} bytes")
         if name is None:
-            if len(part) > _MAX_INLINE:
-                raise ProtocolError(f"inline payload of {len(part)} bytes, at most {_MAX_INLINE} are allowed")
-            return Payload(format=Format.PICKLE, data=part, size=len(part))
+            raise ProtocolError(f"inline payload of {len(part)} bytes, at most {_MAX_INLINE} are allowed")
         if not isinstance(name, str) or not _BLOB_NAME.match(name) or type(size) is not int:
             raise ProtocolError("malformed blob name or size")
         if not 0 <= size <= _MAX_SIZE:
@@ -357,13 +358,14 @@ def _rows(header: Header, parts: list[bytes]) -> list[Any]:
     return rows
 
 
-def _fields_and_one(row: Any, count: int) -> tuple[list[Any], Any]:
-    """Return a row's fields, and the one that may follow them: which run it is of, say; None: there is none."""
-    if isinstance(row, list) and len(row) == count + 1:
-        return row[:count], row[count]
-    if not isinstance(row, list) or len(row) != count:
-        raise ProtocolError(f"a row does not have {count} fields")
-    return row, None
+def _fields_and_one(row: Any, count: int) -> list[Any]:
+    """Return a row's fields, and last the one that may follow them: which run it is of, say; None: there is none."""
+    if isinstance(row, list):
+        if len(row) == count + 1:
+            return row
+        if len(row) == count:
+            return [*row, None]
+    raise ProtocolError(f"a row does not have {count} fields")
 
 
 def _strings(header: Header, key: str) -> list[str]:
