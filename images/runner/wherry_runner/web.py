@@ -41,7 +41,7 @@ class WebExecutor(TasksExecutor):
         if kind == "wsgi":
             from wherry_runner.wsgi import WsgiApp
 
-            return WsgiApp(_called(function, name), self)
+            return WsgiApp(_called(function, name))
         if kind == "server":
             from wherry_runner.web_server import ServerApp
 

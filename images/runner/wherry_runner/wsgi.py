@@ -14,17 +14,14 @@ from wherry_runner.web_stream import WHOLE_BYTES, WebStream, whole
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-    from wherry_runner.web import WebExecutor
-
 MAX_THREADS = 1 << 16
 
 
 class WsgiApp:
     """An app, and the threads that it runs on."""
 
-    def __init__(self, app: Any, executor: "WebExecutor") -> None:
+    def __init__(self, app: Any) -> None:
         self._app = app
-        self._executor = executor
         self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
