@@ -167,8 +167,10 @@ class Desk:
         # First into the outbox, then no longer held: a reconnection in between must find it.
         self.link.put_row(OUTPUTS, row, data)
         # A generator runs again, and a blob is the agent's as soon as it was named.
-        if item.keep and item.window is None and row[2] is None:
-            self.link.keep(item.input_id, OUTPUTS, row, data)
+        if item.keep and item.window is None:
+            _, _, blob, *_ = row
+            if blob is None:
+                self.link.keep(item.input_id, OUTPUTS, row, data)
         self.held.pop(item.input_id, None)
 
     def fail(self, item: Input, error: BaseException, kind: str = "exception", what: str = "") -> None:

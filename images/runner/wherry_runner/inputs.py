@@ -76,10 +76,10 @@ class Intake:
         """
         new = 0
         kept = frozenset(keep)
-        for place, (row, part) in enumerate(zip(rows, parts, strict=True)):
-            if row[0] not in self.held:
-                item = self.held[row[0]] = Input(row[0], row[1], row[2], row[3], part, *row[4:])
-                item.keep = row[0] in kept
+        for place, ((input_id, call_id, format, blob, *method), part) in enumerate(zip(rows, parts, strict=True)):
+            if input_id not in self.held:
+                item = self.held[input_id] = Input(input_id, call_id, format, blob, part, *method)
+                item.keep = input_id in kept
                 if runs:
                     item.run = runs[place]
                 self.inbox.append(item)

@@ -51,6 +51,7 @@ class Link:
         self._sending = allocate_lock()
         self._outbox: deque[tuple[str, Any, Any]] = deque()
         self._unsent = b""
+        # Each begins with an input that it answers.
         self._unsent_rows: Sequence[Sequence[object]] = ()
         self._dead: socket | None = None
         self._keeping = allocate_lock()
@@ -103,14 +104,13 @@ class Link:
 
     def _answered(self) -> list[Any]:
         """Inputs whose answer has not left: the agent must know that they are held."""
-        answered = [row[0] for row in self._unsent_rows]
+        answered = [input_id for input_id, *_ in self._unsent_rows]
         for kind, row, _ in self._outbox:
             if kind in (OUTPUTS, YIELDS):
-                answered.append(row[0])
-            elif kind is FRAME and row["t"] == "failure":
-                answered.append(row["input"])
-            elif kind is FRAME and row["t"] == "returned":
-                answered.extend(row["inputs"])
+                input_id, *_ = row
+                answered.append(input_id)
+            elif kind is FRAME:
+                answered += _answered_by(row)
         return answered
 
     def close(self) -> None:
@@ -155,7 +155,8 @@ class Link:
             for input_id in input_ids:
                 entry = self._kept.pop(input_id, None)
                 if entry is not None:
-                    self._kept_bytes -= _size(entry[2])
+                    _, _, part = entry
+                    self._kept_bytes -= _size(part)
 
     @property
     def has_unsent(self) -> bool:
@@ -209,10 +210,7 @@ class Link:
         outbox = self._outbox
         kind, row, part = outbox.popleft()
         if kind is FRAME:
-            if row["t"] == "failure":
-                self._unsent_rows = [[row["input"]]]
-            elif row["t"] == "returned":
-                self._unsent_rows = [[input_id] for input_id in row["inputs"]]
+            self._unsent_rows = [(input_id,) for input_id in _answered_by(row)]
             return encode(row, part)
         rows, parts, size = [row], [part], len(part)
         limit = LOG_BYTES if kind is LOG else BODY_BYTES
@@ -244,6 +242,13 @@ class Link:
         except OSError:
             return None
         return self._decoder.feed(data) if data else None
+
+
+def _answered_by(header: Header) -> Sequence[object]:
+    """Return the inputs that a frame answers, or gives back."""
+    if header["t"] == "failure":
+        return (header["input"],)
+    return header["inputs"] if header["t"] == "returned" else ()
 
 
 def _size(part: bytes | Sequence[bytes]) -> int:

@@ -110,7 +110,7 @@ class Runner:
         from wherry_runner.loader import load, set_variables, tell_children, wraps_coroutine
         from wherry_runner.payload import Payloads
 
-        serialized, secrets = parts[0] if parts else b"", parts[2] if len(parts) > 2 else b""
+        serialized, parameters, secrets, *_ = *parts, b"", b"", b""
         if set_variables(frame, secrets, self._begin_again is not None) and self._begin_again is not None:
             # The agent sees a connection that breaks, and gives the order again.
             self._pipes.give_back()
@@ -130,10 +130,10 @@ class Runner:
         desk.leave_terminal = terminal.leave
         concurrency = int(frame.get("concurrency") or 1)
         methods = spec.get("methods") or []
-        is_async = bool(spec.get("is_async")) or any(method[2] for method in methods)
+        is_async = bool(spec.get("is_async")) or any(is_task for _, _, is_task in methods)
         is_generator = bool(spec.get("is_generator"))
         # Plain functions beside, or around, coroutine functions.
-        is_mixed = not all(method[2] for method in methods) if is_async else wraps_coroutine(function)
+        is_mixed = not all(is_task for _, _, is_task in methods) if is_async else wraps_coroutine(function)
         web = spec.get("web")
         if frame.get("import_only"):
             return self._executor_of(desk, 1, False, False)
@@ -150,7 +150,7 @@ class Runner:
         if methods:
             from wherry_runner.classes import Instance
 
-            self._instance = Instance(function, parts[1] if len(parts) > 1 else b"", getattr(executor, "loop", None))
+            self._instance = Instance(function, parameters, getattr(executor, "loop", None))
             desk.methods = self._instance.enter(methods)
         if web:
             self._web = executor  # type: ignore[assignment]
@@ -218,7 +218,7 @@ class Runner:
         for header, parts in frames:
             kind = header["t"]
             if kind == "inputs" and self._ending:
-                self._refuse([row[0] for row in header["rows"] if row[0] not in self._intake.held])
+                self._refuse([input_id for input_id, *_ in header["rows"] if input_id not in self._intake.held])
             elif kind == "inputs":
                 keep, runs = header.get("keep", ()), header.get("runs", ())
                 if self._intake.take_in(header["rows"], parts, keep, runs) and self._executor is not None:
@@ -230,9 +230,9 @@ class Runner:
             elif kind == "web":
                 item = self._intake.held.get(header["input"])
                 if item is not None and self._web is not None:
-                    self._web.hear(item, header, parts[0] if parts else b"")
+                    self._web.hear(item, header, b"".join(parts))
                 elif item is not None:
-                    item.early.append((header, parts[0] if parts else b""))
+                    item.early.append((header, b"".join(parts)))
             elif kind == "cancel":
                 self._on_cancel(header["inputs"])
             elif kind == "recall":

@@ -5,12 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wherry_service.frames import FrameError, Splitter, pack, read_header
-
-PROTOCOL = 1
-MAX_HEADER = 1 << 20
-# What a runner may send; it sends 2 MiB at most.
-MAX_BODY = 4 << 20
-MAX_PARTS = 4096
+from wherry_service.node.runner_protocol import MAX_BODY_FROM_RUNNER, MAX_HEADER, MAX_PARTS
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -33,11 +28,11 @@ class Decoder:
     """Cuts a byte stream into frames and checks their form; headers alone before `widen`."""
 
     def __init__(self, greeted: bool = True) -> None:
-        self._splitter = Splitter(MAX_HEADER, MAX_BODY if greeted else 0)
+        self._splitter = Splitter(MAX_HEADER, MAX_BODY_FROM_RUNNER if greeted else 0)
 
     def widen(self) -> None:
         """Take bodies as well from now on."""
-        self._splitter.max_body = MAX_BODY
+        self._splitter.max_body = MAX_BODY_FROM_RUNNER
 
     def feed(self, data: bytes) -> Iterator[tuple[Header, list[bytes]]]:
         """Yield each (header, parts) that `data` completes; raise `ProtocolError` on a malformed frame."""

@@ -7,11 +7,8 @@ from wherry_proto.messages import Format
 from wherry_service.node.events import OutputRow, YieldRow
 from wherry_service.node.frames import ProtocolError
 from wherry_service.node.node import Assignment, LoadOrder
+from wherry_service.node.runner_protocol import MAX_AHEAD, MAX_AHEAD_BYTES
 
-# A generator runs ahead of its caller by 512 values or 8 MiB, whichever is first, and by one value at least; what
-# `taken` says is on its way meanwhile. One that is this far ahead does not keep to it.
-MAX_AHEAD = 2048
-MAX_AHEAD_BYTES = 32 << 20
 # Inputs that a container of an earlier life of the service may say it holds. A hello has room for 30,000.
 MAX_CLAIMS = 32_768
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wherry_proto.messages import WebKind, WebSpec
-from wherry_service.node import frames
 from wherry_service.node.frames import Header
 from wherry_service.node.node import Assignment, LoadOrder
+from wherry_service.node.runner_protocol import PROTOCOL
 
 # Inputs, and bytes of them, that go into one frame.
 MAX_ROWS = 256
@@ -17,7 +17,7 @@ _WEB_KINDS = {WebKind.ENDPOINT: "endpoint", WebKind.ASGI: "asgi", WebKind.WSGI: 
 
 def welcome(container_id: str) -> Header:
     """Answer a hello."""
-    return {"t": "welcome", "protocol": frames.PROTOCOL, "container_id": container_id}
+    return {"t": "welcome", "protocol": PROTOCOL, "container_id": container_id}
 
 
 def load(order: LoadOrder) -> Header:

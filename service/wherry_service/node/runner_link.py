@@ -11,37 +11,25 @@ from typing import Any, cast
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
 from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames, runner_frames
+from wherry_service.node import runner_protocol as protocol
 from wherry_service.node.events import ContainerEvents, OutputRow, YieldRow
 from wherry_service.node.frames import Header, ProtocolError
+from wherry_service.node.runner_protocol import MAX_COUNT, MAX_ID, MAX_INLINE, MAX_LINE, MAX_TIME_MS
 from wherry_service.node.runs import Runs
 
 log = logging.getLogger(__name__)
 
 _BLOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_FAILURE_KINDS = {
-    "exception": FailureKind.EXCEPTION,
-    "timeout": FailureKind.TIMEOUT,
-    "cancelled": FailureKind.CANCELLED,
-    "serialization": FailureKind.SERIALIZATION,
-}
-_MAX_TYPE_NAME = 256
-_MAX_MESSAGE = 64 << 10
-_MAX_TRACEBACK = 256 << 10
-_MAX_INLINE = 1 << 20
-# In the year 6429: what is later may be none that a calendar knows.
-_MAX_TIME_MS = 1 << 47
+_FAILURE_KINDS = dict(
+    zip(
+        protocol.FAILURE_KINDS,
+        (FailureKind.EXCEPTION, FailureKind.TIMEOUT, FailureKind.CANCELLED, FailureKind.SERIALIZATION),
+        strict=True,
+    )
+)
+_ROW_SIZES = {kind: len(frame.row) for kind, frame in protocol.FROM_RUNNER.items()}
+_LOG, _OUTPUT, _YIELD = _ROW_SIZES["log"], _ROW_SIZES["outputs"], _ROW_SIZES["yields"]
 _MANY_LINES = 64
-# One line, or the piece of one: the runner cuts at 64 KiB.
-_MAX_LINE = 256 << 10
-# Values that one input has yielded, and bytes of a blob: what the database and gRPC can hold.
-_MAX_COUNT = (1 << 31) - 1
-_MAX_SIZE = (1 << 63) - 1
-# Ids, and seconds of a start.
-_MAX_ID = 64
-_MAX_SECONDS = 1e6
-# Kinds of `web` frames whose header has the headers of a response; that of any other is small.
-_HEADS = ("start", "accept", "close")
-_MAX_FIELDS = 16
 
 
 class LinkEvents(ContainerEvents["RunnerLink"]):
@@ -214,8 +202,8 @@ class RunnerLink(asyncio.Protocol):
         reader(header, parts)
 
     def _read_hello(self, header: Header) -> None:
-        if header.get("protocol") != frames.PROTOCOL:
-            raise ProtocolError(f"speaks version {header.get('protocol')!r:.32}, this agent speaks {frames.PROTOCOL}")
+        if header.get("protocol") != protocol.PROTOCOL:
+            raise ProtocolError(f"speaks version {header.get('protocol')!r:.32}, this agent speaks {protocol.PROTOCOL}")
         running = _strings(header, "running")
         self._greeted = True
         self._decoder.widen()
@@ -224,7 +212,7 @@ class RunnerLink(asyncio.Protocol):
 
     def _read_ready(self, header: Header, parts: list[bytes]) -> None:
         seconds = header.get("seconds")
-        if not isinstance(seconds, int | float) or not 0 <= seconds <= _MAX_SECONDS:
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= protocol.MAX_SECONDS:
             raise ProtocolError("ready without seconds")
         self._events.on_ready(self, float(seconds))
 
@@ -237,15 +225,15 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         lines: list[LogRow] = []
         for row, part in zip(rows, parts, strict=True):
-            stream, input_id, at_ms, goes_on = _fields_and_one(row, 3)
+            stream, input_id, at_ms, goes_on = _fields_and_one(row, _LOG)
             if (
                 type(stream) is not int
                 or stream not in (1, 2)
                 or type(at_ms) is not int
-                or not 0 <= at_ms < _MAX_TIME_MS
+                or not 0 <= at_ms < MAX_TIME_MS
                 or not (input_id is None or isinstance(input_id, str))
                 or b"\n" in part
-                or len(part) > _MAX_LINE
+                or len(part) > MAX_LINE
             ):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
@@ -258,8 +246,8 @@ class RunnerLink(asyncio.Protocol):
         outputs: list[OutputRow] = []
         held = self._held
         for row, part in zip(rows, parts, strict=True):
-            input_id, format_, name, size, num_yields, run = _fields_and_one(row, 5)
-            if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
+            input_id, format_, name, size, num_yields, run = _fields_and_one(row, _OUTPUT)
+            if type(num_yields) is not int or not 0 <= num_yields <= MAX_COUNT:
                 raise ProtocolError("malformed output row")
             try:
                 held.remove(input_id)
@@ -273,8 +261,8 @@ class RunnerLink(asyncio.Protocol):
         rows = _rows(header, parts)
         yields: list[YieldRow] = []
         for row, part in zip(rows, parts, strict=True):
-            input_id, index, format_, name, size, run = _fields_and_one(row, 5)
-            if type(index) is not int or not 0 <= index < _MAX_COUNT:
+            input_id, index, format_, name, size, run = _fields_and_one(row, _YIELD)
+            if type(index) is not int or not 0 <= index < MAX_COUNT:
                 raise ProtocolError("malformed yield row")
             self._check_held(input_id)
             self._runs.value(input_id, run, index)
@@ -286,7 +274,7 @@ class RunnerLink(asyncio.Protocol):
         self._check_held(input_id)
         assert isinstance(input_id, str)
         num_yields = header.get("num_yields", 0)
-        if type(num_yields) is not int or not 0 <= num_yields <= _MAX_COUNT:
+        if type(num_yields) is not int or not 0 <= num_yields <= MAX_COUNT:
             raise ProtocolError("malformed failure")
         failure = self._failure(header, parts)
         self._runs.answer(input_id, header.get("run"), num_yields)
@@ -306,9 +294,9 @@ class RunnerLink(asyncio.Protocol):
         self._check_held(input_id)
         assert isinstance(input_id, str)
         kind = header.get("k")
-        if not isinstance(kind, str) or len(parts) > 1 or len(header) > _MAX_FIELDS:
+        if not isinstance(kind, str) or len(parts) > 1 or len(header) > protocol.MAX_WEB_FIELDS:
             raise ProtocolError("malformed web frame")
-        if kind not in _HEADS and any(isinstance(value, list | dict | str) for value in _others(header)):
+        if kind not in protocol.WEB_HEADS and any(isinstance(value, list | dict | str) for value in _others(header)):
             raise ProtocolError(f"malformed web frame {kind[:32]!r}")
         try:
             self._events.on_web(self, input_id, header, parts[0] if parts else b"")
@@ -323,29 +311,29 @@ class RunnerLink(asyncio.Protocol):
         if type(format_) is not int:
             raise ProtocolError("unknown payload format")
         # Nearly all are these.
-        if format_ == Format.PICKLE and name is None and len(part) <= _MAX_INLINE:
+        if format_ == Format.PICKLE and name is None and len(part) <= MAX_INLINE:
             return Payload(format=Format.PICKLE, data=part, size=len(part))
-        if format_ == Format.WEB and name is None and len(part) <= _MAX_INLINE:
+        if format_ == Format.WEB and name is None and len(part) <= MAX_INLINE:
             return Payload(format=Format.WEB, data=part, size=len(part))
         if format_ != Format.PICKLE:
             raise ProtocolError(f"unknown payload format, of {len(part)} bytes")
         if name is None:
-            raise ProtocolError(f"inline payload of {len(part)} bytes, at most {_MAX_INLINE} are allowed")
+            raise ProtocolError(f"inline payload of {len(part)} bytes, at most {MAX_INLINE} are allowed")
         if not isinstance(name, str) or not _BLOB_NAME.match(name) or type(size) is not int:
             raise ProtocolError("malformed blob name or size")
-        if not 0 <= size <= _MAX_SIZE:
+        if not 0 <= size <= protocol.MAX_SIZE:
             raise ProtocolError("malformed blob name or size")
         return Payload(format=Format.PICKLE, blob_id=self._take_blob(name, size), size=size)
 
     def _failure(self, header: Header, parts: list[bytes]) -> Failure:
         kind = _FAILURE_KINDS.get(_text(header, "kind", 32) or "exception")
-        if kind is None or len(parts) > 1 or (parts and len(parts[0]) > _MAX_INLINE):
+        if kind is None or len(parts) > 1 or (parts and len(parts[0]) > MAX_INLINE):
             raise ProtocolError("malformed failure")
         return Failure(
             kind=kind,
-            type_name=_text(header, "type", _MAX_TYPE_NAME),
-            message=_text(header, "message", _MAX_MESSAGE),
-            traceback=_text(header, "traceback", _MAX_TRACEBACK),
+            type_name=_text(header, "type", protocol.MAX_TYPE),
+            message=_text(header, "message", protocol.MAX_MESSAGE),
+            traceback=_text(header, "traceback", protocol.MAX_TRACEBACK),
             exception=Payload(format=Format.PICKLE, data=parts[0], size=len(parts[0])) if parts and parts[0] else None,
             container_id=self._container_id,
         )
@@ -370,9 +358,13 @@ def _fields_and_one(row: Any, count: int) -> list[Any]:
 
 def _strings(header: Header, key: str) -> list[str]:
     value = header.get(key)
-    if not isinstance(value, list) or len(value) > frames.MAX_PARTS * 16 or not all(isinstance(v, str) for v in value):
+    if (
+        not isinstance(value, list)
+        or len(value) > protocol.MAX_PARTS * 16
+        or not all(isinstance(v, str) for v in value)
+    ):
         raise ProtocolError(f"{key} is not a list of strings")
-    if any(len(v) > _MAX_ID for v in value):
+    if any(len(v) > MAX_ID for v in value):
         raise ProtocolError(f"{key} has what is no id")
     return value
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.values import Values
+from tests.frames import complaint
 from wherry._connection.rebuilt import Rebuilt
 from wherry_runner import frames
+from wherry_service.node.runner_protocol import FROM_RUNNER
 
 RUNNER = Path(frames.__file__).with_name("__main__.py")
 DEADLINE_S = 20.0
@@ -174,7 +176,9 @@ class ScriptedAgent:
             data = self.connection.recv(1 << 20)
         except TimeoutError:
             return True
-        self.seen += self._decoder.feed(data)
+        for header, parts in self._decoder.feed(data):
+            assert complaint(FROM_RUNNER, header, parts) == ""
+            self.seen.append((header, parts))
         return bool(data)
 
     def until(self, found: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:

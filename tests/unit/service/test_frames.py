@@ -26,7 +26,7 @@ def test_frames_decode_however_the_stream_is_cut(cut: int) -> None:
     ("data", "says"),
     [
         (struct.pack(">II", frames.MAX_HEADER + 1, 0), "header of 1048577 bytes"),
-        (struct.pack(">II", 2, frames.MAX_BODY + 1), "body of 4194305 bytes"),
+        (struct.pack(">II", 2, frames.MAX_BODY_FROM_RUNNER + 1), "body of 4194305 bytes"),
         (raw(b"{"), "not JSON"),
         (raw(b"[" * 100_000), "not JSON"),
         (raw(b"[]"), "not an object"),

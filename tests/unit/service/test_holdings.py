@@ -7,8 +7,9 @@ import pytest
 from wherry_proto.messages import CallKind, Format, Payload, WebSpec
 from wherry_service.calls.call import Call, Input
 from wherry_service.node.frames import ProtocolError
-from wherry_service.node.holdings import MAX_AHEAD, MAX_AHEAD_BYTES, MAX_CLAIMS, Holdings
+from wherry_service.node.holdings import MAX_CLAIMS, Holdings
 from wherry_service.node.node import LoadOrder
+from wherry_service.node.runner_protocol import MAX_AHEAD, MAX_AHEAD_BYTES
 
 
 def load(**options: Any) -> LoadOrder:
