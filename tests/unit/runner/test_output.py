@@ -174,7 +174,8 @@ def test_a_child_that_never_stops_does_not_hold_who_prints() -> None:
     with _piped() as (stream, link, _, _):
         # As if all of it had been sent: nobody waits for an agent that does not read.
         link.log_bytes_sent = 1 << 60
-        child = subprocess.Popen(["yes"])
+        # Few lines, all of a page: millions would take a busy machine minutes.
+        child = subprocess.Popen(["yes", "y" * 4095])
         try:
             for _ in range(10):
                 print("printed", file=stream)
