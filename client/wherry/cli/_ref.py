@@ -1,4 +1,4 @@
-"""References to what is to be run: `file.py`, `file.py::f`, `file.py::Class.method`, `pkg.mod::f`."""
+"""References to what is to be run: `file.py`, `file.py::f`, `file.py::Class.method`, `pkg.mod::f`, `file.py::app.f`."""
 
 import importlib
 import importlib.util
@@ -38,6 +38,9 @@ def find_target(ref: str) -> Target:
     apps = _apps(module)
     if not apps:
         raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+    if isinstance(app := getattr(module, name.partition(".")[0], None), App):
+        # The app's variable, alone or before what is meant of it.
+        apps, name = [app], name.partition(".")[2]
     entrypoints: dict[str, Target] = {}
     functions: dict[str, Target] = {}
     for app in apps:

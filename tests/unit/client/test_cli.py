@@ -156,6 +156,22 @@ def test_refs_that_name_nothing(run: Run, capsys: pytest.CaptureFixture[str], re
     assert "Traceback" not in err
 
 
+def test_a_ref_may_begin_with_the_variable_of_an_app(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "other = wherry.App('other')\n@other.local_entrypoint()\ndef main(): print('here')\n"
+    for ref in ("other", "other.main"):
+        assert run(script, "run", "-q", f"SCRIPT::{ref}") == 0
+        assert capsys.readouterr().out == "here\n"
+    assert run(script, "run", "-q", "SCRIPT::app.count", "--n", "3") == 0
+    assert capsys.readouterr().out == "0\n1\n2\n"
+
+
+def test_a_ref_to_nothing_of_an_app_lists_what_the_app_has(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("other = wherry.App('other')\n", "run", "SCRIPT::app.nope") == 2
+    assert "::double" in capsys.readouterr().err
+    assert run("other = wherry.App('other')\n", "run", "SCRIPT::other.double") == 2
+    assert "has no entrypoint or function 'double'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["run", "shell"])
 @pytest.mark.parametrize("wrong", ["Thing.wrong", "Nope.right", "Thing.right.more", "g"])
 def test_a_ref_to_nothing_lists_what_there_is(
