@@ -108,6 +108,11 @@ class Starts(Generic[A]):
                 container, ContainerExit(reason=reason, not_started=True, permanent=not passes, host_failed=passes)
             )
             return
+        except Exception as error:  # whatever it was: what waits for this container must not wait for ever
+            log.exception("a container of %s could not be ordered", self._pool.plan.name)
+            reason = f"could not be ordered: the service failed with {type(error).__name__}; see its log"
+            self._pool.on_exit(container, ContainerExit(reason=reason, not_started=True))
+            return
         if container.state is State.DRAINING or self._pool.closed:
             self._pool.on_exit(container, _unneeded())
             return

@@ -347,6 +347,29 @@ def test_what_it_lacks_for_a_while_is_waited_for(error: Exception, passes: bool)
     run(scenario, auto=False)
 
 
+def test_a_fault_of_ours_in_an_order_fails_what_waits_after_some_tries(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(world: World) -> None:
+        asked = 0
+
+        async def fails() -> None:
+            nonlocal asked
+            asked += 1
+            raise KeyError("ours")
+
+        world.order = fails
+        pool = world.open()
+        pool.set_backlog(1)
+        for count in range(1, MAX_STRIKES + 1):
+            await world.until(lambda count=count: asked == count and not pool.containers)
+            pool.starts._retry_at = 0.0
+            pool.scale()
+        ((_, failure), *_) = world.listener.of("start failed")
+        assert "the service failed with KeyError; see its log" in failure.message
+
+    run(scenario, auto=False)
+    assert "could not be ordered" in caplog.text
+
+
 # How many
 
 
