@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import subprocess
 import sys
 import tempfile
 import threading
@@ -15,6 +16,7 @@ import pytest
 import wherry
 from tests.acceptance.service import OwnService
 from tests.hostile.places import FunctionPlace
+from wherry.volume import FileEntryType
 
 TEXT = "the host's own canary"
 
@@ -203,9 +205,25 @@ def odd_names() -> None:
             file.write(b"x")
 
 
-def test_odd_names_are_names(digger: ModuleType, inside: FunctionPlace, service: OwnService) -> None:
+def wherry_command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "wherry.cli.main", *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def test_odd_names_are_names(digger: ModuleType, inside: FunctionPlace, service: OwnService, tmp_path: Path) -> None:
     assert inside.attack(odd_names).error == ""
-    found = digger.volume.listdir("odd")
-    assert len(list(found)) >= 5
+    found = {entry.path.removeprefix("odd/"): entry.type for entry in digger.volume.listdir("odd", recursive=True)}
+    assert found.pop("\ufffd\ufffd") == FileEntryType.OTHER
+    assert set(found) == {"new\nline", "\x1b[31mred", "-rf", "a" * 255, "%2e%2e", "..."}
+    # One that can't be named here keeps nobody from the others, and nothing steers the terminal.
+    (tmp_path / "here").mkdir()
+    told = wherry_command("volume", "get", "traps", "odd", str(tmp_path / "here"))
+    assert "Left out odd/\ufffd\ufffd: " in told.stderr
+    assert len(list((tmp_path / "here" / "odd").iterdir())) == len(found)
+    listed = wherry_command("volume", "ls", "traps", "odd").stdout
+    assert r"new\nline" in listed
+    assert "\x1b" not in listed
     digger.volume.remove_file("odd", recursive=True)
     assert "Traceback" not in service.log()

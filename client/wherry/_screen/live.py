@@ -22,6 +22,7 @@ from rich.segment import ControlType
 from rich.table import Column
 from rich.text import Text
 
+from wherry._screen.harmless import harmless
 from wherry._screen.output import Build, NoBuild, NoProgress, Progress, describe
 from wherry._screen.stream import ScreenStream
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
@@ -44,7 +45,7 @@ class Terminal:
         # The line that has begun, while something moves.
         self._below = _Below()
         self._bars = Moving(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -130,15 +131,15 @@ class Terminal:
 
     def notice(self, notice: Notice) -> None:
         if notice.warning or not self._quiet:
-            self._print_line(Text(notice.text, style="yellow" if notice.warning else "dim"))
+            self._print_line(Text(harmless(notice.text), style="yellow" if notice.warning else "dim"))
 
     def step(self, text: str) -> None:
         if not self._quiet:
-            self._print_line(Text.assemble(("├── ", "dim"), text))
+            self._print_line(Text.assemble(("├── ", "dim"), harmless(text)))
 
     def detail(self, text: str) -> None:
         if self._verbose and not self._quiet:
-            self._print_line(Text.assemble(("│   ", "dim"), (text, "dim")))
+            self._print_line(Text.assemble(("│   ", "dim"), (harmless(text), "dim")))
 
     def build(self, image: str) -> Build:
         return NoBuild() if self._quiet else _Build(self, self._builds, image, self._verbose)
@@ -149,7 +150,7 @@ class Terminal:
     def show(self, moving: Moving, description: str, total: int | None) -> TaskID:
         """Keep a line moving below all that is printed, until it is hidden."""
         with self._lock:
-            task = moving.add_task(description, total=total, doing="")
+            task = moving.add_task(harmless(description), total=total, doing="")
             self._moving += 1
             if self._live is None:
                 with self._writing:
@@ -212,7 +213,8 @@ class _Below:
 
 
 def _shown(stream: int, text: str) -> Text:
-    # Lines keep their own colours.
+    # Lines keep their own colours, and nothing else that steers a terminal.
+    text = harmless(text)
     part = Text.from_ansi(text) if "\x1b" in text else Text(text)
     if stream == Stream.STDERR:
         part.stylize("yellow")
@@ -232,7 +234,7 @@ class _Build:
 
     def line(self, text: str) -> None:
         if self._task is not None:
-            self._moving.update(self._task, doing=" ".join(Text.from_ansi(text).plain.split()))
+            self._moving.update(self._task, doing=" ".join(Text.from_ansi(harmless(text)).plain.split()))
         if self._verbose:
             self._terminal.detail(text)
 
@@ -249,7 +251,7 @@ class _Build:
         self._terminal.lines(
             head,
             *(
-                Text.assemble((branch, "dim"), (describe(step), "dim" if step.cached else ""))
+                Text.assemble((branch, "dim"), (harmless(describe(step)), "dim" if step.cached else ""))
                 for branch, step in zip(branches, self._layers, strict=False)
             ),
         )

@@ -1,10 +1,11 @@
-"""Output as plain lines: what a pipe or a file gets."""
+"""Output as plain lines: what a pipe or a file gets. One of the two streams may be a terminal nevertheless."""
 
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from wherry._screen.harmless import harmless
 from wherry._screen.output import Build, NoProgress, Progress, Silent, describe
 from wherry._screen.stream import ScreenStream
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
@@ -37,7 +38,8 @@ class Plain:
                 owner = (line.container_id, line.input_id)
                 if self._begun and self._begun.get(stream) != owner:
                     self._end_line(stream)
-                stream.write(line.text if line.goes_on else line.text + "\n")
+                text = harmless(line.text) if stream.isatty() else line.text
+                stream.write(text if line.goes_on else text + "\n")
                 if line.goes_on:
                     self._begun[stream] = owner
                 elif self._begun:
@@ -76,7 +78,7 @@ class Plain:
     def _say(self, text: str) -> None:
         with self._lock:
             self._end_line(self._err)
-            self._err.write(f"wherry: {text}\n")
+            self._err.write(f"wherry: {harmless(text)}\n")
             self._err.flush()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from wherry._connection.client import default_client
+from wherry._screen.harmless import harmless, in_one_line
 from wherry._screen.stream import ScreenStream
 from wherry.exception import InvalidError
 
@@ -41,9 +42,9 @@ def stdin_is_terminal() -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line of what was asked for: what the stream can't encode as "?"."""
+    """Print a line of what was asked for: what the stream can't encode as "?", on a terminal nothing that steers it."""
     stream = ScreenStream(sys.stdout)
-    stream.write(text + "\n")
+    stream.write((harmless(text) if stream.isatty() else text) + "\n")
     stream.flush()
 
 
@@ -71,14 +72,15 @@ def size_of(size: int) -> str:
 
 
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:
-    """Print rows under their columns' names."""
+    """Print rows under their columns' names. What is in them are texts of others: no markup, nothing that steers."""
     from rich.console import Console  # only for tables
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, pad_edge=False)
-    texts = [["" if item is None else str(item) for item in row] for row in rows]
+    texts = [["" if item is None else in_one_line(str(item)) for item in row] for row in rows]
     for row in texts:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console = Console(soft_wrap=True)
     # Cut off, an id is of no use: a line that is too long wraps.
     widths = [max(len(text) for text in column) for column in zip(columns, *texts, strict=True)]

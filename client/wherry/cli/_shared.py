@@ -8,7 +8,7 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._objects.shared import SharedObject
-from wherry.cli._common import confirm, show_json, show_table, time_of
+from wherry.cli._common import confirm, say, show_json, show_table, time_of
 from wherry.exception import DeserializationError, InvalidError
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
 
@@ -82,7 +82,7 @@ def show_values(values: Sequence[Any], as_json: bool) -> None:
         show_json([jsonable(value) for value in values])
         return
     for value in values:
-        typer.echo(repr(value))
+        say(repr(value))
 
 
 def taken(values: Any, limit: int) -> list[Any]:

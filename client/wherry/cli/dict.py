@@ -3,7 +3,7 @@
 import typer
 
 from wherry.cli import _shared
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, show_table
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, say, show_json, show_table
 from wherry.dict import Dict
 from wherry.exception import AlreadyExistsError, NotFoundError
 
@@ -118,4 +118,4 @@ def _show(name: str, key: str, value: object, as_json: bool) -> None:
     if as_json:
         show_json(_shared.jsonable(value))
     else:
-        typer.echo(value if isinstance(value, str) else repr(value))
+        say(value if isinstance(value, str) else repr(value))

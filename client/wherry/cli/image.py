@@ -9,6 +9,7 @@ import typer
 from wherry._connection.client import default_client
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images
+from wherry._screen.harmless import harmless
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of
 from wherry.cli._ref import images_of
 from wherry.output import screen_for_stdout
@@ -98,7 +99,8 @@ def logs(
 ) -> None:
     """Print the log of an image's last build."""
     for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=image_id, follow=follow)):
-        sys.stdout.write(cast("ImageLogChunk", chunk).text)
+        text = cast("ImageLogChunk", chunk).text
+        sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
 

@@ -10,6 +10,7 @@ from typing import TextIO
 import typer
 
 from wherry._connection.client import default_client
+from wherry._screen.harmless import harmless
 from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.exception import InvalidError
@@ -174,8 +175,9 @@ class _Plain:
         if target is not self._last:
             self._last.flush()
             self._last = target
-        text = line.text
-        colour = _COLOURS.get(line.stream) if target.isatty() else None
+        on_terminal = target.isatty()
+        text = harmless(line.text) if on_terminal else line.text
+        colour = _COLOURS.get(line.stream) if on_terminal else None
         if colour:
             text = f"{colour}{text}\x1b[0m"
         if self._timestamps and self._begun is None:

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from wherry import __version__
+from wherry._screen.harmless import harmless
 from wherry.cli import (
     app,
     audit,
@@ -95,7 +96,7 @@ def main() -> None:
         except SystemExit as end:
             sys.exit(ending.code(end.code))
         except Error as error:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(f"Error: {harmless(str(error))}", err=True)
             sys.exit(ending.code(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)))
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)

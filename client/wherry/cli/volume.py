@@ -10,6 +10,7 @@ import typer
 from wherry._objects.volume_download import Download
 from wherry._objects.volume_files import VolumeFiles
 from wherry._objects.volume_upload import UploadBatch
+from wherry._screen.harmless import in_one_line
 from wherry.cli import _shared
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -161,7 +162,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
         with _bar(f"Downloading {remote}", download.size) as report:
             download.run(report)
         for path in download.skipped:
-            typer.echo(f"Left out {path}: it is a link or no plain file.", err=True)
+            typer.echo(f"Left out {in_one_line(path)}: it is a link, no plain file, or its name is no text.", err=True)
         size = size_of(download.size) or "0 B"
         typer.echo(f"Downloaded {len(download.files)} files ({size}) to {download.target}.", err=True)
 

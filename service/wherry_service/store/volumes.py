@@ -300,6 +300,10 @@ def _entry(parent: int, name: str, path: str) -> VolumeEntry:
         stat.S_IFLNK: VolumeEntryKind.LINK,
     }
     kind = kinds.get(stat.S_IFMT(status.st_mode), VolumeEntryKind.OTHER)
+    shown = os.fsencode(path).decode(errors="replace")
+    if shown != path:
+        # A name that is no text can't be asked for by clients: neither the file nor what is below.
+        path, kind = shown, VolumeEntryKind.OTHER
     return VolumeEntry(
         path=path,
         kind=kind,

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,16 @@ def test_each_line_goes_to_the_stream_it_was_printed_on(
     assert capsys.readouterr() == ("out\nmore\n", "err\ncontainer ended\n")
     request = asked(service)
     assert (request.app_name, request.environment, request.follow, request.tail) == ("demo", "main", False, 0)
+
+
+def test_lines_do_not_steer_a_terminal_and_are_as_they_came_elsewhere(
+    run: Run, service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\x1b]52;c;eA==\x07a\x1b[31mb\x1b[0m\x1bc"
+    service.logs = [[[line(text), line(text, Stream.STDERR)]]]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run("app", "logs", "demo") == 0
+    assert capsys.readouterr() == (f"{text}\n", "\x1b[33ma\x1b[31mb\x1b[0m\x1b[0m\n")
 
 
 def test_options_become_the_request(run: Run, service: FakeService) -> None:

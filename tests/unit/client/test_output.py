@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 from typing import Any
 
 import pytest
@@ -58,6 +59,38 @@ def test_a_terminal_shows_builds_as_trees_that_do_not_mix() -> None:
     )
     assert "[bold]two[/] says" in text
     assert "run two" not in text
+
+
+# A title, the clipboard, a reset, and one that becomes whole when another within it is taken out.
+STEERING = "\x1b]0;title\x07\x1b]52;c;eA==\x1b\\\x1bc\x1b\x1b[A[2J\x9d52;c;eA==\x9c"
+
+
+def test_nothing_that_others_say_steers_the_terminal() -> None:
+    out = io.StringIO()
+    terminal = Terminal(verbose=True, console=Console(file=out, force_terminal=True, width=200))
+    build = terminal.build(f"Image{STEERING}")
+    build.line(f"building{STEERING}")
+    build.layer(ImageStepEnd(title=f"run{STEERING}"))
+    build.end("im-1", 1.0)
+    bar = terminal.progress("[/f]", 3)
+    terminal.log([LogLine(text=f"{STEERING}line"), LogLine(text="begun\x1b", goes_on=True)])
+    terminal.log([LogLine(text="]52;c;eA==\x07 ends")])
+    bar.end()
+    terminal.notice(Notice(text=f"{STEERING}notice"))
+    terminal.step(f"{STEERING}step")
+    terminal.detail(f"{STEERING}detail")
+    terminal.close()
+    text = out.getvalue()
+    assert all(word in text for word in ("building", "line", "begun]52;c;eA== ends", "notice", "step", "detail"))
+    assert not re.search("\x1b[^\\[]|\x1b\\[2J|[\x07\x90-\x9f]", text)
+
+
+def test_plain_lines_do_not_steer_a_stream_that_is_a_terminal() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    err.isatty = lambda: True  # type: ignore[method-assign]
+    plain = Plain(out=out, err=err)
+    plain.log([LogLine(text=f"a{STEERING}", stream=stream) for stream in (Stream.STDOUT, Stream.STDERR)])
+    assert (out.getvalue(), err.getvalue()) == (f"a{STEERING}\n", "a[2J\n")
 
 
 def test_quiet_terminal_shows_lines_and_warnings() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry_proto.messages import VolumeEntryKind
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
 from wherry_service.store.volume_paths import MAX_DEPTH
@@ -87,3 +88,22 @@ def test_a_volume_that_is_too_deep_is_told_so_and_goes(tmp_path: Path) -> None:
     store.delete(volume_id)
     store.begin()
     assert [path for path in (tmp_path / "volumes").iterdir() if volume_id in path.name] == []
+
+
+def test_names_that_are_no_text_are_listed_and_are_no_files(tmp_path: Path) -> None:
+    volumes, volume_id = VolumeStore(tmp_path / "volumes"), new_id("vo")
+    volumes.begin()
+    root = os.fsencode(volumes.directory(volume_id))
+    for name in (b"plain", b"\xff\xfe", b"k\xf6ln"):
+        with open(root + b"/" + name, "wb"):
+            pass
+    os.mkdir(root + b"/d\xfcr")
+    with open(root + b"/d\xfcr/inner", "wb"):
+        pass
+    found = [(entry.path, entry.kind) for page in volumes.entries(volume_id, "", True) for entry in page]
+    assert sorted(found) == [
+        ("d\ufffdr", VolumeEntryKind.OTHER),
+        ("k\ufffdln", VolumeEntryKind.OTHER),
+        ("plain", VolumeEntryKind.FILE),
+        ("\ufffd\ufffd", VolumeEntryKind.OTHER),
+    ]
