@@ -113,8 +113,10 @@ def write_page(rows: dict[str, Any]) -> None:
         "- `remote_inside`: the same call from inside another container; `remote_gen_10k`: 10,000 numbers yielded.",
         "- `ray_*`: Ray in an environment of its own"
         + (f", version {rows['ray']['version']}." if isinstance(rows["ray"], dict) else f". {rows['ray']}"),
-        "- `engine_start`: create and start of the same image through the docker SDK, same network mode, until a",
-        "  Python in it has connected to a socket; `engine_10_at_once`: ten of those in ten threads.",
+        "- `engine_start`: create and start of the same image through the docker SDK, on the engine's default",
+        "  network, until a Python in it has connected to a socket; `engine_10_at_once`: ten of those in ten threads.",
+        "  Wherry's containers are on a network of their own, where they can't reach each other. Engines run a",
+        "  resolver of names for each container of such a network: [what that costs](security.md#the-network).",
         "- `docker_echo`: the same key in the same container, through `docker exec -it`.",
         "- `uvicorn_*`: the same FastAPI app on uvicorn on this machine, one process beside one container;",
         "  `*_request_of_32` is the time per request with 32 connections, one request after another on each.",

@@ -156,16 +156,16 @@ def _resolve(name: str) -> int:
 def test_a_network_that_was_removed_comes_back(service: OwnService, function: FunctionPlace) -> None:
     engine = docker.from_env()
     try:
-        name = f"wherry-{service.instance}"
-        network = engine.networks.get(name)
+        labels = {"label": [f"wherry.instance={service.instance}", "wherry.kind=network"]}
+        (network,) = engine.networks.list(filters=labels)
         assert network.attrs["Options"]["com.docker.network.bridge.enable_icc"] == "false"
         assert network.attrs["Labels"]["wherry.state_dir"] == str(service.state_dir.resolve())
-        for row in engine.api.inspect_network(name)["Containers"]:
-            engine.api.disconnect_container_from_network(row, name, force=True)
+        for row in engine.api.inspect_network(network.id)["Containers"]:
+            engine.api.disconnect_container_from_network(row, network.id, force=True)
         network.remove()
         with sandbox_place() as place:
             assert place.attack(reach, METADATA[0], 80).error == "ConnectionRefusedError"
-        wait_until(lambda: engine.networks.list(names=[name]), "the network is there")
+        wait_until(lambda: engine.networks.list(filters=labels), "the network is there")
     finally:
         engine.close()
 

@@ -87,8 +87,8 @@ class DockerEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         body = create_body(spec, with_disk_limit=not self._no_disk_limits)
-        if spec.network == DEFAULT:
-            body["HostConfig"]["NetworkMode"] = await self.network()
+        if spec.network == DEFAULT and self._network is not None:
+            await self._network.join(body)
         if self._volume_driver is not None:
             self._volume_driver.replace_binds(body["HostConfig"], _owner(spec.labels))
 

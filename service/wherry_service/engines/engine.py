@@ -217,7 +217,7 @@ class Engine(Protocol):
         """Return whether the engine answers; raises nothing."""
 
     async def network(self) -> str:
-        """Return the name of the network that containers on "bridge" join, made if it is missing."""
+        """Return the network that containers on "bridge" join, its name or its id; it is made if it is missing."""
 
     async def create(self, spec: ContainerSpec) -> str:
         """Create a container and return the engine's id for it; raises `ImageMissing`, `RuntimeMissing`."""

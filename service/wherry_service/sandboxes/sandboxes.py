@@ -135,7 +135,7 @@ class Sandboxes:
             elif item.exit is not None:
                 self._on_exit(sandbox.sandbox_id, item.exit)
             else:
-                await self._note_begun(sandbox.record)
+                self._note_begun(sandbox.record)
                 await self._open_tunnels(sandbox)
                 sandbox.start_clocks()
 
@@ -150,10 +150,11 @@ class Sandboxes:
             # It is no fault if nobody asks.
             sandbox.begun.exception()
 
-    async def _note_begun(self, record: SandboxRecord) -> None:
+    def _note_begun(self, record: SandboxRecord) -> None:
+        """Write that it runs. Nobody waits for that: after a crash its container says it, too."""
         if not record.begun:
             record.begun = True
-            await self._store.change(record)
+            self._tasks.spawn(self._store.change(record))
 
     # Asked for
 
@@ -470,7 +471,7 @@ class Sandboxes:
             for error in (started, stored):
                 if isinstance(error, BaseException):
                     raise error
-            await self._note_begun(record)
+            self._note_begun(record)
         except BaseException as error:
             for tunnel in sandbox.tunnels:
                 tunnel.close()

@@ -28,6 +28,7 @@ class World:
         self.is_away = False
         self.applied = 0
         self.answer = (0, "1", "")
+        self.engine = {"Components": [{"Name": "Engine", "Version": "27.5.1"}]}
         (tmp_path / "state").mkdir(exist_ok=True)
         settings = NetworkSettings(isolate)
         self.network = OwnNetwork(settings, "abc", tmp_path / "state", firewall=Firewall(self._run))
@@ -44,6 +45,9 @@ class World:
 
     # The engine's client
 
+    def version(self) -> dict[str, Any]:
+        return self.engine
+
     def networks(self, filters: object) -> list[dict[str, Any]]:
         return list(self.rows)
 
@@ -51,13 +55,13 @@ class World:
         if self.refuses:
             raise EngineError(self.refuses)
         self.made.append(options)
-        self.rows.append({"Name": name, "Id": name, "Labels": options["labels"]})
+        self.rows.append({"Name": name, "Id": f"id-{len(self.made)}", "Labels": options["labels"]})
 
     def remove_network(self, name: str) -> None:
         if self.refuses:
             raise EngineError(self.refuses)
         self.removed.append(name)
-        self.rows = [row for row in self.rows if row["Name"] != name]
+        self.rows = [row for row in self.rows if name not in (row["Name"], row["Id"])]
 
 
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
@@ -285,6 +289,97 @@ def test_a_service_in_a_container_makes_rules_from_one_in_the_hosts_network(
     asyncio.run(main())
 
 
+OLD = {"Components": [{"Name": "Engine", "Version": "20.10.24+dfsg1"}, {"Name": "runc", "Version": "1.1"}]}
+
+
+def resolvers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *texts: str) -> None:
+    paths = [tmp_path / f"resolv-{number}.conf" for number in range(2)]
+    for path, text in zip(paths, texts, strict=False):
+        path.write_text(text)
+    monkeypatch.setattr(network_module, "_RESOLVERS", tuple(map(str, paths)))
+
+
+async def joined(world: World) -> dict[str, Any]:
+    body: dict[str, Any] = {"HostConfig": {}}
+    await world.network.join(body)
+    return body
+
+
+def test_an_engine_whose_resolvers_are_slow_runs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: World) -> None:
+        world.engine = OLD
+        quick: dict[str, Any] = {"EndpointsConfig": {"container:wherry-abc": {}}}
+        assert await joined(world) == {"HostConfig": {"NetworkMode": "id-1"}, "NetworkingConfig": quick}
+        assert await world.network.name() == "id-1"
+        # Removed by somebody, and made again.
+        world.rows.clear()
+        world.network.lost()
+        assert await joined(world) == {"HostConfig": {"NetworkMode": "id-2"}, "NetworkingConfig": quick}
+        assert [row["Name"] for row in world.rows] == ["container:wherry-abc"]
+        # The rules are for its bridge, whatever its name is.
+        assert {made["options"]["com.docker.network.bridge.name"] for made in world.made} == {"wh-abc"}
+        assert world.applied == 2
+        await world.network.clean()
+        assert world.removed == ["id-2"]
+
+    resolvers(monkeypatch, tmp_path, "nameserver 10.0.0.53\n")
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("texts", [
+    ("nameserver 127.0.0.1\n",), ("nameserver 10.0.0.53\nnameserver 127.0.0.1\n",), ("nameserver fd00::53\n",), (),
+    ("nameserver 127.0.0.53\n", "nameserver 127.0.0.1\n"), ("nameserver 127.0.0.53\n",),
+])  # fmt: skip
+def test_who_needs_the_engines_resolver_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: tuple[str, ...]
+) -> None:
+    async def scenario(world: World) -> None:
+        world.engine = OLD
+        assert await joined(world) == {"HostConfig": {"NetworkMode": "wherry-abc"}}
+
+    resolvers(monkeypatch, tmp_path, *texts)
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"Components": [{"Name": "Engine", "Version": "28.2.2"}]},
+        {"Components": [{"Name": "Podman Engine", "Version": "20.10.1"}]},
+        {},
+    ],
+)
+def test_other_engines_have_an_ordinary_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]
+) -> None:
+    async def scenario(world: World) -> None:
+        world.engine = engine
+        assert await joined(world) == {"HostConfig": {"NetworkMode": "wherry-abc"}}
+
+    async def replaced(world: World) -> None:
+        # What an older engine was given is replaced when nothing is in it any more.
+        world.rows.append({"Name": "container:wherry-abc", "Id": "old", "Labels": {}})
+        world.engine, world.refuses = engine, "network has active endpoints"
+        assert await world.network.name() == "old"
+        world.refuses = ""
+        await world.network.check()
+        assert await world.network.name() == "wherry-abc"
+        assert world.removed == ["old"]
+
+    resolvers(monkeypatch, tmp_path, "nameserver 127.0.0.53\n", "nameserver 10.0.0.53\n")
+    play(tmp_path, scenario)
+    play(tmp_path, replaced)
+
+
+def test_the_resolver_of_the_host_itself_is_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: World) -> None:
+        world.engine = OLD
+        assert await world.network.name() == "id-1"
+
+    resolvers(monkeypatch, tmp_path, "nameserver 127.0.0.53\n", "nameserver 10.0.0.53\n")
+    play(tmp_path, scenario)
+
+
 class Losing:
     """A client of an engine that has lost the network."""
 
@@ -306,6 +401,9 @@ class Losing:
 
     def start(self, engine_id: str) -> None:
         self._do("start")
+
+    def version(self) -> dict[str, Any]:
+        return {}
 
     def networks(self, filters: object) -> list[dict[str, Any]]:
         return []

@@ -23,6 +23,7 @@ from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox
 from wherry_service.sandboxes import sandboxes
+from wherry_service.store.sandboxes import SandboxRecord
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -180,6 +181,26 @@ def test_who_asks_again_while_what_failed_is_cleared_away_gets_a_new_one(tmp_pat
             assert await house.sandboxes.known(request.sandbox_id) is None
             assert first.exception() is not None
         await house.sandboxes.close("over")
+
+    run(main())
+
+
+def test_nobody_waits_while_it_is_written_that_one_runs(tmp_path: Path) -> None:
+    store = FakeSandboxStore()
+    change, may = store.change, asyncio.Event()
+
+    async def slow(record: SandboxRecord) -> None:
+        await may.wait()
+        await change(record)
+
+    store.change = slow  # type: ignore[method-assign]
+
+    async def main() -> None:
+        house = House(tmp_path, store)
+        sandbox_id = await house.create()
+        assert (await house.sandboxes.get(sandbox_id)).state == SandboxState.RUNNING
+        may.set()
+        assert (await house.sandboxes.terminate(sandbox_id)).state == SandboxState.TERMINATED
 
     run(main())
 
