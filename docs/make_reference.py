@@ -79,7 +79,7 @@ def _entry(name: str, item: Any, level: int = 2) -> list[str]:
 
 
 def _bases(item: type) -> str:
-    hidden = ("object", "Generic", "Packages", "SharedObject")
+    hidden = ("object", "Generic", "Packages", "Recipe", "SharedObject")
     named = [base.__name__ for base in item.__bases__ if base.__name__ not in hidden]
     return f"  # is a {', '.join(named)}" if named else ""
 
@@ -91,7 +91,8 @@ def _members(item: type) -> Iterator[tuple[str, Any]]:
     found = {name: member for part in (*reversed(parts), item) for name, member in vars(part).items()}
     own = vars(item)
     for name, member in sorted(found.items(), key=lambda pair: pair[0] not in own):
-        if not name.startswith("_") and isinstance(member, kinds) and getattr(member, "__doc__", None):
+        said = getattr(member, "__doc__", None)
+        if not name.startswith("_") and isinstance(member, kinds) and said and not said.startswith("Inside wherry"):
             yield name, member
 
 
@@ -103,7 +104,7 @@ def _member(name: str, member: Any) -> list[str]:
     plain = member
     suffix = ""
     if isinstance(member, _BLOCKING):
-        plain = member._method if isinstance(member, iterating) else member._blocking
+        plain = member.plain
         suffix = "  (`.aio`)"
     elif isinstance(member, classmethod | staticmethod):
         plain = member.__func__

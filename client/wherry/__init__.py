@@ -5,118 +5,124 @@ Importing this costs a few milliseconds: gRPC, asyncio and the rest load when an
 
 from __future__ import annotations
 
-from wherry import exception
+import sys
+
+from wherry import exception as exception
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._base.version import __version__
-from wherry.app import App, Stub
-from wherry.context import current_function_call_id, current_input_id, is_local
-from wherry.exception import Error
-from wherry.function import Function
-from wherry.image import Image
-from wherry.retries import Retries
+from wherry.app import App as App
+from wherry.app import Stub as Stub
+from wherry.context import current_function_call_id as current_function_call_id
+from wherry.context import current_input_id as current_input_id
+from wherry.context import is_local as is_local
+from wherry.exception import Error as Error
+from wherry.function import Function as Function
 
 if TYPE_CHECKING:
-    from wherry import call_graph, cls, functions, gpu
-    from wherry._calling.interact import interact
-    from wherry._classes.parameters import parameter
-    from wherry._classes.partial import PartialFunction, enter, exit, method
-    from wherry._classes.web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
-    from wherry.call import FunctionCall, gather
-    from wherry.cloud_bucket_mount import CloudBucketMount
-    from wherry.cls import Cls
-    from wherry.concurrency import batched, concurrent
-    from wherry.dict import Dict
-    from wherry.mount import Mount
-    from wherry.network_file_system import NetworkFileSystem
-    from wherry.output import enable_output
-    from wherry.queue import Queue
-    from wherry.sandbox import Sandbox
-    from wherry.schedule import Cron, Period
-    from wherry.secret import Secret
-    from wherry.volume import Volume
+    # What type checkers see of the table below.
+    from wherry import call_graph as call_graph
+    from wherry import cls as cls
+    from wherry import functions as functions
+    from wherry import gpu as gpu
+    from wherry._base.version import __version__ as __version__
+    from wherry._calling.interact import interact as interact
+    from wherry._classes.parameters import parameter as parameter
+    from wherry._classes.partial import PartialFunction as PartialFunction
+    from wherry._classes.partial import enter as enter
+    from wherry._classes.partial import exit as exit
+    from wherry._classes.partial import method as method
+    from wherry._classes.web import asgi_app as asgi_app
+    from wherry._classes.web import fastapi_endpoint as fastapi_endpoint
+    from wherry._classes.web import web_endpoint as web_endpoint
+    from wherry._classes.web import web_server as web_server
+    from wherry._classes.web import wsgi_app as wsgi_app
+    from wherry.call import FunctionCall as FunctionCall
+    from wherry.call import gather as gather
+    from wherry.cloud_bucket_mount import CloudBucketMount as CloudBucketMount
+    from wherry.cls import Cls as Cls
+    from wherry.concurrency import batched as batched
+    from wherry.concurrency import concurrent as concurrent
+    from wherry.dict import Dict as Dict
+    from wherry.image import Image as Image
+    from wherry.mount import Mount as Mount
+    from wherry.network_file_system import NetworkFileSystem as NetworkFileSystem
+    from wherry.output import enable_output as enable_output
+    from wherry.queue import Queue as Queue
+    from wherry.retries import Retries as Retries
+    from wherry.sandbox import Sandbox as Sandbox
+    from wherry.schedule import Cron as Cron
+    from wherry.schedule import Period as Period
+    from wherry.secret import Secret as Secret
+    from wherry.volume import Volume as Volume
 
-__all__ = [
-    "App",
-    "CloudBucketMount",
-    "Cls",
-    "Cron",
-    "Dict",
-    "Error",
-    "Function",
-    "FunctionCall",
-    "Image",
-    "Mount",
-    "NetworkFileSystem",
-    "PartialFunction",
-    "Period",
-    "Queue",
-    "Retries",
-    "Sandbox",
-    "Secret",
-    "Stub",
-    "Volume",
-    "__version__",
-    "asgi_app",
-    "batched",
-    "call_graph",
-    "cls",
-    "concurrent",
-    "current_function_call_id",
-    "current_input_id",
-    "enable_output",
-    "enter",
-    "exception",
-    "exit",
-    "fastapi_endpoint",
-    "functions",
-    "gather",
-    "gpu",
-    "interact",
-    "is_local",
-    "method",
-    "parameter",
-    "web_endpoint",
-    "web_server",
-    "wsgi_app",
-]
-
+# Names that are loaded when first asked for, and the module that has each; "": the name is a module of wherry.
 _LAZY = {
-    "FunctionCall": "wherry.call",
-    "gather": "wherry.call",
-    "interact": "wherry._calling.interact",
-    "batched": "wherry.concurrency",
-    "concurrent": "wherry.concurrency",
-    "enable_output": "wherry.output",
-    "Cls": "wherry.cls",
-    "Sandbox": "wherry.sandbox",
-    "Cron": "wherry.schedule",
-    "Period": "wherry.schedule",
-    "PartialFunction": "wherry._classes.partial",
-    "Dict": "wherry.dict",
-    "Queue": "wherry.queue",
-    "Secret": "wherry.secret",
-    "Volume": "wherry.volume",
-    "NetworkFileSystem": "wherry.network_file_system",
-    "Mount": "wherry.mount",
-    "CloudBucketMount": "wherry.cloud_bucket_mount",
-    "enter": "wherry._classes.partial",
-    "exit": "wherry._classes.partial",
-    "method": "wherry._classes.partial",
-    "parameter": "wherry._classes.parameters",
-    "asgi_app": "wherry._classes.web",
-    "fastapi_endpoint": "wherry._classes.web",
-    "web_endpoint": "wherry._classes.web",
-    "web_server": "wherry._classes.web",
-    "wsgi_app": "wherry._classes.web",
+    "CloudBucketMount": "cloud_bucket_mount",
+    "Cls": "cls",
+    "Cron": "schedule",
+    "Dict": "dict",
+    "FunctionCall": "call",
+    "Image": "image",
+    "Mount": "mount",
+    "NetworkFileSystem": "network_file_system",
+    "PartialFunction": "_classes.partial",
+    "Period": "schedule",
+    "Queue": "queue",
+    "Retries": "retries",
+    "Sandbox": "sandbox",
+    "Secret": "secret",
+    "Volume": "volume",
+    "__version__": "_base.version",
+    "asgi_app": "_classes.web",
+    "batched": "concurrency",
+    "call_graph": "",
+    "cls": "",
+    "concurrent": "concurrency",
+    "enable_output": "output",
+    "enter": "_classes.partial",
+    "exit": "_classes.partial",
+    "fastapi_endpoint": "_classes.web",
+    "functions": "",
+    "gather": "call",
+    "gpu": "",
+    "interact": "_calling.interact",
+    "method": "_classes.partial",
+    "parameter": "_classes.parameters",
+    "web_endpoint": "_classes.web",
+    "web_server": "_classes.web",
+    "wsgi_app": "_classes.web",
 }
+
+# Those that are there at once. Type checkers go by what is imported as itself.
+_EAGER = (
+    "App", "Error", "Function", "Stub", "current_function_call_id", "current_input_id", "exception", "is_local",
+)  # fmt: skip
+if not TYPE_CHECKING:
+    __all__ = [*_EAGER, *_LAZY]  # noqa: PLE0604 - they are strings
 
 
 def __getattr__(name: str) -> Any:
-    import importlib  # loaded with the interpreter
+    from importlib import import_module
 
-    if name in ("functions", "call_graph", "cls", "gpu"):
-        return importlib.import_module(f"wherry.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'wherry' has no attribute {name!r}")
-    return getattr(importlib.import_module(module), name)
+    return getattr(import_module(f"wherry.{module}"), name) if module else import_module(f"wherry.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+class _Moved:
+    """Finds modules that have moved, for pickles of before; Python asks it when it finds none by itself."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> Any:
+        if not name.startswith("wherry._"):
+            return None
+        from wherry._base.moved import spec_of
+
+        return spec_of(name)
+
+
+sys.meta_path.append(_Moved)

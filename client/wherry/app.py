@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
-from wherry._classes.parameters import parameter
-from wherry._define.definition import ClassDefinition, Definition
+from wherry._calling.callee import Own
+from wherry._define.definition import Definition
 from wherry._define.options import FunctionOptions, translate
+from wherry._define.recipe import checked_recipe
 from wherry.exception import ExecutionError, InvalidError
 from wherry.function import Function
-from wherry.image import Image
-from wherry.retries import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from types import TracebackType
 
+    from wherry._classes.parameters import parameter
     from wherry._connection.client import Client
     from wherry._define.places import Placed
+    from wherry._define.plan import Plan
     from wherry._objects.shared import SharedObject
-    from wherry._publish.running import Running
+    from wherry._publish.running import Published, Running
+    from wherry.image import Image
+    from wherry.retries import Retries
     from wherry.sandbox import Sandbox
     from wherry.schedule import Schedule
     from wherry.secret import Secret
+
+else:
+    parameter = None  # only type checkers ask which function it is
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,8 +72,7 @@ class App:
     ) -> None:
         if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
             raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
-        if image is not None and not isinstance(image, Image):
-            raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
+        checked_recipe(image)
         for unknown, value in later.items():
             if unknown != "include_source":
                 raise InvalidError(f"App has no parameter {unknown!r}")
@@ -81,7 +86,7 @@ class App:
 
             self._volumes = placed("volumes", volumes)
         self._mounts = tuple(mounts)
-        # Where it runs: names of volumes mean those of its environment.
+        # Where it runs, or was deployed to: names of volumes mean those of its environment.
         self._environment = ""
         self._secrets: tuple[Secret, ...] = ()
         if secrets:
@@ -89,6 +94,10 @@ class App:
 
             self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
+        # Of the same functions: what binds them while the app runs.
+        self._callees: dict[str, Own] = {}
+        # Those that were there when it began to run.
+        self._bound: list[Own] = []
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
         self._running: Running | None = None
         self._deployed_id: str | None = None
@@ -103,9 +112,9 @@ class App:
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         # An object made by `new()` becomes the app's own under this name.
-        attach = getattr(value, "_attach", None)
-        if attach is not None:
-            attach(self, name)
+        become_own = getattr(value, "become_own", None)
+        if become_own is not None and become_own(self, name):
+            self._objects.append(value)
 
     @property
     def image(self) -> Image | None:
@@ -124,13 +133,13 @@ class App:
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
         """The functions, by name."""
-        return {n: f for n, f in self._functions.items() if not isinstance(f._definition, ClassDefinition)}
+        return {name: function for name, function in self._functions.items() if not function.info.is_class}
 
     @property
     def registered_classes(self) -> dict[str, type]:
         """The plain classes that `@app.cls()` was on, by name."""
-        classes = {n: f._definition for n, f in self._functions.items() if isinstance(f._definition, ClassDefinition)}
-        return {name: definition.blueprint.user_class for name, definition in classes.items()}
+        found: dict[str, Any] = {n: f.info.function for n, f in self._functions.items() if f.info.is_class}
+        return found
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
@@ -192,7 +201,7 @@ class App:
         if given.pop("_warn_parentheses_missing") is not None:
             raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
         options = FunctionOptions(**translate(given, stacklevel=2))
-        return _FunctionDecorator(self, name, is_generator, options)
+        return _FunctionDecorator(self, self._register, name, is_generator, options)
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
@@ -209,7 +218,7 @@ class App:
         def decorate(user_class: Any) -> Any:
             from wherry.cls import make  # only where there are classes
 
-            return make(self, user_class, name, checked)
+            return make(self, self._register, user_class, name, checked)
 
         return decorate
 
@@ -246,7 +255,7 @@ class App:
 
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
         """
-        return AppRun(self, client, detach, environment_name)
+        return AppRun(self, lambda: self._begin(client, detach, environment_name), self._end)
 
     def deploy(
         self,
@@ -264,8 +273,10 @@ class App:
         """
         from wherry._publish.deploying import deploy_aloud  # loads the session
 
-        deployed = deploy_aloud(self, client, name, environment_name, tag, strategy)
+        deployed = deploy_aloud(self.plan(), client, name, environment_name, tag, strategy)
         self._deployed_id = deployed.app_id
+        if deployed.published is not None:
+            self._bind(deployed.published)
         return self
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
@@ -274,13 +285,82 @@ class App:
 
         return Sandbox.create(*command, app=self, **options)
 
-    def _register(self, function: Function[..., Any], name: str) -> None:
+    # For what belongs to it, and for what brings it up
+
+    @property
+    def environment(self) -> str:
+        """The environment in which it runs, or to which it was deployed here; "" before."""
+        return self._environment
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs now, begun by this program."""
+        return self._running is not None
+
+    @property
+    def client(self) -> Client | None:
+        """The client that runs it; None while it does not run."""
+        return self._running.client if self._running is not None else None
+
+    def plan(self) -> Plan:
+        """Inside wherry: return what is to run, as it is defined now."""
+        from wherry._define.plan import Plan  # only where something is brought up
+        from wherry.image import Image
+
+        mounts = self._mounts
+        if mounts:
+            from wherry.mount import mounts_of  # only where there are some
+
+            mounts = mounts_of(mounts)
+        return Plan(
+            self._name,
+            [function.info for function in self._functions.values()],
+            self._image or Image.debian_slim(),
+            secrets=self._secrets,
+            volumes=self._volumes,
+            mounts=mounts,
+            objects=self._objects,
+            environment=self._environment,
+        )
+
+    def defines(self, name: str, callee: Any) -> bool:
+        """Inside wherry: whether the function of that name is this one, and not one that was defined later."""
+        return self._callees.get(name) is callee
+
+    def _register(self, function: Function[..., Any], callee: Own) -> None:
+        name = function.name
         known = self._functions.get(name)
         if known is not None and not function.info.is_again(known.info):
             one, other = known.info.module_name, function.info.module_name
             where = f", in {one} and in {other}" if one != other else ""
             raise InvalidError(f"the app has two functions named {name!r}{where}: give one another name=")
         self._functions[name] = function
+        self._callees[name] = callee
+
+    def _begin(self, client: Client | None, detach: bool, environment: str | None) -> None:
+        from wherry._publish.running import start  # loads the session
+
+        if self._running is not None:
+            raise ExecutionError(f"{self!r} is running already: run it once at a time")
+        self._running, published = start(self.plan(), client, detach, environment)
+        self._bind(published)
+
+    def _bind(self, published: Published) -> None:
+        """Let the functions' handles be called."""
+        from wherry._calling.caller import Caller  # as above
+
+        self._environment, ready = published.environment, published.ready
+        self._bound = list(self._callees.values())
+        for callee, info in zip(self._bound, published.infos, strict=True):
+            callee.bind(Caller(published.client, info, by_reference=ready.by_reference, local_root=ready.root))
+
+    def _end(self) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        for callee in self._bound:
+            callee.bind(None)
+        running.stop()
 
     def __repr__(self) -> str:
         return f"App({self._name!r})"
@@ -292,8 +372,16 @@ Stub = App
 class _FunctionDecorator:
     """What `@app.function(...)` gives: makes a `Function` of a plain function, keeping its signature."""
 
-    def __init__(self, app: App, name: str | None, is_generator: bool | None, options: FunctionOptions) -> None:
+    def __init__(
+        self,
+        app: App,
+        register: Callable[[Function[..., Any], Own], None],
+        name: str | None,
+        is_generator: bool | None,
+        options: FunctionOptions,
+    ) -> None:
         self._app = app
+        self._register = register
         self._name = name
         self._is_generator = is_generator
         self._options = options
@@ -325,39 +413,32 @@ class _FunctionDecorator:
                 f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
         definition = Definition(function, self._name, self._is_generator, self._options, web)
-        made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition)
-        self._app._register(made, definition.name)
+        callee = Own(definition.name, definition.module_name, self._app)
+        made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition, callee=callee)
+        self._register(made, callee)
         return made
 
 
 class AppRun:
     """Runs an app while its block is entered."""
 
-    def __init__(self, app: App, client: Client | None, detach: bool, environment: str | None) -> None:
+    def __init__(self, app: App, begin: Callable[[], None], end: Callable[[], None]) -> None:
         self._app = app
-        self._client = client
-        self._detach = detach
-        self._environment = environment
+        self._begin = begin
+        self._end = end
 
     def __enter__(self) -> App:
-        from wherry._publish.running import start  # loads the session
-
-        app = self._app
-        if app._running is not None:
-            raise ExecutionError(f"{app!r} is running already: run it once at a time")
-        app._running = start(app, self._client, self._detach, self._environment)
-        return app
+        self._begin()
+        return self._app
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        from wherry._connection.failure import hide_internals  # loaded with the session
-
-        running, self._app._running = self._app._running, None
         if error is not None:
+            from wherry._connection.failure import hide_internals  # loaded with the session
+
             hide_internals(error)
-        if running is not None:
-            running.stop()
+        self._end()
 
     async def __aenter__(self) -> App:
         from wherry._base.waiting import entered_in_thread  # only in async programs

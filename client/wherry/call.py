@@ -9,6 +9,7 @@ from wherry._base.ids import check_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wherry._calling.watch import Watch
     from wherry._connection.client import Client
     from wherry.call_graph import InputInfo
 
@@ -47,18 +48,15 @@ class FunctionCall(Generic[R]):
         in time, OutputExpiredError when it is no longer kept, NotFoundError when there is no such call.
         (reference: FunctionCall.get)
         """
-        from wherry._calling.watch import Watch  # loads the session; a handle alone must travel without it
-
-        with Watch(self._client, self._call_id) as watch:
+        with self.watch() as watch:
             value: R = watch.get(timeout, index)
             return value
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
         from wherry._base.waiting import entered_in_thread
-        from wherry._calling.watch import Watch  # as above
 
-        watch = Watch(self._client, self._call_id)
+        watch = self.watch()
         await entered_in_thread(watch)
         try:
             value: R = await watch.get_async(timeout, index)
@@ -69,9 +67,7 @@ class FunctionCall(Generic[R]):
     @blocking
     def num_inputs(self) -> int:
         """Return how many inputs the call has. (reference: FunctionCall.num_inputs)"""
-        from wherry._calling.watch import Watch  # as above
-
-        with Watch(self._client, self._call_id) as watch:
+        with self.watch() as watch:
             return watch.num_inputs()
 
     def iter(self, start: int = 0, end: int | None = None) -> Iterator[R]:
@@ -80,9 +76,7 @@ class FunctionCall(Generic[R]):
         Of a spawned generator: what it has yielded and yields, from number `start` to `end`, and then what it raised.
         (reference: FunctionCall.iter)
         """
-        from wherry._calling.watch import Watch  # as above
-
-        with Watch(self._client, self._call_id) as watch:
+        with self.watch() as watch:
             count = watch.num_inputs()
             if watch.is_generator:
                 yield from watch.values(start, end)
@@ -124,6 +118,12 @@ class FunctionCall(Generic[R]):
     def __reduce__(self) -> Any:
         return FunctionCall, (self._call_id,)
 
+    def watch(self) -> Watch:
+        """Inside wherry: return what waits for it, once it is entered."""
+        from wherry._calling.watch import Watch  # loads the session; a handle alone must travel without it
+
+        return Watch(self._client, self._call_id)
+
     @property
     def _client(self) -> Client:
         if self._known_client is None:
@@ -140,10 +140,10 @@ def _gather(*function_calls: FunctionCall[Any]) -> list[Any]:
     """
     import contextlib  # not needed by a handle that only travels
 
-    from wherry._calling.watch import Watch, gather_values  # loads the session
+    from wherry._calling.watch import gather_values  # loads the session
 
     with contextlib.ExitStack() as stack:
-        return gather_values([stack.enter_context(Watch(call._client, call._call_id)) for call in function_calls])
+        return gather_values([stack.enter_context(call.watch()) for call in function_calls])
 
 
 gather: Bound[..., list[Any]] = Bound((), _gather, None)

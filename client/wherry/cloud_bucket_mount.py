@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.hints import Any
 from wherry.exception import InvalidError
 from wherry.secret import Secret
-
-if TYPE_CHECKING:
-    from wherry._connection.client import Client
-    from wherry_proto.messages import BucketMount
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
 
@@ -79,19 +75,3 @@ class CloudBucketMount:
         if prefix.startswith("/") or "\0" in prefix or not {".", "..", ""}.isdisjoint(prefix[:-1].split("/")):
             raise InvalidError(f"{self!r}: key_prefix is {prefix!r}: a prefix has no '/' in front, no '..', no '//'")
         return prefix
-
-    def _mounted_at(self, client: Client, place: str, app_id: str, environment: str = "") -> BucketMount:
-        """Return how a container is to have it; raise NotFoundError where there is no such secret."""
-        from wherry._objects.secrets import secret_ids  # loads the messages
-        from wherry_proto.messages import BucketMount
-
-        ids = secret_ids(client, [(self.secret,)], app_id, environment)[0] if self.secret is not None else [""]
-        return BucketMount(
-            path=place,
-            bucket=self.bucket_name,
-            endpoint_url=self.bucket_endpoint_url or "",
-            key_prefix=self.key_prefix or "",
-            secret_id=ids[0],
-            read_only=self.read_only,
-            requester_pays=self.requester_pays,
-        )

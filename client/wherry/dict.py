@@ -60,7 +60,7 @@ class Dict(SharedObject):
         Raises NotFoundError then where there is none, unless `create_if_missing`. `data`: entries that it has then,
         where it lacks their keys. (reference: Dict.from_name)
         """
-        found = super().from_name(
+        found: Self = super().from_name(
             name,
             environment_name=environment_name,
             create_if_missing=create_if_missing,
@@ -102,7 +102,7 @@ class Dict(SharedObject):
 
         It goes with this program, too, however that ends.
         """
-        return Ephemeral(cls(environment=environment_name or "", client=client, data=data))
+        return Ephemeral(cls(environment=environment_name or "", client=client, data=data), cls._service)
 
     # Reading
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
-from wherry._base.code import wraps_generator
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
-from wherry._define.definition import Definition
-from wherry.context import is_local
+from wherry._calling.callee import Callee, Derived, Own, by_id, by_name, check, own_by_name, ready
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -15,39 +13,18 @@ if TYPE_CHECKING:
     from wherry._calling.caller import Caller
     from wherry._calling.opening import Opening
     from wherry._calling.results import Results
+    from wherry._calling.stats import FunctionStats
     from wherry._calling.variants import Changes
     from wherry._connection.client import Client
-    from wherry.app import App
+    from wherry._define.definition import Definition
+    from wherry._define.plan import Owner
     from wherry.call import FunctionCall
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class FunctionStats:
-    """How busy a function is: inputs that wait, containers that work, containers in all. (reference: FunctionStats)"""
-
-    __slots__ = ("backlog", "num_active_runners", "num_total_runners")
-
-    def __init__(self, backlog: int, num_active_runners: int, num_total_runners: int) -> None:
-        self.backlog = backlog
-        self.num_active_runners = num_active_runners
-        self.num_total_runners = num_total_runners
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, FunctionStats):
-            return NotImplemented
-        return repr(self) == repr(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return (
-            f"FunctionStats(backlog={self.backlog}, num_active_runners={self.num_active_runners}, "
-            f"num_total_runners={self.num_total_runners})"
-        )
-
-
+# large: its methods are those of the reference, each with its `.aio` form beside it
 class Function(Generic[P, R]):
     """A handle on a function that runs in containers; made by `@app.function()`, `from_name` or `lookup`.
 
@@ -58,18 +35,15 @@ class Function(Generic[P, R]):
         self,
         name: str,
         *,
-        app: App | None = None,
+        app: Owner | None = None,
         definition: Definition | None = None,
-        resolve: Callable[[], Caller] | None = None,
+        callee: Callee | None = None,
     ) -> None:
         self._name = name
-        self._app = app
-        self._definition = definition
-        # How a handle without a definition finds its function, when first used.
-        self._resolve = resolve
-        # What a handle that has travelled knows without asking the service.
-        self._known_id = ""
-        self._caller: Caller | None = None
+        # Inside wherry: the app that defines it, how it is defined (None for both: it was looked up), and who finds it.
+        self.owner = app
+        self.definition = definition
+        self.callee = callee or Own(name, definition.module_name if definition is not None else "FILE", app)
         if definition is not None:
             self.__doc__ = definition.function.__doc__
             self.__name__ = name
@@ -89,13 +63,13 @@ class Function(Generic[P, R]):
 
     @remote.awaiting
     async def _remote_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        caller = self._known()
+        caller = self.callee.known()
         if caller is None:
             import asyncio  # the caller has it already
 
             caller = await asyncio.to_thread(self._ready, "remote", generator=False)
         else:
-            self._check("remote", caller, generator=False)
+            check(self._name, "remote", self.definition, self.callee, caller, generator=False)
         value: R = await caller.remote_async(args, kwargs)
         return value
 
@@ -106,8 +80,8 @@ class Function(Generic[P, R]):
         Dropping the iterator early ends the remote generator. Raises InvalidError on a function that is no generator.
         (reference: Function.remote_gen)
         """
-        if self._definition is not None:
-            self._check("remote_gen", None, generator=True)
+        if self.definition is not None:
+            check(self._name, "remote_gen", self.definition, self.callee, None, generator=True)
         from wherry._calling.caller import generator_results  # loads the session
 
         return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
@@ -190,7 +164,7 @@ class Function(Generic[P, R]):
         from wherry.call import FunctionCall  # below us only in time: its handles are made here
 
         caller = self._ready("spawn", generator=None)
-        return FunctionCall._of(caller.client, caller.spawn(args, kwargs, opening))
+        return FunctionCall(caller.spawn(args, kwargs, opening), caller.client)
 
     @blocking
     def spawn_map(
@@ -224,7 +198,7 @@ class Function(Generic[P, R]):
         from wherry.call import FunctionCall  # as above
 
         caller = self._ready("spawn_map", generator=False)
-        return FunctionCall._of(caller.client, caller.spawn_map(input_iterators, kwargs, opening))
+        return FunctionCall(caller.spawn_map(input_iterators, kwargs, opening), caller.client)
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Old name of `remote` and `remote_gen`. (reference: Function.call)"""
@@ -240,7 +214,7 @@ class Function(Generic[P, R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raise InvalidError: a function is called by `.remote()` or `.local()`."""
-        remote = "remote_gen" if self._definition is not None and self._definition.is_generator else "remote"
+        remote = "remote_gen" if self.definition is not None and self.definition.is_generator else "remote"
         raise InvalidError(
             f"{self._name} is a wherry function and can't be called like a plain one: "
             f"use {self._name}.{remote}(...) to run it in a container, or {self._name}.local(...) to run it here"
@@ -255,7 +229,7 @@ class Function(Generic[P, R]):
         from wherry._connection.client import default_client  # only here
         from wherry._publish.shell import open_shell
 
-        open_shell(default_client(), self._app, self.info)
+        open_shell(default_client(), self._defining().plan(), self.info)
 
     # Finding
 
@@ -272,10 +246,8 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.from_name)
         """
-        from wherry._calling.caller import look_up  # loads the session
-
         name = tag or app_name
-        return Function(name, resolve=lambda: look_up(app_name, name, environment_name, None, version))
+        return Function(name, callee=by_name(app_name, name, environment_name, None, version))
 
     @blocking_classmethod
     def lookup(
@@ -291,23 +263,16 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.lookup)
         """
-        from wherry._calling.caller import look_up  # loads the session
-
         name = tag or app_name
-        found: Function[..., Any] = Function(
-            name, resolve=lambda: look_up(app_name, name, environment_name, client, version)
-        )
-        found._resolved()
+        found: Function[..., Any] = Function(name, callee=by_name(app_name, name, environment_name, client, version))
+        found.callee.resolved()
         return found
 
     @blocking_classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Function[..., Any]:
         """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id."""
-        from wherry._calling.caller import look_up_id  # loads the session
-
-        found: Function[..., Any] = Function(object_id, resolve=lambda: look_up_id(object_id, client))
-        found._name = found._resolved().name
-        return found
+        callee = by_id(object_id, client)
+        return Function(callee.resolved().name, callee=callee)
 
     @classmethod
     def persist(cls, *args: Any, **kwargs: Any) -> None:
@@ -338,8 +303,6 @@ class Function(Generic[P, R]):
         return self._variant(batching(max_batch_size, wait_ms))
 
     def _variant(self, changes: Changes) -> Function[P, R]:
-        from wherry._derived import Variant  # above us: handles on what follows from this one
-
         return Variant(self, changes)
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
@@ -349,7 +312,7 @@ class Function(Generic[P, R]):
     @blocking
     def keep_warm(self, warm_pool_size: int) -> None:
         """Keep so many containers from now on, until the app is published anew. (reference: Function.keep_warm)"""
-        self._update(min_containers=warm_pool_size)
+        self._update(warm_pool_size, None, None, None)
 
     @blocking
     def update_autoscaler(
@@ -366,54 +329,56 @@ class Function(Generic[P, R]):
         """
         self._update(min_containers, max_containers, buffer_containers, scaledown_window)
 
-    def _update(
-        self,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> None:
+    def _update(self, *scaling: Any) -> None:
         from wherry._calling.variants import update  # loads the messages
 
-        update(self._resolved(), min_containers, max_containers, buffer_containers, scaledown_window)
+        update(self.callee.resolved(), *scaling)
 
     # Asking
 
     @property
     def object_id(self) -> str:
         """The id, "fu-…". Raises ExecutionError before there is one."""
-        return self._known_id or self._resolved().function_id
+        return self.callee.known_id or self.callee.resolved().function_id
 
     @property
-    def app(self) -> App:
-        """The app that defines the function. Raises ExecutionError on a handle that was looked up."""
-        if self._app is None:
-            raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
-        return self._app
+    def app(self) -> Any:
+        """The App that defines the function. Raises ExecutionError on a handle that was looked up."""
+        return self._defining()
 
     stub = app
+
+    def _defining(self) -> Owner:
+        if self.owner is None:
+            raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
+        return self.owner
+
+    @property
+    def name(self) -> str:
+        """The name within its app."""
+        return self._name
 
     @property
     def info(self) -> Definition:
         """How the function is defined. Raises ExecutionError on a handle that was looked up."""
-        if self._definition is None:
+        if self.definition is None:
             raise ExecutionError(f"{self._name} was looked up: its source is not known here")
-        return self._definition
+        return self.definition
 
     @property
     def is_generator(self) -> bool:
         """Whether the function yields values."""
-        if self._definition is not None:
-            return self._definition.is_generator
-        return self._resolved().is_generator
+        if self.definition is not None:
+            return self.definition.is_generator
+        return self.callee.resolved().is_generator
 
     @property
     def web_url(self) -> str:
         """Where the web endpoint answers. Raises InvalidError if it is none. (reference: Function.web_url)"""
-        definition = self._definition
+        definition = self.definition
         if definition is not None and definition.web is None:
             raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
-        url = self._resolved().web_url
+        url = self.callee.resolved().web_url
         if not url:
             raise InvalidError(f"{self._name} is not a web endpoint, or a variant of one: it has no URL")
         return url
@@ -421,127 +386,44 @@ class Function(Generic[P, R]):
     @blocking
     def get_web_url(self) -> str | None:
         """Return where the web endpoint answers, None if it is none. (reference: Function.get_web_url)"""
-        if self._definition is not None and self._definition.web is None:
+        if self.definition is not None and self.definition.web is None:
             return None
-        return self._resolved().web_url or None
+        return self.callee.resolved().web_url or None
 
     def get_raw_f(self) -> Callable[P, Any]:
         """Return the plain function. Raises ExecutionError on a handle that was looked up."""
-        if self._definition is None:
+        if self.definition is None:
             raise ExecutionError(
                 f"{self._name} was looked up, so its source is not here: use .remote(), or import the module"
             )
-        return self._definition.function
+        return self.definition.function
 
     @blocking
     def get_current_stats(self) -> FunctionStats:
         """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
-        from wherry_proto.messages import FunctionStats as Message  # not needed to import wherry
-        from wherry_proto.messages import FunctionStatsRequest
+        from wherry._calling.stats import stats_of  # only for those who ask
 
-        caller = self._resolved()
-        stats = caller.client.call("Functions.Stats", FunctionStatsRequest(function_id=caller.function_id), Message)
-        return FunctionStats(stats.backlog, stats.num_active_containers, stats.num_total_containers)
+        return stats_of(self.callee.resolved())
 
     def __repr__(self) -> str:
         return f"Function({self._name!r})"
 
     def __reduce__(self) -> Any:
         # A handle on a running function arrives as a handle; one at module level is found where it is defined.
-        known = self._known_id or (self._caller.function_id if self._caller is not None else "")
+        caller = self.callee.known()
+        known = self.callee.known_id or (caller.function_id if caller is not None else "")
         if known:
-            return _unpickled, (known, self._caller.method if self._caller is not None else "")
-        if self._definition is not None and self._definition.sends_itself:
-            return _unpickled, ("", "", self._definition.name)
-        if self._definition is not None and self._definition.is_global:
-            return _imported, (self._definition.module_name, self._definition.function.__qualname__)
+            return _unpickled, (known, caller.method if caller is not None else "")
+        if self.definition is not None and self.definition.sends_itself:
+            return _unpickled, ("", "", self.definition.name)
+        if self.definition is not None and self.definition.is_global:
+            return _imported, (self.definition.module_name, self.definition.function.__qualname__)
         raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
 
     # Inside
 
-    def _hydrate(self, caller: Caller | None) -> None:
-        """Bind the handle to a running function, or unbind it."""
-        self._caller = caller
-
-    def _known(self) -> Caller | None:
-        """Return the caller if nobody has to be asked for it."""
-        return self._caller
-
-    def _resolved(self) -> Caller:
-        caller = self._caller
-        if caller is not None:
-            return caller
-        resolve = self._resolve or self._find_own()
-        caller = self._caller = resolve()
-        return caller
-
-    def _find_own(self) -> Callable[[], Caller]:
-        """Return how to find the function that this handle defines; raise ExecutionError if its app is not running."""
-        if not is_local():
-            from wherry._calling.caller import look_up_own  # loads the session
-
-            app_name = (self._app.name if self._app is not None else None) or ""
-            return lambda: look_up_own(app_name, self._name)
-        app = self._app
-        if app is not None and app._running is not None:
-            own = f"{self._name} can't be called: it was "
-            if app._functions.get(self._name) is not self:
-                raise ExecutionError(
-                    f"{own}replaced by another function of its name, defined later; call that one, or give one "
-                    "another name="
-                )
-            raise ExecutionError(
-                f"{own}defined after its app began to run, which has the functions that it had then; "
-                "define it before `with app.run():`, or run the app again"
-            )
-        module = self._definition.module_name if self._definition is not None else "FILE"
-        name = self._app.name if self._app is not None and self._app.name else "its app"
-        raise ExecutionError(
-            f"{self._name} can't be called yet, since {name} is not running: "
-            f"call it within `with app.run():`, or from a local entrypoint with `wherry run {module}.py`"
-        )
-
     def _ready(self, how: str, *, generator: bool | None) -> Caller:
-        if self._definition is not None:
-            # What is wrong in any case is told first.
-            self._check(how, None, generator=generator)
-        caller = self._resolved()
-        self._check(how, caller, generator=generator)
-        return caller
-
-    def _check(self, how: str, caller: Caller | None, *, generator: bool | None) -> None:
-        if caller is not None and caller.methods and not caller.method:
-            raise InvalidError(
-                f"{self._name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
-                f"{self._name}().{next(iter(caller.methods))}.{how}(...)"
-            )
-        definition = self._definition
-        web_url = caller.web_url if caller is not None else ""
-        if caller is None and definition is not None and definition.web is not None:
-            try:
-                web_url = self._resolved().web_url
-            except ExecutionError:  # its app does not run
-                web_url = ""
-        if web_url or (definition is not None and definition.web is not None):
-            where = f"at {web_url}" if web_url else "while its app runs, for example by `wherry serve`"
-            raise InvalidError(
-                f"{self._name} is a web endpoint, which answers requests {where}: it has no .{how}(...); "
-                "put what both need into a plain function"
-            )
-        if generator is None:
-            return
-        is_generator = definition.is_generator if definition is not None else bool(caller and caller.is_generator)
-        if is_generator and not generator:
-            raise InvalidError(
-                f"{self._name} is a generator function: use {self._name}.remote_gen(...), not .{how}(...)"
-            )
-        if generator and not is_generator:
-            hint = ""
-            if definition is not None and wraps_generator(definition.function):
-                hint = "; if it returns the generator that it wraps, say is_generator=True where it is decorated"
-            raise InvalidError(
-                f"{self._name} is not a generator function: use {self._name}.remote(...), not .{how}(...){hint}"
-            )
+        return ready(self._name, how, self.definition, self.callee, generator=generator)
 
     def _mapped(
         self,
@@ -554,14 +436,14 @@ class Function(Generic[P, R]):
     ) -> Results[R]:
         from wherry._calling.caller import map_results  # loads the session
 
-        if self._definition is not None and self._definition.web is not None:
-            self._check(how, None, generator=None)
+        if self.definition is not None and self.definition.web is not None:
+            check(self._name, how, self.definition, self.callee, None, generator=None)
         # A looked-up handle is resolved here only if the answer depends on it.
         if order_outputs is True and self.is_generator:
             raise ValueError(f"{self._name} is a generator function: its results can't be ordered (order_outputs=True)")
         return map_results(
             f"{self._name}.{how}",
-            self._resolved,
+            self.callee.resolved,
             iterables,
             kwargs,
             spread=how == "starmap",
@@ -572,23 +454,50 @@ class Function(Generic[P, R]):
         )
 
 
+class Variant(Function[P, R]):
+    """A function with other options, in containers of its own. (reference: Function.with_options)"""
+
+    def __init__(self, base: Function[P, R], changes: Changes) -> None:
+        definition = base.definition
+        if definition is not None and definition.is_generator and changes.retries:
+            raise InvalidError(
+                f"{definition.name} is a generator function: retries= does not work with it, leave it out"
+            )
+
+        def derive(caller: Caller) -> Caller:
+            from wherry._calling.variants import bind  # loads the messages
+
+            return bind(caller, None, changes)
+
+        super().__init__(base.name, app=base.owner, definition=definition, callee=Derived(base.callee, derive))
+        self._of = base
+        self._changes = changes
+
+    def _variant(self, changes: Changes) -> Function[P, R]:
+        return Variant(self._of, changes.over(self._changes))
+
+    def __reduce__(self) -> Any:
+        return Variant, (self._of, self._changes)
+
+
 def _unpickled(function_id: str, method: str = "", name: str = "") -> Function[..., Any]:
     """Return a handle of a function that runs, or of one of this container's app by its name."""
-
-    def resolve() -> Caller:
-        from wherry._calling.caller import look_up_id, look_up_own  # load the session; who only passes it on needs none
-
-        return look_up_own("", name) if name else look_up_id(function_id, None, method)
-
-    handle: Function[..., Any] = Function(name or function_id, resolve=resolve)
-    handle._known_id = function_id
-    return handle
+    return Function(name or function_id, callee=own_by_name(name) if name else by_id(function_id, None, method))
 
 
 def _imported(module_name: str, qualname: str) -> Any:
+    """Return what is defined at the top level of a module."""
     import importlib  # only when a handle is unpickled
 
     found: Any = importlib.import_module(module_name)
     for part in qualname.split("."):
         found = getattr(found, part)
     return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FunctionStats":
+        from wherry._calling.stats import FunctionStats  # as pickles of before name it
+
+        return FunctionStats
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,23 +8,24 @@ from wherry._base.checks import environment
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
 from wherry._define.packages import Packages
+from wherry._define.recipe import Recipe
 from wherry._define.step import Step, absolute, deprecated, needs_list, no_gpu, strings
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from wherry.app import App
+    from wherry._define.plan import Owner
 
     Ignore = Sequence[str] | Callable[[Any], bool]
 
-_BASES = "Image.debian_slim(), Image.from_registry(...) or another Image.from_...()"
 # Where `Image.add_local_python_source(copy=True)` puts modules.
 SOURCE_PATH = "/opt/source"
 
 
-class Image(Packages):
+# large: its methods are those of the reference
+class Image(Recipe, Packages):
     """A chain of build steps. Each method returns a new image; the service builds it when an app first needs it.
 
     An image's id is made of its definition and of the files that it copies, so the same definition has the same id on
@@ -32,14 +33,7 @@ class Image(Packages):
     (reference: Image)
     """
 
-    __slots__ = ("_id", "_mounted", "_steps")
-
-    def __init__(self, steps: tuple[Step, ...] = (), mounted: tuple[Mounted, ...] = ()) -> None:
-        if not steps:
-            raise InvalidError(f"an image begins with {_BASES}")
-        self._steps = steps
-        self._mounted = mounted
-        self._id = ""
+    __slots__ = ()
 
     # Bases
 
@@ -131,7 +125,7 @@ class Image(Packages):
         file = absolute(path)
         given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), _frozen(ignore))
         args = environment(build_args, "Image.from_dockerfile build_args got")
-        base = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
+        base: Image = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
         return base._with_python(add_python)
 
     @classmethod
@@ -177,7 +171,8 @@ class Image(Packages):
         """Run shell commands while building, each a layer. (reference: Image.run_commands)"""
         no_gpu("run_commands", gpu)
         names = strings("run_commands", commands)
-        return self.env(env or {})._then(Step("run_commands", names, secrets=secrets, force_build=force_build))
+        with_env: Image = self.env(env or {})
+        return with_env._then(Step("run_commands", names, secrets=secrets, force_build=force_build))
 
     def dockerfile_commands(
         self,
@@ -276,7 +271,7 @@ class Image(Packages):
                 raise InvalidError(f"Image.add_local_python_source got {name!r}: it takes names of modules")
         if not copy:
             return self._mounting(*(Mounted("module", name, "", _frozen(ignore)) for name in names))
-        image = self._then(Step("copy", (SOURCE_PATH,), given=("modules", names, _frozen(ignore))))
+        image: Image = self._then(Step("copy", (SOURCE_PATH,), given=("modules", names, _frozen(ignore))))
         return image.env({"PYTHONPATH": SOURCE_PATH})
 
     def copy_local_file(self, local_path: str | os.PathLike[str], remote_path: str = "./") -> Image:
@@ -360,32 +355,18 @@ class Image(Packages):
         deprecated("Image.run_inside", "Image.imports")
         return self.imports()
 
-    def build(self, app: App | None = None) -> Image:
+    def build(self, app: Owner | None = None) -> Image:
         """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
         from wherry._connection.client import default_client  # not needed to define an image
         from wherry._publish.images import ensure_images
 
-        ensure_images(default_client(), [self], environment=app._environment if app is not None else "")
+        ensure_images(default_client(), [self], environment=app.environment if app is not None else "")
         return self
 
     @property
     def object_id(self) -> str:
         """Its id, "im-…", once it was built here; "" before. (reference: Image.object_id)"""
         return self._id
-
-    def __iter__(self) -> Iterator[Any]:
-        raise TypeError("an Image can't be iterated over: give it as image=, not as a list")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Image):
-            return NotImplemented
-        return self._steps == other._steps and self._mounted == other._mounted
-
-    def __hash__(self) -> int:
-        return hash((self._steps, self._mounted))
-
-    def __repr__(self) -> str:
-        return "Image(" + ", ".join(repr(step) for step in self._steps) + ")"
 
     @classmethod
     def _registry(
@@ -399,19 +380,14 @@ class Image(Packages):
         force_build: bool,
     ) -> Image:
         secrets = () if secret is None else (secret,)
-        image = cls((Step(kind, strings(kind, (tag,)), options, secrets=secrets, force_build=force_build),))
-        if setup:
-            image = image.dockerfile_commands(*setup)
-        return image._with_python(add_python)
+        image: Image = cls((Step(kind, strings(kind, (tag,)), options, secrets=secrets, force_build=force_build),))
+        made: Image = image.dockerfile_commands(*setup) if setup else image
+        return made._with_python(add_python)
 
     def _with_python(self, version: str | None) -> Image:
         if version is None:
             return self
         return self._then(Step("add_python", (_version("add_python", version) or "",)))
-
-    def _forced(self) -> Image:
-        """Return the image with every step to be run anew."""
-        return Image(tuple(step.forced() for step in self._steps), self._mounted)
 
     def _then(self, step: Step) -> Image:
         if self._mounted:

@@ -11,8 +11,6 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from wherry.image import Image
-
     Condition = Callable[[str], bool] | None
 
 
@@ -88,22 +86,13 @@ class Mount:
             raise InvalidError(f"Mount.from_local_file: {local} {told}")
         return Mount((*self._mounted, Mounted("file", local, _remote(remote_path, local), ())))
 
+    @property
+    def mounted(self) -> tuple[Mounted, ...]:
+        """Inside wherry: the files and directories, in order."""
+        return self._mounted
+
     def __repr__(self) -> str:
         return f"Mount({', '.join(item.local for item in self._mounted)})"
-
-
-class Mounts:
-    """What an image and a function's own mounts give its containers together."""
-
-    def __init__(self, image: Image | None, mounts: tuple[Mount, ...]) -> None:
-        own = image._mounted if image is not None else ()
-        self._mounted = (*own, *(item for mount in mounts for item in mount._mounted))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mounts) and self._mounted == other._mounted
-
-    def __hash__(self) -> int:
-        return hash(self._mounted)
 
 
 def mounts_of(given: Any) -> tuple[Mount, ...]:

@@ -188,7 +188,7 @@ class Queue(SharedObject):
 
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
             raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {_MOST}")
-        return Getting(self, count, _limit(block, timeout), _partition(partition), block)
+        return Getting(self.reached, count, _limit(block, timeout), _partition(partition), block)
 
     def _put(
         self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
@@ -211,7 +211,7 @@ class Queue(SharedObject):
         ttl_s = 0.0 if ttl is None else _seconds("partition_ttl", ttl)
         if ttl is not None and not ttl_s:
             raise InvalidError("partition_ttl is 0: it must be a number of seconds above 0, or None")
-        return Putting(self, values, _limit(block, timeout), _partition(partition), ttl_s)
+        return Putting(self.reached, values, _limit(block, timeout), _partition(partition), ttl_s)
 
 
 def _partition(name: str | None) -> str:

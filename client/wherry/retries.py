@@ -53,7 +53,8 @@ class Retries:
             f"initial_delay={self.initial_delay}, max_delay={self.max_delay})"
         )
 
-    def _message(self) -> RetryPolicy:
+    def message(self) -> RetryPolicy:
+        """Inside wherry: describe it for the service."""
         from wherry_proto.messages import RetryPolicy  # not needed to import wherry
 
         return RetryPolicy(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from wherry._base import checks
@@ -10,13 +9,15 @@ from wherry._base.blocking import blocking, blocking_classmethod, iterating_clas
 from wherry._base.ids import check_id, new_id
 from wherry._base.waiting import in_thread
 from wherry._define.options import gpus
-from wherry._objects.secrets import secret_ids as _secret_ids
+from wherry._define.places import placed
+from wherry._define.recipe import Recipe, checked_recipe
+from wherry._publish.needs import Needs
+from wherry._publish.sandboxes import create_sandbox
 from wherry.context import check_local
 from wherry.exception import (
     ConnectionError,
     ExecutionError,
     InvalidError,
-    NotFoundError,
     SandboxTerminatedError,
     SandboxTimeoutError,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from wherry._connection.client import Client
-    from wherry.app import App
+    from wherry._define.plan import Owner
     from wherry.container_process import ContainerProcess
     from wherry.sandbox_files import SandboxFiles
 
@@ -39,8 +40,6 @@ _DAY = 86_400.0
 _WAIT_S = 30.0
 # Bytes of input in one message.
 _PIECE = 1 << 20
-# By client: the ids of images that are known to be built.
-_built: weakref.WeakKeyDictionary[Client, dict[tuple[Image, str], str]] = weakref.WeakKeyDictionary()
 
 
 class Tunnel:
@@ -72,6 +71,7 @@ class Tunnel:
         return f"Tunnel({self.host!r}, {self.port})"
 
 
+# large: its methods are those of the reference
 class Sandbox:
     """A container that runs a command, in any image. It lives until the command ends, its timeout, or `terminate`.
 
@@ -94,7 +94,7 @@ class Sandbox:
     def create(
         cls,
         *command: str,
-        app: App | None = None,
+        app: Owner | None = None,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         image: Image | None = None,
@@ -130,11 +130,8 @@ class Sandbox:
         (reference: Sandbox.create)
         """
         given = secrets_of("secrets", secrets)
-        app_id, image, client = _app_of(app, image, client)
-        # With an app it is in the app's.
-        environment = (app._environment if app is not None else "") or environment_name or client.environment
-        wanted = (*(app._secrets if app is not None else ()), *given)
-        (secret_ids,) = _secret_ids(client, [wanted], app_id, environment)
+        app_id, recipe, client = _app_of(app, image, client)
+        plan = app.plan() if app is not None else None
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
             env=checks.environment(env),
@@ -145,19 +142,23 @@ class Sandbox:
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
             pty=bool(pty),
-            secret_ids=secret_ids,
             ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
         )
-        _fill_volumes(spec, client, volumes, app_id, environment)
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
             app_id=app_id,
-            environment=environment,
+            # With an app it is in the app's.
+            environment=(plan.environment if plan is not None else "") or environment_name or client.environment,
             name=name or "",
             tags=_tags(tags),
             spec=spec,
         )
-        return Sandbox(_create(client, request, image), client)
+        needs = Needs(
+            None,
+            secrets=(*(plan.secrets if plan is not None else ()), *given),
+            volumes=placed("volumes", volumes) if volumes else (),
+        )
+        return Sandbox(create_sandbox(client, request, recipe, needs), client)
 
     @blocking_classmethod
     def from_id(cls, sandbox_id: str, client: Client | None = None) -> Sandbox:
@@ -322,7 +323,7 @@ class Sandbox:
         """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
         from wherry.sandbox_files import SandboxFiles  # for those who use it
 
-        return SandboxFiles(self)
+        return SandboxFiles(self.exec)
 
     @blocking
     def snapshot_filesystem(self, timeout: float | None = None) -> Image:
@@ -334,7 +335,7 @@ class Sandbox:
         request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
         answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
         image = Image.from_id(answer.image_id)
-        image._id = answer.image_id
+        image.became(answer.image_id)
         return image
 
     @blocking
@@ -444,32 +445,11 @@ class Listing:
 list_of = list
 
 
-def _create(client: Client, request: messages.SandboxCreateRequest, image: Image) -> str:
-    """Create it, its image built if it is not known to be; return the sandbox's id."""
-    from wherry._publish.images import ensure_images  # builds only once in a process
-
-    known = _built.setdefault(client, {})
-    wanted = image, request.environment
-    ensured = wanted not in known or any(step.force_build for step in image._steps)
-    if ensured:
-        (known[wanted],) = ensure_images(client, [image], environment=request.environment, bare=True)
-    assert request.spec is not None
-    request.spec.image_id = known[wanted]
-    try:
-        return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
-    except NotFoundError as error:
-        # It may have been removed from the host since this process had it built.
-        if ensured or known.pop(wanted) not in str(error):
-            raise
-    return _create(client, request, image)
-
-
-def _app_of(app: App | None, image: Image | None, client: Client | None) -> tuple[str, Image, Client]:
-    if image is not None and not isinstance(image, Image):
-        raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
-    if image is not None and image._mounted:
+def _app_of(app: Owner | None, image: Recipe | None, client: Client | None) -> tuple[str, Recipe, Client]:
+    image = checked_recipe(image)
+    if image is not None and image.mounted:
         raise InvalidError(
-            f"{image._mounted[0]!r} is added when functions start, which sandboxes can't do: write copy=True there"
+            f"{image.mounted[0]!r} is added when functions start, which sandboxes can't do: write copy=True there"
         )
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
@@ -479,9 +459,7 @@ def _app_of(app: App | None, image: Image | None, client: Client | None) -> tupl
             f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
             "or leave out app="
         )
-    running = app._running
-    known = client or (running.client if running is not None else None) or _default_client()
-    return app_id, image or app.image or Image.debian_slim(), known
+    return app_id, image or app.plan().image, client or app.client or _default_client()
 
 
 def _default_client() -> Client:
@@ -512,17 +490,6 @@ def _strings(what: str, parts: Sequence[str]) -> list[str]:
         if not isinstance(part, str):
             raise InvalidError(f"{what} must be strings, got {part!r}: give each as an argument of its own")
     return list(parts)
-
-
-def _fill_volumes(
-    spec: SandboxSpec, client: Client, given: Mapping[str, Any] | None, app_id: str, environment: str
-) -> None:
-    if given:
-        from wherry._define.places import bucket_mounts, mounts, placed  # only where there are some
-
-        wanted = placed("volumes", given)
-        spec.volumes = mounts(client, wanted, app_id, environment)
-        spec.bucket_mounts = bucket_mounts(client, wanted, app_id, environment)
 
 
 def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from wherry._base.blocking import blocking
 from wherry.exception import ExecutionError, InvalidError
 
 if TYPE_CHECKING:
-    from wherry.sandbox import Sandbox
+    from collections.abc import Callable
 
 _MODES = frozenset(f"{way}{plus}{kind}" for way in "rwax" for plus in ("", "+") for kind in ("", "b", "t"))
 _ERRORS = {
@@ -36,8 +36,9 @@ class SandboxFiles:
     NotFoundError when the sandbox has ended. (reference: Sandbox.filesystem)
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, execute: Callable[..., Any]) -> None:
+        # `Sandbox.exec`.
+        self._exec = execute
 
     @blocking
     def read(self, path: str) -> bytes:
@@ -62,7 +63,7 @@ class SandboxFiles:
         """
         if not isinstance(mode, str) or mode not in _MODES:
             raise InvalidError(f"mode is {mode!r}: it must be one of r, w, a, x, with b or + added, for example 'wb'")
-        binary = _SandboxFile(self, path, mode)
+        binary = _SandboxFile(path, mode, exists=self._exists, read=self.read, write=self._write)
         if "b" in mode:
             return binary
         return io.TextIOWrapper(binary, encoding=encoding or "utf-8", write_through=True)
@@ -91,8 +92,8 @@ class SandboxFiles:
         self._run(path, "rm", *(["-r"] if recursive else []), "--", path)
 
     def _exists(self, path: str) -> bool:
-        process = self._sandbox.exec("sh", "-c", 'test -e "$1"', "sh", path)
-        return process.wait() == 0
+        process = self._exec("sh", "-c", 'test -e "$1"', "sh", path)
+        return bool(process.wait() == 0)
 
     def _write(self, path: str, data: bytes, how: str) -> None:
         self._run(path, "sh", "-c", f'cat {how} "$1"', "sh", path, given=data)
@@ -105,7 +106,7 @@ class SandboxFiles:
 
     def _run(self, path: str, *command: str, given: bytes | None = None) -> bytes:
         self._checked(path)
-        process = self._sandbox.exec(*command, env={"LC_ALL": "C"}, text=False)
+        process = self._exec(*command, env={"LC_ALL": "C"}, text=False)
         if given:
             process.stdin.write(given)
         process.stdin.write_eof()
@@ -126,17 +127,25 @@ class SandboxFiles:
 class _SandboxFile(io.BytesIO):
     """A file's bytes, taken there when they are flushed."""
 
-    def __init__(self, files: SandboxFiles, path: str, mode: str) -> None:
-        self._files = files
+    def __init__(
+        self,
+        path: str,
+        mode: str,
+        *,
+        exists: Callable[[str], bool],
+        read: Callable[[str], bytes],
+        write: Callable[[str, bytes, str], None],
+    ) -> None:
         self._path = path
+        self._write_there = write
         self._appends = "a" in mode
         self._readable = "r" in mode or "+" in mode
         self._writable = "r" not in mode or "+" in mode
         self._changed = mode[0] in "wx"
-        if mode[0] == "x" and files._exists(path):
+        if mode[0] == "x" and exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        there = mode[0] == "r" or (self._appends and self._readable and files._exists(path))
-        super().__init__(files.read(path) if there else b"")
+        there = mode[0] == "r" or (self._appends and self._readable and exists(path))
+        super().__init__(read(path) if there else b"")
         if self._appends:
             self.seek(0, io.SEEK_END)
         # What the file held before: appending sends what follows.
@@ -182,9 +191,9 @@ class _SandboxFile(io.BytesIO):
         if self._appends:
             data = self.getvalue()[self._before :]
             self._before += len(data)
-            self._files._write(self._path, data, ">>")
+            self._write_there(self._path, data, ">>")
         else:
-            self._files._write(self._path, self.getvalue(), ">")
+            self._write_there(self._path, self.getvalue(), ">")
 
     def close(self) -> None:
         try:

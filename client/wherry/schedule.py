@@ -33,7 +33,8 @@ class Schedule:
 
     __slots__ = ()
 
-    def _message(self) -> ScheduleSpec:
+    def message(self) -> ScheduleSpec:
+        """Inside wherry: describe it for the service."""
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -70,7 +71,8 @@ class Cron(Schedule):
         zone = "" if self.timezone in ("", "UTC") else f", timezone={self.timezone!r}"
         return f"Cron({self.cron_string!r}{zone})"
 
-    def _message(self) -> ScheduleSpec:
+    def message(self) -> ScheduleSpec:
+        """Inside wherry: describe it for the service."""
         from wherry_proto.messages import ScheduleSpec  # not needed to import wherry
 
         return ScheduleSpec(cron=self.cron_string, timezone=self.timezone)
@@ -125,7 +127,8 @@ class Period(Schedule):
         names = (*_DAYS, "seconds")
         return f"Period({_shown({name: getattr(self, name) for name in names})})"
 
-    def _message(self) -> ScheduleSpec:
+    def message(self) -> ScheduleSpec:
+        """Inside wherry: describe it for the service."""
         from wherry_proto.messages import ScheduleSpec  # as above
 
         return ScheduleSpec(

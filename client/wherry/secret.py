@@ -112,7 +112,9 @@ class Secret:
         required_keys: Sequence[str] = (),
     ) -> Secret:
         """As `from_name`, looked for at once. (reference: Secret.lookup)"""
-        secret = Secret.from_name(name, environment_name=environment_name, required_keys=required_keys, client=client)
+        secret: Secret = Secret.from_name(
+            name, environment_name=environment_name, required_keys=required_keys, client=client
+        )
         secret._resolve()
         return secret
 
@@ -193,14 +195,38 @@ class Secret:
         check_local("looking at a secret")
         return info_of(self._client, self._resolve())
 
+    def resolve_for(self, client: Client, app_id: str = "", environment: str = "") -> str:
+        """Inside wherry: return the id for what is brought up now.
+
+        Its environment is the one it names, else that of the app, else the one given, else the client's. Asked for
+        anew each time: it may have been deleted and made again meanwhile. Raises NotFoundError.
+        """
+        if not self._id:
+            check_local("giving a function a secret that it did not have")
+        if (self._values is not None or self._name) and is_local():
+            self._id = self._asked_for(client, app_id, environment)
+        return self._id
+
     def _resolve(self, client: Client | None = None) -> str:
         """Return its id; where it is made of values, store them first."""
         if not self._id:
-            from wherry._objects.secrets import resolve  # loads the messages
-
             check_local("using a secret")
-            self._id = resolve(client or self._client, self)
+            self._id = self._asked_for(client or self._client, "", "")
         return self._id
+
+    def _asked_for(self, client: Client | None, app_id: str, environment: str) -> str:
+        from wherry._connection.client import default_client  # loads the session
+        from wherry._objects.secrets import id_of  # loads the messages
+
+        client = client or default_client()
+        return id_of(
+            client,
+            name=self._name,
+            environment=self._environment or ("" if app_id else environment or client.environment),
+            required_keys=self._required,
+            values=self._values,
+            app_id=app_id,
+        )
 
     def __repr__(self) -> str:
         if self._name:

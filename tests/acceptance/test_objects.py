@@ -168,7 +168,7 @@ def test_a_getter_killed_while_it_waits_or_has_been_given_an_item_loses_nothing(
 import os, wherry
 from wherry._objects.queues import Getting
 loaded = Getting._loaded
-def stop(self, payloads):
+def stop(self, client, payloads):
     print("has it", flush=True)
     os.read(0, 1)
 Getting._loaded = stop

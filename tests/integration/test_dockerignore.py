@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wherry._publish.local_files import docker_ignored, walk
+from wherry._base.walk import walk
+from wherry._publish.local_files import docker_ignored
 from wherry_service.images.host import find_build_cli
 
 NAMES = ("a", "b.py", "foo.txt", "x.y", "[slug].js", "!oo", "c d", "$v")

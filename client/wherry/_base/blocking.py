@@ -56,7 +56,7 @@ class blocking(Generic[S, P, R]):
     """Decorates a method that blocks. Its `.aio` form runs it in a thread, unless `awaiting` gives a better one."""
 
     def __init__(self, method: Callable[Concatenate[S, P], R]) -> None:
-        self._blocking = method
+        self.plain = method
         self._awaiting: Callable[..., Coroutine[Any, Any, R]] | None = None
         self.__doc__ = method.__doc__
 
@@ -74,18 +74,18 @@ class blocking(Generic[S, P, R]):
     def __get__(self, instance: S | None, owner: type[S]) -> blocking[S, P, R] | Bound[P, R]:
         if instance is None:
             return self
-        return Bound((instance,), self._blocking, self._awaiting)
+        return Bound((instance,), self.plain, self._awaiting)
 
 
 class blocking_classmethod(Generic[P, R]):
     """Decorates a class method that blocks; `.aio` runs it in a thread."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], R]) -> None:
-        self._blocking = method
+        self.plain = method
         self.__doc__ = method.__doc__
 
     def __get__(self, instance: object, owner: type) -> Bound[P, R]:
-        return Bound((owner,), self._blocking, None)
+        return Bound((owner,), self.plain, None)
 
 
 class BoundIteration(Generic[P, R]):
@@ -117,7 +117,7 @@ class iterating(Generic[S, P, R]):
     """Decorates a method that returns `Results`, which serve `for` and `async for` alike."""
 
     def __init__(self, method: Callable[Concatenate[S, P], R]) -> None:
-        self._method = method
+        self.plain = method
         self.__doc__ = method.__doc__
 
     @overload
@@ -127,15 +127,15 @@ class iterating(Generic[S, P, R]):
     def __get__(self, instance: S | None, owner: type[S]) -> iterating[S, P, R] | BoundIteration[P, R]:
         if instance is None:
             return self
-        return BoundIteration(instance, self._method)
+        return BoundIteration(instance, self.plain)
 
 
 class iterating_classmethod(Generic[P, R]):
     """As `iterating`, of a class."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], R]) -> None:
-        self._method = method
+        self.plain = method
         self.__doc__ = method.__doc__
 
     def __get__(self, instance: object, owner: type) -> BoundIteration[P, R]:
-        return BoundIteration(owner, self._method)
+        return BoundIteration(owner, self.plain)

@@ -32,6 +32,7 @@ _OBJECT_BYTES = 512
 Event = Yield | Output
 
 
+# large: what is sent and what has arrived are one state, under one lock, which feeder, session and consumer share
 class StreamCall:
     """An open map or generator call: keeps what is unanswered, and gathers what arrives until it is consumed.
 

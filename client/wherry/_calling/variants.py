@@ -8,8 +8,8 @@ from wherry._base.checks import number
 from wherry._calling.caller import Caller
 from wherry._connection import pickling
 from wherry._define.options import FunctionOptions, translate
+from wherry._define.recipe import Recipe
 from wherry.exception import InvalidError, SerializationError
-from wherry.image import Image
 from wherry.secret import Secret
 from wherry_proto.messages import (
     Format,
@@ -50,7 +50,7 @@ class Changes:
         self,
         fields: tuple[str, ...],
         spec: FunctionSpec,
-        image: Image | None = None,
+        image: Recipe | None = None,
         secrets: tuple[Secret, ...] | None = None,
     ) -> None:
         self.fields = fields
@@ -83,7 +83,7 @@ class Changes:
 
 
 def _changes(
-    fields: tuple[str, ...], row: Any, body: bytes, image: Image | None, secrets: tuple[Secret, ...] | None
+    fields: tuple[str, ...], row: Any, body: bytes, image: Recipe | None, secrets: tuple[Secret, ...] | None
 ) -> Changes:
     from wherry_proto import rows  # as above
 
@@ -126,16 +126,14 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
     if parameters is not None:
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
-        if changes.image is not None:
-            from wherry._publish.images import ensure_images  # only where the image differs
-            from wherry._publish.mounts import local_mounts
+        if changes.image is not None or changes.secrets is not None:
+            from wherry._publish.bring_up import bring_up  # only where these differ
+            from wherry._publish.needs import Needs
 
-            (changes.spec.image_id,) = ensure_images(base.client, [changes.image], environment=base.environment)
-            changes.spec.local_mounts = local_mounts(base.client, changes.image)
-        if changes.secrets is not None:
-            from wherry._objects.secrets import secret_ids  # only where the secrets differ
-
-            (changes.spec.secret_ids,) = secret_ids(base.client, [changes.secrets], base.app_id)
+            needs = Needs(changes.image, secrets=changes.secrets or ())
+            (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready
+            changes.spec.image_id, changes.spec.local_mounts = ready.image_id, ready.local_mounts
+            changes.spec.secret_ids = ready.secret_ids
         request.changes, request.fields = changes.spec, list(changes.fields)
     return base.like(base.client.call("Functions.Bind", request, FunctionInfo))
 

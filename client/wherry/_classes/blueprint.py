@@ -12,18 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Where an object keeps the arguments it was made with, and a class its handle.
+# Where an object keeps the arguments it was made with.
 ARGUMENTS = "__wherry_arguments__"
-HANDLE = "__wherry_class__"
 
 
 class Handle:
     """Holds a class's handle without taking it along where the class itself is pickled."""
 
-    __slots__ = ("cls",)
+    __slots__ = ("_method_of", "cls")
 
-    def __init__(self, cls: Any = None) -> None:
+    def __init__(
+        self, cls: Any = None, method_of: Callable[[Any, Any, PartialFunction[..., Any]], Any] | None = None
+    ) -> None:
         self.cls = cls
+        self._method_of = method_of
+
+    def method(self, instance: Any, partial: PartialFunction[..., Any]) -> Any:
+        """Return the handle on a method of a plain object, for code that has `self`."""
+        assert self._method_of is not None
+        return self._method_of(self.cls, instance, partial)
 
     def __reduce__(self) -> Any:
         return Handle, ()

@@ -18,6 +18,8 @@ R = TypeVar("R")
 # A bit of `co_flags`: a wrapper that takes whatever it is given.
 _VARARGS = 0x04
 METHOD, ENTER, EXIT = "method", "enter", "exit"
+# Where a class keeps its handle.
+HANDLE = "__wherry_class__"
 
 
 class PartialFunction(Generic[P, R]):
@@ -39,9 +41,13 @@ class PartialFunction(Generic[P, R]):
     def __get__(self, instance: object, owner: type) -> Any:
         if instance is None:
             return self
-        from wherry.cls import method_of  # above us: handles are made there
-
-        return method_of(instance, self)
+        handle = getattr(type(instance), HANDLE, None)
+        if handle is None:
+            raise InvalidError(
+                f"{self.__qualname__} has @wherry.method(), and its class has no @app.cls(): "
+                f"put it above `class {type(instance).__name__}`"
+            )
+        return handle.method(instance, self)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("remote", "local", "map", "starmap", "for_each", "spawn", "remote_gen", "call"):

@@ -110,9 +110,11 @@ class Client:
     ) -> None:
         self.environment = environment
         self.listener = Listener()
-        self._transport = transport
+        self.transport = transport
         self._server = server
         self._give_up_s = give_up_s
+        # Images that are known to be built, by what they are made of and the environment: sandboxes ask often.
+        self.built_images: dict[tuple[object, str], str] = {}
         self._begin()
         own = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _become_child(own))
@@ -125,11 +127,11 @@ class Client:
         self._blobs: Blobs | None = None
         self._closing = threading.Event()
 
-    def _become_child(self) -> None:
+    def become_child(self) -> None:
         """After a fork: the connection and the threads are the parent's, this process is a client of its own."""
         session = self._session
         self.listener.become_child()
-        self._transport.become_child()
+        self.transport.become_child()
         self._begin()
         if session is not None:
             session.abandon()
@@ -166,27 +168,37 @@ class Client:
 
     def call(self, method: str, request: Message, kind: type[M]) -> M:
         """Call a method of the service, starting or awaiting the service where needed."""
-        answer = self._persist(lambda: self._transport.call(method, request))
+        answer = self.persist(lambda: self.transport.call(method, request))
         assert isinstance(answer, kind)
         return answer
 
     def tell(self, method: str, request: Message) -> Message | None:
         """Call a method whose failing changes nothing: a service that is away is neither started nor awaited."""
         with contextlib.suppress(ConnectionError, NotFoundError):
-            return self._transport.call(method, request)
+            return self.transport.call(method, request)
         return None
 
     def persist(self, work: Callable[[], T]) -> T:
         """Do what needs the service, from the beginning again when that goes and comes back."""
-        return self._persist(work)
+        if self._server is not None:
+            self._server.ensure(self.transport)
+        try:
+            return work()
+        except ConnectionError:
+            again = Reconnect(self._give_up_s, self._revive)
+            again.connected_before()
+            answer = again(work, self._closing, awaited=True)
+            if answer is None:
+                raise
+            return answer
 
     def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
         """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
         if self._server is not None:
-            self._server.ensure(self._transport)
+            self._server.ensure(self.transport)
         if repeat:
             return self._repeated(method, request)
-        return self._transport.stream(method, request)
+        return self.transport.stream(method, request)
 
     def stream_once_begun(self, method: str, request: Message) -> Iterator[Message]:
         """As `stream`; called again when the service goes before it has answered anything.
@@ -211,19 +223,19 @@ class Client:
         """
         again = Reconnect(self._give_up_s, self._revive)
         again.connected_before()
-        ask = functools.partial(self._transport.call, "Server.Info", ServerInfoRequest())
+        ask = functools.partial(self.transport.call, "Server.Info", ServerInfoRequest())
         return again(ask, self._closing, awaited=True) is not None
 
     def exchange(self, method: str, first: Message) -> "Exchange":
         """Call a method with many messages both ways; it is not repeated when the service goes."""
         if self._server is not None:
-            self._server.ensure(self._transport)
-        return self._transport.exchange(method, first)
+            self._server.ensure(self.transport)
+        return self.transport.exchange(method, first)
 
     def _repeated(self, method: str, request: Message) -> Iterator[Message]:
         while True:
             try:
-                yield from self._transport.stream(method, request)
+                yield from self.transport.stream(method, request)
             except ConnectionError:
                 # Answered when the service is back; raises when it does not come.
                 self.info()
@@ -235,11 +247,11 @@ class Client:
         self._closing.set()
         if self._session is not None:
             self._session.close()
-        self._transport.close()
+        self.transport.close()
 
     def _open_session(self) -> Session:
         if self._server is not None:
-            self._server.ensure(self._transport)
+            self._server.ensure(self.transport)
         hello = Hello(
             client_id=self.client_id,
             protocol=PROTOCOL,
@@ -250,7 +262,7 @@ class Client:
         if self._server is not None:
             # It has just answered: one that is killed now is waited for, as later.
             reconnect.connected_before()
-        session = Session(hello, self._transport.session, reconnect, self.listener)
+        session = Session(hello, self.transport.session, reconnect, self.listener)
         try:
             session.start()
         except BaseException:
@@ -258,28 +270,15 @@ class Client:
             raise
         return session
 
-    def _persist(self, call: Callable[[], T]) -> T:
-        if self._server is not None:
-            self._server.ensure(self._transport)
-        try:
-            return call()
-        except ConnectionError:
-            again = Reconnect(self._give_up_s, self._revive)
-            again.connected_before()
-            answer = again(call, self._closing, awaited=True)
-            if answer is None:
-                raise
-            return answer
-
     def _revive(self) -> None:
         if self._server is not None:
-            self._server.revive(self._transport)
+            self._server.revive(self.transport)
 
 
 def _become_child(own: "weakref.ref[Client]") -> None:
     client = own()
     if client is not None:
-        client._become_child()
+        client.become_child()
 
 
 class _Retrying:
@@ -287,7 +286,7 @@ class _Retrying:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        transport = client._transport
+        transport = client.transport
         self.stream = transport.stream
         self.upload = transport.upload
         self.session = transport.session
@@ -295,10 +294,10 @@ class _Retrying:
         self.become_child = transport.become_child
 
     def exchange(self, method: str, first: Message) -> "Exchange":
-        return self._client._transport.exchange(method, first)
+        return self._client.transport.exchange(method, first)
 
     def call(self, method: str, request: Message, timeout: float | None = None) -> Message:
-        return self._client._persist(functools.partial(self._client._transport.call, method, request, timeout))
+        return self._client.persist(functools.partial(self._client.transport.call, method, request, timeout))
 
 
 def default_client() -> Client:

@@ -80,6 +80,7 @@ class Listener(Protocol):
 _KEPT_CANCELS = 256
 
 
+# large: what one stream has, over all its connections; two threads share it, under one lock
 class Session:
     """Sends and receives for all calls of this process."""
 

@@ -1,31 +1,15 @@
-"""The function of `Image.run_function`: what decides whether it runs again, and what the service needs to run it."""
+"""The function of `Image.run_function`, as it was written."""
 
 from __future__ import annotations
 
-import hashlib
-import textwrap
 import types
-from collections.abc import Callable, Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from wherry._base.code import code_of
-from wherry._connection import pickling
 from wherry._define.definition import Definition
 from wherry._define.options import FunctionOptions, translate
-from wherry._define.places import mounts as volume_mounts
-from wherry._objects.secrets import secret_ids
-from wherry._publish.mounts import local_mounts, module_mounts, mounted_files
-from wherry._publish.shipping import ship_modules
-from wherry._publish.spec import function_spec
 from wherry.cloud_bucket_mount import CloudBucketMount
-from wherry.exception import InvalidError, SerializationError
-from wherry.mount import Mounts
-from wherry_proto.messages import Format, FunctionSpec, Payload
-
-if TYPE_CHECKING:
-    from wherry._connection.client import Client
-
-MAX_ARGUMENTS = 1 << 20
+from wherry.exception import InvalidError
 
 
 class BuildFunction:
@@ -41,157 +25,30 @@ class BuildFunction:
         is_global = "<locals>" not in function.__qualname__ and function.__name__ != "<lambda>"
         given.setdefault("serialized", not is_global)
         given["timeout"] = options.get("timeout") or 3600
-        self._definition = Definition(function, None, None, FunctionOptions(**given))
-        if self._definition.is_generator:
+        self.definition = Definition(function, None, None, FunctionOptions(**given))
+        if self.definition.is_generator:
             raise InvalidError(f"Image.run_function got the generator {function.__qualname__}: it takes a function")
-        self.name = self._definition.name
-        for place, volume in self._definition.options.volumes:
+        self.name = self.definition.name
+        for place, volume in self.definition.options.volumes:
             if isinstance(volume, CloudBucketMount):
                 raise InvalidError(
                     f"Image.run_function({self.name}) has {volume!r} at {place}: buckets are mounted where functions "
                     "run, not where images are built"
                 )
-        self._function = function
-        self._args = args
-        self._kwargs = dict(kwargs)
+        self.function = function
+        self.args = args
+        self.kwargs = dict(kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # As pickles of before have it, its attributes were private.
+        self.__dict__.update({name.lstrip("_"): value for name, value in state.items()})
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BuildFunction) and (self._function, self._args, self._kwargs) == (
-            other._function,
-            other._args,
-            other._kwargs,
+        return isinstance(other, BuildFunction) and (self.function, self.args, self.kwargs) == (
+            other.function,
+            other.args,
+            other.kwargs,
         )
 
     def __hash__(self) -> int:
         return hash(self.name)
-
-    def fingerprint(self) -> str:
-        """Return a hash of the function's source, the globals it names, its arguments and the files of its mounts."""
-        digest = hashlib.sha256()
-        for part in (*_described(self._function, set()), *_mounted(Mounts(None, self._definition.options.mounts))):
-            digest.update(part.encode() + b"\0")
-        digest.update(_value((self._args, self._kwargs), set()).encode())
-        return digest.hexdigest()[:32]
-
-    def spec(self, client: Client, environment: str) -> FunctionSpec:
-        """Send the function's source and return what the service needs to run it, as a build of that environment."""
-        module = self._definition.module
-        options = self._definition.options
-        shipped = [module] if options.include_source and module is not None else []
-        given = Mounts(None, options.mounts)
-        spec = function_spec(self._definition, "", ship_modules(client, shipped, module_mounts(given)).source_id)
-        spec.local_mounts = local_mounts(client, given)
-        spec.volumes = volume_mounts(client, options.volumes, "", environment)
-        spec.network_file_systems = volume_mounts(client, options.network_file_systems, "", environment)
-        (spec.secret_ids,) = secret_ids(client, [options.secrets], environment=environment)
-        if self._args or self._kwargs:
-            try:
-                data = pickling.dumps((self._args, self._kwargs), by_reference=True)
-            except pickling.UNPICKLABLE as error:
-                raise SerializationError(
-                    f"the arguments of run_function({self.name}) can't be pickled: {error}"
-                ) from None
-            if len(data) > MAX_ARGUMENTS:
-                raise InvalidError(
-                    f"the arguments of run_function({self.name}) take {len(data) >> 10} KiB of at most 1024: "
-                    "add large data with Image.add_local_file(copy=True)"
-                )
-            spec.parameters = Payload(format=Format.PICKLE, data=data, size=len(data))
-        return spec
-
-
-def _described(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
-    """Yield what the result of a function depends on, as far as its text says."""
-    seen.add(id(function))
-    yield _source(function)
-    names = sorted(set(_names(code_of(function))))
-    variables = getattr(function, "__globals__", {})
-    for name in names:
-        if name in variables:
-            yield f"{name}={_value(variables[name], seen)}"
-    for name, cell in zip(code_of(function).co_freevars, getattr(function, "__closure__", None) or (), strict=True):
-        try:
-            yield f"{name}={_value(cell.cell_contents, seen)}"
-        except ValueError:  # not assigned yet
-            yield f"{name}="
-
-
-def _mounted(mounts: Mounts) -> Iterator[str]:
-    for file in module_mounts(mounts):
-        yield f"module {file.path} {file.blob_id}"
-    for mounted, files in mounted_files(mounts):
-        for file in files:
-            yield f"{mounted.remote} {file.path} {file.link or file.blob_id} {file.executable}"
-
-
-def _source(function: Callable[..., Any]) -> str:
-    import inspect
-
-    try:
-        return _without_comments(textwrap.dedent(inspect.getsource(code_of(function))))
-    except (OSError, TypeError):
-        code = code_of(function)
-        return repr((code.co_code, [item for item in code.co_consts if not isinstance(item, types.CodeType)]))
-
-
-def _without_comments(source: str) -> str:
-    import io
-    import tokenize  # only for images with such a step
-
-    lines = source.splitlines()
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    except (tokenize.TokenError, SyntaxError):  # a lambda, cut out of the expression that it is part of
-        return source
-    empty: set[int] = set()
-    for token in tokens:
-        if token.type == tokenize.COMMENT:
-            row, column = token.start[0] - 1, token.start[1]
-            lines[row] = lines[row][:column].rstrip()
-            if not lines[row]:
-                empty.add(row)
-    return "\n".join(line for row, line in enumerate(lines) if row not in empty)
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
-
-
-def _value(value: Any, seen: set[int]) -> str:
-    """Return a text that is the same for equal values, on any machine."""
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
-        return repr(value)
-    if isinstance(value, types.ModuleType):
-        return f"module {value.__name__}"
-    if isinstance(value, types.FunctionType):
-        own = value.__module__ == "__main__" or not _is_library(value)
-        return "\0".join(_described(value, seen)) if own and id(value) not in seen else f"function {value.__qualname__}"
-    if isinstance(value, type):
-        return f"class {value.__module__}.{value.__qualname__}"
-    # Handles (apps, images, secrets) say nothing about what the function does.
-    if type(value).__module__.partition(".")[0] == "wherry" or id(value) in seen:
-        return type(value).__name__
-    return _container(value, seen)
-
-
-def _container(value: Any, seen: set[int]) -> str:
-    seen = {*seen, id(value)}
-    if isinstance(value, (list, tuple)):
-        return f"{type(value).__name__}[{','.join(_value(item, seen) for item in value)}]"
-    if isinstance(value, Mapping):
-        rows = sorted(f"{_value(key, seen)}:{_value(item, seen)}" for key, item in value.items())
-        return f"{{{','.join(rows)}}}"
-    if isinstance(value, Set):
-        return f"set({','.join(sorted(_value(item, seen) for item in value))})"
-    try:
-        return hashlib.sha256(pickling.dumps(value, by_reference=True)).hexdigest()
-    except pickling.UNPICKLABLE:
-        return type(value).__qualname__
-
-
-def _is_library(function: types.FunctionType) -> bool:
-    path = function.__code__.co_filename
-    return "site-packages" in path or "dist-packages" in path or path.startswith("<frozen")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from wherry._base.checks import environment, number, pair
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._define.marks import batched_mark, concurrent_mark
+from wherry._define.recipe import Recipe, checked_recipe
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
-from wherry.image import Image
-from wherry.retries import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from wherry._define.places import Placed
     from wherry.gpu import Gpu
     from wherry.mount import Mount
+    from wherry.retries import Retries
     from wherry.schedule import Schedule
     from wherry.secret import Secret
     from wherry_proto.messages import FunctionSpec
@@ -39,6 +39,7 @@ _OLD_NAMES = {
 }
 
 
+# large: an attribute for each option of `@app.function`
 class FunctionOptions:
     """What one function asks for. All values are in range; raises InvalidError when made with others."""
 
@@ -52,7 +53,7 @@ class FunctionOptions:
     def __init__(
         self,
         *,
-        image: Image | None = None,
+        image: Recipe | None = None,
         env: Mapping[str, str] | None = None,
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
@@ -76,9 +77,7 @@ class FunctionOptions:
         mounts: Any = (),
         schedule: Schedule | None = None,
     ) -> None:
-        if image is not None and not isinstance(image, Image):
-            raise InvalidError(f"image is {image!r}: it must be a wherry.Image, for example Image.debian_slim()")
-        self.image = image
+        self.image = checked_recipe(image)
         self.env = environment(env)
         self.secrets: tuple[Secret, ...] = ()
         if secrets:
@@ -87,7 +86,11 @@ class FunctionOptions:
             self.secrets = secrets_of("secrets", secrets)
         self.cpu = pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
-        self.retries = Retries.of(retries)
+        self.retries: Retries | None = None
+        if retries is not None:
+            from wherry.retries import Retries  # only for functions that have some
+
+            self.retries = Retries.of(retries)
         self.timeout = number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
         self.startup_timeout = number("startup_timeout", startup_timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
         self.max_containers = int(number("max_containers", max_containers, 1, 10_000, "", 0, whole=True))
@@ -174,12 +177,12 @@ class FunctionOptions:
             single_use_containers=self.single_use_containers,
         )
         spec.gpus = [GpuRequest(type=gpu.type, count=gpu.count) for gpu in self.gpus]
-        spec.retry = self.retries._message() if self.retries is not None else None
+        spec.retry = self.retries.message() if self.retries is not None else None
         spec.timeout_s = self.timeout
         spec.startup_timeout_s = self.startup_timeout
         spec.env = dict(self.env)
         spec.block_network = self.block_network
-        spec.schedule = self.schedule._message() if self.schedule is not None else None
+        spec.schedule = self.schedule.message() if self.schedule is not None else None
 
 
 def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Packages:
         no_gpu("pip_install", gpu)
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         names = strings("pip_install", packages)
-        return self.env(env or {})._then(Step("pip_install", names, options, secrets=secrets, force_build=force_build))
+        with_env: Self = self.env(env or {})
+        return with_env._then(Step("pip_install", names, options, secrets=secrets, force_build=force_build))
 
     def pip_install_private_repos(
         self,
@@ -156,7 +157,8 @@ class Packages:
         names = strings("uv_pip_install", packages) if packages else ()
         given = tuple(absolute(file) for file in needs_list("requirements", requirements or ()))
         step = Step("uv_pip_install", names, options, given=given, secrets=secrets, force_build=force_build)
-        return self.env(env or {})._then(step)
+        with_env: Self = self.env(env or {})
+        return with_env._then(step)
 
     def uv_sync(
         self,
@@ -183,7 +185,8 @@ class Packages:
             "uv_version": uv_version,
         }
         step = Step("uv_sync", options=options, given=(folder,), secrets=secrets, force_build=force_build)
-        return self.env(env or {})._then(step)
+        with_env: Self = self.env(env or {})
+        return with_env._then(step)
 
     def poetry_install_from_file(
         self,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry.exception import InvalidError, NotFoundError
+from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from wherry._connection.client import Client
     from wherry._objects.volume_files import VolumeFiles
     from wherry.cloud_bucket_mount import CloudBucketMount
-    from wherry_proto.messages import BucketMount, VolumeMount
 
     Placed = tuple[tuple[str, VolumeFiles | CloudBucketMount], ...]
 
@@ -37,7 +35,7 @@ def placed(parameter: str, given: Any) -> Placed:
             if other == place:
                 raise InvalidError(f"{parameter} has two volumes at {place}")
             # The same bucket may well be twice there: with another prefix, or once to read only.
-            if isinstance(known, VolumeFiles) and isinstance(volume, VolumeFiles) and known._is_same(volume):
+            if isinstance(known, VolumeFiles) and isinstance(volume, VolumeFiles) and known.is_same(volume):
                 raise InvalidError(f"{parameter} has {volume!r} twice, at {other} and {place}: give it one place")
         found.append((place, volume))
     return tuple(found)
@@ -47,44 +45,6 @@ def together(parameter: str, first: Placed, second: Placed) -> Placed:
     """Return an app's volumes and its function's; at the same place the function's counts."""
     merged = {**dict(first), **dict(second)}
     return placed(parameter, merged)
-
-
-def mounts(client: Client, wanted: Placed, app_id: str, environment: str, creates: bool = True) -> list[VolumeMount]:
-    """Look for the volumes and return where containers are to have them; raise NotFoundError.
-
-    Without `creates` none is made: one that would be has an id that no volume has.
-    """
-    from wherry._objects.volume_files import VolumeFiles  # as above
-    from wherry_proto.messages import VolumeMount  # not needed to import wherry
-
-    def id_of(volume: VolumeFiles) -> str:
-        try:
-            return volume._id_for(client, app_id, environment, creates)
-        except NotFoundError:
-            if creates or not volume._create:
-                raise
-            return "vo-new"
-
-    return [
-        VolumeMount(
-            volume_id=id_of(volume),
-            path=place,
-            read_only=volume._read_only,
-            sub_path=volume._sub_path,
-        )
-        for place, volume in wanted
-        if isinstance(volume, VolumeFiles)
-    ]
-
-
-def bucket_mounts(client: Client, wanted: Placed, app_id: str, environment: str = "") -> list[BucketMount]:
-    """Look for the buckets' secrets and return where containers are to have the buckets; raise NotFoundError."""
-    if not wanted:
-        return []
-    from wherry.cloud_bucket_mount import CloudBucketMount  # as above
-
-    buckets = [(place, one) for place, one in wanted if isinstance(one, CloudBucketMount)]
-    return [bucket._mounted_at(client, place, app_id, environment) for place, bucket in buckets]
 
 
 def _checked(parameter: str, path: str) -> str:

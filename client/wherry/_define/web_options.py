@@ -83,6 +83,16 @@ class WebOptions:
             port_timeout_s=self.port_timeout,
         )
 
+    def check(self, name: str, options: Any) -> None:
+        """Raise InvalidError for options of the function that a web endpoint can't have."""
+        if options.retries is not None and options.retries.max_retries:
+            raise InvalidError(
+                f"{name} is a web endpoint: retries= does not work with it, since whoever sent the request has to "
+                "decide whether to send it again; leave it out"
+            )
+        if options.max_batch_size:
+            raise InvalidError(f"{name} is a web endpoint: @wherry.batched() does not work with it")
+
 
 def _label(decorator: str, label: Any) -> str:
     if label is None:
@@ -106,14 +116,3 @@ def _domains(decorator: str, domains: Any) -> tuple[str, ...]:
             )
         found.append(name)
     return tuple(found)
-
-
-def check_options(name: str, web: WebOptions, options: Any) -> None:
-    """Raise InvalidError for options of the function that a web endpoint can't have."""
-    if options.retries is not None and options.retries.max_retries:
-        raise InvalidError(
-            f"{name} is a web endpoint: retries= does not work with it, since whoever sent the request has to decide "
-            "whether to send it again; leave it out"
-        )
-    if options.max_batch_size:
-        raise InvalidError(f"{name} is a web endpoint: @wherry.batched() does not work with it")

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from wherry._base.ids import new_id
@@ -20,7 +21,10 @@ from wherry_proto.messages import (
 )
 
 if TYPE_CHECKING:
-    from wherry.queue import Queue
+    from wherry._connection.client import Client
+
+Reach = Callable[[], "tuple[Client, str]"]
+"""Returns the client that asks, and the queue's id; asked when it is needed, as it may have to be looked for."""
 
 _MOST = 5000
 _BYTES = 4 << 20
@@ -36,8 +40,8 @@ class Getting:
     The service lends them; they are ours once it has confirmed that we have them. What ends before leaves them there.
     """
 
-    def __init__(self, source: "Queue", count: int, wait_s: float | None, partition: str, raises: bool) -> None:
-        self._source = source
+    def __init__(self, reach: Reach, count: int, wait_s: float | None, partition: str, raises: bool) -> None:
+        self._reach = reach
         self._count = count
         self._deadline = None if wait_s is None else time.monotonic() + wait_s
         self._partition = partition
@@ -49,9 +53,9 @@ class Getting:
 
     def __call__(self) -> list[Any]:
         """Return the items; raise `queue.Empty` when there were none in time."""
-        queue_id = self._source._resolve()
+        client, queue_id = self._reach()
         while True:
-            found = self._source._client.persist(lambda: self._attempt(queue_id))
+            found = client.persist(lambda: self._attempt(client, queue_id))
             if found is not _REFUSED:
                 break
         if isinstance(found, DeserializationError):
@@ -66,13 +70,15 @@ class Getting:
             self._cancelled = True
             lease_id, values = self._lease_id, self._values
         if values:
-            self._source.put_many(values, partition=self._partition or None)
+            self._put_back(values)
         elif lease_id:
-            request = QueueCancelRequest(queue_id=self._source._resolve(), lease_id=lease_id)
-            self._source._client.tell("Queues.Cancel", request)
+            client, queue_id = self._reach()
+            client.tell("Queues.Cancel", QueueCancelRequest(queue_id=queue_id, lease_id=lease_id))
 
-    def _attempt(self, queue_id: str) -> Any:
-        client = self._source._client
+    def _put_back(self, values: list[Any]) -> None:
+        Putting(self._reach, values, None, self._partition, 0.0)()
+
+    def _attempt(self, client: "Client", queue_id: str) -> Any:
         lease_id = new_id("op")
         with self._lock:
             if self._cancelled:
@@ -88,7 +94,7 @@ class Getting:
             if not items.values:
                 return []
             # Before they are acknowledged: a value whose blob can't be fetched now stays in the queue.
-            values = self._loaded(items.values)
+            values = self._loaded(client, items.values)
             acknowledge = QueueAcknowledgeRequest(
                 queue_id=queue_id, lease_id=lease_id, partition=self._partition, positions=items.positions
             )
@@ -102,12 +108,12 @@ class Getting:
             if not self._cancelled:
                 return values
         if isinstance(values, list):
-            self._source.put_many(values, partition=self._partition or None)
+            self._put_back(values)
         raise Cancelled
 
-    def _loaded(self, payloads: list[Payload]) -> "list[Any] | DeserializationError":
+    def _loaded(self, client: "Client", payloads: list[Payload]) -> "list[Any] | DeserializationError":
         try:
-            return [value_of(self._source._client, payload) for payload in payloads]
+            return [value_of(client, payload) for payload in payloads]
         except DeserializationError as error:
             # It would fail whoever gets it: it is taken, and told.
             return error
@@ -116,8 +122,8 @@ class Getting:
 class Putting:
     """One put: call it to wait for room."""
 
-    def __init__(self, target: "Queue", values: list[Any], wait_s: float | None, partition: str, ttl_s: float) -> None:
-        self._target = target
+    def __init__(self, reach: Reach, values: list[Any], wait_s: float | None, partition: str, ttl_s: float) -> None:
+        self._reach = reach
         self._values = values
         self._deadline = None if wait_s is None else time.monotonic() + wait_s
         self._partition = partition
@@ -128,10 +134,11 @@ class Putting:
 
     def __call__(self) -> None:
         """Put the items, in as many messages as they need; raise `queue.Full` where there was no room in time."""
+        client, _ = self._reach()
         payloads: list[Payload] = []
         size = 0
         for number, value in enumerate(self._values, 1):
-            payload = payload_of(self._target._client, value, f"item {number}" if len(self._values) > 1 else "the item")
+            payload = payload_of(client, value, f"item {number}" if len(self._values) > 1 else "the item")
             if payloads and (len(payloads) == _MOST or size + len(payload.data) > _BYTES):
                 self._send(payloads)
                 payloads, size = [], 0
@@ -146,12 +153,13 @@ class Putting:
             self._cancelled = True
             operation_id = self._operation_id
         if operation_id:
-            request = QueueCancelRequest(queue_id=self._target._resolve(), lease_id=operation_id)
-            self._target._client.tell("Queues.Cancel", request)
+            client, queue_id = self._reach()
+            client.tell("Queues.Cancel", QueueCancelRequest(queue_id=queue_id, lease_id=operation_id))
 
     def _send(self, payloads: list[Payload]) -> None:
+        client, queue_id = self._reach()
         request = QueuePutRequest(
-            queue_id=self._target._resolve(),
+            queue_id=queue_id,
             operation_id=new_id("op"),
             partition=self._partition,
             values=payloads,
@@ -162,7 +170,7 @@ class Putting:
             if self._cancelled:
                 raise Cancelled
             self._operation_id = request.operation_id
-        if not self._target._call("Put", request, QueuePutResponse).done:
+        if not client.call("Queues.Put", request, QueuePutResponse).done:
             raise queue.Full
 
 

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from wherry._connection.client import Client, default_client
-from wherry.context import check_local, is_local
 from wherry_proto.messages import (
     SecretCreateRequest,
     SecretDeleteRequest,
@@ -14,9 +13,7 @@ from wherry_proto.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from wherry.secret import Secret
+    from collections.abc import Mapping, Sequence
 
 
 def create(
@@ -49,36 +46,19 @@ def info_of(client: Client | None, secret_id: str) -> SecretInfo:
     return (client or default_client()).call("Secrets.Lookup", SecretLookupRequest(secret_id=secret_id), SecretInfo)
 
 
-def resolve(client: Client | None, secret: "Secret", app_id: str = "", environment: str = "") -> str:
-    """Return a secret's id; store it first, where it is made of values.
-
-    Its environment is the one it names, else that of the app, else the one given, else the client's.
-    """
+def id_of(
+    client: Client | None,
+    *,
+    name: str,
+    environment: str,
+    required_keys: "Sequence[str]",
+    values: "Mapping[str, str] | None",
+    app_id: str,
+) -> str:
+    """Return a secret's id; store it first, where it is made of values. Raises NotFoundError for a name without one."""
     client = client or default_client()
-    environment = secret._environment or ("" if app_id else environment or client.environment)
-    if secret._values is not None:
-        request = SecretCreateRequest(environment=environment, values=dict(secret._values), app_id=app_id)
+    if values is not None:
+        request = SecretCreateRequest(environment=environment, values=dict(values), app_id=app_id)
         return client.call("Secrets.Create", request, SecretInfo).secret_id
-    lookup = SecretLookupRequest(
-        name=secret._name, environment=environment, required_keys=list(secret._required), app_id=app_id
-    )
+    lookup = SecretLookupRequest(name=name, environment=environment, required_keys=list(required_keys), app_id=app_id)
     return client.call("Secrets.Lookup", lookup, SecretInfo).secret_id
-
-
-def secret_ids(
-    client: Client, wanted: "list[tuple[Secret, ...]]", app_id: str = "", environment: str = ""
-) -> list[list[str]]:
-    """Return the ids of secrets, row by row as they are wanted; each is asked for once.
-
-    A name without an environment means the app's, else that of the environment given, else of the client's.
-
-    Asked for anew each time an app is brought up: a secret may have been deleted and made again meanwhile.
-    """
-    known: dict[int, str] = {}
-    for secret in {id(secret): secret for secrets in wanted for secret in secrets}.values():
-        if not secret._id:
-            check_local("giving a function a secret that it did not have")
-        if (secret._values is not None or secret._name) and is_local():
-            secret._id = resolve(client, secret, app_id, environment)
-        known[id(secret)] = secret._id
-    return [[known[id(secret)] for secret in secrets] for secrets in wanted]

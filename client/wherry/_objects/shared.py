@@ -6,16 +6,23 @@ import os
 
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
+from wherry._objects import _travelled
 from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
 
     from wherry._connection.client import Client
-    from wherry.app import App
     from wherry_proto.messages import Message, ObjectInfo
+
+    class OwnApp(Protocol):
+        """The app that an object belongs to."""
+
+        @property
+        def app_id(self) -> str | None: ...
+
 
 H = TypeVar("H")
 
@@ -44,7 +51,7 @@ class SharedObject:
         self._id = object_id
         # Made by `new()`: an app's own, once it is an attribute of one.
         self._is_own = is_own
-        self._app: App | None = None
+        self._app: OwnApp | None = None
         self._app_id = ""
         self._known_client = client
 
@@ -72,7 +79,7 @@ class SharedObject:
     def _looked_up(
         cls, name: str, client: Client | None, environment_name: str | None, create_if_missing: bool
     ) -> Self:
-        found = cls.from_name(
+        found: Self = cls.from_name(
             name, environment_name=environment_name, create_if_missing=create_if_missing, client=client
         )
         found._resolve()
@@ -112,7 +119,7 @@ class SharedObject:
 
         It goes with this program, too, however that ends.
         """
-        return Ephemeral(cls(environment=environment_name or "", client=client))
+        return Ephemeral(cls(environment=environment_name or "", client=client), cls._service)
 
     @blocking_classmethod
     def delete(
@@ -129,7 +136,7 @@ class SharedObject:
         """
         try:
             found = cls.from_name(name, environment_name=environment_name, client=client)
-            found._delete()
+            found.discard()
         except NotFoundError:
             if not allow_missing:
                 raise
@@ -171,19 +178,23 @@ class SharedObject:
 
     # For apps
 
-    def _attach(self, app: App, name: str) -> None:
-        """Become the app's own under that name."""
+    def become_own(self, app: OwnApp, name: str) -> bool:
+        """Inside wherry: become the app's own under that name; return whether it is one that can be."""
         if self._is_own:
             self._app, self._name = app, name
-            app._objects.append(self)
+        return self._is_own
 
-    def _bring_up(self, client: Client, app_id: str) -> None:
-        """Make it as the app's own, before there are containers that may ask for it."""
+    def bring_up(self, client: Client, app_id: str) -> None:
+        """Inside wherry: make it as the app's own, before there are containers that may ask for it."""
         self._known_client = client
         if app_id != self._app_id:
             self._id, self._app_id = self._open(name=self._name, create=True, app_id=app_id), app_id
 
     # Asking
+
+    def reached(self) -> tuple[Client, str]:
+        """Inside wherry: return the client that asks for it, and its id; looked for where it is not known yet."""
+        return self._client, self._resolve()
 
     @property
     def _client(self) -> Client:
@@ -232,7 +243,8 @@ class SharedObject:
     def _fill(self, object_id: str) -> None:
         """Give a new object what it begins with."""
 
-    def _delete(self) -> ObjectInfo:
+    def discard(self) -> ObjectInfo:
+        """Inside wherry: delete it, and return what it was."""
         from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # as above
 
         info: ObjectInfo = self._call("Delete", ObjectDeleteRequest(object_id=self._resolve()), ObjectInfo)
@@ -243,12 +255,14 @@ class SharedObject:
 class Ephemeral(Generic[H]):
     """Makes an object for the length of a block."""
 
-    def __init__(self, made: Any) -> None:
+    def __init__(self, made: Any, service: str) -> None:
         self._made = made
+        self._service = service
         self._pid = os.getpid()
+        self._reached: tuple[Client, str] | None = None
 
     def __enter__(self) -> H:
-        self._made._resolve()
+        self._reached = self._made.reached()
         made: H = self._made
         return made
 
@@ -257,11 +271,11 @@ class Ephemeral(Generic[H]):
     ) -> None:
         from wherry_proto.messages import ObjectDeleteRequest  # not needed to import wherry
 
-        made = self._made
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or self._reached is None:
             return  # in a forked child: the object is its parent's
+        client, object_id = self._reached
         # A service that is away deletes it by itself: it knows which client is gone.
-        made._client.tell(f"{made._service}.Delete", ObjectDeleteRequest(object_id=made._id))
+        client.tell(f"{self._service}.Delete", ObjectDeleteRequest(object_id=object_id))
 
     async def __aenter__(self) -> H:
         from wherry._base.waiting import entered_in_thread  # only in async programs
@@ -274,9 +288,3 @@ class Ephemeral(Generic[H]):
         import asyncio  # the caller has it already
 
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
-
-
-def _travelled(cls: Any, name: str, environment: str, create: bool, object_id: str) -> Any:
-    if object_id:
-        return cls(object_id=object_id)
-    return cls(name=name, environment=environment, create=create)

@@ -24,7 +24,7 @@ class Download:
 
     def __init__(self, volume: VolumeFiles, remote: str, local: str, force: bool) -> None:
         self._volume = volume
-        entries = list(volume._messages(remote, True))
+        entries = list(volume.messages(remote, True))
         own = remote.strip("/")
         is_file = len(entries) == 1 and entries[0].path == own and entries[0].kind != VolumeEntryKind.DIRECTORY
         target = Path(local)
@@ -70,13 +70,14 @@ class Download:
                 self._fetch_some(left, report)
             except ConnectionError:
                 # Each file is there whole or not at all: those that are left are asked for again.
-                if not self._volume._client.await_service():
+                if not self._volume.reached()[0].await_service():
                     raise
 
     def _fetch_some(self, files: list[tuple[VolumeEntry, Path]], report: Report) -> None:
         """Fetch files in their order, and take out of the list those that are there."""
-        request = VolumeReadRequest(volume_id=self._volume._resolve(), paths=[entry.path for entry, _ in files])
-        rows = self._volume._client.stream("Volumes.Read", request)
+        client, volume_id = self._volume.reached()
+        request = VolumeReadRequest(volume_id=volume_id, paths=[entry.path for entry, _ in files])
+        rows = client.stream("Volumes.Read", request)
         for entry, place in list(files):
             place.parent.mkdir(parents=True, exist_ok=True)
             part = place.with_name(f".{place.name[:200]}.part")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from wherry._connection.client import Client
     from wherry._objects.volume_upload import UploadBatch
-    from wherry_proto.messages import ObjectInfo, VolumeEntry
+    from wherry_proto.messages import ObjectInfo, VolumeEntry, VolumeMount
 
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class VolumeFiles(SharedObject):
         """
         from wherry_proto.messages import ObjectInfo, VolumeRenameRequest
 
-        found = cls.from_name(old_name, environment_name=environment_name, client=client)
+        found: VolumeFiles = cls.from_name(old_name, environment_name=environment_name, client=client)
         found._call("Rename", VolumeRenameRequest(volume_id=found._resolve(), name=new_name), ObjectInfo)
 
     def read_only(self) -> Self:
@@ -72,7 +72,7 @@ class VolumeFiles(SharedObject):
 
         That directory is made where it is missing. (reference: Volume.with_mount_options)
         """
-        made = self._twin()
+        made: Self = self._twin()
         if read_only is not None:
             made._read_only = bool(read_only)
         if sub_path is not None:
@@ -171,10 +171,11 @@ class VolumeFiles(SharedObject):
     # Inside
 
     def _entries(self, path: str, recursive: bool) -> Iterator[FileEntry]:
-        for entry in self._messages(path, recursive):
+        for entry in self.messages(path, recursive):
             yield FileEntry(entry.path, FileEntryType(entry.kind), entry.modified_at_ms // 1000, entry.size)
 
-    def _messages(self, path: str, recursive: bool) -> Iterator[VolumeEntry]:
+    def messages(self, path: str, recursive: bool) -> Iterator[VolumeEntry]:
+        """Inside wherry: yield the entries of a directory as the service tells them."""
         from wherry_proto.messages import VolumeEntriesRequest
 
         request = VolumeEntriesRequest(volume_id=self._resolve(), path=_text(path), recursive=recursive)
@@ -193,7 +194,8 @@ class VolumeFiles(SharedObject):
         except NotFoundError as error:
             raise VolumeFileNotFoundError(str(error)) from None
 
-    def _delete(self, force: bool = False) -> ObjectInfo:
+    def discard(self, force: bool = False) -> ObjectInfo:
+        """Inside wherry: delete it, and return what it was; with `force` also while functions use it."""
         from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo
 
         request = ObjectDeleteRequest(object_id=self._resolve(), force=force)
@@ -201,7 +203,8 @@ class VolumeFiles(SharedObject):
         self._id = ""
         return info
 
-    def _is_same(self, other: VolumeFiles) -> bool:
+    def is_same(self, other: VolumeFiles) -> bool:
+        """Inside wherry: whether two handles are on one directory, as far as that is known without asking."""
         if type(self) is not type(other):
             return False
         if self._name or other._name:
@@ -215,11 +218,23 @@ class VolumeFiles(SharedObject):
         made.__dict__.update(self.__dict__)
         return made
 
-    def _id_for(self, client: Client, app_id: str, environment: str, creates: bool = True) -> str:
-        """Return the id for an app that is being brought up; a name without an environment means the app's.
+    def mounted_at(self, client: Client, place: str, app_id: str, environment: str, creates: bool) -> VolumeMount:
+        """Inside wherry: look for it, and return how a container is to have it; raise NotFoundError.
 
-        Without `creates`, raise NotFoundError for one that would be made.
+        A name without an environment means the one given. Without `creates` none is made: one that would be has an id
+        that no volume has.
         """
+        from wherry_proto.messages import VolumeMount
+
+        try:
+            volume_id = self._id_for(client, app_id, environment, creates)
+        except NotFoundError:
+            if creates or not self._create:
+                raise
+            volume_id = "vo-new"
+        return VolumeMount(volume_id=volume_id, path=place, read_only=self._read_only, sub_path=self._sub_path)
+
+    def _id_for(self, client: Client, app_id: str, environment: str, creates: bool) -> str:
         self._known_client = client
         if self._app is not None:
             # One that another handle of the same was made of.

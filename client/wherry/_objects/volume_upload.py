@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, cast
 
 from wherry.exception import InvalidError, VolumeFileExistsError
 from wherry_proto.messages import (
@@ -20,9 +20,17 @@ from wherry_proto.messages import (
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
 
-    from wherry._objects.volume_files import VolumeFiles
+    from wherry._connection.client import Client
+    from wherry._connection.transport.transport import Transport
+
+    class Target(Protocol):
+        """The volume that files are put into."""
+
+        def reached(self) -> tuple[Client, str]:
+            """Return the client that asks for it, and its id."""
+
 
 CHUNK = 1 << 20
 # What one chunk may say of a hole.
@@ -100,10 +108,9 @@ def _hole(file: int, offset: int) -> int:
 class UploadBatch:
     """Collects files, and uploads them when its block ends without an error. (reference: Volume.batch_upload)"""
 
-    def __init__(self, volume: VolumeFiles, force: bool, report: Report | None = None) -> None:
+    def __init__(self, volume: Target, force: bool) -> None:
         self._volume = volume
         self._force = force
-        self._report = report
         self._items: dict[str, UploadItem] = {}
 
     def put_file(self, local_file: str | os.PathLike[str] | IO[bytes], remote_path: str | os.PathLike[str]) -> None:
@@ -127,7 +134,7 @@ class UploadBatch:
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], recursive: bool = True
     ) -> None:
         """Add a directory's files, with `recursive` those below too, under a directory of the volume."""
-        from wherry._publish.local_files import walk
+        from wherry._base.walk import walk
 
         root = Path(local_path)
         if not root.is_dir():
@@ -166,13 +173,13 @@ class UploadBatch:
 
             await asyncio.to_thread(self.upload)
 
-    def upload(self) -> None:
-        """Send what was put; raise VolumeFileExistsError before anything is sent."""
+    def upload(self, report: Report | None = None) -> None:
+        """Send what was put; raise VolumeFileExistsError before anything is sent. `report` hears of each piece."""
         items = list(self._items.values())
         if not items:
             return
-        client = self._volume._client
-        sending = _Sending(self._volume._resolve(), items, self._force, self._report)
+        client, volume_id = self._volume.reached()
+        sending = _Sending(volume_id, items, self._force, report)
         client.persist(lambda: sending.run(client))
 
     def _add(self, item: UploadItem) -> None:
@@ -191,8 +198,8 @@ class _Sending:
         self._sent: set[str] = set()
         self._reported: dict[str, int] = {}
 
-    def run(self, client: Any) -> None:
-        transport = client._transport
+    def run(self, client: Client) -> None:
+        transport = client.transport
         exist, offsets = self._check(transport)
         there = [item.remote for item in self._items if item.remote in exist and item.remote not in self._sent]
         if there and not self._force:
@@ -203,7 +210,7 @@ class _Sending:
         if (first := next(chunks, None)) is not None:
             transport.upload("Volumes.Write", itertools.chain([first], chunks))
 
-    def _check(self, transport: Any) -> tuple[set[str], dict[str, int]]:
+    def _check(self, transport: Transport) -> tuple[set[str], dict[str, int]]:
         exist: set[str] = set()
         offsets: dict[str, int] = {}
         for start in range(0, len(self._items), _ASKED):
@@ -211,7 +218,7 @@ class _Sending:
             request = VolumeCheckRequest(
                 volume_id=self._volume_id, uploads=[VolumeUpload(path=item.remote, key=item.key) for item in group]
             )
-            answer: VolumeCheckResponse = transport.call("Volumes.Check", request)
+            answer = cast("VolumeCheckResponse", transport.call("Volumes.Check", request))
             for item, is_there, offset in zip(group, answer.exist, answer.offsets, strict=True):
                 if is_there:
                     exist.add(item.remote)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry._connection.client import default_client
 from wherry._publish.image_files import resolve
-from wherry._publish.running import bind_handles, images_of, open_app, prepared
+from wherry._publish.running import Published, announce, open_app, prepared
 from wherry._screen.output import Output, Silent
 from wherry._screen.plain import Steps
 from wherry.context import GUARD, check_local
@@ -35,7 +35,7 @@ from wherry_proto.messages import (
 
 if TYPE_CHECKING:
     from wherry._connection.client import Client
-    from wherry.app import App
+    from wherry._define.plan import Plan
 
 STRATEGIES = {"rolling": DeployStrategy.ROLLING, "recreate": DeployStrategy.RECREATE}
 
@@ -43,7 +43,14 @@ STRATEGIES = {"rolling": DeployStrategy.ROLLING, "recreate": DeployStrategy.RECR
 class Deployed:
     """What came of deploying: of a dry run, what would."""
 
-    def __init__(self, app_id: str, app_name: str, result: DeploymentResult, unbuilt: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        app_name: str,
+        result: DeploymentResult,
+        unbuilt: list[str] | None = None,
+        published: Published | None = None,
+    ) -> None:
         # "" where a dry run found no app.
         self.app_id = app_id
         self.app_name = app_name
@@ -52,6 +59,8 @@ class Deployed:
         self.functions = result.functions
         # Of a dry run: images that would be built.
         self.unbuilt = unbuilt or []
+        # What can be called from here; None: nothing that was defined here.
+        self.published = published
 
     @property
     def version(self) -> int:
@@ -60,27 +69,28 @@ class Deployed:
 
 
 def deploy(
-    app: App,
+    plan: Plan,
     client: Client | None,
     name: str | None,
     environment: str | None,
     tag: str,
     strategy: str,
 ) -> Deployed:
-    """Make the app's functions the next version of the deployed app of its name, and bind their handles.
+    """Make the app's functions the next version of the deployed app of its name.
 
     The commit of the git work tree that the source is in is noted. Raises DeploymentError where the version does not
     start: the one before serves on; InvalidError for an app without a name.
     """
     check_local("deploying an app", GUARD)
     client = client or default_client()
-    app_name = _named(app, name)
+    app_name = _named(plan, name)
     chosen = strategy_of(strategy)
     _ = client.session  # connected first: until it is deployed, the service ties the app to it
-    info = open_app(app, client, client.client_id, False, environment, app_name, deploys=True)
+    environment = environment or client.environment
+    info = open_app(plan, client, client.client_id, False, environment, app_name, deploys=True)
     is_new = not info.version
     try:
-        ready = prepared(app, client, info.app_id)
+        ready = prepared(plan, client, info.app_id, environment)
         request = DeploymentCreateRequest(
             app_id=info.app_id, functions=ready.specs, strategy=chosen, origin=_origin(tag, ready.root)
         )
@@ -89,37 +99,37 @@ def deploy(
         if is_new:
             client.tell("Apps.Stop", AppStopRequest(app_id=info.app_id))
         raise
-    bind_handles(client, ready, result.functions)
-    return Deployed(info.app_id, app_name, result)
+    announce(client, plan.definitions, result.functions)
+    published = Published(client, environment, ready, result.functions)
+    return Deployed(info.app_id, app_name, result, published=published)
 
 
 def deploy_aloud(
-    app: App, client: Client | None, name: str | None, environment: str | None, tag: str, strategy: str
+    plan: Plan, client: Client | None, name: str | None, environment: str | None, tag: str, strategy: str
 ) -> Deployed:
     """Do as `deploy`, and say on stderr what is done and waited for, unless an output is enabled that shows it."""
     client = client or default_client()
     listener = client.listener
     if type(listener.screen) is not Silent:
-        return deploy(app, client, name, environment, tag, strategy)
+        return deploy(plan, client, name, environment, tag, strategy)
     before, listener.screen = listener.screen, Steps()
     try:
-        return deploy(app, client, name, environment, tag, strategy)
+        return deploy(plan, client, name, environment, tag, strategy)
     finally:
         listener.screen = before
 
 
-def dry_run(app: App, name: str | None, environment: str | None) -> Deployed:
+def dry_run(plan: Plan, name: str | None, environment: str | None) -> Deployed:
     """Return what deploying would change. Nothing is built, no container starts, and no volume is made.
 
     Source is sent, and secrets without a name, as the service compares what would be with what is.
     """
     check_local("deploying an app", GUARD)
     client = default_client()
-    app_name = _named(app, name)
-    images = images_of(app)
+    app_name = _named(plan, name)
     infos = [
         client.call("Images.Show", ImageShowRequest(definition=resolve(image, None).definition), ImageInfo)
-        for image in images
+        for image in (plan.image_of(definition) for definition in plan.definitions)
     ]
     unbuilt = sorted({info.summary or info.image_id for info in infos if info.state != ImageState.BUILT})
     request = AppShowRequest(app_name=app_name, environment=environment or client.environment)
@@ -128,10 +138,10 @@ def dry_run(app: App, name: str | None, environment: str | None) -> Deployed:
     except NotFoundError:
         shown = None
     if shown is None or shown.app is None or not shown.app.version:
-        added = [FunctionChange(name=own, kind=FunctionChangeKind.ADDED) for own in app._functions]
+        added = [FunctionChange(name=one.name, kind=FunctionChangeKind.ADDED) for one in plan.definitions]
         return Deployed("", app_name, DeploymentResult(changes=added), unbuilt)
-    app._environment = request.environment
-    ready = prepared(app, client, shown.app.app_id, [info.image_id for info in infos], makes_volumes=False)
+    image_ids = [info.image_id for info in infos]
+    ready = prepared(plan, client, shown.app.app_id, request.environment, image_ids, creates=False)
     create = DeploymentCreateRequest(app_id=shown.app.app_id, functions=ready.specs, dry_run=True)
     return Deployed(shown.app.app_id, app_name, follow(client, "Deployments.Create", create), unbuilt)
 
@@ -175,11 +185,11 @@ def strategy_of(strategy: str) -> int:
     return STRATEGIES[strategy]
 
 
-def _named(app: App, name: str | None) -> str:
-    found = name or app.name
+def _named(plan: Plan, name: str | None) -> str:
+    found = name or plan.name
     if not found:
         raise InvalidError('the app has no name to deploy it under: write wherry.App("its-name"), or use --name')
-    if not app._functions:
+    if not plan.definitions:
         raise InvalidError(f"app {found!r} has no function to deploy: decorate one with @app.function()")
     return found
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from wherry._base.mounted import Mounted
 from wherry._define.step import Step
-from wherry._objects.secrets import secret_ids
+from wherry._publish.build_function import build_spec, fingerprint
 from wherry._publish.ignore import matcher
 from wherry._publish.local_files import docker_ignored, file_of, files_below, module_files
 from wherry._publish.requirements import read_requirements
+from wherry._publish.secrets import secret_ids
 from wherry._publish.shipping import described
 from wherry._publish.source import SourceFile
 from wherry.exception import InvalidError
@@ -18,7 +19,7 @@ from wherry_proto.messages import ImageDefinition, ImageStep
 
 if TYPE_CHECKING:
     from wherry._connection.client import Client
-    from wherry.image import Image
+    from wherry._define.recipe import Recipe
 
 
 class Resolved:
@@ -31,7 +32,7 @@ class Resolved:
         self.files = files
 
 
-def resolve(image: "Image", client: "Client | None", environment: str = "") -> Resolved:
+def resolve(image: "Recipe", client: "Client | None", environment: str = "") -> Resolved:
     """Read what the steps name; without a client (for a look at it) functions are described, not sent.
 
     Secrets and volumes that name no environment are those of this one.
@@ -39,7 +40,7 @@ def resolve(image: "Image", client: "Client | None", environment: str = "") -> R
     Raises InvalidError for a file that is missing or says nothing usable.
     """
     files: list[SourceFile] = []
-    steps = [_resolved(step, files, client, environment) for step in image._steps]
+    steps = [_resolved(step, files, client, environment) for step in image.steps]
     return Resolved(ImageDefinition(steps=steps), files)
 
 
@@ -58,9 +59,9 @@ def _resolved(step: Step, files: list[SourceFile], client: "Client | None", envi
         files.extend(own)
     if step.kind == "run_function":
         (function,) = step.given
-        message.options["fingerprint"] = function.fingerprint()
+        message.options["fingerprint"] = fingerprint(function)
         if client is not None:
-            message.function = function.spec(client, environment)
+            message.function = build_spec(function, client, environment)
     return message
 
 
@@ -83,7 +84,7 @@ def _copy(step: Step, message: ImageStep) -> list[SourceFile]:
         return files_below("Image.add_local_dir", local, matcher(ignore), with_modes=True)
     if kind == "modules":
         return [file for name in local for file in module_files("Image.add_local_python_source", name, ignore)]
-    return [file for mounted in local._mounted for file in _of_mount(mounted)]
+    return [file for mounted in local.mounted for file in _of_mount(mounted)]
 
 
 def _of_mount(mounted: Mounted) -> list[SourceFile]:

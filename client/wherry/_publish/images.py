@@ -1,19 +1,22 @@
 """Has the service build images that are not built yet."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from wherry._publish.image_files import resolve
 from wherry._publish.shipping import send
 from wherry.exception import ImageBuildError
-from wherry.image import Image
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
 if TYPE_CHECKING:
     from wherry._connection.client import Client
+    from wherry._define.recipe import Recipe
     from wherry._screen.output import Build
 
 
-def ensure_images(client: "Client", images: list[Image], *, environment: str = "", bare: bool = False) -> list[str]:
+def ensure_images(
+    client: "Client", images: "Sequence[Recipe]", *, environment: str = "", bare: bool = False
+) -> list[str]:
     """Build what is not built; return the image ids, in the order of `images`. Raises ImageBuildError.
 
     They become the environment's, whose secrets and volumes the builds use; without one, the client's.
@@ -52,9 +55,7 @@ def ensure_images(client: "Client", images: list[Image], *, environment: str = "
             build.abandon()
     if len(ids) < len(distinct):
         raise ImageBuildError("the service ended the build without saying how it went; see its log")
-    for index, image in enumerate(distinct):
-        image._id = ids[index]
     by_image = {image: ids[index] for index, image in enumerate(distinct)}
     for image in images:
-        image._id = by_image[image]
+        image.became(by_image[image])
     return [by_image[image] for image in images]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wherry._base.walk import folders_below, link_in, walk
 from wherry._publish.ignore import Either, Ignored, lines_of, matcher
 from wherry._publish.source import SourceFile
 from wherry.exception import InvalidError
@@ -46,24 +47,15 @@ def files_below(what: str, local: str, ignored: Ignored, *, with_modes: bool = F
 
 def _without_content(root: Path, ignored: Ignored) -> Iterator[SourceFile]:
     """Yield the links that stay links, and the empty directories."""
-    for folder, folders, names in _folders(root, ignored):
+    for folder, folders, names in folders_below(root, ignored):
         for name in (*folders, *names):
             place = folder / name
             relative = place.relative_to(root).as_posix()
             if place.is_symlink():
-                if not ignored(relative) and (link := _link_in(root, place)):
+                if not ignored(relative) and (link := link_in(root, place)):
                     yield SourceFile(relative, place, link=link)
             elif name in folders and not ignored(relative) and not os.listdir(place):
                 yield SourceFile(relative, place, directory=True)
-
-
-def _link_in(root: Path, place: Path) -> str:
-    """Return where a link leads, as it can be said within the tree; "" if its content is to be taken instead."""
-    target = os.readlink(place)
-    inside = os.path.normpath(place.parent / target)
-    if inside == str(root) or inside.startswith(f"{root}{os.sep}"):
-        return target if not os.path.isabs(target) else os.path.relpath(inside, place.parent)
-    return "" if place.is_file() else target
 
 
 def module_files(what: str, name: str, ignore: Any) -> list[SourceFile]:
@@ -104,37 +96,6 @@ def docker_ignored(folder: str, ignore: Any, dockerfile: str | None = None) -> I
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidError(f"{own} can't be read: {error}") from None
     return Either(matcher((), lines), matcher(ignore)) if callable(ignore) else matcher(ignore, lines)
-
-
-def walk(root: Path, ignored: Ignored | None = None, *, with_links: bool = True) -> Iterator[str]:
-    """Yield the relative paths of the files below a directory. What is left out is neither looked into nor read.
-
-    Without `with_links` links that stay links are left out.
-    """
-    for folder, _, names in _folders(root, ignored):
-        for name in names:
-            place = folder / name
-            relative = place.relative_to(root).as_posix()
-            if (
-                not (ignored is not None and ignored(relative))
-                and place.is_file()
-                and (with_links or not place.is_symlink() or not _link_in(root, place))
-            ):
-                yield relative
-
-
-def _folders(root: Path, ignored: Ignored | None) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each directory with the names of what is in it, but for directories of which all is ignored."""
-
-    def refuse(error: OSError) -> None:
-        raise InvalidError(f"{error.filename} can't be read: {error.strerror}") from None
-
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        below = Path(folder).relative_to(root)
-        folders.sort()
-        if ignored is not None:
-            folders[:] = [name for name in folders if not ignored.is_whole((below / name).as_posix())]
-        yield Path(folder), folders, names
 
 
 def _read(what: str, name: str, path: Path) -> SourceFile:

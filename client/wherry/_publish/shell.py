@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wherry._base.ids import new_id
-from wherry._define.definition import Definition
-from wherry._define.places import bucket_mounts, together
-from wherry._define.places import mounts as volume_mounts
-from wherry._objects.secrets import secret_ids
-from wherry._publish.images import ensure_images
-from wherry._publish.mounts import local_mounts, module_mounts
-from wherry._publish.shipping import ship_modules
+from wherry._publish.bring_up import bring_up
+from wherry._publish.needs import Needs, needs_of
 from wherry._screen import terminal
 from wherry.exception import InvalidError
-from wherry.image import Image
 from wherry_proto.messages import (
     ExecStart,
+    FunctionSpec,
     SandboxCreateRequest,
     SandboxInfo,
     SandboxSpec,
@@ -27,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from wherry._connection.client import Client
-    from wherry.app import App
+    from wherry._define.definition import Definition
+    from wherry._define.plan import Plan
 
 # bash where there is one.
 DEFAULT_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash -i || exec sh -i")
@@ -37,12 +33,12 @@ MOST_S = 86_400.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
 
 
-def fresh(client: Client, image: Image, spec: SandboxSpec, *, with_sdk: bool, environment: str = "") -> str:
+def fresh(client: Client, needs: Needs, spec: SandboxSpec, *, with_sdk: bool, environment: str = "") -> str:
     """Make a container that only waits, and goes soon after the last shell has left it; return its id."""
     environment = environment or client.environment
-    (spec.image_id,) = ensure_images(client, [image], environment=environment, bare=not with_sdk)
-    spec.local_mounts = local_mounts(client, image)
+    bring_up(client, [needs], environment=environment, bare=not with_sdk).ready[0].fill(spec)
     spec.with_sdk = with_sdk
+    spec.only_waits = True
     spec.timeout_s, spec.idle_timeout_s = MOST_S, LINGER_S
     request = SandboxCreateRequest(
         sandbox_id=new_id("sb"), environment=environment, tags={"made-for": "shell"}, spec=spec
@@ -50,31 +46,22 @@ def fresh(client: Client, image: Image, spec: SandboxSpec, *, with_sdk: bool, en
     return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
 
 
-def fresh_for_function(client: Client, app: App | None, definition: Definition) -> str:
+def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> str:
     """Make a container as a function's: its image, files, variables, secrets and limits, its source importable."""
     options = definition.options
-    environment = (app._environment if app is not None else "") or client.environment
-    image = options.image or (app.image if app is not None else None) or Image.debian_slim()
-    filled = _filled(definition)
     module = definition.module
-    wanted = [module] if options.include_source and module is not None else []
-    shipped = ship_modules(client, wanted, module_mounts(image))
-    app_secrets = app._secrets if app is not None else ()
-    (ids,) = secret_ids(client, [(*app_secrets, *options.secrets)], environment=environment)
-    app_volumes = app._volumes if app is not None else ()
-    wanted_volumes = (*together("volumes", app_volumes, options.volumes), *options.network_file_systems)
+    needs = needs_of(plan, definition, [module] if module is not None else [])
+    # A sandbox has one kind of volumes.
+    needs.volumes, needs.network_file_systems = (*needs.volumes, *needs.network_file_systems), ()
+    filled = FunctionSpec()
+    options.fill(filled)
     spec = SandboxSpec(
-        volumes=volume_mounts(client, wanted_volumes, "", environment),
-        bucket_mounts=bucket_mounts(client, wanted_volumes, "", environment),
         env={"PYTHONPATH": _PYTHON_PATH, **options.env},
         resources=filled.resources,
         gpus=filled.gpus,
         block_network=options.block_network,
-        secret_ids=ids,
-        source_id=shipped.source_id,
-        only_waits=True,
     )
-    return fresh(client, image, spec, with_sdk=True, environment=environment)
+    return fresh(client, needs, spec, with_sdk=True, environment=plan.environment)
 
 
 def enter(client: Client, container_id: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
@@ -88,9 +75,9 @@ def enter(client: Client, container_id: str, command: Sequence[str], env: Mappin
     return terminal.run_in_terminal(client, start)
 
 
-def open_shell(client: Client, app: App | None, definition: Definition) -> int:
+def open_shell(client: Client, plan: Plan, definition: Definition) -> int:
     """Open a shell in a fresh container as a function's; return its exit code."""
-    container_id = fresh_for_function(client, app, definition)
+    container_id = fresh_for_function(client, plan, definition)
     try:
         return enter(client, container_id, DEFAULT_COMMAND)
     finally:
@@ -100,11 +87,3 @@ def open_shell(client: Client, app: App | None, definition: Definition) -> int:
 def end(client: Client, sandbox_id: str) -> None:
     """End a container that was made and not entered."""
     client.tell("Sandboxes.Terminate", SandboxTerminateRequest(sandbox_id=sandbox_id))
-
-
-def _filled(definition: Definition) -> Any:
-    from wherry_proto.messages import FunctionSpec
-
-    spec = FunctionSpec()
-    definition.options.fill(spec)
-    return spec

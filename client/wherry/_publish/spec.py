@@ -3,7 +3,7 @@
 import sys
 
 from wherry._connection import pickling
-from wherry._define.definition import ClassDefinition, Definition
+from wherry._define.definition import Definition
 from wherry.exception import InvalidError, SerializationError
 from wherry_proto.messages import Format, FunctionSpec, Payload
 
@@ -11,7 +11,7 @@ MAX_SERIALIZED = 16 << 20
 WARN_SERIALIZED = 256 << 10
 
 
-def function_spec(definition: Definition, image_id: str, source_id: str) -> FunctionSpec:
+def function_spec(definition: Definition, image_id: str = "", source_id: str = "") -> FunctionSpec:
     """Return what the service needs to know of a function or class; raise InvalidError or SerializationError."""
     spec = FunctionSpec(
         name=definition.name,
@@ -30,10 +30,9 @@ def function_spec(definition: Definition, image_id: str, source_id: str) -> Func
     else:
         spec.module_name = definition.module_name
         spec.qualname = definition.function.__qualname__
-    if isinstance(definition, ClassDefinition):
-        spec.methods = definition.method_specs()
-        spec.needs_parameters = bool(definition.blueprint.required)
-    elif definition.web is not None:
+    spec.methods = definition.method_specs()
+    spec.needs_parameters = definition.needs_parameters
+    if definition.web is not None:
         spec.web = definition.web.message()
     definition.options.fill(spec)
     return spec

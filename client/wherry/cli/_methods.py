@@ -5,9 +5,10 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from wherry._classes.blueprint import HANDLE, Blueprint
+from wherry._classes.blueprint import Blueprint
+from wherry._classes.definition import ClassDefinition
 from wherry._classes.parameters import MISSING
-from wherry._define.definition import ClassDefinition
+from wherry._classes.partial import HANDLE
 from wherry.app import App
 from wherry.exception import InvalidError
 from wherry.function import Function
@@ -48,11 +49,10 @@ class MethodTarget:
 def methods_of(app: App) -> dict[str, MethodTarget]:
     """Return the methods of an app's classes, as `Class.method`."""
     found: dict[str, MethodTarget] = {}
-    for name, function in app._functions.items():
-        definition = function._definition
+    for definition in app.plan().definitions:
         if isinstance(definition, ClassDefinition):
             for method in definition.blueprint.methods:
-                found[f"{name}.{method}"] = MethodTarget(app, definition.blueprint, method)
+                found[f"{definition.name}.{method}"] = MethodTarget(app, definition.blueprint, method)
     return found
 
 

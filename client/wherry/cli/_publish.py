@@ -35,18 +35,16 @@ def main() -> None:
 
 
 def _publish(ref: str, report: Path) -> None:
-    environment = os.environ.get(ENVIRONMENT) or None
-    use_environment(environment)
-    app = find_app(ref)
+    use_environment(os.environ.get(ENVIRONMENT) or None)
+    plan = find_app(ref).plan()
     client = default_client()
-    app._environment = client.environment
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     app_id = os.environ.get(APP, "")
     opened = not app_id
     if opened:
-        app_id = open_app(app, client, os.environ[OWNER], False, environment).app_id
+        app_id = open_app(plan, client, os.environ[OWNER], False, client.environment).app_id
     try:
-        files = publish(app, client, app_id)
+        files = publish(plan, client, app_id, client.environment).ready.files
     except BaseException:
         if opened:
             client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
@@ -54,7 +52,7 @@ def _publish(ref: str, report: Path) -> None:
     finally:
         screen.close()
     report.write_text(
-        json.dumps({"app_id": app_id, "name": app.name or "", "files": {str(f.local): f.blob_id for f in files}})
+        json.dumps({"app_id": app_id, "name": plan.name or "", "files": {str(f.local): f.blob_id for f in files}})
     )
 
 

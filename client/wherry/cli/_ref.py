@@ -9,6 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from wherry._base.code import script_name
+from wherry._define.definition import Definition
+from wherry._define.plan import Plan
+from wherry._define.recipe import Recipe
 from wherry.app import App, LocalEntrypoint
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.exception import Error
@@ -87,14 +90,15 @@ def find_app(ref: str) -> App:
     return apps[0]
 
 
-def find_function(ref: str) -> tuple[App, Function[..., Any]]:
-    """Import what `ref` names and return its function, or its class as a function, with the app.
+def find_definition(ref: str) -> tuple[Plan, Definition]:
+    """Import what `ref` names and return its function, or its class, as it is defined, with what its app plans.
 
     Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
     """
     place, _, name = ref.partition("::")
     module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
-    found = {own: (app, function) for app in _apps(module) for own, function in app._functions.items()}
+    plans = [app.plan() for app in _apps(module)]
+    found = {definition.name: (plan, definition) for plan in plans for definition in plan.definitions}
     if not found:
         raise UsageError(f"{place} has no app with functions: decorate one with @app.function()")
     if not name and len(found) == 1:
@@ -108,7 +112,7 @@ def find_function(ref: str) -> tuple[App, Function[..., Any]]:
     return known
 
 
-def images_of(ref: str) -> list[Image]:
+def images_of(ref: str) -> list[Recipe]:
     """Import what `ref` names and return its images: a variable's, a function's, or all that a file has.
 
     Raises UsageError when there is none; and whatever the import raises.
@@ -118,13 +122,13 @@ def images_of(ref: str) -> list[Image]:
     apps = _apps(module)
     if name and isinstance(variable := getattr(module, name, None), Image):
         return [variable]
-    found: list[Image] = []
+    found: list[Recipe] = []
     names: list[str] = []
-    for app in apps:
-        for function in app._functions.values():
-            names.append(function.info.name)
-            if name in ("", function.info.name):
-                found.append(function.info.options.image or app.image or Image.debian_slim())
+    for plan in (app.plan() for app in apps):
+        for definition in plan.definitions:
+            names.append(definition.name)
+            if name in ("", definition.name):
+                found.append(plan.image_of(definition))
     variables = [own for own, value in vars(module).items() if isinstance(value, Image)]
     if not name:
         found += [vars(module)[own] for own in variables]

@@ -40,7 +40,7 @@ def remove(cls: type[SharedObject], name: str, environment: str | None, yes: boo
     """Delete an object, when the answer is yes."""
     found = cls._looked_up(name, None, environment, False)
     confirm(f"Delete {cls._kind} {name} with all it holds?", yes)
-    info = found._delete()
+    info = found.discard()
     if as_json:
         show_json({f"{cls._kind}_id": info.object_id, "name": name})
     else:

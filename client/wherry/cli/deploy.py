@@ -88,7 +88,8 @@ def deploy(
     screen: Output = Silent() if as_json or quiet else screen_for_stdout(quiet=False, verbose=verbose)
     client.listener.screen = screen
     try:
-        deployed = ask(app, name, environment) if dry_run else deploy_app(app, None, name, environment, tag, strategy)
+        plan = app.plan()
+        deployed = ask(plan, name, environment) if dry_run else deploy_app(plan, None, name, environment, tag, strategy)
     except KeyboardInterrupt:
         typer.echo("Stopped: the version before serves on, unless the new one had taken over already.", err=True)
         raise typer.Exit(130) from None

@@ -79,7 +79,7 @@ def build(
     client = default_client()
     images = images_of(ref)
     if force:
-        images = [image._forced() for image in images]
+        images = [image.forced() for image in images]
     client.listener.screen = screen = screen_for_stdout(quiet=as_json, verbose=verbose)
     try:
         ids = ensure_images(client, images, environment=environment or "")

@@ -1,22 +1,26 @@
 """`wherry shell`."""
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from wherry._connection.client import Client, default_client
-from wherry._objects.secrets import secret_ids
+from wherry._define.places import placed
+from wherry._publish.needs import Needs
 from wherry._publish.shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
-from wherry.cli._ref import UsageError, find_function
+from wherry.cli._ref import UsageError, find_definition
 from wherry.exception import InvalidError
 from wherry.image import Image
 from wherry.output import screen_for_stdout
 from wherry.secret import Secret
 from wherry.volume import Volume
-from wherry_proto.messages import SandboxSpec, VolumeMount
+from wherry_proto.messages import SandboxSpec
+
+if TYPE_CHECKING:
+    from wherry._define.places import Placed
 
 _REF = typer.Argument(
     None,
@@ -89,15 +93,16 @@ def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list
         image = Image.debian_slim()
     for item in given["--add-local"]:
         image = _adding(image, item)
-    (ids,) = secret_ids(client, [tuple(Secret.from_name(name) for name in given["--secret"])])
-    spec = SandboxSpec(secret_ids=ids, volumes=_mounted(client, given["--volume"]), only_waits=True)
+    secrets = [Secret.from_name(name) for name in given["--secret"]]
+    spec = SandboxSpec()
     _limit(spec, given)
-    return fresh(client, image, spec, with_sdk=False)
+    needs = Needs(image, secrets=secrets, volumes=_placed(given["--volume"]))
+    return fresh(client, needs, spec, with_sdk=False)
 
 
 def _for_target(client: Client, ref: str) -> str:
-    app, function = find_function(ref)
-    return fresh_for_function(client, app, function.info)
+    plan, definition = find_definition(ref)
+    return fresh_for_function(client, plan, definition)
 
 
 def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
@@ -112,12 +117,9 @@ def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
     spec.resources, spec.gpus = filled.resources, filled.gpus
 
 
-def _mounted(client: Client, items: list[str]) -> list[VolumeMount]:
-    from wherry._define.places import mounts, placed  # only where there are some
-
+def _placed(items: list[str]) -> "Placed":
     pairs = [item.partition(":") for item in items]
-    given = {path or f"/mnt/{name}": Volume.from_name(name) for name, _, path in pairs}
-    return mounts(client, placed("--volume", given), "", client.environment)
+    return placed("--volume", {path or f"/mnt/{name}": Volume.from_name(name) for name, _, path in pairs})
 
 
 def _adding(image: Image, item: str) -> Image:

@@ -79,7 +79,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
         """Delete one with all it holds."""
         one = found(name, environment)
         confirm(f"Delete {cls._kind} {name} with all its files?", yes)
-        info = one._delete(force)
+        info = one.discard(force)
         if as_json:
             show_json({f"{cls._kind}_id": info.object_id, "name": name})
         else:
@@ -139,8 +139,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
         else:
             batch.put_file(local, remote)
         with _bar(f"Uploading {local}", batch.size) as report:
-            batch._report = report
-            batch.upload()
+            batch.upload(report)
         typer.echo(f"Uploaded {len(batch)} files ({size_of(batch.size) or '0 B'}) to {name}.", err=True)
 
     @group.command()

@@ -36,6 +36,7 @@ LOG = "log"
 FRAME = ""
 
 
+# large: one connection's state: what is sent, kept and received change together, on every byte's way
 class Link:
     """Sends rows and frames in the order they were put; safe to use from any thread.
 

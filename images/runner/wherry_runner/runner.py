@@ -42,6 +42,7 @@ CLOSED = 71
 EXIT_TIMEOUT_S = 30.0
 
 
+# large: it assembles a container's parts, and has each of them
 class Runner:
     """One container's runner, under `directory` (`/run/wherry`).
 

@@ -32,6 +32,7 @@ class Gone(OSError):
         super().__init__("the client has disconnected")
 
 
+# large: both directions of one request, whose windows bound each other
 class WebStream:
     """One request's stream. All methods are for the loop's thread."""
 

@@ -146,7 +146,7 @@ def test_from_parametrized(run: Run) -> None:
     base = Greeter().greet
     assert base.from_parametrized(None, (), {"greeting": "hi"}).object_id == Greeter(greeting="hi").greet.object_id
     assert base.from_parametrized(None, (), {}).object_id == base.object_id
-    own = Greeter(greeting="hey")._local.plain()
+    own = Greeter(greeting="hey").__wherry_object__.local.plain()
     assert base.from_parametrized(own, (), {"greeting": "hi"}).local("you") == "hey you"
 
 
@@ -185,8 +185,9 @@ def test_b49_looked_up_classes_have_methods(run: Run, client: Client) -> None:
     assert Function.lookup("classes", "Greeter.greet", client=client).remote("you") == "hello you"
     with pytest.raises(AttributeError, match="class 'Greeter' has no method 'gret'; did you mean 'greet'"):
         found().gret
+    kind = found.__wherry_kind__
     with pytest.raises(NotFoundError, match="class 'Greeter' has no method 'gret'; did you mean 'greet'"):
-        found._caller(found._service._resolved(), ((), {}), "gret")
+        kind.caller_of(kind.service.callee.resolved(), ((), {}), "gret")
     with pytest.raises(ExecutionError, match="was looked up, so its source is not here"):
         found().greet.local("you")
     as_function = Function.lookup("classes", "Greeter", client=client)
@@ -221,7 +222,7 @@ def test_b48_local_enters_once_and_reaches_other_methods() -> None:
     assert list(greeter.letters.local("ab")) == ["a", "b"]
     assert greeter.plain() == 1, "hooks ran once, also for methods that call others"
     assert (greeter.greeting, greeter.times) == ("hey", 1)
-    assert greeter._local.plain() is greeter._local.plain()
+    assert greeter.__wherry_object__.local.plain() is greeter.__wherry_object__.local.plain()
 
 
 def test_b48_async_hooks_run_in_the_loop_of_the_method() -> None:
@@ -389,7 +390,9 @@ def test_required_and_fixed_parameters() -> None:
     assert Model(name="a").show.local() == ("a", None, b"x")
     value = Model(name="a", scale=2).scale
     assert (value, type(value)) == (2.0, float)
-    assert Model(name="a", scale=2)._arguments == Model(name="a", scale=2.0)._arguments
+    assert (
+        Model(name="a", scale=2).__wherry_object__.arguments == Model(name="a", scale=2.0).__wherry_object__.arguments
+    )
     with pytest.raises(TypeError, match=r"lacks its parameter 'name': write Model\(name=\.\.\.\)"):
         Model()
     with pytest.raises(TypeError, match=r"no parameter 'fixed'; it has name, scale"):
@@ -489,7 +492,7 @@ def test_warm_containers_need_something_to_run() -> None:
     decorate = make(min_containers=2)
     with pytest.warns(UserWarning, match=r"use Model\(name=\.\.\.\)\.f\.update_autoscaler\(min_containers=2\)"):
         made = decorate(Model)
-    assert made._service.info.options.min_containers == 0
+    assert made.__wherry_kind__.service.info.options.min_containers == 0
 
 
 def test_retries_of_a_variant_are_checked() -> None:
@@ -534,7 +537,7 @@ def test_a_class_that_is_sent_itself_arrives_as_its_handle(tmp_path: Path) -> No
     import cloudpickle
 
     sent = tmp_path / "sent"
-    sent.write_bytes(cloudpickle.dumps(Sent._service.info.shipped))
+    sent.write_bytes(cloudpickle.dumps(Sent.__wherry_kind__.service.info.shipped))
     code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))(x=2).g.local(1))"
     # Its methods' globals are those of this module.
     root = Path(__file__).parents[3]

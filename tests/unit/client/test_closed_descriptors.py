@@ -55,7 +55,7 @@ def test_a_call_that_is_open_gets_its_answer(caller: Caller, echo: Echo) -> None
 
 def test_a_lone_request_says_what_happened(echo: Echo, caller: Caller) -> None:
     _answers(caller)
-    exchange = caller.client._transport.exchange("Calls.Session", SessionUp())
+    exchange = caller.client.transport.exchange("Calls.Session", SessionUp())
     os.close(exchange.fileno())
     with pytest.raises(ConnectionError, match="this program has closed the connection's file descriptor"):
         exchange.send(SessionUp())

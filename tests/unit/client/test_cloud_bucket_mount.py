@@ -7,7 +7,8 @@ import pytest
 from tests.fakes.service import FakeService
 from wherry import App, CloudBucketMount, Image, Sandbox, Secret, Volume
 from wherry._connection.client import Client
-from wherry._define.places import bucket_mounts, mounts, placed
+from wherry._define.places import placed
+from wherry._publish.volumes import bucket_mounts, volume_mounts
 from wherry.exception import InvalidError
 from wherry_proto.messages import BucketMount, SecretInfo, SecretLookupRequest
 
@@ -62,7 +63,7 @@ def test_volumes_and_buckets_go_to_containers_each_as_what_they_are(client: Clie
             "/mine": CloudBucketMount("abc", "https://host:9000", "part/", secret, read_only=True, requester_pays=True),
         },
     )
-    assert [mount.path for mount in mounts(client, wanted, "", "main")] == ["/data"]
+    assert [mount.path for mount in volume_mounts(client, wanted, "", "main")] == ["/data"]
     assert bucket_mounts(client, wanted, "") == [
         BucketMount(path="/public", bucket="abc"),
         BucketMount(

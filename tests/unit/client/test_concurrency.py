@@ -293,7 +293,7 @@ def test_marks_on_a_class_and_its_batched_method() -> None:
             return [len(text) for text in texts]
 
     made: Any = App("x").cls(serialized=True)(Model)
-    definition, spec = made._service.info, FunctionSpec()
+    definition, spec = made.__wherry_kind__.service.info, FunctionSpec()
     definition.options.fill(spec)
     assert spec.pool is not None
     assert (spec.pool.max_concurrent_inputs, spec.pool.target_concurrent_inputs) == (3, 2)
@@ -309,7 +309,7 @@ def test_batched_and_method_may_both_be_there() -> None:
             return [len(text) for text in texts]
 
     made: Any = App("x").cls(serialized=True)(Model)
-    assert made._service.info.options.max_batch_size == 8
+    assert made.__wherry_kind__.service.info.options.max_batch_size == 8
     assert made().embed.local(["a", "bc"]) == [1, 2]
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from wherry._base.walk import walk
 from wherry._publish.ignore import lines_of, matcher
-from wherry._publish.local_files import docker_ignored, walk
+from wherry._publish.local_files import docker_ignored
 from wherry.exception import InvalidError
 
 TREE = (

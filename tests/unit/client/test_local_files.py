@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.client.test_fork import in_child
+from wherry._base.walk import walk
 from wherry._publish.ignore import matcher
-from wherry._publish.local_files import files_below, walk
+from wherry._publish.local_files import files_below
 from wherry.exception import InvalidError
 
 

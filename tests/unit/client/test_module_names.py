@@ -18,7 +18,7 @@ def f():
     return 1
 
 
-wherry._publish.running._modules([f.info])
+wherry._publish.needs.modules_of([f.info])
 print("fine")
 """
 
@@ -36,7 +36,7 @@ print("fine")
 def test_a_file_named_as_a_module_that_is_loaded_first(tmp_path: Path, name: str, serialized: bool, told: str) -> None:
     program = tmp_path / f"{name}.py"
     program.write_text(
-        _PROGRAM.format(serialized=serialized).replace("import wherry\n", "import wherry, wherry._publish.running\n")
+        _PROGRAM.format(serialized=serialized).replace("import wherry\n", "import wherry, wherry._publish.needs\n")
     )
     # As "python FILE" elsewhere: the file beside it must not stand in for Python's own here.
     run = f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')"
@@ -49,8 +49,8 @@ def test_a_file_named_as_a_module_that_is_loaded_first(tmp_path: Path, name: str
 
 def test_a_function_of_pythons_own_is_none_of_the_users() -> None:
     import wherry
-    from wherry._publish.running import _modules
+    from wherry._publish.needs import modules_of
 
     app = wherry.App("own")
     function = app.function()(os.path.basename)
-    assert len(_modules([function.info])) == 1
+    assert len(modules_of([function.info])) == 1

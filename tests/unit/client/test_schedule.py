@@ -26,9 +26,7 @@ def test_the_service_is_told_of_a_function_s_schedule() -> None:
     @app.function(serialized=True)
     def never(day: str) -> None: ...
 
-    specs = [
-        function_spec(one._definition, "im-1", "") for one in (weekly, often, never) if one._definition is not None
-    ]
+    specs = [function_spec(one.definition, "im-1", "") for one in (weekly, often, never) if one.definition is not None]
     assert [spec.schedule for spec in specs] == [
         ScheduleSpec(cron="0 9 * * 1-5", timezone="Europe/Berlin"),
         ScheduleSpec(hours=4, seconds=0.5),
@@ -79,7 +77,7 @@ def test_a_container_needs_neither_the_library_nor_time_zones() -> None:
         "app = wherry.App('a')\n"
         "@app.function(serialized=True, schedule=wherry.Cron('0 9 * * *', timezone='Europe/Berlin'))\n"
         "def f(): ...\n"
-        "print(f._definition.options.schedule)\n"
+        "print(f.definition.options.schedule)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "Cron('0 9 * * *', timezone='Europe/Berlin')\n"

@@ -89,7 +89,7 @@ def test_what_breaks_off_in_its_midst_is_told() -> None:
 
 def test_a_list_of_files_is_asked_for_again() -> None:
     service = Service(0)
-    assert [entry.path for entry in Volume(service)._messages("/", True)] == FILES
+    assert [entry.path for entry in Volume(service).messages("/", True)] == FILES
 
 
 def test_a_download_goes_on_with_the_file_that_broke_off(tmp_path: Path) -> None:

@@ -23,15 +23,11 @@ class Service:
     # What an upload needs of a volume and its client
 
     @property
-    def _client(self) -> "Service":
+    def transport(self) -> "Service":
         return self
 
-    @property
-    def _transport(self) -> "Service":
-        return self
-
-    def _resolve(self) -> str:
-        return "vo-1"
+    def reached(self) -> tuple["Service", str]:
+        return self, "vo-1"
 
     def persist(self, work: Any) -> Any:
         while True:

@@ -1,0 +1,43 @@
+"""Creates sandboxes, with all that they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wherry._publish.bring_up import bring_up
+from wherry._publish.images import ensure_images
+from wherry.exception import NotFoundError
+from wherry_proto.messages import SandboxCreateRequest, SandboxInfo
+
+if TYPE_CHECKING:
+    from wherry._connection.client import Client
+    from wherry._define.recipe import Recipe
+    from wherry._publish.needs import Needs
+
+
+def create_sandbox(client: Client, request: SandboxCreateRequest, image: Recipe, needs: Needs) -> str:
+    """Create it, its image built if it is not known to be; return the sandbox's id."""
+    known = client.built_images
+    wanted = image, request.environment
+    is_sure = wanted not in known or image.is_forced
+    if is_sure:
+        known[wanted] = _built(client, image, request.environment)
+    spec = request.spec
+    assert spec is not None
+    brought = bring_up(
+        client, [needs], app_id=request.app_id, environment=request.environment, image_ids=[known[wanted]]
+    )
+    brought.ready[0].fill(spec)
+    try:
+        return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
+    except NotFoundError as error:
+        # It may have been removed from the host since this process had it built.
+        if is_sure or known.pop(wanted) not in str(error):
+            raise
+    spec.image_id = known[wanted] = _built(client, image, request.environment)
+    return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
+
+
+def _built(client: Client, image: Recipe, environment: str) -> str:
+    (image_id,) = ensure_images(client, [image], environment=environment, bare=True)
+    return image_id

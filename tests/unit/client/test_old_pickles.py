@@ -1,0 +1,62 @@
+"""What versions before have pickled, into Dicts and Queues and for deployed apps, can be read."""
+
+import base64
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wherry
+
+# Made by 0.1.0 as it was before its modules moved into folders; base64 of each pickle.
+ROWS = (Path(__file__).parent / "old_pickles.txt").read_text().splitlines()
+OLD = {name: base64.b64decode(text) for name, text in (row.split(": ") for row in ROWS)}
+
+
+def loaded(name: str) -> Any:
+    return pickle.loads(OLD[name])
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_pickle_of_before_is_read_by_a_process_that_has_imported_nothing(name: str) -> None:
+    program = f"import pickle; print(repr(pickle.loads({OLD[name]!r})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_handles_are_what_they_were() -> None:
+    assert repr(loaded("a Dict")) == "Dict('shared')"
+    assert loaded("a Queue").object_id == "qu-01M84FGRVRNANF8XXZSWHJDQ25"
+    assert repr(loaded("a Volume")) == "Volume('files')"
+    assert repr(loaded("a Secret")) == "Secret.from_name('key')"
+    assert loaded("a Function").object_id == "fu-01M84FGRVRNANF8XXZSWHJDQ25"
+    assert repr(loaded("a Cls")) == "Cls('Model')"
+    assert repr(loaded("an Obj")) == "Obj('Model')"
+    assert isinstance(loaded("a method"), wherry.cls.Method)
+    assert loaded("a FileEntry") == ("a.txt", 1, 5, 7)
+
+
+def test_variants_keep_their_changes() -> None:
+    row = loaded("a variant").__reduce__()[1]
+    assert set(row[1].fields) >= {"resources.memory_request_mib", "image_id", "secret_ids"}
+    image = row[1].image
+    assert isinstance(image, wherry.Image)
+    assert image == wherry.Image.debian_slim().env({"A": "b"}).add_local_file("/etc/hostname", "/h")
+    function = loaded("an image with a function").__reduce__()[1][1].image.steps[-1].given[0]
+    assert (function.name, function.args) == ("basename", ("a/b",))
+
+
+def test_what_a_class_is_made_of() -> None:
+    method, page, parameter, handle = loaded("what a class is made of")
+    assert isinstance(method, wherry.PartialFunction)
+    assert page.web.method == "GET"
+    assert parameter.default is wherry.parameter().default
+    assert handle.cls is None
+
+
+def test_handles_are_pickled_by_the_names_that_every_version_has() -> None:
+    for name in ("a Dict", "a Queue", "a Volume", "a Secret", "a Function", "a FunctionCall", "a Cls", "a Sandbox"):
+        assert pickle.dumps(loaded(name)) == OLD[name], name
