@@ -6,7 +6,7 @@ from wherry._base.blocking import blocking_classmethod
 from wherry._base.code import kind_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import near
-from wherry._calling.callee import Callee, Derived, Own
+from wherry._calling.callee import Callee, Derived, Own, own_by_name
 from wherry._classes.blueprint import ARGUMENTS, Blueprint, Handle
 from wherry._classes.definition import ClassDefinition
 from wherry._classes.local_object import LocalObject
@@ -391,13 +391,7 @@ class _SentClass:
 def received(user_class: type, app_name: str, name: str) -> Cls:
     """Return the handle of a class that was sent itself, in a container."""
     blueprint = Blueprint(user_class)
-
-    def resolve() -> Caller:
-        from wherry._calling.caller import look_up_own  # loads the session
-
-        return look_up_own(app_name, name)
-
-    made = Cls(name, Function(name, callee=Callee(resolve)), blueprint)
+    made = Cls(name, Function(name, callee=own_by_name(name, app_name)), blueprint)
     setattr(user_class, HANDLE, Handle(made, _method_of))
     return made
 

@@ -229,7 +229,7 @@ class Function(Generic[P, R]):
         from wherry._connection.client import default_client  # only here
         from wherry._publish.shell import open_shell
 
-        open_shell(default_client(), self._defining().plan(), self.info)
+        open_shell(default_client(), self.app.plan(), self.info)
 
     # Finding
 
@@ -344,14 +344,11 @@ class Function(Generic[P, R]):
     @property
     def app(self) -> Any:
         """The App that defines the function. Raises ExecutionError on a handle that was looked up."""
-        return self._defining()
-
-    stub = app
-
-    def _defining(self) -> Owner:
         if self.owner is None:
             raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
         return self.owner
+
+    stub = app
 
     @property
     def name(self) -> str:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
 
-# Items and bytes that one message takes. As many items as a partition holds: they are put all or none.
-_MOST = 5000
-_BYTES = 4 << 20
-
 
 class Queue(SharedObject):
     """A queue that functions and programs share: first in, first out, on the service's disk.
@@ -184,10 +180,10 @@ class Queue(SharedObject):
         return await in_thread(get, get.cancel)
 
     def _getting(self, count: int, block: bool, timeout: float | None, partition: str | None) -> Any:
-        from wherry._objects.queues import Getting  # loads the session
+        from wherry._objects.queues import MOST, Getting  # loads the session
 
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST:
-            raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {_MOST}")
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
+            raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {MOST}")
         return Getting(self.reached, count, _limit(block, timeout), _partition(partition), block)
 
     def _put(

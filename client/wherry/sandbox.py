@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from wherry.sandbox_files import SandboxFiles
 
 DEFAULT_TIMEOUT_S = 300.0
-_DAY = 86_400.0
 _WAIT_S = 30.0
 # Bytes of input in one message.
 _PIECE = 1 << 20
@@ -136,8 +135,8 @@ class Sandbox:
             command=_strings("a command's parts", command),
             env=checks.environment(env),
             workdir=workdir or "",
-            timeout_s=checks.number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S),
-            idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, _DAY, "s", 0),
+            timeout_s=checks.number("timeout", timeout, 1, checks.DAY_S, "s", DEFAULT_TIMEOUT_S),
+            idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, checks.DAY_S, "s", 0),
             resources=_resources(cpu, memory),
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
@@ -309,7 +308,7 @@ class Sandbox:
             self._client,
             self._sandbox_id,
             _strings("a command's parts", args),
-            timeout=checks.number("timeout", timeout, 0.1, _DAY, "s", 0),
+            timeout=checks.number("timeout", timeout, 0.1, checks.DAY_S, "s", 0),
             workdir=workdir or "",
             env=checks.environment(env),
             user=user or "",

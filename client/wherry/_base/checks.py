@@ -8,6 +8,9 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The most seconds that a function, a sandbox or a response may take.
+DAY_S = 86_400.0
+
 
 def number(
     name: str, value: float | None, low: float, high: float, unit: str, default: float, *, whole: bool = False

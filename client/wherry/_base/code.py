@@ -36,6 +36,7 @@ def wraps_generator(function: Callable[..., Any]) -> bool:
 
 
 def innermost(function: Any) -> Any:
+    """Return what is below all wrappers of a function."""
     while (inner := getattr(function, "__wrapped__", None)) is not None:
         function = inner
     return function

@@ -55,9 +55,7 @@ class Own(Callee):
     def _find(self) -> Caller:
         app = self._app
         if not is_local():
-            from wherry._calling.caller import look_up_own  # loads the session
-
-            return look_up_own((app.name if app is not None else None) or "", self._name)
+            return own_by_name(self._name, (app.name if app is not None else None) or "").resolved()
         if app is not None and app.is_running:
             own = f"{self._name} can't be called: it was "
             if not app.defines(self._name, self):

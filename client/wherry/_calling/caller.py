@@ -13,7 +13,7 @@ from wherry._calling.results import GeneratorResults, Opened, Results
 from wherry._calling.spawned_map import SpawnedMap
 from wherry._calling.stream_call import StreamCall
 from wherry._connection import pickling
-from wherry._connection.client import INLINE_LIMIT, default_client
+from wherry._connection.client import default_client
 from wherry._connection.session import has_blob
 from wherry.context import current_input_id
 from wherry.exception import InvalidError, NotFoundError
@@ -80,6 +80,7 @@ class Caller:
     # One input
 
     def remote(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call it with one input and wait; return its value, or raise what it raised."""
         session, call = self.client.session, self._lone((args, kwargs))
         try:
             session.open(call)
@@ -90,6 +91,7 @@ class Caller:
             raise
 
     async def remote_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As `remote`, without blocking the event loop; being cancelled ends the call."""
         import asyncio  # the caller has it already
 
         if self.client.is_connected and not pickling.is_large((args, kwargs)):
@@ -175,6 +177,7 @@ class Caller:
     # Many
 
     def open_generator(self, arguments: Arguments, opening: Opening) -> Opened:
+        """Begin a call whose values are iterated."""
         start, first = self._one(CallKind.GENERATOR, arguments)
         call = StreamCall(start, self.name)
         call.add(first)
@@ -223,8 +226,8 @@ class Caller:
             data = pickling.dumps(arguments, by_reference)
         except pickling.UNPICKLABLE as error:
             raise pickling.unpicklable(arguments, self.name, error) from error
-        if len(data) > INLINE_LIMIT:
-            return self.client.blobs.put(lambda file: _write(file, data))
+        if len(data) > pickling.INLINE_LIMIT:
+            return self.client.blobs.put_bytes(data)
         return Payload(format=Format.PICKLE, data=data, size=len(data))
 
     def failure(self, failure: Failure) -> BaseException:
@@ -315,7 +318,3 @@ def _total(iterables: tuple[Any, ...]) -> int | None:
     """How many rows there will be, where that can be told beforehand."""
     lengths = [len(item) for item in iterables if type(item) in (list, tuple, range, str, bytes, dict, set, frozenset)]
     return min(lengths) if len(lengths) == len(iterables) else None
-
-
-def _write(file: Any, data: bytes) -> None:
-    file.write(data)

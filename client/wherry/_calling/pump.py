@@ -22,9 +22,14 @@ class Fed(Protocol):
     def refuse(self, error: SerializationError) -> bool:
         """Hear of a row that can't be sent, in its turn; return whether more are wanted."""
 
-    def wait_for_room(self) -> bool: ...
-    def end_inputs(self, num_inputs: int) -> None: ...
-    def fail(self, error: BaseException) -> None: ...
+    def wait_for_room(self) -> bool:
+        """Wait until another input may be sent; return False when none is wanted any more."""
+
+    def end_inputs(self, num_inputs: int) -> None:
+        """Note how many inputs there are in all."""
+
+    def fail(self, error: BaseException) -> None:
+        """Note that there will be no more inputs, and why."""
 
 
 class Pump:

@@ -29,6 +29,7 @@ class Refusals:
 
     @property
     def pending(self) -> bool:
+        """Whether inputs wait to be offered again."""
         return bool(self._items)
 
     def add(self, item: Input) -> None:

@@ -5,16 +5,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from wherry._calling.opening import Opening
+from wherry._calling.stream_call import Event, StreamCall, YieldAcks, blob_to_take
 from wherry.exception import ExecutionError, UserCodeException
+from wherry_proto.messages import Payload, Yield
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wherry._calling.opening import Opening
     from wherry._calling.pump import Pump
-    from wherry._calling.stream_call import Event, StreamCall
     from wherry._connection.client import Client
-    from wherry_proto.messages import Payload
+    from wherry._screen.output import Progress
 
 T = TypeVar("T")
 
@@ -40,10 +41,16 @@ class Opened:
         self.rows = rows
         self.total = total
         self.pid = os.getpid()
+        self.acks = YieldAcks(client.session.send)
+        # What shows it; set by whoever consumes it.
+        self.progress: Progress | None = None
 
 
 class Results(Generic[T]):
     """Iterable once. Nothing runs before the first step; dropping it early cancels what still runs."""
+
+    # Set by generators: their outputs only end them.
+    _is_generator = False
 
     def __init__(
         self,
@@ -126,7 +133,7 @@ class Results(Generic[T]):
             # Opening may wait: for the service, for the function's id.
             opened = self._opened
             if opened is None:
-                self._opening = _new_opening()
+                self._opening = Opening()
                 opened = await asyncio.to_thread(self._open, True)
             _check_process(opened)
             if opened.rows is not None and opened.pump is not None and self._task is None:
@@ -195,11 +202,8 @@ class Results(Generic[T]):
         self.close()
 
     def _open(self, on_loop: bool) -> Opened:
-        opened = self._open_call(self._opening or _new_opening(), on_loop)
-        from wherry._calling.stream_call import YieldAcks  # loaded with the session
-
-        self._acks = YieldAcks(opened.client.session.send)
-        self._progress = opened.client.listener.progress(self._name, opened.total)
+        opened = self._open_call(self._opening or Opening(), on_loop)
+        opened.progress = opened.client.listener.progress(self._name, opened.total)
         self._opened = opened
         if self._over:
             self._end_progress()  # closed while it was opened
@@ -219,18 +223,16 @@ class Results(Generic[T]):
 
     def _consume(self, opened: Opened, event: "Event") -> Any:
         """Return the value of an event, or _NOTHING; raise when it is a failure that is to be raised."""
-        from wherry._calling.stream_call import blob_to_take  # loaded with the session
-        from wherry_proto.messages import Yield  # likewise
-
         taken = blob_to_take(event)
         try:
             if type(event) is Yield:
                 value = opened.client.blobs.load(event.payload) if event.payload is not None else None
-                self._acks.consumed(event)
+                opened.acks.consumed(event)
                 return value
             assert not isinstance(event, Yield)
-            self._acks.ended(event)
-            self._progress.advance()
+            opened.acks.ended(event)
+            if opened.progress is not None:
+                opened.progress.advance()
             if event.failure is None:
                 if event.num_yields or self._is_generator:
                     return _NOTHING
@@ -249,12 +251,8 @@ class Results(Generic[T]):
         self._end_progress()
 
     def _end_progress(self) -> None:
-        progress = getattr(self, "_progress", None)
-        if progress is not None:
-            progress.end()
-
-    # Set by generators: their outputs only end them.
-    _is_generator = False
+        if self._opened is not None and self._opened.progress is not None:
+            self._opened.progress.end()
 
 
 class GeneratorResults(Results[T]):
@@ -264,12 +262,6 @@ class GeneratorResults(Results[T]):
 
 
 _NOTHING = object()
-
-
-def _new_opening() -> "Opening":
-    from wherry._calling.opening import Opening  # loaded with the session
-
-    return Opening()
 
 
 def _check_process(opened: Opened) -> None:

@@ -86,6 +86,7 @@ class SpawnedMap:
     # The feeder's side
 
     def add(self, item: Input) -> bool:
+        """Note a row that is about to be sent; return whether it is wanted still."""
         with self._changed:
             if self.stored.done():
                 return False
@@ -94,6 +95,7 @@ class SpawnedMap:
         return True
 
     def refuse(self, error: SerializationError) -> bool:
+        """Raise why a row could not be sent: nobody would hear of it later."""
         raise error  # nobody would hear of the one, later
 
     def _offer_again(self, item: Input) -> None:
@@ -112,6 +114,7 @@ class SpawnedMap:
             return not self.stored.done()
 
     def end_inputs(self, num_inputs: int) -> None:
+        """Note how many rows there are in all."""
         with self._changed:
             self.num_inputs = num_inputs
             self._complete()

@@ -283,6 +283,7 @@ class YieldAcks:
         self._pending: dict[str, tuple[int, int, int]] = {}
 
     def consumed(self, value: Yield) -> None:
+        """Note that a value of a generator has been handed out; tell the service of many at once."""
         count, size, _ = self._pending.get(value.input_id, (0, 0, 0))
         count, size = count + 1, size + _event_size(value)
         if count >= 128 or size >= 2 << 20:
@@ -292,6 +293,7 @@ class YieldAcks:
             self._pending[value.input_id] = (count, size, value.index + 1)
 
     def ended(self, output: Output) -> None:
+        """Note that a generator has ended: nothing of it is told any more."""
         self._pending.pop(output.input_id, None)
 
 

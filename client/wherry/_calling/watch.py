@@ -37,6 +37,7 @@ class Watch:
             self._client.session.drop(self._watched)
 
     def output(self, index: int = 0) -> Future[Output]:
+        """Return what completes with the output of that index."""
         return self._watched.output(index)
 
     def num_inputs(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from wherry._base.checks import number
+from wherry._base.checks import DAY_S, number
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import is_in_class
 from wherry._classes.partial import METHOD, PartialFunction
-from wherry._define.web_options import ASGI, DAY_S, ENDPOINT, METHODS, SERVER, WSGI, WebOptions
+from wherry._define.web_options import ASGI, ENDPOINT, METHODS, SERVER, WSGI, WebOptions
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:

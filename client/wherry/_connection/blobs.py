@@ -42,6 +42,14 @@ class Blobs:
             size = self._send(blob_id, write)
         return Payload(format=Format.PICKLE, blob_id=blob_id, size=size)
 
+    def put_bytes(self, data: bytes) -> Payload:
+        """Store bytes."""
+
+        def write(file: BinaryIO) -> None:
+            file.write(data)
+
+        return self.put(write)
+
     def put_content(self, blob_id: str, file: BinaryIO, size: int) -> None:
         """Store the first `size` bytes of a file under that id, which is their hash.
 

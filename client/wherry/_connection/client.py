@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from wherry._screen.output import Progress
 
 PROTOCOL = 1
-INLINE_LIMIT = 1 << 20
 # How long calls wait for a service that has gone.
 GIVE_UP_S = 120.0
 
@@ -40,11 +39,14 @@ T = TypeVar("T")
 class Server(Protocol):
     """Starts the service where that is this client's business."""
 
-    def ensure(self, transport: "Transport") -> bool: ...
-    def revive(self, transport: "Transport") -> None: ...
+    def ensure(self, transport: "Transport") -> bool:
+        """Start the service if it does not run; return whether it was started."""
+
+    def revive(self, transport: "Transport") -> None:
+        """Start the service again if it has gone."""
 
 
-class Listener:
+class ScreenListener:
     """Passes on what arrives to the output that is enabled at that time."""
 
     def __init__(self) -> None:
@@ -58,10 +60,12 @@ class Listener:
         self._held: list[list[LogLine] | Notice] | None = None
 
     def log(self, lines: list[LogLine]) -> None:
+        """Show lines that containers printed, or keep them while something else has the terminal."""
         if not self._holds(lines):
             self._show(lines)
 
     def notice(self, notice: Notice) -> None:
+        """Show what the service says of an app, or keep it likewise."""
         if not self._holds(notice):
             self._show(notice)
 
@@ -99,6 +103,7 @@ class Listener:
             return True
 
     def progress(self, name: str, total: int | None) -> "Progress":
+        """Return what shows the progress of a map of so many inputs; None: it is not known how many."""
         return self.screen.progress(name, total)
 
 
@@ -109,7 +114,7 @@ class Client:
         self, transport: "Transport", environment: str, server: Server | None = None, give_up_s: float = GIVE_UP_S
     ) -> None:
         self.environment = environment
-        self.listener = Listener()
+        self.listener = ScreenListener()
         self.transport = transport
         self._server = server
         self._give_up_s = give_up_s
@@ -152,6 +157,7 @@ class Client:
 
     @property
     def blobs(self) -> Blobs:
+        """What moves large values."""
         if self._blobs is None:
             with self._lock:
                 if self._blobs is None:
@@ -161,9 +167,11 @@ class Client:
 
     @property
     def failures(self) -> Failures:
+        """What makes exceptions of failures."""
         return Failures(self.blobs.load)
 
     def info(self) -> ServerInfo:
+        """Return what the service says of itself."""
         return self.call("Server.Info", ServerInfoRequest(), ServerInfo)
 
     def call(self, method: str, request: Message, kind: type[M]) -> M:

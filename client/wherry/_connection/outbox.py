@@ -86,12 +86,14 @@ class Outbox:
                 self._drain(self._send)
 
     def attach(self, send: Callable[[SessionUp | None], None], break_off: Callable[[], None]) -> None:
+        """Send by these from now on: what waits, and what comes."""
         self._break_off = break_off
         self._send = send
         self._drain(send)
 
     @property
     def has_acknowledgements(self) -> bool:
+        """Whether acknowledgements wait for a message to go along with."""
         return bool(self._taken)
 
     def flush(self) -> None:

@@ -11,8 +11,8 @@ from wherry import exception
 from wherry._base.code import importable_name
 
 PROTOCOL = 5
-# What is larger by its own account is pickled straight into a file, not into memory first.
-_LARGE = 1 << 20
+# What is larger goes to the service as a blob; by its own account, it is pickled straight into a file.
+INLINE_LIMIT = 1 << 20
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None), complex))
 # What pickling raises for a value, its own `__reduce__` included; an OSError or one of ours has other causes.
 UNPICKLABLE = (
@@ -156,9 +156,9 @@ def is_large(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> bool:
     """Whether one of the arguments takes more than 1 MiB by its own account."""
     args, kwargs = arguments
     for value in args:
-        if _size(value) > _LARGE:
+        if _size(value) > INLINE_LIMIT:
             return True
-    return any(_size(value) > _LARGE for value in kwargs.values()) if kwargs else False
+    return any(_size(value) > INLINE_LIMIT for value in kwargs.values()) if kwargs else False
 
 
 def unpicklable(arguments: tuple[tuple[Any, ...], dict[str, Any]], function: str, error: Exception) -> Exception:

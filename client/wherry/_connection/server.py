@@ -33,6 +33,7 @@ class LocalServer:
 
     @property
     def log_path(self) -> Path:
+        """Where the service that is started here writes its log."""
         return self._settings.state_dir / "server.log"
 
     def answers(self) -> bool:

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from wherry._connection.misfit import misfit_error
 from wherry._connection.outbox import Outbox
 from wherry._connection.reconnect import Reconnect
-from wherry._connection.transport.transport import Outgoing, Unreadable
-from wherry._connection.transport.transport import Session as Stream
+from wherry._connection.transport.transport import Outgoing, SessionStream, Unreadable
 from wherry.exception import (
     ConnectionError,
     Error,
@@ -57,14 +56,18 @@ class Call(Protocol):
     def offer(self) -> Iterable[SessionUp]:
         """All that the service needs to know of the call and has not answered: sent anew on each connection."""
 
-    def arrived(self, yields: list[Yield], outputs: list[Output]) -> None: ...
+    def arrived(self, yields: list[Yield], outputs: list[Output]) -> None:
+        """Values and outputs of the call have come."""
+
     def accepted(self, input_id: str) -> None:
         """An input is on the service's disk: one that `Session.confirm` was told of."""
 
     def unconfirmed(self) -> Iterable[str]:
         """The inputs that `Session.confirm` was told of and that are not known to be on the service's disk."""
 
-    def state(self, state: CallState) -> None: ...
+    def state(self, state: CallState) -> None:
+        """How a watched call stands."""
+
     def fail(self, error: Error) -> None:
         """Nothing more will arrive: the session has ended for good, or what has arrived made no sense."""
 
@@ -72,8 +75,11 @@ class Call(Protocol):
 class Listener(Protocol):
     """Who is told what belongs to no call."""
 
-    def log(self, lines: list[LogLine]) -> None: ...
-    def notice(self, notice: Notice) -> None: ...
+    def log(self, lines: list[LogLine]) -> None:
+        """Lines that containers printed."""
+
+    def notice(self, notice: Notice) -> None:
+        """What the service says of an app."""
 
 
 # Cancels that are sent again on a new connection: who put them can't know whether they had left.
@@ -85,7 +91,7 @@ class Session:
     """Sends and receives for all calls of this process."""
 
     def __init__(
-        self, hello: Hello, connect: Callable[[Outgoing], Stream], reconnect: Reconnect, listener: Listener
+        self, hello: Hello, connect: Callable[[Outgoing], SessionStream], reconnect: Reconnect, listener: Listener
     ) -> None:
         self._hello = hello
         self._connect = connect
@@ -98,7 +104,7 @@ class Session:
         self._cancels: collections.deque[CallCancel] = collections.deque(maxlen=_KEPT_CANCELS)
         self._lock = threading.Lock()
         self._outbox = Outbox(self._expects_more)
-        self._stream: Stream | None = None
+        self._stream: SessionStream | None = None
         self._welcomed = threading.Event()
         self._closing = threading.Event()
         self._error: Error | None = None

@@ -1,9 +1,8 @@
 """Keys and values of shared objects, as bytes."""
 
-import functools
 import io
 import pickle
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from wherry._connection import pickling
 from wherry.exception import DeserializationError, SerializationError
@@ -11,8 +10,6 @@ from wherry_proto.messages import Format, Payload
 
 if TYPE_CHECKING:
     from wherry._connection.client import Client
-
-INLINE_LIMIT = 1 << 20
 
 
 def key_bytes(key: Any) -> bytes:
@@ -46,13 +43,9 @@ def payload_of(client: "Client", value: Any, what: str) -> Payload:
         raise SerializationError(
             f"{what} can't be stored: a {type(value).__qualname__} can't be pickled ({error})"
         ) from error
-    if len(data) > INLINE_LIMIT:
-        return client.blobs.put(functools.partial(_write, data))
+    if len(data) > pickling.INLINE_LIMIT:
+        return client.blobs.put_bytes(data)
     return Payload(format=Format.PICKLE, data=data, size=len(data))
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
 
 
 def value_of(client: "Client", payload: Payload | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.checks import environment, number, pair
+from wherry._base.checks import DAY_S, environment, number, pair
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._define.marks import batched_mark, concurrent_mark
 from wherry._define.recipe import Recipe, checked_recipe
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_WINDOW_S = 60.0
-_DAY = 86_400.0
 
 # Features that come later: a value is refused rather than silently ignored.
 _NOT_YET = (
@@ -91,12 +90,12 @@ class FunctionOptions:
             from wherry.retries import Retries  # only for functions that have some
 
             self.retries = Retries.of(retries)
-        self.timeout = number("timeout", timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
-        self.startup_timeout = number("startup_timeout", startup_timeout, 1, _DAY, "s", DEFAULT_TIMEOUT_S)
+        self.timeout = number("timeout", timeout, 1, DAY_S, "s", DEFAULT_TIMEOUT_S)
+        self.startup_timeout = number("startup_timeout", startup_timeout, 1, DAY_S, "s", DEFAULT_TIMEOUT_S)
         self.max_containers = int(number("max_containers", max_containers, 1, 10_000, "", 0, whole=True))
         self.min_containers = int(number("min_containers", min_containers, 0, 10_000, "", 0, whole=True))
         self.buffer_containers = int(number("buffer_containers", buffer_containers, 0, 10_000, "", 0, whole=True))
-        self.scaledown_window = number("scaledown_window", scaledown_window, 0.1, _DAY, "s", DEFAULT_WINDOW_S)
+        self.scaledown_window = number("scaledown_window", scaledown_window, 0.1, DAY_S, "s", DEFAULT_WINDOW_S)
         # 0: not said; `marked_by` may then say it.
         self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 0, whole=True))
         self.target_inputs = 0

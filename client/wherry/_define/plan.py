@@ -20,17 +20,30 @@ if TYPE_CHECKING:
         """An app, as its functions, objects and sandboxes see it."""
 
         @property
-        def name(self) -> str | None: ...
+        def name(self) -> str | None:
+            """Its name; None: it is named when it runs."""
+
         @property
-        def app_id(self) -> str | None: ...
+        def app_id(self) -> str | None:
+            """Its id while it runs, or once it was deployed."""
+
         @property
-        def is_running(self) -> bool: ...
+        def is_running(self) -> bool:
+            """Whether it runs now."""
+
         @property
-        def environment(self) -> str: ...
+        def environment(self) -> str:
+            """Where it runs; "": nowhere yet."""
+
         @property
-        def client(self) -> Client | None: ...
-        def plan(self) -> Plan: ...
-        def defines(self, name: str, function: Any) -> bool: ...
+        def client(self) -> Client | None:
+            """The client that runs it; None while it does not run."""
+
+        def plan(self) -> Plan:
+            """Return what is to run."""
+
+        def defines(self, name: str, function: Any) -> bool:
+            """Whether the function of that name is this one."""
 
 
 class Plan:

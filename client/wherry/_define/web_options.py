@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.checks import number
+from wherry._base.checks import DAY_S, number
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 # As the service numbers them (wherry_proto.messages.WebKind).
 ENDPOINT, ASGI, WSGI, SERVER = 1, 2, 3, 4
-DAY_S = 24 * 3600.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 _HOST_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Reach = Callable[[], "tuple[Client, str]"]
 """Returns the client that asks, and the queue's id; asked when it is needed, as it may have to be looked for."""
 
-_MOST = 5000
+# Items and bytes that one message takes. As many items as a partition holds: they are put all or none.
+MOST = 5000
 _BYTES = 4 << 20
 
 
@@ -139,7 +140,7 @@ class Putting:
         size = 0
         for number, value in enumerate(self._values, 1):
             payload = payload_of(client, value, f"item {number}" if len(self._values) > 1 else "the item")
-            if payloads and (len(payloads) == _MOST or size + len(payload.data) > _BYTES):
+            if payloads and (len(payloads) == MOST or size + len(payload.data) > _BYTES):
                 self._send(payloads)
                 payloads, size = [], 0
             payloads.append(payload)

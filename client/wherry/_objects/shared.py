@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         """The app that an object belongs to."""
 
         @property
-        def app_id(self) -> str | None: ...
+        def app_id(self) -> str | None:
+            """Its id while it runs, or once it was deployed."""
 
 
 H = TypeVar("H")

@@ -112,17 +112,17 @@ class VolumeFiles(SharedObject):
         return list(self._entries(path, recursive))
 
     @iterating
-    def iterdir(self, path: str = "/", *, recursive: bool = True) -> Stream[FileEntry]:
+    def iterdir(self, path: str = "/", *, recursive: bool = True) -> Reading[FileEntry]:
         """Yield the entries of a directory, with `recursive` of those below too. (reference: Volume.iterdir)"""
-        return Stream(lambda: self._entries(path, recursive))
+        return Reading(lambda: self._entries(path, recursive))
 
     @iterating
-    def read_file(self, path: str) -> Stream[bytes]:
+    def read_file(self, path: str) -> Reading[bytes]:
         """Yield a file's content in pieces of at most 1 MiB.
 
         Raises VolumeFileNotFoundError, a FileNotFoundError, where there is none. (reference: Volume.read_file)
         """
-        return Stream(lambda: self._read(path))
+        return Reading(lambda: self._read(path))
 
     @blocking
     def read_file_into_fileobj(self, path: str, fileobj: IO[bytes]) -> int:
@@ -245,7 +245,7 @@ class VolumeFiles(SharedObject):
         return self._resolve()
 
 
-class Stream(Generic[T]):
+class Reading(Generic[T]):
     """Iterable with `for` and `async for`, each time from the beginning."""
 
     def __init__(self, begin: Any) -> None:

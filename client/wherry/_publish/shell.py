@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wherry._base.checks import DAY_S
 from wherry._base.ids import new_id
 from wherry._publish.bring_up import bring_up
 from wherry._publish.needs import Needs, needs_of
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 DEFAULT_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash -i || exec sh -i")
 # Seconds that a container made for a shell outlives its last one.
 LINGER_S = 2.0
-MOST_S = 86_400.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
 
 
@@ -39,7 +39,7 @@ def fresh(client: Client, needs: Needs, spec: SandboxSpec, *, with_sdk: bool, en
     bring_up(client, [needs], environment=environment, bare=not with_sdk).ready[0].fill(spec)
     spec.with_sdk = with_sdk
     spec.only_waits = True
-    spec.timeout_s, spec.idle_timeout_s = MOST_S, LINGER_S
+    spec.timeout_s, spec.idle_timeout_s = DAY_S, LINGER_S
     request = SandboxCreateRequest(
         sandbox_id=new_id("sb"), environment=environment, tags={"made-for": "shell"}, spec=spec
     )

@@ -9,8 +9,11 @@ from wherry_proto.messages import ImageStepEnd, LogLine, Notice
 class Progress(Protocol):
     """The progress of one map."""
 
-    def advance(self) -> None: ...
-    def end(self) -> None: ...
+    def advance(self) -> None:
+        """One input more has been answered."""
+
+    def end(self) -> None:
+        """No more will be."""
 
 
 class Build(Protocol):
@@ -53,7 +56,8 @@ class Output(Protocol):
     def progress(self, name: str, total: int | None) -> Progress:
         """A map has begun."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show nothing any more."""
 
 
 class NoProgress:

@@ -49,6 +49,7 @@ def say(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
+    """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2))
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from wherry._connection.client import Listener
+from wherry._connection.client import ScreenListener
 from wherry._screen.live import Terminal
 from wherry._screen.output import Silent
 from wherry._screen.plain import Plain
@@ -264,7 +264,7 @@ def test_a_screen_that_fails_costs_no_call() -> None:
         def notice(self, notice: Any) -> None:
             raise RuntimeError("no screen")
 
-    listener = Listener()
+    listener = ScreenListener()
     listener.screen = Broken()
     listener.log([LogLine(text="x")])
     listener.notice(Notice(text="x"))

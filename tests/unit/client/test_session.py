@@ -12,7 +12,7 @@ from wherry import FunctionCall
 from wherry._base.ids import new_id
 from wherry._calling.calls import SpawnedCall
 from wherry._calling.spawned_map import SpawnedMap
-from wherry._connection.client import Client, Listener
+from wherry._connection.client import Client, ScreenListener
 from wherry._connection.reconnect import Reconnect
 from wherry._connection.session import Session
 from wherry.exception import ConnectionError, RemoteError, VersionError
@@ -199,7 +199,7 @@ class CountedCall(SpawnedCall):
 def silent_session() -> Session:
     """Return a session that is never started: tests give it messages."""
     hello = Hello(client_id=new_id("cl"))
-    return Session(hello, lambda outgoing: pytest.fail("nobody connects"), Reconnect(0.1, None), Listener())
+    return Session(hello, lambda outgoing: pytest.fail("nobody connects"), Reconnect(0.1, None), ScreenListener())
 
 
 def spawned() -> tuple[CallStart, Input]:

@@ -49,7 +49,7 @@ def test_they_are_sent_whatever_their_module_says(monkeypatch: pytest.MonkeyPatc
         spec = function_spec(names[made].info, "im-1", "")
         assert spec.serialized is not None
         assert not spec.module_name
-    assert function_spec(names["C"]._service._definition, "im-1", "").serialized is not None
+    assert function_spec(names["C"].__wherry_kind__.service.definition, "im-1", "").serialized is not None
     # Nothing of that module is left to be found where it arrives.
     serialized = function_spec(names["g"].info, "im-1", "").serialized
     assert serialized is not None
@@ -65,7 +65,7 @@ def test_what_a_doctest_defines_is_not_its_modules(monkeypatch: pytest.MonkeyPat
     names = _made(__name__=__name__)
     for made in ("f", "g"):
         assert function_spec(names[made].info, "im-1", "").serialized is not None
-    assert function_spec(names["C"]._service._definition, "im-1", "").serialized is not None
+    assert function_spec(names["C"].__wherry_kind__.service.definition, "im-1", "").serialized is not None
     # Made by exec, and yet its module's own.
     monkeypatch.setattr(sys.modules[__name__], "f", names["f"], raising=False)
     spec = function_spec(names["f"].info, "im-1", "")

@@ -69,8 +69,8 @@ class FramesTransport:
     def exchange(self, method: str, first: Message) -> "FramesExchange":
         return FramesExchange(_Connection(self._path, method, carries_sockets=True), first)
 
-    def session(self, outgoing: Outgoing) -> "FramesSession":
-        return FramesSession(_Connection(self._path, "Calls.Session"), outgoing)
+    def session(self, outgoing: Outgoing) -> "FramesSessionStream":
+        return FramesSessionStream(_Connection(self._path, "Calls.Session"), outgoing)
 
     def close(self) -> None:
         """Nothing is kept open but sessions, which are closed by themselves."""
@@ -113,7 +113,7 @@ class FramesExchange:
         return self._connection.socket.fileno()
 
 
-class FramesSession:
+class FramesSessionStream:
     """A session over frames. Whoever has something to send writes it himself; one thread reads."""
 
     def __init__(self, connection: "_Connection", outgoing: Outgoing) -> None:

@@ -127,9 +127,9 @@ class GrpcTransport:
         stub = functools.partial(self._channel.stream_stream(*_method(method)), metadata=self._metadata)
         return GrpcExchange(self, method, stub, first)
 
-    def session(self, outgoing: Outgoing) -> "GrpcSession":
+    def session(self, outgoing: Outgoing) -> "GrpcSessionStream":
         call = self._channel.stream_stream(*_method("Calls.Session"))(iter(outgoing), metadata=self._metadata)
-        return GrpcSession(self, call)
+        return GrpcSessionStream(self, call)
 
     def close(self) -> None:
         if not isinstance(self._channel, _Forked):
@@ -217,7 +217,7 @@ class GrpcExchange:
             yield message
 
 
-class GrpcSession:
+class GrpcSessionStream:
     """A session stream over gRPC."""
 
     def __init__(self, transport: GrpcTransport, call: Any) -> None:

@@ -18,7 +18,7 @@ class Unreadable(VersionError):
         )
 
 
-class Session(Protocol):
+class SessionStream(Protocol):
     """An open session stream."""
 
     def __iter__(self) -> Iterator[SessionDown]: ...
@@ -90,7 +90,7 @@ class Transport(Protocol):
     def exchange(self, method: str, first: Message) -> Exchange:
         """Call a method whose request and answer are many messages."""
 
-    def session(self, outgoing: Outgoing) -> Session:
+    def session(self, outgoing: Outgoing) -> SessionStream:
         """Open the session stream."""
 
     def close(self) -> None:
