@@ -114,8 +114,8 @@ def nesting(node: ast.AST) -> int:
 
 def show(census: Sequence[Counts]) -> None:
     """Print the tables."""
-    from rich.console import Console  # the containers have no rich, and import this file too
-    from rich.table import Table
+    from rich.console import Console  # noqa: PLC0415 - start-up cost: the containers have no rich, and import this file too
+    from rich.table import Table  # noqa: PLC0415 - start-up cost: as above
 
     table = Table(
         "", "in all", "most in one module", title=f"{len(census)} modules of the containers' standard library"

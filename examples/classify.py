@@ -21,9 +21,9 @@ class Classifier:
     @wherry.enter()
     def train(self) -> None:
         """Read the container's own library: its manual is prose, its modules are Python."""
-        import pathlib
-        import sysconfig
-        from pydoc_data.topics import topics
+        import pathlib  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        import sysconfig  # noqa: PLC0415 - start-up cost: as above
+        from pydoc_data.topics import topics  # noqa: PLC0415 - start-up cost: as above
 
         library = pathlib.Path(sysconfig.get_path("stdlib"))
         code = " ".join(path.read_text(errors="replace") for path in sorted(library.glob("[a-f]*.py")))

@@ -82,7 +82,7 @@ class App:
         self._image = image
         self._volumes: Placed = ()
         if volumes:
-            from wherry._define.places import placed  # only where there are some
+            from wherry._define.places import placed  # noqa: PLC0415 - start-up cost: only where there are some
 
             self._volumes = placed("volumes", volumes)
         self._mounts = tuple(mounts)
@@ -90,7 +90,7 @@ class App:
         self._environment = ""
         self._secrets: tuple[Secret, ...] = ()
         if secrets:
-            from wherry.secret import secrets_of  # only where there are secrets
+            from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: only where there are secrets
 
             self._secrets = secrets_of("secrets", secrets)
         self._functions: dict[str, Function[..., Any]] = {}
@@ -216,7 +216,7 @@ class App:
         checked = FunctionOptions(**translate(options, stacklevel=2))
 
         def decorate(user_class: Any) -> Any:
-            from wherry.cls import make  # only where there are classes
+            from wherry.cls import make  # noqa: PLC0415 - start-up cost: only where there are classes
 
             return make(self, self._register, user_class, name, checked)
 
@@ -271,7 +271,7 @@ class App:
         `strategy` is "rolling" or "recreate". Raises DeploymentError where the version does not start: the one before
         serves on; InvalidError for an app that has no name. (reference: Stub.deploy)
         """
-        from wherry._publish.deploying import deploy_aloud  # loads the session
+        from wherry._publish.deploying import deploy_aloud  # noqa: PLC0415 - start-up cost: loads the session
 
         deployed = deploy_aloud(self.plan(), client, name, environment_name, tag, strategy)
         self._deployed_id = deployed.app_id
@@ -281,7 +281,7 @@ class App:
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
-        from wherry.sandbox import Sandbox  # for those who use it
+        from wherry.sandbox import Sandbox  # noqa: PLC0415 - start-up cost: for those who use it
 
         return Sandbox.create(*command, app=self, **options)
 
@@ -304,12 +304,12 @@ class App:
 
     def plan(self) -> Plan:
         """Inside wherry: return what is to run, as it is defined now."""
-        from wherry._define.plan import Plan  # only where something is brought up
-        from wherry.image import Image
+        from wherry._define.plan import Plan  # noqa: PLC0415 - start-up cost: only where something is brought up
+        from wherry.image import Image  # noqa: PLC0415 - start-up cost: as above
 
         mounts = self._mounts
         if mounts:
-            from wherry.mount import mounts_of  # only where there are some
+            from wherry.mount import mounts_of  # noqa: PLC0415 - start-up cost: only where there are some
 
             mounts = mounts_of(mounts)
         return Plan(
@@ -338,7 +338,7 @@ class App:
         self._callees[name] = callee
 
     def _begin(self, client: Client | None, detach: bool, environment: str | None) -> None:
-        from wherry._publish.running import start  # loads the session
+        from wherry._publish.running import start  # noqa: PLC0415 - start-up cost: loads the session
 
         if self._running is not None:
             raise ExecutionError(f"{self!r} is running already: run it once at a time")
@@ -347,7 +347,7 @@ class App:
 
     def _bind(self, published: Published) -> None:
         """Let the functions' handles be called."""
-        from wherry._calling.caller import Caller  # as above
+        from wherry._calling.caller import Caller  # noqa: PLC0415 - start-up cost: as above
 
         self._environment, ready = published.environment, published.ready
         self._bound = list(self._callees.values())
@@ -435,19 +435,19 @@ class AppRun:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            from wherry._connection.failure import hide_internals  # loaded with the session
+            from wherry._connection.failure import hide_internals  # noqa: PLC0415 - start-up cost: loaded with the session
 
             hide_internals(error)
         self._end()
 
     async def __aenter__(self) -> App:
-        from wherry._base.waiting import entered_in_thread  # only in async programs
+        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: only in async programs
 
         return await entered_in_thread(self)  # type: ignore[no-any-return]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         await asyncio.to_thread(self.__exit__, kind, error, traceback)

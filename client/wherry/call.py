@@ -54,7 +54,7 @@ class FunctionCall(Generic[R]):
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
-        from wherry._base.waiting import entered_in_thread
+        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         watch = self.watch()
         await entered_in_thread(watch)
@@ -96,8 +96,8 @@ class FunctionCall(Generic[R]):
 
         Raises NotFoundError when there is no such call. (reference: FunctionCall.get_call_graph)
         """
-        from wherry.call_graph import roots_of  # loads the messages
-        from wherry_proto.messages import CallGraph, CallGraphRequest  # as above
+        from wherry.call_graph import roots_of  # noqa: PLC0415 - start-up cost: loads the messages
+        from wherry_proto.messages import CallGraph, CallGraphRequest  # noqa: PLC0415 - start-up cost: as above
 
         return roots_of(self._client.call("Calls.Graph", CallGraphRequest(call_id=self._call_id), CallGraph))
 
@@ -120,14 +120,14 @@ class FunctionCall(Generic[R]):
 
     def watch(self) -> Watch:
         """Inside wherry: return what waits for it, once it is entered."""
-        from wherry._calling.watch import Watch  # loads the session; a handle alone must travel without it
+        from wherry._calling.watch import Watch  # noqa: PLC0415 - start-up cost: loads the session; a handle alone must travel without it
 
         return Watch(self._client, self._call_id)
 
     @property
     def _client(self) -> Client:
         if self._known_client is None:
-            from wherry._connection.client import default_client  # loads the session
+            from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
             self._known_client = default_client()
         return self._known_client
@@ -138,9 +138,9 @@ def _gather(*function_calls: FunctionCall[Any]) -> list[Any]:
 
     (reference: gather)
     """
-    import contextlib  # not needed by a handle that only travels
+    import contextlib  # noqa: PLC0415 - start-up cost: not needed by a handle that only travels
 
-    from wherry._calling.watch import gather_values  # loads the session
+    from wherry._calling.watch import gather_values  # noqa: PLC0415 - start-up cost: loads the session
 
     with contextlib.ExitStack() as stack:
         return gather_values([stack.enter_context(call.watch()) for call in function_calls])

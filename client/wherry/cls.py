@@ -76,7 +76,7 @@ class Kind:
 
     def caller_of(self, base: Caller, arguments: Arguments, method: str) -> Caller:
         """Return who calls a method of an object made with these arguments; raise NotFoundError if it has none."""
-        from wherry._calling.variants import bind, pickled  # loads the messages
+        from wherry._calling.variants import bind, pickled  # noqa: PLC0415 - start-up cost: loads the messages
 
         if method not in base.methods:
             raise NotFoundError(f"class {self.name!r} has no method {method!r}{near(method, base.methods)}")
@@ -124,19 +124,19 @@ class Cls:
 
         Raises InvalidError for what can't differ. (reference: Cls.with_options)
         """
-        from wherry._calling.variants import changes_of  # loads the messages
+        from wherry._calling.variants import changes_of  # noqa: PLC0415 - start-up cost: loads the messages
 
         return self.__wherry_kind__.changed(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Cls:
         """Return the class with so many inputs at once in a container. (reference: Cls.with_concurrency)"""
-        from wherry._calling.variants import concurrency  # as above
+        from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
 
         return self.__wherry_kind__.changed(concurrency(max_inputs, target_inputs))
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
         """Return the class with its batched method's other sizes. (reference: Cls.with_batching)"""
-        from wherry._calling.variants import batching  # as above
+        from wherry._calling.variants import batching  # noqa: PLC0415 - start-up cost: as above
 
         return self.__wherry_kind__.changed(batching(max_batch_size, wait_ms))
 
@@ -417,7 +417,7 @@ def _check_retries(blueprint: Blueprint) -> None:
 
 
 def _warn_of_warm(blueprint: Blueprint, count: int) -> None:
-    import warnings  # only where there is something to say
+    import warnings  # noqa: PLC0415 - start-up cost: only where there is something to say
 
     if is_local():
         own = blueprint.user_class.__name__

@@ -120,7 +120,7 @@ class Dict(SharedObject):
     @blocking
     def len(self) -> int:
         """Return how many entries there are. (reference: Dict.len)"""
-        from wherry_proto.messages import DictCount, DictCountRequest  # not needed to import wherry
+        from wherry_proto.messages import DictCount, DictCountRequest  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         count: int = self._call("Count", DictCountRequest(dict_id=self._resolve()), DictCount).count
         return count
@@ -178,8 +178,8 @@ class Dict(SharedObject):
     @blocking
     def clear(self) -> None:
         """Delete all entries. (reference: Dict.clear)"""
-        from wherry._base.ids import new_id  # as above
-        from wherry_proto.messages import DictClearRequest, DictCount
+        from wherry._base.ids import new_id  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictClearRequest, DictCount  # noqa: PLC0415 - start-up cost: as above
 
         self._call("Clear", DictClearRequest(dict_id=self._resolve(), operation_id=new_id("op")), DictCount)
 
@@ -209,23 +209,23 @@ class Dict(SharedObject):
             self._put_all(list(self._data.items()), True, 0.0, object_id)
 
     def _get(self, key: Any) -> Any:
-        from wherry._connection.values import value_of  # loads the session
+        from wherry._connection.values import value_of  # noqa: PLC0415 - start-up cost: loads the session
 
         answer = self._ask(key)
         return value_of(self._client, answer.value) if answer.found else _ABSENT
 
     def _ask(self, key: Any, without_value: bool = False) -> DictValue:
-        from wherry._connection.values import key_bytes  # as above
-        from wherry_proto.messages import DictGetRequest, DictValue
+        from wherry._connection.values import key_bytes  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictGetRequest, DictValue  # noqa: PLC0415 - start-up cost: as above
 
         request = DictGetRequest(dict_id=self._resolve(), key=key_bytes(key), without_value=without_value)
         answer: DictValue = self._call("Get", request, DictValue)
         return answer
 
     def _pop(self, key: Any) -> Any:
-        from wherry._base.ids import new_id  # as above
-        from wherry._connection.values import key_bytes, value_of
-        from wherry_proto.messages import DictPopRequest, DictValue
+        from wherry._base.ids import new_id  # noqa: PLC0415 - start-up cost: as above
+        from wherry._connection.values import key_bytes, value_of  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictPopRequest, DictValue  # noqa: PLC0415 - start-up cost: as above
 
         request = DictPopRequest(dict_id=self._resolve(), operation_id=new_id("op"), key=key_bytes(key))
         answer = self._call("Pop", request, DictValue)
@@ -233,8 +233,8 @@ class Dict(SharedObject):
 
     def _put_all(self, pairs: list[tuple[Any, Any]], skip_if_exists: bool, ttl_s: float, object_id: str = "") -> int:
         """Write entries, in as many messages as they need; return how many were written."""
-        from wherry._connection.values import key_bytes, payload_of  # as above
-        from wherry_proto.messages import DictEntry
+        from wherry._connection.values import key_bytes, payload_of  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictEntry  # noqa: PLC0415 - start-up cost: as above
 
         object_id = object_id or self._resolve()
         written = 0
@@ -251,8 +251,8 @@ class Dict(SharedObject):
         return written + (self._send(object_id, entries, skip_if_exists, ttl_s) if entries else 0)
 
     def _send(self, object_id: str, entries: list[Any], skip_if_exists: bool, ttl_s: float) -> int:
-        from wherry._base.ids import new_id  # as above
-        from wherry_proto.messages import DictPutRequest, DictPutResponse
+        from wherry._base.ids import new_id  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictPutRequest, DictPutResponse  # noqa: PLC0415 - start-up cost: as above
 
         request = DictPutRequest(
             dict_id=object_id, operation_id=new_id("op"), entries=entries, skip_if_exists=skip_if_exists, ttl_s=ttl_s
@@ -261,9 +261,9 @@ class Dict(SharedObject):
         return written
 
     def _pages(self, with_values: bool, pick: Any) -> Pages[Any]:
-        from wherry._base.pages import Pages  # as above
-        from wherry._connection.values import key_of, value_of
-        from wherry_proto.messages import DictPage, DictScanRequest
+        from wherry._base.pages import Pages  # noqa: PLC0415 - start-up cost: as above
+        from wherry._connection.values import key_of, value_of  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import DictPage, DictScanRequest  # noqa: PLC0415 - start-up cost: as above
 
         def next_page(place: tuple[int, int] | None) -> tuple[list[Any], tuple[int, int] | None]:
             after, until = place or (0, 0)

@@ -65,7 +65,7 @@ class Function(Generic[P, R]):
     async def _remote_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         caller = self.callee.known()
         if caller is None:
-            import asyncio  # the caller has it already
+            import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
             caller = await asyncio.to_thread(self._ready, "remote", generator=False)
         else:
@@ -82,7 +82,7 @@ class Function(Generic[P, R]):
         """
         if self.definition is not None:
             check(self._name, "remote_gen", self.definition, self.callee, None, generator=True)
-        from wherry._calling.caller import generator_results  # loads the session
+        from wherry._calling.caller import generator_results  # noqa: PLC0415 - start-up cost: loads the session
 
         return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
 
@@ -150,18 +150,18 @@ class Function(Generic[P, R]):
 
         (reference: Function.spawn)
         """
-        from wherry._calling.opening import Opening  # loaded with the session
+        from wherry._calling.opening import Opening  # noqa: PLC0415 - start-up cost: loaded with the session
 
         return self._spawned(args, kwargs, Opening())
 
     @spawn.awaiting
     async def _spawn_aio(self, /, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        from wherry._calling.opening import opened_in_thread  # as above
+        from wherry._calling.opening import opened_in_thread  # noqa: PLC0415 - start-up cost: as above
 
         return await opened_in_thread(lambda opening: self._spawned(args, kwargs, opening))
 
     def _spawned(self, args: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> FunctionCall[R]:
-        from wherry.call import FunctionCall  # below us only in time: its handles are made here
+        from wherry.call import FunctionCall  # noqa: PLC0415 - start-up cost: below us only in time: its handles are made here
 
         caller = self._ready("spawn", generator=None)
         return FunctionCall(caller.spawn(args, kwargs, opening), caller.client)
@@ -176,7 +176,7 @@ class Function(Generic[P, R]):
 
         Its results are kept for 7 days: `get(index=)`, `iter()`. (reference: Function.spawn_map)
         """
-        from wherry._calling.opening import Opening  # as above
+        from wherry._calling.opening import Opening  # noqa: PLC0415 - start-up cost: as above
 
         return self._spawned_map(input_iterators, kwargs, Opening())
 
@@ -186,7 +186,7 @@ class Function(Generic[P, R]):
         *input_iterators: Iterable[Any] | AsyncIterable[Any],
         kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
     ) -> FunctionCall[R]:
-        from wherry._calling.opening import opened_in_thread  # as above
+        from wherry._calling.opening import opened_in_thread  # noqa: PLC0415 - start-up cost: as above
 
         return await opened_in_thread(lambda opening: self._spawned_map(input_iterators, kwargs, opening))
 
@@ -195,7 +195,7 @@ class Function(Generic[P, R]):
     ) -> FunctionCall[R]:
         if not input_iterators:
             raise InvalidError(f"{self._name}.spawn_map needs at least one iterable of inputs")
-        from wherry.call import FunctionCall  # as above
+        from wherry.call import FunctionCall  # noqa: PLC0415 - start-up cost: as above
 
         caller = self._ready("spawn_map", generator=False)
         return FunctionCall(caller.spawn_map(input_iterators, kwargs, opening), caller.client)
@@ -203,7 +203,7 @@ class Function(Generic[P, R]):
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Old name of `remote` and `remote_gen`. (reference: Function.call)"""
         new = "remote_gen" if self.is_generator else "remote"
-        import warnings  # only for old names
+        import warnings  # noqa: PLC0415 - start-up cost: only for old names
 
         warnings.warn(f"{self._name}.call is now called {new}", DeprecationError, stacklevel=2)
         return self.remote_gen(*args, **kwargs) if self.is_generator else self.remote(*args, **kwargs)
@@ -226,8 +226,8 @@ class Function(Generic[P, R]):
         The container goes when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
         function's source is not here. (reference: Function.shell)
         """
-        from wherry._connection.client import default_client  # only here
-        from wherry._publish.shell import open_shell
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: only here
+        from wherry._publish.shell import open_shell  # noqa: PLC0415 - start-up cost: as above
 
         open_shell(default_client(), self.app.plan(), self.info)
 
@@ -286,19 +286,19 @@ class Function(Generic[P, R]):
 
         Raises InvalidError for what can't differ. (reference: Function.with_options)
         """
-        from wherry._calling.variants import changes_of  # loads the messages
+        from wherry._calling.variants import changes_of  # noqa: PLC0415 - start-up cost: loads the messages
 
         return self._variant(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R]:
         """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
-        from wherry._calling.variants import concurrency  # as above
+        from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
 
         return self._variant(concurrency(max_inputs, target_inputs))
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R]:
         """Return the batched function with batches of another size. (reference: Function.with_batching)"""
-        from wherry._calling.variants import batching  # as above
+        from wherry._calling.variants import batching  # noqa: PLC0415 - start-up cost: as above
 
         return self._variant(batching(max_batch_size, wait_ms))
 
@@ -330,7 +330,7 @@ class Function(Generic[P, R]):
         self._update(min_containers, max_containers, buffer_containers, scaledown_window)
 
     def _update(self, *scaling: Any) -> None:
-        from wherry._calling.variants import update  # loads the messages
+        from wherry._calling.variants import update  # noqa: PLC0415 - start-up cost: loads the messages
 
         update(self.callee.resolved(), *scaling)
 
@@ -398,7 +398,7 @@ class Function(Generic[P, R]):
     @blocking
     def get_current_stats(self) -> FunctionStats:
         """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
-        from wherry._calling.stats import stats_of  # only for those who ask
+        from wherry._calling.stats import stats_of  # noqa: PLC0415 - start-up cost: only for those who ask
 
         return stats_of(self.callee.resolved())
 
@@ -431,7 +431,7 @@ class Function(Generic[P, R]):
         return_exceptions: bool,
         wrap_exceptions: bool,
     ) -> Results[R]:
-        from wherry._calling.caller import map_results  # loads the session
+        from wherry._calling.caller import map_results  # noqa: PLC0415 - start-up cost: loads the session
 
         if self.definition is not None and self.definition.web is not None:
             check(self._name, how, self.definition, self.callee, None, generator=None)
@@ -462,7 +462,7 @@ class Variant(Function[P, R]):
             )
 
         def derive(caller: Caller) -> Caller:
-            from wherry._calling.variants import bind  # loads the messages
+            from wherry._calling.variants import bind  # noqa: PLC0415 - start-up cost: loads the messages
 
             return bind(caller, None, changes)
 
@@ -484,7 +484,7 @@ def _unpickled(function_id: str, method: str = "", name: str = "") -> Function[.
 
 def _imported(module_name: str, qualname: str) -> Any:
     """Return what is defined at the top level of a module."""
-    import importlib  # only when a handle is unpickled
+    import importlib  # noqa: PLC0415 - start-up cost: only when a handle is unpickled
 
     found: Any = importlib.import_module(module_name)
     for part in qualname.split("."):
@@ -494,7 +494,7 @@ def _imported(module_name: str, qualname: str) -> Any:
 
 def __getattr__(name: str) -> Any:
     if name == "FunctionStats":
-        from wherry._calling.stats import FunctionStats  # as pickles of before name it
+        from wherry._calling.stats import FunctionStats  # noqa: PLC0415 - start-up cost: as pickles of before name it
 
         return FunctionStats
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -219,7 +219,7 @@ class Image(Recipe, Packages):
         It runs again when its source text, the globals it names, its arguments or the files of its `mounts` change.
         Raises InvalidError for what is no plain function. (reference: Image.run_function)
         """
-        from wherry._define.build_function import BuildFunction  # only for images with such a step
+        from wherry._define.build_function import BuildFunction  # noqa: PLC0415 - start-up cost: only for images with such a step
 
         options: dict[str, Any] = {
             "env": env, "gpu": gpu, "cpu": cpu, "memory": memory, "timeout": timeout, "include_source": include_source,
@@ -299,7 +299,7 @@ class Image(Recipe, Packages):
 
         Modules are put into `remote_path` itself. (reference: Image.copy_mount)
         """
-        from wherry.mount import Mount  # not needed to define an image
+        from wherry.mount import Mount  # noqa: PLC0415 - start-up cost: not needed to define an image
 
         if not isinstance(mount, Mount):
             raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
@@ -346,7 +346,7 @@ class Image(Recipe, Packages):
 
         In a container of this image a missing module is an error, as ever. (reference: Image.imports)
         """
-        from wherry._define.imports import importing  # contextlib is not needed to import wherry
+        from wherry._define.imports import importing  # noqa: PLC0415 - start-up cost: contextlib is not needed to import wherry
 
         return importing()
 
@@ -357,8 +357,8 @@ class Image(Recipe, Packages):
 
     def build(self, app: Owner | None = None) -> Image:
         """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
-        from wherry._connection.client import default_client  # not needed to define an image
-        from wherry._publish.images import ensure_images
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: not needed to define an image
+        from wherry._publish.images import ensure_images  # noqa: PLC0415 - start-up cost: as above
 
         ensure_images(default_client(), [self], environment=app.environment if app is not None else "")
         return self

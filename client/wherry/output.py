@@ -29,7 +29,7 @@ def screen_for_stdout(*, quiet: bool, verbose: bool, on_gone: Callable[[], None]
     `on_gone` is called, in some thread, when nobody reads what is written any more.
     """
     if ScreenStream(sys.stdout).isatty():
-        from wherry._screen.live import Terminal  # rich takes ~40 ms to import
+        from wherry._screen.live import Terminal  # noqa: PLC0415 - start-up cost: rich takes ~40 ms to import
 
         return Terminal(quiet=quiet, verbose=verbose)
     return Plain(quiet=quiet, verbose=verbose, on_gone=on_gone)

@@ -129,7 +129,7 @@ class Queue(SharedObject):
     @blocking
     def len(self, *, partition: str | None = None, total: bool = False) -> int:
         """Return how many items wait in the partition, or with `total` in all of them. (reference: Queue.len)"""
-        from wherry_proto.messages import QueueCount, QueueCountRequest  # not needed to import wherry
+        from wherry_proto.messages import QueueCount, QueueCountRequest  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         request = QueueCountRequest(queue_id=self._resolve(), partition=_partition(partition), total=total)
         count: int = self._call("Count", request, QueueCount).count
@@ -138,8 +138,8 @@ class Queue(SharedObject):
     @blocking
     def clear(self, *, partition: str | None = None, all: bool = False) -> None:
         """Delete what waits in the partition, or with `all` in all of them. (reference: Queue.clear)"""
-        from wherry._base.ids import new_id  # as above
-        from wherry_proto.messages import QueueClearRequest, QueueCount
+        from wherry._base.ids import new_id  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import QueueClearRequest, QueueCount  # noqa: PLC0415 - start-up cost: as above
 
         if all and partition:
             raise InvalidError(
@@ -156,9 +156,9 @@ class Queue(SharedObject):
 
         At the end, wait so many seconds for more. (reference: Queue.iterate)
         """
-        from wherry._base.pages import Pages  # as above
-        from wherry._connection.values import value_of
-        from wherry_proto.messages import QueuePage, QueueScanRequest
+        from wherry._base.pages import Pages  # noqa: PLC0415 - start-up cost: as above
+        from wherry._connection.values import value_of  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import QueuePage, QueueScanRequest  # noqa: PLC0415 - start-up cost: as above
 
         name, wait_s = _partition(partition), _seconds("item_poll_timeout", item_poll_timeout)
 
@@ -174,13 +174,13 @@ class Queue(SharedObject):
         return values
 
     async def _get_async(self, count: int, block: bool, timeout: float | None, partition: str | None) -> list[Any]:
-        from wherry._base.waiting import in_thread  # the caller has asyncio already
+        from wherry._base.waiting import in_thread  # noqa: PLC0415 - start-up cost: the caller has asyncio already
 
         get = self._getting(count, block, timeout, partition)
         return await in_thread(get, get.cancel)
 
     def _getting(self, count: int, block: bool, timeout: float | None, partition: str | None) -> Any:
-        from wherry._objects.queues import MOST, Getting  # loads the session
+        from wherry._objects.queues import MOST, Getting  # noqa: PLC0415 - start-up cost: loads the session
 
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
             raise InvalidError(f"n_values is {count!r}: it must be a whole number from 1 to {MOST}")
@@ -194,7 +194,7 @@ class Queue(SharedObject):
     async def _put_async(
         self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
     ) -> None:
-        from wherry._base.waiting import in_thread  # as above
+        from wherry._base.waiting import in_thread  # noqa: PLC0415 - start-up cost: as above
 
         put = self._putting(values, block, timeout, partition, ttl)
         await in_thread(put, put.cancel)
@@ -202,7 +202,7 @@ class Queue(SharedObject):
     def _putting(
         self, values: list[Any], block: bool, timeout: float | None, partition: str | None, ttl: float | None
     ) -> Any:
-        from wherry._objects.queues import Putting  # as above
+        from wherry._objects.queues import Putting  # noqa: PLC0415 - start-up cost: as above
 
         ttl_s = 0.0 if ttl is None else _seconds("partition_ttl", ttl)
         if ttl is not None and not ttl_s:

@@ -55,7 +55,7 @@ class Retries:
 
     def message(self) -> RetryPolicy:
         """Inside wherry: describe it for the service."""
-        from wherry_proto.messages import RetryPolicy  # not needed to import wherry
+        from wherry_proto.messages import RetryPolicy  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         return RetryPolicy(
             max_retries=self.max_retries,

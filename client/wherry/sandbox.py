@@ -300,7 +300,7 @@ class Sandbox:
         `bufsize`: 1 iterates its streams by line, any other number as pieces come. Raises NotFoundError when the
         sandbox has ended, ExecutionError when the command can't be started. (reference: Sandbox.exec)
         """
-        from wherry.container_process import start  # loads threads, for those who use it
+        from wherry.container_process import start  # noqa: PLC0415 - start-up cost: loads threads, for those who use it
 
         if not args:
             raise InvalidError('exec needs a command, for example sandbox.exec("ls", "/")')
@@ -320,7 +320,7 @@ class Sandbox:
     @property
     def filesystem(self) -> SandboxFiles:
         """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
-        from wherry.sandbox_files import SandboxFiles  # for those who use it
+        from wherry.sandbox_files import SandboxFiles  # noqa: PLC0415 - start-up cost: for those who use it
 
         return SandboxFiles(self.exec)
 
@@ -463,7 +463,7 @@ def _app_of(app: Owner | None, image: Recipe | None, client: Client | None) -> t
 
 def _default_client() -> Client:
     check_local("using sandboxes")
-    from wherry._connection.client import default_client  # loads the session
+    from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
     return default_client()
 

@@ -73,7 +73,7 @@ class Cron(Schedule):
 
     def message(self) -> ScheduleSpec:
         """Inside wherry: describe it for the service."""
-        from wherry_proto.messages import ScheduleSpec  # not needed to import wherry
+        from wherry_proto.messages import ScheduleSpec  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         return ScheduleSpec(cron=self.cron_string, timezone=self.timezone)
 
@@ -129,7 +129,7 @@ class Period(Schedule):
 
     def message(self) -> ScheduleSpec:
         """Inside wherry: describe it for the service."""
-        from wherry_proto.messages import ScheduleSpec  # as above
+        from wherry_proto.messages import ScheduleSpec  # noqa: PLC0415 - start-up cost: as above
 
         return ScheduleSpec(
             years=self.years,
@@ -169,10 +169,10 @@ def _shown(parts: dict[str, float]) -> str:
 
 def _check(cron: str, timezone: str) -> None:
     # Loaded only where there is such a schedule.
-    import datetime
-    import zoneinfo
+    import datetime  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import zoneinfo  # noqa: PLC0415 - start-up cost: as above
 
-    from cronsim import CronSim, CronSimError
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - start-up cost: as above
 
     zone: datetime.tzinfo = datetime.UTC
     try:
@@ -202,7 +202,7 @@ def _check(cron: str, timezone: str) -> None:
 
 
 def _no_zone(cron: str, timezone: str, known: set[str]) -> str:
-    import difflib  # only for a message
+    import difflib  # noqa: PLC0415 - start-up cost: only for a message
 
     near = difflib.get_close_matches(timezone, sorted(known), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "it is named as in 'Europe/Berlin'"

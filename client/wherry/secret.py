@@ -62,7 +62,7 @@ class Secret:
             raise InvalidError(f"Secret.from_local_environ takes a list of names: write [{env_keys!r}]")
         if not is_local():
             return Secret(values={})  # where the module is imported again: its values are there as variables
-        import os  # loaded with the interpreter
+        import os  # noqa: PLC0415 - start-up cost: loaded with the interpreter
 
         missing = [key for key in env_keys if key not in os.environ]
         if missing:
@@ -79,7 +79,7 @@ class Secret:
         """
         if not is_local():
             return Secret(values={})  # as above
-        from wherry._objects.dotenv import read_near  # loads a parser
+        from wherry._objects.dotenv import read_near  # noqa: PLC0415 - start-up cost: loads a parser
 
         return Secret(values=read_near(path, filename), client=client)
 
@@ -132,7 +132,7 @@ class Secret:
 
         Raises AlreadyExistsError where there is one with other values, unless `overwrite`.
         """
-        from wherry._objects.secrets import create  # loads the messages
+        from wherry._objects.secrets import create  # noqa: PLC0415 - start-up cost: loads the messages
 
         values = _strings("Secret.create_deployed", env_dict)
         if not deployment_name:
@@ -154,7 +154,7 @@ class Secret:
 
         (reference: Secret.objects.delete)
         """
-        from wherry._objects.secrets import delete  # as above
+        from wherry._objects.secrets import delete  # noqa: PLC0415 - start-up cost: as above
 
         try:
             delete(client, name, environment_name or "")
@@ -165,7 +165,7 @@ class Secret:
     @classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Secret:
         """Return the secret of that id ("st-…"); raise InvalidError where it is no such id. (reference: from_id)"""
-        from wherry._base.ids import check_id  # not needed to import wherry
+        from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         return Secret(secret_id=check_id(object_id, "st", "secret"), client=client)
 
@@ -190,7 +190,7 @@ class Secret:
     @blocking
     def info(self) -> SecretInfo:
         """Return the secret's name, the names of its values, and when it was made, changed and used."""
-        from wherry._objects.secrets import info_of  # loads the messages
+        from wherry._objects.secrets import info_of  # noqa: PLC0415 - start-up cost: loads the messages
 
         check_local("looking at a secret")
         return info_of(self._client, self._resolve())
@@ -215,8 +215,8 @@ class Secret:
         return self._id
 
     def _asked_for(self, client: Client | None, app_id: str, environment: str) -> str:
-        from wherry._connection.client import default_client  # loads the session
-        from wherry._objects.secrets import id_of  # loads the messages
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
+        from wherry._objects.secrets import id_of  # noqa: PLC0415 - start-up cost: loads the messages
 
         client = client or default_client()
         return id_of(

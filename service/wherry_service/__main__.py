@@ -63,11 +63,11 @@ def main() -> int:
         return 0
     # The service only forks to exec at once; gRPC's own handlers would log a warning each time.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    import uvloop
+    import uvloop  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
-    from wherry_service.errors import ServiceError
-    from wherry_service.server import Service  # the rest is loaded only by the one that serves
-    from wherry_service.store.database import DatabaseTooNew
+    from wherry_service.errors import ServiceError  # noqa: PLC0415 - start-up cost: as above
+    from wherry_service.server import Service  # noqa: PLC0415 - start-up cost: the rest is loaded only by the one that serves
+    from wherry_service.store.database import DatabaseTooNew  # noqa: PLC0415 - start-up cost: as above
 
     limit = raise_limit()
 

@@ -35,7 +35,7 @@ class Bound(Generic[P, R]):
         """Do the same without blocking the event loop."""
         if self._awaiting is not None:
             return self._awaiting(*self._first, *args, **kwargs)
-        import asyncio  # costs ~40 ms, which only async programs should pay
+        import asyncio  # noqa: PLC0415 - start-up cost: costs ~40 ms, which only async programs should pay
 
         return asyncio.to_thread(self._blocking, *self._first, *args, **kwargs)
 

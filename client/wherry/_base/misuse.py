@@ -27,7 +27,7 @@ def is_in_class(function: Any) -> bool:
 
 def near(name: str, names: Any) -> str:
     """Return "; did you mean …?" with the names like this one, or with some."""
-    import difflib  # only for a message
+    import difflib  # noqa: PLC0415 - start-up cost: only for a message
 
     close = difflib.get_close_matches(name, list(names), n=3) or sorted(names)[:5]
     return f"; did you mean {', '.join(repr(item) for item in close)}?" if close else ""

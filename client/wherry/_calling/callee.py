@@ -100,7 +100,7 @@ def by_id(function_id: str, client: Any = None, method: str = "") -> Callee:
     """Return what finds a function by its id."""
 
     def resolve() -> Caller:
-        from wherry._calling.caller import look_up_id  # loads the session; a handle that only travels does without it
+        from wherry._calling.caller import look_up_id  # noqa: PLC0415 - start-up cost: loads the session; a handle that only travels does without it
 
         return look_up_id(function_id, client, method)
 
@@ -111,7 +111,7 @@ def own_by_name(name: str, app_name: str = "") -> Callee:
     """Return what finds, in a container, a function of its app, or of another app that its modules define."""
 
     def resolve() -> Caller:
-        from wherry._calling.caller import look_up_own  # loads the session; a handle that only travels does without it
+        from wherry._calling.caller import look_up_own  # noqa: PLC0415 - start-up cost: loads the session; a handle that only travels does without it
 
         return look_up_own(app_name, name)
 
@@ -124,7 +124,7 @@ def by_name(
     """Return what finds a function of a running or deployed app."""
 
     def resolve() -> Caller:
-        from wherry._calling.caller import look_up  # as above
+        from wherry._calling.caller import look_up  # noqa: PLC0415 - start-up cost: as above
 
         return look_up(app_name, name, environment, client, version)
 

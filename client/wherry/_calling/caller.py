@@ -92,7 +92,7 @@ class Caller:
 
     async def remote_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """As `remote`, without blocking the event loop; being cancelled ends the call."""
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         if self.client.is_connected and not pickling.is_large((args, kwargs)):
             call = self._lone((args, kwargs))

@@ -43,7 +43,7 @@ class Opening:
 
 async def opened_in_thread(work: Callable[[Opening], T]) -> T:
     """Run what opens a call and waits; when whoever awaits this is cancelled, the call does not run, or no longer."""
-    import asyncio  # the caller has it already
+    import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
     opening = Opening()
     try:

@@ -64,7 +64,7 @@ class Pump:
 
     async def run_async(self, rows: AsyncIterator[Row]) -> None:
         """Feed rows from an asynchronous iterator, on its own event loop."""
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         try:
             async for row in rows:
@@ -123,7 +123,7 @@ def zip_rows(iterables: tuple[Any, ...]) -> Iterator[Row]:
     if not any(hasattr(item, "__aiter__") for item in iterables):
         yield from zip(*iterables, strict=False)
         return
-    import asyncio  # only for asynchronous inputs
+    import asyncio  # noqa: PLC0415 - start-up cost: only for asynchronous inputs
 
     with asyncio.Runner() as runner:
         rows = zip_async(iterables)

@@ -127,7 +127,7 @@ class Results(Generic[T]):
     async def __anext__(self) -> T:
         if self._over:
             raise StopAsyncIteration
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         try:
             # Opening may wait: for the service, for the function's id.
@@ -163,7 +163,7 @@ class Results(Generic[T]):
             self._task.cancel()
 
     async def _events(self, opened: Opened) -> "list[Event]":
-        import asyncio  # as above
+        import asyncio  # noqa: PLC0415 - start-up cost: as above
 
         loop = asyncio.get_running_loop()
         while True:
@@ -179,7 +179,7 @@ class Results(Generic[T]):
 
     async def _consume_async(self, opened: Opened, event: "Event") -> Any:
         if _is_remote(event.payload):
-            import asyncio  # as above
+            import asyncio  # noqa: PLC0415 - start-up cost: as above
 
             return await asyncio.to_thread(self._consume, opened, event)
         return self._consume(opened, event)
@@ -190,7 +190,7 @@ class Results(Generic[T]):
         if getattr(self, "_over", True):
             return
         if self._opened is None:
-            import logging  # takes 6 ms, which importing wherry should not
+            import logging  # noqa: PLC0415 - start-up cost: takes 6 ms, which importing wherry should not
 
             logging.getLogger("wherry").warning(
                 "wherry: the results of %s were not consumed, so nothing was executed; "

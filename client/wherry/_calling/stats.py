@@ -34,8 +34,8 @@ class FunctionStats:
 
 def stats_of(caller: Caller) -> FunctionStats:
     """Return how busy a function is at this moment."""
-    from wherry_proto.messages import FunctionStats as Message  # not needed to import wherry
-    from wherry_proto.messages import FunctionStatsRequest
+    from wherry_proto.messages import FunctionStats as Message  # noqa: PLC0415 - start-up cost: not needed to import wherry
+    from wherry_proto.messages import FunctionStatsRequest  # noqa: PLC0415 - start-up cost: as above
 
     stats = caller.client.call("Functions.Stats", FunctionStatsRequest(function_id=caller.function_id), Message)
     return FunctionStats(stats.backlog, stats.num_active_containers, stats.num_total_containers)

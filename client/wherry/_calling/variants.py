@@ -76,7 +76,7 @@ class Changes:
         return Changes(fields, spec, self.image or earlier.image, secrets)
 
     def __reduce__(self) -> Any:
-        from wherry_proto import rows  # only for handles that travel
+        from wherry_proto import rows  # noqa: PLC0415 - start-up cost: only for handles that travel
 
         parts: list[bytes] = []
         return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image, self.secrets)
@@ -85,7 +85,7 @@ class Changes:
 def _changes(
     fields: tuple[str, ...], row: Any, body: bytes, image: Recipe | None, secrets: tuple[Secret, ...] | None
 ) -> Changes:
-    from wherry_proto import rows  # as above
+    from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
 
     return Changes(fields, rows.from_row(FunctionSpec, row, body), image, secrets)
 
@@ -127,8 +127,8 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
         if changes.image is not None or changes.secrets is not None:
-            from wherry._publish.bring_up import bring_up  # only where these differ
-            from wherry._publish.needs import Needs
+            from wherry._publish.bring_up import bring_up  # noqa: PLC0415 - start-up cost: only where these differ
+            from wherry._publish.needs import Needs  # noqa: PLC0415 - start-up cost: as above
 
             needs = Needs(changes.image, secrets=changes.secrets or ())
             (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready

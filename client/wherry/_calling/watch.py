@@ -84,7 +84,7 @@ class Watch:
     async def get_async(self, timeout: float | None, index: int) -> Any:
         """As `get`, without blocking the event loop."""
         timeout = _limit(timeout)
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         try:
             self._check(await asyncio.wrap_future(_follow(self._watched.known)))

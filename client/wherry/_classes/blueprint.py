@@ -62,7 +62,7 @@ class Blueprint:
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments in their one form; raise TypeError if the class does not take them."""
         if not self.parameters:
-            import inspect  # costs more than the rest of wherry
+            import inspect  # noqa: PLC0415 - start-up cost: costs more than the rest of wherry
 
             try:
                 bound = inspect.signature(self.user_class).bind(*args, **kwargs)

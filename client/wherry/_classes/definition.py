@@ -73,7 +73,7 @@ class ClassDefinition(Definition):
 
     def method_specs(self) -> list[MethodSpec]:
         """Describe the methods for the service."""
-        from wherry_proto.messages import MethodSpec  # not needed to import wherry
+        from wherry_proto.messages import MethodSpec  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         found = []
         for name, partial in self.blueprint.methods.items():

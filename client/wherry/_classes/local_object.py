@@ -63,7 +63,7 @@ class LocalObject:
             await values.aclose()
 
     async def _entered_here(self) -> Any:
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         if not self._entered:
             # Whoever comes meanwhile waits for the same hooks.
@@ -87,8 +87,8 @@ def _wait_for(value: Any) -> None:
     """Run a coroutine to its end, whether or not a loop runs in this thread."""
     if not hasattr(value, "__await__"):
         return
-    import asyncio  # only for asynchronous hooks
-    from concurrent.futures import ThreadPoolExecutor  # likewise
+    import asyncio  # noqa: PLC0415 - start-up cost: only for asynchronous hooks
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up cost: likewise
 
     async def awaited() -> None:
         await value

@@ -78,7 +78,7 @@ class ScreenListener:
                 self.screen.log(item)
         except Exception:
             # A screen may be anything, and so may what it writes to.
-            import logging  # takes 6 ms, which importing wherry should not
+            import logging  # noqa: PLC0415 - start-up cost: takes 6 ms, which importing wherry should not
 
             logging.getLogger("wherry").debug("wherry: a line can't be shown", exc_info=True)
 
@@ -317,17 +317,17 @@ def default_client() -> Client:
 def _client_of(pid: int) -> Client:
     """One per process, kept for its life; handles that were bound before a fork keep theirs, which begins anew."""
     if directory := container_directory():
-        from wherry._connection.transport.frames import FramesTransport  # the one or the other
+        from wherry._connection.transport.frames import FramesTransport  # noqa: PLC0415 - start-up cost: the one or the other
 
         # The service knows which container asks, and so its environment.
         return Client(FramesTransport(f"{directory}/api.sock"), environment="")
-    from wherry._connection.server import LocalServer  # loaded with the connection
-    from wherry._connection.transport import open_transport
+    from wherry._connection.server import LocalServer  # noqa: PLC0415 - start-up cost: loaded with the connection
+    from wherry._connection.transport import open_transport  # noqa: PLC0415 - start-up cost: as above
 
     settings = Settings.from_environment()
     server: Server = LocalServer(settings)
     if settings.remote is not None:
-        from wherry._connection.remote import RemoteServer  # only for services elsewhere
+        from wherry._connection.remote import RemoteServer  # noqa: PLC0415 - start-up cost: only for services elsewhere
 
         server = RemoteServer(settings)
     client = Client(open_transport(settings), settings.environment, server)

@@ -56,7 +56,7 @@ def dumps_by_value(value: Any, module: ModuleType | None = None) -> bytes:
 
     `module`: what is in it is sent as well, where it was made by hand and has no file.
     """
-    import cloudpickle  # only where pickle can't do it
+    import cloudpickle  # noqa: PLC0415 - start-up cost: only where pickle can't do it
 
     buffer = io.BytesIO()
     name = getattr(module, "__name__", None)
@@ -77,7 +77,7 @@ def _dump_what_has_no_name(value: Any, file: Any) -> None:
 
     By value its classes would be others where they arrive: no `isinstance` would know them.
     """
-    import cloudpickle  # as above
+    import cloudpickle  # noqa: PLC0415 - start-up cost: as above
 
     main = sys.modules["__main__"]
 
@@ -93,7 +93,7 @@ def _dump_what_has_no_name(value: Any, file: Any) -> None:
 
 def _dump_for_anyone(value: Any, file: Any) -> None:
     """Pickle a value with what `__main__` defines, for those who have not that module; who has it, uses its own."""
-    import cloudpickle  # as above
+    import cloudpickle  # noqa: PLC0415 - start-up cost: as above
 
     main, name = sys.modules["__main__"], importable_name("__main__")
 

@@ -67,7 +67,7 @@ class Profiles:
         self._write()
 
     def _read(self) -> None:
-        import tomllib  # only where there is a file
+        import tomllib  # noqa: PLC0415 - start-up cost: only where there is a file
 
         try:
             tree: dict[str, Any] = tomllib.loads(self._path.read_text())

@@ -147,7 +147,7 @@ class Rebuilt:
 def _as_traceback(described: dict[str, Any] | None) -> TracebackType | None:
     if not described:
         return None
-    from tblib import Traceback  # only when something has failed
+    from tblib import Traceback  # noqa: PLC0415 - start-up cost: only when something has failed
 
     traceback: TracebackType | None = Traceback.from_dict(described).as_traceback()
     return traceback

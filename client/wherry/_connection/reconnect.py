@@ -52,7 +52,7 @@ class Reconnect:
         return stream
 
     def _again(self, connect: Callable[[], T], closing: threading.Event, first: ConnectionError) -> T | None:
-        import tenacity  # only when a connection has broken
+        import tenacity  # noqa: PLC0415 - start-up cost: only when a connection has broken
 
         def stop(state: Any) -> bool:
             return closing.is_set() or float(state.seconds_since_start or 0) > self._give_up_s

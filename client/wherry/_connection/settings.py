@@ -104,7 +104,7 @@ def _profile(environ: "os._Environ[str] | dict[str, str]") -> tuple[str, dict[st
     name = environ.get("WHERRY_PROFILE", "")
     if not name and not path.exists():
         return "", {}
-    from wherry._connection.profiles import Profiles  # only where there is a file
+    from wherry._connection.profiles import Profiles  # noqa: PLC0415 - start-up cost: only where there is a file
 
     profiles = Profiles(path)
     name = name or profiles.active

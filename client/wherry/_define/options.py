@@ -80,14 +80,14 @@ class FunctionOptions:
         self.env = environment(env)
         self.secrets: tuple[Secret, ...] = ()
         if secrets:
-            from wherry.secret import secrets_of  # only where there are secrets
+            from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: only where there are secrets
 
             self.secrets = secrets_of("secrets", secrets)
         self.cpu = pair("cpu", cpu, 0.01, 1024, "cores")
         self.memory = pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
         self.retries: Retries | None = None
         if retries is not None:
-            from wherry.retries import Retries  # only for functions that have some
+            from wherry.retries import Retries  # noqa: PLC0415 - start-up cost: only for functions that have some
 
             self.retries = Retries.of(retries)
         self.timeout = number("timeout", timeout, 1, DAY_S, "s", DEFAULT_TIMEOUT_S)
@@ -112,7 +112,7 @@ class FunctionOptions:
         self.include_source = include_source is not False
         self.schedule: Schedule | None = None
         if schedule is not None:
-            from wherry.schedule import schedule_of  # only for functions that have one
+            from wherry.schedule import schedule_of  # noqa: PLC0415 - start-up cost: only for functions that have one
 
             self.schedule = schedule_of(schedule)
         if self.max_containers and self.min_containers > self.max_containers:
@@ -153,7 +153,7 @@ class FunctionOptions:
 
     def fill(self, spec: FunctionSpec) -> None:
         """Write these options into the function's description."""
-        from wherry_proto.messages import GpuRequest, PoolSettings, Resources  # not needed to import wherry
+        from wherry_proto.messages import GpuRequest, PoolSettings, Resources  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         cpu_request, cpu_limit = self.cpu
         memory_request, memory_limit = self.memory
@@ -189,21 +189,21 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
 
     Warns of old names and of those without meaning here; raises InvalidError for what is not supported yet.
     """
-    import warnings  # only where an app is defined
+    import warnings  # noqa: PLC0415 - start-up cost: only where an app is defined
 
     options: dict[str, Any] = {}
     code = FunctionOptions.__init__.__code__
     own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
     known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
     if given.get("secret") is not None and given.get("secrets"):
-        from wherry.secret import secrets_of  # as above
+        from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: as above
 
         # The one pair of names that could be given together.
         both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
         given = {**given, "secret": both, "secrets": None}
     for name, value in given.items():
         if name not in known:
-            import difflib  # only for this message
+            import difflib  # noqa: PLC0415 - start-up cost: only for this message
 
             near = difflib.get_close_matches(name, known, n=1)
             raise InvalidError(f"there is no parameter {name!r}{f'; did you mean {near[0]!r}?' if near else ''}")
@@ -233,7 +233,7 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
 def _placed(parameter: str, given: Any) -> Placed:
     if not given:
         return ()
-    from wherry._define.places import placed  # only for functions that have some
+    from wherry._define.places import placed  # noqa: PLC0415 - start-up cost: only for functions that have some
 
     return placed(parameter, given)
 
@@ -241,7 +241,7 @@ def _placed(parameter: str, given: Any) -> Placed:
 def _mounts(given: Any) -> tuple[Mount, ...]:
     if not given:
         return ()
-    from wherry.mount import mounts_of  # only for functions that have some
+    from wherry.mount import mounts_of  # noqa: PLC0415 - start-up cost: only for functions that have some
 
     return mounts_of(given)
 
@@ -250,6 +250,6 @@ def gpus(value: Any) -> tuple[Gpu, ...]:
     """Return the kinds of GPU asked for, the first that there is being taken; raise InvalidError for none known."""
     if value is None or value is False:
         return ()
-    from wherry.gpu import parse  # only for functions that ask for one
+    from wherry.gpu import parse  # noqa: PLC0415 - start-up cost: only for functions that ask for one
 
     return parse(value)

@@ -19,8 +19,8 @@ def placed(parameter: str, given: Any) -> Placed:
     """Return (place, volume or bucket) for each; raise InvalidError naming the place or volume that can't be."""
     if not given:
         return ()
-    from wherry._objects.volume_files import VolumeFiles  # only for functions that have one
-    from wherry.cloud_bucket_mount import CloudBucketMount
+    from wherry._objects.volume_files import VolumeFiles  # noqa: PLC0415 - start-up cost: only for functions that have one
+    from wherry.cloud_bucket_mount import CloudBucketMount  # noqa: PLC0415 - start-up cost: as above
 
     if not hasattr(given, "items"):
         raise InvalidError(f'{parameter} is {given!r}: it must be a dict of places, as in {{"/data": volume}}')

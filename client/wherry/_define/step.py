@@ -35,7 +35,7 @@ class Step:
         self.given = given
         self.secrets: tuple[Secret, ...] = ()
         if secrets:
-            from wherry.secret import secrets_of  # only where there are secrets
+            from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: only where there are secrets
 
             self.secrets = secrets_of(f"secrets of Image.{kind}", secrets)
         self.force_build = bool(force_build)
@@ -91,7 +91,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
 def deprecated(old: str, new: str) -> None:
     """Warn that a name is an older one, once per place; containers run the same source and say nothing."""
     if is_local():
-        import warnings  # only where an old name is used
+        import warnings  # noqa: PLC0415 - start-up cost: only where an old name is used
 
         warnings.warn(f"{old} is now called {new}", DeprecationError, stacklevel=3)
 
@@ -99,7 +99,7 @@ def deprecated(old: str, new: str) -> None:
 def no_gpu(method: str, gpu: Any) -> None:
     """Warn where a GPU is asked for that a build can't have."""
     if gpu:
-        import warnings  # only for this
+        import warnings  # noqa: PLC0415 - start-up cost: only for this
 
         warnings.warn(
             f"Image.{method}: gpu means nothing to a build on your own machines; Image.run_function can have one",

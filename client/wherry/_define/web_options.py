@@ -66,7 +66,7 @@ class WebOptions:
 
     def message(self) -> WebSpec:
         """Describe it for the service."""
-        from wherry_proto.messages import WebSpec as Message  # not needed to import wherry
+        from wherry_proto.messages import WebSpec as Message  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         limit = self.response_timeout
         return Message(

@@ -25,7 +25,7 @@ def read_near(path: "str | os.PathLike[str] | None", filename: str) -> dict[str,
 
 def read(path: Path) -> dict[str, str]:
     """Return the values of a .env file; raise InvalidError for one that can't be read or holds none."""
-    from dotenv import dotenv_values  # loads a parser; only where there is such a file
+    from dotenv import dotenv_values  # noqa: PLC0415 - start-up cost: loads a parser; only where there is such a file
 
     try:
         values = dotenv_values(path)

@@ -89,7 +89,7 @@ class SharedObject:
     @classmethod
     def persisted(cls, label: str, namespace: Any = None, environment_name: str | None = None) -> Self:
         """Old spelling of `from_name(label, create_if_missing=True)`. (reference: persisted)"""
-        import warnings  # loaded with the interpreter
+        import warnings  # noqa: PLC0415 - start-up cost: loaded with the interpreter
 
         if is_local():
             warnings.warn(
@@ -110,7 +110,7 @@ class SharedObject:
     @classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Self:
         """Return a handle on the object of that id; raise InvalidError where it is no such id. (reference: from_id)"""
-        from wherry._base.ids import check_id  # not needed to import wherry
+        from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         return cls(object_id=check_id(object_id, cls._prefix, cls._kind), client=client)
 
@@ -200,7 +200,7 @@ class SharedObject:
     @property
     def _client(self) -> Client:
         if self._known_client is None:
-            from wherry._connection.client import default_client  # loads the session
+            from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
             self._known_client = default_client()
         return self._known_client
@@ -232,7 +232,7 @@ class SharedObject:
         return self._id
 
     def _open(self, **fields: Any) -> str:
-        from wherry_proto.messages import ObjectInfo, ObjectOpenRequest  # not needed to import wherry
+        from wherry_proto.messages import ObjectInfo, ObjectOpenRequest  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         request = ObjectOpenRequest(**fields)
         request.environment = request.environment or self._client.environment
@@ -246,7 +246,7 @@ class SharedObject:
 
     def discard(self) -> ObjectInfo:
         """Inside wherry: delete it, and return what it was."""
-        from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # as above
+        from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # noqa: PLC0415 - start-up cost: as above
 
         info: ObjectInfo = self._call("Delete", ObjectDeleteRequest(object_id=self._resolve()), ObjectInfo)
         self._id = ""
@@ -270,7 +270,7 @@ class Ephemeral(Generic[H]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        from wherry_proto.messages import ObjectDeleteRequest  # not needed to import wherry
+        from wherry_proto.messages import ObjectDeleteRequest  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
         if os.getpid() != self._pid or self._reached is None:
             return  # in a forked child: the object is its parent's
@@ -279,13 +279,13 @@ class Ephemeral(Generic[H]):
         client.tell(f"{self._service}.Delete", ObjectDeleteRequest(object_id=object_id))
 
     async def __aenter__(self) -> H:
-        from wherry._base.waiting import entered_in_thread  # only in async programs
+        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: only in async programs
 
         return await entered_in_thread(self)  # type: ignore[no-any-return]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio  # the caller has it already
+        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
         await asyncio.to_thread(self.__exit__, kind, error, traceback)

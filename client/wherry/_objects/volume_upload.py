@@ -134,7 +134,7 @@ class UploadBatch:
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], recursive: bool = True
     ) -> None:
         """Add a directory's files, with `recursive` those below too, under a directory of the volume."""
-        from wherry._base.walk import walk
+        from wherry._base.walk import walk  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         root = Path(local_path)
         if not root.is_dir():
@@ -169,7 +169,7 @@ class UploadBatch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is None:
-            import asyncio  # the caller has it already
+            import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
             await asyncio.to_thread(self.upload)
 

@@ -91,7 +91,7 @@ def _mounted(mounts: Mounts) -> Iterator[str]:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    import inspect
+    import inspect  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     try:
         return _without_comments(textwrap.dedent(inspect.getsource(code_of(function))))
@@ -101,8 +101,8 @@ def _source(function: Callable[..., Any]) -> str:
 
 
 def _without_comments(source: str) -> str:
-    import io
-    import tokenize  # only for images with such a step
+    import io  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import tokenize  # noqa: PLC0415 - start-up cost: only for images with such a step
 
     lines = source.splitlines()
     try:

@@ -53,7 +53,7 @@ def _serialized(definition: Definition) -> Payload:
             f"{MAX_SERIALIZED >> 20} MiB can be sent with a function: pass large data as arguments"
         )
     if len(data) > WARN_SERIALIZED:
-        import warnings  # loaded with the interpreter
+        import warnings  # noqa: PLC0415 - start-up cost: loaded with the interpreter
 
         warnings.warn(
             f"{definition.name} is {len(data) >> 10} KiB with all that it refers to: pass large data as arguments",

@@ -74,9 +74,9 @@ def size_of(size: int) -> str:
 
 def show_table(columns: list[str], rows: list[list[Any]]) -> None:
     """Print rows under their columns' names. What is in them are texts of others: no markup, nothing that steers."""
-    from rich.console import Console  # only for tables
-    from rich.table import Table
-    from rich.text import Text
+    from rich.console import Console  # noqa: PLC0415 - start-up cost: only for tables
+    from rich.table import Table  # noqa: PLC0415 - start-up cost: as above
+    from rich.text import Text  # noqa: PLC0415 - start-up cost: as above
 
     table = Table(*columns, box=None, pad_edge=False)
     texts = [["" if item is None else in_one_line(str(item)) for item in row] for row in rows]

@@ -86,7 +86,7 @@ def delete(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Delete a secret; new containers of functions that use it then fail to start."""
-    from wherry.secret import Secret
+    from wherry.secret import Secret  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     Secret.lookup(name, environment_name=environment)
     confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)

@@ -106,7 +106,7 @@ class Served:
 
     def follow(self, stop: threading.Event) -> None:
         """Publish after each burst of changes, until `stop` is set."""
-        import watchfiles  # only here; asyncio comes with it
+        import watchfiles  # noqa: PLC0415 - start-up cost: only here; asyncio comes with it
 
         while not stop.is_set():
             folders = self._folders()

@@ -106,8 +106,8 @@ def _for_target(client: Client, ref: str) -> str:
 
 
 def _limit(spec: SandboxSpec, given: dict[str, Any]) -> None:
-    from wherry._define.options import FunctionOptions  # checks ranges as for functions
-    from wherry_proto.messages import FunctionSpec
+    from wherry._define.options import FunctionOptions  # noqa: PLC0415 - start-up cost: checks ranges as for functions
+    from wherry_proto.messages import FunctionSpec  # noqa: PLC0415 - start-up cost: as above
 
     filled = FunctionSpec()
     cpu, memory = given["--cpu"], given["--memory"]
@@ -124,7 +124,7 @@ def _placed(items: list[str]) -> "Placed":
 
 def _adding(image: Image, item: str) -> Image:
     local, _, remote = item.partition(":")
-    import os
+    import os  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     target = remote or f"/mnt/{os.path.basename(os.path.abspath(local))}"
     if os.path.isdir(local):

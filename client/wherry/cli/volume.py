@@ -46,8 +46,8 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
     @group.command("list")
     def list_all(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
         """List those of an environment."""
-        from wherry._connection.client import default_client
-        from wherry_proto.messages import ObjectListRequest, ObjectListResponse
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import ObjectListRequest, ObjectListResponse  # noqa: PLC0415 - start-up cost: as above
 
         client = default_client()
         request = ObjectListRequest(environment=environment or client.environment)
@@ -205,8 +205,8 @@ def _bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda done: None
         return
-    from rich.console import Console  # only on terminals
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.console import Console  # noqa: PLC0415 - start-up cost: only on terminals
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415 - start-up cost: as above
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:

@@ -11,8 +11,8 @@ def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "/run/wherry"
     sdk = sys.argv[2] if len(sys.argv) > 2 else "/wherry/sdk"
     _fix_path(os.path.join(directory, "source"), sdk)
-    from wherry_runner import context
-    from wherry_runner.runner import Runner
+    from wherry_runner import context  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from wherry_runner.runner import Runner  # noqa: PLC0415 - start-up cost: as above
 
     context.in_container = True
     context.directory = directory
@@ -37,7 +37,7 @@ def _fix_path(source: str, sdk: str) -> None:
     if sys.path and os.path.abspath(sys.path[0]) == here:
         del sys.path[0]
     sys.path.insert(0, os.path.dirname(here))
-    import wherry_runner  # noqa: F401  # from here on the package finds its own modules, whatever the path says
+    import wherry_runner  # noqa: F401, PLC0415  # from here on the package finds its own modules, whatever the path says
 
     sys.path[0] = source
     if os.getuid():
@@ -47,7 +47,7 @@ def _fix_path(source: str, sdk: str) -> None:
 
 def _add_user_site() -> None:
     """Have what `pip install` puts into the home directory be found, also what is put there later."""
-    import site
+    import site  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     packages = site.getusersitepackages()
     if packages in sys.path:

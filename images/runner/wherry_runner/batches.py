@@ -208,7 +208,7 @@ class BatchDesk(Desk):
         self, function: Callable[..., Any], members: list[Input], calls: list[Arguments]
     ) -> tuple[list[Input], list[Arguments]]:
         """Give all calls the same form, by the function's parameters and their defaults; answer what does not fit."""
-        from inspect import signature  # only where callers differ in how they pass arguments
+        from inspect import signature  # noqa: PLC0415 - start-up cost: only where callers differ in how they pass arguments
 
         parameters = signature(function)
         kept: list[Input] = []

@@ -15,13 +15,13 @@ AGAIN = "again"
 def main() -> None:
     directory = sys.argv[1]
     _fix_path(os.path.join(directory, "source"), "/wherry/sdk")
-    from wherry_runner import context
+    from wherry_runner import context  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     context.in_container = True
     context.directory = directory
     with open(os.path.join(directory, "step.json"), encoding="utf-8") as file:
         frame = json.load(file)
-    from wherry_runner.loader import set_variables
+    from wherry_runner.loader import set_variables  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     if set_variables(frame, _read(directory, "secrets.json"), AGAIN not in sys.argv):
         os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, AGAIN])
@@ -37,17 +37,17 @@ def main() -> None:
 
 
 def _run(frame: dict, directory: str) -> None:  # type: ignore[type-arg]  # typing is not needed for one word
-    from wherry_runner.loader import load
+    from wherry_runner.loader import load  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     function = load(frame, _read(directory, "function.pkl"), os.path.join(directory, "source"))
     args, kwargs = (), {}
     if arguments := _read(directory, "arguments.pkl"):
-        import pickle
+        import pickle  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         args, kwargs = pickle.loads(arguments)
     result = function(*args, **kwargs)
     if hasattr(result, "__await__"):
-        import asyncio
+        import asyncio  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         async def wait() -> None:
             await result
@@ -64,7 +64,7 @@ def _read(directory: str, name: str) -> bytes:
 
 
 def _report(error: BaseException) -> None:
-    from wherry_runner.failures import text_of
+    from wherry_runner.failures import text_of  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     print(text_of(error), file=sys.stderr, flush=True)
 
@@ -74,7 +74,7 @@ def _fix_path(source: str, sdk: str) -> None:
     if sys.path and os.path.abspath(sys.path[0]) == here:
         del sys.path[0]
     sys.path.insert(0, os.path.dirname(here))
-    import wherry_runner  # noqa: F401  # from here on the package finds its own modules, whatever the path says
+    import wherry_runner  # noqa: F401, PLC0415  # from here on the package finds its own modules, whatever the path says
 
     sys.path[0] = source
     sys.path.append(sdk)

@@ -223,7 +223,7 @@ def _cut(value: Any) -> Any:
 def _picklers() -> list[Any]:
     found: list[Any] = [pickle.Pickler]
     try:
-        from cloudpickle import Pickler as CloudPickler
+        from cloudpickle import Pickler as CloudPickler  # noqa: PLC0415 - start-up cost: loaded when it is needed
     except ImportError:
         return found
     return [*found, CloudPickler]

@@ -257,6 +257,6 @@ def _size(part: bytes | Sequence[bytes]) -> int:
 
 
 def _python_version() -> str:
-    import sys
+    import sys  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     return ".".join(map(str, sys.version_info[:3]))

@@ -34,7 +34,7 @@ def set_variables(frame: Header, secrets: bytes, may_begin_again: bool) -> bool:
     """
     variables = frame.get("env") or {}
     if secrets:
-        import json  # costs 3 ms: only where there are secrets
+        import json  # noqa: PLC0415 - start-up cost: costs 3 ms: only where there are secrets
 
         # What env= says, it says of this function alone: it wins.
         variables = {**json.loads(secrets), **variables}
@@ -69,7 +69,7 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
     function = frame["function"]
     if serialized:
         _check_python(function.get("python") or "", function.get("name") or "the function")
-        import pickle
+        import pickle  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         return _unwrap(pickle.loads(serialized), function.get("name") or "the function", function.get("methods"))
     name: str = function["module"]

@@ -56,7 +56,7 @@ class MixedExecutor(TasksExecutor):
         interrupter = self._interrupter
         self._blocking = item
         error, value = None, None
-        asyncio._set_running_loop(None)
+        asyncio._set_running_loop(None)  # noqa: SLF001 - asyncio keeps there which loop runs
         try:
             interrupter.armed = item
             if item.ended_by:
@@ -67,7 +67,7 @@ class MixedExecutor(TasksExecutor):
         finally:
             interrupter.armed = None
             self._blocking = None
-            asyncio._set_running_loop(self.loop)
+            asyncio._set_running_loop(self.loop)  # noqa: SLF001 - asyncio keeps there which loop runs
         if not outcome.done():
             outcome.set_result((error, value))
 

@@ -114,7 +114,7 @@ def raw_bytes(data: Any) -> Any:
 def _cloud_pickler() -> Any:
     # Only when pickle has failed: it costs 15 ms to import.
     try:
-        from cloudpickle import Pickler as CloudPickler
+        from cloudpickle import Pickler as CloudPickler  # noqa: PLC0415 - start-up cost: loaded when it is needed
     except ImportError:
         return None
     return CloudPickler

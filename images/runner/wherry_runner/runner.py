@@ -95,7 +95,7 @@ class Runner:
     def _take_over_process(self) -> None:
         sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment,misc]
         sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment,misc]
-        import faulthandler
+        import faulthandler  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         # A crash is told where the engine keeps the container's own log.
         faulthandler.enable(self._pipes.original_stderr)
@@ -107,9 +107,9 @@ class Runner:
     # Loading
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
-        from wherry_runner.executor import Desk
-        from wherry_runner.loader import load, set_variables, tell_children, wraps_coroutine
-        from wherry_runner.payload import Payloads
+        from wherry_runner.executor import Desk  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.loader import load, set_variables, tell_children, wraps_coroutine  # noqa: PLC0415 - start-up cost: as above
+        from wherry_runner.payload import Payloads  # noqa: PLC0415 - start-up cost: as above
 
         serialized, parameters, secrets, *_ = *parts, b"", b"", b""
         if set_variables(frame, secrets, self._begin_again is not None) and self._begin_again is not None:
@@ -126,7 +126,7 @@ class Runner:
         payloads = Payloads(self._directory)
         batch = frame.get("batch")
         if batch:
-            from wherry_runner.batches import BatchDesk as Desk
+            from wherry_runner.batches import BatchDesk as Desk  # noqa: PLC0415 - start-up cost: loaded when it is needed
         desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         desk.leave_terminal = terminal.leave
         concurrency = int(frame.get("concurrency") or 1)
@@ -139,17 +139,17 @@ class Runner:
         if frame.get("import_only"):
             return self._executor_of(desk, 1, False, False)
         if web:
-            from wherry_runner.web import WebExecutor
+            from wherry_runner.web import WebExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             executor: Executor = WebExecutor(desk, self._watch, self._keeper, concurrency)
         elif is_mixed and concurrency == 1:
-            from wherry_runner.mixed import MixedExecutor
+            from wherry_runner.mixed import MixedExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator, is_async)
         else:
             executor = self._executor_of(desk, concurrency, is_generator, is_async, is_mixed)
         if methods:
-            from wherry_runner.classes import Instance
+            from wherry_runner.classes import Instance  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             self._instance = Instance(function, parameters, getattr(executor, "loop", None))
             desk.methods = self._instance.enter(methods)
@@ -157,7 +157,7 @@ class Runner:
             self._web = executor  # type: ignore[assignment]
             executor.open(web, str(spec.get("name")))  # type: ignore[attr-defined]
         if batch:
-            from wherry_runner.batches import gather
+            from wherry_runner.batches import gather  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
@@ -167,14 +167,14 @@ class Runner:
     ) -> Executor:
         # Each way of running imports what it needs: asyncio costs 8 MiB, threading half a MiB.
         if is_async or is_mixed:
-            from wherry_runner.tasks import TasksExecutor
+            from wherry_runner.tasks import TasksExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator, is_async)
         if concurrency > 1:
-            from wherry_runner.threads import ThreadsExecutor
+            from wherry_runner.threads import ThreadsExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             return ThreadsExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
-        from wherry_runner.serial import SerialExecutor
+        from wherry_runner.serial import SerialExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         return SerialExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator)
 
@@ -191,8 +191,8 @@ class Runner:
         self._watch.role.release()
 
     def _fail_to_load(self, error: BaseException, frame: Header) -> None:
-        from wherry_runner.failures import describe, fields, missing_module_hint
-        from wherry_runner.loader import LoadError
+        from wherry_runner.failures import describe, fields, missing_module_hint  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.loader import LoadError  # noqa: PLC0415 - start-up cost: as above
 
         own_module = str(frame["function"].get("module", ""))
         hint = missing_module_hint(error, own_module) if isinstance(error, ImportError) else ""
@@ -268,7 +268,7 @@ class Runner:
 
     def _drop(self, item: Input) -> None:
         """Answer for an input that was cancelled before it started."""
-        from wherry_runner.failures import cancelled
+        from wherry_runner.failures import cancelled  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         header, data = cancelled()
         self._link.put_frame(
@@ -295,9 +295,9 @@ class Runner:
             self._refuse(unstarted)
 
     def _leave(self) -> None:
-        import atexit
+        import atexit  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001 - they have to run before the goodbye
         self._end_lines()
         self._say_bye()
         self._link.flush()
@@ -348,7 +348,7 @@ class Runner:
 
     def report_fault(self, error: BaseException) -> None:
         """End at once for a fault of our own, and tell it in the container's own log."""
-        from traceback import format_exception
+        from traceback import format_exception  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         try:
             text = "".join(format_exception(type(error), error, error.__traceback__))

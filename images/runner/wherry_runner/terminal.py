@@ -45,8 +45,8 @@ class Terminal:
 
     def join(self, ask: Callable[[str], None]) -> None:
         """Wait for a terminal and take it. `ask` asks for one to come to a socket, and raises when there is none."""
-        import socket  # these cost 10 ms, and most containers never need them
-        import tempfile
+        import socket  # noqa: PLC0415 - start-up cost: these cost 10 ms, and most containers never need them
+        import tempfile  # noqa: PLC0415 - start-up cost: as above
 
         owner = input_id.get()
         item = self._intake.held.get(owner or "")
@@ -100,8 +100,8 @@ class Terminal:
             raise KeyboardInterrupt
 
     def _take(self, peer: socket.socket, owner: str) -> None:
-        import json  # as above
-        import socket
+        import json  # noqa: PLC0415 - start-up cost: as above
+        import socket  # noqa: PLC0415 - start-up cost: as above
 
         data, (fd, *_), _, _ = socket.recv_fds(peer, 4096, 1)
         peer.sendall(b"%d\n" % os.getpid())
@@ -139,12 +139,12 @@ def _accepted(server: socket.socket, path: str, ask: Callable[[str], None]) -> s
 
 def breakpoint_hook(*args: Any, **kwargs: Any) -> None:
     """`breakpoint()`: the debugger, at the terminal of who runs the app."""
-    import pdb  # as above
-    from importlib import import_module
+    import pdb  # noqa: PLC0415 - start-up cost: as above
+    from importlib import import_module  # noqa: PLC0415 - start-up cost: as above
 
     # The SDK that is in the image beside this, which user code may not have imported.
     import_module("wherry").interact()
     debugger = pdb.Pdb(skip=["wherry_runner.*"])
     if header := kwargs.get("header"):
         debugger.message(header)
-    debugger.set_trace(sys._getframe(1))
+    debugger.set_trace(sys._getframe(1))  # noqa: SLF001 - as pdb.set_trace does

@@ -39,15 +39,15 @@ class WebExecutor(TasksExecutor):
         # Each kind imports what it needs.
         kind = spec["kind"]
         if kind == "wsgi":
-            from wherry_runner.wsgi import WsgiApp
+            from wherry_runner.wsgi import WsgiApp  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             return WsgiApp(_called(function, name))
         if kind == "server":
-            from wherry_runner.web_server import ServerApp
+            from wherry_runner.web_server import ServerApp  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             function()
             return ServerApp(int(spec["port"]), float(spec["port_timeout_s"]), name)
-        from wherry_runner.asgi import AsgiApp
+        from wherry_runner.asgi import AsgiApp  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
         if kind == "endpoint":
             return AsgiApp(_fastapi_app(function, spec, name), name)
@@ -111,7 +111,7 @@ class WebExecutor(TasksExecutor):
 
 def _tell(error: BaseException) -> None:
     """Print a traceback: who sent the request must not see it, and who runs the app must."""
-    import traceback  # only for this
+    import traceback  # noqa: PLC0415 - start-up cost: only for this
 
     trace = error.__traceback__
     text = text_of(error)
@@ -130,8 +130,8 @@ def _called(function: Any, name: str) -> Any:
 
 def _fastapi_app(function: Any, spec: dict[str, Any], name: str) -> Any:
     try:
-        from fastapi import FastAPI  # type: ignore[import-not-found,unused-ignore]
-        from fastapi.middleware.cors import CORSMiddleware  # type: ignore[import-not-found,unused-ignore]
+        from fastapi import FastAPI  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from fastapi.middleware.cors import CORSMiddleware  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - start-up cost: loaded when it is needed
     except ImportError as error:
         raise LoadError(
             f"{name} is a web endpoint, which needs FastAPI, and its image lacks it ({error}): add it with "

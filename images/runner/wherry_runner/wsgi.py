@@ -25,7 +25,7 @@ class WsgiApp:
         self._threads: ThreadPoolExecutor | None = None
 
     async def start(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # as late as the loop that needs it
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up cost: as late as the loop that needs it
 
         self._threads = ThreadPoolExecutor(MAX_THREADS, "wherry-input")
 

@@ -14,7 +14,7 @@ RENEW_DAYS = 30
 
 def own_certificate(directory: Path) -> tuple[bytes, bytes]:
     """Return certificate and key, as PEM, from a directory; made anew where they are missing or about to expire."""
-    from cryptography import x509  # only where it is asked for
+    from cryptography import x509  # noqa: PLC0415 - start-up cost: only where it is asked for
 
     certificate_path, key_path = directory / "certificate.pem", directory / "key.pem"
     now = datetime.datetime.now(datetime.UTC)
@@ -33,9 +33,9 @@ def own_certificate(directory: Path) -> tuple[bytes, bytes]:
 
 
 def _make(now: datetime.datetime) -> tuple[bytes, bytes]:
-    from cryptography import x509  # as above
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography import x509  # noqa: PLC0415 - start-up cost: as above
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - start-up cost: as above
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - start-up cost: as above
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, PINNED_NAME)])

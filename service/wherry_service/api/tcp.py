@@ -69,8 +69,8 @@ class TcpServer:
 
     async def start(self, handlers: dict[str, Handler], gate: Gate) -> None:
         """Listen; raise `SettingsError` when that can't be."""
-        from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # only where there is TCP
-        from grpc_reflection.v1alpha import reflection
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: PLC0415 - start-up cost: only where there is TCP
+        from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - start-up cost: as above
 
         self._server.add_generic_rpc_handlers((generic_handlers(handlers, gate),))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]

@@ -100,7 +100,7 @@ def grace_of(record: FunctionRecord) -> float:
 
 def near(name: str, names: Sequence[str]) -> str:
     """Return the end of a message that `name` is not there: which of these may have been meant."""
-    import difflib  # only for this message
+    import difflib  # noqa: PLC0415 - start-up cost: only for this message
 
     found = difflib.get_close_matches(name, names, n=3) or sorted(set(names))[:5]
     return f"; did you mean {', '.join(repr(item) for item in found)}?" if found else ""

@@ -364,8 +364,8 @@ class DockerEngine:
 
 
 def _connect(timeout: int | None = TIMEOUT_S) -> "docker.APIClient":
-    import docker  # 150 ms: loaded when the first container or image is asked for
-    import docker.utils as docker_utils
+    import docker  # noqa: PLC0415 - start-up cost: 150 ms: loaded when the first container or image is asked for
+    import docker.utils as docker_utils  # noqa: PLC0415 - start-up cost: as above
 
     # The SDK takes None for "no limit", which its stubs do not know.
     return docker.APIClient(timeout=timeout, **docker_utils.kwargs_from_env())  # type: ignore[arg-type]
@@ -377,8 +377,8 @@ def _inspect_image(reference: str) -> "Callable[[docker.APIClient], Any]":
 
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
-    import docker.errors
-    import requests
+    import docker.errors  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import requests  # noqa: PLC0415 - start-up cost: as above
 
     try:
         yield
@@ -526,7 +526,7 @@ def _address(network: Mapping[str, Any]) -> str:
 
 
 def _kill(client: "docker.APIClient", engine_id: str) -> None:
-    import docker.errors
+    import docker.errors  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
     try:
         client.kill(engine_id)

@@ -251,14 +251,14 @@ def open_exec(client: "docker.APIClient", engine_id: str, spec: ExecSpec, transl
 
 
 def _started(client: "docker.APIClient", exec_id: str, tty: bool) -> Any:
-    response = client._post_json(  # type: ignore[attr-defined]  # its public form gives the socket without the buffer
-        client._url("/exec/{0}/start", exec_id),  # type: ignore[attr-defined]
+    response = client._post_json(  # type: ignore[attr-defined]  # its public form gives the socket without the buffer  # noqa: SLF001 - the library has no other way to it
+        client._url("/exec/{0}/start", exec_id),  # type: ignore[attr-defined]  # noqa: SLF001 - the library has no other way to it
         headers={"Connection": "Upgrade", "Upgrade": "tcp"},
         data={"Tty": tty, "Detach": False},
         stream=True,
         timeout=None,
     )
-    client._raise_for_status(response)  # type: ignore[attr-defined]
+    client._raise_for_status(response)  # type: ignore[attr-defined]  # noqa: SLF001 - the library has no other way to it
     if not hasattr(getattr(response.raw, "_fp", None), "fp"):
         raise EngineError("this version of Docker's SDK keeps its connections elsewhere: install the one in use here")
     return response
@@ -266,7 +266,7 @@ def _started(client: "docker.APIClient", exec_id: str, tty: bool) -> Any:
 
 def _pipe(response: Any) -> _Pipe:
     # What came with the answer's headers is in the buffer: the socket alone does not have it.
-    buffer: Any = response.raw._fp.fp
-    sock: socket.socket = buffer.raw._sock
+    buffer: Any = response.raw._fp.fp  # noqa: SLF001 - the library has no other way to it
+    sock: socket.socket = buffer.raw._sock  # noqa: SLF001 - the library has no other way to it
     kind = _LoopPipe if type(sock) is socket.socket else _ThreadsPipe
     return kind(response, buffer, sock)

@@ -106,14 +106,14 @@ def open_output(
         if not client.inspect_container(engine_id)["Config"]["Tty"]:
             return client, client.logs(engine_id, stdout=stream == 1, stderr=stream == 2, stream=True, follow=follow)
         # As `logs`, which reads what a terminal has printed byte by byte.
-        from docker.types import CancellableStream  # loaded with the rest of Docker's SDK
+        from docker.types import CancellableStream  # noqa: PLC0415 - start-up cost: loaded with the rest of Docker's SDK
 
-        response = client._get(  # type: ignore[attr-defined]
-            client._url("/containers/{0}/logs", engine_id),  # type: ignore[attr-defined]
+        response = client._get(  # type: ignore[attr-defined]  # noqa: SLF001 - the library has no other way to it
+            client._url("/containers/{0}/logs", engine_id),  # type: ignore[attr-defined]  # noqa: SLF001 - the library has no other way to it
             params={"stdout": int(stream == 1), "stderr": int(stream == 2), "follow": int(follow), "tail": "all"},
             stream=True,
         )
-        client._raise_for_status(response)  # type: ignore[attr-defined]
+        client._raise_for_status(response)  # type: ignore[attr-defined]  # noqa: SLF001 - the library has no other way to it
         return client, CancellableStream(response.iter_content(None), response)
     except BaseException:
         client.close()

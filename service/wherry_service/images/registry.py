@@ -134,7 +134,7 @@ def _needed(secrets: Mapping[str, str], name: str) -> str:
 
 def _amazon_password(secrets: Mapping[str, str]) -> str:
     try:
-        import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]  # only where Amazon's registry is used
+        import boto3  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: PLC0415 - start-up cost: only where Amazon's registry is used
     except ImportError:
         raise InvalidRequest(
             "from_aws_ecr needs boto3 where the service runs, to ask Amazon for a password: pip install boto3"

@@ -125,10 +125,10 @@ class Renderer:
             before += f": {self.lent.nonce}; "
         return mounts, before
 
-    def _run_commands(self, step: ImageStep, number: int) -> list[Instruction]:
+    def run_commands(self, step: ImageStep, number: int) -> list[Instruction]:
         return [self.run(step, number, command, f"run {command}", in_shell=True) for command in step.args]
 
-    def _dockerfile_commands(self, step: ImageStep, number: int) -> list[Instruction]:
+    def dockerfile_commands(self, step: ImageStep, number: int) -> list[Instruction]:
         found: list[Instruction] = []
         for item in dockerfiles.split("\n".join(step.args)):
             if item.word == "FROM":
@@ -151,7 +151,7 @@ class Renderer:
                 text = f"RUN {options}{item.flags}{before}{item.rest}"
         return Instruction(text, title, user=item.rest.strip() if item.word == "USER" else None)
 
-    def _copy(self, step: ImageStep, number: int) -> list[Instruction]:
+    def copy(self, step: ImageStep, number: int) -> list[Instruction]:
         (target,) = _one(step)
         source = f"s{number}/"
         if is_file(step):
@@ -163,7 +163,7 @@ class Renderer:
         plain = target.replace("\\", "\\\\").replace("$", "\\$")
         return [Instruction(f"COPY {json.dumps([source, plain])}", f"copy {count} to {target}")] if step.files else []
 
-    def _env(self, step: ImageStep, number: int) -> list[Instruction]:
+    def env(self, step: ImageStep, number: int) -> list[Instruction]:
         pairs: list[str] = []
         for name, value in sorted(step.options.items()):
             if not _NAME.match(name):
@@ -173,12 +173,12 @@ class Renderer:
             pairs.append(f"{name}={quoted(value)}")
         return [Instruction(f"ENV {' '.join(pairs)}", f"env {' '.join(sorted(step.options))}")] if pairs else []
 
-    def _workdir(self, step: ImageStep, number: int) -> list[Instruction]:
+    def workdir(self, step: ImageStep, number: int) -> list[Instruction]:
         if len(step.args) != 1 or not step.args[0].startswith("/") or "\n" in step.args[0] or "\r" in step.args[0]:
             raise InvalidRequest(f"workdir: {' '.join(step.args)[:80]!r} is not an absolute path")
         return [Instruction(f"WORKDIR {quoted(step.args[0])}", f"workdir {step.args[0]}")]
 
-    def _words(self, step: ImageStep, number: int) -> list[Instruction]:
+    def words(self, step: ImageStep, number: int) -> list[Instruction]:
         if step.kind == "shell":
             if not step.args:
                 raise InvalidRequest('shell: it must name a program, such as ["/bin/bash", "-c"]')
@@ -187,7 +187,7 @@ class Renderer:
             Instruction(f"{step.kind.upper()} {json.dumps(list(step.args))}", f"{step.kind} {shlex.join(step.args)}")
         ]
 
-    def _add_python(self, step: ImageStep, number: int) -> list[Instruction]:
+    def add_python(self, step: ImageStep, number: int) -> list[Instruction]:
         version = python_version(step)
         return [
             Instruction(f"COPY --from=wherry/python:{version} /opt/python /opt/python", f"add Python {version}"),
@@ -198,15 +198,15 @@ class Renderer:
 Rendering = Callable[[Renderer, ImageStep, int], list[Instruction]]
 
 _OWN: dict[str, Rendering] = {
-    "add_python": Renderer._add_python,
-    "run_commands": Renderer._run_commands,
-    "dockerfile_commands": Renderer._dockerfile_commands,
-    "copy": Renderer._copy,
-    "env": Renderer._env,
-    "workdir": Renderer._workdir,
-    "entrypoint": Renderer._words,
-    "shell": Renderer._words,
-    "cmd": Renderer._words,
+    "add_python": Renderer.add_python,
+    "run_commands": Renderer.run_commands,
+    "dockerfile_commands": Renderer.dockerfile_commands,
+    "copy": Renderer.copy,
+    "env": Renderer.env,
+    "workdir": Renderer.workdir,
+    "entrypoint": Renderer.words,
+    "shell": Renderer.words,
+    "cmd": Renderer.words,
 }
 
 

@@ -103,11 +103,11 @@ class Ingress:
 
     def _begin(self, listener: socket.socket) -> None:
         # Loaded only here: a service without web endpoints starts without.
-        import uvicorn
+        import uvicorn  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
-        from wherry_service.ingress.gate import Gate
-        from wherry_service.ingress.protocol import BoundedHttp, BoundedWebSocket
-        from wherry_service.ingress.results import Results
+        from wherry_service.ingress.gate import Gate  # noqa: PLC0415 - start-up cost: as above
+        from wherry_service.ingress.protocol import BoundedHttp, BoundedWebSocket  # noqa: PLC0415 - start-up cost: as above
+        from wherry_service.ingress.results import Results  # noqa: PLC0415 - start-up cost: as above
 
         settings = self._settings
         self._results = Results(self._store, self._blobs, self._exchanges)
@@ -151,7 +151,7 @@ class Ingress:
 
 
 def _Server(config: Any) -> Any:
-    import uvicorn  # as above
+    import uvicorn  # noqa: PLC0415 - start-up cost: as above
 
     class InProcess(uvicorn.Server):
         """The process is not its own: signals are the service's."""

@@ -63,7 +63,7 @@ class ContainerExit:
 
 
 def _signal_name(number: int) -> str:
-    import signal  # only for this message
+    import signal  # noqa: PLC0415 - start-up cost: only for this message
 
     try:
         return f" ({signal.Signals(number).name})"

@@ -49,7 +49,7 @@ class Keys:
 
     def decrypt(self, data: bytes) -> bytes:
         """Decrypt what one of the keys encrypted; raise `Unready` where none did."""
-        from cryptography.fernet import InvalidToken  # takes 30 ms to load: only where there are secrets
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - start-up cost: takes 30 ms to load: only where there are secrets
 
         try:
             return self._ready(False).decrypt(data)
@@ -98,7 +98,7 @@ class Keys:
         return self._cipher
 
     def _use(self, keys: list[bytes]) -> None:
-        from cryptography.fernet import Fernet, MultiFernet  # as above
+        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - start-up cost: as above
 
         if not keys:
             raise Unready(f"{VARIABLE if self._given else self._path} holds no key")

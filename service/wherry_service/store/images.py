@@ -114,7 +114,7 @@ def _belong(connection: sa.Connection, wanted: set[str], environment: str) -> No
 
 
 def _record(row: "sa.Row[tuple[object, ...]]") -> ImageRecord:
-    values = row._mapping
+    values = row._mapping  # noqa: SLF001 - SQLAlchemy's own name for it
     return ImageRecord(
         image_id=values["image_id"],
         definition=codec.deserialize(ImageDefinition, values["definition"]),

@@ -15,7 +15,7 @@ def _lead() -> None:
     # The import system returns what it finds here afterwards.
     del sys.modules["wherry"]
     try:
-        import wherry  # noqa: F401
+        import wherry  # noqa: F401, PLC0415
     except ImportError as error:
         if "bad magic number" not in str(error):
             raise
