@@ -197,9 +197,20 @@ class App:
         itself once its app is deployed. Raises InvalidError for values out of range and for
         features that this version lacks. (reference: Stub.function)
         """
-        given = {key: value for key, value in locals().items() if key not in ("self", "name", "is_generator")}
-        if given.pop("_warn_parentheses_missing") is not None:
+        if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
+        given = {
+            "image": image, "env": env, "cpu": cpu, "memory": memory, "retries": retries, "timeout": timeout,
+            "startup_timeout": startup_timeout, "max_containers": max_containers, "min_containers": min_containers,
+            "buffer_containers": buffer_containers, "scaledown_window": scaledown_window,
+            "concurrency_limit": concurrency_limit, "keep_warm": keep_warm,
+            "container_idle_timeout": container_idle_timeout, "allow_concurrent_inputs": allow_concurrent_inputs,
+            "serialized": serialized, "block_network": block_network, "include_source": include_source,
+            "secret": secret, "secrets": secrets, "volumes": volumes, "network_file_systems": network_file_systems,
+            "mounts": mounts, "mount": mount, "gpu": gpu, "ephemeral_disk": ephemeral_disk, "schedule": schedule,
+            "interactive": interactive, "single_use_containers": single_use_containers, "cloud": cloud,
+            "region": region, "proxy": proxy, "experimental_options": experimental_options,
+        }  # fmt: skip
         options = FunctionOptions(**translate(given, stacklevel=2))
         return _FunctionDecorator(self, self._register, name, is_generator, options)
 

@@ -1,5 +1,6 @@
 """What `@app.function` accepts, and what it says to the rest."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -243,3 +244,11 @@ def test_no_warnings_for_plain_use() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         App("x").function(cpu=1, memory=64, timeout=5)(f)
+
+
+def test_no_parameter_of_a_function_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = set(inspect.signature(App.function).parameters)
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr("wherry.app.translate", lambda given, stacklevel: taken.update(given) or {})
+    App().function()
+    assert set(taken) == parameters - {"self", "_warn_parentheses_missing", "name", "is_generator"}
