@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from wherry._connection.client import default_client
 from wherry._objects.volume_download import Download
 from wherry._objects.volume_files import VolumeFiles
 from wherry._objects.volume_upload import UploadBatch
@@ -25,18 +26,31 @@ from wherry.cli._common import (
 from wherry.exception import InvalidError
 from wherry.network_file_system import NetworkFileSystem
 from wherry.volume import FileEntryType, Volume
+from wherry_proto.messages import ObjectListRequest, ObjectListResponse
 
 _NAME = typer.Argument(help="Name of it.")
 _FORCE = typer.Option(False, "-f", "--force", help="Replace what is there.")
 _RECURSIVE = typer.Option(False, "-r", "--recursive", help="Directories, too, with all below.")
 
 
-def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915 (one function a command)
+Found = Callable[[str, str | None], VolumeFiles]
+"""Returns the one of a name, in an environment."""
+
+
+def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:
     """Return the commands for one kind of directories."""
     group = typer.Typer(help=f"{what} that functions and programs share.", no_args_is_help=True)
 
     def found(name: str, environment: str | None) -> VolumeFiles:
         return cls._looked_up(name, None, environment, False)
+
+    _add_whole(group, cls, found)
+    _add_files(group, found)
+    return group
+
+
+def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None:
+    """Add what is done with such a directory as a whole."""
 
     @group.command()
     def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
@@ -46,9 +60,6 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
     @group.command("list")
     def list_all(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
         """List those of an environment."""
-        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loaded when it is needed
-        from wherry_proto.messages import ObjectListRequest, ObjectListResponse  # noqa: PLC0415 - start-up cost: as above
-
         client = default_client()
         request = ObjectListRequest(environment=environment or client.environment)
         objects = client.call(f"{cls._service}.List", request, ObjectListResponse).objects
@@ -94,6 +105,10 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
         """Give one another name; its files stay."""
         cls.rename(name, new_name, environment_name=environment)
         typer.echo(f"{name} is called {new_name} now.")
+
+
+def _add_files(group: typer.Typer, found: Found) -> None:
+    """Add what is done with its files."""
 
     @group.command()
     def ls(
@@ -191,8 +206,6 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:  # noqa: PLR0915
         if recursive:
             confirm(f"Remove {path} of {name} with all below?", yes)
         one.remove_file(path, recursive=recursive)
-
-    return group
 
 
 def _shown(path: str, kind: FileEntryType) -> str:
