@@ -151,7 +151,7 @@ def test_what_a_container_wrote_before_it_died_is_read_though_it_was_paused(tmp_
         world.call(function_id, (str(tmp_path),))
         await world.receive(1)
         (container,) = world.node._containers.values()
-        container.pause()
+        container.conversation.pause()
         mark = tmp_path / "mark"
         world.call(function_id, (str(mark),))
         await world.until(mark.exists)

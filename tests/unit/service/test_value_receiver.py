@@ -133,7 +133,7 @@ def test_the_disk_is_not_filled(desk: Desk, receiver: ValueReceiver, monkeypatch
     values[4] = 10
     monkeypatch.setattr(os, "fstatvfs", lambda file: os.statvfs_result(values))
     assert desk.send(b"y" * (3 << 20)) == "?the disk of the service is full"
-    assert desk.files() == []
+    wait_until(lambda: desk.files() == [], "what had begun is removed")
 
 
 def test_a_write_that_fails_may_be_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_a_write_that_fails_may_be_tried_again(desk: Desk, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr("wherry_service.node.value_receiver.os.write", full)
         assert desk.send(b"y") == "?it could not be written: No space left on device"
-    assert desk.files() == []
+    wait_until(lambda: desk.files() == [], "what had begun is removed")
     assert desk.send(b"y") in desk.files()
 
 
