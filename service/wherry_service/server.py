@@ -40,9 +40,11 @@ from wherry_service.apps.environments import Environments
 from wherry_service.apps.source_use import SourceUse
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
+from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.queue import QueueLimit
 from wherry_service.calls.values import Values
 from wherry_service.engines.containment import Containment, check_engine
 from wherry_service.engines.docker import DockerEngine
@@ -150,7 +152,9 @@ class Service:
         self._values = Values(YieldStore(self._database), self._blobs)
         self._journal = Journal(self._call_store, self._blobs, self._values, self._describe)
         self._clients = Clients(self._client_gone)
-        self._dispatcher = Dispatcher(self._pools, self._clients, self._journal, logs=self._logs, masks=self._masks)
+        self._dispatcher = Dispatcher(
+            self._pools, self._clients, self._journal, Diary(self._logs, self._masks), QueueLimit()
+        )
         self._sessions = SessionApi(self._clients, self._journal, self._dispatcher, self.instance_id)
         self._objects = Objects(
             self._database,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.fakes.calls import journal_of
 from tests.fakes.engine import FakeEngine
 from wherry._connection.rebuilt import Rebuilt
 from wherry_proto.messages import (
@@ -32,9 +33,9 @@ from wherry_proto.messages import (
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.apps.plans import plan_of, retry_of
 from wherry_service.calls.client import Clients
+from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
+from wherry_service.calls.queue import QueueLimit
 from wherry_service.engines.engine import ContainerSpec, ContainerStatus, EngineEvent
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
@@ -46,10 +47,8 @@ from wherry_service.pools import starts
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
-from wherry_service.store.yields import YieldStore
 
 DEADLINE_S = 20.0
 SOURCE = b"""
@@ -98,8 +97,8 @@ class World:
         self.node = LocalNode(self.engine, directory / "run", self.blobs, sources, masks=self.masks)
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients(lambda client: None)
-        self.journal = Journal(CallStore(self.database), self.blobs, Values(YieldStore(self.database), self.blobs))
-        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal, logs=self.kept, masks=self.masks)
+        self.journal = journal_of(self.database, self.blobs)
+        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal, Diary(self.kept, self.masks), QueueLimit())
         self.client = self.clients.connect(new_id("cl"))
         self.outputs: list[Output] = []
         self.yields: list[Yield] = []

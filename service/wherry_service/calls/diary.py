@@ -1,14 +1,15 @@
 """What the log keeps of a pool's containers: what they print, whose input it belongs to, and how they ended."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from wherry_proto.messages import Failure, FailureKind
 from wherry_service.calls.call import Input
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.masks import Masks
-from wherry_service.logs.store import LogStore
 from wherry_service.node.events import ContainerExit
+from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
 
 _STDERR, _SYSTEM = 2, 3
@@ -16,25 +17,39 @@ _STDERR, _SYSTEM = 2, 3
 _TOLD = (FailureKind.EXCEPTION, FailureKind.TIMEOUT, FailureKind.SERIALIZATION, FailureKind.STARTUP)
 
 
-class Diary:
-    """Writes into the log store, where there is one. `masks` hides what tracebacks quote; lines come masked."""
+class Log(Protocol):
+    """The log store, as far as containers are concerned (see `logs/store.py`)."""
 
-    def __init__(self, logs: LogStore | None, masks: Masks | None = None) -> None:
+    def append(
+        self,
+        app_id: str,
+        function_id: str,
+        container_id: str,
+        rows: Sequence[LogRow],
+        calls: Mapping[str, str],
+        source: NodeContainer | None = None,
+    ) -> LogBatch: ...
+    def ends(self, container_id: str, at_ms: int, stream: int = 0, input_id: str | None = None) -> list[LogRow]: ...
+    def end_container(self, app_id: str, container_id: str) -> None: ...
+
+
+class Diary:
+    """Writes into the log. `masks` hides what tracebacks quote; lines come masked."""
+
+    def __init__(self, logs: Log, masks: Masks) -> None:
         self._logs = logs
-        self._masks = masks or Masks()
+        self._masks = masks
 
     def printed(self, container: Container[Input], rows: Sequence[LogRow]) -> LogBatch:
         """Keep what a container printed; return it as it is told to clients."""
         held = container.held
         calls = {row[1]: held[row[1]].call_id for row in rows if row[1] in held}
         load = container.pool.plan.load
-        if self._logs is None:
-            return LogBatch(load.app_id, load.function_id, container.container_id, rows, calls)
         return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
 
     def failed(self, container: Container[Input], input_id: str, failure: Failure) -> None:
         """Keep the traceback of an input that raised, or of code that could not be loaded."""
-        if self._logs is None or failure.kind not in _TOLD:
+        if failure.kind not in _TOLD:
             return
         text = failure.traceback
         if not text or failure.kind == FailureKind.TIMEOUT:
@@ -47,8 +62,6 @@ class Diary:
 
     def ended(self, container: Container[Input], exit: ContainerExit) -> None:
         """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""
-        if self._logs is None:
-            return
         at_ms = int(time.time() * 1000)
         running = container.running() if container.ready else []
         # Where several ran, nobody can say whose they are.

@@ -1,20 +1,19 @@
 """The dispatcher: hands waiting inputs to containers, and what becomes of them back to their calls."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from wherry_proto.messages import CallKind, Failure, FailureKind, Notice, Output, Payload, Yield
+from wherry_proto.messages import CallKind, Failure, FailureKind, Payload, Yield
+from wherry_service.calls.answers import Answers, lost, no_function
 from wherry_service.calls.call import Call, Input
+from wherry_service.calls.claims import Claims
 from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.journal import Journal
-from wherry_service.calls.old_runs import OldRuns
+from wherry_service.calls.notices import Notices
 from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.logs.batch import LogRow
-from wherry_service.logs.masks import Masks
-from wherry_service.logs.store import LogStore
 from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
 from wherry_service.node.node import FoundContainer
 from wherry_service.pools import interruption
@@ -25,53 +24,27 @@ from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
 from wherry_service.tasks import Tasks
 
-log = logging.getLogger(__name__)
-
-# How an input ends that was not to blame; the last, where its function was closed before its turn came.
-_INTERRUPTED = (
-    FailureKind.CANCELLED,
-    FailureKind.CONTAINER_LOST,
-    FailureKind.OUT_OF_MEMORY,
-    FailureKind.NOT_FOUND,
-)
-# The same notice is shown again after this many seconds at the earliest.
-NOTICE_EVERY_S = 10.0
-# Notices of a function that are remembered for it, before the older ones are looked for.
-MAX_NOTICED = 256
-# Seconds for which the result of an input that nobody has offered again yet is kept after a restart.
-EARLY_RESULT_S = 120.0
-# Seconds for which an input that a container had before a restart waits to be offered again.
-CLAIM_S = 600.0
-
 
 class Dispatcher(PoolEvents[Input]):
     """Queues, by function, and the inputs that are open."""
 
     def __init__(
-        self,
-        pools: Pools[Input],
-        clients: Clients,
-        journal: Journal,
-        queue_limit: QueueLimit = QueueLimit(),  # noqa: B008 - immutable
-        logs: LogStore | None = None,
-        masks: Masks | None = None,
+        self, pools: Pools[Input], clients: Clients, journal: Journal, diary: Diary, queue_limit: QueueLimit
     ) -> None:
         self._pools = pools
         self._clients = clients
         self._journal = journal
+        self._diary = diary
         self._queue_limit = queue_limit
-        self._diary = Diary(logs, masks)
-        self._loop = asyncio.get_running_loop()
-        self._keeps_durable = False
+        self._answers = Answers(journal)
+        self._claims = Claims(journal, self._answers)
+        self._notices = Notices(clients)
         self._tasks = Tasks("containers of an earlier version could not be retired")
         self._queues: dict[str, FunctionQueue] = {}
-        self._claims: dict[str, Container[Input]] = {}
-        self._old_runs = OldRuns()
-        self._early: dict[str, tuple[Container[Input], str, Payload | Failure, int]] = {}
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
-        self._keeps_durable = True
+        self._answers.keep_durable()
 
     # Functions
 
@@ -122,8 +95,8 @@ class Dispatcher(PoolEvents[Input]):
         if queue is None:
             return 0
         failure = Failure(kind=FailureKind.CANCELLED, message=why)
-        for item in (*queue.take_all(), *self._old_runs.take_all(function_id)):
-            self._fail(item, failure)
+        for item in (*queue.take_all(), *self._claims.old_runs.take_all(function_id)):
+            self._answers.fail(item, failure)
         return await self._pools.close(function_id, grace_s)
 
     def is_working(self, function_id: str) -> bool:
@@ -131,7 +104,7 @@ class Dispatcher(PoolEvents[Input]):
         queue = self._queues.get(function_id)
         if queue is None:
             return False
-        waits = len(queue) > 0 or queue.num_retrying > 0 or self._old_runs.waits(function_id)
+        waits = len(queue) > 0 or queue.num_retrying > 0 or self._claims.old_runs.waits(function_id)
         return waits or queue.pool.in_flight > 0
 
     def queue(self, function_id: str) -> FunctionQueue | None:
@@ -160,20 +133,17 @@ class Dispatcher(PoolEvents[Input]):
     def submit(self, items: Iterable[Input]) -> None:
         """Queue inputs and hand out what can be."""
         touched: dict[str, FunctionQueue] = {}
+        has_claims = bool(self._claims)
         for item in items:
             function_id = item.call.function_id
             queue = touched.get(function_id) or self._queues.get(function_id)
             if queue is None:
-                self._fail(item, Failure(kind=FailureKind.NOT_FOUND, message=_no_function(function_id)))
+                self._answers.fail(item, no_function(function_id))
                 continue
             touched[function_id] = queue
             if item.call.parent_input_id:
                 queue.pool.is_nested = True
-            if self._old_runs and self._old_runs.hold_back(item):
-                continue
-            if self._claims and self._attach_claimed(item, queue):
-                continue
-            if self._early and self._answer_early(item, queue):
+            if has_claims and self._claims.settle(item, queue.pool):
                 continue
             queue.put(item)
         for queue in touched.values():
@@ -198,8 +168,8 @@ class Dispatcher(PoolEvents[Input]):
                 touched[call.function_id] = queue
             for item in list(call.open.values()):
                 if item.container is None:
-                    self._old_runs.withdraw(item)
-                    self._fail(item, failure)
+                    self._claims.old_runs.withdraw(item)
+                    self._answers.fail(item, failure)
                 else:
                     running.setdefault(item.container, []).append(item.input_id)
         for container, input_ids in running.items():
@@ -235,33 +205,6 @@ class Dispatcher(PoolEvents[Input]):
                 container.send(batch)
         pool.set_backlog(len(queue))
 
-    def _attach_claimed(self, item: Input, queue: FunctionQueue) -> bool:
-        container = self._claims.get(item.input_id)
-        if container is None or queue.pool.containers.get(container.container_id) is not container:
-            return False
-        del self._claims[item.input_id]
-        if _is_generator(queue.pool, item):
-            self._old_runs.end(container, [item.input_id])
-            return self._old_runs.hold_back(item)
-        container.hold(item)
-        item.container = container
-        return True
-
-    def _answer_early(self, item: Input, queue: FunctionQueue) -> bool:
-        early = self._early.get(item.input_id)
-        if early is None or early[1] != item.call.function_id:
-            return False
-        del self._early[item.input_id]
-        container, _, result, num_yields = early
-        if _is_generator(queue.pool, item):
-            return False
-        item.container = container
-        if isinstance(result, Failure):
-            self._fail(item, result, num_yields)
-        else:
-            self._succeed(item, result, num_yields)
-        return True
-
     # PoolEvents
 
     def on_room(self, pool: Home) -> None:
@@ -270,59 +213,17 @@ class Dispatcher(PoolEvents[Input]):
             self._pump(queue)
 
     def on_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
-        pool = container.pool
-        queue = self._queues.get(pool.plan.function_id)
-        claimed: list[str] = []
-        if pool.plan.load.web and not pool.plan.load.methods:
-            # Whoever sent a request to our earlier life is gone.
-            if container.handle is not None:
-                container.handle.cancel(list(input_ids))
-            return
-        if pool.plan.load.is_generator:
-            # What it yielded to our earlier life may be lost: it runs again, and its caller skips what it has.
-            self._old_runs.end(container, input_ids)
-            for input_id in input_ids:
-                item = self._journal.open_input(input_id)
-                if item is not None and queue is not None and queue.remove(item):
-                    self._old_runs.hold_back(item)
-            return
-        for input_id in input_ids:
-            item = self._journal.open_input(input_id)
-            if item is not None and item.call.function_id == pool.plan.function_id and item.container is None:
-                if _is_generator(pool, item):
-                    self._old_runs.end(container, [input_id])
-                    if queue is not None and queue.remove(item):
-                        self._old_runs.hold_back(item)
-                elif queue is not None and queue.remove(item):
-                    container.hold(item)
-                    item.container = container
-                else:
-                    # Restored, and about to be queued.
-                    claimed.append(input_id)
-            else:
-                claimed.append(input_id)
-        if claimed:
-            self._claims.update(dict.fromkeys(claimed, container))
-            self._loop.call_later(CLAIM_S, self._drop_claims, container, claimed)
-
-    def _drop_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
-        """End runs from our earlier life that nobody has asked for since."""
-        left = [input_id for input_id in input_ids if self._claims.get(input_id) is container]
-        for input_id in left:
-            del self._claims[input_id]
-        if left and container.handle is not None:
-            container.handle.cancel(left)
+        self._claims.claimed(container, input_ids, self._queues.get(container.pool.plan.function_id))
 
     def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
-                if not self._old_run_ended(container, input_id):
-                    self._keep_early(container, input_id, payload, num_yields)
+                self._answered_early(container, input_id, payload, num_yields)
             else:
                 if item.done:
                     _let_go(container, item)
-                self._succeed(item, payload, num_yields)
+                self._answers.succeed(item, payload, num_yields)
 
     def on_yields(self, container: Container[Input], rows: Sequence[YieldRow]) -> None:
         for input_id, index, payload in rows:
@@ -344,8 +245,7 @@ class Dispatcher(PoolEvents[Input]):
         self._diary.failed(container, input_id, failure)
         item = container.release(input_id)
         if item is None:
-            if not self._old_run_ended(container, input_id):
-                self._keep_early(container, input_id, failure, num_yields)
+            self._answered_early(container, input_id, failure, num_yields)
             return
         if item.done:
             _let_go(container, item)
@@ -361,9 +261,9 @@ class Dispatcher(PoolEvents[Input]):
             item.container = None
             _let_go(container, item)
             queue.num_retrying += 1
-            self._loop.call_later(delay, self._run_again, item, queue)
+            asyncio.get_running_loop().call_later(delay, self._run_again, item, queue)
             return
-        self._fail(item, failure, num_yields)
+        self._answers.fail(item, failure, num_yields)
 
     def on_log(self, container: Container[Input], rows: Sequence[LogRow]) -> None:
         batch = self._diary.printed(container, rows)
@@ -377,9 +277,7 @@ class Dispatcher(PoolEvents[Input]):
 
     def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
         self._diary.ended(container, exit)
-        if self._claims:
-            self._claims = {input_id: one for input_id, one in self._claims.items() if one is not container}
-        if self._old_runs and (again := self._old_runs.gone(container)):
+        if again := self._claims.gone(container):
             self.submit(again)
 
     def on_back(self, pool: Home, inputs: Sequence[Input]) -> None:
@@ -390,7 +288,7 @@ class Dispatcher(PoolEvents[Input]):
             if item.done:
                 continue
             if queue is None or item.call.cancelled:
-                self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled."))
+                self._answers.fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled."))
             else:
                 again.append(item)
         if queue is not None and again:
@@ -410,7 +308,7 @@ class Dispatcher(PoolEvents[Input]):
             # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
             if item.losses > MAX_LOSSES or item.call.cancelled or ends_here or item.stream is not None:
                 item.container = None
-                self._fail(item, _lost_failure(item, container, exit))
+                self._answers.fail(item, lost(item, container, exit))
             else:
                 again.append(item)
         for item in again:
@@ -431,23 +329,14 @@ class Dispatcher(PoolEvents[Input]):
                     pool, f"{pool.plan.name} could not start: {failure.message}\n{failure.traceback}".rstrip()
                 )
             for item in waiting:
-                self._fail(item, failure)
+                self._answers.fail(item, failure)
             queue.pool.set_backlog(0)
 
     def on_notice(self, pool: Home, text: str) -> None:
         queue = self._queues.get(pool.plan.function_id)
         if queue is None:
             return
-        now = self._loop.time()
-        if now - queue.noticed.get(text, -NOTICE_EVERY_S) < NOTICE_EVERY_S:
-            return
-        if len(queue.noticed) >= MAX_NOTICED:
-            queue.noticed = {said: at for said, at in queue.noticed.items() if now - at < NOTICE_EVERY_S}
-        queue.noticed[text] = now
-        log.warning("%s: %s", pool.plan.name, text)
-        client = self._clients.get(queue.client_id)
-        if client is not None:
-            client.notice(Notice(app_id=queue.app_id, function_id=queue.function_id, text=text, warning=True))
+        self._notices.tell(queue, pool.plan.name, text)
 
     # Ends of inputs
 
@@ -462,103 +351,22 @@ class Dispatcher(PoolEvents[Input]):
     def _run_again(self, item: Input, queue: FunctionQueue) -> None:
         queue.num_retrying -= 1
         if item.call.cancelled:
-            self._fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before its retry."))
+            self._answers.fail(
+                item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before its retry.")
+            )
         elif not item.done:
             self.submit([item])
 
-    def _succeed(self, item: Input, payload: Payload, num_yields: int) -> None:
-        self._end(
-            item,
-            Output(
-                input_id=item.input_id,
-                call_id=item.call_id,
-                index=item.index,
-                payload=payload,
-                num_yields=num_yields,
-            ),
-        )
-
-    def _fail(self, item: Input, failure: Failure, num_yields: int = 0) -> None:
-        if self._keeps_durable and item.call.durable and not item.call.cancelled and failure.kind in _INTERRUPTED:
-            return
-        self._end(
-            item,
-            Output(
-                input_id=item.input_id,
-                call_id=item.call_id,
-                index=item.index,
-                failure=failure,
-                num_yields=num_yields,
-            ),
-        )
-
-    def _end(self, item: Input, output: Output) -> None:
-        if item.done:
-            return
-        item.done = True
-        container, item.container = item.container, None
-        self._journal.ended(item, output, container)
-
-    def _old_run_ended(self, container: Container[Input], input_id: str) -> bool:
-        """Note that a run which was to end has ended, whatever it answered; its input runs now."""
-        item = self._old_runs.ended(container, input_id)
-        if item is not None:
-            self.submit([item])
-        return item is not None
-
-    def _keep_early(
+    def _answered_early(
         self, container: Container[Input], input_id: str, result: Payload | Failure, num_yields: int
     ) -> None:
-        """Keep the result of an input that its client, reconnecting after our restart, has yet to offer again."""
-        if self._claims.pop(input_id, None) is not None:
-            self._early[input_id] = (container, container.pool.plan.function_id, result, num_yields)
-            self._loop.call_later(EARLY_RESULT_S, self._drop_early, input_id)
-
-    def _drop_early(self, input_id: str) -> None:
-        early = self._early.pop(input_id, None)
-        if early is not None and early[0].handle is not None:
-            # Nobody asks for it: it was on disk before, or its client is gone.
-            early[0].handle.kept([input_id])
-
-
-def _is_generator(pool: Home, item: Input) -> bool:
-    """Whether an input of a class runs a method that yields values: some may be lost with our earlier life."""
-    return any(name == item.method and is_generator for name, is_generator, _ in pool.plan.load.methods)
+        """Hear an answer to an input that the container was not given in this life, as far as we know."""
+        item = self._claims.answered(container, input_id, result, num_yields)
+        if item is not None:
+            self.submit([item])
 
 
 def _let_go(container: Container[Input], item: Input) -> None:
     """Have a container forget an answer that decides nothing."""
     if item.is_durable and container.handle is not None:
         container.handle.kept([item.input_id])
-
-
-def _no_function(function_id: str) -> str:
-    return f"Function {function_id} does not exist, or its app has stopped."
-
-
-def _lost_failure(item: Input, container: Container[Input], exit: ContainerExit) -> Failure:
-    times = f" It was run {item.losses} times." if item.losses > 1 else ""
-    times += _advice(exit)
-    tail = f"\nThe container's last output:\n{exit.log_tail}" if exit.log_tail else ""
-    return Failure(
-        kind=FailureKind.OUT_OF_MEMORY if exit.oom_killed else FailureKind.CONTAINER_LOST,
-        message=f"The container {exit.describe()} while it ran this input.{times}{tail}",
-        container_id=container.container_id,
-        exit_code=exit.exit_code or 0,
-    )
-
-
-def _advice(exit: ContainerExit) -> str:
-    if exit.oom_killed:
-        return " Give the function more with memory=…, or let it hold less at a time."
-    if exit.exit_code in (128 + 4, 128 + 6, 128 + 7, 128 + 8, 128 + 11):
-        return " Native code crashed: the container's last output, below, shows where."
-    if not exit.reason and exit.exit_code == 71:
-        # `CLOSED` in the runner.
-        return (
-            " Code in it closed file descriptors of the container's own, above 4095: close only those that you have "
-            "opened, or do it in a child process."
-        )
-    if not exit.reason and exit.exit_code is not None and exit.exit_code < 128:
-        return " Something in it ended the whole process (os._exit, or a library): raise an exception instead."
-    return ""

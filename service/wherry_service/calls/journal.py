@@ -40,10 +40,10 @@ _YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MA
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 
-    def __init__(self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe | None = None) -> None:
+    def __init__(self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe) -> None:
         self._store = store
         self._values = values
-        self._describe: Describe = describe or (lambda function_id: None)
+        self._describe = describe
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}

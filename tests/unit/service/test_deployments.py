@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.databases import Disk
+from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppState,
@@ -33,9 +34,6 @@ from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.plans import revision_of
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Clients
-from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
@@ -45,10 +43,8 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import KEEP_VERSIONS, DeploymentStore
-from wherry_service.store.yields import YieldStore
 
 DEADLINE_S = 5.0
 Kind = FunctionChangeKind
@@ -61,9 +57,9 @@ class World:
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self.node = FakeNode()
         self.clients = Clients(lambda client: None)
-        self.journal = Journal(CallStore(database), blobs, Values(YieldStore(database), blobs))
+        self.journal = journal_of(database, blobs)
         self.pools = Pools(self.node, Capacity(8.0, 4096))
-        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
+        self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         store = AppStore(database)
         self.apps = Apps(store, self.dispatcher, self.pools, self.node, self._ready)

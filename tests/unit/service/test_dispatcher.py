@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -23,13 +24,10 @@ from wherry_proto.messages import (
 from wherry_proto.messages import Input as InputMessage
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.apps.plans import plan_of, retry_of
-from wherry_service.calls import dispatcher
+from wherry_service.calls import claims
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client, Clients
-from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
-from wherry_service.calls.values import Values
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import CONTAINERS_PER_CORE, Capacity
@@ -37,7 +35,6 @@ from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
-from wherry_service.store.yields import YieldStore
 
 FUNCTION = "fu-1"
 DEADLINE_S = 5.0
@@ -59,9 +56,9 @@ class World:
         self.database.begin()
         self.clients = Clients(self.gone.append)
         self.blobs = blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
+        self.journal = journal_of(self.database, blobs)
         self.pools = Pools(self.node, Capacity(cpu, memory_mib))
-        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
+        self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.open(FUNCTION, retry, **settings)
         self.outputs: list[Output] = []
@@ -437,7 +434,7 @@ def test_b12_a_durable_call_is_accepted_answered_and_answered_again(tmp_path: Pa
 def test_b61_a_container_keeps_a_durable_answer_until_it_is_on_disk_or_decides_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "EARLY_RESULT_S", 0.001)
+    monkeypatch.setattr(claims, "EARLY_RESULT_S", 0.001)
 
     async def scenario(world: World) -> None:
         store = CallStore(world.database)

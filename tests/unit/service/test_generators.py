@@ -177,7 +177,7 @@ def test_a_function_that_closes_answers_for_inputs_whose_old_run_has_not_ended(t
         container.events.on_connected([plain, spawned], True)
         offer(world, plain)
         offer(world, spawned, kind=CallKind.SPAWN)
-        await world.until(lambda: spawned in world.dispatcher._old_runs._waiting)
+        await world.until(lambda: spawned in world.dispatcher._claims.old_runs._waiting)
         # As a service does that stops: what was spawned runs in its next life.
         world.dispatcher.keep_durable()
         await world.dispatcher.close_function(GENERATOR, 0.0, "the app has stopped")

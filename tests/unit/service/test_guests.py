@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     AppInfo,
@@ -35,19 +36,14 @@ from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
 from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
-from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.environments import EnvironmentStore
-from wherry_service.store.yields import YieldStore
 
 if TYPE_CHECKING:
     from wherry_service.logs.store import LogStore
@@ -63,9 +59,9 @@ class World:
         self.node = FakeNode()
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
+        self.journal = journal_of(self.database, blobs)
         self.pools = pools = Pools(self.node, Capacity(4.0, 4096))
-        self.dispatcher = Dispatcher(pools, self.clients, self.journal)
+        self.dispatcher = dispatcher_of(pools, self.clients, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))
 
         async def ready(image_id: str) -> str:

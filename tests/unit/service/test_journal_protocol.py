@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.explore import explore, settle
+from tests.fakes.calls import journal_of
 from tests.fakes.gated_database import GatedDatabase
 from wherry_proto.messages import CallKind, CallStart, Failure, FailureKind, Format, Output, Payload
 from wherry_proto.messages import Input as InputMessage
@@ -18,13 +19,10 @@ from wherry_service.calls import journal as journal_module
 from wherry_service.calls import writing
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Client
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
 from wherry_service.server import restored
 from wherry_service.store.calls import CallStore
 from wherry_service.store.schema import inputs
 from wherry_service.store.trouble import StorageFull
-from wherry_service.store.yields import YieldStore
 
 
 class Blobs:
@@ -103,7 +101,7 @@ class JournalWorld:
         self.queue: deque[Input] = deque()
         self.running: list[Input] = []
         blobs: Any = self.blobs
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
+        self.journal = journal_of(self.database, blobs)
 
     def enabled(self) -> list[str]:
         steps: list[str] = []

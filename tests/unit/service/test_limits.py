@@ -32,8 +32,8 @@ from wherry_service.api.budget import Budget
 from wherry_service.api.guests import Guests
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import Session, SessionApi
+from wherry_service.calls import claims, notices
 from wherry_service.calls import client as clients
-from wherry_service.calls import dispatcher
 from wherry_service.calls.client import Client
 from wherry_service.calls.exchange import Exchange
 from wherry_service.calls.journal import LOOKUPS
@@ -316,7 +316,7 @@ def test_those_who_follow_calls_that_are_unknown_leave_nothing(tmp_path: Path) -
 
 
 def test_what_a_found_container_says_it_holds_is_forgotten(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(dispatcher, "CLAIM_S", 0.0)
+    monkeypatch.setattr(claims, "CLAIM_S", 0.0)
 
     async def work(world: Asked, session: Session) -> None:
         (input_id,) = world.call(1)
@@ -328,28 +328,28 @@ def test_what_a_found_container_says_it_holds_is_forgotten(tmp_path: Path, monke
         assert len(world.dispatcher._claims) == 10
         await world.until(lambda: not world.dispatcher._claims)
         assert world.node.containers[0].cancelled == claimed
-        monkeypatch.setattr(dispatcher, "CLAIM_S", 600.0)
+        monkeypatch.setattr(claims, "CLAIM_S", 600.0)
         world.dispatcher.on_claims(container, claimed)
         other = object.__new__(Container)
-        world.dispatcher._claims["in-other"] = other
+        world.dispatcher._claims._held["in-other"] = other
         world.node.containers[0].finish()
         from wherry_service.node.events import ContainerExit
 
         world.dispatcher.on_exit(container, ContainerExit(exit_code=0))
-        assert world.dispatcher._claims == {"in-other": other}
+        assert world.dispatcher._claims._held == {"in-other": other}
         assert input_id
 
     ask(tmp_path, work)
 
 
 def test_notices_are_not_remembered_for_ever(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(dispatcher, "NOTICE_EVERY_S", 0.0)
+    monkeypatch.setattr(notices, "NOTICE_EVERY_S", 0.0)
 
     async def work(world: Asked, session: Session) -> None:
         (queue,) = world.dispatcher._queues.values()
         for number in range(1000):
             world.dispatcher.on_notice(queue.pool, f"Container co-{number} went")
-        assert len(queue.noticed) <= dispatcher.MAX_NOTICED
+        assert len(queue.noticed) <= notices.MAX_NOTICED
 
     ask(tmp_path, work)
 

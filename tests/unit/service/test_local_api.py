@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeNode
 from wherry_proto import rows
 from wherry_proto.messages import (
@@ -26,17 +27,12 @@ from wherry_proto.messages import (
 from wherry_service.api.local import LocalApi
 from wherry_service.api.sessions import SessionApi
 from wherry_service.calls.client import Clients
-from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
-from wherry_service.store.yields import YieldStore
 
 LIMIT = 1 << 20
 
@@ -50,8 +46,8 @@ class World:
         self.database.begin()
         self.clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
-        dispatcher = Dispatcher(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, journal)
+        journal = journal_of(self.database, blobs)
+        dispatcher = dispatcher_of(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, journal)
         sessions = SessionApi(self.clients, journal, dispatcher, "sv-1")
         self.cancelled = asyncio.Event()
         self.peers: list[Peer] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.calls import journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppStopRequest,
@@ -25,9 +26,9 @@ from wherry_service.api.logs import LogApi
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
 from wherry_service.calls.client import Clients
+from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
+from wherry_service.calls.queue import QueueLimit
 from wherry_service.engines.containment import MemoryLimit
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
@@ -38,10 +39,8 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
-from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
-from wherry_service.store.yields import YieldStore
 
 
 class World:
@@ -56,9 +55,9 @@ class World:
         self.masks = Masks()
         clients = Clients(lambda client: None)
         blobs = BlobStore(tmp_path / "blobs")
-        self.journal = Journal(CallStore(self.database), blobs, Values(YieldStore(self.database), blobs))
+        self.journal = journal_of(self.database, blobs)
         pools = Pools(self.node, Capacity(4.0, 4096))
-        self.dispatcher = Dispatcher(pools, clients, self.journal, logs=self.logs, masks=self.masks)
+        self.dispatcher = Dispatcher(pools, clients, self.journal, Diary(self.logs, self.masks), QueueLimit())
         self.client = clients.connect(new_id("cl"))
         self.image = asyncio.Event()
         self.image.set()

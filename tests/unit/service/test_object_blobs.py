@@ -10,16 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.databases import Disk, Disks
+from tests.fakes.calls import journal_of
 from tests.fakes.objects import BucketWorld, World, payload, run
 from wherry_proto.messages import CallKind, CallStart, DictEntry, Format, Input, Output, Payload, Yield
 from wherry_service.calls.client import Clients
-from wherry_service.calls.journal import Journal
-from wherry_service.calls.values import Values
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.answers import KEEP_ANSWERS_S
-from wherry_service.store.calls import CallStore
-from wherry_service.store.yields import YieldStore
 
 Step = tuple[Any, ...]
 
@@ -155,7 +152,7 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(disk: Disk) -> No
 
 def test_a_blob_of_a_call_that_is_not_over_is_referred_to(disk: Disk) -> None:
     async def scenario(world: World) -> None:
-        journal = Journal(CallStore(world.database), world.blobs, Values(YieldStore(world.database), world.blobs))
+        journal = journal_of(world.database, world.blobs)
         client = Clients(lambda client: None).connect(new_id("cl"))
         start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.MAP)
         call = journal.start(client, start)

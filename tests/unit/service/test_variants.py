@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.databases import Disk
+from tests.fakes.calls import dispatcher_of, unnamed
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -28,7 +29,6 @@ from wherry_service.apps.apps import Apps
 from wherry_service.apps.plans import revision_of
 from wherry_service.apps.variants import bind_key
 from wherry_service.calls.client import Clients
-from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.values import Values
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
@@ -54,9 +54,9 @@ class World:
         self.clients = Clients(lambda client: None)
         self.store = AppStore(database)
         self.calls = CallStore(database)
-        self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs))
+        self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs), unnamed)
         self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
-        self.dispatcher = Dispatcher(self.pools, self.clients, self.journal)
+        self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.apps = Apps(self.store, self.dispatcher, self.pools, self.node, self._ready)
 
