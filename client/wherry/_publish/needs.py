@@ -138,17 +138,19 @@ def make_ready(
     if creates:
         for own_object in objects:
             own_object.bring_up(client, app_id)
+    volumes = volume_mounts(client, [needs.volumes for needs in wanted], app_id, environment, creates)
+    buckets = bucket_mounts(client, [needs.volumes for needs in wanted], app_id, environment)
+    shared = volume_mounts(client, [needs.network_file_systems for needs in wanted], app_id, environment, creates)
     ready = [
         Ready(
             image_id,
             shipped[source].source_id if source is not None else "",
             local[needs.mounted],
-            own_secrets,
-            volume_mounts(client, needs.volumes, app_id, environment, creates),
-            bucket_mounts(client, needs.volumes, app_id, environment),
-            volume_mounts(client, needs.network_file_systems, app_id, environment, creates),
+            *rows,
         )
-        for needs, image_id, source, own_secrets in zip(wanted, image_ids, sources, secrets, strict=True)
+        for needs, image_id, source, *rows in zip(
+            wanted, image_ids, sources, secrets, volumes, buckets, shared, strict=True
+        )
     ]
     return BroughtUp(ready, _files(shipped.values()), next((one.root for one in shipped.values() if one.root), None))
 

@@ -63,8 +63,8 @@ def test_volumes_and_buckets_go_to_containers_each_as_what_they_are(client: Clie
             "/mine": CloudBucketMount("abc", "https://host:9000", "part/", secret, read_only=True, requester_pays=True),
         },
     )
-    assert [mount.path for mount in volume_mounts(client, wanted, "", "main")] == ["/data"]
-    assert bucket_mounts(client, wanted, "") == [
+    assert [mount.path for mount in volume_mounts(client, [wanted], "", "main")[0]] == ["/data"]
+    assert bucket_mounts(client, [wanted], "")[0] == [
         BucketMount(path="/public", bucket="abc"),
         BucketMount(
             path="/mine",
