@@ -28,8 +28,6 @@ UNPICKLABLE = (
     RuntimeError,
 )
 
-Dump = Callable[[Any], bytes]
-
 
 def dumps(value: Any, by_reference: bool) -> bytes:
     """Pickle a value.
