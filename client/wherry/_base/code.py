@@ -73,14 +73,20 @@ def importable_name(module_name: str | None, function: Any = None) -> str:
     return script_name(file) if file and os.path.isfile(file) else "__main__"
 
 
+def has_file(module: ModuleType | None) -> bool:
+    """Whether a module was read from a file: not typed in, nor made by hand."""
+    file = getattr(module, "__file__", None) or ""
+    # Of standard input it is "<stdin>".
+    return bool(file) and (file[0], file[-1]) != ("<", ">")
+
+
 def is_written(function: Any, qualname: str, module: ModuleType | None) -> bool:
     """Whether something of that name, with this function in it, is in the file that its module was read from.
 
     It is not where it was typed in (a shell, a notebook, `python -c`, standard input), or made by `exec` (a doctest).
     """
-    file = getattr(module, "__file__", None)
-    if not file or (file[0], file[-1]) == ("<", ">"):
-        return False  # "<stdin>"
+    if not has_file(module):
+        return False
     code = getattr(innermost(function), "__code__", None)
     if code is None or os.path.exists(code.co_filename):
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wherry._base.code import importable_name, innermost, is_written, kind_of, main_of
+from wherry._base.code import has_file, importable_name, innermost, is_written, kind_of, main_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 
@@ -100,7 +100,7 @@ class Definition:
         mine, theirs = self.function, known.function
         if mine.__qualname__ != theirs.__qualname__:
             return False
-        own_file = getattr(self.module, "__file__", None)
+        own_file = _file_of(self)
         if self.module_name != known.module_name and (not own_file or own_file != _file_of(known)):
             return False
         # Code that runs again is compiled, or read, again. Not so in a shell, where what one cell has defined makes
@@ -111,7 +111,8 @@ class Definition:
 
 
 def _file_of(definition: Definition) -> str | None:
-    return getattr(definition.module, "__file__", None)
+    module = definition.module
+    return getattr(module, "__file__", None) if has_file(module) else None
 
 
 def _check_scheduled(name: str, function: Any, options: FunctionOptions, is_web: bool) -> None:

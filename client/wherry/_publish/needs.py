@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry._base.code import importable_name
+from wherry._base.code import has_file, importable_name
 from wherry._define.places import together
 from wherry._publish.mounts import Mounts, local_mounts, module_mounts, mounts_together
 from wherry._publish.secrets import secret_ids
@@ -190,13 +190,8 @@ def modules_of(definitions: Iterable[Definition]) -> list[Any]:
 def alias_main() -> None:
     """Let a script's types have one identity here: containers name them by the script's own name."""
     main = sys.modules["__main__"]
-    if has_main_file():
+    if has_file(main):
         sys.modules.setdefault(importable_name("__main__"), main)
-
-
-def has_main_file() -> bool:
-    """Whether this program is a file, or a package, that containers can import."""
-    return bool(getattr(sys.modules["__main__"], "__file__", None))
 
 
 def _source_of(needs: Needs) -> tuple[Mounts, tuple[Any, ...]] | None:

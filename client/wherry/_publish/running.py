@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wherry._base.code import importable_name
+from wherry._base.code import has_file, importable_name
 from wherry._connection.client import default_client
 from wherry._publish.bring_up import bring_up
-from wherry._publish.needs import alias_main, has_main_file, modules_of, needs_of
+from wherry._publish.needs import alias_main, modules_of, needs_of
 from wherry._publish.source import SourceFile as LocalFile
 from wherry._publish.spec import function_spec
 from wherry.context import GUARD, check_local
@@ -146,7 +146,7 @@ def prepared(
     )
     for spec, ready in zip(specs, brought.ready, strict=True):
         ready.fill(spec)
-    main_is_shipped = has_main_file() and any(module.__name__ == "__main__" for module in modules)
+    main_is_shipped = any(module.__name__ == "__main__" and has_file(module) for module in modules)
     return Prepared(specs, brought.files, brought.root, main_is_shipped)
 
 

@@ -27,8 +27,17 @@ def of_class(x):
 
 less = app.function(name="less")(lambda x: x - 1)
 
+class Value: pass
+
+@app.function()
+def knows(value, more=None):
+    return isinstance(value, Value), value
+
 with app.run():
     print("=", outer.remote(1), of_class.remote(2), less.remote(3))
+    if __name__ != "made_by_hand":  # arguments of its types are named, and no container has it
+        known = [knows.remote(Value()), knows.remote(Value(), lambda: 1)]
+        print("=", *((there, isinstance(back, Value)) for there, back in known))
 
 """
 DOCTEST = '''"""
@@ -47,7 +56,7 @@ DOCTEST = '''"""
 """
 '''
 COMMANDS = {
-    "shell": "python {file} typed | python -i 2>/dev/null | grep -o '= .*'",
+    "shell": "python {file} typed | python -i 2>/dev/null | grep '^= '",
     "input": "python {file} typed | python -",
     "command": 'python -c "$(python {file} typed)"',
     "exec": "python {file} exec other_name",
@@ -56,7 +65,9 @@ COMMANDS = {
     "module by hand": "python {file} module",
     "doctest": "python {file} doctest > tested.py && python -m doctest tested.py",
 }
-EXPECTED = {name: (0, "" if name == "doctest" else "= 12 20 2\n") for name in COMMANDS}
+CALLED, KNOWN = "= 12 20 2\n", "= (True, True) (True, True)\n"
+PRINTED = {"doctest": "", "module by hand": CALLED}
+EXPECTED = {name: (0, PRINTED.get(name, CALLED + KNOWN)) for name in COMMANDS}
 
 
 def main(what: str, *names: str) -> None:
