@@ -65,9 +65,16 @@ COMMANDS = {
     "module by hand": "python {file} module",
     "doctest": "python {file} doctest > tested.py && python -m doctest tested.py",
 }
-CALLED, KNOWN = "= 12 20 2\n", "= (True, True) (True, True)\n"
-PRINTED = {"doctest": "", "module by hand": CALLED}
-EXPECTED = {name: (0, PRINTED.get(name, CALLED + KNOWN)) for name in COMMANDS}
+EXPECTED = {
+    "shell": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "input": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "command": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "exec": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "exec as main": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "exec without a name": (0, "= 12 20 2\n= (True, True) (True, True)\n"),
+    "module by hand": (0, "= 12 20 2\n"),
+    "doctest": (0, ""),
+}
 
 
 def main(what: str, *names: str) -> None:
