@@ -270,7 +270,10 @@ class Dict(SharedObject):
             request = DictScanRequest(dict_id=self._resolve(), after=after, until=until, with_values=with_values)
             page = self._call("Scan", request, DictPage)
             items = [
-                pick(lambda entry=entry: key_of(entry.key), lambda entry=entry: value_of(self._client, entry.value))
+                pick(
+                    lambda entry=entry: key_of(self._client, entry.key),
+                    lambda entry=entry: value_of(self._client, entry.value),
+                )
                 for entry in page.entries
             ]
             return items, None if page.is_last else (page.after, page.until)

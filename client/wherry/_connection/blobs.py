@@ -32,6 +32,9 @@ class Blobs:
         self._transport = transport
         # None: the service is on another machine.
         self._handover_dir = handover_dir
+        # How values are read: whoever only shows them reads them otherwise.
+        self.loads: Callable[[bytes], Any] = pickling.loads
+        self.load_file: Callable[[BinaryIO], Any] = pickling.load
 
     def put(self, write: Callable[[BinaryIO], None]) -> Payload:
         """Store what `write` puts into the file it is given."""
@@ -67,7 +70,7 @@ class Blobs:
                 f"the value has format {payload.format}, which this version of wherry can't read"
             )
         if not payload.blob_id:
-            return pickling.loads(payload.data) if payload.data else None
+            return self.loads(payload.data) if payload.data else None
         try:
             return self._load_blob(payload)
         except (NotFoundError, FileNotFoundError) as error:
@@ -78,7 +81,7 @@ class Blobs:
         if self._handover_dir is not None:
             location = cast("BlobLocation", self._transport.call("Blobs.Locate", request))
             with open(location.path, "rb") as file:
-                return pickling.load(file)
+                return self.load_file(file)
         with tempfile.TemporaryFile() as file:
             for chunk in self._transport.stream("Blobs.Get", request):
                 file.write(cast("BlobChunk", chunk).data)

@@ -177,15 +177,16 @@ def unpicklable(arguments: tuple[tuple[Any, ...], dict[str, Any]], function: str
 
 def loads(data: bytes) -> Any:
     """Unpickle a value; raise DeserializationError that names what is missing."""
-    return _load(lambda: pickle.loads(data))
+    return reading(lambda: pickle.loads(data))
 
 
 def load(file: BinaryIO) -> Any:
     """As `loads`, from a file; large bytes are read straight into their place."""
-    return _load(lambda: pickle.load(file))
+    return reading(lambda: pickle.load(file))
 
 
-def _load(read: Callable[[], Any]) -> Any:
+def reading(read: Callable[[], Any]) -> Any:
+    """Return what a reader of a pickle returns; raise DeserializationError that names what is missing."""
     try:
         return read()
     except ModuleNotFoundError as error:

@@ -28,9 +28,9 @@ def key_bytes(key: Any) -> bytes:
             raise SerializationError(f"the key {key!r:.80} can't be pickled: {error}") from error
 
 
-def key_of(data: bytes) -> Any:
+def key_of(client: "Client", data: bytes) -> Any:
     """Return the key; raise DeserializationError where it can't be unpickled here."""
-    return pickling.loads(data)
+    return client.blobs.loads(data)
 
 
 def payload_of(client: "Client", value: Any, what: str) -> Payload:
@@ -53,5 +53,5 @@ def value_of(client: "Client", payload: Payload | None) -> Any:
     if payload is None:
         raise DeserializationError("the service answered without a value")
     if not payload.blob_id:
-        return pickling.loads(payload.data)
+        return client.blobs.loads(payload.data)
     return client.blobs.load(payload)

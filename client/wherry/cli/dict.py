@@ -2,8 +2,10 @@
 
 import typer
 
+from wherry._connection.client import default_client
 from wherry.cli import _shared
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, say, show_json, show_table
+from wherry.cli._values import only_shown
 from wherry.dict import Dict
 from wherry.exception import AlreadyExistsError, NotFoundError
 
@@ -109,6 +111,7 @@ def delete(
 
 
 def _dict(name: str, environment: str | None) -> Dict:
+    only_shown(default_client())
     return Dict.lookup(name, environment_name=environment)
 
 

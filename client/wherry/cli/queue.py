@@ -4,8 +4,10 @@ import queue as builtin
 
 import typer
 
+from wherry._connection.client import default_client
 from wherry.cli import _shared
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json
+from wherry.cli._values import only_shown
 from wherry.exception import NotFoundError, ResourceExhaustedError
 from wherry.queue import Queue
 
@@ -119,4 +121,5 @@ def delete(
 
 
 def _queue(name: str, environment: str | None) -> Queue:
+    only_shown(default_client())
     return Queue.lookup(name, environment_name=environment)
