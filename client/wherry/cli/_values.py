@@ -34,7 +34,7 @@ def only_shown(client: Client) -> None:
 class StandIn:
     """Stands for an object of a type that is not loaded here: what it was made of, and what was put into it."""
 
-    _kind = ""
+    kind = ""  # its name
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "StandIn":
         made = super().__new__(cls)
@@ -49,7 +49,7 @@ class StandIn:
         """Take what the type itself would: it is kept above."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> "StandIn":
-        return _kind_of(f"{self._kind}(…)")(*args, **kwargs)
+        return _kind_of(f"{self.kind}(…)")(*args, **kwargs)
 
     def __setstate__(self, state: Any) -> None:
         self._holds.append(state)
@@ -73,13 +73,13 @@ class StandIn:
         return id(self)
 
     def __repr__(self) -> str:
-        return f"<{self._kind}: {', '.join(_parts([*self._made_of, *self._holds]))}>"
+        return f"<{self.kind}: {', '.join(_parts([*self._made_of, *self._holds]))}>"
 
 
 def _parts(values: list[Any]) -> Iterator[str]:
     room = _LONGEST
     for value in values:
-        text = value._kind if isinstance(value, type) and issubclass(value, StandIn) else repr(value)
+        text = value.kind if isinstance(value, type) and issubclass(value, StandIn) else repr(value)
         yield text if len(text) <= room else f"{text[:room]}…"
         room -= len(text)
         if room <= 0:
@@ -87,7 +87,7 @@ def _parts(values: list[Any]) -> Iterator[str]:
 
 
 def _kind_of(kind: str) -> type[StandIn]:
-    return type("StandIn", (StandIn,), {"_kind": kind})
+    return type("StandIn", (StandIn,), {"kind": kind})
 
 
 class _Shown(pickle.Unpickler):

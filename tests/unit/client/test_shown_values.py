@@ -83,7 +83,7 @@ def test_plain_data_is_read(value: Any, protocol: int) -> None:
 )
 def test_of_the_rest_it_is_said_what_it_is(value: Any, text: str) -> None:
     found = shown(value)
-    assert text in (repr(found) if isinstance(found, StandIn) else found._kind)
+    assert text in (repr(found) if isinstance(found, StandIn) else found.kind)
 
 
 @pytest.mark.parametrize(
