@@ -5,6 +5,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 LENGTHS = struct.Struct(">II")
 
 
@@ -12,11 +14,8 @@ class FrameError(Exception):
     """What came is no frame, or too large a one; the message says how."""
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_number).decode
+# Takes what orjson refuses.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def read_header(raw: bytes) -> Any:
@@ -25,13 +24,17 @@ def read_header(raw: bytes) -> Any:
     Python's own reader would also take NaN, UTF-16, and halves of surrogate pairs, which nobody can write on.
     """
     try:
-        text = raw.decode()
-        value = _decode(text)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
         raise FrameError(f"header is not JSON: {error}") from None
-    return value
+
+
+def write_header(value: Any) -> bytes:
+    """Return a header as JSON; in its texts, what UTF-8 can't hold is replaced."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return _encode(value).encode(errors="replace")
 
 
 class Splitter:

@@ -10,7 +10,6 @@ client need not load gRPC at all.
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -23,7 +22,7 @@ from wherry_service.api.budget import Budget
 from wherry_service.api.sessions import Guest, Session, SessionApi
 from wherry_service.api.statuses import status_of
 from wherry_service.errors import Exhausted, InvalidRequest, Rarely
-from wherry_service.frames import FrameError, Splitter, pack, read_header
+from wherry_service.frames import FrameError, Splitter, pack, read_header, write_header
 from wherry_service.node.execs import WithSocket
 from wherry_service.tasks import Tasks
 
@@ -38,7 +37,6 @@ SESSION = "Calls.Session"
 _MAX_WAITING = 8
 # Seconds until a client that has much to read is looked at again.
 _AGAIN_S = 0.01
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 Handler = Callable[[Any], Any]
 
@@ -281,11 +279,11 @@ class Connection(asyncio.Protocol):
 
     def _end(self, header: list[str]) -> None:
         if self._transport is not None:
-            self._transport.write(pack(_dumps(header).encode(errors="replace"), []))
+            self._transport.write(pack(write_header(header), []))
             self._transport.close()
 
 
 def _framed(message: Message) -> bytes:
     parts: list[bytes] = []
     row = rows.to_row(message, parts)
-    return pack(_dumps(["item", row]).encode(errors="replace"), parts)
+    return pack(write_header(["item", row]), parts)

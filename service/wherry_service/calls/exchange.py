@@ -1,7 +1,6 @@
 """A web request and its response, between the ingress and a container: both ways in pieces, with back-pressure."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
-from wherry_service.frames import FrameError, read_header
+from wherry_service.frames import FrameError, read_header, write_header
 from wherry_service.ids import new_id
 from wherry_service.node.node import NodeContainer
 
@@ -34,7 +33,6 @@ Event = tuple[dict[str, Any], bytes]
 """What the container says: a header with its kind at "k", and bytes."""
 
 END = "end"
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Exchange:
@@ -42,7 +40,7 @@ class Exchange:
 
     def __init__(self, function_id: str, method: str, head: dict[str, Any], body: bytes) -> None:
         self.call = Call(new_id("fc"), function_id, CallKind.WEB, _Sender(self), "")
-        data = _dumps(head).encode()
+        data = write_header(head)
         data = b"".join((len(data).to_bytes(4, "big"), data, body))
         payload = Payload(format=Format.WEB, data=data, size=len(data))
         self.item = Input(new_id("in"), self.call, 0, payload, method)

@@ -1,13 +1,10 @@
 """Frames on a runner's socket, the agent's half (see docs/internals/runner-protocol.md)."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wherry_service.frames import FrameError, Splitter, pack, read_header
+from wherry_service.frames import FrameError, Splitter, pack, read_header, write_header
 from wherry_service.node.runner_protocol import MAX_BODY_FROM_RUNNER, MAX_HEADER, MAX_PARTS
-
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ProtocolError(Exception):
@@ -21,7 +18,7 @@ def encode(header: Header, parts: Sequence[bytes] = ()) -> bytes:
     """Return one frame; `header` gets the lengths of `parts`."""
     if parts:
         header["parts"] = [len(part) for part in parts]
-    return pack(_dumps(header).encode(), list(parts))
+    return pack(write_header(header), list(parts))
 
 
 class Decoder:

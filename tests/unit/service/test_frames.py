@@ -2,9 +2,13 @@
 
 import json
 import struct
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from wherry_service.frames import FrameError, read_header, write_header
 from wherry_service.node import frames
 
 
@@ -42,3 +46,65 @@ def test_frames_decode_however_the_stream_is_cut(cut: int) -> None:
 def test_malformed_frames_are_refused(data: bytes, says: str) -> None:
     with pytest.raises(frames.ProtocolError, match=says):
         list(frames.Decoder().feed(data))
+
+
+# Headers
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_headers_are_json_as_others_read_and_write_it(value: Any) -> None:
+    data = write_header(value)
+    assert read_header(data) == json.loads(data) == value
+    assert read_header(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[NaN]",
+        b"[-Infinity]",
+        b"[1e999]",
+        b"[01]",
+        b"[1,]",
+        b"['x']",
+        b'["\\ud800"]',
+        b'["\\udc00\\ud800"]',
+        b'["\xff"]',
+        b'["\xed\xa0\x80"]',
+        b'["\n"]',
+        b"[" * 5000 + b"]" * 5000,
+        '["x"]'.encode("utf-16"),
+        b"\xef\xbb\xbf[]",
+        b"[] []",
+    ],
+)
+def test_what_is_no_json_in_utf_8_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameError, match="header is not JSON"):
+        read_header(data)
+
+
+def test_a_number_that_no_integer_of_ours_holds_is_no_whole_number() -> None:
+    assert [type(item) for item in read_header(b"[9223372036854775807,18446744073709551616,-9223372036854775809]")] == [
+        int,
+        float,
+        float,
+    ]
+
+
+def test_what_utf_8_can_not_hold_is_replaced() -> None:
+    # As in names of files that are no text.
+    assert write_header(["item", "a\udcff", 1 << 70]) == b'["item","a?",1180591620717411303424]'
