@@ -22,6 +22,14 @@ _PLAIN = {
     "pathlib": ("PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath"),
     "uuid": ("UUID",),
 }
+# What makes a class of its parts, or looks for it first: its objects are made of that.
+_CLASSES_BY_VALUE = frozenset(
+    (
+        ("cloudpickle.cloudpickle", "_make_skeleton_class"),
+        ("cloudpickle.cloudpickle", "_make_skeleton_enum"),
+        ("wherry._connection.pickling", "own_or"),
+    )
+)
 _LONGEST = 200
 
 
@@ -90,10 +98,18 @@ def _kind_of(kind: str) -> type[StandIn]:
     return type("StandIn", (StandIn,), {"kind": kind})
 
 
+def _class_by_value(*made_of: Any) -> type[StandIn]:
+    """Return what stands for a class that has travelled with the value; its name is the last text of one word."""
+    words = [item for item in made_of[:3] if isinstance(item, str) and item.replace(".", "").isidentifier()]
+    return _kind_of(words[-1] if words else "a class")
+
+
 class _Shown(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name in _PLAIN.get(module, ()):
             return super().find_class(module, name)
+        if (module, name) in _CLASSES_BY_VALUE:
+            return _class_by_value
         return _kind_of(name if module == "builtins" else f"{module}.{name}")
 
 

@@ -12,9 +12,11 @@ import pickle
 import uuid
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
+from wherry._connection import pickling
 from wherry.cli._values import StandIn, _read
 from wherry.exception import DeserializationError
 
@@ -84,6 +86,20 @@ def test_plain_data_is_read(value: Any, protocol: int) -> None:
 def test_of_the_rest_it_is_said_what_it_is(value: Any, text: str) -> None:
     found = shown(value)
     assert text in (repr(found) if isinstance(found, StandIn) else found.kind)
+
+
+def test_classes_that_travel_with_a_value_are_named() -> None:
+    class Local:
+        def __init__(self) -> None:
+            self.x = 1
+
+    class Tint(enum.Enum):
+        RED = 1
+
+    assert repr(_read(io.BytesIO(cloudpickle.dumps([Local(), Tint.RED])))) == "[<Local: {'x': 1}>, <Tint: 1>]"
+    # As programs have it for what their `__main__` defines.
+    data = pickle.dumps(Odd(pickling.own_or, "mymain", "Outer.Thing", b"not read here"))
+    assert _read(io.BytesIO(data)).kind == "Outer.Thing"
 
 
 @pytest.mark.parametrize(
