@@ -253,7 +253,7 @@ def _show(
     print(f"  longest room: {longest.name}, {longest.lines} lines")
     print(f"  most methods: {methods_in.name}.{methods.name}, {methods.methods}")
     print(f"  most attributes: {attributes_in.name}.{attributes.name}, {attributes.attributes}")
-    print(f"  reaches for private names: {reaches_in(folder)}")
+    print(f"  reaches for private names, without a reason: {reaches_in(folder)}")
     for line in large:
         print(f"  past a limit, without a reason: {line}")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
-from wherry._calling.callee import Own
+from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.recipe import checked_recipe
-from wherry.exception import ExecutionError, InvalidError
+from wherry.exception import InvalidError
 from wherry.function import Function
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from wherry._classes.parameters import parameter
     from wherry._connection.client import Client
     from wherry._define.places import Placed
-    from wherry._define.plan import Plan
-    from wherry._objects.shared import SharedObject
-    from wherry._publish.running import Published, Running
     from wherry.image import Image
     from wherry.retries import Retries
     from wherry.sandbox import Sandbox
@@ -78,57 +75,55 @@ class App:
                 raise InvalidError(f"App has no parameter {unknown!r}")
             if value:
                 raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
-        self._name = name
-        self._image = image
-        self._volumes: Placed = ()
+        places: Placed = ()
         if volumes:
             from wherry._define.places import placed  # noqa: PLC0415 - start-up cost: only where there are some
 
-            self._volumes = placed("volumes", volumes)
-        self._mounts = tuple(mounts)
-        # Where it runs, or was deployed to: names of volumes mean those of its environment.
-        self._environment = ""
-        self._secrets: tuple[Secret, ...] = ()
+            places = placed("volumes", volumes)
+        named: tuple[Secret, ...] = ()
         if secrets:
             from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: only where there are secrets
 
-            self._secrets = secrets_of("secrets", secrets)
+            named = secrets_of("secrets", secrets)
+        # So named since programs give their apps attributes of their own.
+        self.__wherry_owner__ = Owner(
+            self,
+            name,
+            image,
+            secrets=named,
+            volumes=places,
+            mounts=tuple(mounts),
+            default_image=_default_image,
+        )
         self._functions: dict[str, Function[..., Any]] = {}
-        # Of the same functions: what binds them while the app runs.
-        self._callees: dict[str, Own] = {}
-        # Those that were there when it began to run.
-        self._bound: list[Own] = []
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
-        self._running: Running | None = None
-        self._deployed_id: str | None = None
-        # What it has as its own beside functions: made by `Dict.new()` and the like.
-        self._objects: list[SharedObject] = []
 
     @property
     def name(self) -> str | None:
         """The name that it was given, None for an app without."""
-        return self._name
+        return self.__wherry_owner__.name
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         # An object made by `new()` becomes the app's own under this name.
         become_own = getattr(value, "become_own", None)
-        if become_own is not None and become_own(self, name):
-            self._objects.append(value)
+        if become_own is not None and become_own(self.__wherry_owner__, name):
+            self.__wherry_owner__.objects.append(value)
 
     @property
     def image(self) -> Image | None:
         """The image of those functions that name none."""
-        return self._image
+        image: Image | None = self.__wherry_owner__.image
+        return image
 
     @image.setter
     def image(self, image: Image) -> None:
-        self._image = image
+        self.__wherry_owner__.image = image
 
     @property
     def app_id(self) -> str | None:
         """The id, "ap-…", while the app runs, and once it was deployed here."""
-        return self._running.app_id if self._running is not None else self._deployed_id
+        return self.__wherry_owner__.app_id
 
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
@@ -212,7 +207,7 @@ class App:
             "region": region, "proxy": proxy, "experimental_options": experimental_options,
         }  # fmt: skip
         options = FunctionOptions(**translate(given, stacklevel=2))
-        return _FunctionDecorator(self, self._register, name, is_generator, options)
+        return _FunctionDecorator(self.__wherry_owner__, self._register, name, is_generator, options)
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
@@ -229,7 +224,7 @@ class App:
         def decorate(user_class: Any) -> Any:
             from wherry.cls import make  # noqa: PLC0415 - start-up cost: only where there are classes
 
-            return make(self, self._register, user_class, name, checked)
+            return make(self.__wherry_owner__, self._register, user_class, name, checked)
 
         return decorate
 
@@ -266,7 +261,8 @@ class App:
 
         `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
         """
-        return AppRun(self, lambda: self._begin(client, detach, environment_name), self._end)
+        owner = self.__wherry_owner__
+        return AppRun(self, lambda: owner.begin(client, detach, environment_name), owner.end)
 
     def deploy(
         self,
@@ -284,10 +280,11 @@ class App:
         """
         from wherry._publish.deploying import deploy_aloud  # noqa: PLC0415 - start-up cost: loads the session
 
-        deployed = deploy_aloud(self.plan(), client, name, environment_name, tag, strategy)
-        self._deployed_id = deployed.app_id
+        owner = self.__wherry_owner__
+        deployed = deploy_aloud(owner.plan(), client, name, environment_name, tag, strategy)
+        owner.deployed_id = deployed.app_id
         if deployed.published is not None:
-            self._bind(deployed.published)
+            owner.bind(deployed.published)
         return self
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
@@ -296,85 +293,18 @@ class App:
 
         return Sandbox.create(*command, app=self, **options)
 
-    # For what belongs to it, and for what brings it up
-
-    @property
-    def environment(self) -> str:
-        """The environment in which it runs, or to which it was deployed here; "" before."""
-        return self._environment
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it runs now, begun by this program."""
-        return self._running is not None
-
-    @property
-    def client(self) -> Client | None:
-        """The client that runs it; None while it does not run."""
-        return self._running.client if self._running is not None else None
-
-    def plan(self) -> Plan:
-        """Inside wherry: return what is to run, as it is defined now."""
-        from wherry._define.plan import Plan  # noqa: PLC0415 - start-up cost: only where something is brought up
-        from wherry.image import Image  # noqa: PLC0415 - start-up cost: as above
-
-        mounts = self._mounts
-        if mounts:
-            from wherry.mount import mounts_of  # noqa: PLC0415 - start-up cost: only where there are some
-
-            mounts = mounts_of(mounts)
-        return Plan(
-            self._name,
-            [function.info for function in self._functions.values()],
-            self._image or Image.debian_slim(),
-            secrets=self._secrets,
-            volumes=self._volumes,
-            mounts=mounts,
-            objects=self._objects,
-            environment=self._environment,
-        )
-
-    def defines(self, name: str, callee: Any) -> bool:
-        """Inside wherry: whether the function of that name is this one, and not one that was defined later."""
-        return self._callees.get(name) is callee
-
     def _register(self, function: Function[..., Any], callee: Own) -> None:
-        name = function.name
-        known = self._functions.get(name)
-        if known is not None and not function.info.is_again(known.info):
-            one, other = known.info.module_name, function.info.module_name
-            where = f", in {one} and in {other}" if one != other else ""
-            raise InvalidError(f"the app has two functions named {name!r}{where}: give one another name=")
-        self._functions[name] = function
-        self._callees[name] = callee
-
-    def _begin(self, client: Client | None, detach: bool, environment: str | None) -> None:
-        from wherry._publish.running import start  # noqa: PLC0415 - start-up cost: loads the session
-
-        if self._running is not None:
-            raise ExecutionError(f"{self!r} is running already: run it once at a time")
-        self._running, published = start(self.plan(), client, detach, environment)
-        self._bind(published)
-
-    def _bind(self, published: Published) -> None:
-        """Let the functions' handles be called."""
-        from wherry._calling.caller import Caller  # noqa: PLC0415 - start-up cost: as above
-
-        self._environment, ready = published.environment, published.ready
-        self._bound = list(self._callees.values())
-        for callee, info in zip(self._bound, published.infos, strict=True):
-            callee.bind(Caller(published.client, info, by_reference=ready.by_reference, local_root=ready.root))
-
-    def _end(self) -> None:
-        running, self._running = self._running, None
-        if running is None:
-            return
-        for callee in self._bound:
-            callee.bind(None)
-        running.stop()
+        self.__wherry_owner__.register(function.info, callee)
+        self._functions[function.name] = function
 
     def __repr__(self) -> str:
-        return f"App({self._name!r})"
+        return f"App({self.name!r})"
+
+
+def _default_image() -> Image:
+    from wherry.image import Image  # noqa: PLC0415 - start-up cost: only where something is brought up
+
+    return Image.debian_slim()
 
 
 Stub = App
@@ -385,13 +315,13 @@ class _FunctionDecorator:
 
     def __init__(
         self,
-        app: App,
+        owner: Owner,
         register: Callable[[Function[..., Any], Own], None],
         name: str | None,
         is_generator: bool | None,
         options: FunctionOptions,
     ) -> None:
-        self._app = app
+        self._owner = owner
         self._register = register
         self._name = name
         self._is_generator = is_generator
@@ -424,8 +354,8 @@ class _FunctionDecorator:
                 f"{'write ' if web is not None else ''}@app.cls() above its class"
             )
         definition = Definition(function, self._name, self._is_generator, self._options, web)
-        callee = Own(definition.name, definition.module_name, self._app)
-        made: Function[..., Any] = Function(definition.name, app=self._app, definition=definition, callee=callee)
+        callee = Own(definition.name, definition.module_name, self._owner)
+        made: Function[..., Any] = Function(definition.name, owner=self._owner, definition=definition, callee=callee)
         self._register(made, callee)
         return made
 

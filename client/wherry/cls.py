@@ -6,7 +6,8 @@ from wherry._base.blocking import blocking_classmethod
 from wherry._base.code import kind_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import near
-from wherry._calling.callee import Callee, Derived, Own, own_by_name
+from wherry._calling.callee import Callee, Derived, own_by_name
+from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import ARGUMENTS, Blueprint, Handle
 from wherry._classes.definition import ClassDefinition
 from wherry._classes.local_object import LocalObject
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wherry._calling.variants import Changes
     from wherry._classes.partial import PartialFunction
     from wherry._connection.client import Client
-    from wherry._define.plan import Owner
 
 __all__ = ["Cls", "Method", "Obj"]
 
@@ -312,7 +312,7 @@ class Method(Function[Any, Any]):
         service = own.kind.service
         super().__init__(
             f"{own.kind.name}.{method}",
-            app=service.owner,
+            owner=service.owner,
             definition=own.definition(method),
             callee=own.callee(method),
         )
@@ -350,7 +350,7 @@ class Method(Function[Any, Any]):
 
 
 def make(
-    app: Owner,
+    owner: Owner,
     register: Callable[[Function[..., Any], Own], None],
     user_class: Any,
     name: str | None,
@@ -369,8 +369,8 @@ def make(
         _warn_of_warm(blueprint, options.min_containers)
         options.min_containers = 0
     definition = ClassDefinition(blueprint, name, options, _SentClass)
-    callee = Own(definition.name, definition.module_name, app)
-    service: Function[..., Any] = Function(definition.name, app=app, definition=definition, callee=callee)
+    callee = Own(definition.name, definition.module_name, owner)
+    service: Function[..., Any] = Function(definition.name, owner=owner, definition=definition, callee=callee)
     register(service, callee)
     made = Cls(definition.name, service, blueprint)
     setattr(user_class, HANDLE, Handle(made, _method_of))

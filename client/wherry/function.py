@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
-from wherry._calling.callee import Callee, Derived, Own, by_id, by_name, check, own_by_name, ready
+from wherry._calling.callee import Callee, Derived, by_id, by_name, check, own_by_name, ready
+from wherry._calling.owner import Own
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
 
     from wherry._calling.caller import Caller
     from wherry._calling.opening import Opening
+    from wherry._calling.owner import Owner
     from wherry._calling.results import Results
     from wherry._calling.stats import FunctionStats
     from wherry._calling.variants import Changes
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
-    from wherry._define.plan import Owner
     from wherry.call import FunctionCall
 
 P = ParamSpec("P")
@@ -35,15 +36,15 @@ class Function(Generic[P, R]):
         self,
         name: str,
         *,
-        app: Owner | None = None,
+        owner: Owner | None = None,
         definition: Definition | None = None,
         callee: Callee | None = None,
     ) -> None:
         self._name = name
         # Inside wherry: the app that defines it, how it is defined (None for both: it was looked up), and who finds it.
-        self.owner = app
+        self.owner = owner
         self.definition = definition
-        self.callee = callee or Own(name, definition.module_name if definition is not None else "FILE", app)
+        self.callee = callee or Own(name, definition.module_name if definition is not None else "FILE", owner)
         if definition is not None:
             self.__doc__ = definition.function.__doc__
             self.__name__ = name
@@ -229,7 +230,7 @@ class Function(Generic[P, R]):
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: only here
         from wherry._publish.shell import open_shell  # noqa: PLC0415 - start-up cost: as above
 
-        open_shell(default_client(), self.app.plan(), self.info)
+        open_shell(default_client(), self.app.__wherry_owner__.plan(), self.info)
 
     # Finding
 
@@ -246,8 +247,8 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.from_name)
         """
-        name = tag or app_name
-        return Function(name, callee=by_name(app_name, name, environment_name, None, version))
+        callee = by_name(app_name, tag or app_name, environment_name, None, version)
+        return Function(tag or app_name, callee=callee)
 
     @blocking_classmethod
     def lookup(
@@ -263,10 +264,9 @@ class Function(Generic[P, R]):
 
         `version` pins it to what it was in that version of the deployed app. (reference: Function.lookup)
         """
-        name = tag or app_name
-        found: Function[..., Any] = Function(name, callee=by_name(app_name, name, environment_name, client, version))
-        found.callee.resolved()
-        return found
+        callee = by_name(app_name, tag or app_name, environment_name, client, version)
+        callee.resolved()
+        return Function(tag or app_name, callee=callee)
 
     @blocking_classmethod
     def from_id(cls, object_id: str, client: Client | None = None) -> Function[..., Any]:
@@ -346,7 +346,7 @@ class Function(Generic[P, R]):
         """The App that defines the function. Raises ExecutionError on a handle that was looked up."""
         if self.owner is None:
             raise ExecutionError(f"{self._name} was looked up: the app that defines it is not known here")
-        return self.owner
+        return self.owner.app
 
     stub = app
 
@@ -466,7 +466,7 @@ class Variant(Function[P, R]):
 
             return bind(caller, None, changes)
 
-        super().__init__(base.name, app=base.owner, definition=definition, callee=Derived(base.callee, derive))
+        super().__init__(base.name, owner=base.owner, definition=definition, callee=Derived(base.callee, derive))
         self._of = base
         self._changes = changes
 

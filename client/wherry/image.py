@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from wherry._define.plan import Owner
+    from wherry._calling.owner import AppLike
 
     Ignore = Sequence[str] | Callable[[Any], bool]
 
@@ -355,12 +355,12 @@ class Image(Recipe, Packages):
         deprecated("Image.run_inside", "Image.imports")
         return self.imports()
 
-    def build(self, app: Owner | None = None) -> Image:
+    def build(self, app: AppLike | None = None) -> Image:
         """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: not needed to define an image
         from wherry._publish.images import ensure_images  # noqa: PLC0415 - start-up cost: as above
 
-        ensure_images(default_client(), [self], environment=app.environment if app is not None else "")
+        ensure_images(default_client(), [self], environment=app.__wherry_owner__.environment if app is not None else "")
         return self
 
     @property

@@ -8,6 +8,7 @@ from wherry._base import checks
 from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.ids import check_id, new_id
 from wherry._base.waiting import in_thread
+from wherry._calling.owner import owner_of
 from wherry._define.options import gpus
 from wherry._define.places import placed
 from wherry._define.recipe import Recipe, checked_recipe
@@ -30,8 +31,8 @@ from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from wherry._calling.owner import AppLike
     from wherry._connection.client import Client
-    from wherry._define.plan import Owner
     from wherry.container_process import ContainerProcess
     from wherry.sandbox_files import SandboxFiles
 
@@ -93,7 +94,7 @@ class Sandbox:
     def create(
         cls,
         *command: str,
-        app: Owner | None = None,
+        app: AppLike | None = None,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         image: Image | None = None,
@@ -130,7 +131,8 @@ class Sandbox:
         """
         given = secrets_of("secrets", secrets)
         app_id, recipe, client = _app_of(app, image, client)
-        plan = app.plan() if app is not None else None
+        owner = owner_of(app)
+        plan = owner.plan() if owner is not None else None
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
             env=checks.environment(env),
@@ -444,7 +446,7 @@ class Listing:
 list_of = list
 
 
-def _app_of(app: Owner | None, image: Recipe | None, client: Client | None) -> tuple[str, Recipe, Client]:
+def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) -> tuple[str, Recipe, Client]:
     image = checked_recipe(image)
     if image is not None and image.mounted:
         raise InvalidError(
@@ -452,13 +454,13 @@ def _app_of(app: Owner | None, image: Recipe | None, client: Client | None) -> t
         )
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
-    app_id = getattr(app, "app_id", None)
-    if app_id is None:
+    owner = owner_of(app)
+    if owner is None or owner.app_id is None:
         raise ExecutionError(
             f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
             "or leave out app="
         )
-    return app_id, image or app.plan().image, client or app.client or _default_client()
+    return owner.app_id, image or owner.plan().image, client or owner.client or _default_client()
 
 
 def _default_client() -> Client:

@@ -86,7 +86,7 @@ def test_b66_a_generator_goes_on_over_a_killed_service(calls: ModuleType, servic
 
 
 def test_a_generator_loses_no_value_with_a_session(calls: ModuleType) -> None:
-    session = calls.app._running.client.session
+    session = calls.app.__wherry_owner__.client.session
     values = []
     for value in calls.numbers.remote_gen(6000):
         values.append(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from wherry._base.code import wraps_generator
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry.context import is_local
 from wherry.exception import ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
 
     from wherry._calling.caller import Caller
     from wherry._define.definition import Definition
-    from wherry._define.plan import Owner
 
 
 class Callee:
@@ -37,41 +35,6 @@ class Callee:
     def _find(self) -> Caller:
         assert self._resolve is not None
         return self._resolve()
-
-
-class Own(Callee):
-    """The function that a handle's own app defines: bound while the app runs. In containers it is looked up."""
-
-    def __init__(self, name: str, module_name: str, app: Owner | None) -> None:
-        super().__init__()
-        self._name = name
-        self._module_name = module_name
-        self._app = app
-
-    def bind(self, caller: Caller | None) -> None:
-        """Be this running function, or none."""
-        self._caller = caller
-
-    def _find(self) -> Caller:
-        app = self._app
-        if not is_local():
-            return own_by_name(self._name, (app.name if app is not None else None) or "").resolved()
-        if app is not None and app.is_running:
-            own = f"{self._name} can't be called: it was "
-            if not app.defines(self._name, self):
-                raise ExecutionError(
-                    f"{own}replaced by another function of its name, defined later; call that one, or give one "
-                    "another name="
-                )
-            raise ExecutionError(
-                f"{own}defined after its app began to run, which has the functions that it had then; "
-                "define it before `with app.run():`, or run the app again"
-            )
-        name = app.name if app is not None and app.name else "its app"
-        raise ExecutionError(
-            f"{self._name} can't be called yet, since {name} is not running: "
-            f"call it within `with app.run():`, or from a local entrypoint with `wherry run {self._module_name}.py`"
-        )
 
 
 class Derived(Callee):

@@ -1,49 +1,18 @@
-"""What an app says is to run, and what those that belong to an app need to know of it."""
+"""What an app says is to run."""
 
 from __future__ import annotations
 
-from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
 
-    from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry._define.places import Placed
     from wherry._define.recipe import Recipe
     from wherry._objects.shared import SharedObject
     from wherry.mount import Mount
     from wherry.secret import Secret
-
-    class Owner(Protocol):
-        """An app, as its functions, objects and sandboxes see it."""
-
-        @property
-        def name(self) -> str | None:
-            """Its name; None: it is named when it runs."""
-
-        @property
-        def app_id(self) -> str | None:
-            """Its id while it runs, or once it was deployed."""
-
-        @property
-        def is_running(self) -> bool:
-            """Whether it runs now."""
-
-        @property
-        def environment(self) -> str:
-            """Where it runs; "": nowhere yet."""
-
-        @property
-        def client(self) -> Client | None:
-            """The client that runs it; None while it does not run."""
-
-        def plan(self) -> Plan:
-            """Return what is to run."""
-
-        def defines(self, name: str, function: Any) -> bool:
-            """Whether the function of that name is this one."""
 
 
 class Plan:

@@ -49,7 +49,7 @@ class MethodTarget:
 def methods_of(app: App) -> dict[str, MethodTarget]:
     """Return the methods of an app's classes, as `Class.method`."""
     found: dict[str, MethodTarget] = {}
-    for definition in app.plan().definitions:
+    for definition in app.__wherry_owner__.plan().definitions:
         if isinstance(definition, ClassDefinition):
             for method in definition.blueprint.methods:
                 found[f"{definition.name}.{method}"] = MethodTarget(app, definition.blueprint, method)

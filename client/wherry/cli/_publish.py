@@ -36,7 +36,7 @@ def main() -> None:
 
 def _publish(ref: str, report: Path) -> None:
     use_environment(os.environ.get(ENVIRONMENT) or None)
-    plan = find_app(ref).plan()
+    plan = find_app(ref).__wherry_owner__.plan()
     client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     app_id = os.environ.get(APP, "")

@@ -97,7 +97,7 @@ def find_definition(ref: str) -> tuple[Plan, Definition]:
     """
     place, _, name = ref.partition("::")
     module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
-    plans = [app.plan() for app in _apps(module)]
+    plans = [app.__wherry_owner__.plan() for app in _apps(module)]
     found = {definition.name: (plan, definition) for plan in plans for definition in plan.definitions}
     if not found:
         raise UsageError(f"{place} has no app with functions: decorate one with @app.function()")
@@ -124,7 +124,7 @@ def images_of(ref: str) -> list[Recipe]:
         return [variable]
     found: list[Recipe] = []
     names: list[str] = []
-    for plan in (app.plan() for app in apps):
+    for plan in (app.__wherry_owner__.plan() for app in apps):
         for definition in plan.definitions:
             names.append(definition.name)
             if name in ("", definition.name):

@@ -88,7 +88,7 @@ def deploy(
     screen: Output = Silent() if as_json or quiet else screen_for_stdout(quiet=False, verbose=verbose)
     client.listener.screen = screen
     try:
-        plan = app.plan()
+        plan = app.__wherry_owner__.plan()
         deployed = ask(plan, name, environment) if dry_run else deploy_app(plan, None, name, environment, tag, strategy)
     except KeyboardInterrupt:
         typer.echo("Stopped: the version before serves on, unless the new one had taken over already.", err=True)

@@ -94,4 +94,4 @@ def test_a_sandbox_refuses_two_things_at_one_place(client: Client) -> None:
 
 def test_a_function_has_its_apps_buckets() -> None:
     app = App("x", volumes={"/b": CloudBucketMount("abc")})
-    assert [place for place, _ in app._volumes] == ["/b"]
+    assert [place for place, _ in app.__wherry_owner__.volumes] == ["/b"]

@@ -133,3 +133,14 @@ def test_time_that_is_none(client: Client, timeout: Any) -> None:
     call: wherry.FunctionCall[int] = wherry.FunctionCall.from_id("fc-01M84FGRVRNANF8XXZSWHJDQ25", client)
     with pytest.raises(InvalidError, match="it must be a number of seconds, or None"):
         call.get(timeout=timeout)
+
+
+def test_an_app_may_have_attributes_of_any_name(service: FakeService, client: Client) -> None:
+    app: Any = wherry.App("roomy")
+    for name in ("client", "environment", "plan", "owner", "objects", "functions", "callee", "is_running", "begin"):
+        setattr(app, name, name)
+    f = app.function(serialized=True)(lambda: 1)
+    service.functions[f.info.name] = lambda: 1
+    with app.run(client=client):
+        assert f.remote() == 1
+    assert (app.client, app.environment) == ("client", "environment")

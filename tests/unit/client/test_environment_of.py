@@ -123,7 +123,7 @@ def test_an_app_that_runs(service: Recording, client: Client, program: Path) -> 
         assert variant.get_current_stats().backlog == 1
         wherry.Sandbox.create("true", app=everything.app, image=everything.image, volumes={"/v": everything.files})
         everything.image.build(everything.app)
-        fresh_for_function(client, everything.app.plan(), everything.work.info)
+        fresh_for_function(client, everything.app.__wherry_owner__.plan(), everything.work.info)
         assert client.environment == "main"
     methods = {
         "Apps.Open", "Images.Ensure", "Volumes.Open", "NetworkFileSystems.Open", "Sandboxes.Create", "Secrets.Lookup",
@@ -168,7 +168,7 @@ def test_each_publishing_of_an_app_that_is_served(
 def test_a_dry_run_and_the_build_of_a_files_images(service: Recording, client: Client, program: Path) -> None:
     import everything
 
-    dry_run(everything.app.plan(), None, "prod")
+    dry_run(everything.app.__wherry_owner__.plan(), None, "prod")
     image_command.build(str(program), force=False, environment="prod", verbose=False, as_json=True)
     assert {named for _, named in service.named()} == {"prod"}
     assert "Images.Ensure" in {method for method, _ in service.named()}

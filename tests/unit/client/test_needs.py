@@ -89,7 +89,7 @@ def test_each_thing_is_brought_up_once_and_in_one_order(service: Recording, clie
 
 def test_a_shell_for_a_function_has_what_the_function_has(service: Recording, client: Client, tmp_path: Path) -> None:
     house = House(tmp_path)
-    fresh_for_function(client, house.app.plan(), house.functions[0].info)
+    fresh_for_function(client, house.app.__wherry_owner__.plan(), house.functions[0].info)
     (request,) = [request for method, request in service.requests if method == "Sandboxes.Create"]
     assert isinstance(request, SandboxCreateRequest)
     spec = request.spec
@@ -105,6 +105,6 @@ def test_a_question_makes_nothing(service: Recording, client: Client, tmp_path: 
     house = House(tmp_path)
     made = wherry.Volume.from_name("made", create_if_missing=True)
     house.app.function(name="four", serialized=True, volumes={"/m": made})(f)
-    dry_run(house.app.plan(), None, None)
+    dry_run(house.app.__wherry_owner__.plan(), None, None)
     assert not any(getattr(request, "create", False) for _, request in service.requests)
     assert "Images.Ensure" not in methods(service)
