@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+import uvloop
 
 from wherry_proto import codec
 from wherry_proto.messages import BlobChunk, Message, ServerInfo
@@ -52,7 +53,9 @@ def serve(folder: Path, work: Callable[[SocketEdge], Awaitable[None]], **limits:
         assert not edge.connections
         assert list(folder.iterdir()) == []
 
+    # With both loops: the service has uvloop's, which begins to read at another time.
     asyncio.run(main())
+    uvloop.run(main())
 
 
 async def asked(folder: Path, data: bytes = b"") -> bytes:

@@ -142,6 +142,8 @@ class _Front(_Half):
         self._back = _Back(self)
         self._counted = 0
         self._dialling: asyncio.Task[None] | None = None
+        # What came before gRPC's side was there. Not None: it is not there yet.
+        self._early: list[bytes] | None = []
 
     def other(self) -> _Half:
         return self._back
@@ -154,7 +156,6 @@ class _Front(_Half):
             self._edge.tell(f"finds {MAX_CONNECTIONS} open connections: more are refused")
             self.transport.abort()
             return
-        self.transport.pause_reading()
         self._dialling = asyncio.ensure_future(self._dial())
 
     async def _dial(self) -> None:
@@ -166,10 +167,18 @@ class _Front(_Half):
             return
         if self.transport is None:
             self._back.close()
-        else:
-            self.transport.resume_reading()
+            return
+        early, self._early = self._early or [], None
+        for data in early:
+            self.data_received(data)
+        self._back.resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            # Here and not when it is made: uvloop begins to read after that.
+            self._early.append(data)
+            self._back.pause_writing()
+            return
         if self._back.transport is None or self._back.transport.is_closing():
             return
         self.tally.sent.feed(data)
