@@ -80,6 +80,8 @@ class Conversation(LinkEvents):
         self._name = hearer.container
         self._lendings = Lendings(container_id, files)
         self._runs = Runs()
+        # Numbers them, where what it runs yields values.
+        self._number = self._runs.begin if Runs.are_of(load.order) else None
         # Of those inputs that are web requests.
         self._streams: dict[str, Stream] = {}
         self._valve = Valve(lambda: None if life.is_dying else self.callers.link)
@@ -101,8 +103,7 @@ class Conversation(LinkEvents):
             if item.payload.blob_id:
                 self._lendings.lend(item.input_id, item.payload.blob_id)
             self.holdings.give(item)
-        number = self._runs.begin if Runs.are_of(self._load.order) else None
-        for header, parts in runner_frames.inputs(inputs, number):
+        for header, parts in runner_frames.inputs(inputs, self._number):
             self._write(header, parts)
         for stream in streams:
             stream.attach(self)

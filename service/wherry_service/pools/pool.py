@@ -34,6 +34,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
         make_room: Callable[["Pool[A]"], None],
     ) -> None:
         self.plan = plan
+        self.now = asyncio.get_running_loop().time
         self.containers: dict[str, Container[A]] = {}
         self.starts = Starts(self, node, capacity, watcher)
         self.seconds_per_input: float | None = None
@@ -52,9 +53,6 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
         self._tick: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self._emptied.set()
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     # For the dispatcher
 
