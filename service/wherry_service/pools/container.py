@@ -165,6 +165,12 @@ class Container(Generic[A]):
             self.attended_until = 0.0
         return item
 
+    def take_all(self) -> list[A]:
+        """Forget all inputs, which end or run elsewhere; return them."""
+        inputs = list(self.held.values())
+        self.held.clear()
+        return inputs
+
     def attend(self, seconds: float) -> None:
         """Give its inputs that much more time: somebody looks at what they do."""
         self.attended_until = self.pool.now() + seconds

@@ -1,27 +1,26 @@
 """A pool: the containers behind one function, as many as the autoscaler wants and the host carries."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic
 
-from wherry_proto.messages import Failure, FailureKind
-from wherry_service.node.events import ContainerEvents, ContainerExit, Hearer, OutputRow, YieldRow
+from wherry_service.node.events import Hearer
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools import interruption, rooms
 from wherry_service.pools.capacity import Capacity
-from wherry_service.pools.container import A, Container, Ending, State
+from wherry_service.pools.container import A, Container, State
 from wherry_service.pools.events import PoolEvents
+from wherry_service.pools.hearing import Hearing, Pace
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.starts import Starts
 
 TICK_S = 0.25
-_SMOOTHING = 0.3
 
 
-class Pool(ContainerEvents[Container[A]], Generic[A]):
-    """Hears of its containers, and tells `host` (implements `starts.Starting`).
+class Pool(Generic[A]):
+    """So many containers (implements `starts.Starting` and `hearing.Heard`).
 
-    `watcher` hears how it comes up instead of the host, until the pool serves.
+    `host` hears what becomes of them and of their inputs; `watcher`, instead, how the pool comes up, until it serves.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
         self.now = asyncio.get_running_loop().time
         self.containers: dict[str, Container[A]] = {}
         self.starts = Starts(self, node, capacity, watcher)
-        self.seconds_per_input: float | None = None
+        self.pace = Pace()
         self.backlog = 0
         # Whether inputs of other containers' calls come here, so that those wait for ours.
         self.is_nested = False
@@ -46,9 +45,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
         self.standing = 0
         # Whether no container is started, and none takes inputs: until `resume`.
         self.paused = False
-        self._host = host
-        self._node = node
-        self._capacity = capacity
+        self._hearing = Hearing(self, host)
         self._make_room = make_room
         self._tick: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
@@ -56,11 +53,18 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
 
     # For the dispatcher
 
+    def serve(self) -> None:
+        """Be the pool that serves its function: the host hears everything from now on."""
+        self.starts.watcher = self._hearing.host
+        self.standing = 0
+
     def with_room(self) -> list[tuple[Container[A], int]]:
         """Return the containers that may take inputs and how many each, the emptiest first."""
         if self.paused:
             return []
-        return rooms.with_room(self.containers.values(), self.plan, self.backlog, self.seconds_per_input, self.now())
+        return rooms.with_room(
+            self.containers.values(), self.plan, self.backlog, self.pace.seconds_per_input, self.now()
+        )
 
     def set_backlog(self, backlog: int) -> None:
         """Take note of how many inputs wait, and get or drop containers accordingly."""
@@ -98,7 +102,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
             return
         live = self.live()
         wanted = rooms.wanted(
-            self.containers.values(), live, self.plan, self.backlog, self.seconds_per_input, self.is_nested
+            self.containers.values(), live, self.plan, self.backlog, self.pace.seconds_per_input, self.is_nested
         )
         missing = max(self.standing, wanted) - len(live)
         if missing > 0:
@@ -119,13 +123,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
 
     def adopt(self, found: FoundContainer) -> None:
         """Take over a container of an earlier life, whatever the capacity."""
-        hearer = self.add(found.container_id)
-        container = hearer.container
-        container.move(State.STARTING)
-        # As far as anyone knows.
-        container.used = True
-        self._capacity.add(self.plan.share)
-        container.handle = self._node.adopt(found, self.plan.load, hearer)
+        self.starts.adopt(found)
         self._schedule_tick()
 
     def stand_down(self) -> None:
@@ -163,119 +161,32 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
     def _recall_stuck(self, now: float) -> None:
         for container, stuck_s in rooms.stuck(self.containers.values(), self.plan, now):
             container.recalled = True
-            self.seconds_per_input = max(self.seconds_per_input or 0.0, stuck_s)
+            self.pace.slower(stuck_s)
             assert container.handle is not None
             container.handle.recall()
 
     # starts.Starting
 
-    def serve(self) -> None:
-        """Be the pool that serves its function: the host hears everything from now on."""
-        self.starts.watcher = self._host
-        self.standing = 0
-
     def add(self, container_id: str) -> Hearer[Container[A]]:
         container: Container[A] = Container(container_id, self.plan.bounds.slots, self, self.plan.load.max_batch_size)
         self.containers[container_id] = container
         self._emptied.clear()
-        return Hearer(container, self, self._host)
+        return Hearer(container, self._hearing, self._hearing.host)
 
     def on_crowded(self) -> None:
         self._make_room(self)
-        self._tell_if_warm()
+        self.tell_if_warm()
 
-    def _tell_if_warm(self) -> None:
+    # hearing.Heard
+
+    def tell_if_warm(self) -> None:
         if self.is_warm:
             self.starts.watcher.on_warm(self)
 
-    # ContainerEvents
-
-    def on_connected(self, container: Container[A], running: Sequence[str], loaded: bool) -> None:
-        if lost := container.connected(running, loaded):
-            self.on_returned(container, lost)
-        if unknown := [input_id for input_id in running if input_id not in container.held]:
-            self._host.on_claims(container, unknown)
-        self._retire_used(container)
-        self._host.on_room(self)
-
-    def on_ready(self, container: Container[A], seconds: float) -> None:
-        container.became_ready()
-        self.starts.succeeded()
-        self._tell_if_warm()
-
-    def on_load_failed(self, container: Container[A], failure: Failure) -> None:
-        container.could_not_load()
-        self._host.on_load_failed(container, failure)
-        self._host.on_back(self, self._take_all(container))
-        self.starts.could_not_load(failure)
-
-    def on_outputs(self, container: Container[A], rows: Sequence[OutputRow]) -> None:
-        self._measure(container, len(rows))
-        self._host.on_outputs(container, rows)
-        self._retire_used(container)
-        self._host.on_room(self)
-
-    def on_yields(self, container: Container[A], rows: Sequence[YieldRow]) -> None:
-        container.last_progress = self.now()
-        self._host.on_yields(container, rows)
-
-    def on_failure(self, container: Container[A], input_id: str, failure: Failure, num_yields: int) -> None:
-        self._measure(container, 1)
-        timed_out = container.held.get(input_id) if failure.kind == FailureKind.TIMEOUT else None
-        self._host.on_failure(container, input_id, failure, num_yields)
-        if timed_out is not None and not interruption.can_be_interrupted(self.plan.load, timed_out):
-            # Its thread runs on: the container ends when the others have.
-            container.drain()
-        self._retire_used(container)
-        self._host.on_room(self)
-
-    def _retire_used(self, container: Container[A]) -> None:
-        if self.plan.single_use and container.used and not container.held:
-            container.drain()
-
-    def on_returned(self, container: Container[A], input_ids: Sequence[str]) -> None:
-        released = (container.release(input_id) for input_id in input_ids)
-        container.recalled = False
-        self._host.on_back(self, [item for item in released if item is not None])
-        self._host.on_room(self)
-
-    def on_leaving(self, container: Container[A]) -> None:
-        container.leave()
-
-    def on_exit(self, container: Container[A], exit: ContainerExit) -> None:
-        container.move(State.STOPPED)
+    def remove(self, container: Container[A]) -> None:
         del self.containers[container.container_id]
         if not self.containers:
             self._emptied.set()
-        self._host.on_exit(container, exit)
-        if container.ending is Ending.OVERDUE:
-            self._time_out(container)
-        inputs = self._take_all(container)
-        running = inputs[: container.slots] if container.ready and container.ending is Ending.NONE else []
-        self._host.on_back(self, inputs[len(running) :])
-        if running:
-            self._host.on_lost(container, running, exit)
-        if not container.ready and not self.closed and not self.paused:
-            self.starts.failed(exit)
-        self._capacity.give_back(self.plan.share)
-        self._host.on_room(self)
-
-    def _time_out(self, container: Container[A]) -> None:
-        failure = interruption.timed_out(self.plan, container.container_id)
-        for input_id in container.running(longer_than_s=self.plan.timeout_s):
-            self._host.on_failure(container, input_id, failure, 0)
-
-    def _take_all(self, container: Container[A]) -> list[A]:
-        inputs = list(container.held.values())
-        container.held.clear()
-        return inputs
-
-    def _measure(self, container: Container[A], count: int) -> None:
-        now = self.now()
-        per_input = (now - container.last_progress) * min(container.slots, len(container.held) or 1) / count
-        container.last_progress = container.full_since = now
-        known = self.seconds_per_input
-        self.seconds_per_input = per_input if known is None else known + _SMOOTHING * (per_input - known)
 
     # Ending
 
@@ -292,7 +203,7 @@ class Pool(ContainerEvents[Container[A]], Generic[A]):
     async def close(self, grace_s: float) -> int:
         """Drain all containers, kill what is left after `grace_s`; return how many there were."""
         self.closed = True
-        self._capacity.forget(self)
+        self.starts.end()
         if self._tick is not None:
             self._tick.cancel()
         count = len(self.containers)

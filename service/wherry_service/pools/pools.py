@@ -63,7 +63,7 @@ class Pools(Generic[A]):
         pool.serve()
         if before is not None:
             self._beside.add(before)
-            pool.seconds_per_input, pool.is_nested = before.seconds_per_input, before.is_nested
+            pool.pace.seconds_per_input, pool.is_nested = before.pace.seconds_per_input, before.is_nested
         return before
 
     async def retire(self, pool: Pool[A], grace_s: float) -> int:

@@ -10,7 +10,7 @@ from wherry_proto.messages import Failure, FailureKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit, Hearer
-from wherry_service.node.node import Node
+from wherry_service.node.node import FoundContainer, Node
 from wherry_service.node.passing import is_passing
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import A, Container, Home, State
@@ -40,9 +40,6 @@ class Starting(Home, Protocol[A]):
     def on_crowded(self) -> None:
         """Hear that the host carries no further container now."""
 
-    def on_exit(self, container: Container[A], exit: ContainerExit) -> None:
-        """Hear that a container is gone, perhaps before it was anywhere."""
-
 
 class Starts(Generic[A]):
     """The starts of one pool: its orders, its strikes, and the time it backs off for."""
@@ -55,7 +52,7 @@ class Starts(Generic[A]):
         self._node = node
         self._capacity = capacity
         # Of containers that are not with the node yet.
-        self._orders: dict[Container[A], asyncio.Task[None]] = {}
+        self._orders: dict[Hearer[Container[A]], asyncio.Task[None]] = {}
         # Failed starts in a row, by fault of the function and of the host.
         self._strikes = self._absences = 0
         self._retry_at = 0.0
@@ -81,8 +78,8 @@ class Starts(Generic[A]):
         self.lacks_capacity = not self._capacity.take(share, beyond_cpu=beyond_cpu)
         if not self.lacks_capacity:
             hearer = self._pool.add(new_id("co"))
-            task = self._orders[hearer.container] = asyncio.ensure_future(self._order(hearer))
-            task.add_done_callback(lambda _: self._orders.pop(hearer.container, None))
+            task = self._orders[hearer] = asyncio.ensure_future(self._order(hearer))
+            task.add_done_callback(lambda _: self._orders.pop(hearer, None))
         elif not self._capacity.could_ever_fit(share):
             self._fail(f"needs {share}, this host has {self._capacity} for containers: ask for less")
         else:
@@ -104,26 +101,43 @@ class Starts(Generic[A]):
             order = await self._pool.plan.make_order(container.container_id)
         except (ServiceError, OSError) as error:
             reason, passes = f"lacks what it needs: {in_words(error)}", is_passing(error)
-            self._pool.on_exit(
+            hearer.events.on_exit(
                 container, ContainerExit(reason=reason, not_started=True, permanent=not passes, host_failed=passes)
             )
             return
         except Exception as error:  # whatever it was: what waits for this container must not wait for ever
             log.exception("a container of %s could not be ordered", self._pool.plan.name)
             reason = f"could not be ordered: the service failed with {type(error).__name__}; see its log"
-            self._pool.on_exit(container, ContainerExit(reason=reason, not_started=True))
+            hearer.events.on_exit(container, ContainerExit(reason=reason, not_started=True))
             return
         if container.state is State.DRAINING or self._pool.closed:
-            self._pool.on_exit(container, _unneeded())
+            hearer.events.on_exit(container, _unneeded())
             return
         container.handle = self._node.start(order, hearer)
 
+    def adopt(self, found: FoundContainer) -> None:
+        """Take over a container of an earlier life, whatever the capacity."""
+        plan, hearer = self._pool.plan, self._pool.add(found.container_id)
+        hearer.container.move(State.STARTING)
+        # As far as anyone knows.
+        hearer.container.used = True
+        self._capacity.add(plan.share)
+        hearer.container.handle = self._node.adopt(found, plan.load, hearer)
+
+    def give_back(self) -> None:
+        """Return one container's share of the host: it has ended."""
+        self._capacity.give_back(self._pool.plan.share)
+
+    def end(self) -> None:
+        """Ask for no more of the host."""
+        self._capacity.forget(self._pool)
+
     def call_off(self) -> None:
         """End the containers that have not come to the node: they wait for their image, perhaps for long."""
-        for container, order in list(self._orders.items()):
-            if container.handle is None and container.state is not State.STOPPED:
+        for hearer, order in list(self._orders.items()):
+            if hearer.container.handle is None and hearer.container.state is not State.STOPPED:
                 order.cancel()
-                self._pool.on_exit(container, _unneeded())
+                hearer.events.on_exit(hearer.container, _unneeded())
 
     def retry_now(self) -> None:
         """Forget earlier failures to start: somebody asks anew."""
