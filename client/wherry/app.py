@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._base.blocking import blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
@@ -286,6 +287,26 @@ class App:
         if deployed.published is not None:
             owner.bind(deployed.published)
         return self
+
+    @blocking_classmethod
+    def lookup(
+        cls,
+        name: str,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> App:
+        """Return the deployed app of that name, for `Sandbox.create(app=…)`: sandboxes end when it is stopped.
+
+        Its functions are not in it: `Function.from_name` finds those. `create_if_missing` deploys it, without
+        functions. Raises NotFoundError if there is none. (reference: App.lookup)
+        """
+        from wherry._publish.deploying import looked_up  # noqa: PLC0415 - start-up cost: loads the session
+
+        app = App(name)
+        owner = app.__wherry_owner__
+        owner.deployed_id, owner.environment = looked_up(owner.plan(), client, environment_name, create_if_missing)
+        return app
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""

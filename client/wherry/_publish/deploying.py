@@ -83,7 +83,34 @@ def deploy(
     """
     check_local("deploying an app", GUARD)
     client = client or default_client()
-    app_name = _named(plan, name)
+    return _deployed(plan, client, _named(plan, name), environment, tag, strategy)
+
+
+def looked_up(plan: Plan, client: Client | None, environment: str | None, creates: bool) -> tuple[str, str]:
+    """Return the id and the environment of the deployed app of the plan's name; where it is missing, it may be made.
+
+    Raises NotFoundError.
+    """
+    check_local("looking up an app", GUARD)
+    client = client or default_client()
+    environment = environment or client.environment
+    try:
+        app = client.call(
+            "Apps.Show", AppShowRequest(app_name=plan.name or "", environment=environment), AppShowResponse
+        )
+    except NotFoundError:
+        app = AppShowResponse()
+    if app.app is not None and app.app.version:
+        return app.app.app_id, environment
+    if not creates:
+        raise NotFoundError(
+            f"no app {plan.name!r} is deployed in environment {environment!r}: deploy it, or pass "
+            "create_if_missing=True"
+        )
+    return _deployed(plan, client, plan.name or "", environment, "", "rolling").app_id, environment
+
+
+def _deployed(plan: Plan, client: Client, app_name: str, environment: str | None, tag: str, strategy: str) -> Deployed:
     chosen = strategy_of(strategy)
     _ = client.session  # connected first: until it is deployed, the service ties the app to it
     environment = environment or client.environment
