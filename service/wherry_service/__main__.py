@@ -74,7 +74,7 @@ def main() -> int:
     async def serve() -> None:
         watching = asyncio.ensure_future(OpenFiles(limit).watch())
         try:
-            await Service(state_dir, settings=settings).run()
+            await Service(state_dir, settings).run()
         finally:
             watching.cancel()
 

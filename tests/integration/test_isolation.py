@@ -99,9 +99,9 @@ class World:
         request = AppOpenRequest(name="app", environment="main", client_id=new_id("cl"))
         app_id = (await self.ask(self.local, "Apps.Open", request)).app_id
         image_id = "im-" + "a" * 26
-        await self.service._builder.adopt(image_id, "main")
+        await self.service.parts.machine.builder.adopt(image_id, "main")
         # Nothing is to be built for it.
-        self.service._builder._ready[image_id] = "ready"
+        self.service.parts.machine.builder._ready[image_id] = "ready"
         specs = [
             FunctionSpec(
                 name="f",
@@ -122,11 +122,11 @@ class World:
         secret = SecretCreateRequest(name="named", environment="main", values={"A": "b"})
         container_id, sandbox_id = new_id("co"), new_id("sb")
         rows = [(1, "", 1, "a line of main's", False)]
-        self.service._logs.append(app_id, function_id, container_id, rows, {})
+        self.service.parts.stores.logs.append(app_id, function_id, container_id, rows, {})
         record = SandboxRecord(
             sandbox_id, "", "", "main", "box", {}, SandboxSpec(image_id=image_id), 1, SandboxState.EXITED, ended_at_ms=2
         )
-        await SandboxStore(self.service._database).add(record)
+        await SandboxStore(self.service.parts.stores.database).add(record)
         self.ids = {
             "app_id": app_id,
             "function_id": function_id,
@@ -185,7 +185,7 @@ class World:
         return made
 
     def connect(self, token_id: str, secret: str, certificate: str) -> GrpcTransport:
-        tcp = self.service._door.tcp
+        tcp = self.service.parts.entrances.door.tcp
         assert tcp is not None
         remote = Remote(f"https://127.0.0.1:{tcp.port}", token_id, secret, certificate=certificate)
         transport = remote_transport(remote)
@@ -245,7 +245,7 @@ class SlowEngine(FakeEngine):
 async def running(state_dir: Path) -> AsyncIterator[World]:
     settings = Settings(listen="127.0.0.1:0", tls="dev", failed_logins=3)
     engine = SlowEngine()
-    service = Service(state_dir, engine, settings)
+    service = Service(state_dir, settings, lambda driver, network: engine)
     serving = asyncio.ensure_future(service.run())
     world: World | None = None
     try:
@@ -472,7 +472,7 @@ def test_a_foreign_session_calls_cancels_and_watches_nothing(tmp_path: Path) -> 
         assert [(state.call_id, state.known) for state in states] == [(call_id, False)]
         assert [output.input_id for output in outputs] == [other_input]
         assert outputs[0].failure is not None
-        known = world.service._journal.open_input(input_id)
+        known = world.service.parts.work.journal.open_input(input_id)
         assert known is not None
         assert not known.done
 
@@ -518,7 +518,7 @@ def test_failed_log_ins_are_limited_noted_and_tell_nothing(tmp_path: Path) -> No
         right = world.connect(made.token.token_id, made.secret, made.certificate)
         with pytest.raises(ResourceExhaustedError, match="too many failed log-ins"):
             await world.ask(right, "Tokens.Who", TokenWhoRequest())
-        await world.service._door.access.close()
+        await world.service.parts.entrances.door.access.close()
         entries: AuditListResponse = await world.ask(world.local, "Audit.List", AuditListRequest())
         assert [(entry.action, entry.outcome) for entry in entries.entries].count(("login", "UNAUTHENTICATED")) == 3
         assert "Tokens.Create" in {entry.action for entry in entries.entries}
@@ -551,7 +551,7 @@ def test_a_deploy_token_deploys_to_one_environment_and_does_nothing_else(tmp_pat
 
 def test_health_and_reflection_are_for_everyone(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
-        tcp = world.service._door.tcp
+        tcp = world.service.parts.entrances.door.tcp
         assert tcp is not None
 
         def look() -> tuple[int, set[str]]:

@@ -96,7 +96,7 @@ class World:
         self.kept.begin()
         self.node = LocalNode(self.engine, directory / "run", self.blobs, sources, masks=self.masks)
         self.pools = Pools(self.node, Capacity(4.0, 4096))
-        self.clients = Clients(lambda client: None)
+        self.clients = Clients()
         self.journal = journal_of(self.database, self.blobs)
         self.dispatcher = Dispatcher(self.pools, self.clients, self.journal, Diary(self.kept, self.masks), QueueLimit())
         self.client = self.clients.connect(new_id("cl"))

@@ -92,8 +92,8 @@ class Realm:
         opened = AppOpenRequest(name=f"{mark}-app", environment=self.environment, client_id=new_id("cl"), detach=True)
         ids["app"] = (await self.ask("Apps.Open", opened)).app_id
         ids["image"] = "im-" + self.environment[0] * 26
-        await self._service._builder.adopt(ids["image"], self.environment)
-        self._service._builder._ready[ids["image"]] = "ready"
+        await self._service.parts.machine.builder.adopt(ids["image"], self.environment)
+        self._service.parts.machine.builder._ready[ids["image"]] = "ready"
         data = mark.encode()
         digest = await asyncio.to_thread(_put_content, self._service, data)
         ids["content"] = digest
@@ -125,12 +125,12 @@ class Realm:
         ids["secret"] = (await self.ask("Secrets.Create", secret)).secret_id
         ids["container"], ids["sandbox"] = new_id("co"), new_id("sb")
         rows = [(1, "", 1, f"a line of {mark}", False)]
-        self._service._logs.append(ids["app"], ids["function"], ids["container"], rows, {})
+        self._service.parts.stores.logs.append(ids["app"], ids["function"], ids["container"], rows, {})
         record = SandboxRecord(
             ids["sandbox"], ids["app"], f"{mark}-app", self.environment, f"{mark}-box", {},
             SandboxSpec(image_id=ids["image"], command=[mark]), 1, SandboxState.EXITED, ended_at_ms=2,
         )  # fmt: skip
-        await SandboxStore(self._service._database).add(record)
+        await SandboxStore(self._service.parts.stores.database).add(record)
         ids["blob"] = new_id("bl")
         await self.ask("Blobs.Put", BlobChunk(blob_id=ids["blob"], data=b"a payload"))
         token = TokenCreateRequest(name=f"{mark}-token", scopes=["invoke"], environments=[self.environment])
@@ -145,7 +145,7 @@ class Realm:
         item = Input(input_id=ids["input"], call_id=ids["call"], payload=Payload(data=self.mark.encode()))
         said = SessionUp(hello=Hello(client_id=ids["client"], protocol=1), calls=[start], inputs=[item])
         await self._local.ask("Calls.Session", [said], 0.5)
-        assert self._service._journal.open_input(ids["input"]) is not None
+        assert self._service.parts.work.journal.open_input(ids["input"]) is not None
 
     def of(self, kind: str, method: str) -> str:
         """Return the id of this realm that a field of that kind may have in a method."""
@@ -195,21 +195,21 @@ class Realm:
             found.append([text_of(answer) for answer in answers])
         tokens = await self.ask("Tokens.List", messages.TokenListRequest(include_revoked=True))
         found.append([token for token in tokens.tokens if token.token_id == ids["token"]])
-        call = self._service._journal.call(ids["call"])
-        item = self._service._journal.open_input(ids["input"])
+        call = self._service.parts.work.journal.call(ids["call"])
+        item = self._service.parts.work.journal.open_input(ids["input"])
         assert call is not None, "the call was forgotten"
         assert item is not None, "the input has ended"
         found.append((call.num_inputs, call.cancelled, len(call.open), call.num_done, item.done, item.yields_taken))
         found.append({client.client_id for client in call.watchers})
         # A payload goes when it is taken, by whoever was told its id.
-        found.append(self._service._blobs.is_here(ids["content"]))
-        found.append(self._service._sources.exists(ids["source"]))
+        found.append(self._service.parts.stores.blobs.is_here(ids["content"]))
+        found.append(self._service.parts.stores.sources.exists(ids["source"]))
         return found
 
 
 def _put_content(service: Service, data: bytes) -> str:
     blob_id = "sha256:" + hashlib.sha256(data).hexdigest()
-    service._blobs.put(blob_id, [data])
+    service.parts.stores.blobs.put(blob_id, [data])
     return blob_id
 
 
@@ -224,7 +224,7 @@ class World:
     async def token(self, *scopes: str) -> GrpcCaller:
         request = TokenCreateRequest(name="asker", scopes=list(scopes), environments=["main"])
         made = await self.ours.ask("Tokens.Create", request)
-        tcp = self.service._door.tcp
+        tcp = self.service.parts.entrances.door.tcp
         assert tcp is not None
         return GrpcCaller(f"localhost:{tcp.port}", tcp.certificate, made.token.token_id, made.secret)
 
@@ -246,7 +246,7 @@ async def two_environments(tmp_path: Path) -> AsyncIterator[World]:
         world = World(service, *realms)
         path = tmp_path / "api.sock"
         guests = await asyncio.get_running_loop().create_unix_server(
-            lambda: service._guests.connect(realms[0].ids["container"], realms[0].ids["app"]), path=str(path)
+            lambda: service.handlers.guests.connect(realms[0].ids["container"], realms[0].ids["app"]), path=str(path)
         )
         world.askers = {
             "a container": FramesCaller(str(path)),

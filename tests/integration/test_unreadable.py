@@ -47,7 +47,7 @@ async def holder(service: Service, local: GrpcCaller) -> GrpcCaller:
     request = messages.TokenCreateRequest(name="fuzz", scopes=["admin"], environments=["*"])
     status, text, (made,) = await local.ask("Tokens.Create", [request])
     assert status == "OK", text
-    tcp = service._door.tcp
+    tcp = service.parts.entrances.door.tcp
     assert tcp is not None
     return GrpcCaller(f"localhost:{tcp.port}", tcp.certificate, made.token.token_id, made.secret)
 

@@ -1,5 +1,6 @@
 """The way in for who comes over TCP: tokens, rules and the audit log, put together."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from wherry_service.api.access import Access
@@ -21,18 +22,20 @@ class Door:
         settings: Settings,
         state_dir: Path,
         tokens: Tokens,
+        expect_environment: Callable[[str], None],
         audit: AuditStore,
         places: Places,
         around: Surroundings,
     ) -> None:
         self._tokens = tokens
+        self._expect_environment = expect_environment
         self._audit = audit
         self.access = Access(tokens, places, around, audit)
         self.tcp = TcpServer(settings, state_dir) if settings.listen else None
 
     def handlers(self) -> dict[str, Handler]:
         """Return the methods about tokens and the audit log."""
-        team = TeamApi(self._tokens, self._audit, self.access.revoked, self._address)
+        team = TeamApi(self._tokens, self._expect_environment, self._audit, self.access.revoked, self._address)
         return {
             "Tokens.Create": team.create,
             "Tokens.List": team.list,

@@ -24,9 +24,16 @@ class TeamApi:
     """Who may do what, and who did what. `asker` is None for the service's own user, who may do all."""
 
     def __init__(
-        self, tokens: Tokens, audit: AuditStore, revoked: Callable[[str], None], address: Callable[[], tuple[str, str]]
+        self,
+        tokens: Tokens,
+        expect_environment: Callable[[str], None],
+        audit: AuditStore,
+        revoked: Callable[[str], None],
+        address: Callable[[], tuple[str, str]],
     ) -> None:
         self._tokens = tokens
+        # Raises `NotFound` for one that is not there.
+        self._expect_environment = expect_environment
         self._audit = audit
         # Ends what the token has open.
         self._revoked = revoked
@@ -40,7 +47,9 @@ class TeamApi:
             if asker is not None and not allows(asker, (), environment):
                 where = "all environments" if environment == EVERYWHERE else f"environment {environment[:64]!r}"
                 raise Denied(f"token {asker.name!r} is not an admin of {where}, and can't make tokens for it")
-        token, secret = await self._tokens.create(request.name, request.scopes, request.environments)
+        token, secret = await self._tokens.create(
+            request.name, request.scopes, request.environments, self._expect_environment
+        )
         url, certificate = self._address()
         return TokenCreated(token=token, secret=secret, server_url=url, certificate=certificate)
 

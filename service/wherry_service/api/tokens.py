@@ -33,8 +33,6 @@ class Tokens:
         self._failures: dict[str, tuple[float, int]] = {}
         # Addresses and the tokens they have proven: others at the same address (a proxy's) can't lock them out.
         self._proven_at: set[tuple[str, str]] = set()
-        # Raises `NotFound` for an environment that is not there.
-        self.expect_environment: Callable[[str], None] = lambda name: None
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -44,8 +42,13 @@ class Tokens:
         """Return every token, also those that were revoked."""
         return [token for token, _ in self._tokens.values()]
 
-    async def create(self, name: str, scopes: list[str], environments: list[str]) -> tuple[TokenInfo, str]:
-        """Make a token; return it with its secret. Raises `InvalidRequest` for scopes that don't exist and the like."""
+    async def create(
+        self, name: str, scopes: list[str], environments: list[str], expect: Callable[[str], None]
+    ) -> tuple[TokenInfo, str]:
+        """Make a token; return it with its secret. Raises `InvalidRequest` for scopes that don't exist and the like.
+
+        `expect` raises `NotFound` for an environment that is not there.
+        """
         if not name or len(name) > 64 or not name.isprintable():
             raise InvalidRequest("a token's name has 1 to 64 printable characters: say what the token is for")
         for scope in scopes:
@@ -55,7 +58,7 @@ class Tokens:
             if environment != EVERYWHERE and not _ENVIRONMENT.fullmatch(environment):
                 raise InvalidRequest(f"{environment[:64]!r} can't be an environment's name")
             if environment != EVERYWHERE:
-                self.expect_environment(environment)
+                expect(environment)
         if not scopes or not environments:
             raise InvalidRequest(f"a token has scopes ({', '.join(SCOPES)}) and environments, at least one of each")
         token = TokenInfo(

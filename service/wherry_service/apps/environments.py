@@ -5,7 +5,7 @@ import difflib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wherry_proto.messages import EnvironmentInfo
@@ -37,6 +37,13 @@ class Counted(Inhabitants, Protocol):
         """Return how many run there."""
 
 
+class Heir(Protocol):
+    """Who knows environments by name, and hears last that one is called otherwise or gone."""
+
+    async def environment_changed(self, name: str, new_name: str) -> None:
+        """Hear the new name; where that is "", it is gone."""
+
+
 class Environments:
     """All environments. What names one that is not there is refused (see api/environments.py)."""
 
@@ -46,6 +53,7 @@ class Environments:
         apps: Counted,
         sandboxes: Counted,
         objects: Inhabitants,
+        heirs: Sequence[Heir],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._records = records
@@ -57,8 +65,7 @@ class Environments:
         # Those that are being deleted: nothing new is let in.
         self._closing: set[str] = set()
         self._lock = asyncio.Lock()
-        # Who else hears that one is called otherwise, or (the new name being "") is gone.
-        self.on_changed: list[Callable[[str, str], Awaitable[None]]] = []
+        self._heirs = heirs
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -137,8 +144,8 @@ class Environments:
         self._known[new_name] = record
         for inhabitants in (self._apps, self._sandboxes, self._objects):
             inhabitants.environment_renamed(name, new_name)
-        for tell in self.on_changed:
-            await tell(name, new_name)
+        for heir in self._heirs:
+            await heir.environment_changed(name, new_name)
         log.info("environment %s is called %s now", name, new_name)
 
     async def _delete(self, name: str) -> None:
@@ -149,8 +156,8 @@ class Environments:
             # No name can look like this: one that is made anew under the old name begins empty.
             await self._records.delete(name, f"deleted:{name}:{self._now_ms()}")
             del self._known[name]
-            for tell in self.on_changed:
-                await tell(name, "")
+            for heir in self._heirs:
+                await heir.environment_changed(name, "")
         finally:
             self._closing.discard(name)
         log.info("deleted environment %s", name)

@@ -173,9 +173,10 @@ def _size(item: Output | Yield) -> int:
 class Clients:
     """All clients; tells when one has been away too long."""
 
-    def __init__(self, on_gone: Callable[[Client], None]) -> None:
+    def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
-        self._on_gone = on_gone
+        # Who hears of one that is gone.
+        self.on_gone: list[Callable[[Client], None]] = []
         self._closed = False
 
     def __iter__(self) -> Iterator[Client]:
@@ -234,4 +235,5 @@ class Clients:
         if not client.connected:
             del self._clients[client.client_id]
             client.drop_pending()
-            self._on_gone(client)
+            for hear in self.on_gone:
+                hear(client)

@@ -13,7 +13,8 @@ from wherry_service.ids import new_id
 def test_b54_a_client_without_a_session_is_gone_after_a_while() -> None:
     async def main() -> None:
         gone: list[Client] = []
-        clients = Clients(gone.append)
+        clients = Clients()
+        clients.on_gone.append(gone.append)
         client = clients.connect(new_id("cl"))
         clients.disconnect(client, client.session)
         await asyncio.sleep(GONE_AFTER_S - 1)
@@ -30,7 +31,8 @@ def test_b54_a_client_without_a_session_is_gone_after_a_while() -> None:
 def test_none_is_gone_when_the_service_has_ended() -> None:
     async def main() -> None:
         gone: list[Client] = []
-        clients = Clients(gone.append)
+        clients = Clients()
+        clients.on_gone.append(gone.append)
         early, late = clients.connect(new_id("cl")), clients.connect(new_id("cl"))
         clients.disconnect(early, early.session)
         clients.close()
@@ -43,7 +45,7 @@ def test_none_is_gone_when_the_service_has_ended() -> None:
 
 def test_an_id_is_one_containers_or_none() -> None:
     async def main() -> None:
-        clients = Clients(lambda client: None)
+        clients = Clients()
         client = clients.connect(new_id("cl"), "co-1")
         with pytest.raises(InvalidRequest, match="belongs to somebody else"):
             clients.connect(client.client_id)

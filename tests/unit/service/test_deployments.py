@@ -56,7 +56,7 @@ class World:
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self.node = FakeNode()
-        self.clients = Clients(lambda client: None)
+        self.clients = Clients()
         self.journal = journal_of(database, blobs)
         self.pools = Pools(self.node, Capacity(8.0, 4096))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)

@@ -54,7 +54,8 @@ class World:
         self.gone: list[Client] = []
         self.database = Database(f"sqlite:///{tmp_path / 'test.db'}")
         self.database.begin()
-        self.clients = Clients(self.gone.append)
+        self.clients = Clients()
+        self.clients.on_gone.append(self.gone.append)
         self.blobs = blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
         self.pools = Pools(self.node, Capacity(cpu, memory_mib))

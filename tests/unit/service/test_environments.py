@@ -31,7 +31,7 @@ from wherry_proto.messages import (
 from wherry_service.api.environments import EnvironmentApi, within
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.apps.deployments import Deployments
-from wherry_service.apps.environments import Environments
+from wherry_service.apps.environments import Environments, Heir
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.schedules.schedules import Schedules
@@ -74,11 +74,12 @@ class World:
         self.schedules = Schedules(ScheduleStore(self.database), self.app_world.journal, self.app_world.dispatcher)
         self.apps._schedules = self.schedules
         self.sandboxes = FakeSandboxes()
+        self.heirs: list[Heir] = []
         self.live()
 
     def live(self) -> None:
         records = EnvironmentRecords(self.database)
-        self.environments = Environments(records, self.apps, self.sandboxes, self.shared.objects)
+        self.environments = Environments(records, self.apps, self.sandboxes, self.shared.objects, self.heirs)
         self.api = EnvironmentApi(self.environments)
 
     async def names(self) -> list[str]:
@@ -247,11 +248,12 @@ def test_nothing_new_gets_into_one_that_is_being_deleted(disk: Disk) -> None:
                 except NotFound as error:
                     told.append(str(error))
 
-        async def changed(name: str, new_name: str) -> None:
-            told.append(f"{name} -> {new_name!r}")
+        class Listener:
+            async def environment_changed(self, name: str, new_name: str) -> None:
+                told.append(f"{name} -> {new_name!r}")
 
         world.sandboxes.end_environment = end  # type: ignore[method-assign]
-        world.environments.on_changed.append(changed)
+        world.heirs.append(Listener())
         await world.api.delete(EnvironmentDeleteRequest(name="dev"))
         assert told == ["environment 'dev' is being deleted", "dev -> ''"]
 

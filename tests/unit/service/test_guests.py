@@ -57,7 +57,7 @@ class World:
         self.database = Database(f"sqlite:///{tmp_path / 'test.db'}")
         self.database.begin()
         self.node = FakeNode()
-        self.clients = Clients(lambda client: None)
+        self.clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
         self.pools = pools = Pools(self.node, Capacity(4.0, 4096))

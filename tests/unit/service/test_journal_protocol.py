@@ -19,7 +19,7 @@ from wherry_service.calls import journal as journal_module
 from wherry_service.calls import writing
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Client
-from wherry_service.server import restored
+from wherry_service.recovery import restored
 from wherry_service.store.calls import CallStore
 from wherry_service.store.schema import inputs
 from wherry_service.store.trouble import StorageFull

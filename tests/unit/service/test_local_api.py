@@ -44,7 +44,7 @@ class World:
         self.path = str(tmp_path / "local.sock")
         self.database = Database(f"sqlite:///{tmp_path / 'test.db'}")
         self.database.begin()
-        self.clients = Clients(lambda client: None)
+        self.clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         journal = journal_of(self.database, blobs)
         dispatcher = dispatcher_of(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, journal)

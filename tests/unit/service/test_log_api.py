@@ -53,7 +53,7 @@ class World:
         self.logs = LogStore(tmp_path / "logs")
         self.logs.begin()
         self.masks = Masks()
-        clients = Clients(lambda client: None)
+        clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
         pools = Pools(self.node, Capacity(4.0, 4096))

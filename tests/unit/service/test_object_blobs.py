@@ -153,7 +153,7 @@ def test_a_blob_belongs_to_one_entry_whoever_else_knows_its_id(disk: Disk) -> No
 def test_a_blob_of_a_call_that_is_not_over_is_referred_to(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         journal = journal_of(world.database, world.blobs)
-        client = Clients(lambda client: None).connect(new_id("cl"))
+        client = Clients().connect(new_id("cl"))
         start = CallStart(call_id=new_id("fc"), function_id="fu-1", kind=CallKind.MAP)
         call = journal.start(client, start)
         argument, value, yielded = (world.put_blob(b"x") for _ in range(3))

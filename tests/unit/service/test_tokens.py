@@ -38,7 +38,7 @@ class Clock:
 
 
 def made(tokens: Tokens, scopes: list[str], environments: list[str]) -> tuple[str, str]:
-    token, secret = asyncio.run(tokens.create("test", scopes, environments))
+    token, secret = asyncio.run(tokens.create("test", scopes, environments, lambda environment: None))
     return token.token_id, secret
 
 
@@ -109,7 +109,7 @@ def test_a_revoked_token_is_known_and_proves_nothing() -> None:
 )
 def test_what_is_no_token_is_told(name: str, scopes: list[str], environments: list[str], told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
-        asyncio.run(Tokens(Memory(), 3).create(name, scopes, environments))
+        asyncio.run(Tokens(Memory(), 3).create(name, scopes, environments, lambda environment: None))
 
 
 def test_scopes() -> None:

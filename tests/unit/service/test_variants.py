@@ -51,7 +51,7 @@ class World:
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self.node = FakeNode()
-        self.clients = Clients(lambda client: None)
+        self.clients = Clients()
         self.store = AppStore(database)
         self.calls = CallStore(database)
         self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs), unnamed)

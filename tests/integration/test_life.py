@@ -1,0 +1,128 @@
+"""The service's own start and end, with an engine that runs nothing."""
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.engine import FakeEngine
+from wherry_service.server import Service
+from wherry_service.settings import Settings, SettingsError
+
+# What clients see depends on this order: the log's followers hear of the end before their connection closes, spawned
+# inputs are kept for the next life before their containers end, nothing is written once the database is closed.
+ORDER = [
+    "database.hurry",
+    "door.drain",
+    "ingress.close",
+    "apps.close",
+    "apps.stop_ephemeral",
+    "dispatcher.keep_durable",
+    "sandboxes.close",
+    "pools.close_all",
+    "execs.close",
+    "sandbox_node.close",
+    "node.close",
+    "logs.close",
+    "door.close",
+    "clients.close",
+    "tasks.close",
+    "engine.close",
+    "blobs.close",
+    "database.close",
+]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory with a short path, for its sockets: 107 characters are the most."""
+    with tempfile.TemporaryDirectory(prefix="wherry-") as directory:
+        yield Path(directory)
+
+
+def _spied(service: Service, called: list[str]) -> None:
+    """Have `called` hear of every method of `ORDER`."""
+    parts = service.parts
+    owners: dict[str, Any] = {
+        "database": parts.stores.database,
+        "blobs": parts.stores.blobs,
+        "logs": parts.stores.logs,
+        "engine": parts.machine.engine,
+        "node": parts.machine.node,
+        "sandbox_node": parts.machine.sandbox_node,
+        "tasks": parts.basics.tasks,
+        "pools": parts.work.pools,
+        "sandboxes": parts.work.sandboxes,
+        "execs": parts.work.execs,
+        "clients": parts.work.clients,
+        "dispatcher": parts.work.dispatcher,
+        "apps": parts.published.apps,
+        "ingress": parts.published.ingress,
+        "door": parts.entrances.door,
+    }
+    for name in ORDER:
+        owner, _, method = name.partition(".")
+        _spy(owners[owner], method, name, called)
+
+
+def _spy(owner: Any, method: str, name: str, called: list[str]) -> None:
+    original = getattr(owner, method)
+
+    def call(*args: Any) -> Any:
+        called.append(name)
+        return original(*args)
+
+    setattr(owner, method, call)
+
+
+@contextlib.asynccontextmanager
+async def _serving(service: Service, state_dir: Path) -> AsyncIterator[None]:
+    serving = asyncio.ensure_future(service.run())
+    async with asyncio.timeout(20):
+        while not (state_dir / "local.sock").exists():
+            assert not serving.done(), serving.exception()
+            await asyncio.sleep(0.01)
+    # What the last line of its start does is done.
+    await asyncio.sleep(0)
+    yield
+    async with asyncio.timeout(20):
+        await serving
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_all_ends_in_the_reverse_order(tmp_path: Path, force: bool) -> None:
+    called: list[str] = []
+
+    async def main() -> None:
+        service = Service(tmp_path, Settings(), lambda driver, network: FakeEngine({}))
+        _spied(service, called)
+        async with _serving(service, tmp_path):
+            service.request_stop(force)
+
+    asyncio.run(main())
+    assert called == ORDER
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".sock")]
+
+
+def test_a_start_that_fails_ends_what_has_begun_and_leaves_what_runs(tmp_path: Path) -> None:
+    called: list[str] = []
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            settings = Settings(listen=f"127.0.0.1:{taken.getsockname()[1]}", tls="dev")
+            service = Service(tmp_path, settings, lambda driver, network: FakeEngine({}))
+            _spied(service, called)
+            try:
+                await service.run()
+            finally:
+                # Its process would end now.
+                service.parts.machine.node.receiver.close()
+
+    with pytest.raises(SettingsError, match=r"listen\.address"):
+        asyncio.run(main())
+    assert called == ["clients.close", "tasks.close", "engine.close", "blobs.close", "database.close"]
