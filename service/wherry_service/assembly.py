@@ -12,6 +12,7 @@ from wherry_service.api.member import Surroundings
 from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.tokens import Tokens
+from wherry_service.apps.app import Beside
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
@@ -315,28 +316,30 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         stores.logs.end_app(app_id)
 
     apps = Apps(
-        store,
-        work.dispatcher,
-        work.pools,
-        machine.node,
-        machine.builder.ready,
-        machine.objects,
-        app_stopped,
-        stores.masks.add,
-        work.sandboxes,
-        endpoints,
-        ingress.ready,
-        work.schedules,
+        Beside(
+            store,
+            work.dispatcher,
+            work.pools,
+            machine.node,
+            machine.builder.ready,
+            machine.objects,
+            work.sandboxes,
+            work.schedules,
+            endpoints,
+            ingress.ready,
+            app_stopped,
+            stores.masks.add,
+        )
     )
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.registry, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 
     async def images_in_use() -> set[str]:
-        return set(apps.by_image()) | work.sandboxes.image_ids() | await deployments.store.image_ids()
+        return set(apps.register.by_image()) | work.sandboxes.image_ids() | await deployments.store.image_ids()
 
     builder, records = machine.builder, (deployments.store, machine.builder.records)
     pruner = Pruner(machine.engine, builder, images_in_use)
-    source_use = SourceUse(stores.sources, apps, work.pools, work.sandboxes, *records)
+    source_use = SourceUse(stores.sources, apps.register, work.pools, work.sandboxes, *records)
     driver_volumes = None
     if stores.volumes.driver is not None:
         registry = machine.objects.registry
@@ -364,7 +367,7 @@ def _entrances(
         environments.expect,
         AuditStore(database),
         places,
-        Surroundings(apps, work.journal, work.clients, stores.sources),
+        Surroundings(apps.register, work.journal, work.clients, stores.sources),
     )
     sessions = SessionApi(work.clients, work.journal, work.dispatcher, basics.instance_id)
     return Entrances(sessions, environments, places, door)

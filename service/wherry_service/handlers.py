@@ -25,7 +25,7 @@ class Handlers:
     """All methods: `shared` by all ways in, those that are otherwise `here`, on this machine; and containers' own."""
 
     def __init__(self, parts: Parts) -> None:
-        work, apps = parts.work, parts.published.apps
+        work, apps = parts.work, parts.published.apps.register
         terminals = Terminals(apps, work.pools)
         containers = ContainerApi(apps, work.pools, parts.machine.node)
         execs = ExecApi(work.execs, {"sb": work.sandboxes.engine_id, "co": containers.engine_id})
@@ -39,21 +39,22 @@ class Handlers:
 
 def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
     stores, machine, work, published = parts.stores, parts.machine, parts.work, parts.published
+    running = published.apps.register
     apps = AppApi(published.apps, published.deployments, work.clients, work.dispatcher)
     blobs = BlobApi(stores.blobs, stores.sources)
     keep_days = machine.image_settings.keep_days
-    images = ImageApi(machine.builder, machine.engine, published.pruner, keep_days, published.apps.by_image)
+    images = ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image)
     info = ServerApi(
         parts.basics.instance_id,
         parts.basics.state_dir,
         stores.blobs.handover_dir,
         machine.engine,
-        published.apps,
+        running,
         lambda: work.pools.num_containers + len(work.sandboxes),
         parts.basics.stop.ask,
         Isolation(machine.node.containment, work.sandboxes.settings.runtime, machine.network),
     )
-    logs = LogApi(stores.logs, published.store, published.apps, work.pools)
+    logs = LogApi(stores.logs, published.store, running, work.pools)
     return {
         **parts.entrances.door.handlers(),
         "Calls.Session": parts.entrances.sessions.serve,
@@ -74,7 +75,7 @@ def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
         "Images.List": images.list,
         "Images.Logs": images.logs,
         "Images.Prune": images.prune,
-        **SandboxApi(work.sandboxes, published.apps).handlers(),
+        **SandboxApi(work.sandboxes, running).handlers(),
         "Containers.List": containers.list,
         "Containers.Stop": containers.stop,
         "Blobs.Missing": blobs.missing,
@@ -84,9 +85,9 @@ def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
         "Blobs.Locate": blobs.locate,
         "Blobs.PutSource": blobs.put_source,
         "Logs.Read": logs.read,
-        **object_handlers(machine.objects, published.apps, work.clients),
+        **object_handlers(machine.objects, running, work.clients),
         **EnvironmentApi(parts.entrances.environments).handlers(),
-        **ScheduleApi(work.schedules, published.apps).handlers(),
+        **ScheduleApi(work.schedules, running).handlers(),
         "Server.Info": info.info,
         "Server.Stop": info.stop,
     }

@@ -60,7 +60,7 @@ class Housekeeping:
         works = [
             self._repeat(self._expire, EXPIRY_EVERY_S, at_once=True),
             self._repeat(self._expire_objects, OBJECTS_EXPIRE_EVERY_S),
-            self._repeat(self._parts.published.apps.stop_finished, FINISHED_EVERY_S),
+            self._repeat(self._parts.published.apps.ending.stop_finished, FINISHED_EVERY_S),
             self._repeat(self._prune_images, PRUNE_EVERY_S),
             self._repeat(self._give_back, GIVE_BACK_EVERY_S),
         ]
@@ -99,7 +99,7 @@ class Housekeeping:
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
         deployed = await published.deployments.store.secret_ids()
-        await objects.secrets.sweep(published.apps.secret_ids() | work.sandboxes.secret_ids() | deployed)
+        await objects.secrets.sweep(published.apps.register.secret_ids() | work.sandboxes.secret_ids() | deployed)
         # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
         kept = (work.calls.blob_ids(), objects.blob_ids(), published.web.blob_ids())
         keep = work.journal.blob_ids().union(*await asyncio.gather(*kept))

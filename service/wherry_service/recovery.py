@@ -50,12 +50,12 @@ class Recovery:
         for client_id in await apps.restore(found):
             clients.expect(client_id, RETURN_WITHIN_S)
         await self._published.deployments.restore()
-        for client_id in await registry.restore(apps.ids()):
+        for client_id in await registry.restore(apps.register.ids()):
             clients.expect(client_id, RETURN_WITHIN_S)
         await self._work.sandboxes.restore()
         items = restored(await self._work.calls.open_inputs())
         self._work.journal.restore(items)
-        if apps.num_endpoints:
+        if apps.register.num_endpoints:
             try:
                 await self._published.ingress.ready()
             except ServiceError as error:
@@ -103,7 +103,7 @@ class Recovery:
         sandboxes, apps = self._work.sandboxes, self._published.apps
         await sandboxes.adopt()
         for app_id in sandboxes.app_ids():
-            if not apps.is_running(app_id):
+            if not apps.register.is_running(app_id):
                 await sandboxes.end_app(app_id, "It has stopped.")
 
     async def _discard(self, container_ids: list[str]) -> None:

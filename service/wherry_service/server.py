@@ -119,7 +119,7 @@ class Service:
         # Before the pools end: durable inputs that run are the next life's.
         ends.callback(work.dispatcher.keep_durable)
         ends.push_async_callback(self._stop_ephemeral)
-        ends.push_async_callback(published.apps.close)
+        ends.push_async_callback(published.apps.ending.close)
         ends.push_async_callback(published.ingress.close)
         ends.push_async_callback(self.parts.entrances.door.drain)
         if isinstance(machine.engine, DockerEngine):
@@ -140,7 +140,7 @@ class Service:
         self.parts.stores.database.hurry(self._grace_s + DATABASE_GRACE_S)
 
     async def _stop_ephemeral(self) -> None:
-        await self.parts.published.apps.stop_ephemeral(0.0 if self._stop.at_once else None)
+        await self.parts.published.apps.ending.stop_ephemeral(0.0 if self._stop.at_once else None)
 
     async def _close_pools(self) -> None:
         await self.parts.work.pools.close_all(self._grace_s)

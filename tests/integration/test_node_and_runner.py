@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.calls import journal_of
 from tests.fakes.engine import FakeEngine
 from wherry._connection.rebuilt import Rebuilt
@@ -126,7 +127,7 @@ class World:
         async def ready(image_id: str) -> str:
             return "image"
 
-        plan = plan_of("ap-1", function_id, spec, ready)
+        plan = plan_of("ap-1", function_id, spec, ready, no_secrets)
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
         return function_id
 

@@ -53,11 +53,11 @@ class AppApi:
 
     async def stop(self, request: AppStopRequest) -> AppStopResponse:
         deadline_s = request.deadline_s or STOP_DEADLINE_S
-        count, left_over = await self._apps.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
+        count, left_over = await self._apps.ending.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
         return AppStopResponse(num_containers_stopped=count, left_over=left_over)
 
     async def show(self, request: AppShowRequest) -> AppShowResponse:
-        apps = self._apps
+        apps = self._apps.register
         app = apps.running(request.app_id) if request.app_id else apps.named(request.app_name, request.environment)
         return AppShowResponse(
             app=apps.info(app.record.app_id), functions=[self._status(app, base) for base in app.bases]
@@ -68,7 +68,7 @@ class AppApi:
         queues = [queue for one in (base.function_id, *variants) if (queue := self._dispatcher.queue(one)) is not None]
         spec = scaled_as(base.spec, base.live)
         return FunctionStatus(
-            function=self._apps.function_info(app, base),
+            function=self._apps.register.function_info(app, base),
             image_id=spec.image_id,
             num_containers=sum(len(queue.pool.containers) for queue in queues),
             backlog=sum(len(queue) for queue in queues),
@@ -82,24 +82,24 @@ class AppApi:
         )
 
     async def list(self, request: AppListRequest) -> AppListResponse:
-        return AppListResponse(apps=await self._apps.list(request.environment, request.include_stopped))
+        return AppListResponse(apps=await self._apps.register.list(request.environment, request.include_stopped))
 
     async def lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
         if request.function_id:
-            return self._apps.function(check_id(request.function_id, "fu", "function id"))
+            return self._apps.register.function(check_id(request.function_id, "fu", "function id"))
         if request.version:
             return await self._deployments.function(
                 request.app_name, request.name, request.environment, request.version
             )
-        return self._apps.lookup(request.app_name, request.name, request.environment)
+        return self._apps.register.lookup(request.app_name, request.name, request.environment)
 
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
         check_id(request.function_id, "fu", "function id")
-        return await self._apps.bind(request)
+        return await self._apps.binding.bind(request)
 
     async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
         check_id(request.function_id, "fu", "function id")
-        return await self._apps.update(request)
+        return await self._apps.binding.update(request)
 
     async def stats(self, request: FunctionStatsRequest) -> FunctionStats:
         queue = self._dispatcher.queue(request.function_id)

@@ -34,7 +34,7 @@ from wherry_service.api.rules import INVOKE, RULES, SHALLOW, Inside, Rule, Where
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.terminals import Terminals
-from wherry_service.apps.apps import Apps
+from wherry_service.apps.register import Register
 from wherry_service.calls.client import Client
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
@@ -56,7 +56,7 @@ class Guests:
         self,
         handlers: dict[str, Handler],
         sessions: SessionApi,
-        apps: Apps,
+        apps: Register,
         journal: Journal,
         places: Places,
         terminals: Terminals | None = None,
@@ -232,7 +232,7 @@ class Guest:
                     f"code inside a container can't give functions of another app another {deep[0][:64]}: only its own"
                 )
             specs = self._guests.apps.specs_of(self._app_id)
-            if set(changes.secret_ids) - self._guests.apps.secret_ids(self._app_id):
+            if set(changes.secret_ids) - self._guests.apps.secret_ids_of(self._app_id):
                 raise InvalidRequest(
                     "code inside a container can't give secrets to functions that its app does not have: do it in the "
                     "program that runs the app"

@@ -19,7 +19,7 @@ from wherry_proto.messages import (
     SandboxWaitRequest,
 )
 from wherry_service.api.edge import Handler
-from wherry_service.apps.apps import Apps
+from wherry_service.apps.register import Register
 from wherry_service.ids import check_id
 from wherry_service.sandboxes.sandboxes import Sandboxes
 
@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 class SandboxApi:
     """Serves sandboxes."""
 
-    def __init__(self, sandboxes: Sandboxes, apps: Apps) -> None:
+    def __init__(self, sandboxes: Sandboxes, apps: Register) -> None:
         self._sandboxes = sandboxes
         self._apps = apps
 

@@ -1,17 +1,21 @@
 """A running app, and what apps ask of the rest of the service."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from wherry_proto.messages import Deployment
+from wherry_proto.messages import Deployment, FunctionSpec
+from wherry_service.apps.endpoints import Endpoints
+from wherry_service.apps.plans import ReadyImage
 from wherry_service.calls.call import Input
 from wherry_service.calls.retry import RetryPolicy
-from wherry_service.node.node import FoundContainer
+from wherry_service.node.node import FoundContainer, Node
 from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pool import Pool
-from wherry_service.store.apps import AppRecord, FunctionRecord
+from wherry_service.pools.pools import Pools
+from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 
 # Seconds that containers of a stopping app get to finish; its inputs were cancelled already.
 STOP_GRACE_S = 5.0
@@ -53,14 +57,32 @@ class AppSandboxes(Protocol):
     async def end_app(self, app_id: str, why: str) -> int: ...
 
 
-class NoSandboxes:
-    """Where there are none (implements `AppSandboxes`)."""
+class AppSchedules(Protocol):
+    """What runs functions by the clock."""
 
-    def has_app(self, app_id: str) -> bool:
-        return False
+    async def app_started(self, app_id: str, functions: Iterable[tuple[str, FunctionSpec]]) -> None: ...
+    async def app_stopped(self, app_id: str) -> None: ...
 
-    async def end_app(self, app_id: str, why: str) -> int:
-        return 0
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What apps are given of the rest of the service."""
+
+    store: AppStore
+    host: FunctionHost
+    pools: Pools[Input]
+    node: Node
+    ready_image: ReadyImage
+    objects: AppObjects
+    sandboxes: AppSandboxes
+    schedules: AppSchedules
+    endpoints: Endpoints
+    # Begins to listen for requests.
+    web_ready: Callable[[], Awaitable[None]]
+    # Hears the id of an app whose containers are gone.
+    on_stopped: Callable[[str], None]
+    # Hears what must not appear in an app's log.
+    mask: Callable[[str, Iterable[str]], None]
 
 
 class App:

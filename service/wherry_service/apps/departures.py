@@ -38,7 +38,7 @@ class Departures:
         self._dispatcher.cancel_all(ended)
         for call in ended:
             self._journal.forget(call)
-        for end in (self._apps.client_gone, self._registry.client_gone):
+        for end in (self._apps.ending.client_gone, self._registry.client_gone):
             self._tasks.spawn(_until_done(functools.partial(end, client.client_id)))
 
 

@@ -28,7 +28,8 @@ from wherry_proto.messages import (
     FunctionSpec,
 )
 from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, FunctionHost, near
-from wherry_service.apps.apps import END_GRACE_S, MAX_VARIANTS, Apps
+from wherry_service.apps.apps import Apps
+from wherry_service.apps.binding import MAX_VARIANTS
 from wherry_service.apps.change import Change
 from wherry_service.apps.plans import revision_of
 from wherry_service.apps.rollout import Rollout
@@ -43,6 +44,8 @@ from wherry_service.store.deployments import KEEP_VERSIONS, DeploymentStore
 log = logging.getLogger(__name__)
 
 MAX_TAG = 128
+# Seconds beyond its timeout that an input may take to end.
+END_GRACE_S = 10.0
 T = TypeVar("T")
 
 
@@ -61,8 +64,8 @@ class Deployments:
     async def restore(self) -> None:
         """Take note of the versions that serve, after `Apps.restore`."""
         for app_id, deployment in (await self.store.live()).items():
-            if self._apps.is_running(app_id):
-                self._apps.running(app_id).deployment = _summary(deployment)
+            if self._apps.register.is_running(app_id):
+                self._apps.register.running(app_id).deployment = _summary(deployment)
 
     def create(self, request: DeploymentCreateRequest) -> AsyncIterator[DeploymentEvent]:
         """Make functions the next version of an app, or say what that would change."""
@@ -77,13 +80,15 @@ class Deployments:
         return _events(lambda tell: self._rollback(request, tell))
 
     async def _rollback(self, request: DeploymentRollbackRequest, tell: Callable[[str], None]) -> DeploymentResult:
-        app = self._apps.running(request.app_id)
+        app = self._apps.register.running(request.app_id)
         if app.deployment is None:
             raise InvalidRequest(f"{app} is not deployed, so there is nothing to roll back to")
         target = await self._target(app, app.deployment.version, request.version)
         specs = [one.spec for one in target.functions if one.spec is not None]
         ids = {one.spec.name: one.function_id for one in target.functions if one.spec is not None}
-        await self._apps.mask_secrets(app, [FunctionRecord("", request.app_id, spec.name, spec) for spec in specs])
+        await self._apps.serving.mask_secrets(
+            app, [FunctionRecord("", request.app_id, spec.name, spec) for spec in specs]
+        )
         wanted = Deployment(
             deployment_id=new_id("de"),
             app_id=request.app_id,
@@ -120,24 +125,24 @@ class Deployments:
         dry_run: bool,
         tell: Callable[[str], None],
     ) -> DeploymentResult:
-        app = self._apps.running(wanted.app_id)
+        app = self._apps.register.running(wanted.app_id)
         async with app.lock:
             # Stopped while another version was being deployed, it is no more.
-            app = self._apps.running(wanted.app_id)
+            app = self._apps.register.running(wanted.app_id)
             self._expect_only(app)
             change = await self._apps.change(app, specs, deploys=True, ids=ids, dry_run=dry_run)
             changes = change.described()
             is_same = not change.kinds and not change.removed and app.record.state == AppState.DEPLOYED
             if not is_same:
                 is_beside = wanted.strategy == DeployStrategy.ROLLING
-                expect_room(str(app), change, self._apps.plan, self._pools, is_beside)
+                expect_room(str(app), change, self._apps.serving.plan, self._pools, is_beside)
             if dry_run or is_same:
                 return DeploymentResult(
                     deployment=app.deployment, changes=changes, functions=[] if dry_run else self._infos(app, change)
                 )
             wanted.functions = [DeployedFunction(function_id=one.function_id, spec=one.spec) for one in change.bases]
             wanted.created_at_ms = int(time.time() * 1000)
-            rollout = Rollout(self._apps, self._pools, self._host, app, change, tell)
+            rollout = Rollout(self._apps.serving, self._pools, self._host, app, change, tell)
             error = "it was interrupted"
             try:
                 if wanted.strategy == DeployStrategy.RECREATE:
@@ -166,10 +171,10 @@ class Deployments:
         app.deployment = _summary(wanted)
         self._apps.take(app, change, rollout.pools, _grace_of)
         for record in change.removed:
-            self._apps.let_go(app, record, _grace_of(record))
+            self._apps.ending.let_go(app, record, _grace_of(record))
         log.info("version %d of %s serves", wanted.version, app)
         await rollout.end_imports()
-        await self._apps.schedule(app)
+        await self._apps.serving.schedule(app)
 
     async def _note_failure(self, app: App, wanted: Deployment, error: str) -> None:
         log.warning("a new version of %s did not start: %s", app, error.partition("\n")[0])
@@ -179,12 +184,12 @@ class Deployments:
             await self.store.add_failed(wanted)
 
     def _expect_only(self, app: App) -> None:
-        other = self._apps.deployed(app.record.name, app.record.environment)
+        other = self._apps.register.deployed(app.record.name, app.record.environment)
         if other is not None and other is not app:
             raise AlreadyExists(f"{other} was deployed meanwhile: deploy again to make this its next version")
 
     def _infos(self, app: App, change: Change) -> list[FunctionInfo]:
-        return [self._apps.function_info(app, record) for record in change.bases]
+        return [self._apps.register.function_info(app, record) for record in change.bases]
 
     # What there was
 
@@ -203,9 +208,9 @@ class Deployments:
         While that is as it is now, it is the same function; else one with containers of its own, of which none is kept
         running. (reference: Function.lookup)
         """
-        app = self._apps.named(app_name, environment)
+        app = self._apps.register.named(app_name, environment)
         async with app.lock:
-            app = self._apps.running(app.record.app_id)
+            app = self._apps.register.running(app.record.app_id)
             deployment = await self.store.get(app.record.app_id, version)
             if deployment is None:
                 kept = f"versions 1 to {app.deployment.version}" if app.deployment is not None else "no versions"
@@ -218,12 +223,12 @@ class Deployments:
             for record in app.functions.values():
                 is_current = not record.base_id and record.name == name
                 if is_current and revision_of(record.spec) == revision_of(wanted.spec):
-                    return self._apps.function_info(app, record)
+                    return self._apps.register.function_info(app, record)
                 if record.name == name and record.version == version:
-                    return self._apps.function_info(app, record)
+                    return self._apps.register.function_info(app, record)
             if len(app.functions) - len(app.bases) >= MAX_VARIANTS:
                 raise Exhausted(f"{app} has {MAX_VARIANTS} variants of its functions: use fewer different versions")
-            return await self._apps.add_version(app, wanted.function_id, wanted.spec, version)
+            return await self._apps.binding.add_version(app, wanted.function_id, wanted.spec, version)
 
 
 async def _events(

@@ -49,7 +49,7 @@ def plan_of(
     function_id: str,
     spec: FunctionSpec,
     ready_image: ReadyImage,
-    secret_values: SecretValues | None = None,
+    secret_values: SecretValues,
     import_only: bool = False,
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
@@ -99,9 +99,9 @@ def plan_of(
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
             volumes=volumes,
-            buckets=await bucket_orders(owner, spec.bucket_mounts, secret_values) if secret_values is not None else (),
+            buckets=await bucket_orders(owner, spec.bucket_mounts, secret_values),
             # Asked for each container: one that starts later gets what the secrets hold then.
-            secrets=await secret_values(spec.secret_ids) if secret_values is not None and spec.secret_ids else {},
+            secrets=await secret_values(spec.secret_ids) if spec.secret_ids else {},
         )
 
     return PoolPlan(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from wherry_proto.messages import Failure, FunctionChangeKind
 from wherry_service.apps.app import App, FunctionHost
-from wherry_service.apps.apps import Apps
 from wherry_service.apps.change import Change
+from wherry_service.apps.serving import Serving
 from wherry_service.calls.call import Input
 from wherry_service.pools.container import Home
 from wherry_service.pools.events import PoolEvents
@@ -55,9 +55,9 @@ class Rollout:
     """Starts the containers of a change to an app, beside those that serve or in their place."""
 
     def __init__(
-        self, apps: Apps, pools: Pools[Input], host: FunctionHost, app: App, change: Change, tell: Tell
+        self, serving: Serving, pools: Pools[Input], host: FunctionHost, app: App, change: Change, tell: Tell
     ) -> None:
-        self._apps = apps
+        self._serving = serving
         self._pools = pools
         self._host = host
         self._app = app
@@ -137,7 +137,7 @@ class Rollout:
 
     def _begin(self, record: FunctionRecord) -> tuple[Trial, Pool[Input]]:
         import_only = record.spec.needs_parameters and record.spec.parameters is None
-        plan = self._apps.plan(record, import_only)
+        plan = self._serving.plan(record, import_only)
         needed = 0 if import_only else max(self._num_live(record), plan.bounds.min_containers)
         trial = Trial(record, self._tell, needed > 0)
         standing = max(1, needed)

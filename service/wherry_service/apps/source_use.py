@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from wherry_proto.messages import FunctionSpec, ImageState, SandboxSpec
-from wherry_service.apps.apps import Apps
+from wherry_service.apps.register import Register
 from wherry_service.calls.call import Input
 from wherry_service.errors import ServiceError
 from wherry_service.pools.pools import Pools
@@ -26,7 +26,7 @@ class SourceUse:
     def __init__(
         self,
         sources: SourceStore,
-        apps: Apps,
+        apps: Register,
         pools: Pools[Input],
         sandboxes: Sandboxes,
         deployments: DeploymentStore,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.clock import run_fast
 from tests.fakes.node import FakeContainer, payload
 from tests.unit.service.test_dispatcher import FUNCTION, World
@@ -480,7 +481,7 @@ def test_a_plan_carries_batches_gpus_and_disk() -> None:
         pool=PoolSettings(max_concurrent_inputs=4, target_concurrent_inputs=2, max_batch_size=8, batch_wait_ms=50),
         gpus=[GpuRequest(type="A100", count=2), GpuRequest(type="any", count=1)],
     )
-    plan = plan_of("ap-1", "fu-1", spec, ready)
+    plan = plan_of("ap-1", "fu-1", spec, ready, no_secrets)
     order = asyncio.run(_order(plan.make_order))
     assert (plan.bounds.slots, plan.bounds.target) == (32, 16)
     assert (plan.load.concurrency, plan.load.max_batch_size, plan.load.batch_wait_ms) == (4, 8, 50)
@@ -506,7 +507,7 @@ async def _order(make: Any) -> Any:
 def test_settings_out_of_range_are_refused(change: dict[str, Any], said: str) -> None:
     spec = FunctionSpec(**{"name": "f", "module_name": "m", "qualname": "f", "image_id": "im-1", **change})
     with pytest.raises(InvalidRequest) as caught:
-        plan_of("ap-1", "fu-1", spec, ready)
+        plan_of("ap-1", "fu-1", spec, ready, no_secrets)
     assert said in str(caught.value)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.databases import Disk
+from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
@@ -29,7 +30,6 @@ from wherry_proto.messages import (
     RetryPolicy,
 )
 from wherry_proto.messages import Input as InputMessage
-from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.plans import revision_of
 from wherry_service.calls.call import Input
@@ -62,11 +62,8 @@ class World:
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         store = AppStore(database)
-        self.apps = Apps(store, self.dispatcher, self.pools, self.node, self._ready)
+        self.apps = apps_of(store, self.dispatcher, self.pools, self.node)
         self.deployments = Deployments(self.apps, store, DeploymentStore(database), self.pools, self.dispatcher)
-
-    async def _ready(self, image_id: str) -> str:
-        return "image"
 
     async def open(self, name: str = "app") -> str:
         return (await self.apps.open(name, "main", self.client.client_id, False, deploy=True)).app_id
@@ -82,7 +79,7 @@ class World:
         return await ended(self.deployments.rollback(DeploymentRollbackRequest(app_id=app_id, version=version)))
 
     async def history(self, app_id: str) -> list[tuple[int, int]]:
-        found = await self.deployments.list(self.apps.running(app_id).record)
+        found = await self.deployments.list(self.apps.register.running(app_id).record)
         return [(one.version, one.state) for one in found]
 
     def call(self, function_id: str) -> Input:
@@ -133,7 +130,7 @@ def run(disk: Disk) -> Iterator[Run]:
         world = World(database, blobs)
         async with asyncio.timeout(30):
             await scenario(world)
-        await world.apps.close()
+        await world.apps.ending.close()
         await world.pools.close_all(0)
 
     def run_all(*scenarios: Scenario) -> None:
@@ -162,7 +159,7 @@ def test_b55_a_name_keeps_its_app_and_functions_and_what_is_left_out_goes(run: R
         first = await world.deploy(app_id, spec("f"), spec("g"), origin=DeploymentOrigin(tag="t", commit="c"))
         assert version(first.deployment) == 1
         assert changes(first) == {"f": ADDED, "g": ADDED}
-        record = world.apps.running(app_id).record
+        record = world.apps.register.running(app_id).record
         assert (record.state, record.client_id) == (AppState.DEPLOYED, "")
         assert await world.open() == app_id
         second = await world.deploy(app_id, spec("f", 2), spec("h"))
@@ -170,9 +167,9 @@ def test_b55_a_name_keeps_its_app_and_functions_and_what_is_left_out_goes(run: R
         assert second.functions[0].function_id == first.functions[0].function_id
         gone = first.functions[1].function_id
         await world.until(lambda: world.dispatcher.queue(gone) is None)
-        assert world.apps.lookup("app", "f", "main") == second.functions[0]
+        assert world.apps.register.lookup("app", "f", "main") == second.functions[0]
         with pytest.raises(NotFound):
-            world.apps.lookup("app", "g", "main")
+            world.apps.register.lookup("app", "g", "main")
         with pytest.raises(InvalidRequest, match="two functions named 'f'"):
             await world.deploy(app_id, spec("f"), spec("f"))
         assert await world.history(app_id) == [(2, DeploymentState.LIVE), (1, DeploymentState.SUPERSEDED)]
@@ -180,11 +177,11 @@ def test_b55_a_name_keeps_its_app_and_functions_and_what_is_left_out_goes(run: R
     async def after_a_restart(world: World) -> None:
         await world.apps.restore([])
         await world.deployments.restore()
-        (app,) = await world.apps.list("main", False)
+        (app,) = await world.apps.register.list("main", False)
         assert (app.name, app.state, app.version) == ("app", AppState.DEPLOYED, 2)
         same = await world.deploy(app.app_id, spec("f", 2), spec("h"))
         assert (version(same.deployment), same.changes) == (2, [])
-        found = await world.deployments.list(world.apps.running(app.app_id).record)
+        found = await world.deployments.list(world.apps.register.running(app.app_id).record)
         assert found[1].origin == DeploymentOrigin(tag="t", commit="c")
 
     run(scenario, after_a_restart)
@@ -209,7 +206,10 @@ def test_b45_gpus_and_other_limits_reach_the_containers_of_the_version_that_has_
         await world.deploy(app_id, spec("f"))
         await world.until(lambda: as_asked not in ordered())
         await world.rollback(app_id)
-        assert (as_asked in ordered(), [base.spec for base in world.apps.running(app_id).bases]) == (True, [limited])
+        assert (as_asked in ordered(), [base.spec for base in world.apps.register.running(app_id).bases]) == (
+            True,
+            [limited],
+        )
 
     run(scenario)
 
@@ -339,7 +339,7 @@ def test_a_version_that_does_not_start_never_serves(run: Run) -> None:
         # Of what was never deployed nothing is kept.
         other = await world.open("other")
         assert (await world.deploy(other, spec(qualname="bad"))).deployment is not None
-        assert world.apps.running(other).record.state == AppState.EPHEMERAL
+        assert world.apps.register.running(other).record.state == AppState.EPHEMERAL
         assert await world.history(other) == []
 
     run(scenario)
@@ -449,7 +449,7 @@ def test_an_app_that_is_stopped_takes_all_its_versions_along(run: Run) -> None:
         await world.deploy(app_id, spec("f", 2))
         for container in world.node.running():
             container.kill = lambda reason, container=container: container.exit(ContainerExit(exit_code=137))  # type: ignore[method-assign]
-        await world.apps.stop(app_id, "test", grace_s=0.0)
+        await world.apps.ending.stop(app_id, "test", grace_s=0.0)
         assert world.node.running() == []
         assert list(world.pools) == []
         await world.until(lambda: all(item.done for item in items))
@@ -533,7 +533,7 @@ def test_a_function_can_be_called_as_it_was(run: Run) -> None:
         world.call(pinned.function_id)
         await world.until(lambda: any(one.inputs and one.load.source_id == "v1" for one in world.node.running()))
         third = await world.deploy(app_id, spec("f", 3))
-        assert world.apps.function(pinned.function_id) == pinned
+        assert world.apps.register.function(pinned.function_id) == pinned
         assert changes(third) == {"f": REPLACED}
         with pytest.raises(NotFound, match="no version 7: it has versions 1 to 3"):
             await world.deployments.function("app", "f", "main", 7)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
@@ -73,7 +74,7 @@ class World:
         async def ready(image_id: str) -> str:
             return "image"
 
-        plan = plan_of("ap-1", function_id, spec, ready)
+        plan = plan_of("ap-1", function_id, spec, ready, no_secrets)
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
 
     def call(self, count: int, kind: int = CallKind.MAP, function_id: str = FUNCTION, parent: str = "") -> list[str]:

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 
 from tests.databases import Disk
+from tests.fakes.apps import apps_of
 from tests.fakes.objects import World as ObjectWorld
 from tests.unit.service.test_guests import World as AppWorld
 from wherry_proto.messages import (
@@ -67,12 +68,13 @@ class World:
         self.shared = ObjectWorld(disk)
         (disk.folder / "apps").mkdir()
         self.app_world = AppWorld(disk.folder / "apps")
-        self.apps = self.app_world.apps
         # One database, as in a service.
         self.database = self.shared.database
-        self.apps._store = AppStore(self.database)
-        self.schedules = Schedules(ScheduleStore(self.database), self.app_world.journal, self.app_world.dispatcher)
-        self.apps._schedules = self.schedules
+        world = self.app_world
+        self.schedules = Schedules(ScheduleStore(self.database), world.journal, world.dispatcher)
+        self.apps = apps_of(
+            AppStore(self.database), world.dispatcher, world.pools, world.node, schedules=self.schedules
+        )
         self.sandboxes = FakeSandboxes()
         self.heirs: list[Heir] = []
         self.live()
@@ -184,8 +186,8 @@ def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(disk: Disk) -> None:
         assert (info.name, info.num_apps, info.num_sandboxes, info.num_objects) == ("test", 1, 1, 1)
         assert await world.shared.make("dict", "d", "test") == dict_id
         assert (await world.shared.objects.registry.get("dict", dict_id)).environment == "test"
-        assert world.apps.lookup("app", "f", "test").app_id == app_id
-        assert "wherry-test--" in world.apps.lookup("app", "f", "test").web_url
+        assert world.apps.register.lookup("app", "f", "test").app_id == app_id
+        assert "wherry-test--" in world.apps.register.lookup("app", "f", "test").web_url
         listed = await ScheduleApi(world.schedules, world.apps).list(ScheduleListRequest(environment="test"))
         assert [(found.app_name, found.function_name, found.environment) for found in listed.schedules] == [
             ("app", "g", "test")
@@ -220,13 +222,13 @@ def test_one_in_which_something_runs_is_deleted_only_by_force_and_then_with_all(
         info = await world.api.delete(EnvironmentDeleteRequest(name="dev", force=True))
         assert (info.num_apps, info.num_sandboxes, info.num_objects) == (1, 2, 2)
         assert await world.names() == ["main"]
-        assert world.apps.ids() == {kept}
+        assert world.apps.register.ids() == {kept}
         left = await world.database.read(lambda connection: connection.execute(sa.select(objects)).all())
         assert [row.object_id for row in left] == [other]
         assert [one.app_id for one in await world.schedules.infos([app_id, kept])] == [kept]
         # One of that name begins empty, without the history of the other.
         await world.api.create(EnvironmentCreateRequest(name="dev"))
-        assert await world.apps.list("dev", include_stopped=True) == []
+        assert await world.apps.register.list("dev", include_stopped=True) == []
         await world.api.delete(EnvironmentDeleteRequest(name="dev"))
         with pytest.raises(InvalidRequest, match="'main' is always there"):
             await world.api.delete(EnvironmentDeleteRequest(name="main", force=True))
@@ -291,7 +293,7 @@ def test_only_deployed_apps_have_schedules_and_bad_ones_are_refused(disk: Disk) 
         )
         with pytest.raises(InvalidRequest, match="'61 \\* \\* \\* \\*' can't be read: Bad minute"):
             await world.deploy(deployed, bad)
-        await world.apps.stop(deployed, "test")
+        await world.apps.ending.stop(deployed, "test")
         assert await world.schedules.infos([deployed]) == []
 
     run(disk, scenario)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.node import FakeContainer, payload
 from tests.unit.service.test_dispatcher import World, run
 from wherry_proto.messages import CallKind, CallStart, Failure, FailureKind, FunctionSpec, MethodSpec, PoolSettings
@@ -36,7 +37,7 @@ def open_generator(world: World, method: str = "") -> None:
     async def ready(image_id: str) -> str:
         return "image"
 
-    plan = plan_of("ap-1", GENERATOR, spec, ready)
+    plan = plan_of("ap-1", GENERATOR, spec, ready, no_secrets)
     world.dispatcher.open_function(plan, retry_of(spec), "ap-1", world.client.client_id)
 
 

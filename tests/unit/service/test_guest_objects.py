@@ -28,14 +28,14 @@ from wherry_service.store.environments import EnvironmentStore
 
 def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
     """Return what a container of the first app may call."""
-    served = object_handlers(objects.objects, world.apps, world.clients)
+    served = object_handlers(objects.objects, world.apps.register, world.clients)
 
     async def bind(request: FunctionBindRequest) -> str:
         return "bound"
 
     served["Functions.Bind"] = bind
     world.places._finders |= dict.fromkeys(("dict", "queue", "object"), EnvironmentStore(objects.database).of_object)
-    guests = Guests(served, world.sessions, world.apps, world.journal, world.places)
+    guests = Guests(served, world.sessions, world.apps.register, world.journal, world.places)
     return Guest(guests, "co-1", world.app_id).handlers()
 
 
@@ -100,7 +100,7 @@ def test_b65_no_method_of_secrets_is_there_and_no_variant_gets_one_its_app_lacks
         handlers = handlers_of(world, objects)
         assert [name for name in handlers if name.startswith("Secrets.")] == []
         assert {name for name in services.METHODS if name.startswith(("Dicts.", "Queues."))} <= set(handlers)
-        (record,) = world.apps._apps[world.app_id].functions.values()
+        (record,) = world.apps.register.running(world.app_id).functions.values()
         record.spec.secret_ids = ["st-own"]
 
         def bind(*secret_ids: str) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, journal_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
@@ -34,7 +35,6 @@ from wherry_service.api.guests import Guest, Guests
 from wherry_service.api.local import Handler
 from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
-from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Clients
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import new_id
@@ -64,10 +64,7 @@ class World:
         self.dispatcher = dispatcher_of(pools, self.clients, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))
 
-        async def ready(image_id: str) -> str:
-            return "image"
-
-        self.apps = Apps(AppStore(self.database), self.dispatcher, pools, self.node, ready)
+        self.apps = apps_of(AppStore(self.database), self.dispatcher, pools, self.node)
 
     async def begin(self) -> None:
         self.functions: dict[str, FunctionInfo] = {}
@@ -85,16 +82,16 @@ class World:
             cast("LogStore", None),
         )
         handlers = {"Server.Info": _info, "Functions.Lookup": self._lookup, "Functions.Bind": self._bind}
-        self.guests = Guests(handlers, self.sessions, self.apps, self.journal, self.places)
+        self.guests = Guests(handlers, self.sessions, self.apps.register, self.journal, self.places)
         self.guest = Guest(self.guests, "co-1", self.app_id)
 
     async def _lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
         if request.function_id:
-            return self.apps.function(request.function_id)
-        return self.apps.lookup(request.app_name, request.name, request.environment)
+            return self.apps.register.function(request.function_id)
+        return self.apps.register.lookup(request.app_name, request.name, request.environment)
 
     async def _bind(self, request: FunctionBindRequest) -> FunctionInfo:
-        return self.apps.function(request.function_id)
+        return self.apps.register.function(request.function_id)
 
     async def ask(self, **names: str) -> FunctionInfo:
         handler: Handler = self.guest.handlers()["Functions.Lookup"]
@@ -246,7 +243,7 @@ def test_a_container_reaches_its_own_calls_though_their_function_is_gone(tmp_pat
                 inputs=[Input(input_id=input_id, call_id=call_id, payload=payload())],
             )
         )
-        await world.apps.stop(second.app_id, "over")
+        await world.apps.ending.stop(second.app_id, "over")
         assert world.journal.call(call_id) is not None
         session.receive(SessionUp(taken=[input_id]))
         assert world.journal.call(call_id) is None
@@ -305,9 +302,9 @@ def test_a_container_can_not_take_over_another_client(tmp_path: Path) -> None:
 
 def test_environments_are_asked_about_running_apps_only(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
-        info: AppInfo = world.apps.info(world.app_id)
+        info: AppInfo = world.apps.register.info(world.app_id)
         assert info.environment == "main"
-        await world.apps.stop(world.app_id, "done")
+        await world.apps.ending.stop(world.app_id, "done")
         with pytest.raises(NotFound):
             await world.ask(name="f")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import apps_of
 from tests.fakes.calls import journal_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
@@ -23,7 +24,6 @@ from wherry_proto.messages import (
 from wherry_proto.messages import Input as InputMessage
 from wherry_service.api.apps import AppApi
 from wherry_service.api.logs import LogApi
-from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
 from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
@@ -67,9 +67,9 @@ class World:
             return "image"
 
         store = AppStore(self.database)
-        self.apps = Apps(store, self.dispatcher, pools, self.node, ready, on_stopped=self.logs.end_app)
+        self.apps = apps_of(store, self.dispatcher, pools, self.node, ready_image=ready, on_stopped=self.logs.end_app)
         deployments = Deployments(self.apps, store, DeploymentStore(self.database), pools, self.dispatcher)
-        self.api = LogApi(self.logs, store, self.apps, pools)
+        self.api = LogApi(self.logs, store, self.apps.register, pools)
         self.app_api = AppApi(self.apps, deployments, clients, self.dispatcher)
 
     async def run(self, name: str = "app", environment: str = "") -> tuple[str, str]:
@@ -141,7 +141,7 @@ def test_the_newest_app_of_a_name_is_meant_running_or_not(tmp_path: Path) -> Non
             app_id, function_id = await world.run("named")
             container, _, _ = await world.call(function_id)
             container.events.on_log([(1, "", 5, f"of the app {number}", False)])
-            await world.apps.stop(app_id, "done", 0.0)
+            await world.apps.ending.stop(app_id, "done", 0.0)
         await world.run("named", "other")
         assert (await world.texts(app_name="named"))[0] == "of the app 2"
         assert await world.texts(app_name="named", environment="other") == []
@@ -240,7 +240,7 @@ def test_following_an_app_ends_with_it(tmp_path: Path) -> None:
         container, _, _ = await world.call(function_id)
         following = asyncio.ensure_future(world.texts(app_id=app_id, follow=True))
         container.events.on_log([(1, "", 5, "while it runs", False)])
-        await world.apps.stop(app_id, "done", 0.0)
+        await world.apps.ending.stop(app_id, "done", 0.0)
         assert await following == ["while it runs", f"container {container.container_id} was ended with its app"]
         # One that has stopped is not waited for.
         assert len(await world.texts(app_id=app_id, follow=True)) == 2
@@ -275,9 +275,9 @@ def test_an_app_that_waits_for_its_image_stops_at_once(tmp_path: Path) -> None:
         world.journal.start(world.client, call)
         message = InputMessage(input_id=new_id("in"), call_id=call.call_id, payload=payload())
         world.dispatcher.submit(world.journal.new_inputs([message]))
-        assert world.apps.info(app_id).num_containers == 1
+        assert world.apps.register.info(app_id).num_containers == 1
         async with asyncio.timeout(2):
-            assert await world.apps.stop(app_id, "done") == (1, [])
+            assert await world.apps.ending.stop(app_id, "done") == (1, [])
         assert world.node.containers == []
 
     run(tmp_path, scenario)
@@ -289,12 +289,12 @@ def test_a_stop_answers_at_its_deadline_names_what_is_left_and_goes_on(tmp_path:
         container, _, _ = await world.call(function_id)
         answer = await world.app_api.stop(AppStopRequest(app_id=app_id, deadline_s=1))
         assert (answer.num_containers_stopped, answer.left_over) == (0, [f"wherry-{container.container_id}"])
-        assert world.apps.is_running(app_id)
+        assert world.apps.register.is_running(app_id)
 
-        again = asyncio.ensure_future(world.apps.stop(app_id, "again"))
+        again = asyncio.ensure_future(world.apps.ending.stop(app_id, "again"))
         await asyncio.sleep(0)
         container.exit(ContainerExit(exit_code=0))
         assert await again == (1, [])
-        assert not world.apps.is_running(app_id)
+        assert not world.apps.register.is_running(app_id)
 
     run(tmp_path, scenario)

@@ -69,7 +69,7 @@ def run_in(tmp_path: Path, scenario: Any) -> None:
         world = World(database, BlobStore(tmp_path / "blobs"))
         async with asyncio.timeout(60):
             await scenario(world)
-        await world.apps.close()
+        await world.apps.ending.close()
         await world.pools.close_all(0)
 
     try:
@@ -120,7 +120,7 @@ def test_those_that_run_and_those_that_are_always_to_run_stay_warm_in_a_large_ap
         await world.deploy(app_id, *many(50), always)
         assert len(world.of(always)) == 3
         # What runs when the next version comes has a container of the new one before it serves.
-        called = [info for info in world.apps.running(app_id).bases if info.name == "f49"]
+        called = [info for info in world.apps.register.running(app_id).bases if info.name == "f49"]
         item = world.call(called[0].function_id)
         await world.until(lambda: item.container is not None)
         again = spec("always", 2, pool=PoolSettings(min_containers=3, scaledown_window_s=60.0))
@@ -139,7 +139,7 @@ def test_one_of_many_that_does_not_start_ends_the_deploy_and_nothing_serves(tmp_
         assert result.deployment is not None
         assert result.deployment.version == 0
         assert "function 'f150' could not start" in result.deployment.error
-        assert world.apps.running(app_id).bases == []
+        assert world.apps.register.running(app_id).bases == []
         await world.until(lambda: not world.node.running())
 
     run_in(tmp_path, scenario)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import Failure, FunctionSpec, PoolSettings, Resources
 from wherry_service.apps.plans import plan_of
@@ -100,7 +101,7 @@ class World:
                 await self.order()
             return "image"
 
-        return plan_of("ap-1", function_id, spec, ready)
+        return plan_of("ap-1", function_id, spec, ready, no_secrets)
 
     def open(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> Pool[Input]:
         return self.pools.open(self.plan(function_id, memory_mib, **settings), self.listener)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.databases import Disk
+from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, unnamed
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
@@ -24,8 +25,7 @@ from wherry_proto.messages import (
     PoolSettings,
     RetryPolicy,
 )
-from wherry_service.apps import apps as apps_module
-from wherry_service.apps.apps import Apps
+from wherry_service.apps import binding
 from wherry_service.apps.plans import revision_of
 from wherry_service.apps.variants import bind_key
 from wherry_service.calls.client import Clients
@@ -58,10 +58,7 @@ class World:
         self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
-        self.apps = Apps(self.store, self.dispatcher, self.pools, self.node, self._ready)
-
-    async def _ready(self, image_id: str) -> str:
-        return "image"
+        self.apps = apps_of(self.store, self.dispatcher, self.pools, self.node)
 
     async def publish(self, *specs: FunctionSpec, app_id: str = "") -> tuple[str, list[FunctionInfo]]:
         app_id = app_id or (await self.apps.open("app", "", self.client.client_id, True)).app_id
@@ -79,14 +76,14 @@ class World:
             changes=changes if fields else None,
             fields=[name.replace("__", ".") for name in fields],
         )
-        return await self.apps.bind(request)
+        return await self.apps.binding.bind(request)
 
     async def update(self, function_id: str, **fields: Any) -> None:
         request = FunctionUpdateRequest(function_id=function_id, pool=PoolSettings(**fields), fields=list(fields))
-        await self.apps.update(request)
+        await self.apps.binding.update(request)
 
     def spec(self, function_id: str) -> FunctionSpec:
-        return self.apps._find(function_id)[1].spec
+        return self.apps.register.find(function_id)[1].spec
 
     def live(self, function_id: str) -> int:
         pool = self.pools.get(function_id)
@@ -171,8 +168,8 @@ def test_b46_the_same_parameters_and_options_are_one_function(run: Run) -> None:
 
         variant = await world.bind(plain.function_id, retry=RetryPolicy(max_retries=2))
         assert variant.name == "f"
-        assert world.apps.lookup("app", "f", "").function_id == plain.function_id, "names mean the base"
-        assert world.apps.lookup("app", "Model", "").function_id == base.function_id
+        assert world.apps.register.lookup("app", "f", "").function_id == plain.function_id, "names mean the base"
+        assert world.apps.register.lookup("app", "Model", "").function_id == base.function_id
 
     run(scenario)
 
@@ -187,7 +184,7 @@ def test_the_key_is_what_is_named_and_its_order_is_none(run: Run) -> None:
 
 
 def test_what_cannot_vary_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apps_module, "MAX_VARIANTS", 2)
+    monkeypatch.setattr(binding, "MAX_VARIANTS", 2)
 
     async def scenario(world: World) -> None:
         _, (base, plain) = await world.publish(model(), function())
@@ -251,14 +248,14 @@ def test_variants_follow_a_new_version_and_end_with_their_base(run: Run) -> None
         # With this version the variant would have min_containers above max_containers.
         await world.bind(base.function_id, b"three", pool__min_containers=3)
         await world.publish(model(max_containers=2), function(), app_id=app_id)
-        assert sum(1 for record in world.apps._apps[app_id].functions.values() if record.base_id) == 2
+        assert sum(1 for record in world.apps.register.running(app_id).functions.values() if record.base_id) == 2
 
         await world.publish(function(), app_id=app_id)
         with pytest.raises(NotFound):
             world.spec(one.function_id)
         assert world.pools.get(one.function_id) is None
         assert world.spec(fast.function_id).timeout_s == 5.0
-        await world.apps.stop(app_id, "test")
+        await world.apps.ending.stop(app_id, "test")
         assert world.pools.get(fast.function_id) is None
 
     run(scenario)
