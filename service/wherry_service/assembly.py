@@ -335,7 +335,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 
     async def images_in_use() -> set[str]:
-        return set(apps.register.by_image()) | work.sandboxes.image_ids() | await deployments.store.image_ids()
+        return set(apps.register.by_image()) | work.sandboxes.register.image_ids() | await deployments.store.image_ids()
 
     builder, records = machine.builder, (deployments.store, machine.builder.records)
     pruner = Pruner(machine.engine, builder, images_in_use)

@@ -50,7 +50,7 @@ def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
         stores.blobs.handover_dir,
         machine.engine,
         running,
-        lambda: work.pools.num_containers + len(work.sandboxes),
+        lambda: work.pools.num_containers + len(work.sandboxes.register),
         parts.basics.stop.ask,
         Isolation(machine.node.containment, work.sandboxes.settings.runtime, machine.network),
     )

@@ -98,8 +98,8 @@ class Housekeeping:
         await work.schedules.expire()
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
-        deployed = await published.deployments.store.secret_ids()
-        await objects.secrets.sweep(published.apps.register.secret_ids() | work.sandboxes.secret_ids() | deployed)
+        used = published.apps.register.secret_ids() | work.sandboxes.register.secret_ids()
+        await objects.secrets.sweep(used | await published.deployments.store.secret_ids())
         # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
         kept = (work.calls.blob_ids(), objects.blob_ids(), published.web.blob_ids())
         keep = work.journal.blob_ids().union(*await asyncio.gather(*kept))

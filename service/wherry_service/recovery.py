@@ -102,7 +102,7 @@ class Recovery:
     async def _adopt_sandboxes(self) -> None:
         sandboxes, apps = self._work.sandboxes, self._published.apps
         await sandboxes.adopt()
-        for app_id in sandboxes.app_ids():
+        for app_id in sandboxes.register.app_ids():
             if not apps.register.is_running(app_id):
                 await sandboxes.end_app(app_id, "It has stopped.")
 

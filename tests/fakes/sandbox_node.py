@@ -133,7 +133,11 @@ class House:
     """Sandboxes on a fake node and a store that a second life can share."""
 
     def __init__(
-        self, directory: Path, store: FakeSandboxStore | None = None, capacity: Capacity | None = None
+        self,
+        directory: Path,
+        store: FakeSandboxStore | None = None,
+        capacity: Capacity | None = None,
+        settings: SandboxSettings | None = None,
     ) -> None:
         self.node = FakeSandboxNode()
         self.store = store or FakeSandboxStore()
@@ -142,7 +146,7 @@ class House:
         self.secrets: dict[str, dict[str, str]] = {}
         self.volumes: set[str] = set()
         self.sandboxes = Sandboxes(
-            self.store, self.node, self.capacity, self.images, directory, SandboxSettings(), self
+            self.store, self.node, self.capacity, self.images, directory, settings or SandboxSettings(), self
         )
 
     async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from wherry_proto.messages import (
     ContainerStopResponse,
     FunctionInfo,
 )
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
 from wherry_service.ids import check_id
@@ -28,7 +28,7 @@ class EngineIds(Protocol):
 class ContainerApi:
     """Serves containers."""
 
-    def __init__(self, apps: Register, pools: Pools[Input], node: EngineIds) -> None:
+    def __init__(self, apps: AppRegister, pools: Pools[Input], node: EngineIds) -> None:
         self._apps = apps
         self._pools = pools
         self._node = node

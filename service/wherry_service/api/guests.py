@@ -34,7 +34,7 @@ from wherry_service.api.rules import INVOKE, RULES, SHALLOW, Inside, Rule, Where
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.terminals import Terminals
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Client
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
@@ -56,7 +56,7 @@ class Guests:
         self,
         handlers: dict[str, Handler],
         sessions: SessionApi,
-        apps: Register,
+        apps: AppRegister,
         journal: Journal,
         places: Places,
         terminals: Terminals | None = None,

@@ -17,7 +17,7 @@ from wherry_proto.messages import (
 )
 from wherry_service import __version__
 from wherry_service.api.sessions import PROTOCOL
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import Engine, EngineError, EngineStatus
 from wherry_service.engines.network import OwnNetwork
@@ -65,7 +65,7 @@ class ServerApi:
         state_dir: Path,
         handover_dir: Path,
         engine: Engine,
-        apps: Register,
+        apps: AppRegister,
         num_containers: Callable[[], int],
         request_stop: Callable[[bool], None],
         isolation: Isolation,

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import AsyncIterator, Callable
 
 from wherry_proto.messages import LogLines, LogReadRequest
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import check_id, time_of
@@ -17,7 +17,7 @@ from wherry_service.store.apps import AppRecord, AppStore
 class LogApi:
     """Serves what containers printed, also that of apps and containers that are gone."""
 
-    def __init__(self, logs: LogStore, store: AppStore, apps: Register, pools: Pools[Input]) -> None:
+    def __init__(self, logs: LogStore, store: AppStore, apps: AppRegister, pools: Pools[Input]) -> None:
         self._logs = logs
         self._store = store
         self._apps = apps

@@ -39,7 +39,7 @@ from wherry_service.api.places import Places
 from wherry_service.api.rules import DEPLOY, DEVELOP, SHALLOW, Rule
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.tokens import EVERYWHERE, allows, reaches
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
@@ -53,7 +53,7 @@ MAX_CLAIMS = 10_000
 class Surroundings:
     """What a request is checked against."""
 
-    apps: Register
+    apps: AppRegister
     journal: Journal
     clients: Clients
     sources: SourceStore

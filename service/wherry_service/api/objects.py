@@ -14,7 +14,7 @@ from wherry_service.api.edge import Handler
 from wherry_service.api.queues import QueueApi
 from wherry_service.api.secrets import SecretApi
 from wherry_service.api.volumes import VolumeApi
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Clients
 from wherry_service.ids import check_id
 from wherry_service.objects.objects import Objects
@@ -24,7 +24,7 @@ from wherry_service.store.objects import ObjectRecord
 Counts = Callable[[Sequence[str]], Awaitable[dict[str, int]]]
 
 
-def object_handlers(objects: Objects, apps: Register, clients: Clients) -> dict[str, Handler]:
+def object_handlers(objects: Objects, apps: AppRegister, clients: Clients) -> dict[str, Handler]:
     """Return the methods of all objects."""
     secrets = SecretApi(objects.secrets, apps)
     dict_names = ObjectApi("dict", objects.registry, apps, clients, objects.dicts.counts)
@@ -74,7 +74,7 @@ def object_handlers(objects: Objects, apps: Register, clients: Clients) -> dict[
 class ObjectApi:
     """Serves one kind of objects."""
 
-    def __init__(self, kind: str, registry: Registry, apps: Register, clients: Clients, counts: Counts) -> None:
+    def __init__(self, kind: str, registry: Registry, apps: AppRegister, clients: Clients, counts: Counts) -> None:
         self._kind = kind
         self._registry = registry
         self._apps = apps

@@ -86,6 +86,6 @@ class Places:
 
     async def _of_sandbox(self, sandbox_id: str) -> str | None:
         try:
-            return (await self._sandboxes.get(sandbox_id)).environment
+            return (await self._sandboxes.register.get(sandbox_id)).environment
         except NotFound:
             return None

@@ -19,7 +19,7 @@ from wherry_proto.messages import (
     SandboxWaitRequest,
 )
 from wherry_service.api.edge import Handler
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.sandboxes.sandboxes import Sandboxes
 
@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 class SandboxApi:
     """Serves sandboxes."""
 
-    def __init__(self, sandboxes: Sandboxes, apps: Register) -> None:
+    def __init__(self, sandboxes: Sandboxes, apps: AppRegister) -> None:
         self._sandboxes = sandboxes
         self._apps = apps
 
@@ -61,9 +61,9 @@ class SandboxApi:
 
     async def get(self, request: SandboxGetRequest) -> SandboxInfo:
         if request.sandbox_id:
-            return await self._sandboxes.get(_checked(request.sandbox_id))
+            return await self._sandboxes.register.get(_checked(request.sandbox_id))
         environment = request.environment or DEFAULT_ENVIRONMENT
-        return self._sandboxes.by_name(request.name, request.app_name, environment)
+        return self._sandboxes.register.by_name(request.name, request.app_name, environment)
 
     async def wait(self, request: SandboxWaitRequest) -> SandboxInfo:
         return await self._sandboxes.wait(_checked(request.sandbox_id), request.timeout_s)
@@ -73,20 +73,22 @@ class SandboxApi:
 
     async def list(self, request: SandboxListRequest) -> SandboxListResponse:
         environment = request.environment or DEFAULT_ENVIRONMENT
-        found = await self._sandboxes.list(environment, request.app_id, request.tags, request.include_ended)
+        found = await self._sandboxes.register.list(environment, request.app_id, request.tags, request.include_ended)
         return SandboxListResponse(sandboxes=found)
 
     async def set_tags(self, request: SandboxSetTagsRequest) -> SandboxInfo:
         return await self._sandboxes.set_tags(_checked(request.sandbox_id), request.tags)
 
     async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:
-        pieces = self._sandboxes.output(_checked(request.sandbox_id), request.stream, request.offset, request.follow)
+        pieces = self._sandboxes.streams.output(
+            _checked(request.sandbox_id), request.stream, request.offset, request.follow
+        )
         async for data in pieces:
             for start in range(0, len(data), _PIECE):
                 yield SandboxOutput(data=data[start : start + _PIECE])
 
     async def input(self, request: SandboxInputRequest) -> SandboxInputResponse:
-        await self._sandboxes.write(
+        await self._sandboxes.streams.write(
             _checked(request.sandbox_id), request.writer_id[:64], request.offset, request.data, request.eof
         )
         return SandboxInputResponse()

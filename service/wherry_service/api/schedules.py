@@ -8,7 +8,7 @@ from wherry_proto.messages import (
     ScheduleRunRequest,
 )
 from wherry_service.api.edge import Handler
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.schedules.schedules import Schedules
 
@@ -16,7 +16,7 @@ from wherry_service.schedules.schedules import Schedules
 class ScheduleApi:
     """Serves the schedules of deployed apps."""
 
-    def __init__(self, schedules: Schedules, apps: Register) -> None:
+    def __init__(self, schedules: Schedules, apps: AppRegister) -> None:
         self._schedules = schedules
         self._apps = apps
 

@@ -10,7 +10,7 @@ from wherry_proto.messages import (
     SecretRotateRequest,
     SecretRotateResponse,
 )
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.objects.secrets import Secrets
 from wherry_service.store.secrets import SecretRecord
@@ -19,7 +19,7 @@ from wherry_service.store.secrets import SecretRecord
 class SecretApi:
     """Serves secrets."""
 
-    def __init__(self, secrets: Secrets, apps: Register) -> None:
+    def __init__(self, secrets: Secrets, apps: AppRegister) -> None:
         self._secrets = secrets
         self._apps = apps
 

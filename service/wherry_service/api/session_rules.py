@@ -8,7 +8,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Asker
 from wherry_service.api.rules import INVOKE
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Client
 from wherry_service.calls.journal import LOOKUPS, Journal
 from wherry_service.errors import NotFound
@@ -26,7 +26,7 @@ class SessionRules:
     def __init__(
         self,
         asker: Asker,
-        apps: Register,
+        apps: AppRegister,
         journal: Journal,
         places: Places,
         parent_of: Callable[[CallStart], str] = lambda start: "",

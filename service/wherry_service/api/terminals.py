@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from wherry_proto.messages import TerminalAsk, TerminalAskResponse, TerminalOffer
 from wherry_service.api.local import Handler
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
@@ -20,7 +20,7 @@ MORE_TIME_S = 86_400.0
 class Terminals:
     """Serves offers, and passes on to them what containers ask."""
 
-    def __init__(self, apps: Register, pools: Pools[Input]) -> None:
+    def __init__(self, apps: AppRegister, pools: Pools[Input]) -> None:
         self._apps = apps
         self._pools = pools
         self._offers: dict[str, asyncio.Queue[TerminalAsk]] = {}

@@ -20,7 +20,7 @@ from wherry_proto.messages import (
     VolumeWritten,
 )
 from wherry_service.api.edge import Handler
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.errors import InvalidRequest
 from wherry_service.objects.volumes import Volumes
 from wherry_service.store.objects import ObjectRecord
@@ -35,7 +35,7 @@ _WAITING = 16
 class VolumeApi:
     """Serves the files of volumes and network file systems."""
 
-    def __init__(self, volumes: Volumes, apps: Register) -> None:
+    def __init__(self, volumes: Volumes, apps: AppRegister) -> None:
         self._volumes = volumes
         self._store = volumes.store
         self._apps = apps

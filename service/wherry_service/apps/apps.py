@@ -11,7 +11,7 @@ from wherry_service.apps.binding import Binding
 from wherry_service.apps.change import Change, change_of, followed
 from wherry_service.apps.ending import Ending
 from wherry_service.apps.plans import retry_of
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.apps.room import expect_room
 from wherry_service.apps.serving import Serving, belongs
 from wherry_service.calls.call import Input
@@ -31,7 +31,7 @@ class Apps:
     def __init__(self, beside: Beside) -> None:
         self._beside = beside
         self._store = beside.store
-        self.register = Register(beside.store, beside.pools, beside.endpoints)
+        self.register = AppRegister(beside.store, beside.pools, beside.endpoints)
         self.serving = Serving(beside, self.register)
         self.binding = Binding(beside.store, self.register, self.serving)
         self.ending = Ending(beside, self.register)

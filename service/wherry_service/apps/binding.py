@@ -12,7 +12,7 @@ from wherry_proto.messages import (
     PoolSettings,
 )
 from wherry_service.apps.app import App
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.apps.serving import Serving
 from wherry_service.apps.variants import bind_key, merged, normalized, variant_of
 from wherry_service.errors import Exhausted, InvalidRequest
@@ -25,7 +25,7 @@ MAX_VARIANTS = 1000
 class Binding:
     """Makes variants of functions when they are first asked for."""
 
-    def __init__(self, store: AppStore, register: Register, serving: Serving) -> None:
+    def __init__(self, store: AppStore, register: AppRegister, serving: Serving) -> None:
         self._store = store
         self._register = register
         self._serving = serving

@@ -6,7 +6,7 @@ import time
 
 from wherry_proto.messages import AppState
 from wherry_service.apps.app import STOP_GRACE_S, App, Beside, grace_of
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.store.apps import FunctionRecord
 from wherry_service.tasks import Tasks
 
@@ -18,7 +18,7 @@ LEAVING_EVERY_S = 0.25
 class Ending:
     """Stops apps, and functions that an app has no more."""
 
-    def __init__(self, beside: Beside, register: Register) -> None:
+    def __init__(self, beside: Beside, register: AppRegister) -> None:
         self._beside = beside
         self._register = register
         self._tasks = Tasks("a function that its app has no more could not be stopped")

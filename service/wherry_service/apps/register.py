@@ -12,7 +12,7 @@ from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 from wherry_service.store.secrets import secrets_named
 
 
-class Register:
+class AppRegister:
     """Owns the running apps in memory; whoever changes which functions they have says so here."""
 
     def __init__(self, store: AppStore, pools: Pools[Input], endpoints: Endpoints) -> None:

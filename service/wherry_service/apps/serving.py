@@ -8,7 +8,7 @@ from wherry_proto.messages import AppState, FunctionBindRequest, FunctionSpec
 from wherry_service.apps.app import App, Beside
 from wherry_service.apps.endpoints import Endpoint, endpoints_of
 from wherry_service.apps.plans import plan_of, retry_of
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.apps.variants import bind_key, scaled_as
 from wherry_service.errors import ServiceError
 from wherry_service.node.node import FoundContainer
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Serving:
     """Has single functions of apps served."""
 
-    def __init__(self, beside: Beside, register: Register) -> None:
+    def __init__(self, beside: Beside, register: AppRegister) -> None:
         self._beside = beside
         self._register = register
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from wherry_proto.messages import FunctionSpec, ImageState, SandboxSpec
-from wherry_service.apps.register import Register
+from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import ServiceError
 from wherry_service.pools.pools import Pools
@@ -26,7 +26,7 @@ class SourceUse:
     def __init__(
         self,
         sources: SourceStore,
-        apps: Register,
+        apps: AppRegister,
         pools: Pools[Input],
         sandboxes: Sandboxes,
         deployments: DeploymentStore,
@@ -54,7 +54,7 @@ class SourceUse:
 
     async def in_use(self) -> tuple[set[str], set[str]]:
         """Return the ids of the trees in use, and of contents that are in use without one."""
-        sandboxes = self._sandboxes.specs()
+        sandboxes = self._sandboxes.register.specs()
         specs: list[FunctionSpec | SandboxSpec] = [
             *self._apps.specs(), *await self._deployments.specs(), *sandboxes
         ]  # fmt: skip

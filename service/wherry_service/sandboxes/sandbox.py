@@ -49,6 +49,21 @@ class Sandbox:
     def sandbox_id(self) -> str:
         return self.record.sandbox_id
 
+    # Its beginning
+
+    async def wait_begun(self) -> SandboxInfo:
+        """Return what it is once its command runs; raise what kept it from beginning. It begins also unwaited for."""
+        if self.begun is not None:
+            await asyncio.shield(self.begun)
+        return self.info()
+
+    async def has_begun(self) -> bool:
+        """Wait until it has begun, or can't; return which."""
+        if self.begun is None:
+            return True
+        await asyncio.wait([self.begun])
+        return self.begun.exception() is None
+
     # Clocks
 
     def start_clocks(self) -> None:

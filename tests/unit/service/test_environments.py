@@ -188,7 +188,7 @@ def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(disk: Disk) -> None:
         assert (await world.shared.objects.registry.get("dict", dict_id)).environment == "test"
         assert world.apps.register.lookup("app", "f", "test").app_id == app_id
         assert "wherry-test--" in world.apps.register.lookup("app", "f", "test").web_url
-        listed = await ScheduleApi(world.schedules, world.apps).list(ScheduleListRequest(environment="test"))
+        listed = await ScheduleApi(world.schedules, world.apps.register).list(ScheduleListRequest(environment="test"))
         assert [(found.app_name, found.function_name, found.environment) for found in listed.schedules] == [
             ("app", "g", "test")
         ]

@@ -36,7 +36,7 @@ def test_restart_keeps_names_tags_and_what_is_left_of_the_timeout(tmp_path: Path
     async def main() -> None:
         before = House(tmp_path, store)
         running = await before.create(name="n", tags={"a": "b"}, timeout_s=100, ports=[SandboxPort(port=80)])
-        tunnel = (await before.sandboxes.get(running)).tunnels[0].host_port
+        tunnel = (await before.sandboxes.register.get(running)).tunnels[0].host_port
         exited, lost, overdue = await before.create(), await before.create(), await before.create(timeout_s=5)
         store.records[overdue].created_at_ms = int(time.time() * 1000) - 60_000
 
@@ -48,7 +48,7 @@ def test_restart_keeps_names_tags_and_what_is_left_of_the_timeout(tmp_path: Path
             FoundSandbox(overdue),
             FoundSandbox("sb-unknown"),
         ]
-        for tunnels in [s.tunnels for s in before.sandboxes._running.values()]:
+        for tunnels in [s.tunnels for s in before.sandboxes.register]:
             for item in tunnels:
                 item.close()
         await house.sandboxes.adopt()
@@ -56,12 +56,12 @@ def test_restart_keeps_names_tags_and_what_is_left_of_the_timeout(tmp_path: Path
         gone = await house.sandboxes.wait(lost, 5)
         assert (gone.returncode, gone.reason) == (137, "was gone when the service came back")
         assert (await house.sandboxes.wait(overdue, 5)).returncode == 124
-        info = house.sandboxes.by_name("n", "", "main")
+        info = house.sandboxes.register.by_name("n", "", "main")
         assert (info.sandbox_id, info.tags, info.state) == (running, {"a": "b"}, SandboxState.RUNNING)
         assert info.tunnels[0].host_port == tunnel
         assert "sb-unknown" in house.node.removed
         await house.sandboxes.close("over")
-        for sandbox in before.sandboxes._running.values():
+        for sandbox in before.sandboxes.register:
             sandbox.stop_clocks()
 
     run(main())
@@ -97,7 +97,7 @@ async def killed_as_it_begins(store: FakeSandboxStore, tmp_path: Path) -> Sandbo
     while request.sandbox_id not in store.records:
         await asyncio.sleep(0)
     asking.cancel()
-    begun = before.sandboxes._running[request.sandbox_id].begun
+    begun = before.sandboxes.register.alive(request.sandbox_id).begun
     assert begun is not None
     # What a killed process does not do, a cancelled task does: its record stays.
     record = store.records[request.sandbox_id]
@@ -283,7 +283,7 @@ def test_those_that_ended_long_ago_are_forgotten(tmp_path: Path) -> None:
         house.store.records[old].ended_at_ms -= 8 * 86_400_000
         await house.sandboxes.expire()
         with pytest.raises(NotFound, match="does not exist, or ended over 7 days ago"):
-            await house.sandboxes.get(old)
+            await house.sandboxes.register.get(old)
         assert not (tmp_path / old).exists()
         assert (tmp_path / young).is_dir()
 

@@ -38,7 +38,7 @@ def test_exit_code_of_the_command_is_the_sandboxs(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
         sandbox_id = await house.create()
-        assert (await house.sandboxes.get(sandbox_id)).state == SandboxState.RUNNING
+        assert (await house.sandboxes.register.get(sandbox_id)).state == SandboxState.RUNNING
         house.node.exit(sandbox_id, ContainerExit(exit_code=3))
         info = await house.sandboxes.wait(sandbox_id, 10)
         assert (info.state, info.returncode, info.reason) == (SandboxState.EXITED, 3, "exited with code 3")
@@ -82,7 +82,7 @@ def test_b60_timeout_is_124_with_nobody_waiting(tmp_path: Path) -> None:
         while house.node.running:
             await asyncio.sleep(1)
         assert 29 < loop.time() - began < 32
-        info = await house.sandboxes.get(sandbox_id)
+        info = await house.sandboxes.register.get(sandbox_id)
         assert (info.state, info.returncode) == (SandboxState.TIMED_OUT, 124)
         assert info.reason == "lived longer than its timeout of 30 s"
 
@@ -99,11 +99,11 @@ def test_idle_timeout_waits_for_what_goes_on(tmp_path: Path) -> None:
         assert house.node.running, "it was ended while an exec ran"
         house.sandboxes.end_use(sandbox_id)
         await asyncio.sleep(8)
-        await house.sandboxes.write(sandbox_id, "w", 0, b"typed", False)
+        await house.sandboxes.streams.write(sandbox_id, "w", 0, b"typed", False)
         await asyncio.sleep(8)
         assert house.node.running, "it was ended though its input was written to"
         await asyncio.sleep(4)
-        info = await house.sandboxes.get(sandbox_id)
+        info = await house.sandboxes.register.get(sandbox_id)
         assert (info.returncode, info.reason) == (124, "was idle for its idle_timeout of 10 s")
 
     run_fast(main())
@@ -174,10 +174,10 @@ def test_names_are_unique_while_they_run(tmp_path: Path) -> None:
         with pytest.raises(AlreadyExists, match=f"{first} runs under the name 'one'"):
             await house.create(name="one")
         in_app = await house.create(name="one", app="ap-1")
-        assert house.sandboxes.by_name("one", "", "main").sandbox_id == first
-        assert house.sandboxes.by_name("one", "app", "main").sandbox_id == in_app
+        assert house.sandboxes.register.by_name("one", "", "main").sandbox_id == first
+        assert house.sandboxes.register.by_name("one", "app", "main").sandbox_id == in_app
         with pytest.raises(NotFound, match=r"no sandbox that belongs to no app runs under the name 'two'.* one"):
-            house.sandboxes.by_name("two", "", "main")
+            house.sandboxes.register.by_name("two", "", "main")
         await house.sandboxes.terminate(first)
         assert await house.create(name="one") != first
         await house.sandboxes.close("over")
@@ -192,7 +192,7 @@ def test_list_by_tags_app_and_state(tmp_path: Path) -> None:
         second = await house.create(tags={"kind": "a"}, app="ap-1")
 
         async def ids(app: str = "", tags: dict[str, str] | None = None, ended: bool = False) -> set[str]:
-            return {i.sandbox_id for i in await house.sandboxes.list("main", app, tags or {}, ended)}
+            return {i.sandbox_id for i in await house.sandboxes.register.list("main", app, tags or {}, ended)}
 
         assert await ids() == {first, second}
         assert await ids(tags={"kind": "a", "n": "1"}) == {first}
@@ -225,7 +225,7 @@ def test_one_that_can_not_start_leaves_nothing(
         house.node.start_error = error
         with pytest.raises(kind, match=told):
             await house.create(name="n", ports=[SandboxPort(port=80)])
-        assert (len(house.sandboxes), house.store.records) == (0, {})
+        assert (len(house.sandboxes.register), house.store.records) == (0, {})
         # Name and room are free again.
         house.node.start_error = None
         await house.create(name="n")
@@ -268,7 +268,7 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
         house.secrets = {"st-1": {"A": "1", "B": "1", "C": "1"}, "st-2": {"B": "2", "C": "2"}}
         sandbox_id = await house.create(secret_ids=["st-1", "st-2"], env={"C": "3"})
         assert house.node.orders[sandbox_id].env == {"A": "1", "B": "2", "C": "3"}
-        assert house.sandboxes.secret_ids() == {"st-1", "st-2"}
+        assert house.sandboxes.register.secret_ids() == {"st-1", "st-2"}
         with pytest.raises(NotFound, match="volume vo-9 does not exist"):
             await house.create(volumes=[VolumeMount(volume_id="vo-9", path="/data")])
         with pytest.raises(NotFound, match="st-9 was deleted"):
@@ -301,7 +301,7 @@ def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> Non
 
 
 async def read(house: House, sandbox_id: str, offset: int = 0) -> bytes:
-    return b"".join([data async for data in house.sandboxes.output(sandbox_id, 1, offset, True)])
+    return b"".join([data async for data in house.sandboxes.streams.output(sandbox_id, 1, offset, True)])
 
 
 def test_output_is_kept_after_the_end(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_output_cut_off_by_the_end_goes_on_from_what_is_kept(tmp_path: Path) -> 
         house = House(tmp_path)
         sandbox_id = await house.create()
         house.node.printed[sandbox_id, 1] = b"he"
-        reading = house.sandboxes.output(sandbox_id, 1, 0, True)
+        reading = house.sandboxes.streams.output(sandbox_id, 1, 0, True)
         assert await anext(reading) == b"h"
         house.node.printed[sandbox_id, 1] = b"hello"
         house.node.exit(sandbox_id, ContainerExit(exit_code=0))
@@ -339,12 +339,12 @@ def test_input_that_comes_twice_is_written_once(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
         sandbox_id = await house.create()
-        await house.sandboxes.write(sandbox_id, "a", 0, b"abc", False)
-        await house.sandboxes.write(sandbox_id, "a", 0, b"abcdef", True)
-        await house.sandboxes.write(sandbox_id, "b", 0, b"x", False)
+        await house.sandboxes.streams.write(sandbox_id, "a", 0, b"abc", False)
+        await house.sandboxes.streams.write(sandbox_id, "a", 0, b"abcdef", True)
+        await house.sandboxes.streams.write(sandbox_id, "b", 0, b"x", False)
         assert house.node.typed == [(b"abc", False), (b"def", True), (b"x", False)]
         with pytest.raises(Unready, match="was closed when the service was started again"):
-            await house.sandboxes.write(sandbox_id, "c", 5, b"x", False)
+            await house.sandboxes.streams.write(sandbox_id, "c", 5, b"x", False)
         await house.sandboxes.close("over")
 
     run(main())
@@ -359,7 +359,7 @@ def test_snapshot_is_an_image_like_any(tmp_path: Path) -> None:
         assert house.images.adopted == [image_id]
         second = await house.create(image_id=image_id)
         assert house.node.orders[second].image == f"image-{image_id}"
-        assert house.sandboxes.image_ids() == {IMAGE, image_id}
+        assert house.sandboxes.register.image_ids() == {IMAGE, image_id}
         await house.sandboxes.close("over")
 
     run(main())
@@ -412,8 +412,7 @@ def test_settings_come_from_the_environment() -> None:
 
 def test_the_runtime_reaches_the_engine(tmp_path: Path) -> None:
     async def main() -> None:
-        house = House(tmp_path)
-        house.sandboxes.settings = SandboxSettings(runtime="runsc")
+        house = House(tmp_path, settings=SandboxSettings(runtime="runsc"))
         sandbox_id = await house.create()
         assert house.node.orders[sandbox_id].runtime == "runsc"
         house.node.start_error = RuntimeMissing("could not create container: no runsc; add the runtime")
