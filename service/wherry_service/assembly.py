@@ -228,7 +228,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine) -> Machine
     engine = make_engine(stores.volumes.driver, network)
     containment = Containment.from_environment(settings.rooms, host_size()[1])
     keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
-    objects = Objects(stores.database, stores.blobs, keys, volumes=stores.volumes)
+    objects = Objects(stores.database, stores.blobs, keys, stores.volumes)
     image_settings = ImageSettings.from_environment(settings.rooms)
     builder = ImageBuilder(
         engine,

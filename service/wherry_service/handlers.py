@@ -1,49 +1,50 @@
-"""The table of rpcs: every method that the service has, by name."""
+"""The rpcs as they are served by each way in."""
 
-from wherry_proto.messages import CallGraph, CallGraphRequest
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
+from wherry_service.api.calls import CallApi
+from wherry_service.api.chain import chained
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
-from wherry_service.api.edge import Handler
-from wherry_service.api.environments import EnvironmentApi, within
+from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import Isolation, ServerApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import object_handlers
+from wherry_service.api.rpc import Handler, handlers_of
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.terminals import Terminals
 from wherry_service.assembly import Parts
-from wherry_service.calls.journal import Journal
-from wherry_service.ids import check_id
 
 
 class Handlers:
-    """All methods: `shared` by all ways in, those that are otherwise `here`, on this machine; and containers' own."""
+    """All rpcs, by each way in with what stands before them there."""
 
     def __init__(self, parts: Parts) -> None:
-        work, apps = parts.work, parts.published.apps.register
+        work, entrances, apps = parts.work, parts.entrances, parts.published.apps.register
         terminals = Terminals(apps, work.pools)
         containers = ContainerApi(apps, work.pools, parts.machine.node)
         execs = ExecApi(work.execs, {"sb": work.sandboxes.engine_id, "co": containers.engine_id})
-        table = within(parts.entrances.environments, {**_table(parts, containers), "Execs.Run": execs.run})
-        self.shared: dict[str, Handler] = {**table, **terminals.handlers()}
-        self.here: dict[str, Handler] = {"Execs.Run": execs.run_here}
-        self.guests = Guests(
-            self.shared, parts.entrances.sessions, apps, work.journal, parts.entrances.places, terminals
-        )
+        table = _table(parts) | handlers_of(containers) | handlers_of(execs) | handlers_of(terminals)
+        expected, notes = ExpectedEnvironment(entrances.environments), entrances.door.notes
+        # Over TCP; `Access` stands before them for each request, since that has a token.
+        self.over_tcp = chained(table, expected)
+        # On wherry.sock and on local.sock, for the service's own user.
+        self.over_grpc = chained(table, notes, expected)
+        self.over_frames = chained({**table, "Execs.Run": execs.run_here}, notes, expected)
+        # From inside containers; `Guest` stands before them for each container.
+        inside = chained(table, expected)
+        self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals)
 
 
-def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
+def _table(parts: Parts) -> dict[str, Handler]:
+    """Return what needs nothing of the other ways in, without what stands before it."""
     stores, machine, work, published = parts.stores, parts.machine, parts.work, parts.published
     running = published.apps.register
-    apps = AppApi(published.apps, published.deployments, work.clients, work.dispatcher)
-    blobs = BlobApi(stores.blobs, stores.sources)
     keep_days = machine.image_settings.keep_days
-    images = ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image)
     info = ServerApi(
         parts.basics.instance_id,
         parts.basics.state_dir,
@@ -54,48 +55,21 @@ def _table(parts: Parts, containers: ContainerApi) -> dict[str, Handler]:
         parts.basics.stop.ask,
         Isolation(machine.node.containment, work.sandboxes.settings.runtime, machine.network),
     )
-    logs = LogApi(stores.logs, published.store, running, work.pools)
-    return {
-        **parts.entrances.door.handlers(),
-        "Calls.Session": parts.entrances.sessions.serve,
-        "Calls.Graph": _Graphs(work.journal).graph,
-        "Calls.Values": work.values.serve,
-        "Apps.Open": apps.open,
-        "Apps.Publish": apps.publish,
-        "Apps.Stop": apps.stop,
-        "Apps.List": apps.list,
-        "Apps.Show": apps.show,
-        **DeploymentApi(published.deployments, published.store).handlers(),
-        "Functions.Lookup": apps.lookup,
-        "Functions.Stats": apps.stats,
-        "Functions.Bind": apps.bind,
-        "Functions.Update": apps.update,
-        "Images.Ensure": images.ensure,
-        "Images.Show": images.show,
-        "Images.List": images.list,
-        "Images.Logs": images.logs,
-        "Images.Prune": images.prune,
-        **SandboxApi(work.sandboxes, running).handlers(),
-        "Containers.List": containers.list,
-        "Containers.Stop": containers.stop,
-        "Blobs.Missing": blobs.missing,
-        "Blobs.Put": blobs.put,
-        "Blobs.Get": blobs.get,
-        "Blobs.Adopt": blobs.adopt,
-        "Blobs.Locate": blobs.locate,
-        "Blobs.PutSource": blobs.put_source,
-        "Logs.Read": logs.read,
-        **object_handlers(machine.objects, running, work.clients),
-        **EnvironmentApi(parts.entrances.environments).handlers(),
-        **ScheduleApi(work.schedules, running).handlers(),
-        "Server.Info": info.info,
-        "Server.Stop": info.stop,
-    }
-
-
-class _Graphs:
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def graph(self, request: CallGraphRequest) -> CallGraph:
-        return await self._journal.graph(check_id(request.call_id, "fc", "call id"))
+    served = (
+        AppApi(published.apps, published.deployments, work.clients, work.dispatcher),
+        BlobApi(stores.blobs, stores.sources),
+        CallApi(work.journal, work.values),
+        DeploymentApi(published.deployments, published.store),
+        EnvironmentApi(parts.entrances.environments),
+        ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
+        LogApi(stores.logs, published.store, running, work.pools),
+        SandboxApi(work.sandboxes, running),
+        ScheduleApi(work.schedules, running),
+        parts.entrances.door.team(),
+        parts.entrances.sessions,
+        info,
+    )
+    table = object_handlers(machine.objects, running, work.clients)
+    for api in served:
+        table |= handlers_of(api)
+    return table

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 from wherry_service import __version__
-from wherry_service.api.edge import Handler
 from wherry_service.api.local import LocalApi
 from wherry_service.api.socket_edge import SocketEdge
 from wherry_service.assembly import MakeEngine, assemble
@@ -85,17 +84,17 @@ class Service:
     async def _listen(self, ends: contextlib.AsyncExitStack) -> None:
         """Let clients connect: over TCP if that is wanted, and on the sockets in the state directory."""
         door = self.parts.entrances.door
-        local = await door.begin(self.handlers.shared)
+        await door.begin(self.handlers.over_tcp)
         ends.push_async_callback(door.close)
         edge = SocketEdge(self._state_dir)
         ends.push_async_callback(edge.stop, GRPC_GRACE_S)
-        await edge.start(local)
-        await self._listen_here(local, ends)
+        await edge.start(self.handlers.over_grpc)
+        await self._listen_here(ends)
         # Who follows a log is told that this is the end before the connection closes.
         ends.push_async_callback(self.parts.stores.logs.close)
 
-    async def _listen_here(self, handlers: dict[str, Handler], ends: contextlib.AsyncExitStack) -> None:
-        api = LocalApi({**handlers, **self.handlers.here}, self.parts.entrances.sessions)
+    async def _listen_here(self, ends: contextlib.AsyncExitStack) -> None:
+        api = LocalApi(self.handlers.over_frames, self.parts.entrances.sessions)
         # Only its owner may connect: the socket is the credential.
         before = os.umask(0o177)
         try:

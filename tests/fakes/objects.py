@@ -15,6 +15,7 @@ from wherry_service.objects.partition import Getter
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import Bucket
 from wherry_service.store.bucket_blobs import OWNER, BucketBlobStore
+from wherry_service.store.volumes import VolumeStore
 
 
 def payload(data: bytes) -> Payload:
@@ -39,8 +40,8 @@ class World:
         """Begin a life."""
         self.database = self.disk.database()
         # Blobs that nothing refers to any more go at the next turn of the event loop.
-        keys = Keys(self.folder / "secret.key")
-        self.objects = Objects(self.database, self.blobs, keys, lambda: self.now, blob_grace_s=0.0)
+        keys, volumes = Keys(self.folder / "secret.key"), VolumeStore(self.folder / "volumes")
+        self.objects = Objects(self.database, self.blobs, keys, volumes, lambda: self.now, blob_grace_s=0.0)
 
     def restart(self) -> None:
         """End a life and begin another: all that was in memory is gone."""

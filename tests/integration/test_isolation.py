@@ -55,7 +55,8 @@ from wherry_proto.messages import (
     TokenRevokeRequest,
     TokenWhoRequest,
 )
-from wherry_service.api.rules import RULES, Where
+from wherry_service.api.rules import Where
+from wherry_service.api.table import RULES
 from wherry_service.engines.engine import ContainerSpec, EngineError
 from wherry_service.ids import new_id
 from wherry_service.server import Service

@@ -47,7 +47,8 @@ from wherry_proto.messages import (
     TokenCreateRequest,
     VolumeChunk,
 )
-from wherry_service.api.rules import RULES, Inside
+from wherry_service.api.rules import Inside
+from wherry_service.api.table import RULES
 from wherry_service.ids import new_id
 from wherry_service.server import Service
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore

@@ -2,55 +2,33 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from wherry_proto import services
-from wherry_proto.messages import AuditEntry, TokenInfo
-from wherry_service.api.audit import AuditLog
+from wherry_service.api.chain import during
 from wherry_service.api.member import Member, Surroundings, refusal
+from wherry_service.api.notes import Asked, Notes
 from wherry_service.api.places import Places
-from wherry_service.api.reach import Named, Reach, value_of
-from wherry_service.api.rules import RULES, Where
+from wherry_service.api.reach import Reach
+from wherry_service.api.rules import Where
 from wherry_service.api.statuses import status_of
+from wherry_service.api.table import RULES
 from wherry_service.api.tokens import EVERYWHERE, Tokens, allows
 from wherry_service.errors import Denied, Exhausted, ServiceError, Unauthenticated
-from wherry_service.store.tokens import AuditStore
 
 ID_KEY = "wherry-token-id"
 SECRET_KEY = "wherry-token-secret"
-_TARGETS = (
-    "app_id", "function_id", "token_id", "object_id", "volume_id", "secret_id", "container_id", "sandbox_id", "name"
-)  # fmt: skip
-
-
-class _Asked:
-    """What is noted of a request."""
-
-    __slots__ = ("environment", "noted", "target", "token")
-
-    def __init__(self, request: Any) -> None:
-        self.token: TokenInfo | None = None
-        # Whether the audit log has it already.
-        self.noted = False
-        self.environment = str(getattr(request, "environment", ""))
-        self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
-
-    def found(self, named: Named) -> None:
-        """Note what it is about."""
-        self.environment = named.environment or self.environment
-        self.target = self.target or named.object_id
 
 
 class Access:
     """Lets in who has a token, to what that is for (implements `edge.Gate`)."""
 
-    def __init__(self, tokens: Tokens, places: Places, surroundings: Surroundings, audit: AuditStore) -> None:
+    def __init__(self, tokens: Tokens, places: Places, surroundings: Surroundings, notes: Notes) -> None:
         self._tokens = tokens
         self._places = places
         self._surroundings = surroundings
-        self._audit = AuditLog(audit)
+        self._notes = notes
         # What each token has open.
         self._open: dict[str, set[asyncio.Task[Any]]] = {}
         # Source files that tokens of the same environments have sent in this life of the service.
@@ -63,48 +41,12 @@ class Access:
     def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
         """Return the handler for one request: it raises where the token does not allow it."""
 
-        async def unary(request: Any) -> Any:
-            with self._entered(name, request, metadata, peer) as asked:
-                serve = await self._allowed(name, handler, request, asked, peer)
-                return await serve(request)
-
-        async def streaming(request: Any) -> AsyncIterator[Any]:
-            with self._entered(name, request, metadata, peer) as asked:
-                serve = await self._allowed(name, handler, request, asked, peer)
-                async with contextlib.aclosing(serve(request)) as answers:
-                    async for answer in answers:
-                        yield answer
-
-        return streaming if services.METHODS[name].server_stream else unary
-
-    def local(self, name: str, handler: Any) -> Any:
-        """Return a handler for the service's user, who may do all: it is only noted in the audit log."""
-        if not RULES[name].audited:
-            return handler
-        if services.METHODS[name].client_stream:
-            return lambda messages: handler(self._begun(name, messages, _Asked(messages), ""))
-
         @contextlib.contextmanager
-        def noted(request: Any) -> Iterator[None]:
-            asked = _Asked(request)
-            try:
-                yield
-            except ServiceError as error:
-                self._note(name, asked, "", status_of(name, error)[0])
-                raise
-            self._note(name, asked, "", "ok")
+        def enter(request: Any) -> Iterator[Callable[[], Awaitable[Any]]]:
+            with self._entered(name, request, metadata, peer) as asked:
+                yield lambda: self._allowed(name, handler, request, asked, peer)
 
-        async def unary(request: Any) -> Any:
-            with noted(request):
-                return await handler(request)
-
-        async def streaming(request: Any) -> AsyncIterator[Any]:
-            with noted(request):
-                async with contextlib.aclosing(handler(request)) as answers:
-                    async for answer in answers:
-                        yield answer
-
-        return streaming if services.METHODS[name].server_stream else unary
+        return during(name, enter)
 
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""
@@ -115,13 +57,13 @@ class Access:
 
     async def close(self) -> None:
         """Wait until the audit log is written, for some seconds."""
-        await self._audit.close()
+        await self._notes.close()
 
     # Who asks
 
     @contextlib.contextmanager
-    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[_Asked]:
-        asked = _Asked(request)
+    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[Asked]:
+        asked = Asked(request)
         task = asyncio.current_task()
         assert task is not None
         audited = name in RULES and RULES[name].audited
@@ -130,24 +72,24 @@ class Access:
             asked.token = token
             self._open.setdefault(token.token_id, set()).add(task)
             if audited:
-                self._audit.check()
+                self._notes.log.check()
             yield asked
         except asyncio.CancelledError:
             if asked.token is not None and asked.token.revoked_at_ms:
                 raise Unauthenticated(f"token {asked.token.name!r} was revoked") from None
             raise
         except (Unauthenticated, Denied) as error:
-            self._note("login" if asked.token is None else name, asked, peer, status_of(name, error)[0])
+            self._notes.note("login" if asked.token is None else name, asked, peer, status_of(name, error)[0])
             raise
         except Exhausted:
             raise  # a flood of failures is not to fill the audit log
         except ServiceError as error:
             if audited:
-                self._note(name, asked, peer, status_of(name, error)[0])
+                self._notes.note(name, asked, peer, status_of(name, error)[0])
             raise
         else:
             if audited and not asked.noted:
-                self._note(name, asked, peer, "ok")
+                self._notes.note(name, asked, peer, "ok")
         finally:
             token_id = asked.token.token_id if asked.token is not None else ""
             if (tasks := self._open.get(token_id)) is not None:
@@ -157,7 +99,7 @@ class Access:
 
     # What is allowed
 
-    async def _allowed(self, name: str, handler: Any, request: Any, asked: _Asked, peer: str) -> Any:
+    async def _allowed(self, name: str, handler: Any, request: Any, asked: Asked, peer: str) -> Any:
         rule, token = RULES.get(name), asked.token
         assert token is not None
         if rule is None or rule.where is Where.NOWHERE:
@@ -177,36 +119,10 @@ class Access:
             member.check_anywhere(name, rule)
         elif services.METHODS[name].client_stream:
             checked = reach.checked(name, rule, request, asked.found)
-            return lambda _: handler(self._begun(name, checked, asked, peer) if rule.audited else checked)
+            return lambda _: handler(self._notes.begun(name, checked, asked, peer) if rule.audited else checked)
         else:
             await reach.check(name, rule, request, asked.found)
         return member.own_handler(name, handler, asked.environment or "main")
-
-    async def _begun(self, name: str, messages: AsyncIterator[Any], asked: _Asked, peer: str) -> AsyncIterator[Any]:
-        """Note a stream when it begins, and not when it has ended: it may last."""
-        async for message in messages:
-            if not asked.noted:
-                asked.noted = True
-                where = RULES[name].where
-                asked.target = asked.target or (value_of(message, where[0]) if isinstance(where, tuple) else "") or ""
-                self._note(name, asked, peer, "ok")
-            yield message
-
-    # The audit log
-
-    def _note(self, action: str, asked: _Asked, peer: str, outcome: str) -> None:
-        token = asked.token
-        entry = AuditEntry(
-            at_ms=int(time.time() * 1000),
-            token_id=token.token_id if token is not None else ("" if peer else "local"),
-            token_name=token.name if token is not None else "",
-            action=action,
-            environment=asked.environment[:64],
-            target=asked.target[:128],
-            outcome=outcome,
-            peer=peer[:128],
-        )
-        self._audit.note(entry)
 
 
 def _address(peer: str) -> str:

@@ -19,6 +19,8 @@ from wherry_proto.messages import (
     FunctionStatus,
     FunctionUpdateRequest,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, APP, DEPLOY, FIELD, FUNCTION, Inside
 from wherry_service.apps.app import App
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
@@ -42,20 +44,24 @@ class AppApi:
         self._clients = clients
         self._dispatcher = dispatcher
 
+    @rpc("Apps.Open", DEPLOY, FIELD, audited=True)
     async def open(self, request: AppOpenRequest) -> AppInfo:
         self._clients.expect(check_id(request.client_id, "cl", "client id"))
         return await self._apps.open(
             request.name, request.environment, request.client_id, request.detach, request.deploy
         )
 
+    @rpc("Apps.Publish", DEPLOY, APP, audited=True)
     async def publish(self, request: AppPublishRequest) -> AppPublishResponse:
         return AppPublishResponse(functions=await self._apps.publish(request.app_id, request.functions))
 
+    @rpc("Apps.Stop", DEPLOY, APP, audited=True)
     async def stop(self, request: AppStopRequest) -> AppStopResponse:
         deadline_s = request.deadline_s or STOP_DEADLINE_S
         count, left_over = await self._apps.ending.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
         return AppStopResponse(num_containers_stopped=count, left_over=left_over)
 
+    @rpc("Apps.Show", ANY, ("app_id", "environment"))
     async def show(self, request: AppShowRequest) -> AppShowResponse:
         apps = self._apps.register
         app = apps.running(request.app_id) if request.app_id else apps.named(request.app_name, request.environment)
@@ -81,9 +87,11 @@ class AppApi:
             startup_timeout_s=spec.startup_timeout_s,
         )
 
+    @rpc("Apps.List", ANY, FIELD)
     async def list(self, request: AppListRequest) -> AppListResponse:
         return AppListResponse(apps=await self._apps.register.list(request.environment, request.include_stopped))
 
+    @rpc("Functions.Lookup", ANY, ("function_id", "environment"), inside=Inside.ENVIRONMENT)
     async def lookup(self, request: FunctionLookupRequest) -> FunctionInfo:
         if request.function_id:
             return self._apps.register.function(check_id(request.function_id, "fu", "function id"))
@@ -93,14 +101,17 @@ class AppApi:
             )
         return self._apps.register.lookup(request.app_name, request.name, request.environment)
 
+    @rpc("Functions.Bind", ANY, FUNCTION, inside=Inside.ENVIRONMENT)
     async def bind(self, request: FunctionBindRequest) -> FunctionInfo:
         check_id(request.function_id, "fu", "function id")
         return await self._apps.binding.bind(request)
 
+    @rpc("Functions.Update", DEPLOY, FUNCTION, audited=True, inside=Inside.APP)
     async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
         check_id(request.function_id, "fu", "function id")
         return await self._apps.binding.update(request)
 
+    @rpc("Functions.Stats", ANY, FUNCTION, inside=Inside.ENVIRONMENT)
     async def stats(self, request: FunctionStatsRequest) -> FunctionStats:
         queue = self._dispatcher.queue(request.function_id)
         if queue is None:

@@ -10,6 +10,8 @@ from wherry_proto.messages import (
     ContainerStopResponse,
     FunctionInfo,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, DEPLOY, FIELD
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
@@ -33,6 +35,7 @@ class ContainerApi:
         self._pools = pools
         self._node = node
 
+    @rpc("Containers.List", ANY, FIELD)
     async def list(self, request: ContainerListRequest) -> ContainerListResponse:
         environment = request.environment or "main"
         found: list[ContainerInfo] = []
@@ -44,6 +47,7 @@ class ContainerApi:
         found.sort(key=lambda info: info.created_at_ms, reverse=True)
         return ContainerListResponse(containers=found)
 
+    @rpc("Containers.Stop", DEPLOY, ("container_id",), audited=True)
     async def stop(self, request: ContainerStopRequest) -> ContainerStopResponse:
         _, container = self._find(request.container_id)
         held = len(container.held)

@@ -9,7 +9,8 @@ from wherry_proto.messages import (
     DeploymentListResponse,
     DeploymentRollbackRequest,
 )
-from wherry_service.api.edge import Handler
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, APP, DEPLOY
 from wherry_service.apps.deployments import Deployments
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
@@ -23,22 +24,17 @@ class DeploymentApi:
         self._deployments = deployments
         self._apps = apps
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return what serves the methods, by name."""
-        return {
-            "Deployments.Create": self.create,
-            "Deployments.Rollback": self.rollback,
-            "Deployments.List": self.list,
-        }
-
+    @rpc("Deployments.Create", DEPLOY, APP, audited=True)
     def create(self, request: DeploymentCreateRequest) -> AsyncIterator[DeploymentEvent]:
         check_id(request.app_id, "ap", "app id")
         return self._deployments.create(request)
 
+    @rpc("Deployments.Rollback", DEPLOY, APP, audited=True)
     def rollback(self, request: DeploymentRollbackRequest) -> AsyncIterator[DeploymentEvent]:
         check_id(request.app_id, "ap", "app id")
         return self._deployments.rollback(request)
 
+    @rpc("Deployments.List", ANY, ("app_id", "environment"))
     async def list(self, request: DeploymentListRequest) -> DeploymentListResponse:
         if request.app_id:
             record = await self._apps.get(check_id(request.app_id, "ap", "app id"))

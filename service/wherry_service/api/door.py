@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wherry_service.api.access import Access
-from wherry_service.api.edge import Handler
+from wherry_service.api.audit import AuditLog
 from wherry_service.api.member import Surroundings
+from wherry_service.api.notes import Notes
 from wherry_service.api.places import Places
+from wherry_service.api.rpc import Handler
 from wherry_service.api.tcp import TcpServer
 from wherry_service.api.team import TeamApi
 from wherry_service.api.tokens import Tokens
@@ -30,29 +32,22 @@ class Door:
         self._tokens = tokens
         self._expect_environment = expect_environment
         self._audit = audit
-        self.access = Access(tokens, places, around, audit)
+        self.notes = Notes(AuditLog(audit))
+        self.access = Access(tokens, places, around, self.notes)
         self.tcp = TcpServer(settings, state_dir) if settings.listen else None
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return the methods about tokens and the audit log."""
-        team = TeamApi(self._tokens, self._expect_environment, self._audit, self.access.revoked, self._address)
-        return {
-            "Tokens.Create": team.create,
-            "Tokens.List": team.list,
-            "Tokens.Revoke": team.revoke,
-            "Tokens.Who": team.who,
-            "Audit.List": team.audit,
-        }
+    def team(self) -> TeamApi:
+        """Return what serves tokens and the audit log."""
+        return TeamApi(self._tokens, self._expect_environment, self._audit, self.access.revoked, self._address)
 
     def _address(self) -> tuple[str, str]:
         return (self.tcp.url, self.tcp.certificate) if self.tcp is not None else ("", "")
 
-    async def begin(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
-        """Listen, if that is wanted; return the handlers for the service's own user."""
+    async def begin(self, handlers: dict[str, Handler]) -> None:
+        """Listen, if that is wanted."""
         await self._tokens.begin()
         if self.tcp is not None:
             await self.tcp.start(handlers, self.access)
-        return {name: self.access.local(name, handler) for name, handler in handlers.items()}
 
     async def expire(self) -> None:
         """Forget old entries of the audit log."""

@@ -1,6 +1,6 @@
 """The gRPC edge: methods by name, messages in and out, errors as status codes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import grpc
@@ -8,6 +8,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from wherry_proto import codec, messages, services
+from wherry_service.api.rpc import Handler
 from wherry_service.api.statuses import status_of
 from wherry_service.errors import InvalidRequest
 
@@ -19,11 +20,6 @@ class Unreadable:
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
-
-
-Unary = Callable[[Any], Awaitable[Any]]
-Streaming = Callable[[Any], AsyncIterator[Any]]
-Handler = Unary | Streaming
 
 
 class Gate(Protocol):

@@ -1,6 +1,5 @@
 """Environments: made, listed, renamed, deleted; and requests that name one which is not there."""
 
-from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from wherry_proto import messages, services
@@ -12,7 +11,9 @@ from wherry_proto.messages import (
     EnvironmentListResponse,
     EnvironmentRenameRequest,
 )
-from wherry_service.api.edge import Handler
+from wherry_service.api.chain import before
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, ANY, Where
 from wherry_service.apps.environments import Environments
 
 
@@ -22,46 +23,37 @@ class EnvironmentApi:
     def __init__(self, environments: Environments) -> None:
         self._environments = environments
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return the methods by name."""
-        return {
-            "Environments.Create": self.create,
-            "Environments.List": self.list,
-            "Environments.Rename": self.rename,
-            "Environments.Delete": self.delete,
-        }
-
+    @rpc("Environments.Create", ADMIN, Where.EVERYWHERE, audited=True)
     async def create(self, request: EnvironmentCreateRequest) -> EnvironmentInfo:
         return await self._environments.create(request.name)
 
+    @rpc("Environments.List", ANY, Where.ANYWHERE)
     async def list(self, request: EnvironmentListRequest) -> EnvironmentListResponse:
         return EnvironmentListResponse(environments=list(await self._environments.list()))
 
+    @rpc("Environments.Rename", ADMIN, Where.EVERYWHERE, audited=True)
     async def rename(self, request: EnvironmentRenameRequest) -> EnvironmentInfo:
         return await self._environments.rename(request.name, request.new_name)
 
+    @rpc("Environments.Delete", ADMIN, Where.EVERYWHERE, audited=True)
     async def delete(self, request: EnvironmentDeleteRequest) -> EnvironmentInfo:
         return await self._environments.delete(request.name, request.force)
 
 
-def within(environments: Environments, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """Return the same methods, but for requests that name an environment which is not there: those raise `NotFound`."""
-    return {name: _within(environments, name, handler) for name, handler in handlers.items()}
+class ExpectedEnvironment:
+    """Refuses requests that name an environment which is not there (implements `chain.Interceptor`)."""
 
+    def __init__(self, environments: Environments) -> None:
+        self._environments = environments
 
-def _within(environments: Environments, name: str, handler: Any) -> Handler:
-    method = services.METHODS[name]
-    if method.client_stream or "environment" not in getattr(messages, method.request).__slots__:
-        kept: Handler = handler
-        return kept
+    def around(self, name: str, handler: Any) -> Any:
+        """Return what raises `NotFound` for such a request; the handler itself where none can name one."""
+        method = services.METHODS[name]
+        if method.client_stream or "environment" not in getattr(messages, method.request).__slots__:
+            return handler
 
-    async def unary(request: Any) -> Any:
-        environments.expect(request.environment)
-        return await handler(request)
+        async def check(request: Any) -> Any:
+            self._environments.expect(request.environment)
+            return handler
 
-    async def streaming(request: Any) -> AsyncIterator[Any]:
-        environments.expect(request.environment)
-        async for message in handler(request):
-            yield message
-
-    return streaming if method.server_stream else unary
+        return before(name, check)

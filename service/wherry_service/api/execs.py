@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from wherry_proto.messages import ExecReply, ExecRequest
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import DEVELOP
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, Unready
 from wherry_service.node.execs import Execs, WithSocket
@@ -23,6 +25,8 @@ class ExecApi:
         self._execs = execs
         self._engine_ids = engine_ids
 
+    # Of functions' containers, and of sandboxes.
+    @rpc("Execs.Run", DEVELOP, ("start.container_id",), audited=True)
     def run(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply | WithSocket]:
         """Run a command for a client that may be anywhere."""
         return self._run(requests, can_hand_over=False)

@@ -27,12 +27,15 @@ from wherry_proto.messages import (
     TerminalAskResponse,
 )
 from wherry_service.api.budget import Budget
-from wherry_service.api.local import Handler, LocalApi
+from wherry_service.api.chain import before, chained
+from wherry_service.api.local import LocalApi
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Reach
-from wherry_service.api.rules import INVOKE, RULES, SHALLOW, Inside, Rule, Where
+from wherry_service.api.rpc import Handler
+from wherry_service.api.rules import INVOKE, SHALLOW, Inside, Rule, Where
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.table import RULES
 from wherry_service.api.terminals import Terminals
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Client
@@ -97,7 +100,7 @@ class Guests:
 
 
 class Guest:
-    """One container that asks (implements `reach.Asker` and `sessions.Guest`)."""
+    """One container that asks (implements `reach.Asker`, `sessions.Guest` and `chain.Interceptor`)."""
 
     def __init__(self, guests: Guests, container_id: str, app_id: str) -> None:
         self.container_id = container_id
@@ -108,11 +111,8 @@ class Guest:
 
     def handlers(self) -> dict[str, Handler]:
         """Return the methods that it may call."""
-        return {
-            name: self._guarded(name, rule, self._guests.handlers[name])
-            for name, rule in RULES.items()
-            if rule.inside is not Inside.NOTHING and rule.where is not Where.SESSION and name in self._guests.handlers
-        }
+        inside = {name: handler for name, handler in self._guests.handlers.items() if _is_inside(RULES[name])}
+        return chained(inside, self)
 
     def restrict(self, client: Client, message: SessionUp) -> None:
         """Take out of a message of its session what it may not ask."""
@@ -159,30 +159,21 @@ class Guest:
 
     # Methods
 
-    def _guarded(self, name: str, rule: Rule, handler: Any) -> Any:
+    def around(self, name: str, handler: Any) -> Any:
         """Return a method as it is for this container: what a request names is checked first."""
-        serve = self._own_handler(name, handler)
+        serve, rule = self._own_handler(name, handler), RULES[name]
         if rule.where is Where.ANYWHERE or rule.where is Where.NOWHERE:
             return serve
         # Whether it is its own app's is looked at below; scopes are about environments.
         rule = rule._replace(scopes=INVOKE)
-
-        async def unary(request: Any) -> Any:
-            await self._check(name, rule, request)
-            return await serve(request)
-
-        async def streaming(request: Any) -> AsyncIterator[Any]:
-            await self._check(name, rule, request)
-            async with contextlib.aclosing(serve(request)) as answers:
-                async for answer in answers:
-                    yield answer
-
-        def uploading(messages: AsyncIterator[Any]) -> Any:
-            return serve(self._reach.checked(name, rule, messages))
-
         if services.METHODS[name].client_stream:
-            return uploading
-        return streaming if services.METHODS[name].server_stream else unary
+            return lambda messages: serve(self._reach.checked(name, rule, messages))
+
+        async def check(request: Any) -> Any:
+            await self._check(name, rule, request)
+            return serve
+
+        return before(name, check)
 
     async def _check(self, name: str, rule: Rule, request: Any) -> None:
         if isinstance(request, ObjectOpenRequest) and not request.object_id:
@@ -275,3 +266,8 @@ class Guest:
             refused: TerminalAskResponse = await handler(request)
             return refused
         return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
+
+
+def _is_inside(rule: Rule) -> bool:
+    # A session is begun by its connection, not by a handler.
+    return rule.inside is not Inside.NOTHING and rule.where is not Where.SESSION

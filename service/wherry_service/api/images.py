@@ -18,6 +18,8 @@ from wherry_proto.messages import (
     ImageState,
     ImageStepEnd,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, DEPLOY, FIELD, Where
 from wherry_service.api.statuses import status_of
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import InvalidRequest, NotFound, ServiceError
@@ -44,6 +46,7 @@ class ImageApi:
         self._keep_days = keep_days
         self._apps_by_image = apps_by_image
 
+    @rpc("Images.Ensure", DEPLOY, FIELD)
     async def ensure(self, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
         events: asyncio.Queue[ImageEvent] = asyncio.Queue()
         builds = [
@@ -67,6 +70,7 @@ class ImageApi:
                 build.cancel()
             await asyncio.gather(*builds, return_exceptions=True)
 
+    @rpc("Images.Show", DEPLOY, Where.ANYWHERE)
     async def show(self, request: ImageShowRequest) -> ImageInfo:
         if request.definition is not None:
             wanted = image_id(request.definition)
@@ -79,6 +83,7 @@ class ImageApi:
         info.dockerfile = described(record.definition)
         return info
 
+    @rpc("Images.List", DEPLOY, Where.ANYWHERE)
     async def list(self, request: ImageListRequest) -> ImageListResponse:
         records = [record for record in await self._builder.records.list() if not record.internal]
         infos = await asyncio.gather(*(self._info(record) for record in records))
@@ -87,12 +92,14 @@ class ImageApi:
             info.apps = sorted(set(by_image.get(info.image_id, ())))
         return ImageListResponse(images=list(infos))
 
+    @rpc("Images.Logs", DEPLOY, ("image_id",))
     async def logs(self, request: ImageLogsRequest) -> AsyncIterator[ImageLogChunk]:
         await self._known(request.image_id)
         build = self._builder.running(request.image_id) if request.follow else None
         async for text in self._builder.logs.read(request.image_id, build.task if build is not None else None):
             yield ImageLogChunk(text=text)
 
+    @rpc("Images.Prune", ADMIN, Where.EVERYWHERE, audited=True)
     async def prune(self, request: ImagePruneRequest) -> ImagePruneResponse:
         days = request.older_than_days if request.older_than_days >= 0 else self._keep_days
         found = await self._pruner.prune(days, request.dry_run)

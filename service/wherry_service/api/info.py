@@ -16,6 +16,8 @@ from wherry_proto.messages import (
     ServerStopResponse,
 )
 from wherry_service import __version__
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, ANY, Inside, Where
 from wherry_service.api.sessions import PROTOCOL
 from wherry_service.apps.register import AppRegister
 from wherry_service.engines.containment import Containment
@@ -80,6 +82,7 @@ class ServerApi:
         self._request_stop = request_stop
         self._started_at_ms = int(time.time() * 1000)
 
+    @rpc("Server.Info", ANY, Where.ANYWHERE, inside=Inside.ENVIRONMENT)
     async def info(self, request: ServerInfoRequest) -> ServerInfo:
         info = ServerInfo(
             version=__version__,
@@ -99,6 +102,7 @@ class ServerApi:
                 info.isolation = await self._isolation.told(status)
         return info
 
+    @rpc("Server.Stop", ADMIN, Where.EVERYWHERE, audited=True)
     async def stop(self, request: ServerStopRequest) -> ServerStopResponse:
         count = self._num_containers()
         self._request_stop(request.force)

@@ -13,12 +13,13 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from wherry_proto import messages, rows, services
 from wherry_proto.messages import Message, SessionUp
 from wherry_service.api.budget import Budget
+from wherry_service.api.rpc import Handler
 from wherry_service.api.sessions import Guest, Session, SessionApi
 from wherry_service.api.statuses import status_of
 from wherry_service.errors import Exhausted, InvalidRequest, Rarely
@@ -37,8 +38,6 @@ SESSION = "Calls.Session"
 _MAX_WAITING = 8
 # Seconds until a client that has much to read is looked at again.
 _AGAIN_S = 0.01
-
-Handler = Callable[[Any], Any]
 
 
 class LocalApi:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import AsyncIterator, Callable
 
 from wherry_proto.messages import LogLines, LogReadRequest
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import DEPLOY
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import InvalidRequest, NotFound
@@ -23,6 +25,7 @@ class LogApi:
         self._apps = apps
         self._pools = pools
 
+    @rpc("Logs.Read", DEPLOY, ("app_id", "app_name", "container_id"))
     async def read(self, request: LogReadRequest) -> AsyncIterator[LogLines]:
         if request.follow and request.until_ms:
             raise InvalidRequest("lines that are still to come can't be followed until a time: leave one of them out")

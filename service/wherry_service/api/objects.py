@@ -8,14 +8,17 @@ from wherry_proto.messages import (
     ObjectListRequest,
     ObjectListResponse,
     ObjectOpenRequest,
+    VolumeRenameRequest,
 )
 from wherry_service.api.dicts import DictApi
-from wherry_service.api.edge import Handler
 from wherry_service.api.queues import QueueApi
+from wherry_service.api.rpc import Handler, handlers_of, rpc
+from wherry_service.api.rules import ANY, FIELD, INVOKE, OPEN, Inside
 from wherry_service.api.secrets import SecretApi
 from wherry_service.api.volumes import VolumeApi
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Clients
+from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id
 from wherry_service.objects.objects import Objects
 from wherry_service.objects.registry import Registry
@@ -26,53 +29,21 @@ Counts = Callable[[Sequence[str]], Awaitable[dict[str, int]]]
 
 def object_handlers(objects: Objects, apps: AppRegister, clients: Clients) -> dict[str, Handler]:
     """Return the methods of all objects."""
-    secrets = SecretApi(objects.secrets, apps)
-    dict_names = ObjectApi("dict", objects.registry, apps, clients, objects.dicts.counts)
-    queue_names = ObjectApi("queue", objects.registry, apps, clients, objects.queues.counts)
-    dicts, queues = DictApi(objects.dicts), QueueApi(objects.queues)
-    volume_handlers: dict[str, Handler] = {}
-    if objects.volumes is not None:
-        served = VolumeApi(objects.volumes, apps)
-        for kind, group in (("volume", "Volumes"), ("nfs", "NetworkFileSystems")):
-            names = ObjectApi(kind, objects.registry, apps, clients, _uncounted)
-            volume_handlers |= {
-                f"{group}.Open": names.open,
-                f"{group}.List": names.list,
-                f"{group}.Delete": served.deleting(kind, names.delete),
-                f"{group}.Rename": served.renaming(kind, info_of),
-            }
-        volume_handlers |= served.handlers()
+    registry, volumes = objects.registry, objects.volumes
     return {
-        **volume_handlers,
-        "Secrets.Create": secrets.create,
-        "Secrets.Lookup": secrets.lookup,
-        "Secrets.List": secrets.list,
-        "Secrets.Delete": secrets.delete,
-        "Secrets.Rotate": secrets.rotate,
-        "Dicts.Open": dict_names.open,
-        "Dicts.List": dict_names.list,
-        "Dicts.Delete": dict_names.delete,
-        "Dicts.Get": dicts.get,
-        "Dicts.Put": dicts.put,
-        "Dicts.Pop": dicts.pop,
-        "Dicts.Count": dicts.count,
-        "Dicts.Clear": dicts.clear,
-        "Dicts.Scan": dicts.scan,
-        "Queues.Open": queue_names.open,
-        "Queues.List": queue_names.list,
-        "Queues.Delete": queue_names.delete,
-        "Queues.Put": queues.put,
-        "Queues.Get": queues.get,
-        "Queues.Acknowledge": queues.acknowledge,
-        "Queues.Cancel": queues.cancel,
-        "Queues.Count": queues.count,
-        "Queues.Clear": queues.clear,
-        "Queues.Scan": queues.scan,
+        **handlers_of(SecretApi(objects.secrets, apps)),
+        **handlers_of(DictApi(objects.dicts)),
+        **handlers_of(QueueApi(objects.queues)),
+        **handlers_of(VolumeApi(volumes)),
+        **handlers_of(ObjectApi("dict", registry, apps, clients, objects.dicts.counts), "Dicts"),
+        **handlers_of(ObjectApi("queue", registry, apps, clients, objects.queues.counts), "Queues"),
+        **handlers_of(VolumeNames("volume", registry, apps, clients, _uncounted), "Volumes"),
+        **handlers_of(VolumeNames("nfs", registry, apps, clients, _uncounted), "NetworkFileSystems"),
     }
 
 
 class ObjectApi:
-    """Serves one kind of objects."""
+    """Serves one kind of objects by name: what they have in common."""
 
     def __init__(self, kind: str, registry: Registry, apps: AppRegister, clients: Clients, counts: Counts) -> None:
         self._kind = kind
@@ -81,6 +52,8 @@ class ObjectApi:
         self._clients = clients
         self._counts = counts
 
+    # By whom functions are published, too: they name what they use.
+    @rpc("*.Open", ANY, OPEN, inside=Inside.ENVIRONMENT)
     async def open(self, request: ObjectOpenRequest) -> ObjectInfo:
         if request.object_id:
             return info_of(await self._registry.get(self._kind, request.object_id))
@@ -94,13 +67,33 @@ class ObjectApi:
         )
         return info_of(record)
 
+    @rpc("*.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def list(self, request: ObjectListRequest) -> ObjectListResponse:
         records = await self._registry.list(self._kind, request.environment)
         counts = await self._counts([record.object_id for record in records])
         return ObjectListResponse(objects=[info_of(record, counts.get(record.object_id, 0)) for record in records])
 
+    @rpc("*.Delete", INVOKE, ("object_id",), audited=True, inside=Inside.ENVIRONMENT)
     async def delete(self, request: ObjectDeleteRequest) -> ObjectInfo:
         return info_of(await self._registry.delete(self._kind, request.object_id))
+
+
+class VolumeNames(ObjectApi):
+    """Serves volumes, or network file systems, but for their files."""
+
+    async def delete(self, request: ObjectDeleteRequest) -> ObjectInfo:
+        """Delete one, unless a running app has it in its containers."""
+        record = await self._registry.get(self._kind, request.object_id)
+        users = self._apps.users_of_volume(request.object_id) if record.is_named and not request.force else []
+        if users:
+            raise InvalidRequest(
+                f"{self._kind} {record.name!r} is in the containers of {', '.join(users)}: stop that first, or force it"
+            )
+        return await super().delete(request)
+
+    @rpc("*.Rename", INVOKE, ("volume_id",), audited=True, inside=Inside.ENVIRONMENT)
+    async def rename(self, request: VolumeRenameRequest) -> ObjectInfo:
+        return info_of(await self._registry.rename(self._kind, request.volume_id, request.name))
 
 
 async def _uncounted(object_ids: Sequence[str]) -> dict[str, int]:

@@ -20,6 +20,8 @@ from wherry_proto.messages import (
     QueuePutResponse,
     QueueScanRequest,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import INVOKE, Inside
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id, own_id
 from wherry_service.objects.queues import Queues
@@ -37,6 +39,7 @@ class QueueApi:
         self._queues = queues
         self._loan_s = loan_s
 
+    @rpc("Queues.Put", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def put(self, request: QueuePutRequest) -> QueuePutResponse:
         done = await self._queues.put(
             request.queue_id,
@@ -48,6 +51,7 @@ class QueueApi:
         )
         return QueuePutResponse(done=done)
 
+    @rpc("Queues.Get", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def get(self, request: QueueGetRequest) -> AsyncIterator[QueueItems]:
         lease_id = _own(request.lease_id, request.queue_id)
         getter, values = await self._queues.get(
@@ -62,23 +66,28 @@ class QueueApi:
         finally:
             self._queues.give_back(request.queue_id, request.partition, getter)
 
+    @rpc("Queues.Acknowledge", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def acknowledge(self, request: QueueAcknowledgeRequest) -> QueueAcknowledged:
         lease_id = _own(request.lease_id, request.queue_id)
         accepted = await self._queues.acknowledge(request.queue_id, lease_id, request.partition, request.positions)
         return QueueAcknowledged(accepted=accepted)
 
+    @rpc("Queues.Cancel", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def cancel(self, request: QueueCancelRequest) -> QueueCancelled:
         await self._queues.cancel(request.queue_id, _own(request.lease_id, request.queue_id))
         return QueueCancelled()
 
+    @rpc("Queues.Count", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def count(self, request: QueueCountRequest) -> QueueCount:
         return QueueCount(count=await self._queues.count(request.queue_id, request.partition, request.total))
 
+    @rpc("Queues.Clear", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def clear(self, request: QueueClearRequest) -> QueueCount:
         operation_id = _own(request.operation_id, request.queue_id)
         count = await self._queues.clear(request.queue_id, operation_id, request.partition, request.all)
         return QueueCount(count=count)
 
+    @rpc("Queues.Scan", INVOKE, ("queue_id",), inside=Inside.ENVIRONMENT)
     async def scan(self, request: QueueScanRequest) -> QueuePage:
         values, after = await self._queues.page(
             request.queue_id, request.partition, request.after, _limit(request.wait_s)

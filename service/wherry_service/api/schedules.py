@@ -7,7 +7,8 @@ from wherry_proto.messages import (
     SchedulePauseRequest,
     ScheduleRunRequest,
 )
-from wherry_service.api.edge import Handler
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, DEPLOY, FUNCTION, INVOKE
 from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.schedules.schedules import Schedules
@@ -20,15 +21,7 @@ class ScheduleApi:
         self._schedules = schedules
         self._apps = apps
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return the methods by name."""
-        return {
-            "Schedules.List": self.list,
-            "Schedules.Run": self.run,
-            "Schedules.Pause": self.pause,
-            "Schedules.Resume": self.resume,
-        }
-
+    @rpc("Schedules.List", ANY, ("app_id", "environment"))
     async def list(self, request: ScheduleListRequest) -> ScheduleListResponse:
         if request.app_id:
             app_ids = [self._apps.info(check_id(request.app_id, "ap", "app id")).app_id]
@@ -38,14 +31,17 @@ class ScheduleApi:
         found.sort(key=lambda info: (info.app_name, info.function_name))
         return ScheduleListResponse(schedules=found)
 
+    @rpc("Schedules.Run", INVOKE, FUNCTION, audited=True)
     async def run(self, request: ScheduleRunRequest) -> ScheduleInfo:
         check_id(request.operation_id, "op", "operation id")
         function_id = check_id(request.function_id, "fu", "function id")
         return self._named(await self._schedules.run_now(function_id, request.operation_id))
 
+    @rpc("Schedules.Pause", DEPLOY, FUNCTION, audited=True)
     async def pause(self, request: SchedulePauseRequest) -> ScheduleInfo:
         return self._named(await self._schedules.pause(check_id(request.function_id, "fu", "function id")))
 
+    @rpc("Schedules.Resume", DEPLOY, FUNCTION, audited=True)
     async def resume(self, request: SchedulePauseRequest) -> ScheduleInfo:
         return self._named(await self._schedules.resume(check_id(request.function_id, "fu", "function id")))
 

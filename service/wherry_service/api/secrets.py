@@ -10,6 +10,8 @@ from wherry_proto.messages import (
     SecretRotateRequest,
     SecretRotateResponse,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, DEPLOY, DEVELOP, FIELD, SECRET, Where
 from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.objects.secrets import Secrets
@@ -23,24 +25,30 @@ class SecretApi:
         self._secrets = secrets
         self._apps = apps
 
+    # One without a name is made for a function that is published; what has a name is a developer's (member.py).
+    @rpc("Secrets.Create", DEPLOY, ("environment", "app_id"), audited=True)
     async def create(self, request: SecretCreateRequest) -> SecretInfo:
         environment = self._environment(request.environment, request.app_id)
         return _info(await self._secrets.create(request.name, environment, request.values, request.replace))
 
+    @rpc("Secrets.Lookup", DEPLOY, SECRET)
     async def lookup(self, request: SecretLookupRequest) -> SecretInfo:
         if request.secret_id:
             check_id(request.secret_id, "st", "secret id")
         environment = self._environment(request.environment, request.app_id)
         return _info(await self._secrets.lookup(request.name, environment, request.secret_id, request.required_keys))
 
+    @rpc("Secrets.List", DEPLOY, FIELD)
     async def list(self, request: SecretListRequest) -> SecretListResponse:
         return SecretListResponse(secrets=[_info(r) for r in await self._secrets.list(request.environment)])
 
+    @rpc("Secrets.Delete", DEVELOP, ("secret_id", "environment"), audited=True)
     async def delete(self, request: SecretDeleteRequest) -> SecretInfo:
         if request.secret_id:
             check_id(request.secret_id, "st", "secret id")
         return _info(await self._secrets.delete(request.name, request.environment, request.secret_id))
 
+    @rpc("Secrets.Rotate", ADMIN, Where.EVERYWHERE, audited=True)
     async def rotate(self, request: SecretRotateRequest) -> SecretRotateResponse:
         count, new_key = await self._secrets.rotate()
         return SecretRotateResponse(num_secrets=count, new_key=new_key)

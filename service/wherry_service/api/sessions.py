@@ -7,6 +7,8 @@ from typing import Protocol
 from wherry_proto.messages import CallKind, Failure, FailureKind, Output, SessionDown, SessionUp, Welcome
 from wherry_proto.messages import Input as InputMessage
 from wherry_service import __version__
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, Inside, Where
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
@@ -76,6 +78,7 @@ class SessionApi:
         )
         return SessionDown(welcome=welcome)
 
+    @rpc("Calls.Session", ANY, Where.SESSION, inside=Inside.ENVIRONMENT)
     async def serve(self, requests: AsyncIterator[SessionUp], guest: Guest | None = None) -> AsyncIterator[SessionDown]:
         """Serve one gRPC stream until either side ends it."""
         first = await anext(aiter(requests), None)

@@ -14,7 +14,8 @@ from typing import cast
 import grpc.aio
 
 from wherry_service.api.budget import Budget
-from wherry_service.api.edge import MESSAGE_LIMIT, Handler, generic_handlers
+from wherry_service.api.edge import MESSAGE_LIMIT, generic_handlers
+from wherry_service.api.rpc import Handler
 from wherry_service.api.tally import Tally
 from wherry_service.errors import Rarely
 

@@ -10,7 +10,8 @@ import grpc.aio
 
 from wherry_proto import services
 from wherry_service.api.certificates import own_certificate
-from wherry_service.api.edge import MESSAGE_LIMIT, Gate, Handler, generic_handlers
+from wherry_service.api.edge import MESSAGE_LIMIT, Gate, generic_handlers
+from wherry_service.api.rpc import Handler
 from wherry_service.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)

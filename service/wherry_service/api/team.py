@@ -13,6 +13,8 @@ from wherry_proto.messages import (
     TokenRevokeRequest,
     TokenWhoRequest,
 )
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, ANY, Where
 from wherry_service.api.tokens import EVERYWHERE, SCOPES, Tokens, allows
 from wherry_service.errors import Denied, NotFound
 from wherry_service.store.tokens import AuditStore
@@ -40,6 +42,7 @@ class TeamApi:
         # URL of the service over TCP, and the certificate that clients are to pin; "" for none.
         self._address = address
 
+    @rpc("Tokens.Create", ADMIN, Where.TOKEN, audited=True)
     async def create(self, request: TokenCreateRequest, asker: TokenInfo | None = None) -> TokenCreated:
         if asker is not None and "admin" not in asker.scopes:
             raise Denied(f"token {asker.name!r} is no admin's: it can't make tokens")
@@ -53,12 +56,14 @@ class TeamApi:
         url, certificate = self._address()
         return TokenCreated(token=token, secret=secret, server_url=url, certificate=certificate)
 
+    @rpc("Tokens.List", ADMIN, Where.TOKEN)
     async def list(self, request: TokenListRequest, asker: TokenInfo | None = None) -> TokenListResponse:
         if asker is not None and "admin" not in asker.scopes:
             raise Denied(f"token {asker.name!r} is no admin's: it can't list tokens")
         found = [token for token in self._tokens.all() if request.include_revoked or not token.revoked_at_ms]
         return TokenListResponse(tokens=[token for token in found if _administers(asker, token)])
 
+    @rpc("Tokens.Revoke", ADMIN, Where.TOKEN, audited=True)
     async def revoke(self, request: TokenRevokeRequest, asker: TokenInfo | None = None) -> TokenInfo:
         own = asker is not None and request.token_id == asker.token_id
         if asker is not None and not own:
@@ -71,9 +76,11 @@ class TeamApi:
         self._revoked(token.token_id)
         return token
 
+    @rpc("Tokens.Who", ANY, Where.TOKEN)
     async def who(self, request: TokenWhoRequest, asker: TokenInfo | None = None) -> TokenInfo:
         return asker or TokenInfo(name="local", scopes=[*SCOPES], environments=[EVERYWHERE])
 
+    @rpc("Audit.List", ADMIN, Where.EVERYWHERE)
     async def audit(self, request: AuditListRequest) -> AuditListResponse:
         return AuditListResponse(entries=await self._audit.latest(min(request.limit or 100, MAX_ENTRIES)))
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from wherry_proto.messages import TerminalAsk, TerminalAskResponse, TerminalOffer
-from wherry_service.api.local import Handler
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ADMIN, APP, DEVELOP, Inside, Where
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import InvalidRequest
@@ -25,10 +26,8 @@ class Terminals:
         self._pools = pools
         self._offers: dict[str, asyncio.Queue[TerminalAsk]] = {}
 
-    def handlers(self) -> dict[str, Handler]:
-        """What clients may call; containers ask by way of `guests`."""
-        return {"Terminals.Offer": self.offer, "Terminals.Ask": self._refuse}
-
+    # What comes of it is in the audit log: a command in the container that asks.
+    @rpc("Terminals.Offer", DEVELOP, APP)
     async def offer(self, request: TerminalOffer) -> AsyncIterator[TerminalAsk]:
         app_id = check_id(request.app_id, "ap", "app id")
         self._apps.info(app_id)
@@ -56,5 +55,7 @@ class Terminals:
             waiting.put_nowait(TerminalAsk(container_id=container_id, socket=socket))
         return TerminalAskResponse()
 
+    # Containers ask, over their own socket.
+    @rpc("Terminals.Ask", ADMIN, Where.NOWHERE, inside=Inside.APP)
     async def _refuse(self, request: TerminalAsk) -> TerminalAskResponse:
         raise InvalidRequest("only code in a container can ask for a terminal: call interact() in a function")

@@ -1,12 +1,10 @@
 """Volumes: their files, in chunks and pages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from wherry_proto.messages import (
-    ObjectDeleteRequest,
-    ObjectInfo,
     VolumeCheckRequest,
     VolumeCheckResponse,
     VolumeChunk,
@@ -16,14 +14,12 @@ from wherry_proto.messages import (
     VolumeEntriesRequest,
     VolumeReadRequest,
     VolumeRemoveRequest,
-    VolumeRenameRequest,
     VolumeWritten,
 )
-from wherry_service.api.edge import Handler
-from wherry_service.apps.register import AppRegister
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import INVOKE, Inside
 from wherry_service.errors import InvalidRequest
 from wherry_service.objects.volumes import Volumes
-from wherry_service.store.objects import ObjectRecord
 
 MAX_PATHS = 10_000
 # Bytes of a stream that one turn in a thread reads or writes.
@@ -35,44 +31,11 @@ _WAITING = 16
 class VolumeApi:
     """Serves the files of volumes and network file systems."""
 
-    def __init__(self, volumes: Volumes, apps: AppRegister) -> None:
+    def __init__(self, volumes: Volumes) -> None:
         self._volumes = volumes
         self._store = volumes.store
-        self._apps = apps
 
-    def handlers(self) -> dict[str, Handler]:
-        """Return the methods that reach files."""
-        return {
-            "Volumes.Entries": self.entries,
-            "Volumes.Check": self.check,
-            "Volumes.Write": self.write,
-            "Volumes.Read": self.read,
-            "Volumes.Remove": self.remove,
-            "Volumes.Copy": self.copy,
-        }
-
-    def deleting(self, kind: str, delete: Callable[[ObjectDeleteRequest], Awaitable[ObjectInfo]]) -> Handler:
-        """Return the method that deletes, unless a running app has it in its containers."""
-
-        async def serve(request: ObjectDeleteRequest) -> ObjectInfo:
-            record = await self._volumes.registry.get(kind, request.object_id)
-            users = self._apps.users_of_volume(request.object_id) if record.is_named and not request.force else []
-            if users:
-                raise InvalidRequest(
-                    f"{kind} {record.name!r} is in the containers of {', '.join(users)}: stop that first, or force it"
-                )
-            return await delete(request)
-
-        return serve
-
-    def renaming(self, kind: str, described: Callable[[ObjectRecord], ObjectInfo]) -> Handler:
-        """Return the method that renames."""
-
-        async def serve(request: VolumeRenameRequest) -> ObjectInfo:
-            return described(await self._volumes.registry.rename(kind, request.volume_id, request.name))
-
-        return serve
-
+    @rpc("Volumes.Entries", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def entries(self, request: VolumeEntriesRequest) -> AsyncIterator[VolumeEntries]:
         await self._volumes.get(request.volume_id)
         pages = self._store.entries(request.volume_id, request.path, request.recursive)
@@ -82,6 +45,7 @@ class VolumeApi:
         finally:
             _close(pages)
 
+    @rpc("Volumes.Check", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def check(self, request: VolumeCheckRequest) -> VolumeCheckResponse:
         await self._volumes.get(request.volume_id)
         _few(len(request.uploads))
@@ -92,6 +56,7 @@ class VolumeApi:
 
         return await asyncio.to_thread(check)
 
+    @rpc("Volumes.Write", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def write(self, chunks: AsyncIterator[VolumeChunk]) -> VolumeWritten:
         count = 0
         known: set[str] = set()
@@ -105,6 +70,7 @@ class VolumeApi:
     def _write_all(self, group: list[VolumeChunk]) -> int:
         return sum(self._store.write(chunk) for chunk in group)
 
+    @rpc("Volumes.Read", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def read(self, request: VolumeReadRequest) -> AsyncIterator[VolumeData]:
         await self._volumes.get(request.volume_id)
         _few(len(request.paths))
@@ -125,11 +91,13 @@ class VolumeApi:
                 last = data
             yield VolumeData(index=index, data=last, is_last=True)
 
+    @rpc("Volumes.Remove", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def remove(self, request: VolumeRemoveRequest) -> VolumeWritten:
         await self._volumes.get(request.volume_id)
         await asyncio.to_thread(self._store.remove, request.volume_id, request.path, request.recursive)
         return VolumeWritten(num_files=1)
 
+    @rpc("Volumes.Copy", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def copy(self, request: VolumeCopyRequest) -> VolumeWritten:
         await self._volumes.get(request.volume_id)
         _few(len(request.sources))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from wherry_service.errors import InvalidRequest
 from wherry_service.objects.dicts import Dicts
 from wherry_service.objects.keys import Keys
 from wherry_service.objects.leftovers import GRACE_S, Leftovers
@@ -29,9 +28,9 @@ class Objects:
         database: Database,
         blobs: BlobStore,
         keys: Keys,
+        volumes: VolumeStore,
         now: Callable[[], float] = time.time,
         blob_grace_s: float = GRACE_S,
-        volumes: VolumeStore | None = None,
     ) -> None:
         self._database = database
         self._store = ObjectStore(database)
@@ -40,7 +39,7 @@ class Objects:
         self.registry = Registry(self._store, self.leftovers, now)
         self.secrets = Secrets(SecretStore(database), self._store, keys, now)
         self.dicts = Dicts(DictStore(database), self.registry, self.leftovers, now)
-        self.volumes = Volumes(volumes, self.registry) if volumes is not None else None
+        self.volumes = Volumes(volumes, self.registry)
         self.queues = Queues(QueueStore(database), self.registry, self.leftovers, now)
 
     # For apps
@@ -51,8 +50,6 @@ class Objects:
 
     async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
         """Raise `NotFound` unless all of these are volumes of that environment."""
-        if self.volumes is None:
-            raise InvalidRequest("this service has no volumes")
         await self.volumes.check(volume_ids, environment)
 
     async def secret_values(self, secret_ids: Sequence[str]) -> Mapping[str, str]:

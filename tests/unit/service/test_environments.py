@@ -29,7 +29,8 @@ from wherry_proto.messages import (
     WebKind,
     WebSpec,
 )
-from wherry_service.api.environments import EnvironmentApi, within
+from wherry_service.api.chain import chained
+from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.environments import Environments, Heir
@@ -158,7 +159,8 @@ def test_one_that_is_not_there_is_told_with_the_near_one_by_every_method(disk: D
         async def one(request: Any) -> str:
             return "an answer"
 
-        served = within(world.environments, {"Logs.Read": stream, "Apps.List": one, "Blobs.Put": one, "Apps.Stop": one})
+        handlers = {"Logs.Read": stream, "Apps.List": one, "Blobs.Put": one, "Apps.Stop": one}
+        served = chained(handlers, ExpectedEnvironment(world.environments))
         await world.api.create(EnvironmentCreateRequest(name="staging"))
         for environment in ("", "main", "staging"):
             assert await served["Apps.List"](AppListRequest(environment=environment)) == "an answer"  # type: ignore[misc]

@@ -32,8 +32,8 @@ from wherry_proto.messages import (
     YieldsTaken,
 )
 from wherry_service.api.guests import Guest, Guests
-from wherry_service.api.local import Handler
 from wherry_service.api.places import Places
+from wherry_service.api.rpc import Handler
 from wherry_service.api.sessions import SessionApi
 from wherry_service.calls.client import Clients
 from wherry_service.errors import Denied, InvalidRequest, NotFound

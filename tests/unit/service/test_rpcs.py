@@ -1,0 +1,235 @@
+"""What stands before every rpc, by each way in; who reaches which objects is in tests/integration/test_reach.py."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.fakes.engine import FakeEngine
+from wherry_proto import messages, services
+from wherry_proto.messages import AuditEntry, ExecStart, TokenInfo
+from wherry_service.api.access import Access
+from wherry_service.api.audit import AuditLog
+from wherry_service.api.chain import chained
+from wherry_service.api.environments import ExpectedEnvironment
+from wherry_service.api.guests import Guest
+from wherry_service.api.member import Surroundings
+from wherry_service.api.notes import Notes
+from wherry_service.api.places import Places
+from wherry_service.api.rpc import Handler
+from wherry_service.api.rules import Inside, Where
+from wherry_service.api.table import RULES
+from wherry_service.api.tokens import Tokens
+from wherry_service.apps.environments import Environments
+from wherry_service.assembly import assemble
+from wherry_service.errors import Denied, NotFound, ServiceError, Unauthenticated
+from wherry_service.handlers import Handlers
+from wherry_service.settings import Settings
+from wherry_service.store.tokens import AuditStore
+
+METHODS = sorted(services.METHODS)
+
+
+class Spies:
+    """Handlers that note that they were reached, and answer nothing."""
+
+    def __init__(self) -> None:
+        self.reached: list[str] = []
+
+    def handlers(self) -> dict[str, Handler]:
+        return {name: self._handler(name) for name in METHODS}
+
+    def _handler(self, name: str) -> Handler:
+        method = services.METHODS[name]
+
+        async def take(request: Any) -> None:
+            if method.client_stream:
+                async for _ in request:
+                    pass
+            self.reached.append(name)
+
+        async def unary(request: Any, asker: Any = None) -> Any:
+            await take(request)
+            return getattr(messages, method.response)()
+
+        async def streaming(request: Any, asker: Any = None) -> AsyncIterator[Any]:
+            await take(request)
+            yield getattr(messages, method.response)()
+
+        return streaming if method.server_stream else unary
+
+
+class Audit:
+    """An audit log in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    async def add(self, entry: AuditEntry) -> None:
+        self.entries.append(entry)
+
+
+class OneEnvironment:
+    """There is "main" (in place of `Environments`), and everything is there (in place of `Places`)."""
+
+    def expect(self, name: str) -> None:
+        if name not in ("", "main"):
+            raise NotFound(f"there is no environment {name!r}")
+
+    async def of(self, kind: str, object_id: str) -> frozenset[str]:
+        return frozenset(("main",))
+
+
+class OneToken:
+    """Whoever says "right" has this token (in place of `Tokens`)."""
+
+    def __init__(self, scopes: Iterable[str]) -> None:
+        self.token = TokenInfo(token_id="tk-1", name="t", scopes=list(scopes), environments=["main"])
+
+    def check(self, token_id: str, secret: str, address: str) -> TokenInfo:
+        if secret != "right":
+            raise Unauthenticated("no")
+        return self.token
+
+
+def access_of(tokens: OneToken) -> Access:
+    nobody = Surroundings(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
+    notes = Notes(AuditLog(cast("AuditStore", Audit())))
+    return Access(cast("Tokens", tokens), cast("Places", OneEnvironment()), nobody, notes)
+
+
+async def call(name: str, handler: Any, **fields: str) -> None:
+    """Ask for an rpc with one message."""
+    method = services.METHODS[name]
+    message = getattr(messages, method.request)()
+    for field, value in fields.items():
+        setattr(message, field, value)
+    if name == "Execs.Run":
+        # What is not its first message is checked by none.
+        message.start = ExecStart()
+
+    async def uploaded() -> AsyncIterator[Any]:
+        yield message
+
+    request = uploaded() if method.client_stream else message
+    if method.server_stream:
+        async with contextlib.aclosing(handler(request)) as answers:
+            async for _ in answers:
+                pass
+    else:
+        await handler(request)
+
+
+def run(scenario: Callable[[Spies], Any]) -> list[str]:
+    """Return which handlers were reached."""
+    spies = Spies()
+    asyncio.run(scenario(spies))
+    return spies.reached
+
+
+def test_every_rpc_is_served_by_each_way_in(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        parts = assemble(tmp_path, Settings(), lambda driver, network: FakeEngine({}))
+        served = Handlers(parts)
+        for table in (served.over_tcp, served.over_grpc, served.over_frames, served.guests.handlers):
+            assert sorted(table) == METHODS
+        inside = {name for name, rule in RULES.items() if rule.inside is not Inside.NOTHING}
+        # A session is begun by its connection.
+        assert set(Guest(served.guests, "co-1", "ap-1").handlers()) == inside - {"Calls.Session"}
+        parts.machine.node.receiver.close()
+
+    asyncio.run(scenario())
+    assert sorted(RULES) == METHODS
+
+
+def test_who_has_no_token_reaches_nothing_over_tcp() -> None:
+    async def scenario(spies: Spies) -> None:
+        access = access_of(OneToken(("admin",)))
+        for name, handler in spies.handlers().items():
+            with pytest.raises(Unauthenticated):
+                await call(name, access.guard(name, handler, {"wherry-token-secret": "wrong"}, "ipv4:1.2.3.4:5"))
+        await access.close()
+
+    assert run(scenario) == []
+
+
+def test_a_token_that_allows_nothing_reaches_what_looks_at_the_token_itself_over_tcp() -> None:
+    async def scenario(spies: Spies) -> None:
+        access = access_of(OneToken(()))
+        for name, handler in spies.handlers().items():
+            guarded = access.guard(name, handler, {"wherry-token-secret": "right"}, "ipv4:1.2.3.4:5")
+            if RULES[name].where in (Where.TOKEN, Where.SESSION):
+                await call(name, guarded)
+            else:
+                with pytest.raises((Denied, NotFound)):
+                    await call(name, guarded)
+        await access.close()
+
+    asks = [name for name in METHODS if RULES[name].where in (Where.TOKEN, Where.SESSION)]
+    assert run(scenario) == asks == ["Calls.Session", "Tokens.Create", "Tokens.List", "Tokens.Revoke", "Tokens.Who"]
+
+
+def test_who_names_an_environment_that_is_not_there_reaches_nothing() -> None:
+    named = [
+        name
+        for name in METHODS
+        if not services.METHODS[name].client_stream
+        and "environment" in getattr(messages, services.METHODS[name].request).__slots__
+    ]
+
+    async def scenario(spies: Spies) -> None:
+        expected = ExpectedEnvironment(cast("Environments", OneEnvironment()))
+        handlers = chained(spies.handlers(), expected)
+        for name in named:
+            with pytest.raises(NotFound, match="there is no environment 'other'"):
+                await call(name, handlers[name], environment="other")
+        assert not spies.reached
+        for name in METHODS:
+            await call(name, handlers[name])
+
+    assert len(named) > 10
+    assert run(scenario) == METHODS
+
+
+def test_what_a_rule_has_audited_is_noted_once_for_the_services_own_user() -> None:
+    audit = Audit()
+
+    async def scenario(spies: Spies) -> None:
+        notes = Notes(AuditLog(cast("AuditStore", audit)))
+        for name, handler in chained(spies.handlers(), notes).items():
+            await call(name, handler)
+        await notes.close()
+
+    assert run(scenario) == METHODS
+    assert sorted(entry.action for entry in audit.entries) == [name for name in METHODS if RULES[name].audited]
+    assert {(entry.token_id, entry.outcome) for entry in audit.entries} == {("local", "ok")}
+
+
+def test_interceptors_are_asked_in_their_order_and_the_first_that_refuses_ends_it() -> None:
+    asked: list[str] = []
+
+    class Link:
+        def __init__(self, name: str, refuses: bool = False) -> None:
+            self.name = name
+            self.refuses = refuses
+
+        def around(self, name: str, handler: Any) -> Any:
+            async def serve(request: Any) -> Any:
+                asked.append(self.name)
+                if self.refuses:
+                    raise ServiceError("no")
+                return await handler(request)
+
+            return serve
+
+    async def scenario(spies: Spies) -> None:
+        whole = {"Apps.Stop": spies.handlers()["Apps.Stop"]}
+        await call("Apps.Stop", chained(whole, Link("first"), Link("second"))["Apps.Stop"])
+        with pytest.raises(ServiceError):
+            await call("Apps.Stop", chained(whole, Link("first", refuses=True), Link("second"))["Apps.Stop"])
+
+    assert run(scenario) == ["Apps.Stop"]
+    assert asked == ["first", "second", "first"]
