@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wherry_service.api.door import Door
-from wherry_service.api.member import Surroundings
+from wherry_service.api.member import RequestContext
 from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
 from wherry_service.api.tokens import Tokens
@@ -331,7 +331,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
             stores.masks.add,
         )
     )
-    Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.registry, basics.tasks)
+    Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 
     async def images_in_use() -> set[str]:
@@ -342,9 +342,9 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     source_use = SourceUse(stores.sources, apps.register, work.pools, work.sandboxes, *records)
     driver_volumes = None
     if stores.volumes.driver is not None:
-        registry = machine.objects.registry
-        driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, registry.exists)
-        registry.on_gone.append(driver_volumes.gone)
+        register = machine.objects.register
+        driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, register.exists)
+        register.on_gone.append(driver_volumes.gone)
     return Published(store, web, ingress, apps, deployments, pruner, source_use, driver_volumes)
 
 
@@ -367,7 +367,7 @@ def _entrances(
         environments.expect,
         AuditStore(database),
         places,
-        Surroundings(apps.register, work.journal, work.clients, stores.sources),
+        RequestContext(apps.register, work.journal, work.clients, stores.sources),
     )
     sessions = SessionApi(work.clients, work.journal, work.dispatcher, basics.instance_id)
     return Entrances(sessions, environments, places, door)

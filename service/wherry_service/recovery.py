@@ -46,11 +46,11 @@ class Recovery:
 
     async def restore(self, found: list[FoundContainer]) -> list[Input]:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
-        apps, clients, registry = self._published.apps, self._work.clients, self._machine.objects.registry
+        apps, clients, objects = self._published.apps, self._work.clients, self._machine.objects
         for client_id in await apps.restore(found):
             clients.expect(client_id, RETURN_WITHIN_S)
         await self._published.deployments.restore()
-        for client_id in await registry.restore(apps.register.ids()):
+        for client_id in await objects.register.restore(apps.register.ids()):
             clients.expect(client_id, RETURN_WITHIN_S)
         await self._work.sandboxes.restore()
         items = restored(await self._work.calls.open_inputs())

@@ -51,7 +51,7 @@ class World:
 
     async def make(self, kind: str, name: str = "x", environment: str = "main") -> str:
         """Return the id of the dict or queue of that name."""
-        return (await self.objects.registry.open(kind, name, environment, True)).object_id
+        return (await self.objects.register.open(kind, name, environment, True)).object_id
 
     def put_blob(self, data: bytes) -> Payload:
         """Store a large value, as a client does before it names it."""

@@ -114,7 +114,7 @@ class FakeSandboxStore:
 
 
 class FakeImages:
-    """Knows images by their ids alone (implements `sandboxes.Images`)."""
+    """Knows images by their ids alone (implements `beginning.SandboxImages`)."""
 
     def __init__(self) -> None:
         self.adopted: list[str] = []

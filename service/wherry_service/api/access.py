@@ -7,8 +7,8 @@ from typing import Any
 
 from wherry_proto import services
 from wherry_service.api.chain import during
-from wherry_service.api.member import Member, Surroundings, refusal
-from wherry_service.api.notes import Asked, Notes
+from wherry_service.api.member import Member, RequestContext, refusal
+from wherry_service.api.notes import NotedRequest, Notes
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Reach
 from wherry_service.api.rules import Where
@@ -24,7 +24,7 @@ SECRET_KEY = "wherry-token-secret"
 class Access:
     """Lets in who has a token, to what that is for (implements `edge.Gate`)."""
 
-    def __init__(self, tokens: Tokens, places: Places, surroundings: Surroundings, notes: Notes) -> None:
+    def __init__(self, tokens: Tokens, places: Places, surroundings: RequestContext, notes: Notes) -> None:
         self._tokens = tokens
         self._places = places
         self._surroundings = surroundings
@@ -62,8 +62,8 @@ class Access:
     # Who asks
 
     @contextlib.contextmanager
-    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[Asked]:
-        asked = Asked(request)
+    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[NotedRequest]:
+        asked = NotedRequest(request)
         task = asyncio.current_task()
         assert task is not None
         audited = name in RULES and RULES[name].audited
@@ -99,7 +99,7 @@ class Access:
 
     # What is allowed
 
-    async def _allowed(self, name: str, handler: Any, request: Any, asked: Asked, peer: str) -> Any:
+    async def _allowed(self, name: str, handler: Any, request: Any, asked: NotedRequest, peer: str) -> Any:
         rule, token = RULES.get(name), asked.token
         assert token is not None
         if rule is None or rule.where is Where.NOWHERE:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wherry_service.api.access import Access
 from wherry_service.api.audit import AuditLog
-from wherry_service.api.member import Surroundings
+from wherry_service.api.member import RequestContext
 from wherry_service.api.notes import Notes
 from wherry_service.api.places import Places
 from wherry_service.api.rpc import Handler
@@ -27,7 +27,7 @@ class Door:
         expect_environment: Callable[[str], None],
         audit: AuditStore,
         places: Places,
-        around: Surroundings,
+        around: RequestContext,
     ) -> None:
         self._tokens = tokens
         self._expect_environment = expect_environment

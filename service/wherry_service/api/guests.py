@@ -100,7 +100,7 @@ class Guests:
 
 
 class Guest:
-    """One container that asks (implements `reach.Asker`, `sessions.Guest` and `chain.Interceptor`)."""
+    """One container that asks (implements `reach.Asker`, `sessions.SessionGuard` and `chain.Interceptor`)."""
 
     def __init__(self, guests: Guests, container_id: str, app_id: str) -> None:
         self.container_id = container_id

@@ -18,7 +18,7 @@ from wherry_proto.messages import (
 from wherry_service import __version__
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ADMIN, ANY, Inside, Where
-from wherry_service.api.sessions import PROTOCOL
+from wherry_service.api.sessions import CLIENT_PROTOCOL
 from wherry_service.apps.register import AppRegister
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import Engine, EngineError, EngineStatus
@@ -86,7 +86,7 @@ class ServerApi:
     async def info(self, request: ServerInfoRequest) -> ServerInfo:
         info = ServerInfo(
             version=__version__,
-            protocol=PROTOCOL,
+            protocol=CLIENT_PROTOCOL,
             instance_id=self._instance_id,
             pid=os.getpid(),
             started_at_ms=self._started_at_ms,

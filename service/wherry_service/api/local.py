@@ -20,7 +20,7 @@ from wherry_proto import messages, rows, services
 from wherry_proto.messages import Message, SessionUp
 from wherry_service.api.budget import Budget
 from wherry_service.api.rpc import Handler
-from wherry_service.api.sessions import Guest, Session, SessionApi
+from wherry_service.api.sessions import Session, SessionApi, SessionGuard
 from wherry_service.api.statuses import status_of
 from wherry_service.errors import Exhausted, InvalidRequest, Rarely
 from wherry_service.frames import FrameError, Splitter, pack, read_header, write_header
@@ -47,7 +47,7 @@ class LocalApi:
         self,
         handlers: dict[str, Handler],
         sessions: SessionApi,
-        guest: Guest | None = None,
+        guard: SessionGuard | None = None,
         limit: int = MAX_FRAME,
         max_connections: int = MAX_CONNECTIONS,
         budget: Budget | None = None,
@@ -55,7 +55,7 @@ class LocalApi:
     ) -> None:
         self.handlers = handlers
         self.sessions = sessions
-        self.guest = guest
+        self.guard = guard
         # Bytes of a frame's header, and of its body.
         self.limit = limit
         self.max_connections = max_connections
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._request = getattr(messages, method.request)
         first = rows.from_row(self._request, row, body)
         if name == SESSION:
-            self._session = self._api.sessions.begin(cast("SessionUp", first), self._api.guest)
+            self._session = self._api.sessions.begin(cast("SessionUp", first), self._api.guard)
             self._send(self._api.sessions.welcome())
             self._session.client.attach(self._wake)
             return

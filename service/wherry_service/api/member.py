@@ -50,7 +50,7 @@ MAX_CLAIMS = 10_000
 
 
 @dataclass(slots=True)
-class Surroundings:
+class RequestContext:
     """What a request is checked against."""
 
     apps: AppRegister
@@ -62,7 +62,7 @@ class Surroundings:
 
 
 class Member:
-    """Checks what a token's holder asks (implements `reach.Asker` and `sessions.Guest`)."""
+    """Checks what a token's holder asks (implements `reach.Asker` and `sessions.SessionGuard`)."""
 
     # It is in no container.
     container_id = ""
@@ -70,7 +70,7 @@ class Member:
     def __init__(
         self,
         token: TokenInfo,
-        surroundings: Surroundings,
+        surroundings: RequestContext,
         places: Places,
         sent: dict[tuple[str, ...], set[str]],
     ) -> None:

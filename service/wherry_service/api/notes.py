@@ -19,7 +19,7 @@ _TARGETS = (
 )  # fmt: skip
 
 
-class Asked:
+class NotedRequest:
     """What is noted of a request."""
 
     __slots__ = ("environment", "noted", "target", "token")
@@ -48,14 +48,14 @@ class Notes:
         if not RULES[name].audited:
             return handler
         if services.METHODS[name].client_stream:
-            return lambda messages: handler(self.begun(name, messages, Asked(messages), ""))
+            return lambda messages: handler(self.begun(name, messages, NotedRequest(messages), ""))
 
         async def find() -> Any:
             return handler
 
         @contextlib.contextmanager
         def enter(request: Any) -> Iterator[Callable[[], Awaitable[Any]]]:
-            asked = Asked(request)
+            asked = NotedRequest(request)
             try:
                 yield find
             except ServiceError as error:
@@ -65,7 +65,9 @@ class Notes:
 
         return during(name, enter)
 
-    async def begun(self, name: str, messages: AsyncIterator[Any], asked: Asked, peer: str) -> AsyncIterator[Any]:
+    async def begun(
+        self, name: str, messages: AsyncIterator[Any], asked: NotedRequest, peer: str
+    ) -> AsyncIterator[Any]:
         """Note a stream when it begins, and not when it has ended: it may last."""
         async for message in messages:
             if not asked.noted:
@@ -75,7 +77,7 @@ class Notes:
                 self.note(name, asked, peer, "ok")
             yield message
 
-    def note(self, action: str, asked: Asked, peer: str, outcome: str) -> None:
+    def note(self, action: str, asked: NotedRequest, peer: str, outcome: str) -> None:
         """Write an entry; `peer` is "" for the service's own user."""
         token = asked.token
         entry = AuditEntry(

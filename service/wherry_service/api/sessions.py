@@ -15,20 +15,22 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.ids import check_id
+from wherry_service.limits import MAX_INLINE
 
-PROTOCOL = 1
+# Of clients' sessions; runners have their own (node/frames.py).
+CLIENT_PROTOCOL = 1
 # Things that one message speaks of; a client sends about half as many.
 MAX_ROWS = 131_072
 # What a client makes itself: ids and a method's name, in characters; and an inline payload, in bytes.
 MAX_ID = 64
 MAX_METHOD = 256
-MAX_INLINE = 2 << 20
+MAX_PAYLOAD = 2 * MAX_INLINE
 _MAX_COUNT = (1 << 32) - 1
 _MAX_SIZE = (1 << 63) - 1
 _KINDS = (CallKind.REMOTE, CallKind.MAP, CallKind.GENERATOR, CallKind.SPAWN, CallKind.SPAWN_MAP)
 
 
-class Guest(Protocol):
+class SessionGuard(Protocol):
     """Who asks, unless it is the service's own user: a token's holder, or a container."""
 
     # "" outside of containers.
@@ -36,9 +38,6 @@ class Guest(Protocol):
 
     def restrict(self, client: Client, message: SessionUp) -> None:
         """Take out of a message what this client may not ask, and answer it."""
-
-
-INLINE_LIMIT = 1 << 20
 
 
 class SessionApi:
@@ -50,18 +49,18 @@ class SessionApi:
         self._dispatcher = dispatcher
         self._instance_id = instance_id
 
-    def begin(self, first: SessionUp, guest: Guest | None = None) -> "Session":
+    def begin(self, first: SessionUp, guard: SessionGuard | None = None) -> "Session":
         """Begin a session with its first message; raise `InvalidRequest` if that is no hello this service knows."""
         if first.hello is None:
             raise InvalidRequest("a session begins with hello")
-        if first.hello.protocol != PROTOCOL:
+        if first.hello.protocol != CLIENT_PROTOCOL:
             raise InvalidRequest(
-                f"this service speaks protocol {PROTOCOL} (wherry {__version__}), the client speaks "
+                f"this service speaks protocol {CLIENT_PROTOCOL} (wherry {__version__}), the client speaks "
                 f"{first.hello.protocol} (wherry {first.hello.version}): install the same version on both sides"
             )
         client_id = check_id(first.hello.client_id, "cl", "client id")
-        client = self._clients.connect(client_id, guest.container_id if guest is not None else "")
-        session = Session(client, self, guest)
+        client = self._clients.connect(client_id, guard.container_id if guard is not None else "")
+        session = Session(client, self, guard)
         # What it has no use for any more comes with hello, and is not sent again.
         session.receive(first)
         self._journal.resume(client)
@@ -74,17 +73,19 @@ class SessionApi:
     def welcome(self) -> SessionDown:
         """Return the service's first message."""
         welcome = Welcome(
-            protocol=PROTOCOL, version=__version__, instance_id=self._instance_id, inline_limit=INLINE_LIMIT
+            protocol=CLIENT_PROTOCOL, version=__version__, instance_id=self._instance_id, inline_limit=MAX_INLINE
         )
         return SessionDown(welcome=welcome)
 
     @rpc("Calls.Session", ANY, Where.SESSION, inside=Inside.ENVIRONMENT)
-    async def serve(self, requests: AsyncIterator[SessionUp], guest: Guest | None = None) -> AsyncIterator[SessionDown]:
+    async def serve(
+        self, requests: AsyncIterator[SessionUp], guard: SessionGuard | None = None
+    ) -> AsyncIterator[SessionDown]:
         """Serve one gRPC stream until either side ends it."""
         first = await anext(aiter(requests), None)
         if first is None:
             raise InvalidRequest("a session begins with hello")
-        session = self.begin(first, guest)
+        session = self.begin(first, guard)
         reader = asyncio.ensure_future(self._read(session, requests))
         reader.add_done_callback(lambda _: session.client.wake())
         try:
@@ -164,7 +165,7 @@ def _check(message: SessionUp) -> None:
             raise InvalidRequest(f"input {item.input_id[:MAX_ID]!r} is none: its id, method or index is too large")
         if payload is None:
             continue
-        if len(payload.data) > MAX_INLINE or len(payload.blob_id) > 2 * MAX_ID or not 0 <= payload.size <= _MAX_SIZE:
+        if len(payload.data) > MAX_PAYLOAD or len(payload.blob_id) > 2 * MAX_ID or not 0 <= payload.size <= _MAX_SIZE:
             raise InvalidRequest(f"the payload of input {item.input_id!r} is too large to be inline")
         if not payload.blob_id:
             # The client's word for it would let it fill the queue unseen.
@@ -180,9 +181,9 @@ def _refused(item: InputMessage, count: int) -> Output:
 class Session:
     """One open session, whatever carries it."""
 
-    def __init__(self, client: Client, api: SessionApi, guest: Guest | None) -> None:
+    def __init__(self, client: Client, api: SessionApi, guard: SessionGuard | None) -> None:
         self.client = client
-        self._guest = guest
+        self._guard = guard
         self.number = client.session
         self._api = api
 
@@ -196,8 +197,8 @@ class Session:
         _check(message)
         if self.client.is_deaf:
             raise Exhausted("this client asks for more than it reads: its session is ended")
-        if self._guest is not None:
-            self._guest.restrict(self.client, message)
+        if self._guard is not None:
+            self._guard.restrict(self.client, message)
         self._api.receive(self.client, message)
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ from wherry_proto.messages import AppInfo, AppState, FunctionChangeKind, Functio
 from wherry_service.apps.app import App, Beside, grace_of
 from wherry_service.apps.binding import Binding
 from wherry_service.apps.change import Change, change_of, followed
-from wherry_service.apps.ending import Ending
+from wherry_service.apps.ending import AppEnding
 from wherry_service.apps.plans import retry_of
 from wherry_service.apps.register import AppRegister
 from wherry_service.apps.room import expect_room
@@ -34,7 +34,7 @@ class Apps:
         self.register = AppRegister(beside.store, beside.pools, beside.endpoints)
         self.serving = Serving(beside, self.register)
         self.binding = Binding(beside.store, self.register, self.serving)
-        self.ending = Ending(beside, self.register)
+        self.ending = AppEnding(beside, self.register)
 
     # An earlier life
 

@@ -8,7 +8,7 @@ from wherry_service.apps.apps import Apps
 from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
-from wherry_service.objects.registry import Registry
+from wherry_service.objects.register import ObjectRegister
 from wherry_service.store.away import left_for_later
 from wherry_service.tasks import Tasks
 
@@ -20,12 +20,18 @@ class Departures:
     """Ends what belonged to clients that are gone; hears of them from `clients`."""
 
     def __init__(
-        self, clients: Clients, journal: Journal, dispatcher: Dispatcher, apps: Apps, registry: Registry, tasks: Tasks
+        self,
+        clients: Clients,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        apps: Apps,
+        register: ObjectRegister,
+        tasks: Tasks,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
         self._apps = apps
-        self._registry = registry
+        self._register = register
         self._tasks = tasks
         clients.on_gone.append(self._gone)
 
@@ -38,7 +44,7 @@ class Departures:
         self._dispatcher.cancel_all(ended)
         for call in ended:
             self._journal.forget(call)
-        for end in (self._apps.ending.client_gone, self._registry.client_gone):
+        for end in (self._apps.ending.client_gone, self._register.client_gone):
             self._tasks.spawn(_until_done(functools.partial(end, client.client_id)))
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LEAVING_EVERY_S = 0.25
 
 
-class Ending:
+class AppEnding:
     """Stops apps, and functions that an app has no more."""
 
     def __init__(self, beside: Beside, register: AppRegister) -> None:

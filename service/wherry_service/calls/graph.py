@@ -29,7 +29,7 @@ _STATUS = {
 }
 
 
-class Node:
+class GraphNode:
     """One input in a graph."""
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Node:
         # Asked how it stands as long as it is open: no longer, since it holds what it was given.
         self.item: Input | None = item
         self.names = names
-        self.children: list[Node] = []
+        self.children: list[GraphNode] = []
         self.container_id = ""
         self.status = int(InputStatus.UNSPECIFIED)
 
@@ -82,7 +82,7 @@ class Root:
     def __init__(self, call_id: str, durable: bool) -> None:
         self.call_id = call_id
         self.durable = durable
-        self.nodes: list[Node] = []
+        self.nodes: list[GraphNode] = []
         self.num_nodes = 0
         self.num_open = 0
         # Of the call itself.
@@ -98,9 +98,9 @@ class CallGraphs:
         # Puts the graph of a durable call on disk.
         self._save = save
         self._roots: dict[str, Root] = {}
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, GraphNode] = {}
         # The nodes of each call that is in a graph.
-        self._by_call: dict[str, list[Node]] = {}
+        self._by_call: dict[str, list[GraphNode]] = {}
         # Each with the number of nodes that it had when it ended.
         self._ended: deque[tuple[Root, int]] = deque()
         self._num_ended = 0
@@ -128,7 +128,7 @@ class CallGraphs:
             return
         load = self._describe(item.call.function_id)
         names = (load.name, load.module_name) if load is not None else ("", "")
-        node = self._nodes[item.input_id] = Node(item, root, names)
+        node = self._nodes[item.input_id] = GraphNode(item, root, names)
         item.in_graph = True
         siblings.append(node)
         self._by_call.setdefault(item.call_id, []).append(node)
@@ -170,7 +170,7 @@ class CallGraphs:
         nodes = self._by_call.get(call_id)
         return nodes[0].function_id if nodes else None
 
-    def _graph(self, roots: list[Node], root: Root) -> CallGraph:
+    def _graph(self, roots: list[GraphNode], root: Root) -> CallGraph:
         found: list[CallGraphNode] = []
         waiting = deque((node, "") for node in roots)
         while waiting:

@@ -105,13 +105,13 @@ class Ingress:
         # Loaded only here: a service without web endpoints starts without.
         import uvicorn  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
-        from wherry_service.ingress.gate import Gate  # noqa: PLC0415 - start-up cost: as above
         from wherry_service.ingress.protocol import BoundedHttp, BoundedWebSocket  # noqa: PLC0415 - start-up cost: as above
         from wherry_service.ingress.results import Results  # noqa: PLC0415 - start-up cost: as above
+        from wherry_service.ingress.router import WebRouter  # noqa: PLC0415 - start-up cost: as above
 
         settings = self._settings
         self._results = Results(self._store, self._blobs, self._exchanges)
-        gate = Gate(self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals)
+        gate = WebRouter(self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals)
         protocol = type(
             "Http",
             (BoundedHttp,),

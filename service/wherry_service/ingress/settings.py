@@ -5,15 +5,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wherry_service.errors import ServiceError
+from wherry_service.settings import SettingsError
 
 DEFAULT_PORT = 8720
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class SettingsError(ServiceError):
-    """A setting is not what it must be; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 from wherry_proto.messages import DictEntry, DictValue, Payload
 from wherry_service.errors import InvalidRequest
+from wherry_service.limits import MAX_INLINE
 from wherry_service.objects.leftovers import Leftovers
-from wherry_service.objects.registry import Registry
+from wherry_service.objects.register import ObjectRegister
 from wherry_service.store.dicts import DictStore, Page
 
 KIND = "dict"
 MAX_KEY = 64 << 10
-MAX_INLINE = 1 << 20
 MAX_TTL_S = 10 * 366 * 24 * 3600.0
 
 
@@ -19,23 +19,23 @@ class Dicts:
     """All dicts of the service. Every change is on disk before it is answered."""
 
     def __init__(
-        self, store: DictStore, registry: Registry, leftovers: Leftovers, now: Callable[[], float] = time.time
+        self, store: DictStore, register: ObjectRegister, leftovers: Leftovers, now: Callable[[], float] = time.time
     ) -> None:
-        self.registry = registry
+        self.register = register
         self._store = store
         self._leftovers = leftovers
         self._now = now
 
     async def get(self, dict_id: str, key: bytes) -> Payload | None:
         """Return the value of a key, None where there is none."""
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         return await self._store.get(dict_id, key, self._now_ms())
 
     async def put(
         self, dict_id: str, operation_id: str, entries: Sequence[DictEntry], skip_if_exists: bool, ttl_s: float
     ) -> int:
         """Write entries, each whole; return how many were written. Large values become the dict's own."""
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         for entry in entries:
             _check(entry)
         if not 0 <= ttl_s <= MAX_TTL_S:
@@ -57,22 +57,22 @@ class Dicts:
 
     async def pop(self, dict_id: str, operation_id: str, key: bytes) -> DictValue:
         """Take an entry out and return its value."""
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         return await self._store.pop(dict_id, operation_id, key, self._now_ms())
 
     async def count(self, dict_id: str) -> int:
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         return await self._store.count(dict_id, self._now_ms())
 
     async def clear(self, dict_id: str, operation_id: str) -> int:
         """Delete all entries; return how many there were."""
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         count, orphans = await self._store.clear(dict_id, operation_id, self._now_ms())
         self._leftovers.add(orphans)
         return count
 
     async def page(self, dict_id: str, after: int, until: int, with_values: bool) -> Page:
-        await self.registry.get(KIND, dict_id)
+        await self.register.get(KIND, dict_id)
         return await self._store.page(dict_id, after, until, with_values, self._now_ms())
 
     async def counts(self, dict_ids: Sequence[str]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from wherry_service.objects.dicts import Dicts
 from wherry_service.objects.keys import Keys
 from wherry_service.objects.leftovers import GRACE_S, Leftovers
 from wherry_service.objects.queues import Queues
-from wherry_service.objects.registry import Registry
+from wherry_service.objects.register import ObjectRegister
 from wherry_service.objects.secrets import Secrets
 from wherry_service.objects.volumes import Volumes
 from wherry_service.store import answers
@@ -36,11 +36,11 @@ class Objects:
         self._store = ObjectStore(database)
         self._now = now
         self.leftovers = Leftovers(blobs, blob_grace_s)
-        self.registry = Registry(self._store, self.leftovers, now)
+        self.register = ObjectRegister(self._store, self.leftovers, now)
         self.secrets = Secrets(SecretStore(database), self._store, keys, now)
-        self.dicts = Dicts(DictStore(database), self.registry, self.leftovers, now)
-        self.volumes = Volumes(volumes, self.registry)
-        self.queues = Queues(QueueStore(database), self.registry, self.leftovers, now)
+        self.dicts = Dicts(DictStore(database), self.register, self.leftovers, now)
+        self.volumes = Volumes(volumes, self.register)
+        self.queues = Queues(QueueStore(database), self.register, self.leftovers, now)
 
     # For apps
 
@@ -63,18 +63,18 @@ class Objects:
 
     async def app_gone(self, app_id: str) -> None:
         """Delete what an app had as its own."""
-        await self.registry.app_gone(app_id)
+        await self.register.app_gone(app_id)
 
     # For environments
 
     async def end_environment(self, environment: str) -> None:
         """Delete all objects of an environment."""
         for record in await self._store.all_in(environment):
-            await self.registry.delete_any(record.object_id)
+            await self.register.delete_any(record.object_id)
 
     def environment_renamed(self, name: str, new_name: str) -> None:
         """Hear that an environment is called otherwise now."""
-        self.registry.environment_renamed(name, new_name)
+        self.register.environment_renamed(name, new_name)
 
     # For the service
 

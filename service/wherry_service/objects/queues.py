@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 from wherry_proto.messages import Payload
 from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.limits import MAX_INLINE
 from wherry_service.objects.leftovers import Leftovers
 from wherry_service.objects.partition import MAX_ITEMS, Getter, Item, Partition
-from wherry_service.objects.registry import Registry
+from wherry_service.objects.register import ObjectRegister
 from wherry_service.store.queues import QueueStore
 
 T = TypeVar("T")
 
 KIND = "queue"
-MAX_INLINE = 1 << 20
 MAX_PARTITION = 64
 MAX_TTL_S = 10 * 366 * 24 * 3600.0
 PAGE_ITEMS = 500
@@ -49,16 +49,16 @@ class Queues:
     """All queues of the service."""
 
     def __init__(
-        self, store: QueueStore, registry: Registry, leftovers: Leftovers, now: Callable[[], float] = time.time
+        self, store: QueueStore, register: ObjectRegister, leftovers: Leftovers, now: Callable[[], float] = time.time
     ) -> None:
-        self.registry = registry
+        self.register = register
         self._store = store
         self._leftovers = leftovers
         self._now = now
         self._queues: dict[str, _Queue] = {}
         self._loading: dict[str, asyncio.Task[_Queue]] = {}
         self._last_position = 0
-        registry.on_gone.append(self._gone)
+        register.on_gone.append(self._gone)
 
     async def put(
         self,
@@ -290,7 +290,7 @@ class Queues:
         return [item.value or known.get(item.position) for item in items]
 
     async def _queue(self, queue_id: str) -> _Queue:
-        await self.registry.get(KIND, queue_id)
+        await self.register.get(KIND, queue_id)
         queue = self._queues.get(queue_id)
         if queue is not None:
             return queue

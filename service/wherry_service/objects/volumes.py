@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from wherry_service.errors import NotFound
-from wherry_service.objects.registry import PREFIXES, Registry
+from wherry_service.objects.register import PREFIXES, ObjectRegister
 from wherry_service.store.objects import ObjectRecord
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.tasks import Tasks
@@ -13,16 +13,16 @@ from wherry_service.tasks import Tasks
 class Volumes:
     """Ties the directories to the objects that they belong to."""
 
-    def __init__(self, store: VolumeStore, registry: Registry) -> None:
+    def __init__(self, store: VolumeStore, register: ObjectRegister) -> None:
         self.store = store
-        self.registry = registry
+        self.register = register
         self._discarding = Tasks("the files of a deleted volume could not be removed")
-        registry.on_gone.append(self._gone)
+        register.on_gone.append(self._gone)
 
     async def get(self, volume_id: str) -> ObjectRecord:
         """Return a volume or network file system by id; raise `NotFound`."""
         kind = "nfs" if volume_id.startswith(f"{PREFIXES['nfs']}-") else "volume"
-        return await self.registry.get(kind, volume_id)
+        return await self.register.get(kind, volume_id)
 
     async def check(self, volume_ids: Sequence[str], environment: str) -> None:
         """Raise `NotFound` unless all of these are there, in that environment."""

@@ -25,7 +25,7 @@ ROOM_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.5
 
 
-class Objects(Protocol):
+class SandboxObjects(Protocol):
     """What sandboxes use by id; raises `NotFound` unless it is of the environment."""
 
     async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
@@ -35,7 +35,7 @@ class Objects(Protocol):
         """See that these are there."""
 
 
-class Images(Protocol):
+class SandboxImages(Protocol):
     """The images that sandboxes are made of, and those that are made of sandboxes."""
 
     def reference(self, wanted: str) -> str:
@@ -57,8 +57,8 @@ class Beginning:
         store: SandboxStore,
         node: SandboxNode,
         capacity: Capacity,
-        images: Images,
-        objects: Objects,
+        images: SandboxImages,
+        objects: SandboxObjects,
         settings: SandboxSettings,
         tasks: Tasks,
     ) -> None:

@@ -16,7 +16,7 @@ from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.pools.capacity import Capacity
-from wherry_service.sandboxes.beginning import Beginning, Images, Objects
+from wherry_service.sandboxes.beginning import Beginning, SandboxImages, SandboxObjects
 from wherry_service.sandboxes.orders import check, check_tags
 from wherry_service.sandboxes.output import SavedOutput
 from wherry_service.sandboxes.register import SandboxRegister
@@ -49,10 +49,10 @@ class Sandboxes:
         store: SandboxStore,
         node: SandboxNode,
         capacity: Capacity,
-        images: Images,
+        images: SandboxImages,
         directory: Path,
         settings: SandboxSettings,
-        objects: Objects,
+        objects: SandboxObjects,
     ) -> None:
         self.settings = settings
         self._store = store

@@ -34,7 +34,7 @@ NEXT_RUNS = 3
 _NO_ARGUMENTS = pickle.dumps(((), {}), 5)
 
 
-class Host(Protocol):
+class InputRunner(Protocol):
     """Who runs inputs: the dispatcher."""
 
     def gate(self) -> Callable[[Input], Failure | None]: ...
@@ -72,7 +72,7 @@ class Schedules:
         self,
         store: ScheduleStore,
         journal: Journal,
-        host: Host,
+        host: InputRunner,
         settings: ScheduleSettings = ScheduleSettings(),  # noqa: B008 - immutable
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -196,11 +196,11 @@ def test_a_dict_that_was_deleted_is_told_to_be_gone(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         dict_id = await world.make("dict", "old")
         await world.put(dict_id, b"a", payload(b"1"))
-        await world.objects.registry.delete("dict", dict_id)
+        await world.objects.register.delete("dict", dict_id)
         with pytest.raises(NotFound, match=f"dict {dict_id} does not exist: it was deleted"):
             await world.put(dict_id, b"a", payload(b"1"))
         with pytest.raises(NotFound, match="environment 'main' has no dict 'old'"):
-            await world.objects.registry.open("dict", "old", "main", False)
+            await world.objects.register.open("dict", "old", "main", False)
         again = await world.make("dict", "old")
         assert again != dict_id
         assert await world.items(again) == []
@@ -212,7 +212,7 @@ def test_the_same_name_is_another_dict_elsewhere(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         ids = {await world.make("dict", "x", environment) for environment in ("main", "other")}
         ids.add(await world.make("queue", "x"))
-        ids.add((await world.objects.registry.open("dict", "x", "main", True, app_id=new_id("ap"))).object_id)
+        ids.add((await world.objects.register.open("dict", "x", "main", True, app_id=new_id("ap"))).object_id)
         assert len(ids) == 4
         made = await asyncio.gather(*(world.make("dict", "raced") for _ in range(20)))
         assert len(set(made)) == 1
@@ -223,25 +223,25 @@ def test_the_same_name_is_another_dict_elsewhere(disk: Disk) -> None:
 def test_dicts_go_with_their_app_and_client(disk: Disk) -> None:
     async def scenario(world: World) -> None:
         app_id, client_id = new_id("ap"), new_id("cl")
-        open_one = world.objects.registry.open
+        open_one = world.objects.register.open
         of_app = await open_one("dict", "mine", "main", True, app_id=app_id)
         assert await open_one("dict", "mine", "main", True, app_id=app_id) == of_app
         of_client = await open_one("dict", "", "main", True, client_id=client_id)
         named = await world.make("dict", "named")
-        assert [record.object_id for record in await world.objects.registry.list("dict", "main")] == [named]
+        assert [record.object_id for record in await world.objects.register.list("dict", "main")] == [named]
 
         world.restart()
-        assert await world.objects.registry.restore({app_id}) == {client_id}
-        await world.objects.registry.client_gone(client_id)
+        assert await world.objects.register.restore({app_id}) == {client_id}
+        await world.objects.register.client_gone(client_id)
         with pytest.raises(NotFound):
             await world.objects.dicts.count(of_client.object_id)
         assert await world.objects.dicts.count(of_app.object_id) == 0
         await world.objects.app_gone(app_id)
         with pytest.raises(NotFound):
             await world.objects.dicts.count(of_app.object_id)
-        gone = await world.objects.registry.open("dict", "mine", "main", True, app_id=app_id)
+        gone = await world.objects.register.open("dict", "mine", "main", True, app_id=app_id)
         world.restart()
-        assert await world.objects.registry.restore(set()) == set()
+        assert await world.objects.register.restore(set()) == set()
         with pytest.raises(NotFound):
             await world.objects.dicts.count(gone.object_id)
         assert await world.objects.dicts.count(named) == 0

@@ -187,7 +187,7 @@ def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(disk: Disk) -> None:
         info = await world.api.rename(EnvironmentRenameRequest(name="dev", new_name="test"))
         assert (info.name, info.num_apps, info.num_sandboxes, info.num_objects) == ("test", 1, 1, 1)
         assert await world.shared.make("dict", "d", "test") == dict_id
-        assert (await world.shared.objects.registry.get("dict", dict_id)).environment == "test"
+        assert (await world.shared.objects.register.get("dict", dict_id)).environment == "test"
         assert world.apps.register.lookup("app", "f", "test").app_id == app_id
         assert "wherry-test--" in world.apps.register.lookup("app", "f", "test").web_url
         listed = await ScheduleApi(world.schedules, world.apps.register).list(ScheduleListRequest(environment="test"))

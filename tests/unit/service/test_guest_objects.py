@@ -84,7 +84,7 @@ def test_what_a_container_makes_without_a_name_is_its_apps(tmp_path: Path) -> No
             ObjectOpenRequest(name="mine", app_id=other_app, create=True),
         ):
             made = await handlers["Queues.Open"](request)
-            record = await objects.objects.registry.get("queue", made.object_id)
+            record = await objects.objects.register.get("queue", made.object_id)
             assert (record.app_id, record.client_id) == (world.app_id, "")
 
     try:

@@ -273,7 +273,7 @@ def test_lookups_of_calls_are_few_at_a_time_and_bounded(tmp_path: Path, monkeypa
         SessionUp(inputs=[Input(input_id="i" * 65)]),
         SessionUp(inputs=[Input(method="m" * 257)]),
         SessionUp(inputs=[Input(index=1 << 40)]),
-        SessionUp(inputs=[Input(payload=Payload(data=b"x" * (sessions.MAX_INLINE + 1)))]),
+        SessionUp(inputs=[Input(payload=Payload(data=b"x" * (sessions.MAX_PAYLOAD + 1)))]),
         SessionUp(inputs=[Input(payload=Payload(blob_id="b" * 129))]),
         SessionUp(inputs=[Input(payload=Payload(size=1 << 63))]),
     ],

@@ -93,8 +93,8 @@ def test_a_blob_is_there_while_something_refers_to_it_and_no_longer(
                 repeat = None
                 await world.objects.expire()
             elif verb == "delete":
-                await world.objects.registry.delete("dict", dict_id)
-                await world.objects.registry.delete("queue", queue_id)
+                await world.objects.register.delete("dict", dict_id)
+                await world.objects.register.delete("queue", queue_id)
                 dict_id, queue_id = await world.make("dict"), await world.make("queue")
                 repeat = None
             elif verb == "restart":

@@ -439,7 +439,7 @@ def test_whoever_waits_at_a_queue_that_is_deleted_is_told(disk: Disk) -> None:
         part = world.objects.queues._queues[queue_id].partition("")
         while not part.num_waiting:
             await asyncio.sleep(0)
-        await world.objects.registry.delete("queue", queue_id)
+        await world.objects.register.delete("queue", queue_id)
         ended = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(ended[0], NotFound)
         assert ended[1] is False or isinstance(ended[1], NotFound)

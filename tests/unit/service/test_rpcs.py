@@ -16,7 +16,7 @@ from wherry_service.api.audit import AuditLog
 from wherry_service.api.chain import chained
 from wherry_service.api.environments import ExpectedEnvironment
 from wherry_service.api.guests import Guest
-from wherry_service.api.member import Surroundings
+from wherry_service.api.member import RequestContext
 from wherry_service.api.notes import Notes
 from wherry_service.api.places import Places
 from wherry_service.api.rpc import Handler
@@ -96,7 +96,7 @@ class OneToken:
 
 
 def access_of(tokens: OneToken) -> Access:
-    nobody = Surroundings(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
+    nobody = RequestContext(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
     notes = Notes(AuditLog(cast("AuditStore", Audit())))
     return Access(cast("Tokens", tokens), cast("Places", OneEnvironment()), nobody, notes)
 

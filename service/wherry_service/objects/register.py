@@ -14,7 +14,7 @@ from wherry_service.store.objects import ObjectRecord, ObjectStore
 PREFIXES = {"dict": "di", "queue": "qu", "volume": "vo", "nfs": "sv"}
 
 
-class Registry:
+class ObjectRegister:
     """Finds, makes and deletes objects. Those in use are kept in memory."""
 
     def __init__(self, store: ObjectStore, leftovers: Leftovers, now: Callable[[], float] = time.time) -> None:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 DOMAIN_PATH = "/.wherry/domain"
 
 
-class Gate:
+class WebRouter:
     """An ASGI app."""
 
     def __init__(
