@@ -14,6 +14,7 @@ from wherry_service.api.sessions import SessionApi
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.app import Beside
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.container_use import ContainerUse
 from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
@@ -55,7 +56,6 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
-from wherry_service.sandboxes.use import ContainerUse
 from wherry_service.schedules.schedules import Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.settings import Settings

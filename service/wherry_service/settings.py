@@ -151,6 +151,7 @@ _ROOMS = (
 )
 
 
+# large: every setting there is, read once.
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set."""

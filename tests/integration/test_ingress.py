@@ -16,6 +16,7 @@ import pytest
 from wherry_proto.messages import Failure, FailureKind, Format, FunctionSpec, Output, Payload, WebKind, WebSpec
 from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
 from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
+from wherry_service.ingress.auth import StaticProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.store.blobs import BlobStore
@@ -101,13 +102,15 @@ def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec 
         endpoints, function = Endpoints(Site()), PlayedFunction()
         spec = FunctionSpec(name="f", web=web or WebSpec(kind=WebKind.ASGI))
         endpoints.claim("ap-1", endpoints_of("ap-1", "app", "main", [("fu-1", spec)], ""))
+        http = HttpSettings(port=0, **settings)
         ingress = Ingress(
-            HttpSettings(port=0, **settings),
+            http,
             endpoints,
             function,  # type: ignore[arg-type]
             WebStore(database),
             BlobStore(tmp_path / "blobs"),
             tmp_path,
+            StaticProxyAuth(http.proxy_tokens),
         )
         await ingress.ready()
         port = int(endpoints.url("fu-1").rpartition(":")[2])

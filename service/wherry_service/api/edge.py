@@ -42,6 +42,8 @@ def generic_handlers(handlers: dict[str, Handler], gate: Gate | None = None) -> 
     unread = {services.METHODS[name].path: _unread(name, handler, gate) for name, handler in handlers.items() if gate}
 
     class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generic at run time
+        """Finds what serves a method by its path."""
+
         def service(self, call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
             # Of strangers not even a request is read, which may have 64 MiB.
             is_known = gate is None or gate.knows(_texts(call_details.invocation_metadata))

@@ -62,7 +62,7 @@ class Guests:
         apps: AppRegister,
         journal: Journal,
         places: Places,
-        terminals: Terminals | None = None,
+        terminals: Terminals,
     ) -> None:
         self.handlers = handlers
         self.places = places
@@ -262,9 +262,6 @@ class Guest:
 
     async def _ask_for_terminal(self, handler: Any, request: TerminalAsk) -> TerminalAskResponse:
         """Pass on that its code asks for the terminal of who runs its app."""
-        if self._guests.terminals is None:
-            refused: TerminalAskResponse = await handler(request)
-            return refused
         return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wherry_service.pools.container import Container
 
 
+# large: the whole state of an input, one row of each table of those that are open; slots, since there are many.
 class Input:
     """One input: waiting (no container, not done), running (a container) or done."""
 

@@ -25,6 +25,7 @@ MAX_GUEST_UNREAD = 100_000
 MAX_LOOKUPS = 10_000
 
 
+# large: the queues of all that waits to be told to one client, and what bounds them.
 class Client:
     """One client process. Everything for it waits here until its session's stream can take it."""
 

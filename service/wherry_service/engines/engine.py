@@ -49,6 +49,7 @@ class Gpu:
     count: int
 
 
+# large: what a container is made of, as one flat row of words that each engine translates.
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """A container to be made. `network` is "bridge", "none", "host" or "container:ID"."""

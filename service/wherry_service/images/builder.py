@@ -22,7 +22,7 @@ from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import BuildFunctions
 from wherry_service.images.logs import BuildLogs
 from wherry_service.images.maker import Maker, Making, tag_of
-from wherry_service.images.objects import BuildObjects, NoObjects
+from wherry_service.images.objects import BuildObjects
 from wherry_service.images.progress import OnLog
 from wherry_service.images.reasons import reason
 from wherry_service.images.registry import Registry
@@ -65,23 +65,20 @@ class ImageBuilder:
         records: ImageStore,
         blobs: BlobStore,
         sources: SourceStore,
-        settings: ImageSettings | None = None,
-        objects: BuildObjects | None = None,
-        volumes: VolumeStore | None = None,
-        labels: Mapping[str, str] | None = None,
-        containment: Containment | None = None,
+        settings: ImageSettings,
+        objects: BuildObjects,
+        volumes: VolumeStore,
+        labels: Mapping[str, str],
+        containment: Containment,
     ) -> None:
-        settings = settings or ImageSettings()
         self.records = records
         self.logs = BuildLogs(work_dir / "logs")
         self._engine = engine
         self._work_dir = work_dir
         self._registry = Registry(settings, work_dir)
-        volumes = volumes or VolumeStore(work_dir.parent / "volumes")
         # As of containers that builds run functions in: those of an earlier life are removed.
-        self._labels = {**(labels or {}), "wherry.kind": "build"}
-        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels or {}, containment or Containment())
-        objects = objects or NoObjects()
+        self._labels = {**labels, "wherry.kind": "build"}
+        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels, containment)
         self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, objects)
         self._layer: RunnerLayer | None = None
         self._locks: dict[str, asyncio.Lock] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from wherry_proto.messages import FunctionSpec, Resources, VolumeMount
 from wherry_service.engines.containment import Containment, MemoryLimit
-from wherry_service.engines.docker import DROPPED_CAPABILITIES, OOM_SCORE, PIDS_LIMIT
+from wherry_service.engines.docker_body import DROPPED_CAPABILITIES, OOM_SCORE, PIDS_LIMIT
 from wherry_service.engines.engine import Engine
 from wherry_service.engines.mount_places import checked_place
 from wherry_service.errors import ServiceError

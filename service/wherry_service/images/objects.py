@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from wherry_service.errors import NotFound
-
 
 class BuildObjects(Protocol):
     """Knows the objects of each environment."""
@@ -17,16 +15,3 @@ class BuildObjects(Protocol):
 
     async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
         """Raise `NotFound` unless all of these are volumes of that environment."""
-
-
-class NoObjects:
-    """Where nothing is shared."""
-
-    async def secret_values_of(self, secret_ids: Sequence[str], environment: str) -> Mapping[str, str]:
-        raise NotFound("this service keeps no secrets")
-
-    async def check_secrets(self, secret_ids: Sequence[str], environment: str) -> None:
-        raise NotFound("this service keeps no secrets")
-
-    async def check_volumes(self, volume_ids: Sequence[str], environment: str) -> None:
-        raise NotFound("this service keeps no volumes")

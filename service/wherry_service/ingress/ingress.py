@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.errors import Unready
-from wherry_service.ingress.auth import ProxyAuth, StaticProxyAuth
+from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
 from wherry_service.store.blobs import BlobStore
@@ -38,7 +38,7 @@ class Ingress:
         store: WebStore,
         blobs: BlobStore,
         state_dir: Path,
-        auth: ProxyAuth | None = None,
+        auth: ProxyAuth,
     ) -> None:
         self._settings = settings
         self._endpoints = endpoints
@@ -46,7 +46,7 @@ class Ingress:
         self._store = store
         self._blobs = blobs
         self._state_dir = state_dir
-        self._auth = auth or StaticProxyAuth(settings.proxy_tokens)
+        self._auth = auth
         self._refusals = Refusals()
         self._server: Any = None
         self._serving: asyncio.Task[None] | None = None

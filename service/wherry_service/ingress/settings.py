@@ -12,6 +12,7 @@ DEFAULT_PORT = 8720
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+# large: every setting of the HTTP server, read once.
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """Where the ingress listens, how it is reached, and its limits. Times are in seconds."""

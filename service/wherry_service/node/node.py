@@ -11,6 +11,7 @@ from wherry_service.node.events import Hearer
 C = TypeVar("C")
 
 
+# large: what a runner is told of its function, as one flat row.
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
     """What a container runs: the contents of the runner's `load` frame."""

@@ -9,6 +9,7 @@ from wherry_service.node.events import ContainerExit
 from wherry_service.node.node import BucketOrder, VolumeOrder
 
 
+# large: what a sandbox is made of, as one flat row.
 @dataclass(frozen=True, slots=True)
 class SandboxOrder:
     """A sandbox to be made."""

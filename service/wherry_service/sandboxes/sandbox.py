@@ -14,6 +14,7 @@ TIMED_OUT = 124
 TERMINATED = 137
 
 
+# large: what its register, its beginning, its streams and its end each wait for or count.
 class Sandbox:
     """A sandbox that runs, or is just beginning or ending.
 

@@ -8,7 +8,8 @@ import docker.errors
 import pytest
 
 from wherry_service.engines import docker as docker_engine
-from wherry_service.engines.docker import DockerEngine, create_body
+from wherry_service.engines.docker import DockerEngine
+from wherry_service.engines.docker_body import create_body
 from wherry_service.engines.docker_streams import clean_config
 from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount, RuntimeMissing
 

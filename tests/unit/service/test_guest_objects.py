@@ -21,6 +21,7 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.guests import Guest, Guests
 from wherry_service.api.objects import object_handlers
+from wherry_service.api.terminals import Terminals
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.environments import EnvironmentStore
@@ -35,7 +36,14 @@ def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
 
     served["Functions.Bind"] = bind
     world.places._finders |= dict.fromkeys(("dict", "queue", "object"), EnvironmentStore(objects.database).of_object)
-    guests = Guests(served, world.sessions, world.apps.register, world.journal, world.places)
+    guests = Guests(
+        served,
+        world.sessions,
+        world.apps.register,
+        world.journal,
+        world.places,
+        Terminals(world.apps.register, world.pools),
+    )
     return Guest(guests, "co-1", world.app_id).handlers()
 
 

@@ -35,6 +35,7 @@ from wherry_service.api.guests import Guest, Guests
 from wherry_service.api.places import Places
 from wherry_service.api.rpc import Handler
 from wherry_service.api.sessions import SessionApi
+from wherry_service.api.terminals import Terminals
 from wherry_service.calls.client import Clients
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import new_id
@@ -82,7 +83,14 @@ class World:
             cast("LogStore", None),
         )
         handlers = {"Server.Info": _info, "Functions.Lookup": self._lookup, "Functions.Bind": self._bind}
-        self.guests = Guests(handlers, self.sessions, self.apps.register, self.journal, self.places)
+        self.guests = Guests(
+            handlers,
+            self.sessions,
+            self.apps.register,
+            self.journal,
+            self.places,
+            Terminals(self.apps.register, self.pools),
+        )
         self.guest = Guest(self.guests, "co-1", self.app_id)
 
     async def _lookup(self, request: FunctionLookupRequest) -> FunctionInfo:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.databases import Disk
 from tests.fakes.engine import FakeEngine
+from tests.fakes.images import builder_of
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import host
@@ -99,7 +100,7 @@ def make_builder(docker: Docker, disk: Disk) -> Iterator[Callable[[str], ImageBu
 
     def make(name: str) -> ImageBuilder:
         sources = SourceStore(disk.folder / "sources", blobs)
-        return ImageBuilder(docker, disk.folder / name, ImageStore(database), blobs, sources)
+        return builder_of(docker, disk.folder / name, ImageStore(database), blobs, sources)
 
     yield make
     database.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
+from tests.fakes.images import builder_of
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id, prefix
@@ -27,7 +28,7 @@ def builder(tmp_path: Path) -> Iterator[ImageBuilder]:
     database.begin()
     blobs = BlobStore(tmp_path / "blobs")
     sources = SourceStore(tmp_path / "sources", blobs)
-    yield ImageBuilder(FakeEngine({}), tmp_path / "work", ImageStore(database), blobs, sources)
+    yield builder_of(FakeEngine({}), tmp_path / "work", ImageStore(database), blobs, sources)
     database.close()
 
 

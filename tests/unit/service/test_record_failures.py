@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.databases import Disk
+from tests.fakes.images import builder_of
 from tests.unit.service.test_image_builder import TAG, WANTED, Docker, chain, docker, hearing, ignore
 from wherry_proto.messages import AuditEntry, ImageEnsureRequest, ImageEvent, ImageState
 from wherry_service.api import audit as audit_module
@@ -184,7 +185,7 @@ def test_an_earlier_key_that_can_not_be_dropped_stays(
 @pytest.fixture
 def builder(docker: Docker, disk: Disk, database: Failing) -> ImageBuilder:
     blobs = BlobStore(disk.folder / "blobs")
-    return ImageBuilder(
+    return builder_of(
         docker, disk.folder / "work", ImageStore(database), blobs, SourceStore(disk.folder / "sources", blobs)
     )
 

@@ -10,7 +10,7 @@ import pytest
 from tests.databases import Disk
 from tests.fakes.engine import FakeEngine
 from wherry_proto.messages import SandboxSpec, SandboxState
-from wherry_service.engines.docker import DROPPED_CAPABILITIES, create_body
+from wherry_service.engines.docker_body import DROPPED_CAPABILITIES, create_body
 from wherry_service.engines.docker_streams import clean_config
 from wherry_service.engines.engine import ContainerSpec, EngineError, EngineImage
 from wherry_service.ids import new_id

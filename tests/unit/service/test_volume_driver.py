@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from wherry_service.engines.docker import create_body
+from wherry_service.engines.docker_body import create_body
 from wherry_service.engines.engine import ContainerSpec, EngineError, Mount
 from wherry_service.engines.volume_driver import VolumeDriver, volume_id_of
 from wherry_service.host import volumes_of
