@@ -86,8 +86,8 @@ class OneEnvironment:
 class OneToken:
     """Whoever says "right" has this token (in place of `Tokens`)."""
 
-    def __init__(self, scopes: Iterable[str]) -> None:
-        self.token = TokenInfo(token_id="tk-1", name="t", scopes=list(scopes), environments=["main"])
+    def __init__(self, scopes: Iterable[str], environments: Iterable[str] = ("main",)) -> None:
+        self.token = TokenInfo(token_id="tk-1", name="t", scopes=list(scopes), environments=list(environments))
 
     def check(self, token_id: str, secret: str, address: str) -> TokenInfo:
         if secret != "right":
@@ -95,8 +95,14 @@ class OneToken:
         return self.token
 
 
+class NoSources:
+    """Nothing was sent (in place of `SourceStore`)."""
+
+    def note_sent(self, source_id: str, sender: str) -> None: ...
+
+
 def access_of(tokens: OneToken) -> Access:
-    nobody = RequestContext(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", None))
+    nobody = RequestContext(cast("Any", None), cast("Any", None), cast("Any", None), cast("Any", NoSources()))
     notes = Notes(AuditLog(cast("AuditStore", Audit())))
     return Access(cast("Tokens", tokens), cast("Places", OneEnvironment()), nobody, notes)
 
@@ -109,7 +115,7 @@ async def call(name: str, handler: Any, **fields: str) -> None:
         setattr(message, field, value)
     if name == "Execs.Run":
         # What is not its first message is checked by none.
-        message.start = ExecStart()
+        message.start = ExecStart(container_id="co-1")
 
     async def uploaded() -> AsyncIterator[Any]:
         yield message
@@ -170,6 +176,27 @@ def test_a_token_that_allows_nothing_reaches_what_looks_at_the_token_itself_over
 
     asks = [name for name in METHODS if RULES[name].where in (Where.TOKEN, Where.SESSION)]
     assert run(scenario) == asks == ["Calls.Session", "Tokens.Create", "Tokens.List", "Tokens.Revoke", "Tokens.Who"]
+
+
+def test_an_admins_token_reaches_all_that_is_served_over_tcp() -> None:
+    async def scenario(spies: Spies) -> None:
+        access = access_of(OneToken(("admin",), ("*",)))
+        for name, handler in spies.handlers().items():
+            guarded = access.guard(name, handler, {"wherry-token-secret": "right"}, "ipv4:1.2.3.4:5")
+            if RULES[name].where is Where.NOWHERE:
+                with pytest.raises(Denied, match="is not served over TCP"):
+                    await call(name, guarded)
+            else:
+                await call(name, guarded, **fields_of(name))
+        await access.close()
+
+    assert run(scenario) == [name for name in METHODS if RULES[name].where is not Where.NOWHERE]
+
+
+def fields_of(name: str) -> dict[str, str]:
+    """Name an object in a request that is about one."""
+    where = RULES[name].where
+    return {where[0]: "one"} if isinstance(where, tuple) and where[0].endswith("_id") and "." not in where[0] else {}
 
 
 def test_who_names_an_environment_that_is_not_there_reaches_nothing() -> None:

@@ -198,7 +198,7 @@ def test_nobody_waits_while_it_is_written_that_one_runs(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path, store)
         sandbox_id = await house.create()
-        assert (await house.sandboxes.get(sandbox_id)).state == SandboxState.RUNNING
+        assert (await house.sandboxes.register.get(sandbox_id)).state == SandboxState.RUNNING
         may.set()
         assert (await house.sandboxes.terminate(sandbox_id)).state == SandboxState.TERMINATED
 
