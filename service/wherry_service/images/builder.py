@@ -274,7 +274,7 @@ class ImageBuilder:
             await asyncio.to_thread(layer.write_to, context)
             try:
                 # Without a network: making one takes longer than all else of it.
-                await self._maker.build(wanted, tag, text, context, ["--network=none"], [], on_log)
+                await self._maker.build(wanted, tag, text, context, ["--network=none"], [], on_log, base=base)
             except ImageBuildError as error:
                 told = " ".join([error.reason, *error.log_tail])
                 if "python3" in told and ("executable file not found" in told or "no such file" in told):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=\s*(\S.*?)\s*\Z", re.IGNORECASE)
+DIRECTIVE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=\s*(\S.*?)\s*\Z", re.IGNORECASE)
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _WITH_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
 # A flag, its value perhaps quoted, and the blanks and continued lines up to what follows.
@@ -55,7 +55,7 @@ def directives(text: str) -> list[str]:
     """Return the lines at the top that tell the builder how to read the rest: `# syntax=`, `# escape=`, `# check=`."""
     found: list[str] = []
     for line in text.removeprefix("\ufeff").splitlines():
-        if not _DIRECTIVE.match(line):
+        if not DIRECTIVE.match(line):
             break
         found.append(line.strip())
     return found
@@ -63,7 +63,7 @@ def directives(text: str) -> list[str]:
 
 def split(text: str) -> list[Line]:
     """Return the instructions, without comments."""
-    found = (match for line in directives(text) if (match := _DIRECTIVE.match(line)))
+    found = (match for line in directives(text) if (match := DIRECTIVE.match(line)))
     escape = next((match[2] for match in found if match[1].lower() == "escape"), "\\")
     return [_parsed(item, escape) for item in _logical(text.removeprefix("\ufeff"), escape)]
 

@@ -17,6 +17,7 @@ from wherry_service.engines.engine import Engine
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import host, render
 from wherry_service.images.base import DEFAULT_PYTHON, SUITES, BaseImages
+from wherry_service.images.borrowing import Borrowing, refusal
 from wherry_service.images.definition import secret_ids
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import FunctionRun, volumes_of
@@ -112,14 +113,29 @@ class Maker:
         titles: Titles,
         on_log: OnLog,
         on_step: OnStep = lambda title, seconds, cached: None,
+        base: str = "",
     ) -> None:
-        """Have BuildKit build a Dockerfile's text; raise `ImageBuildError`."""
+        """Have BuildKit build a Dockerfile's text; raise `ImageBuildError`.
+
+        `base` is the only one of this service's images that it may take.
+        """
         cli = await self.cli()
         file = context.parent / "Dockerfile"
         file.write_text(text)
-        progress = Progress(titles, on_log, on_step)
+        progress, borrowing = Progress(titles, on_log, on_step), Borrowing(base)
+
+        def hear(line: str) -> None:
+            if not borrowing.line(line):
+                raise ImageBuildError(image_id, refusal("its Dockerfile", borrowing.taken), [])
+            progress.line(line)
+
         command = [*cli.build, "--progress=plain", f"--tag={tag}", f"--file={file}", *arguments, str(context)]
-        code = await follow(command, progress.line, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
+        try:
+            code = await follow(command, hear, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
+        finally:
+            # It may have been done before that was heard.
+            if borrowing.taken:
+                await self._engine.remove_image(tag)
         if code < 0:
             told = f"{cli.docker} was ended by signal {-code} ({signal.strsignal(-code)}) before it was done"
             raise ImageBuildError(image_id, told, progress.tail())
@@ -189,7 +205,7 @@ class Maker:
             arguments = [*labelled, *self._arguments(context.parent, stage, making, lent)]
             titles = stage.titles_by_place if own else stage.titles
             await self.build(
-                making.image_id, tag, text + "\n", context, arguments, titles, making.on_log, making.on_step
+                making.image_id, tag, text + "\n", context, arguments, titles, making.on_log, making.on_step, base
             )
 
     def _arguments(self, folder: Path, stage: Stage, making: Making, lent: render.Lent) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from wherry_proto.messages import ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import dockerfiles
+from wherry_service.images.borrowing import check_reference
 
 # What a single file is called in the build's context: its own name would be read as a pattern.
 FILE_NAME = "file"
@@ -236,6 +237,7 @@ def registry_reference(step: ImageStep) -> str:
     """Return the reference a from_registry step names."""
     if len(step.args) != 1 or not _REFERENCE.match(step.args[0]):
         raise InvalidRequest(f"from_registry: {' '.join(step.args)[:80]!r} is not an image reference")
+    check_reference("from_registry", step.args[0])
     return step.args[0]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from wherry_proto.messages import ImageDefinition, ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import dockerfiles
+from wherry_service.images.borrowing import check_reader
 from wherry_service.images.definition import image_id, prefix
 from wherry_service.images.packages import PACKAGES, base_instructions
 from wherry_service.images.render import Instruction, Lent, Renderer
@@ -110,6 +111,7 @@ def _users_dockerfile(renderer: Renderer, step: ImageStep) -> list[Instruction]:
     lines = dockerfiles.split(step.args[0]) if step.args else []
     if not any(line.word == "FROM" for line in lines):
         raise InvalidRequest("from_dockerfile: the file has no FROM, so it says not what the image begins with")
+    check_reader(dockerfiles.directives(step.args[0]), step.options)
     return [renderer.raw(line, step, 0) for line in lines]
 
 

@@ -278,6 +278,16 @@ def test_a_failed_step_is_told_with_the_end_of_its_log(builder: ImageBuilder, do
     assert left_in(tmp_path / "work") == []
 
 
+def test_a_build_that_takes_an_image_of_the_services_is_ended(builder: ImageBuilder, docker: Docker) -> None:
+    docker.does(image="echo '#3 FROM docker.io/wherry/image:anothers'\nexec sleep 60")
+    error = failure(builder)
+    assert "takes wherry/image:anothers, an image of this service's" in error.reason
+    assert asyncio.run(docker.image(TAG)) is None
+    # What a stage of its own is built on is not meant.
+    docker.does(image=WHOLE)
+    assert asyncio.run(builder.ensure(chain(), ignore)).built
+
+
 def test_a_build_that_failed_is_tried_again(builder: ImageBuilder, docker: Docker) -> None:
     docker.does(image="echo 'ERROR: no space left' >&2\nexit 1")
     assert failure(builder).reason == "no space left"
