@@ -40,6 +40,27 @@ async def settle(turns: int = 12) -> None:
         await asyncio.sleep(0)
 
 
+async def go_well(
+    world: World, is_over: Callable[[], bool], goes_well: Callable[[str], bool], turn_s: float = 0.0, turns: int = 100
+) -> None:
+    """Have the first step that goes well happen, again and again, until it is over.
+
+    Where there is none, timers are waited for: `turns` times in a row, for `turn_s` seconds each.
+    """
+    idle = 0
+    while not is_over():
+        steps = [step for step in world.enabled() if goes_well(step)]
+        if steps:
+            idle = 0
+            world.do(steps[0])
+            await settle()
+        else:
+            idle += 1
+            assert idle < turns, "somebody waits for ever"
+            await asyncio.sleep(turn_s)
+        world.check()
+
+
 def explore(make: Callable[[], World], depth: int) -> int:
     """Run all orders of `depth` free steps; return how many there were."""
     depth += EXTRA

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.explore import explore, settle
+from tests.explore import explore, go_well
 from tests.fakes.calls import journal_of
 from tests.fakes.gated_database import GatedDatabase
 from wherry_proto.messages import CallKind, CallStart, Failure, FailureKind, Format, Output, Payload
@@ -91,7 +91,6 @@ class JournalWorld:
         self.failures, self.restarts, self.cuts, self.goes = failures, restarts, cuts, goes
         self.blobs = Blobs()
         self.client = Client("cl-1", "")
-        self.idle_turns = 0
         self.begin_life()
         self.asked = [Asked(self, str(number), kind) for number, kind in enumerate(kinds)]
         for one in self.asked:
@@ -221,17 +220,7 @@ class JournalWorld:
             assert all(value == one.input_id.encode() for value in one.answers), f"a wrong answer: {one.answers}"
 
     async def finish(self) -> None:
-        while not self._is_over():
-            steps = [step for step in self.enabled() if step not in ("fail", "cut", "restart", "client goes")]
-            if not steps:
-                await asyncio.sleep(0)
-                self.idle_turns += 1
-                assert self.idle_turns < 100, "somebody waits for ever"
-                continue
-            self.idle_turns = 0
-            self.do(steps[0])
-            await settle()
-            self.check()
+        await go_well(self, self._is_over, lambda step: step not in ("fail", "cut", "restart", "client goes"))
         for one in self.asked:
             if one.kind == CallKind.SPAWN:
                 stored = await CallStore(self.database).outputs(one.call_id)

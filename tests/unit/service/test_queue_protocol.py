@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.explore import explore, settle
+from tests.explore import explore, go_well, settle
 from tests.fakes.gated_database import GatedDatabase, WriteFailed
 from wherry_proto.messages import Format, Payload
 from wherry_service.objects.partition import Getter
@@ -138,7 +138,6 @@ class QueueWorld:
         self.cuts = 2
         self.now = 1_700_000_000.0
         self.tasks: list[asyncio.Task[Any]] = []
-        self.idle_turns = 0
         self.begin_life()
         self.putters = [Putter(self, f"item{n}") for n in range(items)]
         self.consumers = [Consumer(self, f"c{n}") for n in range(consumers)]
@@ -224,27 +223,18 @@ class QueueWorld:
         assert stored + heard >= put, "an item that was put is neither on disk nor anybody's"
 
     async def finish(self) -> None:
-        wanted = min(len(self.putters), len(self.consumers))
-        while sum(len(consumer.had) for consumer in self.consumers) < wanted or not all(
-            putter.is_answered for putter in self.putters
-        ):
-            self.check()
-            steps = [step for step in self.enabled() if not step.endswith("cut") and step not in ("fail", "restart")]
-            if not steps:
-                await asyncio.sleep(0)
-                self.idle_turns += 1
-                assert self.idle_turns < 100, "somebody waits for ever"
-                continue
-            self.idle_turns = 0
-            self.do(steps[0])
-            await settle()
-        self.check()
+        await go_well(self, self._is_over, lambda step: not step.endswith("cut") and step not in ("fail", "restart"))
         had = {item for consumer in self.consumers for item in consumer.had}
         while len(self.database):
             self.database.commit()
             await settle()
         stored = {row.value for row in self.database.rows(sa.select(queue_items.c.value))}
         assert len(stored) + len(had) == len(self.putters), f"lost, or there twice: {had} {stored}"
+
+    def _is_over(self) -> bool:
+        wanted = min(len(self.putters), len(self.consumers))
+        had = sum(len(consumer.had) for consumer in self.consumers)
+        return had >= wanted and all(putter.is_answered for putter in self.putters)
 
     def close(self) -> None:
         self.database.lose()

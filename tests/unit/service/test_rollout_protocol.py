@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.explore import explore, settle
+from tests.explore import explore, go_well, settle
 from tests.fakes.gated_database import GatedDatabase
 from tests.fakes.node import FakeContainer, payload
 from tests.unit.service.test_deployments import World as Life
@@ -50,7 +50,6 @@ class RolloutWorld:
         self.served: dict[str, set[str]] = {}
         self.answers: dict[str, list[str]] = {}
         self.deploying: asyncio.Task[DeploymentResult] | None = None
-        self.idle_turns = 0
         self.make_life()
 
     def make_life(self) -> None:
@@ -190,18 +189,8 @@ class RolloutWorld:
             self.answers[output.input_id].append(revision)
 
     async def finish(self) -> None:
-        while not self._is_over():
-            steps = [step for step in self.enabled() if step in ("commit", "connect", "answer")]
-            if steps:
-                self.idle_turns = 0
-                self.do(steps[0])
-                await settle()
-            else:
-                # A timer: a pool tries again, a rollout looks for room.
-                await asyncio.sleep(0.1)
-                self.idle_turns += 1
-                assert self.idle_turns < 600, "somebody waits for ever"
-            self.check()
+        # Timers: a pool tries again, a rollout looks for room.
+        await go_well(self, self._is_over, lambda step: step in ("commit", "connect", "answer"), 0.1, 600)
         ((_, live),) = (await DeploymentStore(self.database).live()).items()
         (stored,) = [one.spec for one in live.functions if one.spec is not None]
         assert revision_of(stored) == self.serving, "what serves is not what the disk says"
