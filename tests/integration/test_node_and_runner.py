@@ -37,6 +37,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec, ContainerStatus, EngineEvent
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
@@ -50,6 +51,7 @@ from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.database import Database
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 DEADLINE_S = 20.0
 SOURCE = b"""
@@ -95,7 +97,10 @@ class World:
         self.masks = Masks()
         self.kept = LogStore(directory / "logs")
         self.kept.begin()
-        self.node = LocalNode(self.engine, directory / "run", self.blobs, sources, masks=self.masks)
+        self.node = LocalNode(
+            self.engine, directory / "run", self.blobs, sources, VolumeStore(directory / "volumes"), self.masks,
+            Containment(), starts_at_once=4,
+        )  # fmt: skip
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients()
         self.journal = journal_of(self.database, self.blobs)

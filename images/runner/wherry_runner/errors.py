@@ -181,6 +181,8 @@ class _Member:
         own, family = self._error, self._family
 
         class ErrorPickler(base):  # type: ignore[misc]
+            """Writes other exceptions of the family as their numbers."""
+
             def persistent_id(self, item: Any) -> Any:
                 if issubclass(type(item), BaseException) and item is not own:
                     return family.number(item)
@@ -193,6 +195,8 @@ class _Member:
                 return NotImplemented if inherited is None else inherited(item)
 
         class Again(pickle.Unpickler):
+            """Reads what was just written: the others of the family are there."""
+
             def persistent_load(self, number: int) -> Any:
                 return family.member(number)
 
@@ -210,6 +214,8 @@ class _Member:
 
 
 class _Buffer(io.BytesIO):
+    """Takes what can be seen as bytes."""
+
     def write(self, data: Any) -> int:
         return super().write(data if type(data) is bytes else raw_bytes(data))
 

@@ -1,8 +1,9 @@
 """How inputs end: with a value, or with a failure that says what became of them."""
 
-from wherry_proto.messages import Failure, FailureKind, Output, Payload
+from wherry_proto.messages import CallKind, Failure, FailureKind, Output, Payload
 from wherry_service.calls.call import Input
 from wherry_service.calls.journal import Journal
+from wherry_service.calls.retry import RetryPolicy
 from wherry_service.node.events import ContainerExit
 from wherry_service.pools.container import Container
 
@@ -60,6 +61,16 @@ class Answers:
         item.done = True
         container, item.container = item.container, None
         self._journal.ended(item, output, container)
+
+
+def may_retry(item: Input, policy: RetryPolicy, failure: Failure) -> bool:
+    """Whether a failed input is tried again."""
+    return (
+        failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
+        and item.retries < policy.max_retries
+        and item.call.kind not in (CallKind.GENERATOR, CallKind.WEB)
+        and not item.call.cancelled
+    )
 
 
 def no_function(function_id: str) -> Failure:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from wherry_proto.messages import CallKind, Failure, FailureKind, Payload, Yield
-from wherry_service.calls.answers import Answers, lost, no_function
+from wherry_proto.messages import Failure, FailureKind, Payload, Yield
+from wherry_service.calls.answers import Answers, lost, may_retry, no_function
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.claims import Claims
 from wherry_service.calls.client import Clients
@@ -255,7 +255,7 @@ class Dispatcher(PoolEvents[Input]):
             self.on_back(container.pool, [item])
             return
         queue = self._queues.get(item.call.function_id)
-        if queue is not None and self._may_retry(item, queue, failure):
+        if queue is not None and may_retry(item, queue.retry, failure):
             delay = queue.retry.delay(item.retries)
             item.retries += 1
             item.container = None
@@ -339,14 +339,6 @@ class Dispatcher(PoolEvents[Input]):
         self._notices.tell(queue, pool.plan.name, text)
 
     # Ends of inputs
-
-    def _may_retry(self, item: Input, queue: FunctionQueue, failure: Failure) -> bool:
-        return (
-            failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
-            and item.retries < queue.retry.max_retries
-            and item.call.kind not in (CallKind.GENERATOR, CallKind.WEB)
-            and not item.call.cancelled
-        )
 
     def _run_again(self, item: Input, queue: FunctionQueue) -> None:
         queue.num_retrying -= 1

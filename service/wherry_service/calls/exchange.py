@@ -203,7 +203,7 @@ class _Sender(Client):
 class Exchanges:
     """Gives requests to functions."""
 
-    def __init__(self, journal: Journal, dispatcher: Dispatcher, queue_limit: int = 0) -> None:
+    def __init__(self, journal: Journal, dispatcher: Dispatcher, queue_limit: int) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
         self._queue_limit = queue_limit

@@ -37,6 +37,7 @@ LOOKUPS = 32
 _YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MAP)
 
 
+# large: it alone knows what is open; all that clients and containers say changes the same calls and inputs
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 

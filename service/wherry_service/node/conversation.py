@@ -51,6 +51,7 @@ class Life(Protocol):
         """Run a coroutine beside everything else."""
 
 
+# large: what pools say (`NodeContainer`) and what runners say (`LinkEvents`) meet here, each in a few lines
 class Conversation(LinkEvents):
     """Implements `node.NodeContainer`: hears its links, and tells `hearer`."""
 

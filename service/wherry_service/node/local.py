@@ -36,6 +36,7 @@ LEFT_OVER_AFTER_S = 10.0
 REMOVE_EVERY_S = 0.2
 
 
+# large: six of its attributes are what containers find here (`local_container.Host`), each given once
 class LocalNode:
     """One host's containers, through its engine (implements `node.Node`).
 
@@ -49,18 +50,18 @@ class LocalNode:
         directory: Path,
         blobs: BlobStore,
         sources: SourceStore,
-        starts_at_once: int = 4,
-        volumes: VolumeStore | None = None,
-        masks: Masks | None = None,
-        containment: Containment | None = None,
+        volumes: VolumeStore,
+        masks: Masks,
+        containment: Containment,
+        starts_at_once: int,
     ) -> None:
-        self.containment = containment or Containment()
+        self.containment = containment
         self.engine = engine
         self.directory = directory
         self.blobs = blobs
         self.sources = sources
-        self.volumes = volumes or VolumeStore(directory.parent / "volumes")
-        self.masks = masks or Masks()
+        self.volumes = volumes
+        self.masks = masks
         self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
@@ -71,7 +72,6 @@ class LocalNode:
         # Ended, and not removed since the engine did not answer.
         self._unremoved: dict[str, LocalContainer] = {}
         self._tasks = Tasks("a task of the node agent failed")
-        self._closing = False
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
@@ -177,7 +177,6 @@ class LocalNode:
         return container.engine_id if container is not None else ""
 
     async def close(self) -> None:
-        self._closing = True
         containers = list(self._containers.values())
         for container in containers:
             container.kill("was ended with the service")

@@ -70,9 +70,9 @@ class LocalSandboxes:
         sources: SourceStore,
         volumes: VolumeStore,
         buckets: Buckets,
-        containment: Containment | None = None,
+        containment: Containment,
     ) -> None:
-        self._containment = containment or Containment()
+        self._containment = containment
         self._directory = directory
         self._sources = sources
         self._volumes = volumes

@@ -53,6 +53,7 @@ class Home(Protocol):
     def now(self) -> float: ...
 
 
+# large: the facts that a pool decides by; where there is room is for `rooms` to say
 class Container(Generic[A]):
     """Asked by its pool, and told what happened; every transition is kept with its time in `history`."""
 

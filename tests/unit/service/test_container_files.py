@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
+from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
+from wherry_service.logs.masks import Masks
 from wherry_service.node.container_files import LABEL, LAYOUT, ContainerFiles
 from wherry_service.node.local import LocalNode
 from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 
 class Place:
@@ -129,7 +132,10 @@ def test_what_an_earlier_version_lent_is_removed_and_no_link_in_it_is_followed(p
 
     async def scenario() -> None:
         engine = FakeEngine({"image": {}})
-        node = LocalNode(engine, place.run, place.blobs, SourceStore(place.run.parent / "sources", place.blobs))
+        node = LocalNode(
+            engine, place.run, place.blobs, SourceStore(place.run.parent / "sources", place.blobs),
+            VolumeStore(place.run.parent / "volumes"), Masks(), Containment(), starts_at_once=4,
+        )  # fmt: skip
         old = place.run / "co-old"
         old.mkdir()
         (old / "out").symlink_to(place.host)

@@ -14,6 +14,7 @@ from wherry_service.engines.engine import ContainerSpec, EngineStatus
 from wherry_service.engines.firewall import Firewall
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.errors import Unready
+from wherry_service.logs.masks import Masks
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.local import LocalNode
@@ -21,6 +22,7 @@ from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.settings import SettingsError, load
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 
 ENGINE = EngineStatus(True, runtimes=("runc", "io.containerd.runc.v2"), default_runtime="runc")
 
@@ -71,7 +73,10 @@ def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) ->
         engine = FakeEngine({"image": {}})
         blobs = BlobStore(tmp_path / "blobs")
         sources = SourceStore(tmp_path / "sources", blobs)
-        node = LocalNode(engine, tmp_path / "run", blobs, sources, containment=Containment(runtime="runsc"))
+        node = LocalNode(
+            engine, tmp_path / "run", blobs, sources, VolumeStore(tmp_path / "volumes"), Masks(),
+            Containment(runtime="runsc"), starts_at_once=4,
+        )  # fmt: skip
         for name, runtime in (("co-A", ""), ("co-B", "runsc")):
             (node.directory / name).mkdir()
             labels = {**node.labels, "wherry.container": name, LABEL: LAYOUT, CONTAINMENT_LABEL: runtime}
