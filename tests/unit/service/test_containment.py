@@ -174,8 +174,8 @@ def test_status_says_what_isolates(tmp_path: Path, isolate: str, problem: str, n
         own.connect(ask)
         return await Isolation(Containment(runtime="runsc", memory_limit_mib=512), "", own).told(ENGINE)
 
-    async def ask(what: str, work: object) -> list[object]:
-        return []
+    async def ask(what: str, work: object) -> object:
+        return {} if what.endswith("version") else []
 
     async def rules(script: str) -> tuple[int, str, str]:
         return (3, "", problem) if problem else (0, "1", "")
