@@ -12,7 +12,7 @@ ANSWER_WITHIN_S = 10.0
 
 
 class RemoteServer:
-    """Implements `_client.Server` for a service that somebody else starts."""
+    """Implements `client.Server` for a service that somebody else starts."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
