@@ -104,6 +104,19 @@ class App:
         """The name that it was given, None for an app without."""
         return self.__wherry_owner__.name
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "__wherry_owner__" not in state:  # pickled by a version before
+            self.__wherry_owner__ = Owner(
+                self,
+                state["_name"],
+                state["_image"],
+                secrets=state["_secrets"],
+                volumes=state["_volumes"],
+                mounts=state["_mounts"],
+                default_image=_default_image,
+            )
+
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
         # An object made by `new()` becomes the app's own under this name.
@@ -129,13 +142,13 @@ class App:
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
         """The functions, by name."""
-        return {name: function for name, function in self._functions.items() if not function.info.is_class}
+        return {n: f for n, f in self._functions.items() if f.definition is None or not f.definition.is_class}
 
     @property
     def registered_classes(self) -> dict[str, type]:
         """The plain classes that `@app.cls()` was on, by name."""
-        found: dict[str, Any] = {n: f.info.function for n, f in self._functions.items() if f.info.is_class}
-        return found
+        classes: dict[str, Any] = {n: f.definition for n, f in self._functions.items()}
+        return {name: one.function for name, one in classes.items() if one is not None and one.is_class}
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:

@@ -134,6 +134,10 @@ class Owner:
             callee.bind(None)
         running.stop()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # With the code of a function that names its app: where that arrives, the app neither runs nor is brought up.
+        return {**self.__dict__, "_functions": {}, "_bound": [], "_running": None}
+
     def __repr__(self) -> str:
         return f"App({self.name!r})"
 

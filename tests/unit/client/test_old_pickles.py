@@ -4,9 +4,11 @@ import base64
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import wherry
@@ -37,6 +39,19 @@ def test_handles_are_what_they_were() -> None:
     assert repr(loaded("an Obj")) == "Obj('Model')"
     assert isinstance(loaded("a method"), wherry.cls.Method)
     assert loaded("a FileEntry") == ("a.txt", 1, 5, 7)
+
+
+def test_an_app_that_a_function_names() -> None:
+    app = loaded("an App")
+    assert (app.name, app.app_id, app.image) == ("old", None, wherry.Image.debian_slim())
+
+
+def test_an_app_travels_without_the_code_of_its_functions() -> None:
+    app = wherry.App("new", secrets=[wherry.Secret.from_name("key")])
+    lock = threading.Lock()
+    app.function(serialized=True, name="f")(lambda: lock)
+    arrived = pickle.loads(cloudpickle.dumps(app))
+    assert (arrived.name, list(arrived.registered_functions)) == ("new", ["f"])
 
 
 def test_variants_keep_their_changes() -> None:
