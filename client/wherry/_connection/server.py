@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+from wherry._connection.installed import check_service_installed
 from wherry._connection.settings import Settings
 from wherry._connection.transport.transport import Transport
 from wherry.exception import ConnectionError, Error
@@ -57,11 +57,7 @@ class LocalServer:
             raise ConnectionError(
                 f"no service answers at {self._settings.socket} (WHERRY_SERVER_URL): start it, or unset the variable"
             )
-        if importlib.util.find_spec("wherry_service") is None:
-            raise ConnectionError(
-                "no service is running, and none is installed here: pip install 'wherry[service]', "
-                "or set WHERRY_SERVER_URL to one that runs elsewhere"
-            )
+        check_service_installed()
         self._settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._start_lock():
             # Another client may have started it while this one waited for the lock.

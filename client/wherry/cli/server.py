@@ -1,7 +1,6 @@
 """`wherry server`: the local service."""
 
 import fcntl
-import importlib.util
 import os
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import cast
 
 import typer
 
+from wherry._connection.installed import check_service_installed
 from wherry._connection.server import LocalServer
 from wherry._connection.settings import Settings, default_state_dir
 from wherry._connection.transport import open_transport
@@ -38,8 +38,7 @@ def run(
     dev_tls: bool = typer.Option(False, "--dev-tls", help="Make a certificate, for clients to pin."),
 ) -> None:
     """Run the service here until Ctrl-C or SIGTERM; a second one ends running inputs at once."""
-    if importlib.util.find_spec("wherry_service") is None:
-        raise ConnectionError("no service is installed here: pip install 'wherry[service]'")
+    check_service_installed()
     command = [sys.executable, "-P", "-m", "wherry_service"]
     if config is not None:
         command += ["--config", str(config)]

@@ -1,5 +1,6 @@
 """Starting, finding and reviving the local service: on a stand-in for its module."""
 
+import importlib.metadata
 import os
 import signal
 import socket
@@ -13,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from wherry._connection.installed import check_service_installed
 from wherry._connection.server import MAX_RESTARTS, LocalServer
 from wherry._connection.settings import Settings
+from wherry.cli.server import run as run_service
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import Message, ServerInfo
 
@@ -148,3 +151,41 @@ def test_module_runs_without_the_current_directory(state: Path, tmp_path: Path) 
         [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
     assert run.stdout.strip() == "True", run.stderr
+
+
+@pytest.fixture
+def bare_install(state: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The distributions that this installation seems to lack."""
+    lacking: set[str] = set()
+    real = importlib.metadata.distribution
+
+    def distribution(name: str) -> importlib.metadata.Distribution:
+        if name in lacking:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    return lacking
+
+
+def test_a_client_installed_without_the_services_packages_says_so(state: Path, bare_install: set[str]) -> None:
+    bare_install |= {"alembic", "docker", "obstore", "uvicorn", "uvloop", "websockets"}
+    with pytest.raises(ConnectionError) as raised:
+        server(state).ensure(Answers())
+    assert "(alembic, docker, obstore, uvicorn and 2 more)" in str(raised.value)
+    assert "pip install 'wherry[service]'" in str(raised.value)
+    assert started(state) == []
+
+
+def test_server_run_says_which_package_is_missing(bare_install: set[str]) -> None:
+    bare_install.add("uvloop")
+    with pytest.raises(ConnectionError, match=r"missing \(uvloop\)"):
+        run_service(config=None, listen=None, dev_tls=False)
+
+
+def test_sources_without_an_installation_are_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
+    check_service_installed()
