@@ -123,16 +123,14 @@ def test_an_upload_goes_on_where_it_broke_off(volume: wherry.Volume, tmp_path: P
             raise KeyboardInterrupt
 
     batch = volume.batch_upload()
-    batch._report = break_off
     batch.put_file(tmp_path / "big", "big")
     with pytest.raises(KeyboardInterrupt):
-        batch.upload()
+        batch.upload(break_off)
     assert list(volume.listdir()) == []
     first: list[int] = []
     again = volume.batch_upload()
-    again._report = first.append
     again.put_file(tmp_path / "big", "big")
-    again.upload()
+    again.upload(first.append)
     # What had come is told in one step, before the rest, which comes a mebibyte at a time.
     assert first[0] >= 2 << 20
     assert sum(first) == 20 << 20
