@@ -43,11 +43,9 @@ def dumps(error: BaseException, name: Name, message: Name) -> bytes:
         data = _Member(member, family).dumps(room)
         if not data and not number:
             return b""
-        row = (data, frames(member), *family.links(member), name(member), message(member)[:_MAX_MESSAGE])
-        room -= len(data) + len(pickle.dumps(row[1:]))
-        if room < 0:
-            row = (b"", [], *row[2:])
-        rows.append(row)
+        where, rest = frames(member), (*family.links(member), name(member), message(member)[:_MAX_MESSAGE])
+        room -= len(data) + len(pickle.dumps((where, *rest)))
+        rows.append((data, where, *rest) if room >= 0 else (b"", [], *rest))
     data = pickle.dumps((MARK, rows), 5)
     return data if len(data) <= MAX_PICKLE else b""
 

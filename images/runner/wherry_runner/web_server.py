@@ -103,7 +103,9 @@ class ServerApp:
         dropped = ("connection", "upgrade")
         head = dict(stream.head, method="GET")
         head["headers"] = [
-            row for row in head["headers"] if row[0] not in dropped and not row[0].startswith("sec-websocket-")
+            [name, value]
+            for name, value in head["headers"]
+            if name not in dropped and not name.startswith("sec-websocket-")
         ]
         extra = ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", f"sec-websocket-key: {key}"]
         if head["subprotocols"]:
@@ -117,7 +119,7 @@ class ServerApp:
             await stream.send({"k": "body", "more": False})
             return
         chosen = dict(headers).get("sec-websocket-protocol")
-        kept = [row for row in headers if row[0] in ("set-cookie",)]
+        kept = [[name, value] for name, value in headers if name == "set-cookie"]
         await stream.send({"k": "accept", "subprotocol": chosen, "headers": kept})
         await ClientSocket(reader, writer).relay(stream)
 

@@ -43,7 +43,7 @@ class Diary:
     def printed(self, container: Container[Input], rows: Sequence[LogRow]) -> LogBatch:
         """Keep what a container printed; return it as it is told to clients."""
         held = container.held
-        calls = {row[1]: held[row[1]].call_id for row in rows if row[1] in held}
+        calls = {input_id: held[input_id].call_id for _, input_id, _, _, _ in rows if input_id in held}
         load = container.pool.plan.load
         return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
 

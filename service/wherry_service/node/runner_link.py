@@ -264,15 +264,13 @@ class RunnerLink(asyncio.Protocol):
             input_id, index, format_, name, size, run = _fields_and_one(row, _YIELD)
             if type(index) is not int or not 0 <= index < MAX_COUNT:
                 raise ProtocolError("malformed yield row")
-            self._check_held(input_id)
+            self._held_id(input_id)
             self._runs.value(input_id, run, index)
             yields.append(YieldRow(input_id, index, self._payload(format_, name, size, part)))
         self._events.on_yields(self, yields)
 
     def _read_failure(self, header: Header, parts: list[bytes]) -> None:
-        input_id = header.get("input")
-        self._check_held(input_id)
-        assert isinstance(input_id, str)
+        input_id = self._held_id(header.get("input"))
         num_yields = header.get("num_yields", 0)
         if type(num_yields) is not int or not 0 <= num_yields <= MAX_COUNT:
             raise ProtocolError("malformed failure")
@@ -284,28 +282,27 @@ class RunnerLink(asyncio.Protocol):
     def _read_returned(self, header: Header, parts: list[bytes]) -> None:
         input_ids = _strings(header, "inputs")
         for input_id in input_ids:
-            self._check_held(input_id)
+            self._held_id(input_id)
             self._held.discard(input_id)
         self._runs.returned(input_ids)
         self._events.on_returned(self, input_ids)
 
     def _read_web(self, header: Header, parts: list[bytes]) -> None:
-        input_id = header.get("input")
-        self._check_held(input_id)
-        assert isinstance(input_id, str)
+        input_id = self._held_id(header.get("input"))
         kind = header.get("k")
         if not isinstance(kind, str) or len(parts) > 1 or len(header) > protocol.MAX_WEB_FIELDS:
             raise ProtocolError("malformed web frame")
         if kind not in protocol.WEB_HEADS and any(isinstance(value, list | dict | str) for value in _others(header)):
             raise ProtocolError(f"malformed web frame {kind[:32]!r}")
         try:
-            self._events.on_web(self, input_id, header, parts[0] if parts else b"")
+            self._events.on_web(self, input_id, header, b"".join(parts))
         except ValueError as error:
             raise ProtocolError(str(error)) from None
 
-    def _check_held(self, input_id: Any) -> None:
+    def _held_id(self, input_id: Any) -> str:
         if not isinstance(input_id, str) or input_id not in self._held:
             raise ProtocolError("names an input it does not hold")
+        return input_id
 
     def _payload(self, format_: Any, name: Any, size: Any, part: bytes) -> Payload:
         if type(format_) is not int:
@@ -327,14 +324,15 @@ class RunnerLink(asyncio.Protocol):
 
     def _failure(self, header: Header, parts: list[bytes]) -> Failure:
         kind = _FAILURE_KINDS.get(_text(header, "kind", 32) or "exception")
-        if kind is None or len(parts) > 1 or (parts and len(parts[0]) > MAX_INLINE):
+        data = b"".join(parts)
+        if kind is None or len(parts) > 1 or len(data) > MAX_INLINE:
             raise ProtocolError("malformed failure")
         return Failure(
             kind=kind,
             type_name=_text(header, "type", protocol.MAX_TYPE),
             message=_text(header, "message", protocol.MAX_MESSAGE),
             traceback=_text(header, "traceback", protocol.MAX_TRACEBACK),
-            exception=Payload(format=Format.PICKLE, data=parts[0], size=len(parts[0])) if parts and parts[0] else None,
+            exception=Payload(format=Format.PICKLE, data=data, size=len(data)) if data else None,
             container_id=self._container_id,
         )
 

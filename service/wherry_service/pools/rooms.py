@@ -28,14 +28,14 @@ def with_room(
         waits = container.is_blocked or container.full_s > START_S
         return container.slots + (0 if waits else ahead) - len(container.held)
 
-    rooms = [(container, room(container)) for container in accepting]
-    rooms = [(c, room) for c, room in rooms if room > 0 and not (plan.single_use and c.used)]
-    if plan.load.max_batch_size:
+    def order(found: tuple[Container[A], int]) -> tuple[bool, int]:
+        container, _ = found
         # A batch that gathers is filled before another is begun.
-        rooms.sort(key=lambda pair: (not gathers(pair[0], plan, now), len(pair[0].held)))
-    else:
-        rooms.sort(key=lambda pair: len(pair[0].held))
-    return rooms
+        comes_later = bool(plan.load.max_batch_size) and not gathers(container, plan, now)
+        return comes_later, len(container.held)
+
+    rooms = [(container, room(container)) for container in accepting]
+    return sorted(((c, room) for c, room in rooms if room > 0 and not (plan.single_use and c.used)), key=order)
 
 
 def prefetch(plan: PoolPlan, seconds_per_input: float | None) -> int:
