@@ -45,6 +45,8 @@ from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
+from wherry_service.node.bucket_helper import Surroundings
+from wherry_service.node.buckets import Buckets
 from wherry_service.node.driver_volumes import DriverVolumes
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
@@ -242,17 +244,20 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine) -> Machine
         labels={"wherry.instance": instance},
         containment=containment,
     )
+    around = Surroundings(
+        engine, instance, state_dir / "buckets", HelperImage(builder), host.proxies(), host.authorities
+    )
     node = LocalNode(
         engine,
         state_dir / "run",
         stores.blobs,
         stores.sources,
-        masks=stores.masks,
-        volumes=stores.volumes,
-        starts_at_once=settings.starts_at_once,
-        containment=containment,
+        stores.volumes,
+        Buckets(around),
+        stores.masks,
+        containment,
+        settings.starts_at_once,
     )
-    node.mount_buckets(HelperImage(builder), host.proxies(), host.authorities)
     sandbox_node = LocalSandboxes(
         engine,
         instance,

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.engines.engine import Engine
+from wherry_service.node.bucket_helper import Surroundings, nowhere
+from wherry_service.node.buckets import Buckets
 from wherry_service.node.events import ContainerExit, Hearer, OutputRow
 from wherry_service.node.node import Assignment, ContainerOrder, FoundContainer, LoadOrder, NodeContainer
 
@@ -161,3 +165,8 @@ class FakeNode:
 
     async def close(self) -> None:
         pass
+
+
+def no_buckets(engine: Engine, folder: Path) -> Buckets:
+    """Return those of a node that has no image of helpers: none can be mounted."""
+    return Buckets(Surroundings(engine, "instance", folder / "buckets", nowhere, {}, lambda: ""))

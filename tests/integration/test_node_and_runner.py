@@ -17,6 +17,7 @@ import uvloop
 from tests.fakes.apps import no_secrets
 from tests.fakes.calls import journal_of
 from tests.fakes.engine import FakeEngine
+from tests.fakes.node import no_buckets
 from wherry._connection.rebuilt import Rebuilt
 from wherry_proto.messages import (
     CallKind,
@@ -98,8 +99,8 @@ class World:
         self.kept = LogStore(directory / "logs")
         self.kept.begin()
         self.node = LocalNode(
-            self.engine, directory / "run", self.blobs, sources, VolumeStore(directory / "volumes"), self.masks,
-            Containment(), starts_at_once=4,
+            self.engine, directory / "run", self.blobs, sources, VolumeStore(directory / "volumes"),
+            no_buckets(self.engine, directory), self.masks, Containment(), starts_at_once=4,
         )  # fmt: skip
         self.pools = Pools(self.node, Capacity(4.0, 4096))
         self.clients = Clients()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +11,6 @@ from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
 from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
-from wherry_service.node.bucket_helper import Surroundings, nowhere
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, remove_directory
 from wherry_service.node.events import Hearer
@@ -51,6 +50,7 @@ class LocalNode:
         blobs: BlobStore,
         sources: SourceStore,
         volumes: VolumeStore,
+        buckets: Buckets,
         masks: Masks,
         containment: Containment,
         starts_at_once: int,
@@ -61,12 +61,12 @@ class LocalNode:
         self.blobs = blobs
         self.sources = sources
         self.volumes = volumes
+        self.buckets = buckets
         self.masks = masks
         self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
         self.instance = instance_of(directory)
-        self.mount_buckets(nowhere, {}, lambda: "")
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}
         # Ended, and not removed since the engine did not answer.
@@ -78,13 +78,6 @@ class LocalNode:
     def labels(self) -> dict[str, str]:
         """The labels that mark what this service made."""
         return {"wherry.instance": self.instance, "wherry.kind": "container"}
-
-    def mount_buckets(
-        self, image: Callable[[], Awaitable[str]], proxies: Mapping[str, str], authorities: Callable[[], str]
-    ) -> None:
-        """Say of what image helpers are that mount buckets, and what of this host they are lent."""
-        directory = self.directory.parent / "buckets"
-        self.buckets = Buckets(Surroundings(self.engine, self.instance, directory, image, proxies, authorities))
 
     def begin(self) -> None:
         """Start to follow the engine's events."""

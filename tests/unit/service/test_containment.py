@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
+from tests.fakes.node import no_buckets
 from wherry.cli import server as cli_server
 from wherry_proto.messages import IsolationInfo, NetworkIsolation
 from wherry_service.api.info import Isolation
@@ -74,8 +75,8 @@ def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) ->
         blobs = BlobStore(tmp_path / "blobs")
         sources = SourceStore(tmp_path / "sources", blobs)
         node = LocalNode(
-            engine, tmp_path / "run", blobs, sources, VolumeStore(tmp_path / "volumes"), Masks(),
-            Containment(runtime="runsc"), starts_at_once=4,
+            engine, tmp_path / "run", blobs, sources, VolumeStore(tmp_path / "volumes"), no_buckets(engine, tmp_path),
+            Masks(), Containment(runtime="runsc"), starts_at_once=4,
         )  # fmt: skip
         for name, runtime in (("co-A", ""), ("co-B", "runsc")):
             (node.directory / name).mkdir()

@@ -25,7 +25,7 @@ from wherry_service.api.table import RULES
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.environments import Environments
 from wherry_service.assembly import assemble
-from wherry_service.errors import Denied, NotFound, ServiceError, Unauthenticated
+from wherry_service.errors import Denied, InvalidRequest, NotFound, ServiceError, Unauthenticated
 from wherry_service.handlers import Handlers
 from wherry_service.settings import Settings
 from wherry_service.store.tokens import AuditStore
@@ -149,6 +149,23 @@ def test_every_rpc_is_served_by_each_way_in(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert sorted(RULES) == METHODS
+
+
+def test_commands_in_containers_are_noted_by_both_sockets_of_this_machine(tmp_path: Path) -> None:
+    noted: list[tuple[str, str]] = []
+
+    async def scenario() -> None:
+        parts = assemble(tmp_path, Settings(), lambda driver, network: FakeEngine({}))
+        notes: Any = parts.entrances.door.notes
+        notes.note = lambda action, asked, peer, outcome: noted.append((action, asked.target))
+        served = Handlers(parts)
+        for table in (served.over_grpc, served.over_frames):
+            with pytest.raises(InvalidRequest, match="'co-1' is not an id"):
+                await call("Execs.Run", table["Execs.Run"])
+        parts.machine.node.receiver.close()
+
+    asyncio.run(scenario())
+    assert noted == [("Execs.Run", "co-1")] * 2
 
 
 def test_who_has_no_token_reaches_nothing_over_tcp() -> None:
