@@ -107,5 +107,7 @@ def test_what_is_large_says_why(structure: Any, tmp_path: Path, text: str, told:
 
 
 def test_this_house(structure: Any) -> None:
-    for folder, _ in structure.PACKAGES.values():
-        assert structure.circles_of(structure.rooms_of(folder)) == []
+    for folder in structure.PACKAGES.values():
+        rooms = structure.rooms_of(folder)
+        assert structure.circles_of(rooms) == []
+        assert structure.too_large(rooms) == []
