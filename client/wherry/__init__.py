@@ -101,7 +101,7 @@ if not TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from importlib import import_module  # noqa: PLC0415 - start-up cost: only where a name is asked for
 
     module = _LAZY.get(name)
     if module is None:
@@ -120,7 +120,7 @@ class _Moved:
     def find_spec(name: str, path: object = None, target: object = None) -> Any:
         if not name.startswith("wherry._"):
             return None
-        from wherry._base.moved import spec_of  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry._base.moved import spec_of  # noqa: PLC0415 - start-up cost: only for such pickles
 
         return spec_of(name)
 

@@ -54,7 +54,7 @@ class FunctionCall(Generic[R]):
 
     @get.awaiting
     async def _get_aio(self, timeout: float | None = None, *, index: int = 0) -> R:
-        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: loads asyncio
 
         watch = self.watch()
         await entered_in_thread(watch)

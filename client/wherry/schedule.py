@@ -169,7 +169,7 @@ def _shown(parts: dict[str, float]) -> str:
 
 def _check(cron: str, timezone: str) -> None:
     # Loaded only where there is such a schedule.
-    import datetime  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import datetime  # noqa: PLC0415 - start-up cost: only where there is such a schedule
     import zoneinfo  # noqa: PLC0415 - start-up cost: as above
 
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 - start-up cost: as above

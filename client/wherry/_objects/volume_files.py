@@ -58,7 +58,7 @@ class VolumeFiles(SharedObject):
 
         (reference: Volume.rename)
         """
-        from wherry_proto.messages import ObjectInfo, VolumeRenameRequest  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import ObjectInfo, VolumeRenameRequest  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         found: VolumeFiles = cls.from_name(old_name, environment_name=environment_name, client=client)
         found._call("Rename", VolumeRenameRequest(volume_id=found._resolve(), name=new_name), ObjectInfo)
@@ -135,7 +135,7 @@ class VolumeFiles(SharedObject):
 
         (reference: Volume.remove_file)
         """
-        from wherry_proto.messages import VolumeRemoveRequest, VolumeWritten  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import VolumeRemoveRequest, VolumeWritten  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         request = VolumeRemoveRequest(volume_id=self._resolve(), path=_text(path), recursive=recursive)
         self._client.call("Volumes.Remove", request, VolumeWritten)
@@ -146,7 +146,7 @@ class VolumeFiles(SharedObject):
 
         Raises NotFoundError, and InvalidError for directories without `recursive`.
         """
-        from wherry_proto.messages import VolumeCopyRequest, VolumeWritten  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import VolumeCopyRequest, VolumeWritten  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         if isinstance(src_paths, str):
             src_paths = [src_paths]
@@ -164,7 +164,7 @@ class VolumeFiles(SharedObject):
         Raises VolumeFileExistsError, a FileExistsError, before anything is sent where a file is there already, unless
         `force`. (reference: Volume.batch_upload)
         """
-        from wherry._objects.volume_upload import UploadBatch  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry._objects.volume_upload import UploadBatch  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         return UploadBatch(self, force)
 
@@ -176,14 +176,14 @@ class VolumeFiles(SharedObject):
 
     def messages(self, path: str, recursive: bool) -> Iterator[VolumeEntry]:
         """Inside wherry: yield the entries of a directory as the service tells them."""
-        from wherry_proto.messages import VolumeEntriesRequest  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import VolumeEntriesRequest  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         request = VolumeEntriesRequest(volume_id=self._resolve(), path=_text(path), recursive=recursive)
         for page in self._client.stream_once_begun("Volumes.Entries", request):
             yield from page.entries  # type: ignore[attr-defined]
 
     def _read(self, path: str) -> Iterator[bytes]:
-        from wherry_proto.messages import VolumeReadRequest  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import VolumeReadRequest  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         request = VolumeReadRequest(volume_id=self._resolve(), paths=[_text(path)])
         try:
@@ -196,7 +196,7 @@ class VolumeFiles(SharedObject):
 
     def discard(self, force: bool = False) -> ObjectInfo:
         """Inside wherry: delete it, and return what it was; with `force` also while functions use it."""
-        from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import ObjectDeleteRequest, ObjectInfo  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         request = ObjectDeleteRequest(object_id=self._resolve(), force=force)
         info: ObjectInfo = self._call("Delete", request, ObjectInfo)
@@ -224,7 +224,7 @@ class VolumeFiles(SharedObject):
         A name without an environment means the one given. Without `creates` none is made: one that would be has an id
         that no volume has.
         """
-        from wherry_proto.messages import VolumeMount  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_proto.messages import VolumeMount  # noqa: PLC0415 - start-up cost: functions that only mount it do without
 
         try:
             volume_id = self._id_for(client, app_id, environment, creates)

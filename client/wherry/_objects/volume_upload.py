@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from wherry._base.walk import walk
 from wherry.exception import InvalidError, VolumeFileExistsError
 from wherry_proto.messages import (
     VolumeCheckRequest,
@@ -134,8 +135,6 @@ class UploadBatch:
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], recursive: bool = True
     ) -> None:
         """Add a directory's files, with `recursive` those below too, under a directory of the volume."""
-        from wherry._base.walk import walk  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
         root = Path(local_path)
         if not root.is_dir():
             told = "is a file: use put_file" if root.exists() else "does not exist"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -91,7 +92,7 @@ def _mounted(mounts: Mounts) -> Iterator[str]:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    import inspect  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import inspect  # noqa: PLC0415 - start-up cost: only for images with such a step
 
     try:
         return _without_comments(textwrap.dedent(inspect.getsource(code_of(function))))
@@ -101,7 +102,6 @@ def _source(function: Callable[..., Any]) -> str:
 
 
 def _without_comments(source: str) -> str:
-    import io  # noqa: PLC0415 - start-up cost: loaded when it is needed
     import tokenize  # noqa: PLC0415 - start-up cost: only for images with such a step
 
     lines = source.splitlines()

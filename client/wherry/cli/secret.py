@@ -21,6 +21,7 @@ from wherry.cli._common import (
     time_of,
 )
 from wherry.exception import AlreadyExistsError, InvalidError
+from wherry.secret import Secret
 from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
 
 group = typer.Typer(help="Secrets: values that functions get as environment variables.", no_args_is_help=True)
@@ -86,8 +87,6 @@ def delete(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Delete a secret; new containers of functions that use it then fail to start."""
-    from wherry.secret import Secret  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
     Secret.lookup(name, environment_name=environment)
     confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)
     info = secrets.delete(None, name, environment or "")

@@ -1,5 +1,6 @@
 """`wherry shell`."""
 
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -124,8 +125,6 @@ def _placed(items: list[str]) -> "Placed":
 
 def _adding(image: Image, item: str) -> Image:
     local, _, remote = item.partition(":")
-    import os  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
     target = remote or f"/mnt/{os.path.basename(os.path.abspath(local))}"
     if os.path.isdir(local):
         return image.add_local_dir(local, target)
