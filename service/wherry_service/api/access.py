@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from wherry_proto import services
@@ -41,12 +42,13 @@ class Access:
     def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
         """Return the handler for one request: it raises where the token does not allow it."""
 
-        @contextlib.contextmanager
-        def enter(request: Any) -> Iterator[Callable[[], Awaitable[Any]]]:
-            with self._entered(name, request, metadata, peer) as asked:
-                yield lambda: self._allowed(name, handler, request, asked, peer)
+        def enter(request: Any) -> AbstractContextManager[NotedRequest]:
+            return self._entered(name, request, metadata, peer)
 
-        return during(name, enter)
+        def find(request: Any, asked: NotedRequest) -> Awaitable[Any]:
+            return self._allowed(name, handler, request, asked, peer)
+
+        return during(name, enter, find)
 
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""

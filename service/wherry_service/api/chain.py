@@ -7,10 +7,12 @@ first (access.py); from inside containers what a container may ask (guests.py).
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wherry_proto import services
 from wherry_service.api.rpc import Handler
+
+T = TypeVar("T")
 
 
 class Interceptor(Protocol):
@@ -44,20 +46,22 @@ def before(name: str, check: Callable[[Any], Awaitable[Any]]) -> Any:
     return streaming if services.METHODS[name].server_stream else unary
 
 
-Enter = Callable[[Any], AbstractContextManager[Callable[[], Awaitable[Any]]]]
+def during(
+    name: str, enter: Callable[[Any], AbstractContextManager[T]], find: Callable[[Any, T], Awaitable[Any]]
+) -> Any:
+    """Return a handler that enters a context for a request's time, and serves it by the handler that `find` returns.
 
-
-def during(name: str, enter: Enter) -> Any:
-    """Return a handler that enters a context for a request's time; that gives what says which handler serves it."""
+    `find` is given the request and what the context gives.
+    """
 
     async def unary(request: Any) -> Any:
-        with enter(request) as find:
-            serve = await find()
+        with enter(request) as entered:
+            serve = await find(request, entered)
             return await serve(request)
 
     async def streaming(request: Any) -> AsyncIterator[Any]:
-        with enter(request) as find:
-            serve = await find()
+        with enter(request) as entered:
+            serve = await find(request, entered)
             async with contextlib.aclosing(serve(request)) as answers:
                 async for answer in answers:
                     yield answer

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from wherry_proto import services
@@ -50,20 +50,20 @@ class Notes:
         if services.METHODS[name].client_stream:
             return lambda messages: handler(self.begun(name, messages, NotedRequest(messages), ""))
 
-        async def find() -> Any:
+        async def find(request: Any, entered: None) -> Any:
             return handler
 
         @contextlib.contextmanager
-        def enter(request: Any) -> Iterator[Callable[[], Awaitable[Any]]]:
+        def enter(request: Any) -> Iterator[None]:
             asked = NotedRequest(request)
             try:
-                yield find
+                yield
             except ServiceError as error:
                 self.note(name, asked, "", status_of(name, error)[0])
                 raise
             self.note(name, asked, "", "ok")
 
-        return during(name, enter)
+        return during(name, enter, find)
 
     async def begun(
         self, name: str, messages: AsyncIterator[Any], asked: NotedRequest, peer: str
