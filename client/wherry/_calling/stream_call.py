@@ -285,7 +285,8 @@ class YieldAcks:
     def consumed(self, value: Yield) -> None:
         """Note that a value of a generator has been handed out; tell the service of many at once."""
         count, size, _ = self._pending.get(value.input_id, (0, 0, 0))
-        count, size = count + 1, size + _event_size(value)
+        # The generator's window counts what it has yielded, in whatever way that travelled.
+        count, size = count + 1, size + (value.payload.size if value.payload is not None else 0)
         if count >= 128 or size >= 2 << 20:
             self._pending.pop(value.input_id, None)
             self._send(SessionUp(yields_taken=[YieldsTaken(input_id=value.input_id, index=value.index + 1)]))
@@ -315,4 +316,5 @@ def _size(item: Input) -> int:
 
 
 def _event_size(event: Any) -> int:
+    """Return the memory that an event takes here: a blob is read when its value is handed out."""
     return _OBJECT_BYTES + (len(event.payload.data) if event.payload is not None else 0)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from wherry._calling.stream_call import StreamCall
+from wherry._calling.stream_call import StreamCall, YieldAcks
 from wherry.exception import InternalError
-from wherry_proto.messages import CallKind, CallStart, Format, Input, Output, Payload, Yield
+from wherry_proto.messages import CallKind, CallStart, Format, Input, Output, Payload, SessionUp, Yield
 
 
 def value(index: int, input_id: str = "in-1") -> Yield:
@@ -80,3 +80,26 @@ def test_what_is_delivered_again_counts_once() -> None:
     made.arrived([value(1)], [end])
     made.arrived([value(3)], [end])
     assert taken(made) == ([0, 1, 2, "end"], "")
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("payload", "told_after"),
+    [
+        (Payload(format=Format.PICKLE, blob_id="bl-1", size=MIB + 1), [2, 4, 6]),
+        (Payload(format=Format.PICKLE, blob_id="bl-1", size=9 * MIB), [1, 2, 3, 4, 5, 6]),
+        (Payload(format=Format.PICKLE, data=bytes(MIB), size=MIB), [2, 4, 6]),
+        (Payload(format=Format.PICKLE, data=b"x", size=1), []),
+        (None, []),
+    ],
+)
+def test_a_generator_is_told_what_was_taken_by_the_bytes_that_its_window_counts(
+    payload: Payload | None, told_after: list[int]
+) -> None:
+    sent: list[SessionUp] = []
+    acks = YieldAcks(sent.append)
+    for index in range(6):
+        acks.consumed(Yield(input_id="in-1", call_id="fc-1", index=index, payload=payload))
+    assert [row.index for up in sent for row in up.yields_taken] == told_after
