@@ -9,7 +9,7 @@ from typing import Any
 
 from wherry._connection.client import Client
 from wherry._screen import terminal
-from wherry.cli._ref import UsageError
+from wherry.cli._usage import UsageError
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import ExecStart, TerminalOffer
 

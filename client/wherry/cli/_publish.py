@@ -13,7 +13,8 @@ from wherry._connection.client import default_client
 from wherry._connection.failure import hide_internals
 from wherry._publish.running import open_app, publish
 from wherry.cli._common import use_environment
-from wherry.cli._ref import UsageError, find_app
+from wherry.cli._ref import find_app
+from wherry.cli._usage import UsageError
 from wherry.exception import Error
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest

@@ -14,15 +14,11 @@ from wherry._define.plan import Plan
 from wherry._define.recipe import Recipe
 from wherry.app import App, LocalEntrypoint
 from wherry.cli._methods import MethodTarget, methods_of
-from wherry.exception import Error
+from wherry.cli._usage import UsageError
 from wherry.function import Function
 from wherry.image import Image
 
 Target = LocalEntrypoint[..., Any] | Function[..., Any] | MethodTarget
-
-
-class UsageError(Error):
-    """The command line does not name one thing."""
 
 
 def check_module(ref: str) -> None:

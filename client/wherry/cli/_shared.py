@@ -9,7 +9,8 @@ import typer
 from wherry._connection.client import default_client
 from wherry._objects.shared import SharedObject
 from wherry.cli._common import confirm, say, show_json, show_table, time_of
-from wherry.exception import DeserializationError, InvalidError
+from wherry.cli._usage import UsageError
+from wherry.exception import DeserializationError
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
 
 PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 5 is a number then, not a text.")
@@ -59,13 +60,13 @@ def described(cls: type[SharedObject], info: ObjectInfo, what: str) -> dict[str,
 
 
 def parsed(text: str, parse: bool) -> Any:
-    """Return what a word on the command line means; raise InvalidError where it should be JSON and is none."""
+    """Return what a word on the command line means; raise UsageError where it should be JSON and is none."""
     if not parse:
         return text
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidError(f"{text!r} is no JSON ({error}): write it so, or leave out --parse") from None
+        raise UsageError(f"{text!r} is no JSON ({error}): write it so, or leave out --parse") from None
 
 
 def jsonable(value: Any) -> Any:

@@ -4,7 +4,7 @@ import datetime
 import re
 import time
 
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGO = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+\Z")
@@ -14,7 +14,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 def read_time(text: str, option: str, now: float | None = None) -> int:
     """Return milliseconds since 1970 of "90s", "1h30m" (ago), "19:30" (today) or an ISO date or time.
 
-    Local time where the text names no zone. Raises InvalidError, which names the option.
+    Local time where the text names no zone. Raises UsageError, which names the option.
     """
     now = time.time() if now is None else now
     if _AGO.match(text):
@@ -28,7 +28,7 @@ def read_time(text: str, option: str, now: float | None = None) -> int:
             at = datetime.datetime.fromisoformat(text)
         return max(0, int(at.timestamp() * 1000))
     except (ValueError, OverflowError, OSError):
-        raise InvalidError(
+        raise UsageError(
             f"{option} {text!r} is no time: give how long ago (90s, 10m, 2h, 1d), a time of today (19:30), "
             "or a date and time (2026-01-31T19:30)"
         ) from None

@@ -20,9 +20,10 @@ from wherry.cli._common import (
     time_of,
     use_environment,
 )
-from wherry.cli._ref import UsageError, check_module, find_app
+from wherry.cli._ref import check_module, find_app
+from wherry.cli._usage import UsageError
 from wherry.cli.run import show_error
-from wherry.exception import InvalidError, NotFoundError
+from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import (
     AppShowRequest,
@@ -72,7 +73,7 @@ def deploy(
     Nothing changes unless all of it starts: the version before serves on, and the exit code is 6.
     """
     if strategy not in STRATEGIES:
-        raise InvalidError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+        raise UsageError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
     if is_module:
         check_module(ref)
     use_environment(environment)

@@ -3,7 +3,7 @@
 import typer
 
 from wherry.cli._common import JSON_OPTION, show_json
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 from wherry.function import Function
 
 group = typer.Typer(help="Functions of running apps.", no_args_is_help=True)
@@ -26,7 +26,7 @@ def stats(
     else:
         app_name, _, name = function.partition("/")
         if not name:
-            raise InvalidError(f"{function!r} is neither an id (fu-…) nor APP/FUNCTION")
+            raise UsageError(f"{function!r} is neither an id (fu-…) nor APP/FUNCTION")
         found = Function.lookup(app_name, name, environment_name=environment)
     now = found.get_current_stats()
     if as_json:

@@ -13,7 +13,7 @@ from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
 from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 from wherry_proto.messages import LogLine, LogReadRequest, Stream
 
 _STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
@@ -79,12 +79,12 @@ def _request(
     follow: bool, since: str | None, until: str | None, tail: int | None, search: str, call: str, stream: str
 ) -> LogReadRequest:
     if follow and until:
-        raise InvalidError("--follow waits for lines that are still to come, so it can't go with --until")
+        raise UsageError("--follow waits for lines that are still to come, so it can't go with --until")
     numbers = {name: number for number, name in _STREAMS.items()}
     if stream and stream not in numbers:
-        raise InvalidError(f"--stream {stream!r} is none of {', '.join(numbers)}")
+        raise UsageError(f"--stream {stream!r} is none of {', '.join(numbers)}")
     if tail == 0 and not follow:
-        raise InvalidError("--tail 0 shows nothing without --follow")
+        raise UsageError("--tail 0 shows nothing without --follow")
     return LogReadRequest(
         follow=follow,
         since_ms=read_time(since, "--since") if since else 0,

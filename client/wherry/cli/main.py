@@ -25,7 +25,7 @@ from wherry.cli import (
     volume,
 )
 from wherry.cli._ending import ends_as_ctrl_c
-from wherry.cli._ref import UsageError
+from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback
 from wherry.cli.logs import app_logs
 from wherry.cli.run import run

@@ -22,7 +22,8 @@ from wherry.cli._common import MODULE_OPTION, say, use_environment
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
-from wherry.cli._ref import Target, UsageError, check_module, find_target
+from wherry.cli._ref import Target, check_module, find_target
+from wherry.cli._usage import UsageError
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
 from wherry.output import screen_for_stdout

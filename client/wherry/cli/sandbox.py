@@ -9,7 +9,7 @@ import typer
 from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry.cli._exec import copy, copy_beside, execute
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 from wherry.sandbox import Sandbox
 from wherry_proto.messages import (
     SandboxInfo,
@@ -90,7 +90,7 @@ def logs(
     sandbox_id = _find(sandbox, environment).object_id
     if as_json:
         if follow:
-            raise InvalidError("--json shows what there is: leave out --follow")
+            raise UsageError("--json shows what there is: leave out --follow")
         texts = {name: b"".join(_output(sandbox_id, n, False)) for n, name in ((1, "stdout"), (2, "stderr"))}
         show_json({"sandbox_id": sandbox_id, **{n: data.decode(errors="replace") for n, data in texts.items()}})
         return
@@ -128,7 +128,7 @@ def _find(sandbox: str, environment: str | None) -> Sandbox:
         return Sandbox(named[0].sandbox_id)
     if named:
         which = ", ".join(f"{info.app_name}/{info.name}" for info in named)
-        raise InvalidError(f"{len(named)} sandboxes run under the name {sandbox!r}: say which, of {which}")
+        raise UsageError(f"{len(named)} sandboxes run under the name {sandbox!r}: say which, of {which}")
     return Sandbox.from_name(None, sandbox, environment_name=environment)
 
 
@@ -143,7 +143,7 @@ def _list(environment: str | None, app_id: str, tags: dict[str, str], ended: boo
 def _tag(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise InvalidError(f"--tag {text!r}: write NAME=VALUE")
+        raise UsageError(f"--tag {text!r}: write NAME=VALUE")
     return name, value
 
 

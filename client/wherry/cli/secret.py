@@ -20,6 +20,7 @@ from wherry.cli._common import (
     stdin_is_terminal,
     time_of,
 )
+from wherry.cli._usage import UsageError
 from wherry.exception import AlreadyExistsError, InvalidError
 from wherry.secret import Secret
 from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
@@ -45,13 +46,13 @@ def create(
     given: dict[str, str] = {}
     if from_dotenv is not None:
         if not from_dotenv.is_file():
-            raise InvalidError(f"--from-dotenv: {from_dotenv} is no file")
+            raise UsageError(f"--from-dotenv: {from_dotenv} is no file")
         given.update(read(from_dotenv))
     if from_json is not None:
         given.update(_from_json(from_json))
     given.update(_pairs(values or [], from_json == "-"))
     if not given:
-        raise InvalidError(f"a secret holds something: wherry secret create {name} KEY=VALUE …")
+        raise UsageError(f"a secret holds something: wherry secret create {name} KEY=VALUE …")
     try:
         info = secrets.create(None, name, environment or "", given, replace=force)
     except AlreadyExistsError as error:
@@ -117,12 +118,12 @@ def _pairs(values: list[str], stdin_taken: bool) -> dict[str, str]:
     for item in values:
         key, separator, value = item.partition("=")
         if not separator or not key:
-            raise InvalidError(
+            raise UsageError(
                 f"{item.partition('=')[0]!r} has no value: write KEY=VALUE, or KEY=- to read it from stdin"
             )
         if value == "-":
             if stdin_taken:
-                raise InvalidError(f"{key}=- can't read from stdin: another value does")
+                raise UsageError(f"{key}=- can't read from stdin: another value does")
             stdin_taken = True
             value = _from_stdin(key)
         found[key] = value

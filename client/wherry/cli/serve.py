@@ -16,7 +16,7 @@ from wherry._connection.client import Client, default_client
 from wherry.cli import _publish
 from wherry.cli._common import MODULE_OPTION
 from wherry.cli._ref import check_module
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest
 
@@ -36,9 +36,9 @@ def serve(
         check_module(ref)
     place = ref.partition("::")[0]
     if place.endswith(".py") and not Path(place).is_file():
-        raise InvalidError(f"there is no file {Path(place).resolve()}")
+        raise UsageError(f"there is no file {Path(place).resolve()}")
     if timeout is not None and timeout <= 0:
-        raise InvalidError(f"--timeout is {timeout:g}: it must be a number of seconds above 0")
+        raise UsageError(f"--timeout is {timeout:g}: it must be a number of seconds above 0")
     client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     served = Served(client, ref, environment)

@@ -12,8 +12,8 @@ from wherry._publish.needs import Needs
 from wherry._publish.shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
-from wherry.cli._ref import UsageError, find_definition
-from wherry.exception import InvalidError
+from wherry.cli._ref import find_definition
+from wherry.cli._usage import UsageError
 from wherry.image import Image
 from wherry.output import screen_for_stdout
 from wherry.secret import Secret
@@ -56,7 +56,7 @@ def shell(
         "--add-local": add_local, "--cpu": cpu, "--memory": memory, "--gpu": gpu,
     }  # fmt: skip
     excluded = [name for name, value in given.items() if value]
-    line = shlex.split(command) if command is not None else list(DEFAULT_COMMAND)
+    line = _words(command) if command is not None else list(DEFAULT_COMMAND)
     if not line:
         raise UsageError("--cmd is empty: say what to run")
     if command is None and pty is False:
@@ -76,6 +76,13 @@ def shell(
         end(client, container_id)
         raise
     raise typer.Exit(code)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--cmd {command!r} is no command line of a shell: {str(error).lower()}") from None
 
 
 def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list[str]) -> str:
@@ -129,7 +136,7 @@ def _adding(image: Image, item: str) -> Image:
     if os.path.isdir(local):
         return image.add_local_dir(local, target)
     if not os.path.exists(local):
-        raise InvalidError(f"--add-local {item!r}: {local} does not exist")
+        raise UsageError(f"--add-local {item!r}: {local} does not exist")
     return image.add_local_file(local, target)
 
 

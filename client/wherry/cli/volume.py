@@ -23,7 +23,7 @@ from wherry.cli._common import (
     size_of,
     time_of,
 )
-from wherry.exception import InvalidError
+from wherry.cli._usage import UsageError
 from wherry.network_file_system import NetworkFileSystem
 from wherry.volume import FileEntryType, Volume
 from wherry_proto.messages import ObjectListRequest, ObjectListResponse
@@ -189,7 +189,7 @@ def _add_files(group: typer.Typer, found: Found) -> None:
     ) -> None:
         """Copy within it, as cp does."""
         if len(paths) < 2:
-            raise InvalidError("cp takes at least two paths: what is copied, and where it goes")
+            raise UsageError("cp takes at least two paths: what is copied, and where it goes")
         count = found(name, environment).copy_files(paths[:-1], paths[-1], recursive=recursive)
         typer.echo(f"Copied {count} files.", err=True)
 

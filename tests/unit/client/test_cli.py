@@ -317,3 +317,30 @@ class Twice:
     assert run(script, "run", "SCRIPT::Twice.f", "--n", "1") == 1
     assert "Twice.f and its class both have a parameter 'n'" in capsys.readouterr().err
     assert run(script, "run", "-q", "SCRIPT::double", "--n", "1") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["shell", "--no-pty", "--cmd", "echo 'a"],
+            '--cmd "echo \'a" is no command line of a shell: no closing quotation',
+        ),
+        (["shell", "--no-pty", "--cmd", "a\\"], "is no command line of a shell: no escaped character"),
+        (["deploy", "SCRIPT", "--strategy", "rollling"], "--strategy is 'rollling': it is one of rolling, recreate"),
+        (["sandbox", "list", "--tag", "x"], "--tag 'x': write NAME=VALUE"),
+        (["secret", "create", "s"], "a secret holds something: wherry secret create s KEY=VALUE"),
+        (["secret", "create", "s", "A"], "'A' has no value: write KEY=VALUE"),
+        (["shell", "--add-local", "no-such-file"], "--add-local 'no-such-file': no-such-file does not exist"),
+        (["function", "stats", "f"], "'f' is neither an id (fu-…) nor APP/FUNCTION"),
+        (["serve", "no-such.py"], "there is no file"),
+        (["volume", "cp", "v", "a"], "cp takes at least two paths"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_says_what_is_wrong(
+    run: Run, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run("", *words) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err

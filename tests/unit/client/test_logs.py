@@ -12,7 +12,8 @@ from wherry._connection.client import Client
 from wherry.cli import main as cli
 from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
-from wherry.exception import ConnectionError, InvalidError
+from wherry.cli._usage import UsageError
+from wherry.exception import ConnectionError
 from wherry_proto.messages import AppStopRequest, AppStopResponse, LogLine, LogReadRequest, Stream
 
 Run = Callable[..., int]
@@ -131,7 +132,7 @@ def test_timestamps(run: Run, service: FakeService, capsys: pytest.CaptureFixtur
 def test_wrong_options_are_said(
     run: Run, service: FakeService, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    assert run("app", "logs", "demo", *words) == 1
+    assert run("app", "logs", "demo", *words) == 2
     assert said in capsys.readouterr().err
     assert not service.requests
 
@@ -153,7 +154,7 @@ def test_times(text: str, ago_s: int) -> None:
 
 
 def test_a_time_out_of_range_is_no_time() -> None:
-    with pytest.raises(InvalidError, match="is no time"):
+    with pytest.raises(UsageError, match="is no time"):
         read_time("99999-01-01", "--since", NOW)
     assert read_time("9999999d", "--since", NOW) == 0
 
