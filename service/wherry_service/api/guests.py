@@ -7,6 +7,7 @@ app a little more, and nothing else. Of secrets it has what its functions were g
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -31,7 +32,7 @@ from wherry_service.api.chain import before, chained
 from wherry_service.api.local import LocalApi
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Reach
-from wherry_service.api.rpc import Handler
+from wherry_service.api.rpc import Handler, instead, insteads_of
 from wherry_service.api.rules import INVOKE, SHALLOW, Inside, Rule, Where
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.sessions import SessionApi
@@ -192,16 +193,10 @@ class Guest:
 
     def _own_handler(self, name: str, handler: Any) -> Any:
         """Return the handler itself, or what stands before it inside containers."""
-        before: Any = {
-            "Functions.Lookup": self._lookup,
-            "Functions.Bind": self._bind,
-            "Blobs.Put": self._put,
-            "Blobs.Get": self._get,
-            "Server.Info": self._info,
-            "Terminals.Ask": self._ask_for_terminal,
-        }.get(name)
-        return handler if before is None else lambda request: before(handler, request)
+        attribute = _INSTEADS.get(name)
+        return handler if attribute is None else functools.partial(getattr(self, attribute), handler)
 
+    @instead("Functions.Lookup")
     async def _lookup(self, handler: Any, request: FunctionLookupRequest) -> FunctionInfo:
         """Find a function; without an app's name, in its own app."""
         apps = self._guests.apps
@@ -213,6 +208,7 @@ class Guest:
         found: FunctionInfo = await handler(request)
         return found
 
+    @instead("Functions.Bind")
     async def _bind(self, handler: Any, request: FunctionBindRequest) -> FunctionInfo:
         """Refuse variants that run its code with what is another app's, or that tell it what its app does not have."""
         changes = request.changes
@@ -237,6 +233,7 @@ class Guest:
         found: FunctionInfo = await handler(request)
         return found
 
+    @instead("Blobs.Put")
     async def _put(self, handler: Any, chunks: AsyncIterator[BlobChunk]) -> Any:
         async def payloads() -> AsyncIterator[BlobChunk]:
             first = True
@@ -248,6 +245,7 @@ class Guest:
 
         return await handler(payloads())
 
+    @instead("Blobs.Get")
     async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
         """Read a payload: whoever knows its id, 80 random bits, was told it; source files are for nobody to read."""
         check_id(request.blob_id, "bl", "blob id")
@@ -255,14 +253,19 @@ class Guest:
             async for chunk in found:
                 yield chunk
 
+    @instead("Server.Info")
     async def _info(self, handler: Any, request: ServerInfoRequest) -> ServerInfo:
         """Say what a container needs to know of the service, and nothing of its host."""
         info: ServerInfo = await handler(ServerInfoRequest())
         return ServerInfo(version=info.version, protocol=info.protocol, instance_id=info.instance_id)
 
+    @instead("Terminals.Ask")
     async def _ask_for_terminal(self, handler: Any, request: TerminalAsk) -> TerminalAskResponse:
         """Pass on that its code asks for the terminal of who runs its app."""
         return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
+
+
+_INSTEADS = insteads_of(Guest)
 
 
 def _is_inside(rule: Rule) -> bool:

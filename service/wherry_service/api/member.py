@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ from wherry_proto.messages import (
     TokenInfo,
 )
 from wherry_service.api.places import Places
+from wherry_service.api.rpc import checks, checks_of, instead, insteads_of
 from wherry_service.api.rules import DEPLOY, DEVELOP, SHALLOW, Rule
 from wherry_service.api.session_rules import SessionRules
 from wherry_service.api.tokens import EVERYWHERE, allows, reaches
@@ -158,42 +160,24 @@ class Member:
 
     def own_handler(self, name: str, handler: Any, environment: str) -> Any:
         """Return the handler as it is for this token, for a request of that environment."""
-        with_answer: dict[str, Callable[[Any, Any], Any]] = {
-            "Server.Info": self._info,
-            "Blobs.Missing": self._missing,
-            "Blobs.Put": self._put,
-            "Blobs.PutSource": self._put_source,
-            "Blobs.Get": self._get,
-            "Images.Ensure": self._ensure,
-            "Images.Show": self._show,
-            "Images.List": self._list_images,
-            "Environments.List": self._list_environments,
-            "Deployments.Create": self._deploy,
-            "Deployments.Rollback": self._roll_back,
-        }
-        if found := with_answer.get(name):
-            return lambda request: found(handler, request)
-        checks: dict[str, Callable[[Any, str], Awaitable[None]]] = {
-            "Apps.Publish": self._check_publish,
-            "Functions.Bind": self._check_bind,
-            "Sandboxes.Create": self._check_sandbox,
-            "Secrets.Create": self._check_secret,
-        }
-        check = checks.get(name)
-        if check is None:
+        if attribute := _INSTEADS.get(name):
+            return functools.partial(getattr(self, attribute), handler)
+        if not (attribute := _CHECKS.get(name, "")):
             return handler
 
         async def serve(request: Any) -> Any:
-            await check(request, environment)
+            await getattr(self, attribute)(request, environment)
             return await handler(request)
 
         return serve
 
+    @checks("Apps.Publish")
     async def _check_publish(self, request: AppPublishRequest, environment: str) -> None:
         for spec in request.functions:
             await self._check_image(spec.image_id)
             await self._check_sources(spec)
 
+    @checks("Functions.Bind")
     async def _check_bind(self, request: FunctionBindRequest, environment: str) -> None:
         """Who may only call a function may scale a variant of it, and not put other code or secrets into it."""
         if request.changes is None:
@@ -205,6 +189,7 @@ class Member:
             await self._check_image(request.changes.image_id)
         await self._check_sources(request.changes)
 
+    @checks("Sandboxes.Create")
     async def _check_sandbox(self, request: SandboxCreateRequest, environment: str) -> None:
         places = await self._places.of("sandbox", request.sandbox_id)
         if any(not reaches(self._token, place) for place in places):
@@ -213,6 +198,7 @@ class Member:
             await self._check_image(request.spec.image_id)
             await self._check_sources(request.spec)
 
+    @checks("Secrets.Create")
     async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:
         if request.name and not allows(self._token, DEVELOP, environment):
             raise Denied(refusal(self._token, "Secrets.Create with a name", environment))
@@ -221,6 +207,7 @@ class Member:
         if not any(reaches(self._token, place) for place in await self._places.of("image", image_id)):
             raise self.missing("image", image_id)
 
+    @instead("Images.Ensure")
     async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
         for definition in request.images:
             for step in definition.steps:
@@ -232,6 +219,7 @@ class Member:
         async for event in handler(request):
             yield event
 
+    @instead("Deployments.Create")
     async def _deploy(self, handler: Any, request: DeploymentCreateRequest) -> AsyncIterator[DeploymentEvent]:
         for spec in request.functions:
             # Of a dry run, images need not be there yet; source was sent.
@@ -242,6 +230,7 @@ class Member:
             async for event in events:
                 yield event
 
+    @instead("Deployments.Rollback")
     async def _roll_back(
         self, handler: Any, request: DeploymentCreateRequest | DeploymentRollbackRequest
     ) -> AsyncGenerator[DeploymentEvent, None]:
@@ -251,6 +240,7 @@ class Member:
             async for event in events:
                 yield event
 
+    @instead("Images.Show")
     async def _show(self, handler: Any, request: ImageShowRequest) -> ImageInfo:
         """Show an image of another environment as one that nobody has built."""
         if request.definition is None:
@@ -261,6 +251,7 @@ class Member:
             return info
         return ImageInfo(image_id=info.image_id, summary=info.summary, dockerfile=info.dockerfile)
 
+    @instead("Images.List")
     async def _list_images(self, handler: Any, request: ImageListRequest) -> ImageListResponse:
         answer: ImageListResponse = await handler(request)
         if not reaches(self._token, EVERYWHERE):
@@ -270,11 +261,13 @@ class Member:
                 image.apps = []
         return answer
 
+    @instead("Environments.List")
     async def _list_environments(self, handler: Any, request: EnvironmentListRequest) -> EnvironmentListResponse:
         answer: EnvironmentListResponse = await handler(request)
         answer.environments = [one for one in answer.environments if reaches(self._token, one.name)]
         return answer
 
+    @instead("Server.Info")
     async def _info(self, handler: Any, request: Any) -> ServerInfo:
         """Leave out what is of the service's machine: files can't be handed over from another."""
         info: ServerInfo = await handler(request)
@@ -290,6 +283,7 @@ class Member:
             num_containers=info.num_containers if everywhere else 0,
         )
 
+    @instead("Blobs.Missing")
     async def _missing(self, handler: Any, request: BlobMissingRequest) -> BlobMissingResponse:
         """Say that a file is there only to those who have sent it: who has not must not learn that others have."""
         lacking = set((await handler(request)).blob_ids)
@@ -297,12 +291,14 @@ class Member:
             blob_ids=[blob_id for blob_id in request.blob_ids if blob_id in lacking or blob_id not in self._sent]
         )
 
+    @instead("Blobs.Put")
     async def _put(self, handler: Any, chunks: AsyncIterator[BlobChunk]) -> Any:
         info = await handler(chunks)
         if info.blob_id.startswith(_CONTENT):
             self._sent.add(info.blob_id)
         return info
 
+    @instead("Blobs.PutSource")
     async def _put_source(self, handler: Any, request: SourceTree) -> Any:
         self._check_files(request.files)
         info = await handler(request)
@@ -320,11 +316,15 @@ class Member:
             if file.blob_id and file.blob_id not in self._sent:
                 raise NotFound(f"the content of {file.path[:200]!r} was not sent: send it first")
 
+    @instead("Blobs.Get")
     async def _get(self, handler: Any, request: BlobGetRequest) -> AsyncIterator[BlobChunk]:
         if request.blob_id.startswith(_CONTENT):
             raise Denied("source files can't be read back over TCP")
         async for chunk in handler(request):
             yield chunk
+
+
+_INSTEADS, _CHECKS = insteads_of(Member), checks_of(Member)
 
 
 def refusal(token: TokenInfo, name: str, environment: str) -> str:

@@ -12,6 +12,8 @@ Handler = Unary | Streaming
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "_rpc"
+_INSTEAD = "_instead_of_rpc"
+_CHECKS = "_checks_rpc"
 
 
 class Declared(NamedTuple):
@@ -36,6 +38,34 @@ def rpc(
         return function
 
     return mark
+
+
+def instead(name: str) -> Callable[[F], F]:
+    """Declare that a method stands in the place of an rpc's handler, which it is given with the request."""
+    return _marked(_INSTEAD, name)
+
+
+def checks(name: str) -> Callable[[F], F]:
+    """Declare that a method looks at an rpc's requests before its handler is given them."""
+    return _marked(_CHECKS, name)
+
+
+def _marked(mark: str, name: str) -> Callable[[F], F]:
+    def note(function: F) -> F:
+        vars(function)[mark] = name
+        return function
+
+    return note
+
+
+def insteads_of(asker: type) -> dict[str, str]:
+    """Return which of a class's methods stand in the place of handlers, by the rpc's name."""
+    return {getattr(value, _INSTEAD): key for key, value in vars(asker).items() if hasattr(value, _INSTEAD)}
+
+
+def checks_of(asker: type) -> dict[str, str]:
+    """Return which of a class's methods look at requests first, by the rpc's name."""
+    return {getattr(value, _CHECKS): key for key, value in vars(asker).items() if hasattr(value, _CHECKS)}
 
 
 def rules_of(api: type, group: str = "") -> dict[str, Rule]:

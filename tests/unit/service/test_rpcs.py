@@ -16,10 +16,10 @@ from wherry_service.api.audit import AuditLog
 from wherry_service.api.chain import chained
 from wherry_service.api.environments import ExpectedEnvironment
 from wherry_service.api.guests import Guest
-from wherry_service.api.member import RequestContext
+from wherry_service.api.member import Member, RequestContext
 from wherry_service.api.notes import Notes
 from wherry_service.api.places import Places
-from wherry_service.api.rpc import Handler
+from wherry_service.api.rpc import Handler, checks_of, insteads_of
 from wherry_service.api.rules import Inside, Where
 from wherry_service.api.table import RULES
 from wherry_service.api.tokens import Tokens
@@ -166,6 +166,17 @@ def test_commands_in_containers_are_noted_by_both_sockets_of_this_machine(tmp_pa
 
     asyncio.run(scenario())
     assert noted == [("Execs.Run", "co-1")] * 2
+
+
+def test_what_stands_in_a_handlers_place_is_declared_for_what_is_served_there() -> None:
+    by_tcp = {name for name, rule in RULES.items() if isinstance(rule.where, tuple) or rule.where is Where.ANYWHERE}
+    inside = {name for name, rule in RULES.items() if rule.inside is not Inside.NOTHING}
+    replaced, checked = set(insteads_of(Member)), set(checks_of(Member))
+    assert replaced | checked <= by_tcp
+    assert not replaced & checked
+    # Nothing is checked in the midst of an upload.
+    assert not any(services.METHODS[name].client_stream for name in checked)
+    assert set(insteads_of(Guest)) <= inside
 
 
 def test_who_has_no_token_reaches_nothing_over_tcp() -> None:
