@@ -12,7 +12,7 @@ ServiceError
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class ServiceError(Exception):
@@ -74,3 +74,20 @@ def stack_of(error: BaseException) -> BaseException | None:
 
 # What a full, read-only or broken disk says: where in our code it was met tells nothing.
 _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
+
+
+_NAMED = 5  # names that a message lists
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """Return the end of a message that `name` is not there: which of these may have been meant, or which there are."""
+    import difflib  # noqa: PLC0415 - start-up cost: only for this message
+
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"; did you mean {', '.join(map(repr, close))}?"
+    known = sorted(set(names))
+    if not known:
+        return ""
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known[:_NAMED]))}{more}"

@@ -402,6 +402,9 @@ def alike(answer: Any, value: str) -> Any:
     """Return an answer without what differs from one request to the next: the value asked for, new ids, times."""
     status, text, found = answer
     # Near names are of the asker's own environment, and depend on the name that was asked for.
-    texts = [text.partition("; did you mean")[0].encode(errors="replace"), *(text_of(message) for message in found)]
+    texts = [
+        re.split("; (?:did you mean|there are|there is) ", text)[0].encode(errors="replace"),
+        *(text_of(message) for message in found),
+    ]
     quoted = json.dumps(value)[1:-1].encode()
     return status, [_TIME.sub(b"TIME", _ID.sub(b"ID", one.replace(quoted, b"VALUE"))) for one in texts]

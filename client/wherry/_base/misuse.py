@@ -6,6 +6,7 @@ from wherry._base.hints import Any
 from wherry.exception import InvalidError
 
 _CODE_VARARGS = 0x04
+_NAMED = 5  # names that a message lists
 
 
 def check_method(decorator: str, function: Any) -> None:
@@ -26,8 +27,14 @@ def is_in_class(function: Any) -> bool:
 
 
 def near(name: str, names: Any) -> str:
-    """Return "; did you mean …?" with the names like this one, or with some."""
+    """Return the end of a message that `name` is not there: which of these may have been meant, or which there are."""
     import difflib  # noqa: PLC0415 - start-up cost: only for a message
 
-    close = difflib.get_close_matches(name, list(names), n=3) or sorted(names)[:5]
-    return f"; did you mean {', '.join(repr(item) for item in close)}?" if close else ""
+    close = difflib.get_close_matches(name, list(names), n=3)
+    if close:
+        return f"; did you mean {', '.join(map(repr, close))}?"
+    known = sorted(set(names))
+    if not known:
+        return ""
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(map(repr, known[:_NAMED]))}{more}"

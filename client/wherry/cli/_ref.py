@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from wherry._base.code import script_name
+from wherry._base.misuse import near
 from wherry._define.definition import Definition
 from wherry._define.plan import Plan
 from wherry._define.recipe import Recipe
@@ -145,12 +146,17 @@ def _is_file(place: str) -> bool:
     return place.endswith(".py") or os.sep in place
 
 
+def no_file(path: Path) -> UsageError:
+    """Return the error that there is no such file, with the names of Python files near it."""
+    return UsageError(f"there is no file {path}{near(path.name, [file.name for file in path.parent.glob('*.py')])}")
+
+
 def _import_file(path: Path) -> ModuleType:
     path = path.resolve()
     if path.is_dir():
         raise UsageError(f"{path} is a directory: name one of its files")
     if not path.is_file():
-        raise UsageError(f"there is no file {path}")
+        raise no_file(path)
     # As `python file.py` does: its directory comes first, whatever the current one is.
     sys.path.insert(0, str(path.parent))
     name = script_name(str(path))

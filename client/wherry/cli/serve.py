@@ -15,7 +15,7 @@ import typer
 from wherry._connection.client import Client, default_client
 from wherry.cli import _publish
 from wherry.cli._common import MODULE_OPTION
-from wherry.cli._ref import check_module
+from wherry.cli._ref import check_module, no_file
 from wherry.cli._usage import UsageError
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest
@@ -36,7 +36,7 @@ def serve(
         check_module(ref)
     place = ref.partition("::")[0]
     if place.endswith(".py") and not Path(place).is_file():
-        raise UsageError(f"there is no file {Path(place).resolve()}")
+        raise no_file(Path(place).resolve())
     if timeout is not None and timeout <= 0:
         raise UsageError(f"--timeout is {timeout:g}: it must be a number of seconds above 0")
     client = default_client()

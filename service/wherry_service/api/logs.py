@@ -1,6 +1,5 @@
 """Logs: finds out what is meant, and streams the lines."""
 
-import difflib
 from collections.abc import AsyncIterator, Callable
 
 from wherry_proto.messages import LogLines, LogReadRequest
@@ -8,7 +7,7 @@ from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import DEPLOY
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import InvalidRequest, NotFound, near
 from wherry_service.ids import check_id, time_of
 from wherry_service.logs.query import Query
 from wherry_service.logs.store import LogStore
@@ -91,7 +90,7 @@ class LogApi:
         found = await self._store.latest(name, environment)
         if found is None:
             names = await self._store.names(environment)
-            raise NotFound(f"no app named {name!r} was ever run in environment {environment!r}{_near(name, names)}")
+            raise NotFound(f"no app named {name!r} was ever run in environment {environment!r}{near(name, names)}")
         return found
 
     async def _functions(self, app_id: str, wanted: str) -> frozenset[str]:
@@ -99,10 +98,5 @@ class LogApi:
         found = frozenset(function_id for function_id, name in known if wanted in (function_id, name))
         if not found:
             names = sorted({name for _, name in known})
-            raise NotFound(f"the app has no function {wanted!r}{_near(wanted, names)}")
+            raise NotFound(f"the app has no function {wanted!r}{near(wanted, names)}")
         return found
-
-
-def _near(name: str, names: list[str]) -> str:
-    shown = difflib.get_close_matches(name, names, n=3) or names[:5]
-    return f"; did you mean {', '.join(map(repr, shown))}?" if shown else ""

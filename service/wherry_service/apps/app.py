@@ -118,11 +118,3 @@ class App:
 def grace_of(record: FunctionRecord) -> float:
     """Return the seconds that a function's containers get to end when what they run is not wanted any more."""
     return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S
-
-
-def near(name: str, names: Sequence[str]) -> str:
-    """Return the end of a message that `name` is not there: which of these may have been meant."""
-    import difflib  # noqa: PLC0415 - start-up cost: only for this message
-
-    found = difflib.get_close_matches(name, names, n=3) or sorted(set(names))[:5]
-    return f"; did you mean {', '.join(repr(item) for item in found)}?" if found else ""

@@ -27,7 +27,7 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionSpec,
 )
-from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, FunctionHost, near
+from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, FunctionHost
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.binding import MAX_VARIANTS
 from wherry_service.apps.change import Change
@@ -35,7 +35,7 @@ from wherry_service.apps.plans import revision_of
 from wherry_service.apps.rollout import Rollout
 from wherry_service.apps.room import expect_room
 from wherry_service.calls.call import Input
-from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, stack_of
+from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotFound, near, stack_of
 from wherry_service.ids import new_id
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from wherry_proto.messages import AppInfo, AppState, FunctionInfo, FunctionSpec, MethodSpec
-from wherry_service.apps.app import App, near
+from wherry_service.apps.app import App
 from wherry_service.apps.endpoints import Endpoints
 from wherry_service.calls.call import Input
-from wherry_service.errors import NotFound
+from wherry_service.errors import NotFound, near
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 from wherry_service.store.secrets import secrets_named

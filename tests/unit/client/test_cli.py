@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.service import FakeService
+from wherry._base.misuse import near
 from wherry.cli import main as cli
 from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
 
@@ -344,3 +345,20 @@ def test_a_wrong_command_line_exits_with_2_and_says_what_is_wrong(
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_file_that_is_not_there_brings_up_those_near_it(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "hello.py").write_text("")
+    for command in ("run", "deploy", "serve", "shell"):
+        assert run("", command, str(tmp_path / "helo.py")) == 2
+        assert re.search(r"there is no file .*helo\.py; did you mean 'hello\.py'\?", capsys.readouterr().err)
+
+
+def test_names_that_are_not_near_are_listed_and_not_suggested() -> None:
+    assert near("h", ["f", "g", "f"]) == "; there are 'f', 'g'"
+    assert near("h", {"long": 1}) == "; there is 'long'"
+    assert near("h", []) == ""
+    assert near("zzz", list("gfedcba")) == "; there are 'a', 'b', 'c', 'd', 'e' and 2 more"
+    assert near("lnog", ["long", "g"]) == "; did you mean 'long'?"

@@ -161,7 +161,7 @@ def test_the_newest_app_of_a_name_is_meant_running_or_not(tmp_path: Path) -> Non
             NotFound,
             "no app named 'nmaed' was ever run in environment 'main'; did you mean 'named'",
         ),
-        ({"app_name": "named", "function": "g"}, NotFound, "the app has no function 'g'; did you mean 'f'"),
+        ({"app_name": "named", "function": "g"}, NotFound, "the app has no function 'g'; there is 'f'"),
         ({"container_id": "../.."}, InvalidRequest, "container id '../..' is not an id"),
         ({"container_id": new_id("co")}, NotFound, "no line of container co-"),
         ({"app_name": "named", "call_id": "7"}, InvalidRequest, "call id '7' is not an id"),
