@@ -26,6 +26,7 @@ class _Coder(NamedTuple):
 
 
 _CODERS: dict[type[Message], _Coder] = {}
+# Quicker than by arguments: every field is set.
 _new = object.__new__
 
 

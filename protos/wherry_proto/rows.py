@@ -32,6 +32,7 @@ Read = Callable[[Any, Body], Any]
 _TYPES = {"string": str, "bool": bool, "bytes": int}
 _WRITERS = dict(hot_rows.WRITERS)
 _READERS = dict(hot_rows.READERS)
+# Quicker than by arguments: every field is set.
 _new = object.__new__
 
 
