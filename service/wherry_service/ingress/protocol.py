@@ -7,6 +7,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from wherry_service.ingress.heads import is_host
@@ -26,6 +27,8 @@ REFUSED = {
 MAX_HEADERS = 256
 # How long a client that is refused may go on sending before the connection is closed.
 LINGER_S = 1.0
+# Of a websocket's bytes, read at once.
+PIECE_BYTES = 4 << 10
 
 
 class Malformed(Exception):
@@ -219,9 +222,47 @@ def _until_close(cycle: RequestResponseCycle, app: Any) -> Any:
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Can be ended at once."""
+    """Can be ended at once; holds no more of a client's than a message and what one piece of its bytes becomes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # What arrived behind a message that nobody has taken yet.
+        self._held = b""
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):
             self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
+
+    def data_received(self, data: bytes) -> None:
+        self._held = self._held + data if self._held else data
+        self._feed()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        self._feed()
+        return message
+
+    def _feed(self) -> None:
+        """Have it read by pieces: many messages may be in what has arrived, and compressed ones are much larger."""
+        position = 0
+        while position < len(self._held) and not self.read_paused and not self.transport.is_closing():
+            piece = self._held[position : position + PIECE_BYTES]
+            position += len(piece)
+            super().data_received(piece)
+        self._held = b"" if self.transport.is_closing() else self._held[position:]
+
+    def handle_cont(self, event: Frame) -> None:
+        # Not kept one by one: there may be millions, of nothing each.
+        joined = self.frames[0] if isinstance(self.frames[0], bytearray) else bytearray(self.frames[0])
+        joined += event.data
+        self.frames = [joined]  # type: ignore[list-item]
+        if event.fin:
+            self.frames = [bytes(joined)]
+            self.send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        answer = b"".join(self.conn.data_to_send())
+        # Who reads nothing gets no more answers: they would wait in memory, and nothing bounds how many it asks for.
+        if self.writable.is_set():
+            self.transport.write(answer)
