@@ -9,6 +9,8 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 10.0
+# Of one tunnel, at once: each takes two of the files that the service may have open.
+MAX_CONNECTIONS = 1000
 _PIECE = 1 << 16
 
 
@@ -30,6 +32,8 @@ class Tunnel:
         self._on_close = on_close
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[Any]] = set()
+        # That there are too many has been said.
+        self._full = False
 
     async def open(self, host: str, wanted: int = 0) -> None:
         """Listen on a port of this host: the wanted one if it is free, else any. Raises OSError."""
@@ -52,6 +56,10 @@ class Tunnel:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._refuse(writer)
+            return
+        self._full = self._full and len(self._connections) > MAX_CONNECTIONS // 2
         self._connections.add(task)
         self._on_open()
         try:
@@ -63,6 +71,14 @@ class Tunnel:
             self._connections.discard(task)
             self._on_close()
             writer.close()
+
+    def _refuse(self, writer: asyncio.StreamWriter) -> None:
+        if not self._full:
+            self._full = True
+            log.warning(
+                "the tunnel at %s:%d has %d connections: more are refused", self.host, self.host_port, MAX_CONNECTIONS
+            )
+        writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

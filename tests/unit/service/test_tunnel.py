@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wherry_service.node import tunnel as tunnels
 from wherry_service.node.tunnel import Tunnel
 
 LOCAL = "127.0.0.1"
@@ -125,3 +126,45 @@ def test_the_wanted_port_is_taken_again_if_it_is_free() -> None:
         third.close()
 
     run(main())
+
+
+def test_connections_beyond_the_most_are_refused_and_those_before_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tunnels, "MAX_CONNECTIONS", 3)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    async def main() -> None:
+        uses = Uses()
+        tunnel, server = await opened(serve, uses)
+        kept = [await asyncio.open_connection(LOCAL, tunnel.host_port) for _ in range(3)]
+        for reader, writer in kept:
+            writer.write(b"a")
+            assert await reader.read(100) == b"a"
+        for _ in range(5):
+            late, refused = await asyncio.open_connection(LOCAL, tunnel.host_port)
+            with contextlib.suppress(ConnectionError):
+                assert await late.read() == b""
+            refused.close()
+            with contextlib.suppress(ConnectionError):
+                await refused.wait_closed()
+        assert uses.all == 3
+        kept.pop()[1].close()
+        while uses.now == 3:
+            await asyncio.sleep(0)
+        kept.append(await asyncio.open_connection(LOCAL, tunnel.host_port))
+        for reader, writer in kept:
+            writer.write(b"b")
+            assert await reader.read(100) == b"b"
+            writer.close()
+        while uses.now:
+            await asyncio.sleep(0)
+        tunnel.close()
+        server.close()
+
+    run(main())
+    assert caplog.text.count("has 3 connections: more are refused") == 1
