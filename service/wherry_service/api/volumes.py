@@ -93,20 +93,23 @@ class VolumeApi:
 
     @rpc("Volumes.Remove", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def remove(self, request: VolumeRemoveRequest) -> VolumeWritten:
-        await self._volumes.get(request.volume_id)
-        await asyncio.to_thread(self._store.remove, request.volume_id, request.path, request.recursive)
+        volume = await self._volumes.get(request.volume_id)
+        remove = self._store.remove
+        await self._volumes.slowly(
+            volume.environment, lambda: remove(request.volume_id, request.path, request.recursive)
+        )
         return VolumeWritten(num_files=1)
 
     @rpc("Volumes.Copy", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def copy(self, request: VolumeCopyRequest) -> VolumeWritten:
-        await self._volumes.get(request.volume_id)
+        volume = await self._volumes.get(request.volume_id)
         _few(len(request.sources))
         copy = self._store.copy
-        return VolumeWritten(
-            num_files=await asyncio.to_thread(
-                copy, request.volume_id, request.sources, request.destination, request.recursive
-            )
+        count = await self._volumes.slowly(
+            volume.environment,
+            lambda: copy(request.volume_id, request.sources, request.destination, request.recursive),
         )
+        return VolumeWritten(num_files=count)
 
 
 async def _gathered(chunks: AsyncIterator[VolumeChunk]) -> AsyncIterator[list[VolumeChunk]]:

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wherry_service.errors import InvalidRequest, NotFound
-from wherry_service.store.volume_paths import check_depth, clean, located, made_directory, mode_of, open_directory
+from wherry_service.store.volume_paths import (
+    check_depth,
+    clean,
+    located,
+    made_directory,
+    mode_of,
+    names_in,
+    open_directory,
+)
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _PART = ".wherry-part"
@@ -57,7 +65,7 @@ def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, 
     try:
         inner_to = made_directory(to_dir, to_name)
         try:
-            for name in sorted(os.listdir(inner_from)):
+            for name in names_in(inner_from, shown):
                 count += _copy(inner_from, name, inner_to, name, f"{shown}/{name}", True, depth + 1)
         finally:
             os.close(inner_to)

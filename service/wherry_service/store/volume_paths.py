@@ -12,6 +12,10 @@ from wherry_service.errors import InvalidRequest, NotFound
 MAX_LINKS = 40
 # Of what is listed, or copied, with all below.
 MAX_DEPTH = 256
+# Of the names in one directory that is listed or copied: containers can make more than memory holds.
+MAX_NAMES_BYTES = 64 << 20
+# What a name takes besides.
+_NAME_BYTES = 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_MODE = 0o777
 
@@ -71,6 +75,22 @@ def located(root: Path, path: str, *, create: bool = False, follow: bool = True)
     finally:
         for descriptor in stack:
             os.close(descriptor)
+
+
+def names_in(directory: int, path: str) -> list[str]:
+    """Return what an open directory holds, sorted; raise `InvalidRequest` where it is more than is kept in memory."""
+    names: list[str] = []
+    size = 0
+    with os.scandir(directory) as found:
+        for entry in found:
+            size += len(entry.name) + _NAME_BYTES
+            if size > MAX_NAMES_BYTES:
+                raise InvalidRequest(
+                    f"{path[:200] or '/'!r} has more than {len(names)} entries, which is too many to list or copy at "
+                    "once: spread them over directories, or name the files"
+                )
+            names.append(entry.name)
+    return sorted(names)
 
 
 def open_directory(parent: int, name: str) -> int:

@@ -24,6 +24,7 @@ from wherry_service.store.volume_paths import (
     located,
     made_directory,
     mode_of,
+    names_in,
     open_directory,
 )
 from wherry_service.store.volume_trees import empty, remove_tree
@@ -182,7 +183,7 @@ class VolumeStore:
         except FileNotFoundError:
             return  # gone meanwhile
         try:
-            for child in sorted(os.listdir(directory)):
+            for child in names_in(directory, path):
                 try:
                     entry = _entry(directory, child, f"{path}/{child}" if path else child)
                 except FileNotFoundError:

@@ -1,13 +1,18 @@
 """Directories in directories without end: removed, and neither listed nor copied."""
 
+import asyncio
 import os
+import threading
 from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from wherry_proto.messages import VolumeEntryKind
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import new_id
+from wherry_service.objects.volumes import Volumes
+from wherry_service.store import volume_paths, volume_trees
 from wherry_service.store.volume_paths import MAX_DEPTH
 from wherry_service.store.volume_trees import empty, remove_tree
 from wherry_service.store.volumes import VolumeStore
@@ -107,3 +112,59 @@ def test_names_that_are_no_text_are_listed_and_are_no_files(tmp_path: Path) -> N
         ("plain", VolumeEntryKind.FILE),
         ("\ufffd\ufffd", VolumeEntryKind.OTHER),
     ]
+
+
+def test_a_directory_with_more_names_than_memory_holds_is_removed_and_neither_listed_nor_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume_paths, "MAX_NAMES_BYTES", 100 * 70)
+    monkeypatch.setattr(volume_trees, "BATCH", 30)
+    store = VolumeStore(tmp_path)
+    volume_id = new_id("vo")
+    many = store.directory(volume_id) / "many"
+    many.mkdir()
+    for number in range(101):
+        (many / f"{number:06}").touch()
+    for refused in (
+        lambda: list(store.entries(volume_id, "many", False)),
+        lambda: list(store.entries(volume_id, "", True)),
+        lambda: store.copy(volume_id, ["many"], "copy", True),
+    ):
+        with pytest.raises(InvalidRequest, match="'many' has more than 100 entries"):
+            refused()
+    assert next(iter(store.read(volume_id, "many/000042"))) == b""
+    (many / "000100").unlink()
+    assert [len(page) for page in store.entries(volume_id, "many", False)] == [100]
+    store.remove(volume_id, "many", True)
+    assert not many.exists()
+
+
+def test_what_takes_long_for_one_environment_holds_no_other_up(tmp_path: Path) -> None:
+    class Register:
+        on_gone: ClassVar[list[Any]] = []
+
+    async def main() -> None:
+        volumes = Volumes(VolumeStore(tmp_path), cast("Any", Register()))
+        held = threading.Event()
+        began: list[int] = []
+
+        def wait(number: int) -> None:
+            began.append(number)
+            held.wait()
+
+        try:
+            lasting = [asyncio.ensure_future(volumes.slowly("theirs", lambda n=n: wait(n))) for n in range(50)]  # type: ignore[misc]
+            assert await asyncio.wait_for(volumes.slowly("ours", lambda: "done"), 10) == "done"
+            # Who does not wait for it makes no room for more: the thread is not free.
+            for one in lasting[:2]:
+                one.cancel()
+            assert await asyncio.wait_for(volumes.slowly("ours", lambda: "done"), 10) == "done"
+            assert began == [0, 1]
+            # All others have their threads.
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 10) == "free"
+        finally:
+            held.set()
+        await asyncio.gather(*lasting, return_exceptions=True)
+        assert sorted(began) == list(range(50))
+
+    asyncio.run(main())
