@@ -6,6 +6,7 @@ from wherry._base.blocking import blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
+from wherry._define.names import check_app_name
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.recipe import checked_recipe
 from wherry.exception import InvalidError
@@ -68,8 +69,8 @@ class App:
         mounts: Sequence[Any] = (),
         **later: Any,
     ) -> None:
-        if name is not None and (not isinstance(name, str) or not name or len(name) > 64):
-            raise InvalidError(f"an app's name is {name!r}: it must be a string of 1 to 64 characters")
+        if name is not None:
+            check_app_name(name)
         checked_recipe(image)
         for unknown, value in later.items():
             if unknown != "include_source":

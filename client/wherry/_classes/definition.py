@@ -9,6 +9,7 @@ from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._classes.partial import PartialFunction
 from wherry._define.definition import Definition
 from wherry._define.marks import batched_mark, concurrent_mark
+from wherry._define.names import check_function_name
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ClassDefinition(Definition):
         # What is pickled where the class itself is sent.
         self._sent = sent
         self.function = user_class
-        self.name = name or user_class.__name__
+        self.name = user_class.__name__ if name is None else check_function_name(name)
         self.is_generator = self.is_async = False
         self.web = None
         self.module_name = importable_name(user_class.__module__, _function_in(user_class))

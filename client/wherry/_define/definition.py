@@ -6,6 +6,7 @@ import sys
 
 from wherry._base.code import has_file, importable_name, innermost, is_written, kind_of, main_of
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._define.names import check_function_name
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ class Definition:
     ) -> None:
         yields, self.is_async = kind_of(function)
         self.function = function
-        self.name = name or function.__qualname__
+        self.name = function.__qualname__ if name is None else check_function_name(name)
         self.is_generator = yields if is_generator is None else is_generator
         self.module_name = importable_name(function.__module__, function)
         self.options = options = options.marked_by(function)
         # How it is reached over HTTP, None: not at all.
         self.web = web
-        if not name and "<locals>" in self.name:
+        if name is None and "<locals>" in self.name:
             self.name = function.__name__
         if not self.is_global and not self.sends_itself:
             kind = "a lambda" if function.__name__ == "<lambda>" else "defined inside another function"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry._connection.client import default_client
+from wherry._define.names import check_app_name
 from wherry._publish.image_files import resolve
 from wherry._publish.running import Published, announce, open_app, prepared
 from wherry._screen.output import Output, Silent
@@ -213,7 +214,7 @@ def strategy_of(strategy: str) -> int:
 
 
 def _named(plan: Plan, name: str | None) -> str:
-    found = name or plan.name
+    found = plan.name if name is None else check_app_name(name)
     if not found:
         raise InvalidError('the app has no name to deploy it under: write wherry.App("its-name"), or use --name')
     if not plan.definitions:

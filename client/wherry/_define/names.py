@@ -1,0 +1,37 @@
+"""What apps and functions may be called."""
+
+from wherry._base.hints import Any
+from wherry.exception import InvalidError
+
+_LONGEST_APP = 64
+_LONGEST_FUNCTION = 256  # a method's has its class's, and both are as long as their author likes
+_SHOWN = 64
+
+
+def check_app_name(name: Any) -> str:
+    """Return an app's name; raise InvalidError for one that commands and links could not tell from something else."""
+    if isinstance(name, str) and name.startswith("ap-"):
+        raise InvalidError(f"an app's name is {name!r}: ids begin with ap-, so a name can't")
+    return _checked("an app's name", name, _LONGEST_APP)
+
+
+def check_function_name(name: Any) -> str:
+    """Return the name that `name=` gives a function; raise InvalidError as above."""
+    return _checked("a function's name", name, _LONGEST_FUNCTION)
+
+
+def _checked(what: str, name: Any, longest: int) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= longest:
+        raise InvalidError(f"{what} is {_shown(name)}: it must be a string of 1 to {longest} characters")
+    # APP/FUNCTION and FILE::NAME are how commands take them.
+    if "/" in name or "::" in name or not name.isprintable() or name != name.strip():
+        raise InvalidError(
+            f"{what} is {name!r}: it can't have '/', '::', line breaks or other control characters in it, "
+            "nor blanks at its ends"
+        )
+    return name
+
+
+def _shown(name: Any) -> str:
+    text = repr(name)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
