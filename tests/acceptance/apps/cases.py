@@ -43,7 +43,12 @@ async def coroutine(module: str, name: str, args: tuple[Any, ...]) -> Any:
 @app.function(**ONE)
 async def async_generator(module: str, name: str, args: tuple[Any, ...]) -> AsyncIterator[Any]:
     await asyncio.sleep(0)
-    yield _call(module, name, args)
+    value = _call(module, name, args)
+    if inspect.isgenerator(value):
+        for item in value:
+            yield item
+    else:
+        yield value
 
 
 @app.function(**ONE)
