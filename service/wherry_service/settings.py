@@ -99,6 +99,13 @@ _ROOMS = (
     ),
     Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
     Key(
+        "images.add_urls",
+        "refuse",
+        "What becomes of `ADD https://…` in a Dockerfile: `refuse`, or `allow`. The engine fetches it from the host's "
+        "network, where it also reaches what listens on 127.0.0.1.",
+        choices=("refuse", "allow"),
+    ),
+    Key(
         "network.isolate",
         "auto",
         "What keeps containers from each other, from this host and from the cloud's metadata: `auto` does all that "

@@ -18,8 +18,11 @@ from wherry_service.errors import InvalidRequest
 from wherry_service.images import host, render
 from wherry_service.images.base import DEFAULT_PYTHON, SUITES, BaseImages
 from wherry_service.images.borrowing import Borrowing, refusal
+from wherry_service.images.caches import CacheNames, unnamed
 from wherry_service.images.definition import secret_ids
 from wherry_service.images.errors import ImageBuildError
+from wherry_service.images.fetching import Fetching, check_triggers
+from wherry_service.images.fetching import refusal as fetching_refusal
 from wherry_service.images.functions import FunctionRun, volumes_of
 from wherry_service.images.objects import BuildObjects
 from wherry_service.images.packages import NEED_PIP, tools_of
@@ -66,6 +69,7 @@ class Maker:
         self._run_function = run_function
         self._objects = objects
         self._bases = BaseImages(engine, work_dir)
+        self._caches = CacheNames(work_dir)
         self._cli: host.BuildCli | None = None
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -86,6 +90,8 @@ class Maker:
             apt=bool(self._settings.apt_mirror),
             pip_wheel=host.pip_wheel() is not None,
             nonce=secrets.token_hex(8),
+            caches=self._caches.of(environment),
+            urls=self._settings.add_urls,
         )
         # Before the base, which may take a minute: what can't be rendered is refused at once.
         plan = stages(definition, lent)
@@ -122,9 +128,12 @@ class Maker:
         cli = await self.cli()
         file = context.parent / "Dockerfile"
         file.write_text(text)
-        progress, borrowing = Progress(titles, on_log, on_step), Borrowing(base)
+        progress, borrowing, fetching = Progress(titles, on_log, on_step), Borrowing(base), Fetching()
 
         def hear(line: str) -> None:
+            line = unnamed(line)
+            if not self._settings.add_urls and not fetching.line(line):
+                raise ImageBuildError(image_id, fetching_refusal("its Dockerfile", fetching.url), [])
             if not borrowing.line(line):
                 raise ImageBuildError(image_id, refusal("its Dockerfile", borrowing.taken), [])
             progress.line(line)
@@ -134,7 +143,7 @@ class Maker:
             code = await follow(command, hear, env={"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
         finally:
             # It may have been done before that was heard.
-            if borrowing.taken:
+            if borrowing.taken or fetching.url:
                 await self._engine.remove_image(tag)
         if code < 0:
             told = f"{cli.docker} was ended by signal {-code} ({signal.strsignal(-code)}) before it was done"
@@ -257,6 +266,8 @@ class Maker:
             if reference.startswith("wherry/base:"):  # made here, and it has no user
                 return reference, ""
         found = await self._engine.image(reference)
+        if found is not None and not self._settings.add_urls:
+            check_triggers(reference, found.on_build)
         return reference, found.user if found is not None else ""
 
     async def _foreign(self, step: ImageStep, making: Making) -> str:

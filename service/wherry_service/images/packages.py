@@ -1,4 +1,4 @@
-"""Steps that install packages: their caches are shared between images, their tools do not stay in the image."""
+"""Steps that install packages: their caches are an environment's own, their tools do not stay in the image."""
 
 import re
 import shlex
@@ -11,12 +11,7 @@ from wherry_service.images.render import Instruction, Renderer, Rendering
 _APT_PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+:~=*_-]*\Z", re.IGNORECASE)
 _PRIVATE = re.compile(r"([A-Za-z0-9.-]+(?::\d+)?)/([A-Za-z0-9._/-]+?)(?:\.git)?(@[A-Za-z0-9._/-]+)?\Z")
 _INDEX_OPTIONS = {"index_url": "--index-url", "extra_index_url": "--extra-index-url", "find_links": "--find-links"}
-_APT_CACHES = tuple(f"type=cache,target={path},sharing=locked" for path in ("/var/cache/apt", "/var/lib/apt/lists"))
-_PIP_CACHE = "type=cache,target=/root/.cache/pip"
 _TOOLS = "/var/cache/wherry-tools"
-_TOOL_CACHE = f"type=cache,id=wherry-tools,target={_TOOLS},sharing=locked"
-_UV_CACHE = "type=cache,id=wherry-uv,target=/root/.cache/uv"
-_CONDA_CACHE = "type=cache,id=wherry-conda,target=/opt/conda/pkgs,sharing=locked"
 _PIP_QUIET = (
     "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
     "PIP_BREAK_SYSTEM_PACKAGES=1; "
@@ -56,7 +51,7 @@ def _apt_install(renderer: Renderer, step: ImageStep, number: int) -> list[Instr
         "rm -f /etc/apt/apt.conf.d/docker-clean; export DEBIAN_FRONTEND=noninteractive; "
         f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {packages}"
     )
-    return [renderer.run(step, number, command, f"apt install {packages}", _APT_CACHES, as_root=True)]
+    return [renderer.run(step, number, command, f"apt install {packages}", _apt_caches(renderer), as_root=True)]
 
 
 def _pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
@@ -65,14 +60,18 @@ def _pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[Instr
     _no_options("pip_install", step.args)
     packages = _joined(step.args)
     command = f"{_PIP_QUIET}{_pip(step, packages)}"
-    return [renderer.run(step, number, command, f"pip install {packages}", [_PIP_CACHE], as_root=True)]
+    return [renderer.run(step, number, command, f"pip install {packages}", [_pip_cache(renderer)], as_root=True)]
 
 
 def _pip_requirements(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
     written, files = _written(step)
     command = f"{_PIP_QUIET}{written}{_pip(step, files)}"
     title = f"pip install {_listed(step)}"
-    return [renderer.run(step, number, command, title, [_PIP_CACHE, "type=tmpfs,target=/run/wherry-tmp"], as_root=True)]
+    return [
+        renderer.run(
+            step, number, command, title, [_pip_cache(renderer), "type=tmpfs,target=/run/wherry-tmp"], as_root=True
+        )
+    ]
 
 
 def _pip_install_private(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
@@ -100,7 +99,11 @@ def _pip_install_private(renderer: Renderer, step: ImageStep, number: int) -> li
         (*lines, f"{_PIP_QUIET}python3 -m pip install {_options(step)}{' '.join(shlex.quote(url) for url in urls)}")
     )
     title = f"pip install {_joined(step.args)}"
-    return [renderer.run(step, number, f"set -e; {command}", title, [_PIP_CACHE, *_APT_CACHES], as_root=True)]
+    return [
+        renderer.run(
+            step, number, f"set -e; {command}", title, [_pip_cache(renderer), *_apt_caches(renderer)], as_root=True
+        )
+    ]
 
 
 def _uv_pip_install(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
@@ -152,7 +155,7 @@ def _conda_install(renderer: Renderer, step: ImageStep, number: int) -> list[Ins
     program = "micromamba" if step.kind == "micromamba_install" else "conda"
     _no_options(step.kind, step.args)
     channels = "".join(f"-c {shlex.quote(name)} " for name in _split(step.options.get("channels")))
-    mounts = [_CONDA_CACHE]
+    mounts = [_conda_cache(renderer)]
     what = _joined(step.args)
     if step.files:
         mounts.append(f"type=bind,source=s{number},target=/run/wherry-step")
@@ -162,7 +165,7 @@ def _conda_install(renderer: Renderer, step: ImageStep, number: int) -> list[Ins
 
 
 def _conda_update(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
-    mounts = [_CONDA_CACHE, f"type=bind,source=s{number},target=/run/wherry-step"]
+    mounts = [_conda_cache(renderer), f"type=bind,source=s{number},target=/run/wherry-step"]
     command = f"conda env update -n base -q -f /run/wherry-step/{shlex.quote(step.files[0].path)}"
     return [renderer.run(step, number, command, f"conda env update {step.files[0].path}", mounts, as_root=True)]
 
@@ -177,7 +180,7 @@ def base_instructions(renderer: Renderer, step: ImageStep) -> list[Instruction]:
     found = [Instruction("USER 0:0", "user 0", user="0"), Instruction('ENV PATH="/opt/conda/bin:$PATH"', "env PATH")]
     if version or step.kind == "micromamba":
         command = f"{step.kind} install -n base -y -q {channel}{wanted} pip"
-        found.append(renderer.run(step, 0, command, f"{step.kind} install {wanted}", [_CONDA_CACHE]))
+        found.append(renderer.run(step, 0, command, f"{step.kind} install {wanted}", [_conda_cache(renderer)]))
     return found
 
 
@@ -233,11 +236,26 @@ def _uv_install(step: ImageStep, what: str) -> str:
 
 
 def _uv_mounts(renderer: Renderer, number: int) -> list[str]:
-    return [_UV_CACHE, *_tool_mounts(renderer, number)]
+    return [renderer.cache("uv", "/root/.cache/uv"), *_tool_mounts(renderer, number)]
+
+
+def _apt_caches(renderer: Renderer) -> tuple[str, str]:
+    return (
+        renderer.cache("apt", "/var/cache/apt", locked=True),
+        renderer.cache("apt-lists", "/var/lib/apt/lists", locked=True),
+    )
+
+
+def _pip_cache(renderer: Renderer) -> str:
+    return renderer.cache("pip", "/root/.cache/pip")
+
+
+def _conda_cache(renderer: Renderer) -> str:
+    return renderer.cache("conda", "/opt/conda/pkgs", locked=True)
 
 
 def _tool_mounts(renderer: Renderer, number: int) -> list[str]:
-    found = [_PIP_CACHE, _TOOL_CACHE, "type=tmpfs,target=/run/wherry-tmp"]
+    found = [_pip_cache(renderer), renderer.cache("tools", _TOOLS, locked=True), "type=tmpfs,target=/run/wherry-tmp"]
     if renderer.lent.pip_wheel:
         found.append(f"type=bind,source={tools_of(number)},target={_PIP_WHEEL.rpartition('/')[0]}")
     return found

@@ -10,6 +10,8 @@ from wherry_proto.messages import ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import dockerfiles
 from wherry_service.images.borrowing import check_reference
+from wherry_service.images.caches import with_own_caches
+from wherry_service.images.fetching import without
 
 # What a single file is called in the build's context: its own name would be read as a pattern.
 FILE_NAME = "file"
@@ -71,6 +73,10 @@ class Lent:
     pip_wheel: bool = False
     # Makes the commands of forced steps differ from those of earlier builds.
     nonce: str = ""
+    # What the names of an environment's caches begin with, which nobody else can guess; see `CacheNames`.
+    caches: str = ""
+    # Whether the engine may fetch what ADD names by a URL.
+    urls: bool = True
 
 
 class Renderer:
@@ -126,6 +132,11 @@ class Renderer:
             before += f": {self.lent.nonce}; "
         return mounts, before
 
+    def cache(self, name: str, target: str, *, locked: bool = False) -> str:
+        """Return the mount of a cache that is one environment's own; `locked`: for one build at a time."""
+        sharing = ",sharing=locked" if locked else ""
+        return f"type=cache,id={self.lent.caches or 'wherry'}-{name},target={target}{sharing}"
+
     def run_commands(self, step: ImageStep, number: int) -> list[Instruction]:
         return [self.run(step, number, command, f"run {command}", in_shell=True) for command in step.args]
 
@@ -141,7 +152,10 @@ class Renderer:
 
     def raw(self, item: dockerfiles.Line, step: ImageStep, number: int) -> Instruction:
         """Return a Dockerfile's own instruction; commands of a shell get what is lent."""
-        text, title = item.text, " ".join(item.text.split())
+        text, title = item.text if self.lent.urls else without(item), " ".join(item.text.split())
+        if item.word == "RUN" and self.lent.caches and item.flags:
+            item = dockerfiles.parsed(*with_own_caches(item, self.lent.caches))
+            text = item.text
         if item.word == "RUN" and item.is_shell:
             mounts, before = self.lending(step, number)
             options = "".join(f"--mount={option} " for option in mounts)

@@ -24,6 +24,8 @@ class ImageSettings:
     python: str = ""
     # WHERRY_IMAGES_APT_MIRROR: of Debian's packages, for builds; not part of any image.
     apt_mirror: str = ""
+    # WHERRY_IMAGES_ADD_URLS: "allow" has the engine fetch what ADD names by a URL, from the host's network.
+    add_urls: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ImageSettings":
@@ -45,4 +47,5 @@ class ImageSettings:
             keep_days=keep_days,
             python=python,
             apt_mirror=environ.get("WHERRY_IMAGES_APT_MIRROR", ""),
+            add_urls=environ.get("WHERRY_IMAGES_ADD_URLS", "") == "allow",
         )

@@ -25,13 +25,13 @@ def run_of(text: str) -> str:
     ("text", "flags", "rest"),
     [
         ("RUN --mount=type=cache,target=/a ls", "--mount=type=cache,target=/a ", "ls"),
-        ("RUN --mount=a=b \\\n  --mount=c=d \\\n  ls -l", "--mount=a=b \\\n  --mount=c=d \\\n  ", "ls -l"),
-        ("RUN \\\n --network=none \\\n ls", "--network=none \\\n ", "ls"),
+        ("RUN --mount=a=b \\\n  --mount=c=d \\\n  ls -l", "--mount=a=b   --mount=c=d   ", "ls -l"),
+        ("RUN \\\n --network=none \\\n ls", "--network=none  ", "ls"),
         ('RUN --mount="type=cache,target=/a b" ls', '--mount="type=cache,target=/a b" ', "ls"),
         ("RUN\tls", "", "ls"),
         ("run\\\n ls", "", "ls"),
         ("RUN ls --all", "", "ls --all"),
-        ("COPY --chown=1:1\\\n a /b", "--chown=1:1\\\n ", "a /b"),
+        ("COPY --chown=1:1\\\n a /b", "--chown=1:1 ", "a /b"),
     ],
 )
 def test_flags_end_where_the_command_begins(text: str, flags: str, rest: str) -> None:
@@ -41,9 +41,7 @@ def test_flags_end_where_the_command_begins(text: str, flags: str, rest: str) ->
 
 def test_what_is_lent_stands_after_the_flags_of_all_lines() -> None:
     text = run_of("RUN --mount=type=tmpfs,target=/t1 \\\n    --mount=type=tmpfs,target=/t2 \\\n    echo x > /t2/x")
-    assert text.startswith(
-        f"RUN {CA}--mount=type=tmpfs,target=/t1 \\\n    --mount=type=tmpfs,target=/t2 \\\n    export "
-    )
+    assert text.startswith(f"RUN {CA}--mount=type=tmpfs,target=/t1     --mount=type=tmpfs,target=/t2     export ")
     assert text.endswith("; echo x > /t2/x")
 
 
@@ -89,7 +87,22 @@ def test_a_script_of_another_interpreter_stays_as_it_is() -> None:
 
 def test_comments_and_empty_lines_inside_an_instruction_are_passed_over() -> None:
     (line,) = split("RUN a && \\\n  # why\n\n  b\n")
-    assert line.rest == "a && \\\n  b"
+    assert line.rest == "a &&   b"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("AD\\\nD a /b", ["ADD a /b"]),
+        ("RUN echo a\\\\\nADD b /c", ["RUN echo a\\ADD b /c"]),
+        ("RUN a \\", ["RUN a"]),
+        ("RUN cat <<X \\\n> /y\nin it\nX\nRUN b", ["RUN cat <<X > /y\nin it\nX", "RUN b"]),
+        ("\\\n\nRUN a", ["RUN a"]),
+        ("RUN a\x0bADD b /c\rADD c /d", ["RUN a", "ADD b /c", "ADD c /d"]),
+    ],
+)
+def test_what_is_continued_is_one_line_for_every_builder(text: str, lines: list[str]) -> None:
+    assert [line.text for line in split(text)] == lines
 
 
 def test_another_escape_continues_lines() -> None:

@@ -17,6 +17,7 @@ from wherry_service.images import host
 from wherry_service.images.base import BaseImages
 from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
+from wherry_service.images.caches import KEY_FILE
 from wherry_service.images.definition import image_id
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.runner_layer import RunnerLayer
@@ -112,8 +113,8 @@ def builder(make_builder: Callable[[str], ImageBuilder]) -> ImageBuilder:
 
 
 def left_in(folder: Path) -> list[str]:
-    """What is left beside the logs."""
-    return [path.name for path in folder.iterdir() if path.name != "logs"]
+    """What is left beside the logs and the key of the caches."""
+    return [path.name for path in folder.iterdir() if path.name not in ("logs", KEY_FILE)]
 
 
 def hearing(lines: list[str]) -> OnEvent:
@@ -421,3 +422,19 @@ def test_a_build_of_an_earlier_life_is_told_as_failed(builder: ImageBuilder) -> 
     assert record is not None
     assert record.state == ImageState.FAILED
     assert "the service ended while it was being built" in record.error
+
+
+def test_what_the_engine_fetches_ends_the_build_and_leaves_no_image(
+    docker: Docker, builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[str] = []
+
+    async def remove(tag: str) -> bool:
+        removed.append(tag)
+        return True
+
+    monkeypatch.setattr(docker, "remove_image", remove)
+    docker.does(image="echo '#6 http://127.0.0.1:1/x'\n" + WHOLE)
+    with pytest.raises(ImageBuildError, match=r"ADD fetch http://127\.0\.0\.1:1/x: .*images\.add_urls"):
+        asyncio.run(builder.ensure(chain(), ignore))
+    assert removed == [TAG]

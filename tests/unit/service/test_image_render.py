@@ -59,11 +59,11 @@ def test_a_chain_becomes_a_dockerfile() -> None:
     )
     assert text == (
         "FROM base\n"
-        "RUN --mount=type=cache,target=/var/cache/apt,sharing=locked "
-        "--mount=type=cache,target=/var/lib/apt/lists,sharing=locked "
+        "RUN --mount=type=cache,id=wherry-apt,target=/var/cache/apt,sharing=locked "
+        "--mount=type=cache,id=wherry-apt-lists,target=/var/lib/apt/lists,sharing=locked "
         '["/bin/sh", "-c", "rm -f /etc/apt/apt.conf.d/docker-clean; export DEBIAN_FRONTEND=noninteractive; '
         'apt-get update -qq && apt-get install -y -qq --no-install-recommends curl git"]\n'
-        'RUN --mount=type=cache,target=/root/.cache/pip ["/bin/sh", "-c", "export HOME=/root '
+        'RUN --mount=type=cache,id=wherry-pip,target=/root/.cache/pip ["/bin/sh", "-c", "export HOME=/root '
         "PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off "
         "PIP_BREAK_SYSTEM_PACKAGES=1; python3 -m pip install --no-compile 'numpy<2' six && { python3 -I -c \\\"import "
         "compileall, sysconfig; [compileall.compile_dir(sysconfig.get_path(name), quiet=2, workers=0) "
