@@ -29,6 +29,8 @@ from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 # A longer one that has begun is printed instead of being shown with what moves.
 _LONGEST_BELOW = 500
+# Bars of several containers that move at the same time; with more, the oldest is left as it is.
+_MOST_BARS = 8
 
 
 class Terminal:
@@ -42,7 +44,9 @@ class Terminal:
         # Whoever writes has this one; it is taken after the other.
         self._writing = threading.RLock()
         self._begun: _Begun | None = None
-        # The line that has begun, while something moves.
+        # All bars that have not ended, by whose they are: after others' lines they move on with their next state.
+        self._unended: dict[_Owner, _Begun] = {}
+        # The lines that have not ended, while something moves.
         self._below = _Below()
         self._bars = Moving(
             TextColumn("{task.description}", markup=False),
@@ -73,22 +77,23 @@ class Terminal:
             text = Text()
             for line in lines:
                 owner = (line.container_id, line.stream, line.input_id)
-                if not line.goes_on and self._begun is None and "\r" not in line.text:
+                is_whole = not line.goes_on and self._begun is None and "\r" not in line.text
+                if is_whole and owner not in self._unended:
                     text.append_text(_shown(line.stream, line.text))
                     text.append("\n")
                     continue
                 if self._begun is not None and self._begun.owner != owner:
                     self._print(text)
                     text = Text()
-                    self._end_line()
+                    self._leave_line()
                 self._print(text)
                 text = Text()
                 self._piece(owner, line)
             self._print(text)
 
-    def _piece(self, owner: tuple[str, int, str], line: LogLine) -> None:
+    def _piece(self, owner: "_Owner", line: LogLine) -> None:
         """Show a line that has begun, or what changes it."""
-        begun = self._begun or _Begun(owner, Text())
+        begun = self._begun or self._taken_up(owner)
         self._begun = begun
         more = line.text.rstrip("\r")
         if more:
@@ -96,6 +101,7 @@ class Terminal:
             if begun.returned or len(state) < len(more):
                 self._erase()
                 begun.text = Text()
+                self._unended[owner] = begun
             piece = _shown(line.stream, state)
             begun.text.append_text(piece)
             # What moves at the bottom has the cursor: there the line is shown with it.
@@ -103,18 +109,45 @@ class Terminal:
                 self._print(piece)
             begun.returned = False
         begun.returned |= len(more) < len(line.text)
-        if not line.goes_on:
+        if not line.goes_on or (self._live is not None and len(begun.text) > _LONGEST_BELOW):
             self._end_line()
-        elif self._live is not None:
-            self._below.text = begun.text.copy()
-            if len(begun.text) > _LONGEST_BELOW:
-                self._end_line()
+        self._show_below()
+
+    def _taken_up(self, owner: "_Owner") -> "_Begun":
+        """Return the line of this owner, with the cursor at its end: its bar, or a new one."""
+        begun = self._unended.get(owner)
+        if begun is None:
+            return _Begun(owner, Text())
+        if self._live is None:
+            self._print(begun.text)
+        return begun
+
+    def _leave_line(self) -> None:
+        """Make room for others' lines: a bar will move on, another line that has begun ends here."""
+        begun = self._begun
+        if begun is None or begun.owner not in self._unended:
+            self._end_line()
+            return
+        self._erase()
+        self._begun = None
+        if len(self._unended) > _MOST_BARS:
+            self._print(Text.assemble(self._unended.pop(next(iter(self._unended))).text, "\n"))
 
     def _end_line(self) -> None:
         begun, self._begun = self._begun, None
         if begun is not None:
-            self._below.text = Text()
+            self._unended.pop(begun.owner, None)
+            self._show_below()
             self._print(Text.assemble("" if self._live is None else begun.text, "\n"))
+
+    def _show_below(self) -> None:
+        if self._live is None:
+            self._below.lines = []
+            return
+        lines = [bar.text.copy() for bar in self._unended.values()]
+        if self._begun is not None and self._begun.owner not in self._unended:
+            lines.append(self._begun.text.copy())
+        self._below.lines = lines
 
     def _erase(self) -> None:
         if self._live is None and self._begun is not None and self._begun.text:
@@ -126,7 +159,7 @@ class Terminal:
 
     def _print_line(self, text: Text) -> None:
         with self._writing:
-            self._end_line()
+            self._leave_line()
             self._console.print(text, soft_wrap=True)
 
     def notice(self, notice: Notice) -> None:
@@ -155,10 +188,9 @@ class Terminal:
             if self._live is None:
                 with self._writing:
                     self._erase()
-                    if self._begun is not None:
-                        self._below.text = self._begun.text.copy()
                     shown = Group(self._below, self._builds, self._bars)
                     self._live = Live(shown, console=self._console, transient=True)
+                    self._show_below()
                     self._live.start()
             return task
 
@@ -179,21 +211,28 @@ class Terminal:
             self._stop()
         with self._writing:
             self._end_line()
+            for bar in self._unended.values():
+                self._print(Text.assemble(bar.text, "\n"))
+            self._unended.clear()
 
     def _stop(self) -> None:
         with self._writing:
             if self._live is not None:
                 self._live.stop()
                 self._live = None
-                self._below.text = Text()
+                self._show_below()
                 if self._begun is not None:
                     self._print(self._begun.text)
+
+
+# A container, one of its streams, an input.
+_Owner = tuple[str, int, str]
 
 
 class _Begun:
     """A line that goes on."""
 
-    def __init__(self, owner: tuple[str, int, str], text: Text) -> None:
+    def __init__(self, owner: _Owner, text: Text) -> None:
         self.owner = owner
         # As it is shown.
         self.text = text
@@ -202,14 +241,13 @@ class _Begun:
 
 
 class _Below:
-    """The line that has begun, as a part of what moves; nothing where none has."""
+    """The lines that have not ended, as a part of what moves; nothing where there are none."""
 
     def __init__(self) -> None:
-        self.text = Text()
+        self.lines: list[Text] = []
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.text:
-            yield self.text
+        yield from (line for line in self.lines if line)
 
 
 def _shown(stream: int, text: str) -> Text:

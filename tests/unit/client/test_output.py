@@ -183,8 +183,51 @@ def test_a_progress_bar_moves_with_the_bars_of_maps() -> None:
     terminal.log([_line(" done", goes_on=False)])
     terminal.close()
     text = Text.from_ansi(out.getvalue()).plain
-    assert "20%\nother\n" in text
+    assert "other\n" in text
     assert text.endswith("30% done\n") or text.endswith("30% done")
+
+
+def _screen_of(out: io.StringIO) -> list[str]:
+    """Return the lines that a terminal shows after all this, which has no other codes than those for lines."""
+    lines, row = [""], 0
+    for part in re.split(r"(\n|\r|\x1b\[2K|\x1b\[1A)", re.sub(r"\x1b\[(?!2K|1A)[0-9;?]*[A-Za-z]", "", out.getvalue())):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part != "\r":
+            lines[row] += part
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("has_map", [True, False])
+def test_bars_of_several_containers_move_and_leave_one_line_each(has_map: bool) -> None:
+    terminal, out = _terminal()
+    bars = terminal.progress("f.map", 3) if has_map else None
+    for percent in range(0, 101, 10):
+        for container in ("co-1", "co-2", "co-3"):
+            terminal.log([_line(f"\r{container} {percent}%", container=container, stream=Stream.STDERR)])
+    terminal.log([_line("a line", goes_on=False, container="co-4")])
+    for container in ("co-2", "co-1"):
+        terminal.log([_line("", goes_on=False, container=container, stream=Stream.STDERR)])
+        terminal.log([_line(f"{container} is done", goes_on=False, container=container)])
+    if bars is not None:
+        bars.end()
+    terminal.close()
+    whole = ["a line", "co-2 100%", "co-2 is done", "co-1 100%", "co-1 is done", "co-3 100%"]
+    assert _screen_of(out) == whole
+
+
+def test_only_so_many_bars_are_kept_moving() -> None:
+    terminal, out = _terminal()
+    for number in range(100):
+        terminal.log([_line(f"\r1%\rbar {number}", container=f"co-{number}")])
+    assert len(_screen_of(out)) == 92
+    terminal.close()
+    assert sorted(_screen_of(out)) == sorted(f"bar {number}" for number in range(100))
 
 
 # What the screen writes to may be anything
