@@ -10,7 +10,8 @@ from wherry_service.api.reach import Asker
 from wherry_service.api.rules import INVOKE
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.client import Client
-from wherry_service.calls.journal import LOOKUPS, Journal
+from wherry_service.calls.journal import Journal
+from wherry_service.calls.watching import LOOKUPS
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.tasks import Tasks
@@ -122,7 +123,7 @@ class SessionRules:
         """Watch a call that is only on disk, if it is within reach."""
         environments = await self._places.of("call", call_id)
         if any(self._asker.allows(INVOKE, environment) for environment in environments):
-            self._journal.watch(client, call_id)
+            self._journal.watching.watch(client, call_id)
         else:
             client.state(CallState(call_id=call_id, known=False))
 

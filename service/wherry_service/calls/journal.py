@@ -1,6 +1,5 @@
 """The journal of open calls: what clients have asked, what they have been told, and what of it is on disk."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,7 +7,6 @@ from wherry_proto.messages import (
     CallGraph,
     CallKind,
     CallStart,
-    CallState,
     Failure,
     FailureKind,
     Output,
@@ -21,18 +19,17 @@ from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
 from wherry_service.calls.graph import CallGraphs, Describe
 from wherry_service.calls.values import Values
+from wherry_service.calls.watching import Watching
 from wherry_service.errors import NotFound, Rarely, ServiceError
 from wherry_service.ids import check_id
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
 from wherry_service.store.blobs import BlobStore, keep_patiently
-from wherry_service.store.calls import CallStore, StoredOutputs
+from wherry_service.store.calls import CallStore
 from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-# Calls that are looked up on disk at the same time.
-LOOKUPS = 32
 # Calls whose clients take values of generators.
 _YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MAP)
 
@@ -44,15 +41,14 @@ class Journal:
     def __init__(self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe) -> None:
         self._store = store
         self._values = values
-        self._describe = describe
         self._blobs = blobs
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks = Tasks("the journal could not be written")
-        self._lookups = asyncio.Semaphore(LOOKUPS)
         self._rarely = Rarely()
         self._ends = Ends(store, blobs, values, self._written, self._tasks.spawn)
-        self.graphs = CallGraphs(self._describe, self._ends.add_graph)
+        self.graphs = CallGraphs(describe, self._ends.add_graph)
+        self.watching = Watching(self._calls, store, describe, self._tasks.spawn)
 
     # Asking
 
@@ -246,82 +242,6 @@ class Journal:
         call.finished.clear()
         call.open.clear()
         self._drop(call)
-
-    def watch(self, client: Client, call_id: str) -> None:
-        """Send what outputs the call has and how it stands; send its other outputs as they come."""
-        call = self._calls.get(call_id)
-        if call is None or call.restored or (call.durable and call.num_done):
-            client.num_lookups += 1
-            self._tasks.spawn(self._look_up(client, call_id))
-            return
-        self._show(client, call)
-
-    def _show(self, client: Client, call: Call, stored: StoredOutputs | None = None) -> None:
-        num_inputs = call.num_inputs or len(call.open) + call.num_done
-        num_done = call.num_done
-        if stored is not None:
-            num_inputs, num_done = max(num_inputs, stored.num_inputs), max(num_done, len(stored.outputs))
-            for output in stored.outputs:
-                if output.input_id not in call.finished:
-                    client.output(output)
-        for output in call.finished.values():
-            client.output(output)
-        call.watchers.add(client)
-        client.state(
-            CallState(
-                call_id=call.call_id,
-                known=True,
-                num_inputs=num_inputs,
-                num_done=num_done,
-                function_id=call.function_id,
-                is_generator=self._is_generator(call),
-            )
-        )
-
-    def _is_generator(self, call: Call) -> bool:
-        load = self._describe(call.function_id)
-        if load is None or not load.methods:
-            return load is not None and load.is_generator
-        generators = {name for name, is_generator, _ in load.methods if is_generator}
-        return any(item.method in generators for item in call.open.values())
-
-    async def _look_up(self, client: Client, call_id: str) -> None:
-        try:
-            async with self._lookups:
-                await self._watch_stored(client, call_id)
-        finally:
-            client.num_lookups -= 1
-
-    async def _watch_stored(self, client: Client, call_id: str) -> None:
-        while True:
-            before = self._calls.get(call_id)
-            if before is not None:
-                # Told of what ends while the disk is read; perhaps twice, which does no harm.
-                before.watchers.add(client)
-            outputs = await self._store.outputs(call_id)
-            call = self._calls.get(call_id)
-            # Else it ended, and was forgotten here, while the disk was read: what was read may lack its last outputs.
-            if call is before:
-                break
-        if call is not None:
-            self._show(client, call, outputs)
-            return
-        if outputs is None:
-            client.state(CallState(call_id=call_id, known=False))
-            return
-        for output in outputs.outputs:
-            client.output(output)
-        client.state(
-            CallState(
-                call_id=call_id,
-                known=True,
-                expired=outputs.expired,
-                num_inputs=outputs.num_inputs,
-                num_done=len(outputs.outputs),
-                function_id=outputs.function_id,
-                is_generator=any(output.num_yields for output in outputs.outputs),
-            )
-        )
 
     # What the dispatcher says
 

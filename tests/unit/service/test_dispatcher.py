@@ -421,12 +421,12 @@ def test_b12_a_durable_call_is_accepted_answered_and_answered_again(tmp_path: Pa
         call_id = next(iter(world.client.calls))
         assert len((await world.message()).accepted) == 1
         await world.until(lambda: any(c.inputs for c in world.node.containers))
-        world.journal.watch(world.client, call_id)
+        world.journal.watching.watch(world.client, call_id)
         world.node.containers[0].finish()
         await world.receive(1)
         await world.until(lambda: world.journal.call(call_id) is None)
         for count in (2, 3):
-            world.journal.watch(world.client, call_id)
+            world.journal.watching.watch(world.client, call_id)
             await world.receive(count)
         assert {output.payload.data for output in world.outputs if output.payload} == {b"out"}
 
@@ -495,7 +495,7 @@ def test_b66_what_ended_before_a_restart_is_told_with_what_is_still_open(tmp_pat
         items = [Input(row.input_id, call, row.index, row.payload, row.method) for row in rows]
         world.journal.restore(items)
         world.dispatcher.submit(items)
-        world.journal.watch(world.client, call.call_id)
+        world.journal.watching.watch(world.client, call.call_id)
         # The one that is on disk comes at once, with how many there are.
         states: list[CallState] = []
         while not states:

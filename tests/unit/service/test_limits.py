@@ -36,8 +36,8 @@ from wherry_service.calls import claims, notices
 from wherry_service.calls import client as clients
 from wherry_service.calls.client import Client
 from wherry_service.calls.exchange import Exchange
-from wherry_service.calls.journal import LOOKUPS
 from wherry_service.calls.values import Values
+from wherry_service.calls.watching import LOOKUPS
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, Rarely
 from wherry_service.frames import FrameError, read_header
 from wherry_service.ids import new_id

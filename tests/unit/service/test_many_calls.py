@@ -158,7 +158,7 @@ def test_results_on_disk_are_not_kept_in_memory_and_whoever_watches_gets_each(tm
         assert not call.finished
         assert len(world.journal._inputs) == len(call.open)
         # Some end while the disk is read.
-        world.journal.watch(world.client, call.call_id)
+        world.journal.watching.watch(world.client, call.call_id)
         world.journal.end(call, 400)
         found: set[str] = set()
         collector = asyncio.ensure_future(_collect(world, found))
