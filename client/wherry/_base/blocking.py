@@ -31,6 +31,12 @@ class Bound(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._blocking(*self._first, *args, **kwargs)
 
+    def __reduce__(self) -> Any:
+        # As a bound method of Python's own: the object and a name, so that no code travels.
+        if not self._first:
+            return Bound, ((), self._blocking, self._awaiting)
+        return getattr, (self._first[0], self.__name__)
+
     def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Do the same without blocking the event loop."""
         if self._awaiting is not None:
@@ -99,6 +105,9 @@ class BoundIteration(Generic[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._method(self._instance, *args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return getattr, (self._instance, self.__name__)
 
     def aio(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the same results, to be iterated with `async for`."""
