@@ -1,6 +1,7 @@
 """Volumes: their files, in chunks and pages."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -18,10 +19,12 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import INVOKE, Inside
-from wherry_service.errors import InvalidRequest
+from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.objects.volumes import Volumes
 
 MAX_PATHS = 10_000
+# Listings of one environment at once: each holds directories open, as deep as they are in each other.
+MAX_LISTINGS = 64
 # Bytes of a stream that one turn in a thread reads or writes.
 _TURN = 1 << 20
 # Chunks that may have come and wait to be written.
@@ -34,15 +37,24 @@ class VolumeApi:
     def __init__(self, volumes: Volumes) -> None:
         self._volumes = volumes
         self._store = volumes.store
+        # How many listings go on, by environment.
+        self._listing: Counter[str] = Counter()
 
     @rpc("Volumes.Entries", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)
     async def entries(self, request: VolumeEntriesRequest) -> AsyncIterator[VolumeEntries]:
-        await self._volumes.get(request.volume_id)
+        environment = (await self._volumes.get(request.volume_id)).environment
+        if self._listing[environment] >= MAX_LISTINGS:
+            raise Exhausted(
+                f"{MAX_LISTINGS} directories of volumes are being listed in environment {environment}: try again when "
+                "one of them is done"
+            )
+        self._listing[environment] += 1
         pages = self._store.entries(request.volume_id, request.path, request.recursive)
         try:
             while (page := await asyncio.to_thread(next, pages, None)) is not None:
                 yield VolumeEntries(entries=page)
         finally:
+            self._listing[environment] -= 1
             _close(pages)
 
     @rpc("Volumes.Check", INVOKE, ("volume_id",), inside=Inside.ENVIRONMENT)

@@ -42,7 +42,9 @@ def copy(root: Path, sources: Sequence[str], destination: str, recursive: bool) 
     return count
 
 
-def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, recursive: bool, depth: int) -> int:
+def _copy(
+    from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, recursive: bool, depth: int, held: int = 0
+) -> int:
     mode = mode_of(from_dir, from_name)
     if not mode:
         raise NotFound(f"{shown!r} is not in the volume")
@@ -65,8 +67,9 @@ def _copy(from_dir: int, from_name: str, to_dir: int, to_name: str, shown: str, 
     try:
         inner_to = made_directory(to_dir, to_name)
         try:
-            for name in names_in(inner_from, shown):
-                count += _copy(inner_from, name, inner_to, name, f"{shown}/{name}", True, depth + 1)
+            names, held = names_in(inner_from, shown, held)
+            for name in names:
+                count += _copy(inner_from, name, inner_to, name, f"{shown}/{name}", True, depth + 1, held)
         finally:
             os.close(inner_to)
     finally:

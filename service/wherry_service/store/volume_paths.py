@@ -12,8 +12,10 @@ from wherry_service.errors import InvalidRequest, NotFound
 MAX_LINKS = 40
 # Of what is listed, or copied, with all below.
 MAX_DEPTH = 256
-# Of the names in one directory that is listed or copied: containers can make more than memory holds.
+# Of the names of directories that are copied, all those together in each other: containers can make more than memory
+# holds. A list has them sorted only up to so much.
 MAX_NAMES_BYTES = 64 << 20
+MAX_SORTED_BYTES = 4 << 20
 # What a name takes besides.
 _NAME_BYTES = 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,20 +79,33 @@ def located(root: Path, path: str, *, create: bool = False, follow: bool = True)
             os.close(descriptor)
 
 
-def names_in(directory: int, path: str) -> list[str]:
-    """Return what an open directory holds, sorted; raise `InvalidRequest` where it is more than is kept in memory."""
+def some_names(found: "Iterator[os.DirEntry[str]]", room: int) -> tuple[list[str], int]:
+    """Take names of a directory until they are more than `room` bytes, and return them with how many that are.
+
+    All of them are sorted; where they are not all, `found` has the others.
+    """
     names: list[str] = []
     size = 0
+    for entry in found:
+        names.append(entry.name)
+        size += len(entry.name) + _NAME_BYTES
+        if size > room:
+            return names, size
+    return sorted(names), size
+
+
+def names_in(directory: int, path: str, held: int) -> tuple[list[str], int]:
+    """Return what an open directory holds, sorted, and how many bytes are held with `held` that are already.
+
+    Raises `InvalidRequest` where that is more than is kept in memory.
+    """
     with os.scandir(directory) as found:
-        for entry in found:
-            size += len(entry.name) + _NAME_BYTES
-            if size > MAX_NAMES_BYTES:
-                raise InvalidRequest(
-                    f"{path[:200] or '/'!r} has more than {len(names)} entries, which is too many to list or copy at "
-                    "once: spread them over directories, or name the files"
-                )
-            names.append(entry.name)
-    return sorted(names)
+        names, size = some_names(found, MAX_NAMES_BYTES - held)
+    if held + size > MAX_NAMES_BYTES:
+        raise InvalidRequest(
+            f"{path[:200] or '/'!r} has so many entries that they can't be copied at once: copy its parts by themselves"
+        )
+    return names, held + size
 
 
 def open_directory(parent: int, name: str) -> int:

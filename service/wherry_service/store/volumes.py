@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import logging
 import os
 import re
@@ -19,13 +20,14 @@ from wherry_service.errors import AlreadyExists, Exhausted, InvalidRequest, NotF
 from wherry_service.store import volume_copies
 from wherry_service.store.volume_paths import (
     DIRECTORY_MODE,
+    MAX_SORTED_BYTES,
     check_depth,
     clean,
     located,
     made_directory,
     mode_of,
-    names_in,
     open_directory,
+    some_names,
 )
 from wherry_service.store.volume_trees import empty, remove_tree
 
@@ -159,38 +161,53 @@ class VolumeStore:
     # Looking
 
     def entries(self, volume_id: str, path: str, recursive: bool) -> Iterator[list[VolumeEntry]]:
-        """Yield what is in a directory, by name, or the one file; raise `NotFound`."""
+        """Yield what is in a directory, by name, or the one file; raise `NotFound`.
+
+        A directory with very many names has them in its own order.
+        """
         page: list[VolumeEntry] = []
-        with _told(path or "/"), located(self.directory(volume_id), path) as (parent, name):
-            mode = mode_of(parent, name)
-            if not mode:
-                raise _missing(path)
-            if not stat.S_ISDIR(mode):
-                yield [_entry(parent, name, clean(path))]
+        with _told(path or "/"):
+            # Whoever does not read on holds this one open, and not all on the way to it.
+            with located(self.directory(volume_id), path) as (parent, name):
+                mode = mode_of(parent, name)
+                if not mode:
+                    raise _missing(path)
+                is_directory = stat.S_ISDIR(mode)
+                single = [] if is_directory else [_entry(parent, name, clean(path))]
+                top = open_directory(parent, name) if is_directory else -1
+            if not is_directory:
+                yield single
                 return
-            for entry in self._below(parent, name, clean(path), recursive, 1):
-                page.append(entry)
-                if len(page) == PAGE:
-                    yield page
-                    page = []
+            try:
+                for entry in self._below(top, ".", clean(path), recursive, 1, MAX_SORTED_BYTES):
+                    page.append(entry)
+                    if len(page) == PAGE:
+                        yield page
+                        page = []
+            finally:
+                os.close(top)
         if page:
             yield page
 
-    def _below(self, parent: int, name: str, path: str, recursive: bool, depth: int) -> Iterator[VolumeEntry]:
+    def _below(
+        self, parent: int, name: str, path: str, recursive: bool, depth: int, room: int
+    ) -> Iterator[VolumeEntry]:
         check_depth(path, depth)
         try:
             directory = open_directory(parent, name)
         except FileNotFoundError:
             return  # gone meanwhile
         try:
-            for child in names_in(directory, path):
-                try:
-                    entry = _entry(directory, child, f"{path}/{child}" if path else child)
-                except FileNotFoundError:
-                    continue
-                yield entry
-                if recursive and entry.kind == VolumeEntryKind.DIRECTORY:
-                    yield from self._below(directory, child, entry.path, True, depth + 1)
+            with os.scandir(directory) as found:
+                names, size = some_names(found, room)
+                for child in itertools.chain(names, (entry.name for entry in found)):
+                    try:
+                        entry = _entry(directory, child, f"{path}/{child}" if path else child)
+                    except FileNotFoundError:
+                        continue
+                    yield entry
+                    if recursive and entry.kind == VolumeEntryKind.DIRECTORY:
+                        yield from self._below(directory, child, entry.path, True, depth + 1, room - size)
         finally:
             os.close(directory)
 
@@ -203,11 +220,13 @@ class VolumeStore:
             if not stat.S_ISREG(mode):
                 what = "a directory" if stat.S_ISDIR(mode) else "no plain file"
                 raise InvalidRequest(f"{path!r} is {what}")
-            with os.fdopen(os.open(name, _READ, dir_fd=parent), "rb", buffering=0) as file:
-                data = file.read(CHUNK)
+            descriptor = os.open(name, _READ, dir_fd=parent)
+        # Whoever does not read on holds the file open, and not the directories on the way to it.
+        with _told(path), os.fdopen(descriptor, "rb", buffering=0) as file:
+            data = file.read(CHUNK)
+            yield data
+            while data := file.read(CHUNK):
                 yield data
-                while data := file.read(CHUNK):
-                    yield data
 
     # Writing
 

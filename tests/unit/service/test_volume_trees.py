@@ -3,19 +3,22 @@
 import asyncio
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
 
-from wherry_proto.messages import VolumeEntryKind
-from wherry_service.errors import InvalidRequest
+from wherry_proto.messages import VolumeEntriesRequest, VolumeEntryKind
+from wherry_service.api import volumes as api_volumes
+from wherry_service.errors import Exhausted, InvalidRequest
 from wherry_service.ids import new_id
 from wherry_service.objects.volumes import Volumes
-from wherry_service.store import volume_paths, volume_trees
+from wherry_service.store import volume_paths, volume_trees, volumes
 from wherry_service.store.volume_paths import MAX_DEPTH
 from wherry_service.store.volume_trees import empty, remove_tree
-from wherry_service.store.volumes import VolumeStore
+from wherry_service.store.volumes import CHUNK, PAGE, VolumeStore
 
 
 def dig(parent: Path, depth: int) -> None:
@@ -114,29 +117,92 @@ def test_names_that_are_no_text_are_listed_and_are_no_files(tmp_path: Path) -> N
     ]
 
 
-def test_a_directory_with_more_names_than_memory_holds_is_removed_and_neither_listed_nor_copied(
+def test_a_directory_with_more_names_than_memory_holds_is_listed_and_removed_and_not_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(volume_paths, "MAX_NAMES_BYTES", 100 * 70)
+    monkeypatch.setattr(volumes, "MAX_SORTED_BYTES", 50 * 70)
     monkeypatch.setattr(volume_trees, "BATCH", 30)
     store = VolumeStore(tmp_path)
     volume_id = new_id("vo")
     many = store.directory(volume_id) / "many"
-    many.mkdir()
-    for number in range(101):
+    few = many / "few"
+    few.mkdir(parents=True)
+    for number in range(100):
         (many / f"{number:06}").touch()
-    for refused in (
-        lambda: list(store.entries(volume_id, "many", False)),
-        lambda: list(store.entries(volume_id, "", True)),
-        lambda: store.copy(volume_id, ["many"], "copy", True),
-    ):
-        with pytest.raises(InvalidRequest, match="'many' has more than 100 entries"):
-            refused()
-    assert next(iter(store.read(volume_id, "many/000042"))) == b""
-    (many / "000100").unlink()
-    assert [len(page) for page in store.entries(volume_id, "many", False)] == [100]
+    (few / "b").touch()
+    (few / "a").touch()
+
+    def listed(path: str) -> list[str]:
+        return [entry.path for page in store.entries(volume_id, path, True) for entry in page]
+
+    assert listed("many/few") == ["many/few/a", "many/few/b"]
+    assert sorted(listed("")) == sorted(
+        ["many", "many/few", "many/few/a", "many/few/b", *(f"many/{number:06}" for number in range(100))]
+    )
+    with pytest.raises(InvalidRequest, match="'many' has so many entries"):
+        store.copy(volume_id, ["many"], "copy", True)
+    for number in range(2):
+        (many / f"{number:06}").unlink()
+    # What is held of the directory above counts.
+    with pytest.raises(InvalidRequest, match="'many/few' has so many entries"):
+        store.copy(volume_id, ["many"], "copy", True)
+    assert store.copy(volume_id, ["many/few"], "copy/some", True) == 2
     store.remove(volume_id, "many", True)
     assert not many.exists()
+
+
+def test_who_reads_no_further_holds_few_directories_open(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path)
+    volume_id = new_id("vo")
+    path = "/".join("d" * 200)
+    deep = store.directory(volume_id) / path
+    deep.mkdir(parents=True)
+    for number in range(PAGE + 1):
+        (deep / f"{number}").write_bytes(bytes(10))
+    (deep / "large").write_bytes(bytes(CHUNK * 2))
+    before = len(os.listdir("/proc/self/fd"))
+    waiting: list[Iterator[Any]] = [
+        store.read(volume_id, f"{path}/large"),
+        store.entries(volume_id, path, False),
+        store.entries(volume_id, f"{path}/large", False),
+    ]
+    for one in waiting:
+        next(one)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2 * len(waiting)
+    for one in waiting:
+        list(one)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_listings_of_one_environment_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_volumes, "MAX_LISTINGS", 2)
+    store = VolumeStore(tmp_path)
+    environments = {new_id("vo"): "theirs", new_id("vo"): "ours"}
+    theirs, ours = environments
+
+    class Known:
+        def __init__(self) -> None:
+            self.store = store
+
+        async def get(self, volume_id: str) -> Any:
+            return SimpleNamespace(environment=environments[volume_id])
+
+    async def main() -> None:
+        for volume_id in environments:
+            (store.directory(volume_id) / "file").touch()
+        api = api_volumes.VolumeApi(cast("Any", Known()))
+        open_ones: list[Any] = [api.entries(VolumeEntriesRequest(volume_id=theirs)) for _ in range(2)]
+        for one in open_ones:
+            assert len((await anext(one)).entries) == 1
+        with pytest.raises(Exhausted, match="2 directories of volumes are being listed in environment theirs"):
+            await anext(api.entries(VolumeEntriesRequest(volume_id=theirs)))
+        assert len([page async for page in api.entries(VolumeEntriesRequest(volume_id=ours))]) == 1
+        await open_ones[0].aclose()
+        assert len([page async for page in api.entries(VolumeEntriesRequest(volume_id=theirs))]) == 1
+        await open_ones[1].aclose()
+
+    asyncio.run(main())
 
 
 def test_what_takes_long_for_one_environment_holds_no_other_up(tmp_path: Path) -> None:
@@ -144,7 +210,7 @@ def test_what_takes_long_for_one_environment_holds_no_other_up(tmp_path: Path) -
         on_gone: ClassVar[list[Any]] = []
 
     async def main() -> None:
-        volumes = Volumes(VolumeStore(tmp_path), cast("Any", Register()))
+        ours = Volumes(VolumeStore(tmp_path), cast("Any", Register()))
         held = threading.Event()
         began: list[int] = []
 
@@ -153,12 +219,12 @@ def test_what_takes_long_for_one_environment_holds_no_other_up(tmp_path: Path) -
             held.wait()
 
         try:
-            lasting = [asyncio.ensure_future(volumes.slowly("theirs", lambda n=n: wait(n))) for n in range(50)]  # type: ignore[misc]
-            assert await asyncio.wait_for(volumes.slowly("ours", lambda: "done"), 10) == "done"
+            lasting = [asyncio.ensure_future(ours.slowly("theirs", lambda n=n: wait(n))) for n in range(50)]  # type: ignore[misc]
+            assert await asyncio.wait_for(ours.slowly("ours", lambda: "done"), 10) == "done"
             # Who does not wait for it makes no room for more: the thread is not free.
             for one in lasting[:2]:
                 one.cancel()
-            assert await asyncio.wait_for(volumes.slowly("ours", lambda: "done"), 10) == "done"
+            assert await asyncio.wait_for(ours.slowly("ours", lambda: "done"), 10) == "done"
             assert began == [0, 1]
             # All others have their threads.
             assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 10) == "free"
