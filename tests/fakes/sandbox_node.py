@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.host import host_of
 from wherry_proto.messages import SandboxCreateRequest, SandboxSpec
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import NotFound
@@ -142,7 +143,7 @@ class House:
         self.node = FakeSandboxNode()
         self.store = store or FakeSandboxStore()
         self.images = FakeImages()
-        self.capacity = capacity or Capacity(4, 4096)
+        self.capacity = capacity or host_of(4, 4096)
         self.secrets: dict[str, dict[str, str]] = {}
         self.volumes: set[str] = set()
         self.sandboxes = Sandboxes(

@@ -17,6 +17,7 @@ import uvloop
 from tests.fakes.apps import no_secrets
 from tests.fakes.calls import journal_of
 from tests.fakes.engine import FakeEngine
+from tests.fakes.host import host_of
 from tests.fakes.node import no_buckets
 from wherry._connection.rebuilt import Rebuilt
 from wherry_proto.messages import (
@@ -47,7 +48,6 @@ from wherry_service.node import deaths
 from wherry_service.node.container_files import ContainerFiles
 from wherry_service.node.local import LocalNode
 from wherry_service.pools import starts
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.database import Database
@@ -102,7 +102,7 @@ class World:
             self.engine, directory / "run", self.blobs, sources, VolumeStore(directory / "volumes"),
             no_buckets(self.engine, directory), self.masks, Containment(), starts_at_once=4,
         )  # fmt: skip
-        self.pools = Pools(self.node, Capacity(4.0, 4096))
+        self.pools = Pools(self.node, host_of(4.0, 4096))
         self.clients = Clients()
         self.journal = journal_of(self.database, self.blobs)
         self.dispatcher = Dispatcher(self.pools, self.clients, self.journal, Diary(self.kept, self.masks), QueueLimit())

@@ -34,17 +34,10 @@ Busy = Callable[[], tuple[int, float]]
 """Returns the number of the latest look at the processors, and the part of their time that was used before it."""
 
 
-def always_busy() -> tuple[int, float]:
-    """Return that the processors have no time to spare."""
-    return 0, 1.0
-
-
 class Capacity:
     """Counts what is given out; whoever was refused is told when something comes back."""
 
-    def __init__(
-        self, cpu: float, memory_mib: int, busy: Busy = always_busy, per_core: int = CONTAINERS_PER_CORE
-    ) -> None:
+    def __init__(self, cpu: float, memory_mib: int, busy: Busy, per_core: int) -> None:
         self.cpu = cpu
         self.memory_mib = memory_mib
         self._busy = busy

@@ -57,7 +57,7 @@ class Home(Protocol):
 class Container(Generic[A]):
     """Asked by its pool, and told what happened; every transition is kept with its time in `history`."""
 
-    def __init__(self, container_id: str, slots: int, pool: Home, batch_size: int = 0) -> None:
+    def __init__(self, container_id: str, slots: int, pool: Home, batch_size: int) -> None:
         self.container_id = container_id
         self.pool = pool
         self.slots = slots

@@ -3,7 +3,7 @@
 import pytest
 
 from wherry_service.host import Processors
-from wherry_service.pools.capacity import BUSY_PART, Capacity, Share
+from wherry_service.pools.capacity import BUSY_PART, CONTAINERS_PER_CORE, Capacity, Share
 
 PLAIN = Capacity.share(None, None)
 
@@ -32,13 +32,13 @@ def taken(capacity: Capacity, share: Share = PLAIN) -> int:
 
 @pytest.mark.parametrize("cores", [0.5, 1, 2, 3])
 def test_so_many_for_each_core_start_whatever_the_processors_do(cores: float) -> None:
-    assert taken(Capacity(cores, 100_000, Busy(1.0))) == 12 * cores
-    assert taken(Capacity(cores, 100_000, Busy(1.0), per_core=4)) == 4 * cores
+    assert taken(Capacity(cores, 100_000, Busy(1.0), CONTAINERS_PER_CORE)) == 12 * cores
+    assert taken(Capacity(cores, 100_000, Busy(1.0), 4)) == 4 * cores
 
 
 def test_more_start_a_few_at_a_time_while_the_processors_have_time_to_spare_and_there_is_memory() -> None:
     busy = Busy(0.2)
-    capacity = Capacity(2, 60 * 128, busy)
+    capacity = Capacity(2, 60 * 128, busy, CONTAINERS_PER_CORE)
     assert taken(capacity) == 24 + 4
     assert "28 containers that share the processors" in capacity.lack(PLAIN)
     busy.pass_time()
@@ -58,7 +58,7 @@ def test_more_start_a_few_at_a_time_while_the_processors_have_time_to_spare_and_
 
 
 def test_cores_that_are_set_aside_add_up_to_those_there_are() -> None:
-    capacity = Capacity(2, 100_000, Busy(0.0))
+    capacity = Capacity(2, 100_000, Busy(0.0), CONTAINERS_PER_CORE)
     whole = Capacity.share(1.5, None)
     # Those that set none aside hold none back from it.
     assert taken(capacity) >= 24
@@ -72,13 +72,13 @@ def test_cores_that_are_set_aside_add_up_to_those_there_are() -> None:
 
 
 def test_where_all_cores_are_set_aside_one_that_shares_them_still_starts() -> None:
-    capacity = Capacity(2, 100_000, Busy(1.0))
+    capacity = Capacity(2, 100_000, Busy(1.0), CONTAINERS_PER_CORE)
     assert capacity.take(Capacity.share(2, None))
     assert taken(capacity) == 1
 
 
 def test_who_was_refused_is_told_once_when_something_comes_back() -> None:
-    capacity = Capacity(1, 128, Busy(1.0))
+    capacity = Capacity(1, 128, Busy(1.0), CONTAINERS_PER_CORE)
     told: list[str] = []
     assert capacity.take(PLAIN)
     assert not capacity.take(PLAIN)

@@ -9,6 +9,7 @@ import pytest
 from tests.databases import Disk
 from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, journal_of
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppState,
@@ -39,7 +40,6 @@ from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.node import FoundContainer
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
@@ -58,7 +58,7 @@ class World:
         self.node = FakeNode()
         self.clients = Clients()
         self.journal = journal_of(database, blobs)
-        self.pools = Pools(self.node, Capacity(8.0, 4096))
+        self.pools = Pools(self.node, host_of(8.0, 4096))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         store = AppStore(database)

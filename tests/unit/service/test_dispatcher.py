@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.apps import no_secrets
 from tests.fakes.calls import dispatcher_of, journal_of
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -31,7 +32,7 @@ from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
-from wherry_service.pools.capacity import CONTAINERS_PER_CORE, Capacity
+from wherry_service.pools.capacity import CONTAINERS_PER_CORE
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
@@ -59,7 +60,7 @@ class World:
         self.clients.on_gone.append(self.gone.append)
         self.blobs = blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
-        self.pools = Pools(self.node, Capacity(cpu, memory_mib))
+        self.pools = Pools(self.node, host_of(cpu, memory_mib))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.open(FUNCTION, retry, **settings)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, journal_of
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     AppInfo,
@@ -39,7 +40,6 @@ from wherry_service.api.terminals import Terminals
 from wherry_service.calls.client import Clients
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import new_id
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
@@ -61,7 +61,7 @@ class World:
         self.clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
-        self.pools = pools = Pools(self.node, Capacity(4.0, 4096))
+        self.pools = pools = Pools(self.node, host_of(4.0, 4096))
         self.dispatcher = dispatcher_of(pools, self.clients, self.journal)
         self.sessions = SessionApi(self.clients, self.journal, self.dispatcher, new_id("sv"))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.calls import dispatcher_of, journal_of
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode
 from wherry_proto import rows
 from wherry_proto.messages import (
@@ -29,7 +30,6 @@ from wherry_service.api.sessions import SessionApi
 from wherry_service.calls.client import Clients
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.database import Database
@@ -47,7 +47,7 @@ class World:
         self.clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         journal = journal_of(self.database, blobs)
-        dispatcher = dispatcher_of(Pools(FakeNode(), Capacity(4.0, 4096)), self.clients, journal)
+        dispatcher = dispatcher_of(Pools(FakeNode(), host_of(4.0, 4096)), self.clients, journal)
         sessions = SessionApi(self.clients, journal, dispatcher, "sv-1")
         self.cancelled = asyncio.Event()
         self.peers: list[Peer] = []

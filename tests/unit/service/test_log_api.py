@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.apps import apps_of
 from tests.fakes.calls import journal_of
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
     AppStopRequest,
@@ -35,7 +36,6 @@ from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
 from wherry_service.node.events import ContainerExit
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
@@ -56,7 +56,7 @@ class World:
         clients = Clients()
         blobs = BlobStore(tmp_path / "blobs")
         self.journal = journal_of(self.database, blobs)
-        pools = Pools(self.node, Capacity(4.0, 4096))
+        pools = Pools(self.node, host_of(4.0, 4096))
         self.dispatcher = Dispatcher(pools, clients, self.journal, Diary(self.logs, self.masks), QueueLimit())
         self.client = clients.connect(new_id("cl"))
         self.image = asyncio.Event()

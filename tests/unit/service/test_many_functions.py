@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.host import host_of
 from tests.unit.service.test_deployments import World, spec
 from wherry_proto.messages import (
     DeploymentCreateRequest,
@@ -28,7 +29,7 @@ SMALL_MIB = 40 * 128
 
 def host(world: World, memory_mib: int = SMALL_MIB, cpu: float = 8.0) -> None:
     """Give the world's host another size."""
-    capacity = Capacity(cpu, memory_mib)
+    capacity = host_of(cpu, memory_mib)
     world.pools.capacity = capacity
 
 
@@ -229,4 +230,4 @@ def test_cores_that_are_always_set_aside_add_up(tmp_path: Path) -> None:
 
 
 def test_a_check_of_nothing_passes() -> None:
-    check_room("app", [], [], [], [], Capacity(1, 128))
+    check_room("app", [], [], [], [], host_of(1, 128))

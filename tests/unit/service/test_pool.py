@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.apps import no_secrets
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import Failure, FunctionSpec, PoolSettings, Resources
 from wherry_service.apps.plans import plan_of
@@ -19,7 +20,6 @@ from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
 from wherry_service.node.node import FoundContainer
 from wherry_service.pools import rooms
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.container import _NEXT, Container, Home, State
 from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
@@ -83,7 +83,7 @@ class World:
 
     def __init__(self, memory_mib: int = 4096, cpu: float = 4.0, auto: bool = True) -> None:
         self.node = FakeNode(auto)
-        self.capacity = Capacity(cpu, memory_mib)
+        self.capacity = host_of(cpu, memory_mib)
         self.pools: Pools[Input] = Pools(self.node, self.capacity)
         self.listener = Listener()
         # What making an order does, if it is not to succeed at once.
@@ -155,7 +155,7 @@ def run(scenario: Callable[[World], Coroutine[Any, Any, None]], **options: Any) 
 @pytest.mark.parametrize("end", list(State))
 def test_a_container_goes_only_where_its_state_leads(begin: State, end: State) -> None:
     async def scenario(world: World) -> None:
-        container: Container[Input] = Container("co-1", 1, world.open())
+        container: Container[Input] = Container("co-1", 1, world.open(), 0)
         container.state = begin
         if begin is end or end in _NEXT[begin]:
             container.move(end)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import run_fast
+from tests.fakes.host import host_of
 from tests.fakes.sandbox_node import IMAGE, House
 from wherry_proto.messages import (
     Resources,
@@ -221,7 +222,7 @@ def test_one_that_can_not_start_leaves_nothing(
     tmp_path: Path, error: Exception, kind: type[ServiceError], told: str
 ) -> None:
     async def main() -> None:
-        house = House(tmp_path, capacity=Capacity(1 / 12, 128))
+        house = House(tmp_path, capacity=host_of(1 / 12, 128))
         house.node.start_error = error
         with pytest.raises(kind, match=told):
             await house.create(name="n", ports=[SandboxPort(port=80)])
@@ -236,7 +237,7 @@ def test_one_that_can_not_start_leaves_nothing(
 
 def test_room_on_the_host_is_waited_for(tmp_path: Path) -> None:
     async def main() -> None:
-        house = House(tmp_path, capacity=Capacity(1, 1024))
+        house = House(tmp_path, capacity=host_of(1, 1024))
         first = await house.create(resources=Resources(cpu_request=1))
         waiting = asyncio.ensure_future(house.create(resources=Resources(cpu_request=1)))
         await asyncio.sleep(0)
@@ -251,7 +252,7 @@ def test_room_on_the_host_is_waited_for(tmp_path: Path) -> None:
 
 def test_room_is_not_waited_for_without_end(tmp_path: Path) -> None:
     async def main() -> None:
-        house = House(tmp_path, capacity=Capacity(1, 1024))
+        house = House(tmp_path, capacity=host_of(1, 1024))
         first = await house.create(resources=Resources(cpu_request=1))
         with pytest.raises(InvalidRequest, match="2 cores and 128 MiB does not fit this host, which has 1 cores"):
             await house.create(resources=Resources(cpu_request=2))
@@ -282,7 +283,7 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
 
 def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async def main() -> None:
-        house = House(tmp_path, capacity=Capacity(1, 1024))
+        house = House(tmp_path, capacity=host_of(1, 1024))
         await house.create(resources=Resources(cpu_request=1))
         waiting = asyncio.ensure_future(house.create(resources=Resources(cpu_request=1), app="ap-1"))
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import pytest
 from tests.databases import Disk
 from tests.fakes.apps import apps_of
 from tests.fakes.calls import dispatcher_of, unnamed
+from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     CallKind,
@@ -34,7 +35,6 @@ from wherry_service.calls.values import Values
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer
-from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
@@ -55,7 +55,7 @@ class World:
         self.store = AppStore(database)
         self.calls = CallStore(database)
         self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs), unnamed)
-        self.pools = Pools(self.node, Capacity(40.0, 1 << 16))
+        self.pools = Pools(self.node, host_of(40.0, 1 << 16))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         self.apps = apps_of(self.store, self.dispatcher, self.pools, self.node)
