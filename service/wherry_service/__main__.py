@@ -40,7 +40,7 @@ def main() -> int:
     chosen = settings.state_dir or arguments.default_state_dir
     if chosen is None:
         parser.error("say where the service keeps everything: --state-dir, or state_dir in the settings")
-    state_dir = chosen.resolve()
+    state_dir = Path(os.path.realpath(chosen))
     length = len(os.fsencode(state_dir))
     if length > MAX_STATE_DIR:
         print(
@@ -53,9 +53,17 @@ def main() -> int:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    state_dir.chmod(0o700)
-    lock = os.open(state_dir / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state_dir.chmod(0o700)
+        lock = os.open(state_dir / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        print(
+            f"wherry: the state directory {state_dir} can't be made or written ({error.strerror}): point "
+            "WHERRY_STATE_DIR at one of this user's",
+            file=sys.stderr,
+        )
+        return 1
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

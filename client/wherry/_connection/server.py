@@ -23,6 +23,8 @@ MAX_RESTARTS = 5
 RESTARTS_WITHIN_S = 10.0
 _LOG_TAIL = 20
 
+_ELSEWHERE = "point WHERRY_STATE_DIR at a directory of yours"
+
 
 class LocalServer:
     """The service that belongs to a state directory."""
@@ -37,11 +39,15 @@ class LocalServer:
         return self._settings.state_dir / "server.log"
 
     def answers(self) -> bool:
-        """Whether someone listens on the socket."""
+        """Whether someone listens on the socket; raise ConnectionError where this user may not ask."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(5)
             try:
                 probe.connect(str(self._settings.socket))
+            except PermissionError:
+                raise ConnectionError(
+                    f"this user may not use {self._settings.socket}, which belongs to another: {_ELSEWHERE}"
+                ) from None
             except OSError:
                 return False
         return True
@@ -58,7 +64,6 @@ class LocalServer:
                 f"no service answers at {self._settings.socket} (WHERRY_SERVER_URL): start it, or unset the variable"
             )
         check_service_installed()
-        self._settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._start_lock():
             # Another client may have started it while this one waited for the lock.
             if self.answers():
@@ -96,9 +101,22 @@ class LocalServer:
 
     @contextlib.contextmanager
     def _start_lock(self) -> Iterator[None]:
-        with open(self._settings.state_dir / "start.lock", "w") as file:
+        with self._writing():
+            self._settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = open(self._settings.state_dir / "start.lock", "w")  # noqa: SIM115 - closed below
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConnectionError(
+                f"the service can't be started: {error.filename or self._settings.state_dir} can't be made or written "
+                f"({error.strerror}): {_ELSEWHERE}"
+            ) from None
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         environ = dict(os.environ)
@@ -106,7 +124,9 @@ class LocalServer:
             environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(item) for item in path.split(os.pathsep) if item)
         # -P: a file in the current directory must not shadow the service's modules.
         command = [sys.executable, "-P", "-m", "wherry_service", "--state-dir", str(self._settings.state_dir)]
-        with open(self.log_path, "ab") as log:
+        with self._writing():
+            log = open(self.log_path, "ab")  # noqa: SIM115 - closed below
+        with log:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -122,10 +122,14 @@ def logs(
 ) -> None:
     """Show the service's log."""
     path = LocalServer(_local_settings("logs")).log_path
-    if not path.exists():
+    try:
+        file = path.open(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
         typer.echo(f"There is no log yet ({path}).", err=True)
-        raise typer.Exit(1)
-    with path.open(errors="replace") as file:
+        raise typer.Exit(1) from None
+    except OSError as error:
+        raise InvalidError(f"the log {path} can't be read: {error.strerror}") from None
+    with file:
         tail = file.readlines()
         typer.echo("".join(tail[-lines:] if lines else []), nl=False)
         while follow:

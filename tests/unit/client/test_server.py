@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -189,3 +190,44 @@ def test_sources_without_an_installation_are_no_reason_to_refuse(monkeypatch: py
 
     monkeypatch.setattr(importlib.metadata, "requires", requires)
     check_service_installed()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("file", "File exists"), ("file/below", "Not a directory"), ("loop/below", "symbolic links")]
+)
+def test_a_state_directory_that_can_not_be_made_is_said(state: Path, place: str, why: str) -> None:
+    # Sockets leave room for a short path alone.
+    with tempfile.TemporaryDirectory() as short:
+        (Path(short) / "file").touch()
+        (Path(short) / "loop").symlink_to(Path(short) / "loop")
+        with pytest.raises(ConnectionError, match=f"can't be made or written .*{why}.*: point WHERRY_STATE_DIR at"):
+            server(Path(short) / place).ensure(Answers())
+        ran = subprocess.run(
+            [sys.executable, "-m", "wherry_service", "--state-dir", str(Path(short) / place)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("wherry: the state directory ")
+    assert why in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_log_that_can_not_be_written_is_said(state: Path) -> None:
+    (state / "server.log").mkdir(parents=True)
+    with pytest.raises(ConnectionError, match=r"server\.log can't be made or written \(Is a directory\)"):
+        server(state).ensure(Answers())
+
+
+def test_the_service_of_another_user_is_no_service_that_is_down(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(self: socket.socket, address: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for asked in (server(state).answers, lambda: server(state).ensure(Answers())):
+        with pytest.raises(ConnectionError, match=r"this user may not use .*, which belongs to another"):
+            asked()
+    assert started(state) == []
