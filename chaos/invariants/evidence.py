@@ -57,6 +57,8 @@ class Evidence:
 
     def had_met(self, operation: Operation) -> bool:
         """Whether the same life of its client had been answered before something was asked for."""
+        if operation.what == "deploy":
+            return False  # each is a program of its own
         return self._met.get((operation.client, operation.life), float("inf")) < operation.asked_at
 
     @functools.cached_property

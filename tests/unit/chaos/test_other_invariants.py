@@ -37,6 +37,12 @@ def test_a_client_that_begins_while_the_service_is_away_may_be_told_and_no_other
     assert errors.check(evidence(one, faults=(fault("service killed", one),)), []).holds
     before, later = did("dicts-1", "put", {}), failed("dicts-1", "put", {}, one.error)
     assert not errors.check(evidence(before, later, faults=(fault("service killed", later),)), []).holds
+    # Each deploy is a program of its own.
+    first = did("deploys-0", "deploy", {"version": "1"})
+    told = f"RuntimeError: wherry deploy ended with code 3: {one.error}"
+    again = failed("deploys-0", "deploy", {"version": "2"}, told)
+    assert errors.check(evidence(first, again, faults=(fault("network down", again),)), []).holds
+    assert not errors.check(evidence(first, again), []).holds
 
 
 def test_a_client_that_ends_by_itself_is_found() -> None:
