@@ -49,6 +49,8 @@ cli = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    # A terminal that is wide enough shows what a command does as a whole.
+    context_settings={"max_content_width": 120},
 )
 cli.command(
     "run",

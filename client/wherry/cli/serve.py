@@ -31,7 +31,7 @@ def serve(
     timeout: float | None = typer.Option(None, "--timeout", help="Stop after so many seconds."),
     environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
 ) -> None:
-    """Run an app until Ctrl-C, and publish it anew whenever its source changes; its functions keep their ids."""
+    """Run an app until Ctrl-C, and reload it when its source changes. Its functions keep their ids."""
     if is_module:
         check_module(ref)
     place = ref.partition("::")[0]

@@ -49,7 +49,7 @@ def shell(
     memory: int | None = typer.Option(None, "--memory", help="MiB it may use."),
     gpu: str | None = typer.Option(None, "--gpu", help="The GPU it gets, such as any or a100:2."),
 ) -> None:
-    """Open a shell: into a running container, or into a fresh one that goes when the last shell has left it."""
+    """Open a shell in a running container, or in a fresh one. That one goes when the last shell has left it."""
     client = default_client()
     given = {
         "--image": image, "--add-python": add_python, "--secret": secrets, "--volume": volumes,

@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tests.fakes.service import FakeService
 from wherry._base.misuse import near
@@ -362,3 +364,24 @@ def test_names_that_are_not_near_are_listed_and_not_suggested() -> None:
     assert near("h", []) == ""
     assert near("zzz", list("gfedcba")) == "; there are 'a', 'b', 'c', 'd', 'e' and 2 more"
     assert near("lnog", ["long", "g"]) == "; did you mean 'long'?"
+
+
+def _helps(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _helps(one, (*words, name))
+
+
+def test_a_wide_terminal_shows_what_each_command_does_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    cut = []
+    for words in _helps(typer.main.get_command(cli.cli), ()):
+        monkeypatch.setattr("sys.argv", ["wherry", *words, "--help"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= 120
+        cut += [(words, line) for line in text.splitlines() if line.endswith("...") and not line.startswith("Usage")]
+    assert cut == []
