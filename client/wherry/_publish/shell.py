@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # bash where there is one.
 DEFAULT_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash -i || exec sh -i")
+# Without a terminal: it runs what is piped in, and says nothing of its own.
+PIPED_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 # Seconds that a container made for a shell outlives its last one.
 LINGER_S = 2.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"

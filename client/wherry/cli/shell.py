@@ -9,7 +9,8 @@ import typer
 from wherry._connection.client import Client, default_client
 from wherry._define.places import placed
 from wherry._publish.needs import Needs
-from wherry._publish.shell import DEFAULT_COMMAND, end, fresh, fresh_for_function
+from wherry._publish.shell import DEFAULT_COMMAND, PIPED_COMMAND, end, fresh, fresh_for_function
+from wherry._screen.terminal import is_terminal
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
 from wherry.cli._ref import find_definition
@@ -56,7 +57,8 @@ def shell(
         "--add-local": add_local, "--cpu": cpu, "--memory": memory, "--gpu": gpu,
     }  # fmt: skip
     excluded = [name for name, value in given.items() if value]
-    line = _words(command) if command is not None else list(DEFAULT_COMMAND)
+    by_default = DEFAULT_COMMAND if pty or is_terminal() else PIPED_COMMAND
+    line = _words(command) if command is not None else list(by_default)
     if not line:
         raise UsageError("--cmd is empty: say what to run")
     if command is None and pty is False:

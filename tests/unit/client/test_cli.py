@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import typer
 
 from tests.fakes.service import FakeService
 from wherry._base.misuse import near
+from wherry._publish.shell import PIPED_COMMAND
 from wherry.cli import main as cli
 from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
 
@@ -385,3 +387,8 @@ def test_a_wide_terminal_shows_what_each_command_does_as_a_whole(
         assert max(map(len, text.splitlines())) <= 120
         cut += [(words, line) for line in text.splitlines() if line.endswith("...") and not line.startswith("Usage")]
     assert cut == []
+
+
+def test_a_shell_without_a_terminal_runs_what_is_piped_in_and_says_nothing() -> None:
+    ran = subprocess.run(PIPED_COMMAND, input="echo $((6 * 7))\nexit 3\n", capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("42\n", "", 3)
