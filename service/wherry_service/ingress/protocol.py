@@ -25,6 +25,8 @@ REFUSED = {
     431: b"431 Request Header Fields Too Large",
 }
 MAX_HEADERS = 256
+# Requests of one connection behind the one that is answered; hardly any client sends more than that one.
+MAX_WAITING = 64
 # How long a client that is refused may go on sending before the connection is closed.
 LINGER_S = 1.0
 # Of a websocket's bytes, read at once.
@@ -51,6 +53,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._refusal = 400
         self._timer: asyncio.TimerHandle | None = None
         self._refused = False
+        # Of the request that is answered.
+        self._served: RequestResponseCycle | None = None
         self._expect_head()
 
     def _expect_head(self) -> None:
@@ -64,6 +68,11 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._lost.set()
+        # uvicorn tells the newest request alone, and another one may be the one that is answered.
+        self.pipeline.clear()
+        if self._served is not None and not self._served.response_complete:
+            self._served.disconnected = True
+            self._served.message_event.set()
         super().connection_lost(exc)
 
     def _stop_timer(self) -> None:
@@ -144,6 +153,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self.url[:1] != b"/" and self.url != b"*":
             self._check(b"://" in self.url, "the target is no path")
             self._check(self._is_of_host(), "the target's host is another than the header's")
+        self._check(len(self.pipeline) < MAX_WAITING, "too many requests that wait for the answers of others")
         super().on_headers_complete()
 
     def _is_of_host(self) -> bool:
@@ -157,6 +167,7 @@ class BoundedHttp(HttpToolsProtocol):
         return found.userinfo is None and named.lower() == host.strip().lower()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._served = cycle
         super()._start_asgi_task(cycle, _until_close(cycle, app) if self.scope["http_version"] == "1.0" else app)
 
     def _count(self, size: int) -> None:
@@ -179,7 +190,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, status: int, text: str) -> None:
         self.refusals.add((self.client or ("?",))[0], status, text)
         cycle: Any = self.cycle
-        if cycle is not None and not cycle.response_complete and cycle.response_started:
+        if self.pipeline or (cycle is not None and not cycle.response_complete and cycle.response_started):
             # In the midst of a response nothing can be said any more.
             self.transport.abort()
             return
