@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry._base.blocking import Bound, blocking
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry._base.ids import check_id
+from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +141,9 @@ def _gather(*function_calls: FunctionCall[Any]) -> list[Any]:
     """
     import contextlib  # noqa: PLC0415 - start-up cost: not needed by a handle that only travels
 
+    for call in function_calls:
+        if not isinstance(call, FunctionCall):
+            raise InvalidError(f"gather got {call!r}: it takes what .spawn() returns, each as an argument of its own")
     from wherry._calling.watch import gather_values  # noqa: PLC0415 - start-up cost: loads the session
 
     with contextlib.ExitStack() as stack:

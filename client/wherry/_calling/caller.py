@@ -128,6 +128,7 @@ class Caller:
 
     def spawn_map(self, iterables: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> str:
         """Return the id of the call, once all its inputs are on the service's disk."""
+        _check_kwargs(f"{self.name}.spawn_map", kwargs)
         session = self.client.session
         call = SpawnedMap(self._call_start(CallKind.SPAWN_MAP), session.send, session.confirm, self.name)
         try:
@@ -248,6 +249,7 @@ def map_results(
     wrap_exceptions: bool,
 ) -> Results[Any]:
     """Return the results of a map that begins when they are first asked for."""
+    _check_kwargs(name, kwargs)
     kind = GeneratorResults if generator else Results
     return kind(
         name,
@@ -318,3 +320,8 @@ def _total(iterables: tuple[Any, ...]) -> int | None:
     """How many rows there will be, where that can be told beforehand."""
     lengths = [len(item) for item in iterables if type(item) in (list, tuple, range, str, bytes, dict, set, frozenset)]
     return min(lengths) if len(lengths) == len(iterables) else None
+
+
+def _check_kwargs(what: str, kwargs: Any) -> None:
+    if not isinstance(kwargs, dict):
+        raise InvalidError(f"{what}: kwargs is {kwargs!r}: it must be a dict of arguments, which all inputs get")

@@ -68,7 +68,10 @@ def run_in_terminal(client: Connected, start: ExecStart, resized: threading.Even
                 if streams is not None:
                     with streams:
                         _show(streams, exchange, stdout)
-                    exchange.send(ExecRequest(streams_over=True))
+                    try:
+                        exchange.send(ExecRequest(streams_over=True))
+                    except ConnectionError:
+                        break
             if reply.exit is not None:
                 return int(reply.exit.code)
             if reply.error:
@@ -122,7 +125,8 @@ class _Raw:
     def _restore(self) -> None:
         with contextlib.suppress(OSError, termios.error):
             if self.was_cut_off:
-                os.write(self._stdout, _RESET)
+                # What is said about it begins a line of its own.
+                os.write(self._stdout, _RESET + b"\r\n")
             # What was typed and not read yet is not for the shell outside.
             termios.tcsetattr(self._stdin, termios.TCSAFLUSH, self._before)
 

@@ -330,3 +330,9 @@ def test_image_that_can_not_be_built(service: FakeService, client: Client) -> No
     with pytest.raises(wherry.exception.ImageBuildError, match="nope"), app.run(client=client):
         pass
     assert [method for method, _ in service.requests][-1] == "Apps.Stop"
+
+
+def test_arguments_for_all_inputs_are_a_dict(running: Running) -> None:
+    for begin in (running(add).map, running(add).starmap, running(add).spawn_map):
+        with pytest.raises(InvalidError, match=r"kwargs is \[3\]: it must be a dict of arguments"):
+            begin([1], kwargs=[3])
