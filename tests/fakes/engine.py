@@ -117,6 +117,10 @@ class FakeEngine:
             return ""
         return "\n".join(container.output.decode(errors="replace").splitlines()[-lines:]).strip()
 
+    async def runtime_with_init(self, engine_id: str) -> str | None:
+        self._get(engine_id)
+        return None
+
     async def memory_bytes(self, engine_id: str) -> int:
         process = self._get(engine_id).process
         assert process is not None

@@ -197,6 +197,12 @@ class DockerEngine:
         what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
         return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
 
+    async def runtime_with_init(self, engine_id: str) -> str | None:
+        what = f"look at container {engine_id[:12]}"
+        found = await self._run(what, lambda client: client.inspect_container(engine_id))
+        host = found.get("HostConfig") or {}
+        return str(host.get("Runtime") or "") if host.get("Init") else None
+
     async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
         repository, _, tag = reference.rpartition(":")
 

@@ -253,6 +253,11 @@ class Engine(Protocol):
     async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
         """Start a command inside a running container; raises `ContainerMissing`."""
 
+    async def runtime_with_init(self, engine_id: str) -> str | None:
+        """Return the OCI runtime of a container whose first process is the engine's own init, "" where the engine
+        does not say; None: its first process is another. Raises `ContainerMissing`.
+        """
+
     async def commit(self, engine_id: str, reference: str, labels: Mapping[str, str]) -> None:
         """Make an image of its file system, with its image's settings and no label but these.
 

@@ -8,13 +8,14 @@ import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wherry_proto.messages import ExecExit, ExecReply, ExecRequest, ExecStart, HandOver, TerminalSize
 from wherry_service.engines.engine import Engine, EngineError, Exec, ExecSpec
 from wherry_service.errors import InvalidRequest
+from wherry_service.node.keeper import KEEPERS_WORD, Keepers
 from wherry_service.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,8 @@ done
 kill -9 $own 2>/dev/null
 """
 _USUAL_SIZE = TerminalSize(rows=24, columns=80)
-# The engine's own init, which every container has: what the command leaves behind becomes its child, so that all that
-# it has started can be found below it, whatever their environment and session.
-_KEEPER = ("/sbin/docker-init", "-s", "--")
-_KEEPERS_WORD = "[FATAL tini"
 # How the engine's, or its init's, answer begins when there is no command.
-_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group", _KEEPERS_WORD.encode())
+_REFUSALS = (b"OCI runtime exec failed", b"unable to find user", b"unable to find group", KEEPERS_WORD.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,7 @@ class Execs:
 
     def __init__(self, engine: Engine, begin_use: Callable[[str], None], end_use: Callable[[str], None]) -> None:
         self._engine = engine
+        self._keepers = Keepers(engine)
         self._begin_use = begin_use
         self._end_use = end_use
         self._tasks = Tasks("an exec failed")
@@ -92,7 +90,7 @@ class Execs:
         `can_hand_over`: the client is on this machine and can be sent a socket, if it asks for the streams.
         """
         mark = f"{_MARK}={uuid.uuid4().hex}"
-        opening = asyncio.ensure_future(self._engine.exec(engine_id, _spec(start, mark)))
+        opening = asyncio.ensure_future(self._open(engine_id, _spec(start, mark)))
         try:
             exec = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -112,6 +110,10 @@ class Execs:
         finally:
             hearing.cancel()
             run.leave()
+
+    async def _open(self, engine_id: str, spec: ExecSpec) -> Exec:
+        above = await self._keepers.above(engine_id)
+        return await self._engine.exec(engine_id, replace(spec, command=(*above, *spec.command)))
 
     async def _left_early(self, engine_id: str, opening: "asyncio.Future[Exec]", start: ExecStart, mark: str) -> None:
         with contextlib.suppress(EngineError):  # it was not started, which nobody asks any more
@@ -269,9 +271,9 @@ class _Run:
         else:
             if self._refusal and code in (CANNOT_RUN, NOT_FOUND):
                 told = self._refusal.decode(errors="replace").strip()
-                of_program = "executable" in told or 'exec: "' in told or told.startswith(_KEEPERS_WORD)
+                of_program = "executable" in told or 'exec: "' in told or told.startswith(KEEPERS_WORD)
                 missing = of_program and ("not found" in told or "no such file" in told.lower())
-                if told.startswith(_KEEPERS_WORD):
+                if told.startswith(KEEPERS_WORD):
                     told = told.rpartition(" failed: ")[2]
                 code = NOT_FOUND if missing else CANNOT_RUN
                 await self._reply(ExecReply(stderr=f"{self._start.args[0]} could not be run: {told}\n".encode()))
@@ -374,4 +376,4 @@ def _spec(start: ExecStart, mark: str) -> ExecSpec:
     if start.workdir and not start.workdir.startswith("/"):
         raise InvalidRequest(f"workdir is {start.workdir[:80]!r}: it must be an absolute path")
     name, _, value = mark.partition("=")
-    return ExecSpec((*_KEEPER, *start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)
+    return ExecSpec(tuple(start.args), {**start.env, name: value}, start.workdir, start.user, start.pty)

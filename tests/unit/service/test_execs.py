@@ -73,13 +73,24 @@ class House:
         self.used: list[str] = []
         self.opens = asyncio.Event()
         self.opens.set()
+        # The runtime of the container, if its first process is the engine's init, and what it answers when it is tried.
+        self.runtime: str | None = "runc"
+        self.init_ends_with: int | None = 0
+        self.tried = 0
         self.execs = Execs(self, lambda i: self.used.append(f"+{i}"), lambda i: self.used.append(f"-{i}"))  # type: ignore[arg-type]
         self.requests: asyncio.Queue[ExecRequest | None] = asyncio.Queue()
+
+    async def runtime_with_init(self, engine_id: str) -> str | None:
+        return self.runtime
 
     async def exec(self, engine_id: str, spec: ExecSpec) -> FakeExec:
         await self.opens.wait()
         exec = FakeExec(spec)
-        if "environ" in "".join(spec.command):
+        if spec.command[-1] == "--version":
+            self.tried += 1
+            exec.code = self.init_ends_with
+            exec.printed.put_nowait(None)
+        elif "environ" in "".join(spec.command):
             self.killers.append(exec)
             exec.printed.put_nowait(None)
             # What it kills closes its streams.
@@ -110,6 +121,52 @@ async def ended(replies: AsyncIterator[Any]) -> tuple[bytes, bytes, int | str]:
         if reply.error:
             return out, err, reply.error
     raise AssertionError("it ended without a word")
+
+
+async def _commands(house: House, number: int) -> list[tuple[str, ...]]:
+    for _ in range(number):
+        replies = house.run()
+        await anext(replies)
+        house.made[-1].printed.put_nowait(None)
+        await ended(replies)
+    return [exec.spec.command for exec in house.made]
+
+
+def test_a_command_runs_below_the_engines_init_where_that_can_keep_what_it_leaves_behind() -> None:
+    async def main() -> None:
+        able = House()
+        assert await _commands(able, 2) == [("/sbin/docker-init", "-s", "--", "cmd")] * 2
+        assert able.tried == 0
+        other = House()
+        other.runtime = "kata"
+        assert await _commands(other, 2) == [("/sbin/docker-init", "-s", "--", "cmd")] * 2
+        assert other.tried == 1
+        # As in gVisor.
+        unable = House()
+        unable.runtime, unable.init_ends_with = "runsc", 1
+        assert await _commands(unable, 2) == [("cmd",)] * 2
+        assert unable.tried == 1
+        # Each runtime is one of its own.
+        unable.runtime, unable.init_ends_with = "runc", 0
+        assert (await _commands(unable, 1))[-1] == ("/sbin/docker-init", "-s", "--", "cmd")
+        without = House()
+        without.runtime = None
+        assert await _commands(without, 1) == [("cmd",)]
+        assert without.tried == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("code", [None, 126, 127, 137])
+def test_what_says_nothing_of_a_runtime_is_not_remembered_of_it(code: int | None) -> None:
+    async def main() -> None:
+        house = House()
+        house.runtime, house.init_ends_with = "kata", code
+        assert await _commands(house, 1) == [("cmd",)]
+        house.init_ends_with = 0
+        assert (await _commands(house, 1))[-1][0] == "/sbin/docker-init"
+
+    run(main())
 
 
 def test_streams_both_ways_and_the_exit_code() -> None:
