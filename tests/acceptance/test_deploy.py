@@ -327,7 +327,7 @@ def test_wrong_commands_say_what_to_do(service: OwnService, repository: Reposito
     repository.write(1, extra="1 / 0")
     assert "ZeroDivisionError" in repository.wherry("deploy", str(repository.path), code=1)
     repository.write(1)
-    assert "one of rolling, recreate" in repository.wherry("deploy", str(repository.path), "--strategy", "blue", code=1)
+    assert "one of rolling, recreate" in repository.wherry("deploy", str(repository.path), "--strategy", "blue", code=2)
     environ = {**os.environ, "WHERRY_SERVER_URL": "https://127.0.0.1:9"}
     environ |= {"WHERRY_TOKEN_ID": "tk-x", "WHERRY_TOKEN_SECRET": "s", "WHERRY_CONFIG_PATH": str(repository.path)}
     environ["WHERRY_CONFIG_PATH"] = str(repository.path.parent / "none.toml")

@@ -252,7 +252,7 @@ def test_the_command_line(service: OwnService, environment: dict[str, str], tmp_
     assert "stdin" not in printed
     assert "already: replace its values with --force" in cli(environment, "secret", "create", "typed", "A=1", code=1)
     cli(environment, "secret", "create", "typed", "A=1", "--force")
-    assert "no value: write KEY=VALUE" in cli(environment, "secret", "create", "typed", "A", code=1)
+    assert "no value: write KEY=VALUE" in cli(environment, "secret", "create", "typed", "A", code=2)
     assert "typed" in cli(environment, "secret", "list")
     assert "say so with --yes" in cli(environment, "secret", "delete", "typed", code=1)
     cli(environment, "secret", "delete", "typed", "--yes")
