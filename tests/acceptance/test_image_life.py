@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -32,6 +33,11 @@ def command(service: OwnService, environment: dict[str, str]) -> Command:
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
     return run
+
+
+def read(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def written(folder: Path, *steps: str) -> Path:
@@ -197,10 +203,10 @@ def test_images_that_nothing_uses_are_pruned_and_no_other(service: OwnService, c
     tags = {image: f"wherry/image:{image.object_id.removeprefix('im-')}" for image in (unused, based)}
     try:
         with app.run():
-            would = json.loads(command("image", "prune", "--all", "--dry-run", "--json").stdout)
+            would = read(command("image", "prune", "--all", "--dry-run", "--json"))
             assert unused.object_id in {row["image_id"] for row in would["removed"]}
             assert engine.images.list(tags[unused])
-            went = json.loads(command("image", "prune", "--all", "--yes", "--json").stdout)
+            went = read(command("image", "prune", "--all", "--yes", "--json"))
             ids = {row["image_id"] for row in went["removed"]}
             assert unused.object_id in ids
             assert not {used.object_id, based.object_id} & ids
@@ -208,7 +214,7 @@ def test_images_that_nothing_uses_are_pruned_and_no_other(service: OwnService, c
             assert engine.images.list(tags[based])
     finally:
         engine.close()
-    rows = {row["image_id"]: row["state"] for row in json.loads(command("image", "list", "--json").stdout)}
+    rows = {row["image_id"]: row["state"] for row in read(command("image", "list", "--json"))}
     assert rows[unused.object_id] == "removed"
     assert "no log" in command("image", "logs", unused.object_id).stderr
     # What was removed is built again when it is wanted.
