@@ -48,11 +48,20 @@ class Pruner:
         for record in records:
             if record.state != ImageState.BUILT or record.image_id in kept:
                 continue
-            image = await self._engine.image(tag_of(record.image_id))
+            size_bytes = await self._size(record)
             if not dry_run and not await self._remove(record):
                 continue
-            found.append(Pruned(record, image.size_bytes if image is not None else 0))
+            found.append(Pruned(record, size_bytes))
         return found
+
+    async def _size(self, record: ImageRecord) -> int:
+        """Return an image's size in bytes, 0 where the engine can't say it: layers may go as it looks."""
+        try:
+            image = await self._engine.image(tag_of(record.image_id))
+        except EngineError as error:
+            log.info("the size of image %s is not known: %s", record.image_id, error)
+            return 0
+        return image.size_bytes if image is not None else 0
 
     async def tidy(self) -> None:
         """Remove the images that an older runner is part of."""

@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.engine import FakeEngine
 from tests.fakes.images import builder_of
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
+from wherry_service.engines.engine import EngineError, EngineImage
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id, prefix
 from wherry_service.images.maker import tag_of
@@ -70,6 +71,29 @@ def test_images_go_that_nothing_has_used_for_so_many_days(builder: ImageBuilder)
 
     assert asyncio.run(main()) == [image_id(old)]
     assert sorted(engine.images_here) == sorted(tag_of(image_id(kept)) for kept in (used, recent))
+
+
+def test_an_image_that_can_not_be_looked_at_keeps_no_other(builder: ImageBuilder) -> None:
+    first, second = chain("first"), chain("second")
+
+    class Half(FakeEngine):
+        async def image(self, reference: str) -> EngineImage | None:
+            if reference == tag_of(image_id(first)):
+                raise EngineError("layer does not exist")
+            return await super().image(reference)
+
+    engine = Half({})
+
+    async def main() -> None:
+        await built(builder, engine, first, second, days=31)
+        pruner = Pruner(engine, builder, in_use())
+        for dry_run in (True, False):
+            rows = {row.record.image_id: row.size_bytes for row in await pruner.prune(30, dry_run)}
+            assert set(rows) == {image_id(first), image_id(second)}
+            assert rows[image_id(first)] == 0
+
+    asyncio.run(main())
+    assert engine.images_here == {}
 
 
 def test_what_a_kept_image_is_built_by_way_of_is_kept(builder: ImageBuilder) -> None:
