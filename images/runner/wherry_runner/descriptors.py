@@ -10,9 +10,9 @@ import os
 import posix
 from select import epoll
 
-# Above what most sweeps reach, and low enough for a small table of descriptors in the kernel (32 KiB).
-FIRST = 4096
+# Above what most sweeps reach, and all below 4,096: the kernel's table of descriptors then has 32 KiB, not 64.
 ROOM = 64
+FIRST = 4096 - ROOM
 
 _held: set[int] = set()
 _close, _closerange = os.close, os.closerange
