@@ -49,11 +49,12 @@ def _load(port: int, url: str, text: str) -> None:
             page.send(json.dumps({"id": 1, "method": method, "params": params}))
             while (message := json.loads(page.recv(timeout=30))).get("id") != 1:
                 pass
-            return message["result"]
+            # An error, where the page is between two documents: it is asked again.
+            return message.get("result", {})
 
         def shown() -> str:
             found = ask("Runtime.evaluate", expression="document.documentElement.outerHTML")
-            return str(found["result"].get("value", ""))
+            return str(found.get("result", {}).get("value", ""))
 
         ask("Page.navigate", url=url)
         try:
