@@ -49,14 +49,16 @@ def _load(port: int, url: str, text: str) -> None:
             page.send(json.dumps({"id": 1, "method": method, "params": params}))
             while (message := json.loads(page.recv(timeout=30))).get("id") != 1:
                 pass
-            # An error, where the page is between two documents: it is asked again.
-            return message.get("result", {})
+            return message
 
         def shown() -> str:
             found = ask("Runtime.evaluate", expression="document.documentElement.outerHTML")
-            return str(found.get("result", {}).get("value", ""))
+            if "error" in found:
+                return f"Chromium: {found['error']}"  # as between two documents: it is asked again
+            return str(found["result"]["result"].get("value", ""))
 
-        ask("Page.navigate", url=url)
+        navigated = ask("Page.navigate", url=url)
+        assert "result" in navigated, navigated
         try:
             wait_until(lambda: text in shown(), f"{url} shows {text!r}")
         except AssertionError as error:
