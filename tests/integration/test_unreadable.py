@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import os
 import random
 import tempfile
@@ -40,6 +41,23 @@ def run(tmp_path: Path, scenario: Callable[[Service, Path], Awaitable[None]]) ->
             await scenario(world.service, state_dir)
 
     asyncio.run(main())
+
+
+def stacks_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged with a stack, but for what gRPC's one poller still had for the loop of a test before."""
+    stacks = [record for record in caplog.records if record.exc_info]
+    return [record.message for record in stacks if not of_a_closed_loop(record)]
+
+
+def of_a_closed_loop(record: logging.LogRecord) -> bool:
+    """Tell whether this is gRPC waking a loop that ended: a process with one loop, as a service is, never has it."""
+    assert record.exc_info is not None
+    error = record.exc_info[1]
+    return (
+        isinstance(error, RuntimeError)
+        and str(error) == "Event loop is closed"
+        and "PollerCompletionQueue" in record.message
+    )
 
 
 async def holder(service: Service, local: GrpcCaller) -> GrpcCaller:
@@ -95,7 +113,7 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(tmp_path: Path, caplo
         await local.close()
 
     run(tmp_path, scenario)
-    assert [record.message for record in caplog.records if record.exc_info] == []
+    assert stacks_in(caplog) == []
 
 
 def test_damaged_requests_are_answered_and_disturb_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,5 +147,5 @@ def test_damaged_requests_are_answered_and_disturb_nobody(tmp_path: Path, caplog
             await caller.close()
 
     run(tmp_path, scenario)
-    stacks = [record.message for record in caplog.records if record.exc_info]
+    stacks = stacks_in(caplog)
     assert stacks == [], f"seed {seed}"
