@@ -1,0 +1,159 @@
+"""What Modal has and Wherry lacks, as it means nothing on one's own machines: the reason, and what happens instead.
+
+`docs/from-modal.md` is made from this table, and `tests/unit/parity` holds Wherry to it.
+"""
+
+from __future__ import annotations
+
+from wherry._base.hints import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    How = Literal["accepted", "ignored", "refused", "inner"]
+
+
+class Row:
+    """Some names that have one reason.
+
+    `names` are patterns of facts as `tests/unit/parity/facts.py` names them: "modal.Workspace*", "*(cloud=)".
+    `how`: "accepted" (it is so anyway), "ignored" (with one warning), "refused" (an error with `sentence`), "inner"
+    (a part of Modal's own client that programs do not use; there is no such name).
+    """
+
+    __slots__ = ("how", "instead", "names", "title", "why")
+
+    def __init__(self, title: str, how: How, names: tuple[str, ...], why: str, instead: str) -> None:
+        self.title = title
+        self.how = how
+        self.names = names
+        self.why = why
+        self.instead = instead
+
+    @property
+    def sentence(self) -> str:
+        """What an error or a warning says after the name."""
+        return f"{self.why}; {self.instead}" if self.instead else self.why
+
+
+ROWS = (
+    # Parameters
+    Row(
+        "`cloud=`, `region=`, `routing_region=`, `compute_region=`",
+        "ignored",
+        ("*(cloud=)", "*(region=)", "*(routing_region=)", "*(compute_region=)", "modal shell --cloud",
+         "modal shell --region", "modal server deploy --region"),
+        "your own machines are in no cloud and no region",
+        "containers run where the service runs",
+    ),
+    Row(
+        "`nonpreemptible=`",
+        "accepted",
+        ("*(nonpreemptible=)",),
+        "no container is taken away to make room for another customer",
+        "",
+    ),
+    Row(
+        "`proxy=`",
+        "ignored",
+        ("*(proxy=)",),
+        "containers reach the network from the address of their machine, which does not change",
+        "allow that address where a static one is asked for",
+    ),
+    Row(
+        "`enable_memory_snapshot=`",
+        "ignored",
+        ("*(enable_memory_snapshot=)",),
+        "containers are not restored from an image of their memory",
+        "each one starts from the beginning, and runs all its enter hooks, those with `snap=True` first",
+    ),
+    Row(
+        "`experimental_options=`",
+        "ignored",
+        ("*(experimental_options=)",),
+        "experiments are the cloud's own",
+        "",
+    ),
+    Row(
+        "`i6pn=`",
+        "refused",
+        ("*(i6pn=)",),
+        "containers have no private network between them",
+        "let them exchange data with a Queue, a Dict or a Volume",
+    ),
+    Row(
+        "`restrict_modal_access=`",
+        "refused",
+        ("*(restrict_modal_access=)",),
+        "code in a container may always use the objects of its own environment",
+        "give code that you do not trust a sandbox, or an environment of its own",
+    ),
+    # Names
+    Row(
+        "Billing",
+        "refused",
+        ("modal.billing*", "modal billing *", "modal environment billing *", "modal.Environment.billing"),
+        "nobody sends you a bill for your own machines",
+        "",
+    ),
+    Row(
+        "Workspaces, members and service users",
+        "refused",
+        ("modal.Workspace*", "modal.workspace*", "modal workspace *", "modal environment members *",
+         "modal environment roles *", "modal.Environment.members", "modal.Environment.roles",
+         "modal environment create --restricted", "modal environment create --default-role"),
+        "there are no accounts: who may do what is said by tokens",
+        "create one for each person or program with `wherry token create`",
+    ),
+    Row(
+        "Clusters of containers",
+        "refused",
+        ("modal.Cluster*", "modal.cluster*", "modal.partial_function.clustered", "modal.experimental.clustered*",
+         "modal.experimental.Cluster*", "modal.experimental.get_cluster_info*", "modal.experimental.get_fabric_peers*",
+         "modal.experimental.list_cluster_reservations*"),
+        "containers have no private network between them, so several can't work on one input",
+        "use one container with more GPUs, or `map` over parts",
+    ),
+    Row(
+        "`Proxy`",
+        "refused",
+        ("modal.Proxy*", "modal.proxy*"),
+        "containers reach the network from the address of their machine, which does not change",
+        "allow that address where a static one is asked for",
+    ),
+    Row(
+        "Memory snapshots of sandboxes",
+        "refused",
+        ("modal.SandboxSnapshot*",),
+        "the memory of a sandbox is not kept",
+        "keep its files with `Sandbox.snapshot_filesystem`, and start another one from that image",
+    ),
+    Row(
+        "Hosted model endpoints",
+        "refused",
+        ("modal endpoint *",),
+        "the models are the cloud's own service",
+        "serve a model with `@app.server()` or `@wherry.web_server`",
+    ),
+    # What only Modal's own client uses
+    Row(
+        "Parts of Modal's own client",
+        "inner",
+        ("modal.app.check_sequence*", "modal.cloud_bucket_mount.cloud_bucket_mounts_to_proto*",
+         "modal.cls.is_parameter*",
+         "modal.functions.synchronize_api*", "modal.partial_function.synchronize_api*", "modal.parallel_map*",
+         "modal.mount.client_mount_name*", "modal.mount.python_standalone_mount_name*", "modal.mount.module_mount_*",
+         "modal.mount.create_client_*", "modal.network_file_system.network_file_system_mount_protos*",
+         "modal.retries.RetryManager*", "modal.runner.serve_update*", "modal.running_app*", "modal.token_flow*",
+         "modal.serving*", "modal.Client.get_stub*", "modal.Client.stub", "modal.Client.get_input_plane_metadata*",
+         "modal.Client(*", "modal.io_streams.StreamReader(*", "modal.io_streams.StreamWriter(*",
+         "modal.container_process.ContainerProcess(*", "modal.cls.Obj(*", "modal.schedule.Schedule(*",
+         "modal.experimental.deprecation_warning*", "modal.partial_function.PartialFunction(*",
+         "modal.app.LocalEntrypoint(*", "modal.app.AppSandboxesManager(*",
+         "modal.functions.FunctionAutoscalerManager(*",
+         "modal.server.ServerAutoscalerManager(*", "modal.volume.VolumeUploadContextManager2*",
+         "modal.volume.VolumeUploadContextManager(*"),
+        "programs do not use it, or do not make it themselves",
+        "",
+    ),
+)  # fmt: skip
