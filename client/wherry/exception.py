@@ -7,9 +7,18 @@ Error
 ├── TimeoutError                    not the builtin
 │   ├── FunctionTimeoutError
 │   ├── SandboxTimeoutError
+│   ├── ExecTimeoutError
 │   ├── MountUploadTimeoutError
+│   ├── VolumeUploadTimeoutError
+│   ├── InteractiveTimeoutError
 │   └── OutputExpiredError
 ├── SandboxTerminatedError
+├── SandboxFilesystemError          each below is also the builtin of its kind, an OSError
+│   ├── SandboxFilesystemNotFoundError, SandboxFilesystemPathAlreadyExistsError, SandboxFilesystemPermissionError
+│   ├── SandboxFilesystemIsADirectoryError, SandboxFilesystemNotADirectoryError
+│   └── SandboxFilesystemDirectoryNotEmptyError, SandboxFilesystemFileTooLargeError
+├── SnapshotCreationError
+├── LogsFetchError
 ├── AuthError
 ├── PermissionDeniedError
 ├── ConnectionError                 not the builtin
@@ -26,10 +35,17 @@ Error
 │   └── UnraisableError             a function raised SystemExit, CancelledError, StopIteration or the like
 ├── SerializationError
 ├── DeserializationError
-└── InternalError
+├── RequestSizeError
+├── ClientClosed
+├── InternalError
+├── InternalFailure
+└── ServiceError, DataLossError, UnimplementedError, WorkspaceManagementError
+                                    not raised: programs written for Modal may name them
 UserCodeException                   wraps an exception that `map(return_exceptions=True)` returns
 InputCancellation (BaseException)   raised in user code whose input was cancelled
 DeprecationError (UserWarning)      the category of warnings about old names
+ServerWarning, AsyncUsageWarning, InternalAPIWarning (UserWarning), ModuleNotMountable (Exception)
+                                    not used: programs written for Modal may name them
 """
 
 
@@ -61,8 +77,20 @@ class SandboxTimeoutError(TimeoutError):
     """A sandbox lived longer than its `timeout`."""
 
 
+class ExecTimeoutError(TimeoutError):
+    """A command in a sandbox ran longer than its `timeout`."""
+
+
 class MountUploadTimeoutError(TimeoutError):
     """Local files took too long to send."""
+
+
+class VolumeUploadTimeoutError(TimeoutError):
+    """Files for a volume took too long to send."""
+
+
+class InteractiveTimeoutError(TimeoutError):
+    """Nobody connected to an interactive session in time."""
 
 
 class OutputExpiredError(TimeoutError):
@@ -71,6 +99,46 @@ class OutputExpiredError(TimeoutError):
 
 class SandboxTerminatedError(Error):
     """A sandbox was ended from outside."""
+
+
+class SandboxFilesystemError(Error):
+    """A file of a sandbox could not be read or changed."""
+
+
+class SandboxFilesystemNotFoundError(SandboxFilesystemError, FileNotFoundError):
+    """A sandbox has no file or directory of that path."""
+
+
+class SandboxFilesystemPathAlreadyExistsError(SandboxFilesystemError, FileExistsError):
+    """A sandbox has something at that path already."""
+
+
+class SandboxFilesystemPermissionError(SandboxFilesystemError, PermissionError):
+    """The sandbox's user may not do that to the file."""
+
+
+class SandboxFilesystemIsADirectoryError(SandboxFilesystemError, IsADirectoryError):
+    """A path in a sandbox is a directory, where a file is needed."""
+
+
+class SandboxFilesystemNotADirectoryError(SandboxFilesystemError, NotADirectoryError):
+    """A path in a sandbox leads through a file, or is one, where a directory is needed."""
+
+
+class SandboxFilesystemDirectoryNotEmptyError(SandboxFilesystemError, OSError):
+    """A directory of a sandbox holds something, so it can't be removed."""
+
+
+class SandboxFilesystemFileTooLargeError(SandboxFilesystemError, OSError):
+    """A file of a sandbox is too large to be read or written at once."""
+
+
+class SnapshotCreationError(Error):
+    """An image could not be made of a sandbox's files."""
+
+
+class LogsFetchError(Error):
+    """What something printed could not be read."""
 
 
 class AuthError(Error):
@@ -147,8 +215,40 @@ class DeserializationError(Error):
     """A value could not be unpickled."""
 
 
+class RequestSizeError(Error):
+    """A request is larger than the service takes."""
+
+
+class ClientClosed(Error):
+    """A client was used after it was closed."""
+
+
 class InternalError(Error):
     """A fault of Wherry's own."""
+
+
+class InternalFailure(Error):
+    """An input failed for no reason of its own."""
+
+
+class ServiceError(Error):
+    """Not raised: programs written for Modal may name it."""
+
+
+class DataLossError(Error):
+    """Not raised: programs written for Modal may name it."""
+
+
+class UnimplementedError(Error):
+    """Not raised: programs written for Modal may name it."""
+
+
+class WorkspaceManagementError(Error):
+    """Not raised: there are no workspaces."""
+
+
+class ModuleNotMountable(Exception):
+    """Not raised: programs written for Modal may name it."""
 
 
 class UserCodeException(Exception):
@@ -168,3 +268,33 @@ class InputCancellation(BaseException):
 
 class DeprecationError(UserWarning):
     """Category of the warnings about names that have a newer spelling."""
+
+
+class ServerWarning(UserWarning):
+    """Category of warnings that the service sends."""
+
+
+class AsyncUsageWarning(UserWarning):
+    """Category of warnings about a call that blocks an event loop."""
+
+
+class InternalAPIWarning(UserWarning):
+    """Category of warnings about a name that is not public."""
+
+
+def simulate_preemption(wait_seconds: int, jitter_seconds: int = 0) -> None:
+    """Interrupt this process after `wait_seconds`, and up to `jitter_seconds` more: SIGINT, and 30 s later SIGKILL.
+
+    So a program can test what it does when its container is stopped. It returns at once.
+    (reference: simulate_preemption)
+    """
+    import os  # noqa: PLC0415 - start-up cost: these are only for those who use it
+    import random  # noqa: PLC0415 - start-up cost: as above
+    import signal  # noqa: PLC0415 - start-up cost: as above
+    import threading  # noqa: PLC0415 - start-up cost: as above
+
+    first = wait_seconds + random.uniform(0, jitter_seconds)
+    for delay, number in ((first, signal.SIGINT), (first + 30, signal.SIGKILL)):
+        timer = threading.Timer(delay, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()

@@ -2,11 +2,12 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,6 +95,25 @@ def test_exceptions_are_as_documented() -> None:
     for name, value in vars(wherry.exception).items():
         if isinstance(value, type):
             assert name in tree
+
+
+def test_file_errors_of_sandboxes_are_the_builtin_ones_too() -> None:
+    error = wherry.exception.SandboxFilesystemNotFoundError(2, "No such file or directory", "/x")
+    assert isinstance(error, wherry.exception.SandboxFilesystemError)
+    assert isinstance(error, FileNotFoundError)
+    assert (error.errno, error.filename) == (2, "/x")
+    told = wherry.exception.SandboxFilesystemIsADirectoryError("/tmp is a directory")
+    assert str(told) == "/tmp is a directory"
+    assert isinstance(told, IsADirectoryError)
+
+
+def test_simulated_preemption_interrupts_and_then_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(
+        "threading.Timer", lambda delay, kill, given: started.append((delay, given[1])) or SimpleNamespace(start=int)
+    )
+    wherry.exception.simulate_preemption(2)
+    assert started == [(2.0, signal.SIGINT), (32.0, signal.SIGKILL)]
 
 
 def test_outside_a_container() -> None:
