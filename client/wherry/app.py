@@ -271,13 +271,18 @@ class App:
         show_progress: bool | None = None,
         detach: bool = False,
         environment_name: str | None = None,
+        *,
+        name: str | None = None,
     ) -> AppRun:
         """Return what runs the app within `with` or `async with`: its functions can be called there.
 
-        `detach` leaves it running afterwards, until its last call ends. (reference: Stub.run)
+        `detach` leaves it running afterwards, until its last call ends. `name` is what this run is called in lists,
+        instead of the app's own name. (reference: Stub.run)
         """
         owner = self.__wherry_owner__
-        return AppRun(self, lambda: owner.begin(client, detach, environment_name), owner.end)
+        if name is not None:
+            check_app_name(name)
+        return AppRun(self, lambda: owner.begin(client, detach, environment_name, name), owner.end)
 
     def deploy(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from wherry._connection.client import default_client
 from wherry._screen.output import Output
 from wherry._screen.plain import Plain
+from wherry._screen.stamps import Stamped
 from wherry._screen.stream import ScreenStream
 
 
@@ -23,13 +24,18 @@ def enable_output(show_progress: bool = True) -> Iterator[None]:
         listener.screen = before
 
 
-def screen_for_stdout(*, quiet: bool, verbose: bool, on_gone: Callable[[], None] = lambda: None) -> Output:
+def screen_for_stdout(
+    *, quiet: bool, verbose: bool, timestamps: bool = False, on_gone: Callable[[], None] = lambda: None
+) -> Output:
     """Return the output that suits where stdout goes: a terminal, or anything else.
 
+    `timestamps`: what containers print is shown with its time.
     `on_gone` is called, in some thread, when nobody reads what is written any more.
     """
     if ScreenStream(sys.stdout).isatty():
         from wherry._screen.live import Terminal  # noqa: PLC0415 - start-up cost: rich takes ~40 ms to import
 
-        return Terminal(quiet=quiet, verbose=verbose)
-    return Plain(quiet=quiet, verbose=verbose, on_gone=on_gone)
+        screen: Output = Terminal(quiet=quiet, verbose=verbose)
+    else:
+        screen = Plain(quiet=quiet, verbose=verbose, on_gone=on_gone)
+    return Stamped(screen) if timestamps else screen

@@ -107,13 +107,13 @@ class Owner:
             environment=self.environment,
         )
 
-    def begin(self, client: Client | None, detach: bool, environment: str | None) -> None:
+    def begin(self, client: Client | None, detach: bool, environment: str | None, name: str | None = None) -> None:
         """Bring it up; raise ExecutionError where it runs already, and what any step raises."""
         from wherry._publish.running import start  # noqa: PLC0415 - start-up cost: loads the session
 
         if self._running is not None:
             raise ExecutionError(f"{self!r} is running already: run it once at a time")
-        self._running, published = start(self.plan(), client, detach, environment)
+        self._running, published = start(self.plan(), client, detach, environment, name)
         self.bind(published)
 
     def bind(self, published: Published) -> None:

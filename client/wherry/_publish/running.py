@@ -79,13 +79,15 @@ class Running:
             )
 
 
-def start(plan: "Plan", client: "Client | None", detach: bool, environment: str | None) -> tuple[Running, Published]:
-    """Bring the app up. What any step raises, stops it."""
+def start(
+    plan: "Plan", client: "Client | None", detach: bool, environment: str | None, name: str | None = None
+) -> tuple[Running, Published]:
+    """Bring the app up, under its own name or another. What any step raises, stops it."""
     check_local("running an app", GUARD)
     client = client or default_client()
     environment = environment or client.environment
     _ = client.session  # connected first: the service ties the app to it
-    app_id = open_app(plan, client, client.client_id, detach, environment).app_id
+    app_id = open_app(plan, client, client.client_id, detach, environment, name).app_id
     try:
         published = publish(plan, client, app_id, environment)
     except BaseException:

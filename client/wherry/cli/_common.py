@@ -15,6 +15,8 @@ from wherry.exception import InvalidError
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
 ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
 MODULE_OPTION = typer.Option(False, "-m", help="REF is a module, as with python -m.")
+NAME_OPTION = typer.Option(None, "-n", "--name", help="What this run of the app is called.")
+TIMESTAMPS_OPTION = typer.Option(False, "--timestamps", help="Show the time of each line that containers print.")
 YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
 
 

@@ -41,7 +41,12 @@ def parse(function: Callable[..., Any], name: str, args: list[str]) -> tuple[tup
     keep.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     keep.__annotations__ = {option.name: option.annotation for option in options}
     keep.__doc__ = inspect.getdoc(function)
-    command = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    command = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
+    )
     command.command(name)(keep)
     try:
         command(args, prog_name=f"wherry run {name}")

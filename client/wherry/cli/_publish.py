@@ -20,6 +20,7 @@ from wherry.output import screen_for_stdout
 from wherry_proto.messages import AppStopRequest
 
 OWNER, APP, ENVIRONMENT = "WHERRY_SERVE_OWNER", "WHERRY_SERVE_APP", "WHERRY_SERVE_ENVIRONMENT"
+NAME = "WHERRY_SERVE_NAME"
 
 
 def main() -> None:
@@ -41,9 +42,9 @@ def _publish(ref: str, report: Path) -> None:
     client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     app_id = os.environ.get(APP, "")
-    opened = not app_id
+    opened, name = not app_id, os.environ.get(NAME) or plan.name or ""
     if opened:
-        app_id = open_app(plan, client, os.environ[OWNER], False, client.environment).app_id
+        app_id = open_app(plan, client, os.environ[OWNER], False, client.environment, name).app_id
     try:
         files = publish(plan, client, app_id, client.environment).ready.files
     except BaseException:
@@ -52,9 +53,7 @@ def _publish(ref: str, report: Path) -> None:
         raise
     finally:
         screen.close()
-    report.write_text(
-        json.dumps({"app_id": app_id, "name": plan.name or "", "files": {str(f.local): f.blob_id for f in files}})
-    )
+    report.write_text(json.dumps({"app_id": app_id, "name": name, "files": {str(f.local): f.blob_id for f in files}}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import linecache
 import os
 import sys
 from pathlib import Path
@@ -14,10 +15,14 @@ from wherry._define.definition import Definition
 from wherry._define.plan import Plan
 from wherry._define.recipe import Recipe
 from wherry.app import App, LocalEntrypoint
+from wherry.cli._common import stdin_is_terminal
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.cli._usage import UsageError
 from wherry.function import Function
 from wherry.image import Image
+
+# Stands for standard input.
+STDIN = "-"
 
 Target = LocalEntrypoint[..., Any] | Function[..., Any] | MethodTarget
 
@@ -34,7 +39,7 @@ def find_target(ref: str) -> Target:
     Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
     """
     place, _, name = ref.partition("::")
-    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    module = _imported(place)
     apps = _apps(module)
     if not apps:
         raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
@@ -72,7 +77,7 @@ def find_app(ref: str) -> App:
     Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
     """
     place, _, name = ref.partition("::")
-    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    module = _imported(place)
     if name:
         app = getattr(module, name, None)
         if not isinstance(app, App):
@@ -93,7 +98,7 @@ def find_definition(ref: str) -> tuple[Plan, Definition]:
     Raises UsageError, listing what there is, when it does not name exactly one; and whatever the import raises.
     """
     place, _, name = ref.partition("::")
-    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    module = _imported(place)
     plans = [app.__wherry_owner__.plan() for app in _apps(module)]
     found = {definition.name: (plan, definition) for plan in plans for definition in plan.definitions}
     if not found:
@@ -115,7 +120,7 @@ def images_of(ref: str) -> list[Recipe]:
     Raises UsageError when there is none; and whatever the import raises.
     """
     place, _, name = ref.partition("::")
-    module = _import_file(Path(place)) if _is_file(place) else _import_module(place)
+    module = _imported(place)
     apps = _apps(module)
     if name and isinstance(variable := getattr(module, name, None), Image):
         return [variable]
@@ -138,7 +143,9 @@ def images_of(ref: str) -> list[Recipe]:
 
 
 def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:
-    names = [f"  {place}::{name}" for name in (*entrypoints, *functions)]
+    # What begins with "-" would be an option.
+    shown = "-- -" if place == STDIN else place
+    names = [f"  {shown}::{name}" for name in (*entrypoints, *functions)]
     return "there are:\n" + "\n".join(names)
 
 
@@ -149,6 +156,27 @@ def _is_file(place: str) -> bool:
 def no_file(path: Path) -> UsageError:
     """Return the error that there is no such file, with the names of Python files near it."""
     return UsageError(f"there is no file {path}{near(path.name, [file.name for file in path.parent.glob('*.py')])}")
+
+
+def _imported(place: str) -> ModuleType:
+    if place == STDIN:
+        return _import_stdin()
+    return _import_file(Path(place)) if _is_file(place) else _import_module(place)
+
+
+def _import_stdin() -> ModuleType:
+    """Run standard input as a module that no file has: its functions are sent themselves."""
+    if stdin_is_terminal():
+        raise UsageError("- reads a program from standard input, which is a terminal here: pipe one in")
+    name, text = "<stdin>", sys.stdin.read() if sys.stdin is not None else ""
+    module = ModuleType("wherry_stdin")
+    module.__file__ = name
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, os.getcwd())
+    # Tracebacks show its lines.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), vars(module))
+    return module
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -170,7 +198,8 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import_module(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
+    # Any name can be a file's: `05_intro.main` is none that Python could import by a statement.
+    if not all(name.split(".")):
         raise UsageError(f"{name!r} is neither a module nor a file: write FILE.py::NAME")
     sys.path.insert(0, os.getcwd())
     try:

@@ -47,7 +47,7 @@ def list_containers(
 
 @group.command(
     "exec",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 def exec_in_container(
     container: str = _CONTAINER,

@@ -1,6 +1,5 @@
 """`wherry app logs` and `wherry container logs`: what containers printed."""
 
-import datetime
 import io
 import json
 import sys
@@ -11,6 +10,7 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
+from wherry._screen.stamps import stamp_of
 from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
@@ -126,7 +126,7 @@ class _Json:
     def show(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
             described = {
-                "at": _iso(line.at_ms),
+                "at": stamp_of(line.at_ms),
                 "stream": _STREAMS.get(line.stream),
                 "text": line.text,
                 "app_id": line.app_id,
@@ -181,12 +181,8 @@ class _Plain:
         if colour:
             text = f"{colour}{text}\x1b[0m"
         if self._timestamps and self._begun is None:
-            text = f"{_iso(line.at_ms)} {text}"
+            text = f"{stamp_of(line.at_ms)} {text}"
         if self._timestamps and "\r" in text:
-            text = text.replace("\r", f"\r{_iso(line.at_ms)} ")
+            text = text.replace("\r", f"\r{stamp_of(line.at_ms)} ")
         target.write(text if line.goes_on else text + "\n")
         self._begun = owner if line.goes_on else None
-
-
-def _iso(ms: int) -> str:
-    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="milliseconds")

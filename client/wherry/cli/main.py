@@ -1,6 +1,8 @@
 """The `wherry` command."""
 
+import os
 import sys
+from typing import Any
 
 import typer
 
@@ -50,12 +52,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     # A terminal that is wide enough shows what a command does as a whole.
-    context_settings={"max_content_width": 120},
+    context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
 )
-cli.command(
-    "run",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
-)(run)
+# What follows REF belongs to the function.
+cli.command("run", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
 cli.command("serve")(serve)
 cli.command("deploy")(deploy)
 cli.command("shell")(shell)
@@ -90,11 +90,51 @@ def top(version: bool = typer.Option(False, "--version", help="Show the version 
         raise typer.Exit
 
 
+def commands() -> Any:
+    """Return the whole command line; every command takes `--profile`."""
+    made = typer.main.get_command(cli)
+    _add_option(made, *typer.main.get_command(_profiled).params)
+    return made
+
+
+def _add_option(command: Any, option: Any) -> None:
+    subcommands = getattr(command, "commands", None)
+    if subcommands is not None:
+        for one in subcommands.values():
+            _add_option(one, option)
+    elif not any(set(option.opts) & set(own.opts) for own in command.params):
+        command.params.append(option)
+
+
+def _use_profile(context: typer.Context, name: str | None) -> None:
+    # Before anything looks for a service. What this command starts reads the variable too.
+    if name is not None and not context.resilient_parsing:
+        os.environ["WHERRY_PROFILE"] = name
+
+
+_profiled = typer.Typer(add_completion=False)
+
+
+@_profiled.command()
+def _with_profile(
+    profile: str | None = typer.Option(
+        None,
+        "--profile",
+        metavar="NAME",
+        help="The profile to use for this command.",
+        callback=_use_profile,
+        expose_value=False,
+        is_eager=True,
+    ),
+) -> None:
+    """Has the option that all commands take."""
+
+
 def main() -> None:
     """Run the command line; the exit codes are those of docs/commands.md."""
     with ends_as_ctrl_c() as ending:
         try:
-            cli(standalone_mode=True)
+            commands()(standalone_mode=True)
         except SystemExit as end:
             sys.exit(ending.code(end.code))
         except Error as error:

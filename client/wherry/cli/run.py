@@ -16,9 +16,17 @@ from wherry._connection.client import Client, default_client
 from wherry._connection.failure import hide_internals
 from wherry._screen.output import Output
 from wherry._screen.plain import Plain
+from wherry._screen.stamps import Stamped
 from wherry._screen.stream import ScreenStream
-from wherry.app import App, LocalEntrypoint
-from wherry.cli._common import MODULE_OPTION, say, use_environment
+from wherry.app import AppRun, LocalEntrypoint
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    MODULE_OPTION,
+    NAME_OPTION,
+    TIMESTAMPS_OPTION,
+    say,
+    use_environment,
+)
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
@@ -39,29 +47,35 @@ def run(
         help="What to run: file.py, file.py::function, file.py::Class.method, package.module::f."
     ),
     is_module: bool = MODULE_OPTION,
+    name: str | None = NAME_OPTION,
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
     interactive: bool = _INTERACTIVE,
     write_result: str | None = typer.Option(None, "-w", "--write-result", help="Write the function's value to a file."),
-    environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    timestamps: bool = TIMESTAMPS_OPTION,
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
 ) -> None:
-    """Run a local entrypoint, or a function directly, with its app. What follows REF are its own options."""
+    """Run a local entrypoint, or a function, with its app.
+
+    What follows REF are the function's own options: `wherry run app.py -h` shows them.
+    """
     if interactive:
         check(detach)
     if is_module:
         check_module(ref)
     use_environment(environment)
     target = _import(ref)
-    function, name = _signature(target)
-    args, kwargs = parse(function, f"{ref.partition('::')[0]}::{name}", list(ctx.args))
+    function, own_name = _signature(target)
+    args, kwargs = parse(function, f"{ref.partition('::')[0]}::{own_name}", list(ctx.args))
     if isinstance(target, MethodTarget):
         target, kwargs = target.bind(kwargs)
     client = default_client()
     reader = _Reader()
-    client.listener.screen = screen = _screen(quiet, verbose, interactive, reader)
+    client.listener.screen = screen = _screen(quiet, verbose, timestamps, interactive, reader)
     try:
-        value = _run(client, target, args, kwargs, detach, environment, interactive, reader)
+        with_app = target.app.run(client=client, detach=detach, environment_name=environment, name=name)
+        value = _run(client, target, args, kwargs, with_app, interactive, reader)
     except typer.Exit:
         if reader.is_gone:
             raise typer.Exit(128 + signal.SIGPIPE) from None
@@ -86,11 +100,12 @@ class _Reader:
         _thread.interrupt_main()
 
 
-def _screen(quiet: bool, verbose: bool, interactive: bool, reader: _Reader) -> Output:
+def _screen(quiet: bool, verbose: bool, timestamps: bool, interactive: bool, reader: _Reader) -> Output:
     if interactive:
         # Beside a debugger nothing may move.
-        return Plain(quiet=quiet, verbose=verbose)
-    return screen_for_stdout(quiet=quiet, verbose=verbose, on_gone=reader)
+        plain = Plain(quiet=quiet, verbose=verbose)
+        return Stamped(plain) if timestamps else plain
+    return screen_for_stdout(quiet=quiet, verbose=verbose, timestamps=timestamps, on_gone=reader)
 
 
 def _signature(target: Target) -> tuple[Callable[..., Any], str]:
@@ -117,15 +132,13 @@ def _run(
     target: LocalEntrypoint[..., Any] | Function[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    detach: bool,
-    environment: str | None,
+    with_app: AppRun,
     interactive: bool,
     reader: _Reader,
 ) -> Any:
-    app: App = target.app
     started = False
     try:
-        with app.run(client=client, detach=detach, environment_name=environment):
+        with with_app as app:
             started = True
             assert app.app_id is not None
             with offering(client, app.app_id) if interactive else contextlib.nullcontext():

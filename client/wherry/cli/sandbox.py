@@ -64,7 +64,7 @@ def list_sandboxes(
 
 @group.command(
     "exec",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
 )
 def exec_in_sandbox(
     sandbox: str = _SANDBOX,

@@ -13,8 +13,9 @@ from pathlib import Path
 import typer
 
 from wherry._connection.client import Client, default_client
+from wherry._define.names import check_app_name
 from wherry.cli import _publish
-from wherry.cli._common import MODULE_OPTION
+from wherry.cli._common import ENVIRONMENT_OPTION, MODULE_OPTION, NAME_OPTION, TIMESTAMPS_OPTION
 from wherry.cli._ref import check_module, no_file
 from wherry.cli._usage import UsageError
 from wherry.output import screen_for_stdout
@@ -28,8 +29,10 @@ LONGEST_BURST_MS = 1600
 def serve(
     ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
     is_module: bool = MODULE_OPTION,
+    name: str | None = NAME_OPTION,
     timeout: float | None = typer.Option(None, "--timeout", help="Stop after so many seconds."),
-    environment: str | None = typer.Option(None, "-e", "--env", help="The environment to run in."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    timestamps: bool = TIMESTAMPS_OPTION,
 ) -> None:
     """Run an app until Ctrl-C, and reload it when its source changes. Its functions keep their ids."""
     if is_module:
@@ -37,11 +40,15 @@ def serve(
     place = ref.partition("::")[0]
     if place.endswith(".py") and not Path(place).is_file():
         raise no_file(Path(place).resolve())
+    if place == "-":
+        raise UsageError("only `wherry run` reads a program from standard input: serve follows a file")
     if timeout is not None and timeout <= 0:
         raise UsageError(f"--timeout is {timeout:g}: it must be a number of seconds above 0")
+    if name is not None:
+        check_app_name(name)
     client = default_client()
-    client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
-    served = Served(client, ref, environment)
+    client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False, timestamps=timestamps)
+    served = Served(client, ref, environment, name)
     stop = threading.Event()
     if timeout is not None:
         timer = threading.Timer(timeout, stop.set)
@@ -62,10 +69,11 @@ def serve(
 class Served:
     """An app that is published anew when its source changes."""
 
-    def __init__(self, client: Client, ref: str, environment: str | None) -> None:
+    def __init__(self, client: Client, ref: str, environment: str | None, name: str | None = None) -> None:
         self._client = client
         self._ref = ref
         self._environment = environment or ""
+        self._name = name or ""
         self._app_id = ""
         # The source that was sent last, by path, each file's hash.
         self._files: dict[str, str] = {}
@@ -84,6 +92,7 @@ class Served:
                 _publish.OWNER: self._client.client_id,
                 _publish.APP: self._app_id,
                 _publish.ENVIRONMENT: self._environment,
+                _publish.NAME: self._name,
             }
             command = [sys.executable, "-m", "wherry.cli._publish", self._ref, str(report)]
             # Ctrl-C is ours to hear.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from tests.fakes.service import FakeService
 from wherry._base.misuse import near
@@ -16,58 +15,7 @@ from wherry._publish.shell import PIPED_COMMAND
 from wherry.cli import main as cli
 from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
 
-SCRIPT = """
-import wherry
-app = wherry.App("demo")
-
-@app.function()
-def double(n: int) -> int:
-    return n * 2
-
-@app.function()
-def fail(n: int) -> int:
-    raise LookupError("bad", n)
-
-@app.function()
-def count(n: int):
-    yield from range(n)
-"""
-
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(
-    service: FakeService,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> Run:
-    """Run `wherry run …` in this process: `run(script, *args)` → exit code."""
-    functions: dict[str, Callable[..., object]] = {
-        "double": lambda n: n * 2,
-        "fail": _fail,
-        "count": lambda n: (value for value in range(n)),
-    }
-    service.functions = functions
-    stem = "script_" + re.sub(r"\W", "_", request.node.name)
-
-    def run(script: str, *args: str) -> int:
-        path = tmp_path / f"{stem}.py"
-        path.write_text(SCRIPT + script)
-        words = [word.replace("SCRIPT", str(path)) for word in args]
-        monkeypatch.setattr("sys.argv", ["wherry", *words])
-        monkeypatch.syspath_prepend(str(tmp_path))
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0)
-
-    return run
-
-
-def _fail(n: int) -> int:
-    raise LookupError("bad", n)
-
 
 ENTRYPOINT = """
 @app.local_entrypoint()
@@ -379,7 +327,7 @@ def test_a_wide_terminal_shows_what_each_command_does_as_a_whole(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     cut = []
-    for words in _helps(typer.main.get_command(cli.cli), ()):
+    for words in _helps(cli.commands(), ()):
         monkeypatch.setattr("sys.argv", ["wherry", *words, "--help"])
         with pytest.raises(SystemExit):
             cli.main()

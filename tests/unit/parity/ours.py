@@ -7,8 +7,6 @@ import inspect
 from functools import cache
 from typing import Any
 
-import typer.main
-
 from tests.unit.parity.facts import Fact
 from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
 
@@ -174,9 +172,9 @@ def _member(owner: type, name: str) -> Any:
 
 @cache
 def _cli() -> Any:
-    from wherry.cli.main import cli
+    from wherry.cli.main import commands
 
-    return typer.main.get_command(cli)
+    return commands()
 
 
 def _command(path: str) -> Any:
