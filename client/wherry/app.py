@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking_classmethod
+from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
@@ -265,6 +265,7 @@ class App:
 
         return decorate
 
+    @iterating
     def run(
         self,
         client: Client | None = None,
@@ -284,6 +285,7 @@ class App:
             check_app_name(name)
         return AppRun(self, lambda: owner.begin(client, detach, environment_name, name), owner.end)
 
+    @blocking
     def deploy(
         self,
         name: str | None = None,

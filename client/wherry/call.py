@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import Bound, blocking
+from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry._base.ids import check_id
+from wherry._base.object import Object, given
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from wherry._calling.call_values import CallValues
     from wherry._calling.watch import Watch
     from wherry._connection.client import Client
     from wherry.call_graph import InputInfo
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class FunctionCall(Generic[R]):
+class FunctionCall(Object, Generic[R]):
     """A call made by `Function.spawn`, here or in another process. (reference: FunctionCall)"""
 
     def __init__(self, object_id: str, client: Client | None = None) -> None:
@@ -28,13 +28,17 @@ class FunctionCall(Generic[R]):
     def _of(cls, client: Client, call_id: str) -> FunctionCall[Any]:
         return FunctionCall(call_id, client)
 
-    @classmethod
-    def from_id(cls, object_id: str, client: Client | None = None) -> FunctionCall[Any]:
+    @blocking_classmethod
+    def from_id(
+        cls, function_call_id: str | None = None, client: Client | None = None, *, object_id: str | None = None
+    ) -> FunctionCall[Any]:
         """Return a handle on the call of that id ("fc-…"); raise InvalidError when it is no such id.
 
-        (reference: FunctionCall.from_id)
+        `object_id` is the older name of `function_call_id`. (reference: FunctionCall.from_id)
         """
-        return FunctionCall(object_id, client)
+        return FunctionCall(
+            given("FunctionCall.from_id", function_call_id=function_call_id, object_id=object_id), client
+        )
 
     @property
     def object_id(self) -> str:
@@ -71,20 +75,16 @@ class FunctionCall(Generic[R]):
         with self.watch() as watch:
             return watch.num_inputs()
 
-    def iter(self, start: int = 0, end: int | None = None) -> Iterator[R]:
+    @iterating
+    def iter(self, start: int = 0, end: int | None = None) -> CallValues[R]:
         """Iterate the values of the inputs from `start` to `end`, in order, as they come; raise what one raised.
 
         Of a spawned generator: what it has yielded and yields, from number `start` to `end`, and then what it raised.
         (reference: FunctionCall.iter)
         """
-        with self.watch() as watch:
-            count = watch.num_inputs()
-            if watch.is_generator:
-                yield from watch.values(start, end)
-                return
-            for index in range(start, count if end is None else min(end, count)):
-                value: R = watch.get(None, index)
-                yield value
+        from wherry._calling.call_values import CallValues  # noqa: PLC0415 - start-up cost: loads the session
+
+        return CallValues(self.watch, start, end)
 
     @blocking
     def cancel(self, terminate_containers: bool = False) -> None:
@@ -102,9 +102,12 @@ class FunctionCall(Generic[R]):
 
         return roots_of(self._client.call("Calls.Graph", CallGraphRequest(call_id=self._call_id), CallGraph))
 
-    @staticmethod
-    def gather(*function_calls: FunctionCall[Any]) -> list[Any]:
-        """As `wherry.gather`."""
+    @blocking_classmethod
+    def gather(cls, *function_calls: FunctionCall[Any]) -> list[Any]:
+        """Wait for all calls; return their values in that order, or raise what the first to fail raised.
+
+        (reference: FunctionCall.gather)
+        """
         return _gather(*function_calls)
 
     def __eq__(self, other: object) -> bool:
@@ -118,6 +121,15 @@ class FunctionCall(Generic[R]):
 
     def __reduce__(self) -> Any:
         return FunctionCall, (self._call_id,)
+
+    def __wherry_find__(self, client: Client | None) -> None:
+        if client is not None:
+            self._known_client = client
+        with self.watch() as watch:
+            watch.check()
+
+    def __wherry_known__(self) -> bool:
+        return True
 
     def watch(self) -> Watch:
         """Inside wherry: return what waits for it, once it is entered."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking_classmethod
+from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.code import kind_of
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import near
+from wherry._base.object import Object, given
 from wherry._calling.callee import Callee, Derived, own_by_name
 from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import ARGUMENTS, Blueprint, Handle
@@ -76,22 +77,26 @@ class Kind:
 
     def caller_of(self, base: Caller, arguments: Arguments, method: str) -> Caller:
         """Return who calls a method of an object made with these arguments; raise NotFoundError if it has none."""
-        from wherry._calling.variants import bind, pickled  # noqa: PLC0415 - start-up cost: loads the messages
-
         if method not in base.methods:
             raise NotFoundError(f"class {self.name!r} has no method {method!r}{near(method, base.methods)}")
+        return self.containers_of(base, arguments).of_method(method)
+
+    def containers_of(self, base: Caller, arguments: Arguments) -> Caller:
+        """Return what stands for the containers with an object that is made with these arguments."""
+        from wherry._calling.variants import bind, pickled  # noqa: PLC0415 - start-up cost: loads the messages
+
         parameters = pickled(arguments, self.name) if arguments != NO_ARGUMENTS else b""
         if not parameters and self.changes is None:
-            return base.of_method(method)
+            return base
         if self._bound_to is not base:
             self._bound, self._bound_to = {}, base
         caller = self._bound.get(parameters)
         if caller is None:
             caller = self._bound[parameters] = bind(base, parameters or None, self.changes)
-        return caller.of_method(method)
+        return caller
 
 
-class Cls:
+class Cls(Object):
     """A handle on a class that runs in containers; made by `@app.cls()`, `from_name` or `lookup`.
 
     Calling it gives an object whose methods have `remote`, `map` and the rest. One set of containers serves each
@@ -146,42 +151,53 @@ class Cls:
     def from_name(
         cls,
         app_name: str,
-        name: str,
+        name: str | None = None,
         namespace: Any = None,
         environment_name: str | None = None,
         version: int | None = None,
+        client: Client | None = None,
+        *,
+        tag: str | None = None,
     ) -> Cls:
         """Return a handle on a class of a running or deployed app; it is looked up when first used.
 
-        `version` pins it to what it was in that version of the deployed app. (reference: Cls.from_name)
+        `version` pins it to what it was in that version of the deployed app; `tag` is the older name of `name`.
+        (reference: Cls.from_name)
         """
-        return cls(name, Function.from_name(app_name, name, namespace, environment_name, version))
+        own = given("Cls.from_name", name=name, tag=tag)
+        return cls(own, Function.from_name(app_name, own, namespace, environment_name, version, client))
 
     @blocking_classmethod
     def lookup(
         cls,
         app_name: str,
-        name: str,
+        name: str | None = None,
         namespace: Any = None,
         client: Client | None = None,
         environment_name: str | None = None,
         version: int | None = None,
+        *,
+        tag: str | None = None,
     ) -> Cls:
         """Return a class of a running or deployed app; raise NotFoundError, with near names, if there is none.
 
-        `version` pins it to what it was in that version of the deployed app. (reference: Cls.lookup)
+        The parameters are those of `from_name`. (reference: Cls.lookup)
         """
-        service = Function.lookup(app_name, name, namespace, client, environment_name, version)
-        if not service.callee.resolved().methods:
-            raise NotFoundError(f"{name!r} of app {app_name!r} is a function: use wherry.Function.lookup")
-        return Cls(name, service)
+        own = given("Cls.lookup", name=name, tag=tag)
+        found = Cls.from_name(app_name, own, namespace, environment_name, version, client)
+        found.__wherry_find__(None)
+        return found
 
     @blocking_classmethod
-    def from_id(cls, object_id: str, client: Client | None = None) -> Cls:
-        """Return the class of that id ("fu-…", the `object_id` of one); raise NotFoundError if there is none."""
-        service = Function.from_id(object_id, client)
+    def from_id(cls, cls_id: str | None = None, client: Client | None = None, *, object_id: str | None = None) -> Cls:
+        """Return the class of that id ("fu-…", the `object_id` of one); raise NotFoundError if there is none.
+
+        `object_id` is the older name of `cls_id`.
+        """
+        found_id = given("Cls.from_id", cls_id=cls_id, object_id=object_id)
+        service = Function.from_id(found_id, client)
         if not service.callee.resolved().methods:
-            raise NotFoundError(f"{object_id} is a function: use wherry.Function.from_id")
+            raise NotFoundError(f"{found_id} is a function: use wherry.Function.from_id")
         return Cls(service.name, service)
 
     @property
@@ -190,6 +206,14 @@ class Cls:
         return self.__wherry_kind__.service.object_id
 
     # Inside
+
+    def __wherry_find__(self, client: Any) -> None:
+        kind = self.__wherry_kind__
+        if not kind.service.callee.resolved(client).methods:
+            raise NotFoundError(f"{kind.name!r} is a function, and no class: use wherry.Function")
+
+    def __wherry_known__(self) -> bool:
+        return self.__wherry_kind__.service.is_hydrated
 
     @property
     def _blueprint(self) -> Blueprint:
@@ -256,6 +280,10 @@ class Made:
         kind = self.kind
         return Derived(kind.service.callee, lambda caller: kind.caller_of(caller, self.arguments, method))
 
+    def containers(self) -> Caller:
+        """Return what stands for the object's containers."""
+        return self.kind.containers_of(self.kind.service.callee.resolved(), self.arguments)
+
     def definition(self, method: str) -> Definition | None:
         """Return how a method is defined."""
         blueprint = self.kind.blueprint
@@ -271,6 +299,34 @@ class Obj:
     def __init__(self, cls: Cls, arguments: Arguments, made: Any = None) -> None:
         # So named since all other names are the user's object's.
         self.__wherry_object__ = Made(cls, arguments, made)
+
+    @blocking
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> None:
+        """Change how the containers of this object's arguments scale, until the app is published anew.
+
+        Counts of containers, and seconds; None changes nothing. Raises InvalidError out of range.
+        (reference: Obj.update_autoscaler)
+        """
+        from wherry._calling.variants import update  # noqa: PLC0415 - start-up cost: loads the messages
+
+        update(self.__wherry_object__.containers(), min_containers, max_containers, buffer_containers, scaledown_window)
+
+    @blocking
+    def keep_warm(self, warm_pool_size: int) -> None:
+        """Keep so many containers with this object's arguments, until the app is published anew.
+
+        (reference: Obj.keep_warm)
+        """
+        from wherry._calling.variants import update  # noqa: PLC0415 - start-up cost: as above
+
+        update(self.__wherry_object__.containers(), warm_pool_size, None, None, None)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "__wherry_object__" not in self.__dict__:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
@@ -70,6 +70,14 @@ class Dict(SharedObject):
         found._data = data
         return found
 
+    @classmethod
+    def from_id(cls, dict_id: str | None = None, client: Client | None = None, *, object_id: str | None = None) -> Self:
+        """Return a handle on the dict of that id; raise InvalidError where it is no such id.
+
+        `object_id` is the older name of `dict_id`. (reference: Dict.from_id)
+        """
+        return cls._of_id(client, dict_id=dict_id, object_id=object_id)
+
     @blocking_classmethod
     def lookup(
         cls: Any,
@@ -91,18 +99,19 @@ class Dict(SharedObject):
         """
         return cls(is_own=True, data=data)
 
-    @classmethod
-    def ephemeral(  # type: ignore[override]  # `data` is the first, as in the reference
-        cls,
+    @iterating_classmethod
+    def ephemeral(
+        cls: Any,
         data: Mapping[Any, Any] | None = None,
         client: Client | None = None,
         environment_name: str | None = None,
-    ) -> Ephemeral[Self]:
+    ) -> Ephemeral[Dict]:
         """Return what makes a dict for the length of a `with` or `async with` block. (reference: Dict.ephemeral)
 
-        It goes with this program, too, however that ends.
+        It is deleted with this program, too, however that ends.
         """
-        return Ephemeral(cls(environment=environment_name or "", client=client, data=data), cls._service)
+        made: Ephemeral[Dict] = cls._ephemeral(client, environment_name, data=data)
+        return made
 
     # Reading
 

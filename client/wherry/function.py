@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from wherry._base.object import Object, given
 from wherry._calling.callee import Callee, Derived, by_id, by_name, check, own_by_name, ready
 from wherry._calling.owner import Own
+from wherry._calling.scaling import Scaling
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from wherry._calling.opening import Opening
     from wherry._calling.owner import Owner
     from wherry._calling.results import Results
-    from wherry._calling.stats import FunctionStats
     from wherry._calling.variants import Changes
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
@@ -26,7 +27,7 @@ R = TypeVar("R")
 
 
 # large: its methods are those of the reference, each with its `.aio` form beside it
-class Function(Generic[P, R]):
+class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
     """A handle on a function that runs in containers; made by `@app.function()`, `from_name` or `lookup`.
 
     (reference: Function)
@@ -238,40 +239,53 @@ class Function(Generic[P, R]):
     def from_name(
         cls,
         app_name: str,
-        tag: str | None = None,
+        name: str | None = None,
         namespace: Any = None,
         environment_name: str | None = None,
         version: int | None = None,
+        client: Client | None = None,
+        *,
+        tag: str | None = None,
     ) -> Function[..., Any]:
         """Return a handle on a function of a running or deployed app; it is looked up when first used.
 
-        `version` pins it to what it was in that version of the deployed app. (reference: Function.from_name)
+        `version` pins it to what it was in that version of the deployed app; `tag` is the older name of `name`.
+        (reference: Function.from_name)
         """
-        callee = by_name(app_name, tag or app_name, environment_name, None, version)
-        return Function(tag or app_name, callee=callee)
+        own = given("Function.from_name", name=name, tag=tag) if name or tag else app_name
+        return Function(own, callee=by_name(app_name, own, environment_name, client, version))
 
     @blocking_classmethod
     def lookup(
         cls,
         app_name: str,
-        tag: str | None = None,
+        name: str | None = None,
         namespace: Any = None,
         client: Client | None = None,
         environment_name: str | None = None,
         version: int | None = None,
+        *,
+        tag: str | None = None,
     ) -> Function[..., Any]:
         """Return a function of a running or deployed app; raise NotFoundError, with near names, if there is none.
 
-        `version` pins it to what it was in that version of the deployed app. (reference: Function.lookup)
+        The parameters are those of `from_name`. (reference: Function.lookup)
         """
-        callee = by_name(app_name, tag or app_name, environment_name, client, version)
-        callee.resolved()
-        return Function(tag or app_name, callee=callee)
+        found: Function[..., Any] = Function.from_name(
+            app_name, name, namespace, environment_name, version, client, tag=tag
+        )
+        found.callee.resolved()
+        return found
 
     @blocking_classmethod
-    def from_id(cls, object_id: str, client: Client | None = None) -> Function[..., Any]:
-        """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id."""
-        callee = by_id(object_id, client)
+    def from_id(
+        cls, function_id: str | None = None, client: Client | None = None, *, object_id: str | None = None
+    ) -> Function[..., Any]:
+        """Return the function of that id ("fu-…"); raise NotFoundError, or InvalidError if it is no such id.
+
+        `object_id` is the older name of `function_id`. (reference: Function.from_id)
+        """
+        callee = by_id(given("Function.from_id", function_id=function_id, object_id=object_id), client)
         return Function(callee.resolved().name, callee=callee)
 
     @classmethod
@@ -281,58 +295,12 @@ class Function(Generic[P, R]):
 
     # Scaling
 
-    def with_options(self, **options: Any) -> Function[P, R]:
-        """Return the function with other options, in containers of its own; the parameters are `@app.function`'s.
-
-        Raises InvalidError for what can't differ. (reference: Function.with_options)
-        """
-        from wherry._calling.variants import changes_of  # noqa: PLC0415 - start-up cost: loads the messages
-
-        return self._variant(changes_of(options))
-
-    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Function[P, R]:
-        """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
-        from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
-
-        return self._variant(concurrency(max_inputs, target_inputs))
-
-    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Function[P, R]:
-        """Return the batched function with batches of another size. (reference: Function.with_batching)"""
-        from wherry._calling.variants import batching  # noqa: PLC0415 - start-up cost: as above
-
-        return self._variant(batching(max_batch_size, wait_ms))
-
     def _variant(self, changes: Changes) -> Function[P, R]:
         return Variant(self, changes)
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
         """Return the same method of an object made with these arguments. (reference: Function.from_parametrized)"""
         raise InvalidError(f"{self._name} is not a method: only methods of a class with @app.cls() have parameters")
-
-    @blocking
-    def keep_warm(self, warm_pool_size: int) -> None:
-        """Keep so many containers from now on, until the app is published anew. (reference: Function.keep_warm)"""
-        self._update(warm_pool_size, None, None, None)
-
-    @blocking
-    def update_autoscaler(
-        self,
-        *,
-        min_containers: int | None = None,
-        max_containers: int | None = None,
-        buffer_containers: int | None = None,
-        scaledown_window: float | None = None,
-    ) -> None:
-        """Change how the function scales from now on, until its app is published anew; None changes nothing.
-
-        Counts of containers, and seconds. Raises InvalidError out of range. (reference: Function.update_autoscaler)
-        """
-        self._update(min_containers, max_containers, buffer_containers, scaledown_window)
-
-    def _update(self, *scaling: Any) -> None:
-        from wherry._calling.variants import update  # noqa: PLC0415 - start-up cost: loads the messages
-
-        update(self.callee.resolved(), *scaling)
 
     # Asking
 
@@ -395,13 +363,6 @@ class Function(Generic[P, R]):
             )
         return self.definition.function
 
-    @blocking
-    def get_current_stats(self) -> FunctionStats:
-        """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
-        from wherry._calling.stats import stats_of  # noqa: PLC0415 - start-up cost: only for those who ask
-
-        return stats_of(self.callee.resolved())
-
     def __repr__(self) -> str:
         return f"Function({self._name!r})"
 
@@ -418,6 +379,12 @@ class Function(Generic[P, R]):
         raise ExecutionError(f"{self._name} has no id yet, so it can't be sent: run its app first")
 
     # Inside
+
+    def __wherry_find__(self, client: Any) -> None:
+        self.callee.resolved(client)
+
+    def __wherry_known__(self) -> bool:
+        return bool(self.callee.known_id) or self.callee.known() is not None
 
     def _ready(self, how: str, *, generator: bool | None) -> Caller:
         return ready(self._name, how, self.definition, self.callee, generator=generator)

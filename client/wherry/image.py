@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.checks import environment
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
+from wherry._base.object import Object
 from wherry._define.packages import Packages
 from wherry._define.recipe import Recipe
 from wherry._define.step import Step, absolute, deprecated, needs_list, no_gpu, strings
@@ -25,7 +27,7 @@ SOURCE_PATH = "/opt/source"
 
 
 # large: its methods are those of the reference
-class Image(Recipe, Packages):
+class Image(Recipe, Packages, Object):
     """A chain of build steps. Each method returns a new image; the service builds it when an app first needs it.
 
     An image's id is made of its definition and of the files that it copies, so the same definition has the same id on
@@ -136,12 +138,14 @@ class Image(Recipe, Packages):
         """
         return cls((Step("from_scratch", force_build=force_build),))
 
-    @classmethod
-    def from_id(cls, image_id: str) -> Image:
+    @blocking_classmethod
+    def from_id(cls, image_id: str, client: Any = None) -> Image:
         """Return the image with that id, "im-…", which the service has built before. (reference: Image.from_id)"""
         if not isinstance(image_id, str) or not image_id.startswith("im-"):
             raise InvalidError(f"Image.from_id got {image_id!r}: an image's id begins with im-")
-        return cls((Step("from_id", (image_id,)),))
+        found = Image((Step("from_id", (image_id,)),))
+        found.became(image_id)
+        return found
 
     @classmethod
     def conda(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
@@ -355,6 +359,7 @@ class Image(Recipe, Packages):
         deprecated("Image.run_inside", "Image.imports")
         return self.imports()
 
+    @blocking
     def build(self, app: AppLike | None = None) -> Image:
         """Build the image now, if it is not built, and return it. Raises ImageBuildError. (reference: Image.build)"""
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: not needed to define an image
@@ -362,6 +367,15 @@ class Image(Recipe, Packages):
 
         ensure_images(default_client(), [self], environment=app.__wherry_owner__.environment if app is not None else "")
         return self
+
+    def __wherry_find__(self, client: Any) -> None:
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: as above
+        from wherry._publish.images import ensure_images  # noqa: PLC0415 - start-up cost: as above
+
+        ensure_images(client or default_client(), [self])
+
+    def __wherry_known__(self) -> bool:
+        return bool(self._id)
 
     @property
     def object_id(self) -> str:

@@ -6,12 +6,15 @@ import io
 import os
 from typing import IO
 
-from wherry._base.blocking import blocking, blocking_classmethod
+from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._objects.volume_files import VolumeFiles
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from wherry._connection.client import Client
+    from wherry._objects.shared import Ephemeral
 
 
 class NetworkFileSystem(VolumeFiles):
@@ -21,6 +24,25 @@ class NetworkFileSystem(VolumeFiles):
     """
 
     _kind, _prefix, _service = "nfs", "sv", "NetworkFileSystems"
+
+    @iterating_classmethod
+    def ephemeral(
+        cls: Any, client: Client | None = None, environment_name: str | None = None
+    ) -> Ephemeral[NetworkFileSystem]:
+        """Return what makes a new network file system for the length of a `with` or `async with` block.
+
+        It is deleted with this program, too, however that ends. (reference: NetworkFileSystem.ephemeral)
+        """
+        made: Ephemeral[NetworkFileSystem] = cls._ephemeral(client, environment_name)
+        return made
+
+    @classmethod
+    def from_id(cls, nfs_id: str | None = None, client: Client | None = None, *, object_id: str | None = None) -> Self:
+        """Return a handle on the network file system of that id; raise InvalidError where it is no such id.
+
+        `object_id` is the older name of `nfs_id`. (reference: NetworkFileSystem.from_id)
+        """
+        return cls._of_id(client, nfs_id=nfs_id, object_id=object_id)
 
     @blocking_classmethod
     def lookup(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, blocking_classmethod, iterating
+from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._objects.shared import SharedObject
+from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
@@ -23,6 +24,25 @@ class Queue(SharedObject):
     """
 
     _kind, _prefix, _service = "queue", "qu", "Queues"
+
+    @iterating_classmethod
+    def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Queue]:
+        """Return what makes a new queue for the length of a `with` or `async with` block.
+
+        It is deleted with this program, too, however that ends. (reference: Queue.ephemeral)
+        """
+        made: Ephemeral[Queue] = cls._ephemeral(client, environment_name)
+        return made
+
+    @classmethod
+    def from_id(
+        cls, queue_id: str | None = None, client: Client | None = None, *, object_id: str | None = None
+    ) -> Self:
+        """Return a handle on the queue of that id; raise InvalidError where it is no such id.
+
+        `object_id` is the older name of `queue_id`. (reference: Queue.from_id)
+        """
+        return cls._of_id(client, queue_id=queue_id, object_id=object_id)
 
     @blocking_classmethod
     def lookup(

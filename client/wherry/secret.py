@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.object import Object, given
 from wherry.context import check_local, is_local
 from wherry.exception import InvalidError, NotFoundError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from wherry_proto.messages import SecretInfo
 
 
-class Secret:
+class Secret(Object):
     """Environment variables for functions; encrypted where the service keeps them. (reference: Secret)
 
     One with a name is kept until it is deleted, and made with `wherry secret create` or `Secret.create_deployed`. One
@@ -163,11 +164,17 @@ class Secret:
                 raise
 
     @classmethod
-    def from_id(cls, object_id: str, client: Client | None = None) -> Secret:
-        """Return the secret of that id ("st-…"); raise InvalidError where it is no such id. (reference: from_id)"""
+    def from_id(
+        cls, secret_id: str | None = None, client: Client | None = None, *, object_id: str | None = None
+    ) -> Secret:
+        """Return the secret of that id ("st-…"); raise InvalidError where it is no such id.
+
+        `object_id` is the older name of `secret_id`. (reference: Secret.from_id)
+        """
         from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: not needed to import wherry
 
-        return Secret(secret_id=check_id(object_id, "st", "secret"), client=client)
+        found = given("Secret.from_id", secret_id=secret_id, object_id=object_id)
+        return Secret(secret_id=check_id(found, "st", "secret"), client=client)
 
     # What it is
 
@@ -180,12 +187,6 @@ class Secret:
     def name(self) -> str | None:
         """The name; None for one without."""
         return self._name or None
-
-    @blocking
-    def hydrate(self, client: Client | None = None) -> Secret:
-        """Look for it now; raise NotFoundError where it is not there. (reference: hydrate)"""
-        self._resolve(client)
-        return self
 
     @blocking
     def info(self) -> SecretInfo:
@@ -206,6 +207,19 @@ class Secret:
         if (self._values is not None or self._name) and is_local():
             self._id = self._asked_for(client, app_id, environment)
         return self._id
+
+    def __wherry_find__(self, client: Client | None) -> None:
+        if client is not None:
+            self._client = client
+        is_known = bool(self._id)
+        secret_id = self._resolve()
+        if is_known:
+            from wherry._objects.secrets import info_of  # noqa: PLC0415 - start-up cost: loads the messages
+
+            info_of(self._client, secret_id)
+
+    def __wherry_known__(self) -> bool:
+        return bool(self._id)
 
     def _resolve(self, client: Client | None = None) -> str:
         """Return its id; where it is made of values, store them first."""

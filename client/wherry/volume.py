@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking_classmethod
+from wherry._base.blocking import blocking_classmethod, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._objects.volume_files import FileEntry, FileEntryType, VolumeFiles
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from wherry._connection.client import Client
+    from wherry._objects.shared import Ephemeral
 
 __all__ = ["FileEntry", "FileEntryType", "Volume"]
 
@@ -19,6 +22,25 @@ class Volume(VolumeFiles):
     """
 
     _kind, _prefix, _service = "volume", "vo", "Volumes"
+
+    @iterating_classmethod
+    def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Volume]:
+        """Return what makes a new volume for the length of a `with` or `async with` block.
+
+        It is deleted with this program, too, however that ends. (reference: Volume.ephemeral)
+        """
+        made: Ephemeral[Volume] = cls._ephemeral(client, environment_name)
+        return made
+
+    @classmethod
+    def from_id(
+        cls, volume_id: str | None = None, client: Client | None = None, *, object_id: str | None = None
+    ) -> Self:
+        """Return a handle on the volume of that id; raise InvalidError where it is no such id.
+
+        `object_id` is the older name of `volume_id`. (reference: Volume.from_id)
+        """
+        return cls._of_id(client, volume_id=volume_id, object_id=object_id)
 
     @blocking_classmethod
     def lookup(

@@ -73,6 +73,14 @@ class blocking(Generic[S, P, R]):
         self._awaiting = method
         return method
 
+    def __call__(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Block, as a method that is called on its class with the object in front."""
+        return self.__get__(instance, type(instance))(*args, **kwargs)
+
+    def aio(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Do the same without blocking the event loop."""
+        return self.__get__(instance, type(instance)).aio(*args, **kwargs)
+
     @overload
     def __get__(self, instance: None, owner: type[S]) -> blocking[S, P, R]: ...
     @overload
@@ -123,11 +131,19 @@ class BoundIteration(Generic[P, R]):
 
 
 class iterating(Generic[S, P, R]):
-    """Decorates a method that returns `Results`, which serve `for` and `async for` alike."""
+    """Decorates a method that returns what serves `for` and `async for`, or `with` and `async with`, alike."""
 
     def __init__(self, method: Callable[Concatenate[S, P], R]) -> None:
         self.plain = method
         self.__doc__ = method.__doc__
+
+    def __call__(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the results, as a method that is called on its class with the object in front."""
+        return self.plain(instance, *args, **kwargs)
+
+    def aio(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the same results, to be iterated with `async for`."""
+        return self.plain(instance, *args, **kwargs)
 
     @overload
     def __get__(self, instance: None, owner: type[S]) -> iterating[S, P, R]: ...

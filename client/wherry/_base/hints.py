@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
     Any = object
 
-    def TypeVar(name):
+    def TypeVar(name, **how):
         """Return something to put between the brackets of `Generic`."""
         return name
 

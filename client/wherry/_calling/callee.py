@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wherry._calling.caller import Caller
+    from wherry._connection.client import Client
     from wherry._define.definition import Definition
 
 
 class Callee:
-    """Finds the function of a handle by `resolve`, once."""
+    """Finds the function of a handle by `resolve`, once. It is given the client that asks, None: any."""
 
-    def __init__(self, resolve: Callable[[], Caller] | None = None, known_id: str = "") -> None:
+    def __init__(self, resolve: Callable[[Client | None], Caller] | None = None, known_id: str = "") -> None:
         self._resolve = resolve
         self._caller: Caller | None = None
         # What a handle that has travelled knows without asking the service.
@@ -26,15 +27,18 @@ class Callee:
         """Return the caller if nobody has to be asked for it."""
         return self._caller
 
-    def resolved(self) -> Caller:
-        """Return the caller; raise ExecutionError, NotFoundError where there is none."""
+    def resolved(self, client: Client | None = None) -> Caller:
+        """Return the caller; raise ExecutionError, NotFoundError where there is none.
+
+        `client` asks for it, where it is not known yet.
+        """
         if self._caller is None:
-            self._caller = self._find()
+            self._caller = self._find(client)
         return self._caller
 
-    def _find(self) -> Caller:
+    def _find(self, client: Client | None) -> Caller:
         assert self._resolve is not None
-        return self._resolve()
+        return self._resolve(client)
 
 
 class Derived(Callee):
@@ -51,8 +55,8 @@ class Derived(Callee):
         derived = self._derived
         return derived[1] if derived is not None and derived[0] is self._base.known() else None
 
-    def resolved(self) -> Caller:
-        base = self._base.resolved()
+    def resolved(self, client: Client | None = None) -> Caller:
+        base = self._base.resolved(client)
         derived = self._derived
         if derived is None or derived[0] is not base:
             derived = self._derived = base, self._derive(base)
@@ -62,10 +66,10 @@ class Derived(Callee):
 def by_id(function_id: str, client: Any = None, method: str = "") -> Callee:
     """Return what finds a function by its id."""
 
-    def resolve() -> Caller:
+    def resolve(asking: Client | None) -> Caller:
         from wherry._calling.caller import look_up_id  # noqa: PLC0415 - start-up cost: loads the session; a handle that only travels does without it
 
-        return look_up_id(function_id, client, method)
+        return look_up_id(function_id, asking or client, method)
 
     return Callee(resolve, known_id=function_id)
 
@@ -73,7 +77,7 @@ def by_id(function_id: str, client: Any = None, method: str = "") -> Callee:
 def own_by_name(name: str, app_name: str = "") -> Callee:
     """Return what finds, in a container, a function of its app, or of another app that its modules define."""
 
-    def resolve() -> Caller:
+    def resolve(_asking: Client | None) -> Caller:
         from wherry._calling.caller import look_up_own  # noqa: PLC0415 - start-up cost: loads the session; a handle that only travels does without it
 
         return look_up_own(app_name, name)
@@ -86,10 +90,10 @@ def by_name(
 ) -> Callee:
     """Return what finds a function of a running or deployed app."""
 
-    def resolve() -> Caller:
+    def resolve(asking: Client | None) -> Caller:
         from wherry._calling.caller import look_up  # noqa: PLC0415 - start-up cost: as above
 
-        return look_up(app_name, name, environment, client, version)
+        return look_up(app_name, name, environment, asking or client, version)
 
     return Callee(resolve)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from wherry._base.blocking import Bound
 from wherry._connection.client import default_client
 from wherry.context import current_input_id, is_local
 from wherry.exception import InvalidError
 from wherry_proto.messages import TerminalAsk, TerminalAskResponse
 
 
-def interact() -> None:
+def _interact() -> None:
     """Join this function to the terminal at which `wherry run -i` runs, until its input ends. (reference: interact)
 
     Standard input, output and error are that terminal then, for `input()`, `code.interact()`, full-screen programs.
@@ -26,3 +27,6 @@ def interact() -> None:
         client.call("Terminals.Ask", TerminalAsk(socket=socket), TerminalAskResponse)
 
     sys.modules["wherry_runner.context"].terminal.join(ask)
+
+
+interact: Bound[[], None] = Bound((), _interact, None)

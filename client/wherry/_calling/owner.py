@@ -155,7 +155,7 @@ class Own(Callee):
         """Be this running function, or none."""
         self._caller = caller
 
-    def _find(self) -> Caller:
+    def _find(self, client: Client | None) -> Caller:
         app = self._app
         if not is_local():
             return own_by_name(self._name, (app.name if app is not None else None) or "").resolved()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from wherry._base.blocking import blocking, blocking_classmethod
+from wherry._base.blocking import blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
+from wherry._base.object import Object, given
 from wherry._objects import _travelled
 from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError, NotFoundError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 H = TypeVar("H")
 
 
-class SharedObject:
+class SharedObject(Object):
     """What `Dict` and `Queue` have in common. Two handles on one object are equal when both were used."""
 
     # Of the class: what it is called, what its ids begin with, and its methods.
@@ -108,19 +109,8 @@ class SharedObject:
         return cls(is_own=True)
 
     @classmethod
-    def from_id(cls, object_id: str, client: Client | None = None) -> Self:
-        """Return a handle on the object of that id; raise InvalidError where it is no such id. (reference: from_id)"""
-        from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: not needed to import wherry
-
-        return cls(object_id=check_id(object_id, cls._prefix, cls._kind), client=client)
-
-    @classmethod
-    def ephemeral(cls, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Self]:
-        """Return what makes a new object for the length of a `with` or `async with` block. (reference: ephemeral)
-
-        It goes with this program, too, however that ends.
-        """
-        return Ephemeral(cls(environment=environment_name or "", client=client), cls._service)
+    def _ephemeral(cls, client: Client | None, environment_name: str | None, **how: Any) -> Ephemeral[Any]:
+        return Ephemeral(cls(environment=environment_name or "", client=client, **how), cls._service)
 
     @blocking_classmethod
     def delete(
@@ -142,6 +132,14 @@ class SharedObject:
             if not allow_missing:
                 raise
 
+    @classmethod
+    def _of_id(cls, client: Client | None, **named: str | None) -> Self:
+        """Return a handle on the object of the id that one of the parameter's names has."""
+        from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: not needed to import wherry
+
+        found = given(f"{cls.__name__}.from_id", **named)
+        return cls(object_id=check_id(found, cls._prefix, cls._kind), client=client)
+
     # What it is
 
     @property
@@ -153,14 +151,6 @@ class SharedObject:
     def name(self) -> str | None:
         """The name; None for one without."""
         return self._name or None
-
-    @blocking
-    def hydrate(self, client: Client | None = None) -> SharedObject:
-        """Look for it now; raise NotFoundError where it is not there. (reference: hydrate)"""
-        if client is not None:
-            self._known_client = client
-        self._resolve()
-        return self
 
     def __repr__(self) -> str:
         shown = self._name or self._id or "not used yet"
@@ -192,6 +182,18 @@ class SharedObject:
             self._id, self._app_id = self._open(name=self._name, create=True, app_id=app_id), app_id
 
     # Asking
+
+    def __wherry_find__(self, client: Client | None) -> None:
+        if client is not None:
+            self._known_client = client
+        is_known = bool(self._id)
+        object_id = self._resolve()
+        if is_known and not self._name:
+            # Nobody has asked whether there is one of this id.
+            self._id = self._open(object_id=object_id)
+
+    def __wherry_known__(self) -> bool:
+        return bool(self._id)
 
     def reached(self) -> tuple[Client, str]:
         """Inside wherry: return the client that asks for it, and its id; looked for where it is not known yet."""

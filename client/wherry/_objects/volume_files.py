@@ -158,6 +158,7 @@ class VolumeFiles(SharedObject):
         )
         return self._client.call("Volumes.Copy", request, VolumeWritten).num_files
 
+    @iterating
     def batch_upload(self, force: bool = False) -> UploadBatch:
         """Return what uploads, at the end of a `with` block, all that was put into it.
 

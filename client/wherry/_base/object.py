@@ -1,0 +1,53 @@
+"""What the service's objects have in common: an id, looked for when it is first needed, or at once by `hydrate`."""
+
+from __future__ import annotations
+
+from wherry._base.blocking import blocking
+from wherry._base.hints import Any, TypeVar
+from wherry.exception import InvalidError
+
+T = TypeVar("T", bound="Object")
+
+
+class Object:
+    """A handle on something that the service has. (reference: Object)"""
+
+    __slots__ = ()
+
+    @blocking
+    def hydrate(self: T, client: Any = None) -> T:
+        """Look for it now, with this client if one is given, and return it; raise NotFoundError if there is none.
+
+        Handles look for what they stand for when they are first used: few programs need this. (reference: hydrate)
+        """
+        self.__wherry_find__(client)
+        return self
+
+    @property
+    def is_hydrated(self) -> bool:
+        """Whether its id is known already. (reference: Object)"""
+        return self.__wherry_known__()
+
+    # So named since a class's handle has its users' names beside them.
+
+    def __wherry_find__(self, client: Any) -> None:
+        raise NotImplementedError
+
+    def __wherry_known__(self) -> bool:
+        raise NotImplementedError
+
+
+def given(what: str, **named: Any) -> str:
+    """Return what one of a parameter's names was given; raise InvalidError unless it is one of them, and a string.
+
+    `what` is the method, for example "Volume.from_id"; the newest name comes first.
+    """
+    found = {name: value for name, value in named.items() if value is not None}
+    if not found:
+        raise InvalidError(f"{what} needs {next(iter(named))}=")
+    if len(found) > 1:
+        raise InvalidError(f"{what} got {' and '.join(found)}: they are names of one parameter, give only one")
+    ((name, value),) = found.items()
+    if not isinstance(value, str):
+        raise InvalidError(f"{what} got {name}={value!r}: it takes a string")
+    return value

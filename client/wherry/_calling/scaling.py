@@ -1,0 +1,77 @@
+"""Functions with other options, and how those that run scale."""
+
+from __future__ import annotations
+
+from wherry._base.blocking import blocking
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from wherry._calling.callee import Callee
+    from wherry._calling.stats import FunctionStats
+    from wherry._calling.variants import Changes
+
+F = TypeVar("F")
+
+
+class Scaling(Generic[F]):
+    """What a handle on a function can do about the function's containers."""
+
+    # Who finds the function.
+    callee: Callee
+
+    def with_options(self, **options: Any) -> F:
+        """Return the function with other options, in containers of its own; the parameters are `@app.function`'s.
+
+        `secrets`, `volumes`, `network_file_systems` and `mounts` replace those it has, `env` is added. Used again, it
+        adds to what it changed before. Raises InvalidError for what can't differ. (reference: Function.with_options)
+        """
+        from wherry._calling.variants import changes_of  # noqa: PLC0415 - start-up cost: loads the messages
+
+        return self._variant(changes_of(options))
+
+    def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> F:
+        """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
+        from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
+
+        return self._variant(concurrency(max_inputs, target_inputs))
+
+    def with_batching(self, *, max_batch_size: int, wait_ms: int) -> F:
+        """Return the batched function with batches of another size. (reference: Function.with_batching)"""
+        from wherry._calling.variants import batching  # noqa: PLC0415 - start-up cost: as above
+
+        return self._variant(batching(max_batch_size, wait_ms))
+
+    def _variant(self, changes: Changes) -> F:
+        raise NotImplementedError
+
+    @blocking
+    def keep_warm(self, warm_pool_size: int) -> None:
+        """Keep so many containers from now on, until the app is published anew. (reference: Function.keep_warm)"""
+        self._update(warm_pool_size, None, None, None)
+
+    @blocking
+    def update_autoscaler(
+        self,
+        *,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+    ) -> None:
+        """Change how the function scales from now on, until its app is published anew; None changes nothing.
+
+        Counts of containers, and seconds. Raises InvalidError out of range. (reference: Function.update_autoscaler)
+        """
+        self._update(min_containers, max_containers, buffer_containers, scaledown_window)
+
+    def _update(self, *scaling: Any) -> None:
+        from wherry._calling.variants import update  # noqa: PLC0415 - start-up cost: loads the messages
+
+        update(self.callee.resolved(), *scaling)
+
+    @blocking
+    def get_current_stats(self) -> FunctionStats:
+        """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
+        from wherry._calling.stats import stats_of  # noqa: PLC0415 - start-up cost: only for those who ask
+
+        return stats_of(self.callee.resolved())
