@@ -1,17 +1,23 @@
-"""What a client tells of a service that refuses a request before all of it was sent."""
+"""Frames as a client has them: requests refused before all was sent, connections that break, what receiving costs."""
 
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.client.test_interrupts import Echo, echo
 from wherry._connection.transport.frames import FramesTransport
 from wherry.exception import ConnectionError, NotFoundError
 from wherry_proto.messages import BlobChunk, DictPutRequest, VolumeChunk
+
+__all__ = ["echo"]
 
 # More than a socket holds: what is sent waits until the other side reads, or closes.
 LARGE = b"x" * (8 << 20)
@@ -65,3 +71,32 @@ def test_a_refusal_is_told_though_not_all_was_sent(refusing: Callable[[bytes], F
 def test_a_connection_that_breaks_is_told_as_such(refusing: Callable[[bytes], FramesTransport], answer: bytes) -> None:
     with pytest.raises(ConnectionError, match=r"to Volumes\.Write: "):
         CALLS["upload"](refusing(answer))
+
+
+# glibc's limit as a process begins with it. It rises as larger pieces are given back, which imports may do.
+THRESHOLD = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10)}
+ANSWERS = """
+import resource, sys
+from wherry._connection.transport.frames import FramesTransport
+from wherry_proto.messages import SessionUp
+
+fills_what_imports_left_free = [bytes(100_000) for _ in range(100)]
+exchange = FramesTransport(sys.argv[1]).exchange("Calls.Session", SessionUp())
+answers = iter(exchange)
+next(answers)
+for number in range(400):
+    if number == 200:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    exchange.send(SessionUp())
+    next(answers)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_a_small_answer_takes_no_new_page_of_memory(echo: Echo, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ANSWERS, tmp_path / "s"]
+    program = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=60, env=os.environ | THRESHOLD
+    )
+    assert program.stderr == ""
+    assert int(program.stdout) < 50  # of two hundred answers
