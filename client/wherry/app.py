@@ -56,8 +56,11 @@ class App:
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
     `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
-    after them. (reference: Stub)
+    after them. With `include_source=False` functions come without their source files, unless they say otherwise: the
+    image then holds them. (reference: Stub)
     """
+
+    _include_source = True  # of apps pickled by a version before
 
     def __init__(
         self,
@@ -67,16 +70,14 @@ class App:
         secrets: Sequence[Secret] = (),
         volumes: Mapping[str, Any] | None = None,
         mounts: Sequence[Any] = (),
-        **later: Any,
+        include_source: bool = True,
+        **unknown: Any,
     ) -> None:
+        for parameter in unknown:
+            raise InvalidError(f"App has no parameter {parameter!r}")
         if name is not None:
             check_app_name(name)
         checked_recipe(image)
-        for unknown, value in later.items():
-            if unknown != "include_source":
-                raise InvalidError(f"App has no parameter {unknown!r}")
-            if value:
-                raise InvalidError(f"{unknown} is not supported yet by this version of wherry: leave it out")
         places: Placed = ()
         if volumes:
             from wherry._define.places import placed  # noqa: PLC0415 - start-up cost: only where there are some
@@ -97,6 +98,7 @@ class App:
             mounts=tuple(mounts),
             default_image=_default_image,
         )
+        self._include_source = include_source is not False
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
 
@@ -165,7 +167,7 @@ class App:
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         retries: int | Retries | None = None,
-        timeout: float | None = None,
+        timeout: float | None = 300,
         startup_timeout: float | None = None,
         max_containers: int | None = None,
         min_containers: int | None = None,
@@ -191,8 +193,14 @@ class App:
         schedule: Schedule | None = None,
         interactive: Any = None,
         single_use_containers: bool = False,
+        max_inputs: int | None = None,
         cloud: Any = None,
         region: Any = None,
+        routing_region: Any = None,
+        nonpreemptible: bool = False,
+        enable_memory_snapshot: bool = False,
+        restrict_modal_access: bool = False,
+        i6pn: bool | None = None,
         proxy: Any = None,
         experimental_options: Any = None,
     ) -> _FunctionDecorator:
@@ -203,9 +211,10 @@ class App:
         `min_containers` (old: keep_warm), `buffer_containers` as counts; `gpu` "any", "T4", "A100:2" or a list of
         such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
         them; `volumes` and `network_file_systems` by place; `mounts` of files of this machine; `ephemeral_disk` in
-        MiB; `single_use_containers`: a container takes one input; `schedule`, a `Cron` or `Period`: when it runs by
-        itself once its app is deployed. Raises InvalidError for values out of range and for
-        features that this version lacks. (reference: Stub.function)
+        MiB; `single_use_containers`, or `max_inputs=1`: a container takes one input; `schedule`, a `Cron` or `Period`:
+        when it runs by itself once its app is deployed. What means nothing on your own machines, such as `region`, is
+        ignored with a warning, or refused. Raises InvalidError for values out of range and for features that this
+        version lacks. (reference: Stub.function)
         """
         if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
@@ -218,10 +227,12 @@ class App:
             "serialized": serialized, "block_network": block_network, "include_source": include_source,
             "secret": secret, "secrets": secrets, "volumes": volumes, "network_file_systems": network_file_systems,
             "mounts": mounts, "mount": mount, "gpu": gpu, "ephemeral_disk": ephemeral_disk, "schedule": schedule,
-            "interactive": interactive, "single_use_containers": single_use_containers, "cloud": cloud,
-            "region": region, "proxy": proxy, "experimental_options": experimental_options,
+            "interactive": interactive, "single_use_containers": single_use_containers, "max_inputs": max_inputs,
+            "cloud": cloud, "region": region, "routing_region": routing_region, "nonpreemptible": nonpreemptible,
+            "enable_memory_snapshot": enable_memory_snapshot, "restrict_modal_access": restrict_modal_access,
+            "i6pn": i6pn, "proxy": proxy, "experimental_options": experimental_options,
         }  # fmt: skip
-        options = FunctionOptions(**translate(given, stacklevel=2))
+        options = FunctionOptions(**{"include_source": self._include_source, **translate(given, stacklevel=2)})
         return _FunctionDecorator(self.__wherry_owner__, self._register, name, is_generator, options)
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
@@ -234,7 +245,7 @@ class App:
         """
         if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.cls() instead of @app.cls")
-        checked = FunctionOptions(**translate(options, stacklevel=2))
+        checked = FunctionOptions(**{"include_source": self._include_source, **translate(options, stacklevel=2)})
 
         def decorate(user_class: Any) -> Any:
             from wherry.cls import make  # noqa: PLC0415 - start-up cost: only where there are classes

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 from wherry._base.hints import TYPE_CHECKING
+from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -157,3 +160,16 @@ ROWS = (
         "",
     ),
 )  # fmt: skip
+
+
+def meet(parameter: str, stacklevel: int) -> None:
+    """Do what the table says of a parameter that was given: nothing, a warning, or raise InvalidError."""
+    row = next(row for row in ROWS if f"*({parameter}=)" in row.names)
+    if row.how == "refused":
+        raise InvalidError(f"{parameter} means nothing on your own machines: {row.sentence}")
+    if row.how == "ignored":
+        warnings.warn(
+            f"{parameter} means nothing on your own machines, and is ignored: {row.sentence}",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )

@@ -7,7 +7,7 @@ from typing import Any
 from wherry._base.checks import number
 from wherry._calling.caller import Caller
 from wherry._connection import pickling
-from wherry._define.options import FunctionOptions, translate
+from wherry._define.options import ELSEWHERE, OLD_NAMES, FunctionOptions, known_options, translate
 from wherry._define.recipe import Recipe
 from wherry.exception import InvalidError, SerializationError
 from wherry.secret import Secret
@@ -88,6 +88,11 @@ def _changes(
     from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
 
     return Changes(fields, rows.from_row(FunctionSpec, row, body), image, secrets)
+
+
+def known_changes() -> list[str]:
+    """Return the names of options that `changes_of` takes."""
+    return [name for name in known_options() if name in _FIELDS or name in OLD_NAMES or name in ELSEWHERE]
 
 
 def changes_of(given: dict[str, Any]) -> Changes:

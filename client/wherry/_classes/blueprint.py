@@ -47,7 +47,9 @@ class Blueprint:
                 setattr(user_class, own, PartialFunction(value, METHOD))
         partials = _inherited(user_class, PartialFunction)
         self.methods: dict[str, PartialFunction[..., Any]] = {n: p for n, p in partials.items() if p.kind == METHOD}
-        self._enter = [name for name, partial in partials.items() if partial.kind == ENTER]
+        enter = [name for name, partial in partials.items() if partial.kind == ENTER]
+        # Elsewhere those with `snap=True` run before a snapshot is taken, and so before the others.
+        self._enter = sorted(enter, key=lambda name: not getattr(partials[name], "snap", False))
         self._exit = [name for name, partial in partials.items() if partial.kind == EXIT]
         self.parameters = Parameters(user_class, _inherited(user_class, Parameter))
         name = user_class.__name__

@@ -25,8 +25,11 @@ HANDLE = "__wherry_class__"
 class PartialFunction(Generic[P, R]):
     """A function in a class that `@app.cls()` has still to make something of. (reference: PartialFunction)"""
 
-    def __init__(self, raw_f: Callable[..., Any], kind: str, is_generator: bool | None = None) -> None:
+    def __init__(
+        self, raw_f: Callable[..., Any], kind: str, is_generator: bool | None = None, *, snap: bool = False
+    ) -> None:
         self.raw_f = raw_f
+        self.snap = snap
         self.kind = kind
         self.is_generator = is_generator
         self.__doc__ = raw_f.__doc__
@@ -89,12 +92,12 @@ def method(_warn_parentheses_missing: Any = None, *, is_generator: bool | None =
 def enter(
     _warn_parentheses_missing: Any = None, *, snap: bool = False
 ) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
-    """Run the method below once in each container, before its first input. `snap` is accepted and changes nothing.
+    """Run the method below once in each container, before its first input. Those with `snap=True` run first.
 
     An error that it raises fails the inputs that wait. (reference: enter)
     """
     _check_parentheses("enter", _warn_parentheses_missing)
-    return _hook(ENTER)
+    return _hook(ENTER, snap=bool(snap))
 
 
 def exit(
@@ -105,7 +108,7 @@ def exit(
     return _hook(EXIT)
 
 
-def _hook(kind: str) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
+def _hook(kind: str, *, snap: bool = False) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
     def decorate(function: Callable[[Any], Any]) -> PartialFunction[Any, Any]:
         _check_plain(kind, function)
         code = function.__code__
@@ -113,7 +116,7 @@ def _hook(kind: str) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, An
         fits = code.co_argcount == 1 or (kind == EXIT and code.co_argcount == 4) or bool(code.co_flags & _VARARGS)
         if not fits or code.co_kwonlyargcount:
             raise InvalidError(f"@{kind}() is on {function.__qualname__}, which must take self alone")
-        return PartialFunction(function, kind)
+        return PartialFunction(function, kind, snap=snap)
 
     return decorate
 

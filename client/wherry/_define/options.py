@@ -27,9 +27,12 @@ DEFAULT_WINDOW_S = 60.0
 _NOT_YET = (
     "interactive",
 )  # fmt: skip
-# What means nothing on one's own machines.
-_WITHOUT_MEANING = ("cloud", "region", "proxy", "experimental_options")
-_OLD_NAMES = {
+# What means nothing on one's own machines: `_base.elsewhere` says of each what happens to it.
+ELSEWHERE = (
+    "cloud", "enable_memory_snapshot", "experimental_options", "i6pn", "nonpreemptible", "proxy", "region",
+    "restrict_modal_access", "routing_region",
+)  # fmt: skip
+OLD_NAMES = {
     "concurrency_limit": "max_containers",
     "keep_warm": "min_containers",
     "container_idle_timeout": "scaledown_window",
@@ -70,6 +73,7 @@ class FunctionOptions:
         gpu: Any = None,
         ephemeral_disk: int | None = None,
         single_use_containers: bool = False,
+        max_inputs: int | None = None,
         secrets: Sequence[Secret] = (),
         volumes: Mapping[str, Any] | None = None,
         network_file_systems: Mapping[str, Any] | None = None,
@@ -106,7 +110,12 @@ class FunctionOptions:
         self.network_file_systems = _placed("network_file_systems", network_file_systems)
         self.mounts = _mounts(mounts)
         self.ephemeral_disk = int(number("ephemeral_disk", ephemeral_disk, 1, 1 << 24, "MiB", 0, whole=True))
-        self.single_use_containers = bool(single_use_containers)
+        if max_inputs not in (None, 1):
+            raise InvalidError(
+                f"max_inputs is {max_inputs!r}: a container takes one input, with max_inputs=1 or "
+                "single_use_containers=True, or any number; how many at once says @wherry.concurrent"
+            )
+        self.single_use_containers = bool(single_use_containers) or max_inputs == 1
         self.serialized = bool(serialized)
         self.block_network = bool(block_network)
         self.include_source = include_source is not False
@@ -184,17 +193,22 @@ class FunctionOptions:
         spec.schedule = self.schedule.message() if self.schedule is not None else None
 
 
+def known_options() -> set[str]:
+    """Return the names that `translate` takes."""
+    code = FunctionOptions.__init__.__code__
+    own = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    return {*own, *_NOT_YET, *ELSEWHERE, *OLD_NAMES}
+
+
 def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
     """Return the options that are set, under their newer names.
 
-    Warns of old names and of those without meaning here; raises InvalidError for what is not supported yet.
+    Warns of old names and of those without meaning here; raises InvalidError for what there can't be.
     """
     import warnings  # noqa: PLC0415 - start-up cost: only where an app is defined
 
     options: dict[str, Any] = {}
-    code = FunctionOptions.__init__.__code__
-    own = code.co_varnames[1 : 1 + code.co_argcount + code.co_kwonlyargcount]
-    known = {*own, *_NOT_YET, *_WITHOUT_MEANING, *_OLD_NAMES}
+    known = known_options()
     if given.get("secret") is not None and given.get("secrets"):
         from wherry.secret import secrets_of  # noqa: PLC0415 - start-up cost: as above
 
@@ -211,15 +225,13 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
             continue
         if name in _NOT_YET:
             raise InvalidError(f"{name} is not supported yet by this version of wherry: leave it out")
-        if name in _WITHOUT_MEANING:
-            if is_local():
-                warnings.warn(
-                    f"{name} means nothing on your own machines: it is accepted and ignored",
-                    UserWarning,
-                    stacklevel=stacklevel + 1,
-                )
+        if name in ELSEWHERE:
+            if value and is_local():
+                from wherry._base.elsewhere import meet  # noqa: PLC0415 - start-up cost: only for such options
+
+                meet(name, stacklevel + 1)
             continue
-        new = _OLD_NAMES.get(name)
+        new = OLD_NAMES.get(name)
         if new is not None:
             if given.get(new) is not None:
                 raise InvalidError(f"{name} and {new} are the old and the new name of one parameter: give only {new}")

@@ -308,6 +308,27 @@ def test_older_hooks_and_arguments_of_init() -> None:
             wrong()
 
 
+def test_hooks_for_a_snapshot_run_before_the_others() -> None:
+    @make()
+    class Snapped:
+        def __init__(self) -> None:
+            self.order: list[str] = []
+
+        @wherry.enter()
+        def after(self) -> None:
+            self.order.append("after")
+
+        @wherry.enter(snap=True)
+        def before(self) -> None:
+            self.order.append("before")
+
+        @wherry.method()
+        def told(self) -> list[str]:
+            return self.order
+
+    assert Snapped().told.local() == ["before", "after"]
+
+
 def test_b47_inheritance() -> None:
     class Base:
         order: list[str]

@@ -87,9 +87,49 @@ def test_old_names_work_with_a_warning(old: str, new: str, value: int) -> None:
         App("x").function(**{old: value, new: value})
 
 
-def test_what_means_nothing_here_is_accepted_with_a_warning() -> None:
-    with pytest.warns(UserWarning, match="region means nothing"):
-        App("x").function(region="eu")
+IGNORED = {
+    "cloud": "aws", "region": "eu", "routing_region": "us", "proxy": object(), "enable_memory_snapshot": True,
+    "experimental_options": {"flash": "us-east"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_what_means_nothing_here_is_accepted_with_a_warning(name: str) -> None:
+    with pytest.warns(UserWarning, match=f"{name} means nothing on your own machines, and is ignored: ") as caught:
+        App("x").function(**{name: IGNORED[name]})
+    assert [one.filename for one in caught] == [__file__]
+    with pytest.warns(UserWarning, match=f"{name} means nothing") as caught:
+        App("x").cls(**{name: IGNORED[name]})
+    assert [one.filename for one in caught] == [__file__]
+
+
+@pytest.mark.parametrize("name", ["i6pn", "restrict_modal_access"])
+def test_what_there_can_not_be_here_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(InvalidError, match=f"{name} means nothing on your own machines: .*; (let|give) "):
+        App("x").function(**{name: True})
+
+
+@pytest.mark.parametrize("name", [*IGNORED, "i6pn", "restrict_modal_access", "nonpreemptible", "max_inputs"])
+def test_what_means_nothing_here_may_be_left_at_its_default(name: str) -> None:
+    App("x").function(**{name: None})
+    App("x").cls(**{name: None})
+
+
+def test_containers_are_never_preempted_so_that_is_accepted_silently() -> None:
+    App("x").function(nonpreemptible=True)
+
+
+def test_max_inputs_of_one_is_the_older_name_of_single_use() -> None:
+    assert App("x").function(max_inputs=1)(f).info.options.single_use_containers
+    with pytest.raises(InvalidError, match="max_inputs is 5: a container takes one input"):
+        App("x").function(max_inputs=5)
+
+
+def test_an_app_may_leave_out_the_source_of_all_its_functions() -> None:
+    app = App("x", include_source=False)
+    assert not app.function()(f).info.options.include_source
+    assert app.function(include_source=True)(gen).info.options.include_source
+    assert App("x").function()(f).info.options.include_source
 
 
 def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callable[..., Any]) -> None:

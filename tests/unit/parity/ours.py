@@ -4,15 +4,24 @@ import ast
 import enum
 import importlib
 import inspect
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 from tests.unit.parity.facts import Fact
-from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
+from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._calling.variants import known_changes
+from wherry._define.options import known_options
 
-_BLOCKING = (blocking, blocking_classmethod, iterating)
+_BLOCKING = (blocking, blocking_classmethod, iterating, iterating_classmethod)
 _EMPTY = (None, (), [], {}, "", False)
 _NO = object()
+# Functions that hand `**options` on, and what they know of them; each is called with all in a test of its own.
+_OPTIONS: dict[str, Callable[[], Iterable[str]]] = {
+    "modal.App.cls": known_options,
+    "modal.Function.with_options": known_changes,
+    "modal.Cls.with_options": known_changes,
+}
 
 
 def amiss(fact: Fact) -> str | None:
@@ -69,7 +78,8 @@ def _parameter(fact: Fact) -> str | None:
         if fact.detail and fact.place < len(placed) and placed[fact.place].name != fact.detail:
             return f"in place {fact.place + 1} it has {placed[fact.place].name}"
     if own is None or own.kind is own.POSITIONAL_ONLY:
-        if not fact.detail or any(one.kind is one.VAR_KEYWORD and one.name == "known" for one in given):
+        handed_on = fact.path in _OPTIONS and any(one.kind is one.VAR_KEYWORD for one in given)
+        if not fact.detail or found is _refusing or (handed_on and fact.detail in _OPTIONS[fact.path]()):
             return None
         return "it has no such parameter"
     return _default(fact.default, own)
