@@ -509,8 +509,9 @@ class FunctionSpec(Message):
         "web",
         "schedule",
         "needs_parameters",
+        "app_name",
     )
-    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool"
+    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool string"
 
     def __init__(
         self,
@@ -542,6 +543,7 @@ class FunctionSpec(Message):
         web: "WebSpec | None" = None,
         schedule: "ScheduleSpec | None" = None,
         needs_parameters: bool = False,
+        app_name: str = "",
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -570,6 +572,7 @@ class FunctionSpec(Message):
         self.web = web
         self.schedule = schedule
         self.needs_parameters = needs_parameters
+        self.app_name = app_name
 
 
 class FunctionInfo(Message):
@@ -629,17 +632,25 @@ class FunctionUpdateRequest(Message):
 
 
 class FunctionLookupRequest(Message):
-    __slots__ = ("app_name", "name", "environment", "function_id", "version")
-    __kinds__ = "string string string string uint32"
+    __slots__ = ("app_name", "name", "environment", "function_id", "version", "is_own")
+    __kinds__ = "string string string string uint32 bool"
 
     def __init__(
-        self, *, app_name: str = "", name: str = "", environment: str = "", function_id: str = "", version: int = 0
+        self,
+        *,
+        app_name: str = "",
+        name: str = "",
+        environment: str = "",
+        function_id: str = "",
+        version: int = 0,
+        is_own: bool = False,
     ) -> None:
         self.app_name = app_name
         self.name = name
         self.environment = environment
         self.function_id = function_id
         self.version = version
+        self.is_own = is_own
 
 
 class FunctionStatsRequest(Message):

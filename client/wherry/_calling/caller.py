@@ -302,7 +302,8 @@ def look_up_own(app_name: str, name: str) -> Caller:
     """Find a function of the app that this container belongs to, or of another that its modules define."""
     client = default_client()
     return Caller(
-        client, client.call("Functions.Lookup", FunctionLookupRequest(app_name=app_name, name=name), FunctionInfo)
+        client,
+        client.call("Functions.Lookup", FunctionLookupRequest(app_name=app_name, name=name, is_own=True), FunctionInfo),
     )
 
 

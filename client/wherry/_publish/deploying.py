@@ -118,7 +118,7 @@ def _deployed(plan: Plan, client: Client, app_name: str, environment: str | None
     info = open_app(plan, client, client.client_id, False, environment, app_name, deploys=True)
     is_new = not info.version
     try:
-        ready = prepared(plan, client, info.app_id, environment)
+        ready = prepared(plan, client, info.app_id, environment, name=app_name)
         request = DeploymentCreateRequest(
             app_id=info.app_id, functions=ready.specs, strategy=chosen, origin=_origin(tag, ready.root)
         )
@@ -169,7 +169,7 @@ def dry_run(plan: Plan, name: str | None, environment: str | None) -> Deployed:
         added = [FunctionChange(name=one.name, kind=FunctionChangeKind.ADDED) for one in plan.definitions]
         return Deployed("", app_name, DeploymentResult(changes=added), unbuilt)
     image_ids = [info.image_id for info in infos]
-    ready = prepared(plan, client, shown.app.app_id, request.environment, image_ids, creates=False)
+    ready = prepared(plan, client, shown.app.app_id, request.environment, image_ids, creates=False, name=app_name)
     create = DeploymentCreateRequest(app_id=shown.app.app_id, functions=ready.specs, dry_run=True)
     return Deployed(shown.app.app_id, app_name, follow(client, "Deployments.Create", create), unbuilt)
 

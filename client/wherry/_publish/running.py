@@ -89,7 +89,7 @@ def start(
     _ = client.session  # connected first: the service ties the app to it
     app_id = open_app(plan, client, client.client_id, detach, environment, name).app_id
     try:
-        published = publish(plan, client, app_id, environment)
+        published = publish(plan, client, app_id, environment, name)
     except BaseException:
         client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
         raise
@@ -113,9 +113,9 @@ def open_app(
     return client.call("Apps.Open", request, AppInfo)
 
 
-def publish(plan: "Plan", client: "Client", app_id: str, environment: str) -> Published:
-    """Give a running app its functions as they are defined here."""
-    ready = prepared(plan, client, app_id, environment)
+def publish(plan: "Plan", client: "Client", app_id: str, environment: str, name: str | None = None) -> Published:
+    """Give a running app, called so instead of what its code says, its functions as they are defined here."""
+    ready = prepared(plan, client, app_id, environment, name=name)
     request = AppPublishRequest(app_id=app_id, functions=ready.specs)
     infos = client.call("Apps.Publish", request, AppPublishResponse).functions
     announce(client, plan.definitions, infos)
@@ -129,14 +129,19 @@ def prepared(
     environment: str,
     image_ids: list[str] | None = None,
     creates: bool = True,
+    name: str | None = None,
 ) -> Prepared:
     """Bring up what the functions need, and describe them.
 
-    Images are not built where their ids are given; volumes and objects are made unless it is only a question.
+    Images are not built where their ids are given; volumes and objects are made unless it is only a question. `name`:
+    what the app is called instead of what its code says.
     """
     modules = modules_of(plan.definitions)
     alias_main()
     specs = [function_spec(definition) for definition in plan.definitions]
+    if name not in (None, plan.name):
+        for spec in specs:
+            spec.app_name = plan.name or ""
     brought = bring_up(
         client,
         [needs_of(plan, definition, modules) for definition in plan.definitions],

@@ -46,7 +46,7 @@ def _publish(ref: str, report: Path) -> None:
     if opened:
         app_id = open_app(plan, client, os.environ[OWNER], False, client.environment, name).app_id
     try:
-        files = publish(plan, client, app_id, client.environment).ready.files
+        files = publish(plan, client, app_id, client.environment, name or None).ready.files
     except BaseException:
         if opened:
             client.tell("Apps.Stop", AppStopRequest(app_id=app_id))

@@ -201,7 +201,10 @@ class Guest:
         """Find a function; without an app's name, in its own app."""
         apps = self._guests.apps
         own = apps.running(self._app_id).record
-        if not request.function_id and not request.version and request.app_name in ("", own.name):
+        names = {"", own.name}
+        if request.is_own:
+            names |= {spec.app_name for spec in apps.specs_of(self._app_id)}
+        if not request.function_id and not request.version and request.app_name in names:
             # Several apps may be called so: its own one is meant.
             return apps.function_of(self._app_id, request.name)
         request.app_name = request.app_name or own.name

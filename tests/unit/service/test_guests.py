@@ -101,7 +101,7 @@ class World:
     async def _bind(self, request: FunctionBindRequest) -> FunctionInfo:
         return self.apps.register.function(request.function_id)
 
-    async def ask(self, **names: str) -> FunctionInfo:
+    async def ask(self, **names: Any) -> FunctionInfo:
         handler: Handler = self.guest.handlers()["Functions.Lookup"]
         found: FunctionInfo = await handler(FunctionLookupRequest(**names))
         return found
@@ -129,6 +129,19 @@ def test_a_container_finds_functions_of_its_own_app_and_environment(tmp_path: Pa
         assert await world.ask(app_name="first", name="f") == world.functions["first"]
         assert await world.ask(app_name="second", name="f") == world.functions["second"]
         assert await world.ask(function_id=world.functions["second"].function_id) == world.functions["second"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_finds_functions_of_its_own_app_by_the_name_that_its_code_has(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        spec = FunctionSpec(name="f", module_name="m", qualname="f", image_id="im-1", app_name="second")
+        (own,) = await world.apps.publish(world.app_id, [spec])
+        assert await world.ask(app_name="second", name="f", is_own=True) == own
+        # By hand, the app is meant that runs under the name.
+        assert await world.ask(app_name="second", name="f") == world.functions["second"]
+        with pytest.raises(NotFound):
+            await world.ask(app_name="third", name="f", is_own=True)
 
     run(tmp_path, scenario)
 
