@@ -5,6 +5,7 @@ Importing this costs a few milliseconds: gRPC, asyncio and the rest load when an
 
 from __future__ import annotations
 
+import os
 import sys
 
 from wherry import exception as exception
@@ -104,9 +105,16 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415 - start-up cost: only where a name is asked for
 
     module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module 'wherry' has no attribute {name!r}")
-    return getattr(import_module(f"wherry.{module}"), name) if module else import_module(f"wherry.{name}")
+    if module:
+        return getattr(import_module(f"wherry.{module}"), name)
+    if not name.startswith("_"):
+        try:
+            # Programs use modules of the reference's that they have not imported: some other has, there.
+            return import_module(f"wherry.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"wherry.{name}":
+                raise
+    raise AttributeError(f"module 'wherry' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
@@ -126,3 +134,9 @@ class _Moved:
 
 
 sys.meta_path.append(_Moved)
+
+if os.environ.get("WHERRY_MODAL"):
+    from wherry._base import modal_name
+
+    if modal_name.is_wanted():
+        modal_name.take("WHERRY_MODAL")

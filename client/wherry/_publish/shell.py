@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wherry._base import modal_name
 from wherry._base.checks import DAY_S
 from wherry._base.ids import new_id
 from wherry._publish.bring_up import bring_up
@@ -33,6 +34,8 @@ PIPED_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash || ex
 # Seconds that a container made for a shell outlives its last one.
 LINGER_S = 2.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
+# What `import modal` finds where that means Wherry.
+_MODAL_PATH = "/wherry/runner/wherry_runner/child_modal"
 
 
 def fresh(client: Client, needs: Needs, spec: SandboxSpec, *, with_sdk: bool, environment: str = "") -> str:
@@ -57,8 +60,11 @@ def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> st
     needs.volumes, needs.network_file_systems = (*needs.volumes, *needs.network_file_systems), ()
     filled = FunctionSpec()
     options.fill(filled)
+    env = {"PYTHONPATH": _PYTHON_PATH}
+    if modal_name.is_taken():
+        env = {"PYTHONPATH": f"{_PYTHON_PATH}:{_MODAL_PATH}", modal_name.VARIABLE: "1"}
     spec = SandboxSpec(
-        env={"PYTHONPATH": _PYTHON_PATH, **options.env},
+        env={**env, **options.env},
         resources=filled.resources,
         gpus=filled.gpus,
         block_network=options.block_network,

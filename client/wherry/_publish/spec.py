@@ -2,6 +2,7 @@
 
 import sys
 
+from wherry._base import modal_name
 from wherry._connection import pickling
 from wherry._define.definition import Definition
 from wherry.exception import InvalidError, SerializationError
@@ -35,6 +36,8 @@ def function_spec(definition: Definition, image_id: str = "", source_id: str = "
     if definition.web is not None:
         spec.web = definition.web.message()
     definition.options.fill(spec)
+    if modal_name.is_taken():
+        spec.env.setdefault(modal_name.VARIABLE, "1")
     return spec
 
 

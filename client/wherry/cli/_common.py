@@ -2,14 +2,17 @@
 
 import datetime
 import json
+import os
 import sys
 from typing import Any
 
 import typer
 
+from wherry._base import modal_name
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless, in_one_line
 from wherry._screen.stream import ScreenStream
+from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
@@ -17,6 +20,7 @@ ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")
 MODULE_OPTION = typer.Option(False, "-m", help="REF is a module, as with python -m.")
 NAME_OPTION = typer.Option(None, "-n", "--name", help="What this run of the app is called.")
 TIMESTAMPS_OPTION = typer.Option(False, "--timestamps", help="Show the time of each line that containers print.")
+MODAL_OPTION = typer.Option(False, "--modal", help="`import modal` means Wherry, here and in containers.")
 YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
 
 
@@ -27,6 +31,17 @@ def use_environment(environment: str | None) -> None:
     """
     if environment:
         default_client().environment = environment
+
+
+def use_modal(wanted: bool) -> None:
+    """Have `import modal` mean Wherry in this process and its children. Raises UsageError where it can't."""
+    if not wanted:
+        return
+    os.environ[modal_name.VARIABLE] = "1"
+    try:
+        modal_name.take("--modal")
+    except ImportError as error:
+        raise UsageError(str(error)) from None
 
 
 def confirm(question: str, yes: bool) -> None:

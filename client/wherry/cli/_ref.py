@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wherry._base import modal_name
 from wherry._base.code import script_name
 from wherry._base.misuse import near
 from wherry._define.definition import Definition
@@ -42,7 +43,7 @@ def find_target(ref: str) -> Target:
     module = _imported(place)
     apps = _apps(module)
     if not apps:
-        raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+        raise _no_app(place)
     if isinstance(app := getattr(module, name.partition(".")[0], None), App):
         # The app's variable, alone or before what is meant of it.
         apps, name = [app], name.partition(".")[2]
@@ -86,7 +87,7 @@ def find_app(ref: str) -> App:
         return app
     apps = _apps(module)
     if not apps:
-        raise UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+        raise _no_app(place)
     if len(apps) > 1:
         raise UsageError(f"{place} has {len(apps)} apps: say which, as {place}::NAME_OF_THE_VARIABLE")
     return apps[0]
@@ -140,6 +141,17 @@ def images_of(ref: str) -> list[Recipe]:
             f"{place} has no image{f' {name!r}' if name else ''}" + (f"; there are:\n{there}" if there else "")
         )
     return list(dict.fromkeys(found))
+
+
+def _no_app(place: str) -> UsageError:
+    loaded = sys.modules.get(modal_name.NAME)
+    if loaded is not None and not modal_name.is_taken():
+        where = getattr(loaded, "__file__", None)
+        return UsageError(
+            f"{place} has no app of Wherry's: its `import modal` is the package in {where}. With --modal, or "
+            "WHERRY_MODAL=1, it means Wherry"
+        )
+    return UsageError(f"{place} has no app: make one with `app = wherry.App()`")
 
 
 def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:

@@ -14,11 +14,13 @@ from wherry._screen.output import Output, Silent
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
     JSON_OPTION,
+    MODAL_OPTION,
     MODULE_OPTION,
     show_json,
     show_table,
     time_of,
     use_environment,
+    use_modal,
 )
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._usage import UsageError
@@ -59,6 +61,7 @@ _STATES = {
 def deploy(
     ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
     is_module: bool = MODULE_OPTION,
+    modal: bool = MODAL_OPTION,
     name: str | None = typer.Option(None, "--name", help="Deploy under this name; the app's own."),
     tag: str = typer.Option("", "--tag", help="A name for this version, shown in its history."),
     environment: str | None = ENVIRONMENT_OPTION,
@@ -77,6 +80,7 @@ def deploy(
     if is_module:
         check_module(ref)
     use_environment(environment)
+    use_modal(modal)
     began = time.monotonic()
     try:
         app = find_app(ref)

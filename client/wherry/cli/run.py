@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from wherry._base import modal_name
 from wherry._connection.client import Client, default_client
 from wherry._connection.failure import hide_internals
 from wherry._screen.output import Output
@@ -21,11 +22,13 @@ from wherry._screen.stream import ScreenStream
 from wherry.app import AppRun, LocalEntrypoint
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
+    MODAL_OPTION,
     MODULE_OPTION,
     NAME_OPTION,
     TIMESTAMPS_OPTION,
     say,
     use_environment,
+    use_modal,
 )
 from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
@@ -48,6 +51,7 @@ def run(
     ),
     is_module: bool = MODULE_OPTION,
     name: str | None = NAME_OPTION,
+    modal: bool = MODAL_OPTION,
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only what the functions print."),
     detach: bool = typer.Option(False, "-d", "--detach", help="Leave the app running until its last call ends."),
     interactive: bool = _INTERACTIVE,
@@ -65,6 +69,7 @@ def run(
     if is_module:
         check_module(ref)
     use_environment(environment)
+    use_modal(modal)
     target = _import(ref)
     function, own_name = _signature(target)
     args, kwargs = parse(function, f"{ref.partition('::')[0]}::{own_name}", list(ctx.args))
@@ -176,6 +181,8 @@ def show_error(error: BaseException) -> None:
     hide_internals(error)
     lines = traceback.format_exception(error)
     ScreenStream(sys.stderr).write("".join(line for line in lines if 'File "<frozen importlib' not in line))
+    if isinstance(error, ModuleNotFoundError) and error.name == modal_name.NAME:
+        typer.echo("wherry: programs that `import modal` run as they are with --modal, or WHERRY_MODAL=1", err=True)
 
 
 def _write(path: str, value: Any) -> None:

@@ -15,7 +15,14 @@ import typer
 from wherry._connection.client import Client, default_client
 from wherry._define.names import check_app_name
 from wherry.cli import _publish
-from wherry.cli._common import ENVIRONMENT_OPTION, MODULE_OPTION, NAME_OPTION, TIMESTAMPS_OPTION
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    MODAL_OPTION,
+    MODULE_OPTION,
+    NAME_OPTION,
+    TIMESTAMPS_OPTION,
+    use_modal,
+)
 from wherry.cli._ref import check_module, no_file
 from wherry.cli._usage import UsageError
 from wherry.output import screen_for_stdout
@@ -30,6 +37,7 @@ def serve(
     ref: str = typer.Argument(help="The app: file.py, file.py::app, or package.module."),
     is_module: bool = MODULE_OPTION,
     name: str | None = NAME_OPTION,
+    modal: bool = MODAL_OPTION,
     timeout: float | None = typer.Option(None, "--timeout", help="Stop after so many seconds."),
     environment: str | None = ENVIRONMENT_OPTION,
     timestamps: bool = TIMESTAMPS_OPTION,
@@ -37,6 +45,7 @@ def serve(
     """Run an app until Ctrl-C, and reload it when its source changes. Its functions keep their ids."""
     if is_module:
         check_module(ref)
+    use_modal(modal)
     place = ref.partition("::")[0]
     if place.endswith(".py") and not Path(place).is_file():
         raise no_file(Path(place).resolve())

@@ -11,6 +11,7 @@ from wherry._define.places import placed
 from wherry._publish.needs import Needs
 from wherry._publish.shell import DEFAULT_COMMAND, PIPED_COMMAND, end, fresh, fresh_for_function
 from wherry._screen.terminal import is_terminal
+from wherry.cli._common import MODAL_OPTION, use_modal
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
 from wherry.cli._ref import find_definition
@@ -38,6 +39,7 @@ _LOCAL = typer.Option([], "--add-local", help="LOCAL[:REMOTE]: a file or directo
 
 def shell(
     ref: str | None = _REF,
+    modal: bool = MODAL_OPTION,
     command: str | None = typer.Option(None, "-c", "--cmd", help="What to run; by default bash, else sh."),
     pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
     image: str | None = typer.Option(None, "--image", help="A registry's image; by default a small Debian."),
@@ -51,6 +53,7 @@ def shell(
     gpu: str | None = typer.Option(None, "--gpu", help="The GPU it gets, such as any or a100:2."),
 ) -> None:
     """Open a shell in a running container, or in a fresh one. That one goes when the last shell has left it."""
+    use_modal(modal)
     client = default_client()
     given = {
         "--image": image, "--add-python": add_python, "--secret": secrets, "--volume": volumes,

@@ -56,7 +56,10 @@ def set_variables(frame: Header, secrets: bytes, may_begin_again: bool) -> bool:
 def tell_children(directory: str, sdk: str) -> None:
     """Let Python processes that user code starts find the SDK, and the SDK the container's sockets."""
     os.environ["WHERRY_CONTAINER"] = f"{directory}{os.pathsep}{sdk}"
-    own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child")
+    here = os.path.dirname(os.path.abspath(__file__))
+    own = os.path.join(here, "child")
+    if os.environ.get("WHERRY_MODAL"):
+        own += f"{os.pathsep}{os.path.join(here, 'child_modal')}"
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{path}{os.pathsep}{own}" if path else own
 
@@ -67,6 +70,9 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
     Raise `LoadError`, or whatever the user's module raises.
     """
     function = frame["function"]
+    if os.environ.get("WHERRY_MODAL"):
+        # It takes the name `modal` as it is imported.
+        __import__("wherry")
     if serialized:
         _check_python(function.get("python") or "", function.get("name") or "the function")
         import pickle  # noqa: PLC0415 - start-up cost: loaded when it is needed
