@@ -92,7 +92,9 @@ class Sandboxes:
             except EngineError as error:
                 log.warning("sandboxes of an earlier life cannot be looked for yet: %s", error)
                 await asyncio.sleep(FIND_EVERY_S)
-        for sandbox_id in found.keys() - {sandbox.sandbox_id for sandbox in restored}:
+        known = {sandbox.sandbox_id for sandbox in restored}
+        self._beginning.take_gpus_again(item for item in found.values() if item.sandbox_id in known)
+        for sandbox_id in found.keys() - known:
             log.info("removing sandbox %s, which nobody knows", sandbox_id)
             await self._node.remove(sandbox_id)
         self._beginning.looked.set()
