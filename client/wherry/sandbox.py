@@ -14,7 +14,7 @@ from wherry._define.places import placed
 from wherry._define.recipe import Recipe, checked_recipe
 from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
-from wherry.context import check_local
+from wherry.context import is_local
 from wherry.exception import (
     ConnectionError,
     ExecutionError,
@@ -25,6 +25,7 @@ from wherry.exception import (
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
+from wherry.tunnel import Tunnel
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -40,35 +41,6 @@ DEFAULT_TIMEOUT_S = 300.0
 _WAIT_S = 30.0
 # Bytes of input in one message.
 _PIECE = 1 << 20
-
-
-class Tunnel:
-    """A port of a sandbox on a port of the service's host: HTTP, or anything else over TCP. (reference: Tunnel)"""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-    @property
-    def url(self) -> str:
-        """For HTTP, for example "http://127.0.0.1:40123"."""
-        return f"http://{self.host}:{self.port}"
-
-    @property
-    def tcp_socket(self) -> tuple[str, int]:
-        """Host and port."""
-        return self.host, self.port
-
-    @property
-    def tls_socket(self) -> tuple[str, int]:
-        """Host and port, as `tcp_socket`: what stays on one's own machine is not encrypted."""
-        return self.host, self.port
-
-    unencrypted_host = property(lambda self: self.host)
-    unencrypted_port = property(lambda self: self.port)
-
-    def __repr__(self) -> str:
-        return f"Tunnel({self.host!r}, {self.port})"
 
 
 # large: its methods are those of the reference
@@ -119,8 +91,11 @@ class Sandbox:
         An image's ENTRYPOINT is started with the command as its arguments. Without a command the image's CMD runs;
         where the image has neither, the sandbox only waits for `exec`.
 
-        It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
-        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
+        It ends with its `app`, where one is given; else only by itself. Inside a function it always belongs to the
+        function's own app, and can have nothing that the app does not have.
+
+        `timeout` and `idle_timeout` in seconds: how long it may live, and how long without a running `exec`, input or
+        an open tunnel connection; `cpu` in cores
         and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
         by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`);
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
@@ -129,13 +104,14 @@ class Sandbox:
         room for 60 s.
         (reference: Sandbox.create)
         """
-        given = secrets_of("secrets", secrets)
+        given, variables = _apart(secrets_of("secrets", secrets))
         app_id, recipe, client = _app_of(app, image, client)
         owner = owner_of(app)
         plan = owner.plan() if owner is not None else None
+        of_app, of_app_variables = _apart(plan.secrets if plan is not None else ())
         spec = SandboxSpec(
             command=_strings("a command's parts", command),
-            env=checks.environment(env),
+            env={**of_app_variables, **variables, **checks.environment(env)},
             workdir=workdir or "",
             timeout_s=checks.number("timeout", timeout, 1, checks.DAY_S, "s", DEFAULT_TIMEOUT_S),
             idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, checks.DAY_S, "s", 0),
@@ -156,7 +132,7 @@ class Sandbox:
         )
         needs = Needs(
             None,
-            secrets=(*(plan.secrets if plan is not None else ()), *given),
+            secrets=(*of_app, *given),
             volumes=placed("volumes", volumes) if volumes else (),
         )
         return Sandbox(create_sandbox(client, request, recipe, needs), client)
@@ -455,6 +431,9 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
     owner = owner_of(app)
+    if owner is not None and owner.app_id is None and not is_local():
+        # The service knows whose container asks: it is that app's.
+        return "", image or owner.plan().image, client or _default_client()
     if owner is None or owner.app_id is None:
         raise ExecutionError(
             f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
@@ -463,8 +442,15 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     return owner.app_id, image or owner.plan().image, client or owner.client or _default_client()
 
 
+def _apart(secrets: Sequence[Secret]) -> tuple[list_of[Secret], dict[str, str]]:
+    """Return the secrets that the service has or stores, and the variables of those made inside a container."""
+    variables: dict[str, str] = {}
+    for secret in secrets:
+        variables.update(secret.unsent or {})
+    return [secret for secret in secrets if secret.unsent is None], variables
+
+
 def _default_client() -> Client:
-    check_local("using sandboxes")
     from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
     return default_client()

@@ -124,6 +124,7 @@ def plan_of(
         load=load,
         make_order=make_order,
         single_use=settings.single_use_containers,
+        block_network=spec.block_network,
     )
 
 

@@ -65,6 +65,11 @@ class Sandboxes:
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
         node.on_exit = self._on_exit
 
+    @property
+    def most_from_functions(self) -> int:
+        """How many of one app may run when code in a container asks for one more."""
+        return self.settings.most_from_functions
+
     def has_app(self, app_id: str) -> bool:
         """Whether sandboxes of an app run."""
         return bool(self.register.of_app(app_id))
