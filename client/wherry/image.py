@@ -312,7 +312,11 @@ class Image(Recipe, Packages, Object):
     # What the image says of itself
 
     def env(self, vars: Mapping[str, str]) -> Image:
-        """Set environment variables; values must be strings, otherwise InvalidError. (reference: Image.env)"""
+        """Set environment variables; values must be strings, otherwise InvalidError. (reference: Image.env)
+
+        `$NAME` and `${NAME}` in a value are what the image has under that name so far: `{"PATH": "/opt/bin:$PATH"}`.
+        They stay as they are where it has nothing, or with a backslash before them.
+        """
         if not vars:
             return self
         return self._then(Step("env", options=environment(vars, "Image.env got")))

@@ -438,3 +438,12 @@ def test_what_is_added_without_copying_rebuilds_nothing(service: OwnService, tmp
             assert handle.remote() == (text, "alone", True)
         ids.append(image.object_id)
     assert ids[0] == ids[1] == Image.debian_slim().build().object_id
+
+
+def test_a_variable_extends_another(look: Look) -> None:
+    image = Image.debian_slim().env({"PATH": "/opt/bin:$PATH", "PRICE": "$NONE ${NONE} 5$"})
+    image = image.env({"ALSO": "${PRICE}!"}).run_commands("command -v python3 > /found")
+    told = look(image, "sh", "-c", 'cat /found; echo "$PATH"; echo "$ALSO"').splitlines()
+    assert told[0].endswith("/python3")
+    assert told[1].startswith("/opt/bin:/")
+    assert told[2] == "$NONE ${NONE} 5$!"

@@ -33,6 +33,7 @@ A definition is a base followed by steps:
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 
 from wherry_proto.messages import ImageDefinition, ImageStep
@@ -52,6 +53,8 @@ OTHERS = frozenset(
 _UNORDERED = frozenset({"apt_install", "pip_install", "uv_pip_install", "conda_install", "micromamba_install"})
 # What steps make now, and did not in earlier versions: their images, which may still be there, are others.
 _MADE_OTHERWISE = {"debian_slim": "C.UTF-8"}
+# In the value of a variable: the name of another. A backslash before it keeps it as it is.
+REFERENCE = re.compile(r"(?<!\\)\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 # Those that run something take secrets.
 _SECRETS = frozenset(
     {"from_registry", "dockerfile", "dockerfile_commands", "run_commands", "apt_install", "pip_install",
@@ -138,6 +141,8 @@ def canonical(step: ImageStep) -> list[object]:
         row.append(sorted(_file(step)))
     if step.kind in _MADE_OTHERWISE:
         row.append(_MADE_OTHERWISE[step.kind])
+    if step.kind == "env" and any(map(REFERENCE.search, step.options.values())):
+        row.append("expanded")
     return row
 
 

@@ -11,6 +11,7 @@ from wherry_service.errors import InvalidRequest
 from wherry_service.images import dockerfiles
 from wherry_service.images.borrowing import check_reference
 from wherry_service.images.caches import with_own_caches
+from wherry_service.images.definition import REFERENCE
 from wherry_service.images.fetching import without
 
 # What a single file is called in the build's context: its own name would be read as a pattern.
@@ -185,7 +186,7 @@ class Renderer:
                 raise InvalidRequest(f"env: {name[:80]!r} is not the name of a variable")
             if "\n" in value or "\r" in value:
                 raise InvalidRequest(f"env: the value of {name} spans lines, which an image's environment can't")
-            pairs.append(f"{name}={quoted(value)}")
+            pairs.append(f"{name}={expanded(value)}")
         return [Instruction(f"ENV {' '.join(pairs)}", f"env {' '.join(sorted(step.options))}")] if pairs else []
 
     def workdir(self, step: ImageStep, number: int) -> list[Instruction]:
@@ -276,6 +277,19 @@ def secret_text(values: dict[str, str]) -> str:
 def quoted(value: str) -> str:
     """Return a value as an ENV or WORKDIR instruction has it."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+
+
+def expanded(value: str) -> str:
+    """Return a value as ENV has it, where $NAME and ${NAME} are what the image has under that name so far.
+
+    Where it has nothing, the text stays as it is: `$` is in passwords, too.
+    """
+    found, end = "", 0
+    for match in REFERENCE.finditer(value):
+        literal = quoted(match[0])[1:-1].replace("}", "\\}")
+        found += f"{quoted(value[end : match.start()])[1:-1]}${{{match[1] or match[2]}:-{literal}}}"
+        end = match.end()
+    return f'"{found}{quoted(value[end:])[1:-1]}"'
 
 
 def _one(step: ImageStep) -> tuple[str]:

@@ -57,6 +57,12 @@ def test_what_differs_differs(one: list[ImageStep], other: list[ImageStep]) -> N
     assert identity(*one) != identity(*other)
 
 
+def test_a_value_that_names_a_variable_is_of_another_image_than_before_it_was_expanded() -> None:
+    # Of these the one made before has the text itself.
+    assert identity(step("env", A="/x:$PATH")) != "im-tidk565y3mxaynafkmhjtdavtl"
+    assert identity(step("env", A="/x:\\$PATH")) != identity(step("env", A="/x:$PATH"))
+
+
 @pytest.mark.parametrize("base", [step("debian_slim"), step("from_registry", "a"), step("from_registry", "b")])
 def test_each_base_is_another_image(base: ImageStep) -> None:
     assert image_id(ImageDefinition(steps=[base])) != identity()

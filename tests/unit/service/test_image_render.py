@@ -70,7 +70,7 @@ def test_a_chain_becomes_a_dockerfile() -> None:
         "for name in {'purelib', 'platlib'}]\\\" || true; }\"]\n"
         'RUN ["/bin/sh", "-c", "echo \'hello\' > /greeting"]\n'
         'RUN ["/bin/sh", "-c", "ls"]\n'
-        'ENV GREETING="say \\"hi\\"" PATH="/opt/bin:\\$PATH"\n'
+        'ENV GREETING="say \\"hi\\"" PATH="/opt/bin:${PATH:-\\$PATH}"\n'
         'WORKDIR "/srv/app"\n'
     )
 
@@ -142,9 +142,25 @@ def test_a_python_package_is_one_word(text: str) -> None:
         assert text in shlex.split(command_of(rendered(named)))
 
 
-@pytest.mark.parametrize("value", [*NASTY, "", "=", "a\tb"])
+@pytest.mark.parametrize("value", [*(text for text in NASTY if "$HOME" not in text), "$1 $$", "", "=", "a\tb"])
 def test_the_value_of_a_variable_is_kept(value: str) -> None:
     assert unquoted(rendered(step("env", A=value)).removeprefix("FROM base\nENV A=").removesuffix("\n")) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("$PATH:/x", "${PATH:-\\$PATH}:/x"),
+        ("/x:${PATH}", "/x:${PATH:-\\${PATH\\}}"),
+        ('"$A"$B_2', '\\"${A:-\\$A}\\"${B_2:-\\$B_2}'),
+        # No name, or one that is to stay.
+        ("$ $1 $$ ${} ${1} ${A:-x} $(A)", "\\$ \\$1 \\$\\$ \\${} \\${1} \\${A:-x} \\$(A)"),
+        ("\\$PATH", "\\\\\\$PATH"),
+        ("pa$$w0rd", "pa\\$${w0rd:-\\$w0rd}"),
+    ],
+)
+def test_a_value_names_other_variables(value: str, text: str) -> None:
+    assert rendered(step("env", A=value)) == f'FROM base\nENV A="{text}"\n'
 
 
 @pytest.mark.parametrize("path", ["/" + text for text in NASTY])
