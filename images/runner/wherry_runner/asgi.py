@@ -50,10 +50,14 @@ class AsgiApp:
         return None
 
     async def stop(self) -> None:
-        """End the lifespan."""
+        """End the lifespan and wait for it; raise what it raises then, or RuntimeError where it says it failed."""
         if self._lifespan is not None and not self._lifespan.done():
-            await self._said(self._lifespan, "shutdown")
+            said = await self._said(self._lifespan, "shutdown")
             await asyncio.wait([self._lifespan], timeout=1.0)
+            if said is None and not self._lifespan.cancelled() and (error := self._lifespan.exception()) is not None:
+                raise error
+            if said is not None and said["type"] == "lifespan.shutdown.failed":
+                raise RuntimeError(said.get("message") or "its lifespan failed as it ended")
 
     # Requests
 

@@ -274,6 +274,9 @@ class BatchesExecutor:
     def run(self) -> None:
         self._inner.run()
 
+    def finish(self) -> None:
+        self._inner.finish()
+
     def start_more(self) -> None:
         self._gathering.arrived()
         self._inner.start_more()

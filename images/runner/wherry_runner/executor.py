@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         def run(self) -> None:
             """Keep the main thread until the runner is to end and all inputs are answered."""
 
+        def finish(self) -> None:
+            """End what is left, after the exit hooks."""
+
         def start_more(self) -> None:
             """Hear that inputs have come into the inbox."""
 

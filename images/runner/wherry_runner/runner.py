@@ -88,7 +88,9 @@ class Runner:
             executor.run()
             if self._instance is not None or self._web is not None:
                 self._say_bye()
-                self._run_exit_hooks(float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
+                self._run_exit_hooks(executor, float(self._load[0].get("exit_timeout_s") or EXIT_TIMEOUT_S))
+            else:
+                executor.finish()
         self._leave()
         return 0
 
@@ -314,7 +316,7 @@ class Runner:
         if input_ids:
             self._answer_now({"t": "returned", "inputs": input_ids})
 
-    def _run_exit_hooks(self, seconds: float) -> None:
+    def _run_exit_hooks(self, executor: Executor, seconds: float) -> None:
         # While they run the keeper reads, and sends what they print.
         self._keeper.charge = _Loading()
         ended = allocate_lock()
@@ -325,6 +327,7 @@ class Runner:
             self._web.close()
         if self._instance is not None:
             self._instance.exit()
+        executor.finish()
         ended.release()
 
     def _leave_late(self, ended: LockType, seconds: float) -> None:

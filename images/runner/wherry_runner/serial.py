@@ -61,6 +61,9 @@ class SerialExecutor:
                 else:
                     raise  # our own fault: it ends us
 
+    def finish(self) -> None:
+        """Nothing is left."""
+
     def _survive(self, item: Input | None, error: BaseException) -> None:
         self._survived += 1
         # It may have cost frames that had just come: on a new connection the agent offers them again.

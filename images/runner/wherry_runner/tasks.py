@@ -55,9 +55,12 @@ class TasksExecutor:
                     from wherry_runner.failures import text_of  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
                     print(f"{type(error).__name__} in a task:", text_of(error), sep="\n", file=sys.stderr)
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.remove_reader(self._watch.fileno())
+
+    def finish(self) -> None:
+        """End what async generators are left, last of all: a lifespan, or what an enter hook began, is one of them."""
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     def _refuse_to_stop(self) -> None:
         if not self._done.done():

@@ -39,6 +39,9 @@ class ThreadsExecutor:
             self._watch.wait()
         self._watch.role.release()
 
+    def finish(self) -> None:
+        """Nothing is left."""
+
     def start_more(self) -> None:
         with self._lock:
             waiting = len(self.desk.inbox)

@@ -1,7 +1,6 @@
 """Functions that answer requests: which app each is, and a loop that runs them."""
 
 import asyncio
-import contextlib
 import sys
 from _collections import deque  # type: ignore[import-not-found]  # the C type alone
 from typing import Any
@@ -56,8 +55,13 @@ class WebExecutor(TasksExecutor):
     def close(self) -> None:
         """Have the apps stop."""
         for app in self._apps.values():
-            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+            try:
                 self.loop.run_until_complete(asyncio.wait_for(app.stop(), SHUTDOWN_S))
+            except (TimeoutError, asyncio.TimeoutError):  # noqa: UP041 - in Python 3.10 they are two
+                print(f"the app did not end within {SHUTDOWN_S:g} s: its container ends without it", file=sys.stderr)
+            except BaseException as error:  # user code; the others are to end, too  # noqa: BLE001
+                print("the app failed as it ended:", file=sys.stderr)
+                _tell(error)
 
     # Requests
 

@@ -298,3 +298,33 @@ def test_b28_plain_methods_beside_async_ones_time_out(agent: ScriptedAgent, conc
     load(agent, SLOW, KINDS, concurrency=concurrency, timeout_s=0.3)
     assert agent.failure(give(agent, "sleep"))["kind"] == "timeout"
     assert call(agent, "task", 0)[0] == 1
+
+
+def test_what_an_enter_hook_began_with_an_async_generator_ends_in_the_exit_hook(agent: ScriptedAgent) -> None:
+    source = """
+        from contextlib import asynccontextmanager
+
+        @asynccontextmanager
+        async def session():
+            print("opened")
+            yield 5
+            await asyncio.sleep(0.01)
+            print("closed in order")
+
+        @made
+        class C:
+            @wherry.enter()
+            async def first(self):
+                self.session = session()
+                self.value = await self.session.__aenter__()
+
+            @wherry.method()
+            async def get(self): return self.value
+
+            @wherry.exit()
+            async def last(self): await self.session.__aexit__(None, None, None)
+    """
+    load(agent, source, "get!")
+    assert call(agent, "get") == 5
+    assert leave(agent) == 0
+    assert texts(agent) == ["opened", "closed in order"]

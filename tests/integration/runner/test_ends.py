@@ -293,3 +293,49 @@ def test_b44_a_function_serialized_by_another_python_is_told_so(agent: ScriptedA
     frame, _ = agent.frame("load_failed")
     assert frame["type"] == "wherry.exception.ExecutionError"
     assert frame["message"].startswith("f was sent as byte code of Python 2.7, and its container has Python 3.")
+
+
+LIFESPAN = """
+from contextlib import asynccontextmanager
+import asyncio
+
+@asynccontextmanager
+async def lifespan():
+    yield
+    {ends}
+
+async def serve(scope, receive, send):
+    assert scope["type"] == "lifespan"
+    await receive()
+    async with lifespan():
+        await send({{"type": "lifespan.startup.complete"}})
+        await receive()
+    await send({{"type": "lifespan.shutdown.complete"}})
+
+def f(): return serve
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ("await asyncio.sleep(0.01); print('saved')", ["saved"]),
+        ("raise LookupError('not saved')", ["the app failed as it ended:", "LookupError: not saved"]),
+    ],
+)
+def test_a_lifespan_ends_in_order(agent: ScriptedAgent, ends: str, said: list[str]) -> None:
+    (agent.directory / "source" / "job.py").write_text(LIFESPAN.format(ends=ends))
+    agent.begin()
+    function = {
+        "name": "f", "function_id": "fu-1", "app_id": "ap-1", "module": "job", "qualname": "f",
+        "web": {"": {"kind": "asgi", "method": "", "docs": False, "port": 0, "port_timeout_s": 0}},
+    }  # fmt: skip
+    agent.send({"t": "load", "function": function, "concurrency": 1, "timeout_s": 60, "env": {}}, [b""])
+    agent.frame("ready")
+    agent.send({"t": "drain"})
+    agent.frame("bye")
+    while agent.read():
+        pass
+    assert agent.exit_code() == 0
+    lines = [text for _, text in agent.lines()]
+    assert [line for line in lines if line in said] == said
