@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry._base.blocking import blocking
 from wherry._base.waiting import in_thread
 from wherry.exception import ConnectionError, Error, ExecutionError
-from wherry.io_streams import FedReader, StreamReader, StreamWriter
+from wherry.io_streams import FedReader, PassingReader, StreamReader, StreamWriter
+from wherry.stream_type import StreamType
 from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from wherry._connection.client import Client
     from wherry._connection.transport.transport import Exchange
@@ -26,17 +27,25 @@ _PIECE = 1 << 18
 class ContainerProcess(Generic[T]):
     """A command that runs inside a container. It runs on when this process ends. (reference: ContainerProcess)"""
 
-    def __init__(self, exchange: Exchange, replies: Iterator[ExecReply], name: str, text: bool, by_line: bool) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        replies: Iterator[ExecReply],
+        name: str,
+        text: bool,
+        by_line: bool,
+        goes_to: tuple[StreamType, StreamType],
+    ) -> None:
         self._exchange = exchange
         self._name = name
         self._code: int | None = None
         self._error: Error | None = None
         self._over = threading.Event()
-        self._fed = {1: FedReader(), 2: FedReader()}
+        self._fed = [_fed(kind) for kind in goes_to]
         self._stdin = StreamWriter(self._write)
         before = self._stdin.drain
-        self._stdout: StreamReader[T] = StreamReader(self._fed[1].pieces, text, by_line, before)
-        self._stderr: StreamReader[T] = StreamReader(self._fed[2].pieces, text, by_line, before)
+        self._stdout: StreamReader[T] = StreamReader(self._fed[0].pieces, text, by_line, before, 1)
+        self._stderr: StreamReader[T] = StreamReader(self._fed[1].pieces, text, by_line, before, 2)
         threading.Thread(target=self._hear, args=(replies,), name="wherry-exec", daemon=True).start()
 
     @property
@@ -107,9 +116,9 @@ class ContainerProcess(Generic[T]):
         try:
             for reply in replies:
                 if reply.stdout:
-                    self._fed[1].feed(reply.stdout)
+                    self._fed[0].feed(reply.stdout)
                 if reply.stderr:
-                    self._fed[2].feed(reply.stderr)
+                    self._fed[1].feed(reply.stderr)
                 if reply.exit is not None:
                     self._code, error = reply.exit.code, None
                 elif reply.error:
@@ -118,37 +127,27 @@ class ContainerProcess(Generic[T]):
             error = raised if self._code is None else None
         self._error = error
         self._over.set()
-        for fed in self._fed.values():
+        for fed in self._fed:
             fed.end(error)
+
+
+def _fed(kind: StreamType) -> FedReader:
+    return FedReader() if kind is StreamType.PIPE else PassingReader(shows=kind is StreamType.STDOUT)
 
 
 def start(
     client: Client,
-    container_id: str,
-    args: list[str],
+    request: ExecStart,
     *,
-    timeout: float,
-    workdir: str,
-    env: Mapping[str, str],
-    user: str,
-    pty: bool,
     text: bool,
     by_line: bool,
+    goes_to: tuple[StreamType, StreamType] = (StreamType.PIPE, StreamType.PIPE),
 ) -> ContainerProcess[Any]:
-    """Start a command; return when it has been started."""
-    request = ExecStart(
-        container_id=container_id,
-        args=args,
-        pty=pty,
-        env=dict(env),
-        workdir=workdir,
-        timeout_s=timeout,
-        user=user,
-    )
+    """Start a command; return when it has been started. `goes_to`: its standard output, its standard error."""
     exchange = client.exchange("Execs.Run", ExecRequest(start=request))
     replies: Any = iter(exchange)
     first = next(replies, None)
     if first is None or not first.started:
         told = first.error if first is not None else ""
-        raise ExecutionError(f"{args[0]!r} could not be started: {told or 'the service did not say why'}")
-    return ContainerProcess(exchange, replies, args[0], text, by_line)
+        raise ExecutionError(f"{request.args[0]!r} could not be started: {told or 'the service did not say why'}")
+    return ContainerProcess(exchange, replies, request.args[0], text, by_line, goes_to)

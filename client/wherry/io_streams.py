@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,7 +32,9 @@ class StreamReader(Generic[T]):
         text: bool,
         by_line: bool = True,
         before: Callable[[], None] = lambda: None,
+        file_descriptor: int = 1,
     ) -> None:
+        self._file_descriptor = file_descriptor
         self._open = pieces
         # Called before each wait.
         self._before = before
@@ -45,6 +49,23 @@ class StreamReader(Generic[T]):
         self._start = 0
         self._over = False
         self._lock = threading.Lock()
+
+    @property
+    def file_descriptor(self) -> int:
+        """1 for standard output, 2 for standard error."""
+        return self._file_descriptor
+
+    @blocking
+    def close(self) -> None:
+        """Read nothing more: what has not been read is dropped."""
+        # Without the lock, which whoever waits for more holds.
+        self._over = True
+        self._held.clear()
+        self._start = 0
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await in_thread(self.close)
 
     @blocking
     def read(self) -> T:
@@ -196,3 +217,23 @@ class FedReader:
             if not data:
                 return
             yield data
+
+
+class PassingReader(FedReader):
+    """Pieces of a stream that are not kept: printed here as they come, or dropped."""
+
+    def __init__(self, shows: bool) -> None:
+        super().__init__()
+        self._shows = shows
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+    def feed(self, data: bytes) -> None:
+        """Print a piece, or drop it."""
+        if self._shows:
+            with contextlib.suppress(OSError, ValueError):  # nobody sees it any more
+                sys.stdout.write(self._decode(data))
+                sys.stdout.flush()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Raise InvalidError: there is nothing to read."""
+        raise InvalidError("only output that goes to StreamType.PIPE can be read")

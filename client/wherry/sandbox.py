@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wherry._base import checks
 from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.ids import check_id, new_id
+from wherry._base.object import Object
 from wherry._base.waiting import in_thread
 from wherry._calling.owner import owner_of
 from wherry._define.options import gpus
@@ -14,18 +15,20 @@ from wherry._define.places import placed
 from wherry._define.recipe import Recipe, checked_recipe
 from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
-from wherry.context import is_local
+from wherry._sandbox import options
+from wherry._sandbox.inside import SandboxInside
+from wherry.context import check_local
 from wherry.exception import (
     ConnectionError,
     ExecutionError,
     InvalidError,
+    NotFoundError,
     SandboxTerminatedError,
     SandboxTimeoutError,
 )
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
-from wherry.tunnel import Tunnel
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
 
     from wherry._calling.owner import AppLike
     from wherry._connection.client import Client
-    from wherry.container_process import ContainerProcess
-    from wherry.sandbox_files import SandboxFiles
 
 DEFAULT_TIMEOUT_S = 300.0
 _WAIT_S = 30.0
@@ -43,8 +44,37 @@ _WAIT_S = 30.0
 _PIECE = 1 << 20
 
 
+class Tunnel:
+    """A port of a sandbox on a port of the service's host: HTTP, or anything else over TCP. (reference: Tunnel)"""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """For HTTP, for example "http://127.0.0.1:40123"."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def tcp_socket(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+    @property
+    def tls_socket(self) -> tuple[str, int]:
+        """Host and port, as `tcp_socket`: what stays on one's own machine is not encrypted."""
+        return self.host, self.port
+
+    unencrypted_host = property(lambda self: self.host)
+    unencrypted_port = property(lambda self: self.port)
+
+    def __repr__(self) -> str:
+        return f"Tunnel({self.host!r}, {self.port})"
+
+
 # large: its methods are those of the reference
-class Sandbox:
+class Sandbox(SandboxInside, Object):
     """A container that runs a command, in any image. It lives until the command ends, its timeout, or `terminate`.
 
     (reference: Sandbox)
@@ -58,7 +88,9 @@ class Sandbox:
         self._written = 0
         self._stdin = StreamWriter(self._write)
         self._stdout: StreamReader[str] = StreamReader(lambda: self._output(1), True, before=self._stdin.drain)
-        self._stderr: StreamReader[str] = StreamReader(lambda: self._output(2), True, before=self._stdin.drain)
+        self._stderr: StreamReader[str] = StreamReader(
+            lambda: self._output(2), True, before=self._stdin.drain, file_descriptor=2
+        )
 
     # Made and found
 
@@ -70,8 +102,9 @@ class Sandbox:
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         image: Image | None = None,
-        env: Mapping[str, str] | None = None,
-        secrets: Sequence[Secret] = (),
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        network_file_systems: Mapping[str, Any] | None = None,
         volumes: Mapping[str, Any] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
         idle_timeout: float | None = None,
@@ -82,7 +115,17 @@ class Sandbox:
         block_network: bool = False,
         pty: bool = False,
         encrypted_ports: Sequence[int] = (),
+        h2_ports: Sequence[int] = (),
         unencrypted_ports: Sequence[int] = (),
+        custom_domain: str | None = None,
+        cloud: str | None = None,
+        region: str | Sequence[str] | None = None,
+        runtime: str | None = None,
+        proxy: Any = None,
+        include_oidc_identity_token: bool = False,
+        verbose: bool = False,
+        experimental_options: Mapping[str, Any] | None = None,
+        pty_info: Any = None,
         environment_name: str | None = None,
         client: Client | None = None,
     ) -> Sandbox:
@@ -91,35 +134,47 @@ class Sandbox:
         An image's ENTRYPOINT is started with the command as its arguments. Without a command the image's CMD runs;
         where the image has neither, the sandbox only waits for `exec`.
 
-        It ends with its `app`, where one is given; else only by itself. Inside a function it always belongs to the
-        function's own app, and can have nothing that the app does not have.
-
-        `timeout` and `idle_timeout` in seconds: how long it may live, and how long without a running `exec`, input or
-        an open tunnel connection; `cpu` in cores
+        It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
+        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
         and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
-        by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`);
+        by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`) or network file systems;
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
         the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
         taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
         room for 60 s.
         (reference: Sandbox.create)
         """
-        given, variables = _apart(secrets_of("secrets", secrets))
+        options.meet_all(
+            cloud=cloud,
+            region=region,
+            runtime=runtime,
+            proxy=proxy,
+            custom_domain=custom_domain,
+            include_oidc_identity_token=include_oidc_identity_token,
+            experimental_options=experimental_options,
+        )
+        given = secrets_of("secrets", secrets if secrets is not None else ())
         app_id, recipe, client = _app_of(app, image, client)
         owner = owner_of(app)
         plan = owner.plan() if owner is not None else None
-        of_app, of_app_variables = _apart(plan.secrets if plan is not None else ())
         spec = SandboxSpec(
-            command=_strings("a command's parts", command),
-            env={**of_app_variables, **variables, **checks.environment(env)},
+            command=options.strings("a command's parts", command),
+            env=options.variables(env),
             workdir=workdir or "",
             timeout_s=checks.number("timeout", timeout, 1, checks.DAY_S, "s", DEFAULT_TIMEOUT_S),
             idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, checks.DAY_S, "s", 0),
-            resources=_resources(cpu, memory),
+            resources=options.resources(cpu, memory),
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
-            pty=bool(pty),
-            ports=[*_ports("encrypted_ports", encrypted_ports), *_ports("unencrypted_ports", unencrypted_ports)],
+            pty=bool(pty or pty_info is not None),
+            ports=[
+                port
+                for given_as, numbers in (
+                    ("encrypted_ports", [*encrypted_ports, *h2_ports]),
+                    ("unencrypted_ports", unencrypted_ports),
+                )
+                for port in options.ports(given_as, numbers)
+            ],
         )
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
@@ -127,13 +182,13 @@ class Sandbox:
             # With an app it is in the app's.
             environment=(plan.environment if plan is not None else "") or environment_name or client.environment,
             name=name or "",
-            tags=_tags(tags),
+            tags=options.tags_of(tags),
             spec=spec,
         )
         needs = Needs(
             None,
-            secrets=(*of_app, *given),
-            volumes=placed("volumes", volumes) if volumes else (),
+            secrets=(*(plan.secrets if plan is not None else ()), *given),
+            volumes=(*placed("volumes", volumes or {}), *placed("network_file_systems", network_file_systems or {})),
         )
         return Sandbox(create_sandbox(client, request, recipe, needs), client)
 
@@ -180,7 +235,7 @@ class Sandbox:
 
         (reference: Sandbox.list)
         """
-        wanted = _tags(tags)
+        wanted = options.tags_of(tags)
 
         def fetch() -> list_of[Sandbox]:
             known = client or _default_client()
@@ -196,6 +251,20 @@ class Sandbox:
     def object_id(self) -> str:
         """The id, "sb-…"."""
         return self._sandbox_id
+
+    @property
+    def client(self) -> Client:
+        """The connection that it uses."""
+        return self._client
+
+    @blocking
+    def reload_volumes(self, *, timeout: float = 55) -> None:
+        """Return: what others write to its volumes is there at once. Raises NotFoundError when it has ended.
+
+        `timeout` is accepted, and nothing takes time. (reference: Sandbox.reload_volumes)
+        """
+        if self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id)).state != SandboxState.RUNNING:
+            raise NotFoundError(f"sandbox {self._sandbox_id} has ended: its volumes have what it wrote")
 
     # Streams of its command
 
@@ -253,70 +322,24 @@ class Sandbox:
         return await in_thread(lambda: self.wait(raise_on_termination))
 
     @blocking
-    def terminate(self) -> None:
-        """Kill it, and return when it has ended; one that has ended stays as it is. (reference: Sandbox.terminate)"""
+    def terminate(self, *, wait: bool = False) -> int | None:
+        """Kill it, and return when it has ended; one that has ended stays as it is.
+
+        With `wait` its exit code is returned, else None. (reference: Sandbox.terminate)
+        """
         if self._ended is None:
             self._note(self._call("Terminate", messages.SandboxTerminateRequest(sandbox_id=self._sandbox_id)))
+        return self.returncode if wait else None
+
+    @blocking
+    def detach(self) -> None:
+        """Send what was written to its input, and leave it alone: it runs on. (reference: Sandbox.detach)"""
+        self._stdin.drain()
 
     # What is in it
 
     @blocking
-    def exec(
-        self,
-        *args: str,
-        timeout: float | None = None,
-        workdir: str | None = None,
-        env: Mapping[str, str] | None = None,
-        user: str | None = None,
-        pty: bool = False,
-        text: bool = True,
-        bufsize: int = 1,
-    ) -> ContainerProcess[Any]:
-        """Start another command in it, and return the process: `stdin`, `stdout`, `stderr`, `wait`, `poll`.
-
-        `timeout` in seconds: then it is killed, and its exit code is 124. `text=False`: its streams are bytes.
-        `bufsize`: 1 iterates its streams by line, any other number as pieces come. Raises NotFoundError when the
-        sandbox has ended, ExecutionError when the command can't be started. (reference: Sandbox.exec)
-        """
-        from wherry.container_process import start  # noqa: PLC0415 - start-up cost: loads threads, for those who use it
-
-        if not args:
-            raise InvalidError('exec needs a command, for example sandbox.exec("ls", "/")')
-        return start(
-            self._client,
-            self._sandbox_id,
-            _strings("a command's parts", args),
-            timeout=checks.number("timeout", timeout, 0.1, checks.DAY_S, "s", 0),
-            workdir=workdir or "",
-            env=checks.environment(env),
-            user=user or "",
-            pty=pty,
-            text=text,
-            by_line=bufsize == 1,
-        )
-
-    @property
-    def filesystem(self) -> SandboxFiles:
-        """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
-        from wherry.sandbox_files import SandboxFiles  # noqa: PLC0415 - start-up cost: for those who use it
-
-        return SandboxFiles(self.exec)
-
-    @blocking
-    def snapshot_filesystem(self, timeout: float | None = None) -> Image:
-        """Return an image of its file system as it is now, for other sandboxes and functions.
-
-        Functions need Python 3.10 or newer in it. `timeout` is accepted and means nothing.
-        (reference: Sandbox.snapshot_filesystem)
-        """
-        request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
-        answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
-        image = Image.from_id(answer.image_id)
-        image.became(answer.image_id)
-        return image
-
-    @blocking
-    def tunnels(self, timeout: float | None = None) -> dict[int, Tunnel]:
+    def tunnels(self, timeout: float = 50) -> dict[int, Tunnel]:
         """Return, by the sandbox's port, where each port is reached from the service's host.
 
         `timeout` is accepted: they are there from the beginning. (reference: Sandbox.tunnels)
@@ -330,9 +353,10 @@ class Sandbox:
         return self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id)).tags
 
     @blocking
-    def set_tags(self, tags: Mapping[str, str]) -> None:
+    def set_tags(self, tags: Mapping[str, str], *, client: Client | None = None) -> None:
         """Replace its tags; raise NotFoundError when it has ended. (reference: Sandbox.set_tags)"""
-        self._call("SetTags", messages.SandboxSetTagsRequest(sandbox_id=self._sandbox_id, tags=_tags(tags)))
+        self._known_client = client or self._known_client
+        self._call("SetTags", messages.SandboxSetTagsRequest(sandbox_id=self._sandbox_id, tags=options.tags_of(tags)))
 
     def __enter__(self) -> Sandbox:
         return self
@@ -359,6 +383,13 @@ class Sandbox:
         return Sandbox, (self._sandbox_id,)
 
     # Inside
+
+    def __wherry_find__(self, client: Any) -> None:
+        self._known_client = client or self._known_client
+        self._note(self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id)))
+
+    def __wherry_known__(self) -> bool:
+        return True
 
     @property
     def _client(self) -> Client:
@@ -431,9 +462,6 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
     owner = owner_of(app)
-    if owner is not None and owner.app_id is None and not is_local():
-        # The service knows whose container asks: it is that app's.
-        return "", image or owner.plan().image, client or _default_client()
     if owner is None or owner.app_id is None:
         raise ExecutionError(
             f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
@@ -442,45 +470,8 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     return owner.app_id, image or owner.plan().image, client or owner.client or _default_client()
 
 
-def _apart(secrets: Sequence[Secret]) -> tuple[list_of[Secret], dict[str, str]]:
-    """Return the secrets that the service has or stores, and the variables of those made inside a container."""
-    variables: dict[str, str] = {}
-    for secret in secrets:
-        variables.update(secret.unsent or {})
-    return [secret for secret in secrets if secret.unsent is None], variables
-
-
 def _default_client() -> Client:
+    check_local("using sandboxes")
     from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
     return default_client()
-
-
-def _resources(cpu: Any, memory: Any) -> messages.Resources:
-    cpu_request, cpu_limit = checks.pair("cpu", cpu, 0.01, 1024, "cores")
-    memory_request, memory_limit = checks.pair("memory", memory, 16, 1 << 24, "MiB", whole=True)
-    return messages.Resources(
-        cpu_request=cpu_request,
-        cpu_limit=cpu_limit,
-        memory_request_mib=int(memory_request),
-        memory_limit_mib=int(memory_limit),
-    )
-
-
-def _ports(name: str, ports: Sequence[int]) -> list[messages.SandboxPort]:
-    numbers = [int(checks.number(name, port, 1, 65535, "", 0, whole=True)) for port in ports]
-    return [messages.SandboxPort(port=port, encrypted=name == "encrypted_ports") for port in numbers]
-
-
-def _strings(what: str, parts: Sequence[str]) -> list[str]:
-    for part in parts:
-        if not isinstance(part, str):
-            raise InvalidError(f"{what} must be strings, got {part!r}: give each as an argument of its own")
-    return list(parts)
-
-
-def _tags(tags: Mapping[str, str] | None) -> dict[str, str]:
-    for name, value in (tags or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidError(f"tags has {name!r}: {value!r}: names and values must be strings")
-    return dict(tags or {})

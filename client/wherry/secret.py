@@ -196,15 +196,19 @@ class Secret(Object):
         check_local("looking at a secret")
         return info_of(self._client, self._resolve())
 
+    def values_here(self) -> Mapping[str, str] | None:
+        """Inside wherry: return the values of one that was made of values in this process; None for all others."""
+        return self._values
+
     def resolve_for(self, client: Client, app_id: str = "", environment: str = "") -> str:
         """Inside wherry: return the id for what is brought up now.
 
         Its environment is the one it names, else that of the app, else the one given, else the client's. Asked for
         anew each time: it may have been deleted and made again meanwhile. Raises NotFoundError.
         """
-        if not self._id and not self._name:
+        if not self._id:
             check_local("giving a function a secret that it did not have")
-        if (self._values is not None or self._name) and (is_local() or not self._id):
+        if (self._values is not None or self._name) and is_local():
             self._id = self._asked_for(client, app_id, environment)
         return self._id
 
@@ -220,11 +224,6 @@ class Secret(Object):
 
     def __wherry_known__(self) -> bool:
         return bool(self._id)
-
-    @property
-    def unsent(self) -> Mapping[str, str] | None:
-        """Inside wherry: the values of one that was made in a container, which can store none; else None."""
-        return self._values if not self._id and not is_local() else None
 
     def _resolve(self, client: Client | None = None) -> str:
         """Return its id; where it is made of values, store them first."""

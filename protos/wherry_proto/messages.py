@@ -1768,8 +1768,19 @@ class TerminalSize(Message):
 
 
 class ExecStart(Message):
-    __slots__ = ("container_id", "args", "pty", "size", "env", "workdir", "timeout_s", "user")
-    __kinds__ = "string string[] bool TerminalSize map string double string"
+    __slots__ = (
+        "container_id",
+        "args",
+        "pty",
+        "size",
+        "env",
+        "workdir",
+        "timeout_s",
+        "user",
+        "secret_ids",
+        "secret_env",
+    )
+    __kinds__ = "string string[] bool TerminalSize map string double string string[] map"
 
     def __init__(
         self,
@@ -1782,6 +1793,8 @@ class ExecStart(Message):
         workdir: str = "",
         timeout_s: float = 0.0,
         user: str = "",
+        secret_ids: "list[str] | None" = None,
+        secret_env: "dict[str, str] | None" = None,
     ) -> None:
         self.container_id = container_id
         self.args: list[str] = [] if args is None else args
@@ -1791,6 +1804,8 @@ class ExecStart(Message):
         self.workdir = workdir
         self.timeout_s = timeout_s
         self.user = user
+        self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
+        self.secret_env: dict[str, str] = {} if secret_env is None else secret_env
 
 
 class ExecRequest(Message):

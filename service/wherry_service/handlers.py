@@ -8,7 +8,6 @@ from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.execs import ExecApi
-from wherry_service.api.guest_sandboxes import GuestSandboxes
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import Isolation, ServerApi
@@ -28,7 +27,8 @@ class Handlers:
         work, entrances, apps = parts.work, parts.entrances, parts.published.apps.register
         terminals = Terminals(apps, work.pools)
         containers = ContainerApi(apps, work.pools, parts.machine.node)
-        execs = ExecApi(work.execs, {"sb": work.sandboxes.engine_id, "co": containers.engine_id})
+        sandboxes = work.sandboxes
+        execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes.secret_env)
         table = _table(parts) | handlers_of(containers) | handlers_of(execs) | handlers_of(terminals)
         expected, notes = ExpectedEnvironment(entrances.environments), entrances.door.notes
         # Over TCP; `Access` stands before them for each request, since that has a token.
@@ -38,8 +38,7 @@ class Handlers:
         self.over_frames = chained({**table, "Execs.Run": execs.run_here}, notes, expected)
         # From inside containers; `Guest` stands before them for each container.
         inside = chained(table, expected)
-        sandboxes = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places)
-        self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals, sandboxes)
+        self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals)
 
 
 def _table(parts: Parts) -> dict[str, Handler]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import wherry_runner
@@ -31,6 +31,8 @@ class _Process:
         self.process: asyncio.subprocess.Process | None = None
         self.exit_code: int | None = None
         self.output = b""
+        # Archives that were copied into it, and where.
+        self.copied: list[tuple[str, bytes]] = []
 
 
 class FakeEngine:
@@ -116,6 +118,10 @@ class FakeEngine:
         if container is None:
             return ""
         return "\n".join(container.output.decode(errors="replace").splitlines()[-lines:]).strip()
+
+    async def copy_in(self, engine_id: str, path: str, archive: bytes | Iterable[bytes]) -> None:
+        data = archive if isinstance(archive, bytes) else b"".join(archive)
+        self._get(engine_id).copied.append((path, data))
 
     async def runtime_with_init(self, engine_id: str) -> str | None:
         self._get(engine_id)

@@ -11,6 +11,7 @@ from wherry._publish.shell import enter
 from wherry._screen.terminal import is_terminal
 from wherry.container_process import start
 from wherry.exception import ConnectionError, Error
+from wherry_proto.messages import ExecStart
 
 
 def execute(
@@ -27,18 +28,10 @@ def execute(
     """Run a command; return its exit code. `pty` None: a terminal if this process has one."""
     if pty or (pty is None and is_terminal()):
         return enter(client, container_id, command, env)
-    process: Any = start(
-        client,
-        container_id,
-        command,
-        timeout=timeout,
-        workdir=workdir,
-        env=env or {},
-        user=user,
-        pty=False,
-        text=False,
-        by_line=False,
+    request = ExecStart(
+        container_id=container_id, args=command, timeout_s=timeout, workdir=workdir, env=env or {}, user=user
     )
+    process: Any = start(client, request, text=False, by_line=False)
     threading.Thread(target=_feed, args=(process,), daemon=True).start()
     errors = threading.Thread(target=copy_beside, args=(process.stderr, sys.stderr.buffer))
     errors.start()

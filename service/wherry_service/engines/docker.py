@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,6 +44,7 @@ THREADS = 8
 TIMEOUT_S = 60
 
 
+# large: what `Engine` has, each a request of its own.
 class DockerEngine:
     """Implements `engine.Engine`. DOCKER_HOST and the other DOCKER_ variables are honoured."""
 
@@ -196,6 +197,14 @@ class DockerEngine:
     async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
         what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
         return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
+
+    async def copy_in(self, engine_id: str, path: str, archive: bytes | Iterable[bytes]) -> None:
+        def put(client: "docker.APIClient") -> None:
+            # Much of it takes longer than other requests.
+            with contextlib.closing(_connect(timeout=None)) as patient:
+                patient.put_archive(engine_id, path, archive)
+
+        await self._run(f"copy files into container {engine_id[:12]}", put)
 
     async def runtime_with_init(self, engine_id: str) -> str | None:
         what = f"look at container {engine_id[:12]}"

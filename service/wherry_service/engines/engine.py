@@ -1,7 +1,7 @@
 """The `Engine` interface: what Wherry needs of whatever runs containers. Nothing above it knows which one it is."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -70,8 +70,8 @@ class ContainerSpec:
     pids_limit: int | None = None
     # MiB that the container's own files may grow to; not held where the engine's storage can't limit it.
     disk_limit_mib: int | None = None
-    # The host's GPUs that it has, by number or UUID.
-    gpu_ids: tuple[str, ...] = ()
+    # Any one of these will do, the first is preferred.
+    gpus: tuple[Gpu, ...] = ()
     # The OCI runtime, as the engine's configuration names it; "": the engine's default.
     runtime: str = ""
     # "": the image's.
@@ -252,6 +252,11 @@ class Engine(Protocol):
 
     async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
         """Start a command inside a running container; raises `ContainerMissing`."""
+
+    async def copy_in(self, engine_id: str, path: str, archive: bytes | Iterable[bytes]) -> None:
+        """Unpack a tar archive in a directory of a container, which need not have been started; raises
+        `ContainerMissing`.
+        """
 
     async def runtime_with_init(self, engine_id: str) -> str | None:
         """Return the OCI runtime of a container whose first process is the engine's own init, "" where the engine

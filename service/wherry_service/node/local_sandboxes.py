@@ -1,6 +1,7 @@
 """The sandboxes of this host, through its engine."""
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -17,11 +18,11 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
-from wherry_service.engines.gpus import gpu_ids_of, gpu_label
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.node.sandbox_secrets import NO_SHELL, archive, lacked_a_shell, with_secrets
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.tasks import Tasks
@@ -51,6 +52,8 @@ class _Held:
         self.started = False
         # Whether it runs only what waits.
         self.waits = False
+        # Whether a shell gives its command secrets.
+        self.by_shell = False
         self.oom_seen = False
         # Whether it was killed by the service.
         self.was_killed = False
@@ -98,11 +101,17 @@ class LocalSandboxes:
         bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
             command = await self._command(order)
-            spec = self._spec(order, command, [*mounts, *bucket_mounts], bucket_labels)
+            waits = command == WAITING
+            # What only waits needs none: its execs are given them.
+            by_shell = bool(order.secrets) and not waits
+            runs = with_secrets(command) if by_shell else command
+            spec = self._spec(order, runs, [*mounts, *bucket_mounts], bucket_labels)
             engine_id = await self._engine.create(spec)
             held = self._held[order.sandbox_id] = _Held(engine_id, self._memory_limit(order))
-            held.waits = command == WAITING
+            held.waits, held.by_shell = waits, by_shell
             try:
+                if by_shell:
+                    await self._engine.copy_in(engine_id, "/", archive(order.secrets))
                 # Followed first, lest the end of a short command be missed.
                 await self._follow()
                 await self._engine.start(engine_id)
@@ -133,7 +142,7 @@ class LocalSandboxes:
             held = self._held[sandbox_id] = _Held(status.engine_id)
             if status.running or (not status.begun and await self._begin(sandbox_id, held)):
                 held.started = True
-                found.append(FoundSandbox(sandbox_id, gpu_ids=gpu_ids_of(status.labels)))
+                found.append(FoundSandbox(sandbox_id))
             else:
                 held.dead.set()
                 found.append(FoundSandbox(sandbox_id, await self._exit(held, None)))
@@ -271,6 +280,10 @@ class LocalSandboxes:
         reason = ""
         if held.waits and death.exit_code == _NOT_FOUND:
             reason = f"has nothing to run: there is no command, and its image has no {WAITING[0]} to wait with"
+        if held.by_shell and death.exit_code == _NOT_FOUND:
+            with contextlib.suppress(EngineError):  # then it is just the exit code
+                if lacked_a_shell(await self._engine.log_tail(held.engine_id, 5)):
+                    reason = NO_SHELL
         limit = held.memory_limit or self._containment.found_limit(death.memory_limit_mib)
         return ContainerExit(death.exit_code, death.oom_killed, limit, reason)
 
@@ -298,13 +311,7 @@ class LocalSandboxes:
             image=order.image,
             command=command,
             mounts=tuple(mounts),
-            labels={
-                **self._labels,
-                "wherry.container": order.sandbox_id,
-                "wherry.app": order.app_id,
-                **labels,
-                **gpu_label(order.gpu_ids),
-            },
+            labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id, **labels},
             env=order.env,
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,
@@ -313,7 +320,7 @@ class LocalSandboxes:
             network="none" if order.block_network else "bridge",
             pids_limit=order.pids_limit,
             disk_limit_mib=order.disk_limit_mib,
-            gpu_ids=tuple(order.gpu_ids),
+            gpus=tuple(order.gpus),
             runtime=order.runtime,
             user=self._containment.user,
             workdir=order.workdir,

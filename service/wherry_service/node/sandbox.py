@@ -21,6 +21,8 @@ class SandboxOrder:
     # Empty: the image's own.
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    # Variables too, which the engine is not told.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Nothing of the image's runs.
     only_waits: bool = False
     # "": the image's.
@@ -31,8 +33,6 @@ class SandboxOrder:
     memory_request_mib: int | None = None
     disk_limit_mib: int | None = None
     gpus: Sequence[Gpu] = ()
-    # Those that it was given of them, by id.
-    gpu_ids: Sequence[str] = ()
     block_network: bool = False
     pty: bool = False
     # The OCI runtime; "": the engine's default.
@@ -52,8 +52,6 @@ class FoundSandbox:
 
     sandbox_id: str
     exit: ContainerExit | None = None
-    # The GPUs that it has.
-    gpu_ids: tuple[str, ...] = ()
 
 
 class SandboxNode(Protocol):

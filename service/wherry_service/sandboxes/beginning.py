@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from wherry_proto.messages import Resources
-from wherry_service.engines.engine import EngineError, EngineUnreachable, Gpu, ImageMissing
+from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.node.mounts import bucket_orders
-from wherry_service.node.sandbox import FoundSandbox, SandboxNode
+from wherry_service.node.sandbox import SandboxNode
 from wherry_service.node.tunnel import Tunnel
 from wherry_service.pools.capacity import Capacity, Share
-from wherry_service.sandboxes.orders import order_of
+from wherry_service.sandboxes.orders import order_of, secrets_of
 from wherry_service.sandboxes.register import SandboxRegister
 from wherry_service.sandboxes.sandbox import Sandbox
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -87,7 +86,7 @@ class Beginning:
             image = self._images.reference(record.spec.image_id)
             if record.spec.with_sdk:
                 image = await self._images.ready(record.spec.image_id)
-            secrets = await self._objects.secret_values_of(record.spec.secret_ids, record.environment)
+            secrets = sandbox.secrets = await self.secrets_of(record)
             if volumes := [mount.volume_id for mount in record.spec.volumes]:
                 await self._objects.check_volumes(volumes, record.environment)
             buckets = await bucket_orders(
@@ -95,10 +94,7 @@ class Beginning:
                 record.spec.bucket_mounts,
                 lambda ids: self._objects.secret_values_of(ids, record.environment),
             )
-            gpu_ids = self._capacity.gpus.ids_of(record.sandbox_id)
-            order = order_of(
-                record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets, gpu_ids
-            )
+            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets)
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
                 self._node.start(order), self._store.add(record), return_exceptions=True
@@ -124,6 +120,15 @@ class Beginning:
             raise
         sandbox.start_clocks()
 
+    async def secrets_of(self, record: SandboxRecord) -> Mapping[str, str]:
+        """Return the variables of a sandbox's secrets; raise `NotFound` where one was deleted."""
+        values = await self._objects.secret_values_of(record.spec.secret_ids, record.environment)
+        return secrets_of(record.spec, values)
+
+    async def more_secrets(self, record: SandboxRecord, secret_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the variables of other secrets of a sandbox's environment; raise `NotFound`."""
+        return await self._objects.secret_values_of(secret_ids, record.environment)
+
     async def _nothing_is_left(self) -> None:
         """Wait until a container of the same name, of an earlier life, is removed."""
         try:
@@ -137,12 +142,9 @@ class Beginning:
             raise InvalidRequest(
                 f"a sandbox of {share} does not fit this host, which has {self._capacity} for containers"
             )
-        gpus = self._capacity.gpus
         try:
             async with asyncio.timeout(ROOM_WITHIN_S):
-                while not self._capacity.take(share, sandbox.sandbox_id):
-                    if not gpus.could_ever_fit(share.gpus):
-                        raise InvalidRequest(f"the sandbox {gpus.refusal(share.gpus)}")
+                while not self._capacity.take(share):
                     if sandbox.is_ending:
                         raise Unready(f"sandbox {sandbox.sandbox_id} was ended while it waited for room on the host")
                     sandbox.woken.clear()
@@ -165,22 +167,11 @@ class Beginning:
         """Say that its container takes no room any more."""
         if sandbox.has_room:
             sandbox.has_room = False
-            self._capacity.give_back(_share(sandbox.record), sandbox.sandbox_id)
-        # Of one that was found, whether it was counted or not.
-        self._capacity.gpus.give_back(sandbox.sandbox_id)
+            self._capacity.give_back(_share(sandbox.record))
 
     def take_again(self, sandbox: Sandbox) -> None:
         """Count one of an earlier life, which runs whether there is room for it or not."""
-        share = replace(_share(sandbox.record), gpus=())
-        sandbox.has_room = self._capacity.take(share, sandbox.sandbox_id, beyond_cpu=True)
-        # Nobody is given its GPUs, which its container knows, before that is found.
-        self._capacity.gpus.await_sight("sandboxes")
-
-    def take_gpus_again(self, found: Iterable[FoundSandbox]) -> None:
-        """Note which GPUs those have that run; whoever waits for some may have the others."""
-        for item in found:
-            self._capacity.gpus.claim(item.sandbox_id, item.gpu_ids)
-        self._capacity.gpus.seen("sandboxes")
+        sandbox.has_room = self._capacity.take(_share(sandbox.record), beyond_cpu=True)
 
     async def open_tunnels(self, sandbox: Sandbox) -> None:
         """Open the ports of this host that lead into it; raise `Unready`."""
@@ -212,5 +203,4 @@ def _refusal(error: EngineError, record: SandboxRecord) -> ServiceError:
 
 def _share(record: SandboxRecord) -> Share:
     resources = record.spec.resources or Resources()
-    gpus = [Gpu(gpu.type, gpu.count) for gpu in record.spec.gpus]
-    return Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None, gpus)
+    return Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None)

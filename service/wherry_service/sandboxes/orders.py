@@ -74,9 +74,8 @@ def order_of(
     secrets: Mapping[str, str],
     settings: SandboxSettings,
     buckets: Sequence[BucketOrder] = (),
-    gpu_ids: Sequence[str] = (),
 ) -> SandboxOrder:
-    """Return what the node makes; its own variables win over those of its secrets."""
+    """Return what the node makes; its own variables win over those of its secrets (see `secrets_of`)."""
     resources = spec.resources or Resources()
     return SandboxOrder(
         sandbox_id=sandbox_id,
@@ -84,7 +83,8 @@ def order_of(
         image=image,
         command=tuple(spec.command),
         only_waits=spec.only_waits,
-        env={**secrets, **spec.env},
+        env=dict(spec.env),
+        secrets=secrets,
         workdir=spec.workdir,
         cpu_limit=resources.cpu_limit or None,
         cpu_request=resources.cpu_request or None,
@@ -92,7 +92,6 @@ def order_of(
         memory_request_mib=resources.memory_request_mib or None,
         disk_limit_mib=resources.ephemeral_disk_mib or None,
         gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
-        gpu_ids=gpu_ids,
         block_network=spec.block_network,
         pty=spec.pty,
         runtime=settings.runtime,
@@ -102,6 +101,14 @@ def order_of(
         volumes=volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts),
         buckets=buckets,
     )
+
+
+def secrets_of(spec: SandboxSpec, values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables of a sandbox's secrets that its own do not replace; raise `InvalidRequest`."""
+    for name, value in values.items():
+        if "\0" in name + value:
+            raise InvalidRequest(f"the secret variable {name[:80]!r} has a NUL character, which no variable can hold")
+    return {name: value for name, value in values.items() if name not in spec.env}
 
 
 def _trees(spec: SandboxSpec) -> list[tuple[str, str, bool]]:

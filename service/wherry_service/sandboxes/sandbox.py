@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from wherry_proto.messages import SandboxInfo, SandboxState, SandboxTunnel
@@ -33,6 +33,8 @@ class Sandbox:
         self.ended = asyncio.Event()
         self.saved = asyncio.Event()
         self.gone = asyncio.Event()
+        # Variables that its commands have and the engine does not know; None: an earlier life read them.
+        self.secrets: Mapping[str, str] | None = None
         self.tunnels: list[Tunnel] = []
         # By writer: bytes of input that have been written.
         self.written: dict[str, int] = {}

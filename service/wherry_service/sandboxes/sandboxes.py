@@ -65,11 +65,6 @@ class Sandboxes:
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
         node.on_exit = self._on_exit
 
-    @property
-    def most_from_functions(self) -> int:
-        """How many of one app may run when code in a container asks for one more."""
-        return self.settings.most_from_functions
-
     def has_app(self, app_id: str) -> bool:
         """Whether sandboxes of an app run."""
         return bool(self.register.of_app(app_id))
@@ -97,9 +92,7 @@ class Sandboxes:
             except EngineError as error:
                 log.warning("sandboxes of an earlier life cannot be looked for yet: %s", error)
                 await asyncio.sleep(FIND_EVERY_S)
-        known = {sandbox.sandbox_id for sandbox in restored}
-        self._beginning.take_gpus_again(item for item in found.values() if item.sandbox_id in known)
-        for sandbox_id in found.keys() - known:
+        for sandbox_id in found.keys() - {sandbox.sandbox_id for sandbox in restored}:
             log.info("removing sandbox %s, which nobody knows", sandbox_id)
             await self._node.remove(sandbox_id)
         self._beginning.looked.set()
@@ -220,6 +213,18 @@ class Sandboxes:
             return self._node.engine_id(sandbox_id)
         except EngineError as error:
             raise NotFound(str(error)) from error
+
+    async def secret_env(self, sandbox_id: str, secret_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return what an exec in it is given beside its own variables: of its secrets, and of others, which win.
+
+        Raises `NotFound`.
+        """
+        sandbox = self.register.alive(sandbox_id)
+        if sandbox.secrets is None:
+            sandbox.secrets = await self._beginning.secrets_of(sandbox.record)
+        if not secret_ids:
+            return sandbox.secrets
+        return {**sandbox.secrets, **await self._beginning.more_secrets(sandbox.record, secret_ids)}
 
     def begin_use(self, sandbox_id: str) -> None:
         """Keep its idle timeout from passing, until `end_use`: an exec runs in it."""

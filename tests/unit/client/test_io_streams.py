@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from wherry.exception import InvalidError
-from wherry.io_streams import FedReader, StreamReader, StreamWriter
+from wherry.io_streams import FedReader, PassingReader, StreamReader, StreamWriter
 
 
 def reader(*pieces: bytes, text: bool = True, by_line: bool = True) -> StreamReader[str]:
@@ -112,3 +112,23 @@ def test_an_error_comes_after_what_was_read_before_it() -> None:
     assert next(stream) == "one\n"
     with pytest.raises(ConnectionError, match="gone"):
         next(stream)
+
+
+def test_output_that_is_not_kept_is_printed_or_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    data = "zwölf\n".encode()
+    for shows in (True, False):
+        passing = PassingReader(shows)
+        for byte in data:
+            passing.feed(bytes([byte]))
+        passing.end()
+        stream: StreamReader[str] = StreamReader(passing.pieces, text=True)
+        with pytest.raises(InvalidError, match="only output that goes to"):
+            stream.read()
+    assert capsys.readouterr().out == "zwölf\n"
+
+
+def test_a_closed_stream_is_at_its_end() -> None:
+    stream = reader(b"one\ntwo\n")
+    assert (next(stream), stream.file_descriptor) == ("one\n", 1)
+    stream.close()
+    assert (stream.read(), list(stream)) == ("", [])

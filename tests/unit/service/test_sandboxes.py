@@ -268,7 +268,17 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
         house = House(tmp_path)
         house.secrets = {"st-1": {"A": "1", "B": "1", "C": "1"}, "st-2": {"B": "2", "C": "2"}}
         sandbox_id = await house.create(secret_ids=["st-1", "st-2"], env={"C": "3"})
-        assert house.node.orders[sandbox_id].env == {"A": "1", "B": "2", "C": "3"}
+        order = house.node.orders[sandbox_id]
+        assert (order.env, order.secrets) == ({"C": "3"}, {"A": "1", "B": "2"})
+        # Its execs have them too, and those of secrets of their own; the sandbox's own variables win.
+        house.secrets["st-3"] = {"B": "3", "D": "3"}
+        assert await house.sandboxes.secret_env(sandbox_id, []) == {"A": "1", "B": "2"}
+        assert await house.sandboxes.secret_env(sandbox_id, ["st-3"]) == {"A": "1", "B": "3", "D": "3"}
+        with pytest.raises(NotFound, match="st-9 was deleted"):
+            await house.sandboxes.secret_env(sandbox_id, ["st-9"])
+        house.secrets["st-4"] = {"E": "a\0b"}
+        with pytest.raises(InvalidRequest, match="the secret variable 'E' has a NUL character"):
+            await house.create(secret_ids=["st-4"])
         assert house.sandboxes.register.secret_ids() == {"st-1", "st-2"}
         with pytest.raises(NotFound, match="volume vo-9 does not exist"):
             await house.create(volumes=[VolumeMount(volume_id="vo-9", path="/data")])
@@ -293,7 +303,7 @@ def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> Non
         assert len(house.node.orders) == 1
         await house.sandboxes.close("over")
         # What was given out has all come back.
-        assert house.capacity.take(Capacity.share(1, 1024), "others")
+        assert house.capacity.take(Capacity.share(1, 1024))
 
     run(main())
 

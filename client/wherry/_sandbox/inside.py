@@ -1,0 +1,105 @@
+"""What is done inside a running sandbox: commands, files, snapshots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wherry._base import checks
+from wherry._base.blocking import blocking
+from wherry._sandbox import options
+from wherry.exception import InvalidError
+from wherry.image import Image
+from wherry.secret import secrets_of
+from wherry.stream_type import StreamType
+from wherry_proto import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wherry._connection.client import Client
+    from wherry.container_process import ContainerProcess
+    from wherry.sandbox_files import SandboxFiles
+    from wherry.secret import Secret
+
+
+class SandboxInside:
+    """The part of `Sandbox` that works inside of it."""
+
+    _sandbox_id: str
+
+    @property
+    def _client(self) -> Client:
+        raise NotImplementedError
+
+    @blocking
+    def exec(
+        self,
+        *args: str,
+        stdout: StreamType = StreamType.PIPE,
+        stderr: StreamType = StreamType.PIPE,
+        timeout: float | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        user: str | None = None,
+        text: bool = True,
+        bufsize: int = 1,
+        pty: bool = False,
+        pty_info: Any = None,
+    ) -> ContainerProcess[Any]:
+        """Start another command in it, and return the process: `stdin`, `stdout`, `stderr`, `wait`, `poll`.
+
+        `stdout` and `stderr` say where its output goes: PIPE keeps it until it is read, STDOUT prints it here as it
+        comes, DEVNULL drops it. `timeout` in seconds: then it is killed, and its exit code is 124. `env` and the values
+        of `secrets` are variables that it has beside those of the sandbox; `env` wins. `text=False`: its streams are
+        bytes. `bufsize`: 1 iterates its streams by line, any other number as pieces come. `pty`: it has a terminal.
+        Raises NotFoundError when the sandbox has ended or a secret does not exist, ExecutionError when the command
+        can't be started. (reference: Sandbox.exec)
+        """
+        from wherry.container_process import start  # noqa: PLC0415 - start-up cost: loads threads, for those who use it
+
+        if not args:
+            raise InvalidError('exec needs a command, for example sandbox.exec("ls", "/")')
+        for name, stream in (("stdout", stdout), ("stderr", stderr)):
+            if not isinstance(stream, StreamType):
+                raise InvalidError(f"{name} is {stream!r}: it must be a wherry.stream_type.StreamType")
+        secret_ids: list[str] = []
+        secret_env: dict[str, str] = {}
+        for secret in secrets_of("secrets", secrets if secrets is not None else ()):
+            # Values from here need not be kept anywhere; those of a name are the service's to look up.
+            if (values := secret.values_here()) is not None:
+                secret_env |= values
+            else:
+                secret_ids.append(secret.resolve_for(self._client))
+        request = messages.ExecStart(
+            container_id=self._sandbox_id,
+            args=options.strings("a command's parts", args),
+            pty=bool(pty or pty_info is not None),
+            env=options.variables(env),
+            workdir=workdir or "",
+            timeout_s=checks.number("timeout", timeout, 0.1, checks.DAY_S, "s", 0),
+            user=user or "",
+            secret_ids=secret_ids,
+            secret_env=secret_env,
+        )
+        return start(self._client, request, text=text, by_line=bufsize == 1, goes_to=(stdout, stderr))
+
+    @property
+    def filesystem(self) -> SandboxFiles:
+        """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
+        from wherry.sandbox_files import SandboxFiles  # noqa: PLC0415 - start-up cost: for those who use it
+
+        return SandboxFiles(self.exec)
+
+    @blocking
+    def snapshot_filesystem(self, timeout: float = 55) -> Image:
+        """Return an image of its file system as it is now, for other sandboxes and functions.
+
+        Functions need Python 3.10 or newer in it. `timeout` is accepted and means nothing.
+        (reference: Sandbox.snapshot_filesystem)
+        """
+        request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
+        answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
+        image = Image.from_id(answer.image_id)
+        image.became(answer.image_id)
+        return image
