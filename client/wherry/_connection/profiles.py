@@ -51,6 +51,11 @@ class Profiles:
             self.active = name
         self._write()
 
+    def set_environment(self, name: str, environment: str) -> None:
+        """Have a profile use an environment unless a command names another; raise NotFoundError."""
+        self.get(name)["environment"] = environment
+        self._write()
+
     def activate(self, name: str) -> None:
         """Use a profile from now on; "" uses none."""
         if name:

@@ -21,6 +21,8 @@ MODULE_OPTION = typer.Option(False, "-m", help="REF is a module, as with python 
 NAME_OPTION = typer.Option(None, "-n", "--name", help="What this run of the app is called.")
 TIMESTAMPS_OPTION = typer.Option(False, "--timestamps", help="Show the time of each line that containers print.")
 MODAL_OPTION = typer.Option(False, "--modal", help="`import modal` means Wherry, here and in containers.")
+NEVER_ASKS_OPTION = typer.Option(False, "-y", "--yes", help="Accepted for scripts: this command never asks.")
+ALLOW_MISSING_OPTION = typer.Option(False, "--allow-missing", help="Do nothing if it does not exist.")
 YES_OPTION = typer.Option(False, "-y", "--yes", help="Do not ask.")
 
 

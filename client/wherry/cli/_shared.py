@@ -1,7 +1,8 @@
 """What `wherry dict` and `wherry queue` share: named objects made, listed, deleted; values read and shown."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -10,7 +11,7 @@ from wherry._connection.client import default_client
 from wherry._objects.shared import SharedObject
 from wherry.cli._common import confirm, say, show_json, show_table, time_of
 from wherry.cli._usage import UsageError
-from wherry.exception import DeserializationError
+from wherry.exception import DeserializationError, NotFoundError
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
 
 PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 5 is a number then, not a text.")
@@ -37,15 +38,30 @@ def show_all(cls: type[SharedObject], what: str, environment: str | None, as_jso
     show_table(["name", what, "created"], rows)
 
 
-def remove(cls: type[SharedObject], name: str, environment: str | None, yes: bool, as_json: bool) -> None:
+def remove(
+    cls: type[SharedObject], name: str, environment: str | None, yes: bool, allow_missing: bool, as_json: bool
+) -> None:
     """Delete an object, when the answer is yes."""
-    found = cls._looked_up(name, None, environment, False)
+    with missing_allowed(allow_missing):
+        found = cls._looked_up(name, None, environment, False)
     confirm(f"Delete {cls._kind} {name} with all it holds?", yes)
     info = found.discard()
     if as_json:
         show_json({f"{cls._kind}_id": info.object_id, "name": name})
     else:
         typer.echo(f"Deleted {cls._kind} {name}.")
+
+
+@contextlib.contextmanager
+def missing_allowed(allowed: bool) -> Iterator[None]:
+    """End the command with 0, and say why, where something does not exist within this block and that is allowed."""
+    try:
+        yield
+    except NotFoundError as error:
+        if not allowed:
+            raise
+        typer.echo(f"Nothing to do: {error}", err=True)
+        raise typer.Exit from None
 
 
 def described(cls: type[SharedObject], info: ObjectInfo, what: str) -> dict[str, object]:

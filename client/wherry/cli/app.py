@@ -5,13 +5,12 @@ import sys
 import typer
 
 from wherry._connection.client import default_client
-from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
 from wherry.exception import NotFoundError
 from wherry_proto.messages import AppInfo, AppListRequest, AppListResponse, AppState, AppStopRequest, AppStopResponse
 
-group = typer.Typer(help="Apps that run.", no_args_is_help=True)
+group = typer.Typer(help="Manage apps.", no_args_is_help=True)
 
-_ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
 _STATES = {
     AppState.EPHEMERAL: "ephemeral",
     AppState.DETACHED: "detached",
@@ -23,11 +22,12 @@ _STATES = {
 @group.command("list")
 def list_apps(
     stopped: bool = typer.Option(False, "--all", help="Show stopped ones too."),
-    environment: str | None = _ENVIRONMENT,
+    limit: int = typer.Option(0, "--limit", help="At most so many, the latest; 0: all.", min=0),
+    environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """List apps, the latest first."""
-    apps = _list(environment, stopped)
+    apps = _list(environment, stopped)[: limit or None]
     if as_json:
         show_json([_described(app) for app in apps])
         return
@@ -49,10 +49,14 @@ def list_apps(
 def stop(
     app: str = typer.Argument(help="Id or name."),
     timeout: int = typer.Option(60, "--timeout", help="Seconds after which to say what is left.", min=1, max=86400),
-    environment: str | None = _ENVIRONMENT,
+    yes: bool = NEVER_ASKS_OPTION,
+    environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Stop an app and its containers; exit 1, and name them, where some are left."""
+    """Stop an app and its containers.
+
+    Exits with 1, and names them, if containers are left.
+    """
     app_id = app if app.startswith("ap-") else _id_of(app, environment)
     client = default_client()
     if not as_json and sys.stderr.isatty():

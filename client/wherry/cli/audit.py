@@ -6,7 +6,7 @@ from wherry._connection.client import default_client
 from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
 from wherry_proto.messages import AuditListRequest, AuditListResponse
 
-group = typer.Typer(help="The audit log: who did what.", no_args_is_help=True)
+group = typer.Typer(help="Read the audit log: who did what.", no_args_is_help=True)
 
 
 @group.callback()

@@ -2,28 +2,61 @@
 
 import typer
 
+from wherry._base.misuse import near
+from wherry._connection.client import default_client
+from wherry._connection.profiles import Profiles, profiles_path
 from wherry._connection.settings import Settings
 from wherry.cli._common import JSON_OPTION, show_json
+from wherry.exception import InvalidError, NotFoundError
+from wherry_proto.messages import EnvironmentListRequest, EnvironmentListResponse
 
-group = typer.Typer(help="What is configured, by the environment.", no_args_is_help=True)
+group = typer.Typer(help="Show and change what is configured.", no_args_is_help=True)
 
 
 @group.callback()
 def config() -> None:
-    """What is configured, by the environment."""
+    """Show and change what is configured."""
+
+
+@group.command("set-environment")
+def set_environment(environment: str = typer.Argument(help="Its name.")) -> None:
+    """Set the environment of the profile in use.
+
+    It counts where neither --env nor WHERRY_ENVIRONMENT says another.
+    """
+    name = Settings.from_environment().profile
+    if not name:
+        raise InvalidError(
+            f"no profile is in use that could keep it: set WHERRY_ENVIRONMENT={environment}, or make a profile with "
+            "`wherry profile add`"
+        )
+    client = default_client()
+    known = client.call("Environments.List", EnvironmentListRequest(), EnvironmentListResponse).environments
+    names = [info.name for info in known]
+    if environment not in names:
+        raise NotFoundError(f"there is no environment {environment!r}{near(environment, names)}")
+    Profiles(profiles_path()).set_environment(name, environment)
+    typer.echo(f"Profile {name!r} uses environment {environment} now.")
 
 
 @group.command()
-def show(as_json: bool = JSON_OPTION) -> None:
+def show(
+    redact: bool = typer.Option(True, "--redact/--no-redact", help="Hide the token's secret."),
+    as_json: bool = JSON_OPTION,
+) -> None:
     """Show the settings in force."""
     settings = Settings.from_environment()
+    remote = settings.remote
     values = {
         "state_dir": str(settings.state_dir),
         "server_url": settings.server_url,
         "environment": settings.environment,
         "profile": settings.profile,
-        "token_id": settings.remote.token_id if settings.remote is not None else "",
+        "token_id": remote.token_id if remote is not None else "",
+        "token_secret": remote.token_secret if remote is not None else "",
     }
+    if redact and values["token_secret"]:
+        values["token_secret"] = "***"
     if as_json:
         show_json(values)
         return

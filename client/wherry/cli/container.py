@@ -5,15 +5,14 @@ from typing import Any
 import typer
 
 from wherry._connection.client import default_client
-from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container, running_containers
 from wherry.cli.logs import container_logs
 from wherry_proto.messages import ContainerInfo, ContainerStopRequest, ContainerStopResponse
 
-group = typer.Typer(help="Containers.", no_args_is_help=True)
+group = typer.Typer(help="Look into containers, and stop them.", no_args_is_help=True)
 
-_ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
 _CONTAINER = typer.Argument(metavar="CONTAINER", help="Id (co-... or sb-...).", autocompletion=complete_container)
 _CONTAINERS = typer.Argument(metavar="CONTAINER…", help="Ids (co-...).", autocompletion=complete_container)
 _COMMAND = typer.Argument(help="The command and its arguments.")
@@ -21,11 +20,14 @@ _COMMAND = typer.Argument(help="The command and its arguments.")
 
 @group.command("list")
 def list_containers(
-    app: str = typer.Option("", "--app", help="Only those of the app with that id."),
-    environment: str | None = _ENVIRONMENT,
+    app: str = typer.Option("", "--app", "--app-id", help="Only those of the app with that id."),
+    environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """List the containers of functions, the latest first; `wherry sandbox list` shows sandboxes."""
+    """List the containers of functions, the latest first.
+
+    `wherry sandbox list` shows sandboxes.
+    """
     found = running_containers(environment, app)
     if as_json:
         show_json([_described(info) for info in found])
@@ -57,7 +59,10 @@ def exec_in_container(
     workdir: str = typer.Option("", help="The directory in which it runs."),
     user: str = typer.Option("", help="The user it runs as."),
 ) -> None:
-    """Run a command in a running container, with this terminal's input and output; exit with its code."""
+    """Run a command in a running container.
+
+    It has this terminal's input and output. Exits with the command's code.
+    """
     code = execute(default_client(), container, command, pty=pty, timeout=timeout, workdir=workdir, user=user)
     raise typer.Exit(code)
 
@@ -66,6 +71,7 @@ def exec_in_container(
 def stop(
     containers: list[str] = _CONTAINERS,
     graceful: bool = typer.Option(False, "--graceful", help="Let it finish the inputs it has."),
+    yes: bool = NEVER_ASKS_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Stop containers. What they were working on runs again elsewhere."""

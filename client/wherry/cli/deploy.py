@@ -22,6 +22,7 @@ from wherry.cli._common import (
     use_environment,
     use_modal,
 )
+from wherry.cli._functions import describe_function, urls_of
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._usage import UsageError
 from wherry.cli.run import show_error
@@ -35,9 +36,6 @@ from wherry_proto.messages import (
     DeploymentListResponse,
     DeploymentState,
     FunctionChangeKind,
-    FunctionStatus,
-    PoolSettings,
-    Resources,
     ScheduleListRequest,
     ScheduleListResponse,
 )
@@ -71,9 +69,10 @@ def deploy(
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only the outcome."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
 ) -> None:
-    """Make an app's functions its next version, which serves until another is deployed.
+    """Deploy an app: its functions become the next version.
 
-    Nothing changes unless all of it starts: the version before serves on, and the exit code is 6.
+    It serves until another version is deployed. If a container of the new version does not start, nothing changes: the
+    version before goes on serving, and the exit code is 6.
     """
     if strategy not in STRATEGIES:
         raise UsageError(f"--strategy is {strategy!r}: it is one of {', '.join(STRATEGIES)}")
@@ -127,7 +126,10 @@ def rollback(
     strategy: str = STRATEGY_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Have an earlier version of an app serve again, as a new version; doing it again undoes it."""
+    """Go back to an earlier version of an app.
+
+    Its functions become the next version. To undo this, do it again.
+    """
     began = time.monotonic()
     found = _shown(app, environment).app
     assert found is not None
@@ -144,9 +146,10 @@ def rollback(
 def info(
     app: str = typer.Argument(help="Id or name."),
     environment: str | None = ENVIRONMENT_OPTION,
+    no_color: bool = typer.Option(False, "--no-color", help="Accepted for scripts: nothing here has a colour."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Show a running app: its version, its functions, their containers, URLs and next runs."""
+    """Show a running app: version, functions, URLs, next runs."""
     shown = _shown(app, environment)
     found = shown.app
     assert found is not None
@@ -164,7 +167,7 @@ def info(
                 "name": found.name,
                 "environment": found.environment,
                 "deployment": _described(live) if live is not None else None,
-                "functions": [_function(status, next_runs) for status in shown.functions],
+                "functions": [describe_function(status, next_runs) for status in shown.functions],
             }
         )
         return
@@ -175,7 +178,7 @@ def info(
         typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {_by(live)}{tail}")
     rows = []
     for status in shown.functions:
-        own = _function(status, next_runs)
+        own = describe_function(status, next_runs)
         urls = "\n".join(own["urls"])
         rows.append([own["name"], own["containers"], own["waiting"], urls, "\n".join(own["next_runs"])])
     show_table(["function", "containers", "waiting", "url", "next runs"], rows)
@@ -212,7 +215,7 @@ def _tell(deployed: Deployed, dry_run: bool, as_json: bool, seconds: float) -> N
                 "changes": {change.name: _KINDS.get(change.kind) for change in deployed.changes},
                 "images_to_build": deployed.unbuilt,
                 "functions": {one.name: one.function_id for one in deployed.functions},
-                "urls": {name: url for one in deployed.functions for name, url in _urls(one)},
+                "urls": {name: url for one in deployed.functions for name, url in urls_of(one)},
                 "seconds": round(seconds, 2),
             }
         )
@@ -228,58 +231,6 @@ def _tell(deployed: Deployed, dry_run: bool, as_json: bool, seconds: float) -> N
         typer.echo(f"{deployed.app_name}: nothing was done{serves}")
     else:
         typer.echo(f"{deployed.app_name}: version {deployed.version} serves ({seconds:.1f} s)")
-
-
-def _function(status: FunctionStatus, next_runs: dict[str, list[str | None]]) -> dict[str, Any]:
-    function = status.function
-    assert function is not None
-    return {
-        "function_id": function.function_id,
-        "name": function.name,
-        "image_id": status.image_id,
-        "containers": status.num_containers,
-        "waiting": status.backlog,
-        "variants": status.num_variants,
-        "settings": _settings(status),
-        "urls": [url for _, url in _urls(function)],
-        "next_runs": next_runs.get(function.function_id, []),
-    }
-
-
-def _settings(status: FunctionStatus) -> dict[str, Any]:
-    """Return what a function is run with; None: not limited, or not asked for."""
-    resources, pool, retry = status.resources or Resources(), status.pool or PoolSettings(), status.retry
-    retries = None
-    if retry is not None:
-        retries = {
-            "max_retries": retry.max_retries,
-            "backoff_coefficient": retry.backoff_coefficient,
-            "initial_delay_s": retry.initial_delay_s,
-            "max_delay_s": retry.max_delay_s,
-        }
-    return {
-        "cpu": {"request": resources.cpu_request or None, "limit": resources.cpu_limit or None},
-        "memory_mib": {"request": resources.memory_request_mib or None, "limit": resources.memory_limit_mib or None},
-        "ephemeral_disk_mib": resources.ephemeral_disk_mib or None,
-        "gpu": [{"type": gpu.type, "count": gpu.count} for gpu in status.gpus],
-        "timeout_s": status.timeout_s,
-        "startup_timeout_s": status.startup_timeout_s,
-        "retries": retries,
-        "min_containers": pool.min_containers,
-        "max_containers": pool.max_containers or None,
-        "buffer_containers": pool.buffer_containers,
-        "scaledown_window_s": pool.scaledown_window_s,
-        "max_inputs": pool.max_concurrent_inputs,
-        "target_inputs": pool.target_concurrent_inputs or None,
-        "max_batch_size": pool.max_batch_size or None,
-        "batch_wait_ms": pool.batch_wait_ms,
-        "single_use_containers": pool.single_use_containers,
-    }
-
-
-def _urls(function: Any) -> list[tuple[str, str]]:
-    own = [(function.name, function.web_url)] if function.web_url else []
-    return own + [(f"{function.name}.{method.name}", method.web_url) for method in function.methods if method.web_url]
 
 
 def _described(one: Deployment) -> dict[str, Any]:

@@ -4,12 +4,21 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry.cli import _shared
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, say, show_json, show_table
+from wherry.cli._common import (
+    ALLOW_MISSING_OPTION,
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    YES_OPTION,
+    confirm,
+    say,
+    show_json,
+    show_table,
+)
 from wherry.cli._values import only_shown
 from wherry.dict import Dict
 from wherry.exception import AlreadyExistsError, NotFoundError
 
-group = typer.Typer(help="Dicts that functions and programs share.", no_args_is_help=True)
+group = typer.Typer(help="Manage dicts that programs share.", no_args_is_help=True)
 
 _NAME = typer.Argument(help="Name of the dict.")
 _KEY = typer.Argument(help="Key, a text unless --parse is given.")
@@ -18,7 +27,7 @@ _ABSENT = object()
 
 @group.command()
 def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Make a dict, unless there is one of that name."""
+    """Create a dict if it does not exist."""
     _shared.make(Dict, name, environment, as_json)
 
 
@@ -31,15 +40,20 @@ def list_dicts(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSO
 @group.command()
 def items(
     name: str = _NAME,
+    count: int | None = typer.Argument(None, metavar="[N]", help="As --limit.", min=0),
     limit: int = typer.Option(20, "-n", "--limit", help="How many; 0: all.", min=0),
+    everything: bool = typer.Option(False, "-a", "--all", help="All of them."),
+    as_repr: bool = typer.Option(False, "-r", "--repr", help="As Python shows them; so it is without --json."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Show entries, in the order in which their keys came."""
+    limit = 0 if everything else limit if count is None else count
     found = _dict(name, environment)
     pairs = _shared.taken(found.items(), limit or -1)
     if as_json:
-        show_json([{"key": _shared.jsonable(key), "value": _shared.jsonable(value)} for key, value in pairs])
+        shown = repr if as_repr else _shared.jsonable
+        show_json([{"key": shown(key), "value": shown(value)} for key, value in pairs])
         return
     show_table(["key", "value"], [[repr(key), repr(value)] for key, value in pairs])
     if limit and len(pairs) == limit and (rest := found.len() - limit) > 0:
@@ -103,11 +117,12 @@ def clear(name: str = _NAME, yes: bool = YES_OPTION, environment: str | None = E
 def delete(
     name: str = _NAME,
     yes: bool = YES_OPTION,
+    allow_missing: bool = ALLOW_MISSING_OPTION,
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Delete a dict with all it holds."""
-    _shared.remove(Dict, name, environment, yes, as_json)
+    _shared.remove(Dict, name, environment, yes, allow_missing, as_json)
 
 
 def _dict(name: str, environment: str | None) -> Dict:

@@ -5,6 +5,7 @@ import typer
 from wherry._base.misuse import near
 from wherry._connection.client import Client, default_client
 from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
     EnvironmentCreateRequest,
@@ -15,14 +16,14 @@ from wherry_proto.messages import (
     EnvironmentRenameRequest,
 )
 
-group = typer.Typer(help="Environments: apps and objects of one do not meet those of another.", no_args_is_help=True)
+group = typer.Typer(help="Manage environments: namespaces for apps and data.", no_args_is_help=True)
 
 _NAME = typer.Argument(help="Name of the environment.")
 
 
 @group.command()
 def create(name: str = _NAME, as_json: bool = JSON_OPTION) -> None:
-    """Make an environment, unless there is one of that name."""
+    """Create an environment if it does not exist."""
     made = default_client().call("Environments.Create", EnvironmentCreateRequest(name=name), EnvironmentInfo)
     if as_json:
         show_json(_described(made, default_client()))
@@ -32,7 +33,10 @@ def create(name: str = _NAME, as_json: bool = JSON_OPTION) -> None:
 
 @group.command("list")
 def list_environments(as_json: bool = JSON_OPTION) -> None:
-    """List environments, and what runs in them; the one that is used unless another is named has a star."""
+    """List environments, and what runs in them.
+
+    The star marks the one that is used unless another is named.
+    """
     client = default_client()
     found = _all(client)
     if as_json:
@@ -55,7 +59,10 @@ def list_environments(as_json: bool = JSON_OPTION) -> None:
 def rename(
     name: str = _NAME, new_name: str = typer.Argument(help="What it is to be called."), as_json: bool = JSON_OPTION
 ) -> None:
-    """Give an environment another name; what is in it stays and runs on, its URLs change with the name."""
+    """Rename an environment.
+
+    What is in it goes on running; its URLs change with the name.
+    """
     client = default_client()
     request = EnvironmentRenameRequest(name=name, new_name=new_name)
     info = client.call("Environments.Rename", request, EnvironmentInfo)
@@ -68,13 +75,28 @@ def rename(
 
 
 @group.command()
+def update(
+    name: str = _NAME,
+    new_name: str | None = typer.Option(None, "--set-name", help="What it is to be called."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Change an environment's settings: its name."""
+    if new_name is None:
+        raise UsageError("say what to change: --set-name")
+    rename(name, new_name, as_json)
+
+
+@group.command()
 def delete(
     name: str = _NAME,
     yes: bool = YES_OPTION,
     force: bool = typer.Option(False, "--force", help="Also where apps or sandboxes run in it: they are stopped."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Delete an environment with all that is in it: secrets, dicts, queues, volumes. There is no undo."""
+    """Delete an environment with all that is in it.
+
+    Its secrets, dicts, queues and volumes are deleted too. This can't be undone.
+    """
     client = default_client()
     known = {info.name: info for info in _all(client)}
     if name not in known:

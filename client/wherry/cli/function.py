@@ -1,34 +1,47 @@
 """`wherry function`: how functions do."""
 
+from typing import Any
+
 import typer
 
-from wherry.cli._common import JSON_OPTION, show_json
+from wherry._connection.client import default_client
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, time_of
+from wherry.cli._functions import describe_function, find_function, status_of
 from wherry.cli._usage import UsageError
+from wherry.exception import InvalidError
 from wherry.function import Function
+from wherry_proto.messages import FunctionInfo, FunctionStatus, ScheduleListRequest, ScheduleListResponse
 
-group = typer.Typer(help="Functions of running apps.", no_args_is_help=True)
+group = typer.Typer(help="Look at functions of running apps, and scale them.", no_args_is_help=True)
+autoscaler = typer.Typer(help="Show and change how a function scales.", no_args_is_help=True)
+group.add_typer(autoscaler, name="autoscaler")
 
-
-@group.callback()
-def functions() -> None:
-    """Functions of running apps."""
+_FUNCTION = typer.Argument(help="Id, or APP/FUNCTION.")
+_SCALING = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
 
 
 @group.command()
-def stats(
-    function: str = typer.Argument(help="Id, or APP/FUNCTION."),
-    environment: str | None = typer.Option(None, "-e", "--env", help="The environment."),
-    as_json: bool = JSON_OPTION,
-) -> None:
-    """Show how many inputs wait, and how many containers a function has."""
-    if function.startswith("fu-"):
-        found = Function.from_id(function)
-    else:
-        app_name, _, name = function.partition("/")
-        if not name:
-            raise UsageError(f"{function!r} is neither an id (fu-…) nor APP/FUNCTION")
-        found = Function.lookup(app_name, name, environment_name=environment)
-    now = found.get_current_stats()
+def info(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Show a function: its settings, URLs and next runs."""
+    found = find_function(function, environment)
+    request = ScheduleListRequest(app_id=found.app_id)
+    schedules = default_client().call("Schedules.List", request, ScheduleListResponse).schedules
+    next_runs = {one.function_id: [time_of(ms) for ms in one.next_ms] for one in schedules}
+    described = describe_function(_status(found), next_runs)
+    if as_json:
+        show_json({**described, "app_id": found.app_id, "app_name": found.app_name, "environment": found.environment})
+        return
+    typer.echo(f"{found.app_name}/{found.name} ({found.function_id}) in environment {found.environment}")
+    settings = described.pop("settings")
+    for name, value in {**described, **settings}.items():
+        if name not in ("function_id", "name") and value not in (None, [], {}):
+            typer.echo(f"{name}: {_shown(value)}")
+
+
+@group.command()
+def stats(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Show how many inputs wait and how many containers work."""
+    now = Function.from_id(find_function(function, environment).function_id).get_current_stats()
     if as_json:
         show_json(
             {
@@ -39,3 +52,66 @@ def stats(
         )
         return
     typer.echo(f"{now.backlog} inputs wait, {now.num_active_runners} of {now.num_total_runners} containers work.")
+
+
+@autoscaler.command()
+def settings(
+    function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION
+) -> None:
+    """Show how a function scales now."""
+    _show_scaling(find_function(function, environment), as_json)
+
+
+@autoscaler.command()
+def update(
+    function: str = _FUNCTION,
+    max_containers: int | None = typer.Option(None, "--max-containers", help="At most so many containers.", min=1),
+    min_containers: int | None = typer.Option(None, "--min-containers", help="At least so many, always.", min=0),
+    buffer_containers: int | None = typer.Option(
+        None, "--buffer-containers", help="So many more than are needed, while inputs come.", min=0
+    ),
+    scaledown_window: int | None = typer.Option(
+        None, "--scaledown-window", help="Seconds until an idle container is stopped.", min=1
+    ),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Change how a function scales, until it is deployed again."""
+    given: dict[str, Any] = {
+        "min_containers": min_containers,
+        "max_containers": max_containers,
+        "buffer_containers": buffer_containers,
+        "scaledown_window": scaledown_window,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"say what to change: {options}")
+    found = find_function(function, environment)
+    Function.from_id(found.function_id).update_autoscaler(**changes)
+    _show_scaling(found, as_json)
+
+
+def _show_scaling(found: FunctionInfo, as_json: bool) -> None:
+    described = describe_function(_status(found), {})["settings"]
+    scaling = {name: described[name] for name in _SCALING}
+    if as_json:
+        show_json(scaling)
+        return
+    for name, value in scaling.items():
+        typer.echo(f"{name}: {'no limit' if value is None else f'{value:g}'}")
+
+
+def _status(found: FunctionInfo) -> FunctionStatus:
+    status = status_of(found)
+    if status is None:
+        raise InvalidError(f"{found.function_id} is a variant of {found.app_name}/{found.name}: ask for that")
+    return status
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None) or "no limit"
+    if isinstance(value, list):
+        return ", ".join(_shown(item) if isinstance(item, dict) else str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -25,7 +25,7 @@ from wherry_proto.messages import (
     ImageState,
 )
 
-group = typer.Typer(help="Images: what containers are made of.", no_args_is_help=True)
+group = typer.Typer(help="Manage images: what containers are made of.", no_args_is_help=True)
 
 _REF = typer.Argument(help="An image's id (im-...), file.py::function, file.py::variable, or file.py for all it has.")
 _STATES = {

@@ -1,4 +1,4 @@
-"""`wherry app logs` and `wherry container logs`: what containers printed."""
+"""`wherry app logs`, `wherry container logs` and `wherry function logs`: what containers printed."""
 
 import io
 import json
@@ -11,6 +11,8 @@ import typer
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
 from wherry._screen.stamps import stamp_of
+from wherry.cli._common import ENVIRONMENT_OPTION
+from wherry.cli._functions import find_function, split_name
 from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
@@ -24,9 +26,13 @@ _SINCE = typer.Option(None, "--since", help="From then on: 10m, 2h30m (ago), 19:
 _UNTIL = typer.Option(None, "--until", help="Up to then.")
 _TAIL = typer.Option(None, "-n", "--tail", help="Only so many, the latest; 0 with -f: only new ones.", min=0)
 _SEARCH = typer.Option("", "--search", help="Lines that contain this, in whatever case.")
-_CALL = typer.Option("", "--call", help="Lines of one call: fc-….")
-_STREAM = typer.Option("", "--stream", help="stdout, stderr or system (how containers ended).")
+_CALL = typer.Option("", "--call", "--function-call", help="Lines of one call: fc-….")
+_CONTAINER = typer.Option("", "--container", help="Lines of one container: co-….")
+_STREAM = typer.Option("", "-s", "--source", "--stream", help="stdout, stderr or system (how containers ended).")
 _TIMESTAMPS = typer.Option(False, "-t", "--timestamps", help="Begin each line with its time.")
+_FUNCTION_IDS = typer.Option(False, "--show-function-id", help="Begin each line with its function's id.")
+_CALL_IDS = typer.Option(False, "--show-function-call-id", help="Begin each line with its call's id.")
+_CONTAINER_IDS = typer.Option(False, "--show-container-id", help="Begin each line with its container's id.")
 _JSON = typer.Option(False, "--json", help="Write each line as a JSON object.")
 
 
@@ -39,10 +45,13 @@ def app_logs(
     search: str = _SEARCH,
     function: str = typer.Option("", "--function", help="Lines of one function, by name or id."),
     call: str = _CALL,
-    container: str = typer.Option("", "--container", help="Lines of one container: co-…."),
+    container: str = _CONTAINER,
     stream: str = _STREAM,
     timestamps: bool = _TIMESTAMPS,
-    environment: str | None = typer.Option(None, "-e", "--env", help="The environment."),
+    show_function: bool = _FUNCTION_IDS,
+    show_call: bool = _CALL_IDS,
+    show_container: bool = _CONTAINER_IDS,
+    environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,
 ) -> None:
     """Show what an app's containers printed, also those that are gone."""
@@ -54,7 +63,39 @@ def app_logs(
         request.environment = environment or default_client().environment
     request.function = function
     request.container_id = _container_id(container)
-    _show(request, timestamps, as_json)
+    show_logs(request, _Prefix(timestamps, show_function, show_call, show_container), as_json)
+
+
+def function_logs(
+    function: str = typer.Argument(help="Id, or APP/FUNCTION."),
+    follow: bool = _FOLLOW,
+    since: str | None = _SINCE,
+    until: str | None = _UNTIL,
+    tail: int | None = _TAIL,
+    search: str = _SEARCH,
+    call: str = _CALL,
+    container: str = _CONTAINER,
+    stream: str = _STREAM,
+    timestamps: bool = _TIMESTAMPS,
+    show_function: bool = _FUNCTION_IDS,
+    show_call: bool = _CALL_IDS,
+    show_container: bool = _CONTAINER_IDS,
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = _JSON,
+) -> None:
+    """Show what a function's containers printed.
+
+    Also what those printed that are gone, and those of its variants.
+    """
+    request = _request(follow, since, until, tail, search, call, stream)
+    if function.startswith("fu-"):
+        request.app_id = find_function(function, environment).app_id
+        request.function = function
+    else:
+        request.app_name, request.function = split_name(function)
+        request.environment = environment or default_client().environment
+    request.container_id = _container_id(container)
+    show_logs(request, _Prefix(timestamps, show_function, show_call, show_container), as_json)
 
 
 def container_logs(
@@ -67,12 +108,15 @@ def container_logs(
     call: str = _CALL,
     stream: str = _STREAM,
     timestamps: bool = _TIMESTAMPS,
+    everything: bool = typer.Option(False, "--all", help="All lines that are kept; so it is unless --tail is given."),
     as_json: bool = _JSON,
 ) -> None:
     """Show what a container printed, also one that is gone."""
+    if everything and tail is not None:
+        raise UsageError("--all shows all lines, and --tail some of them: use one of them")
     request = _request(follow, since, until, tail, search, call, stream)
     request.container_id = _container_id(container)
-    _show(request, timestamps, as_json)
+    show_logs(request, _Prefix(timestamps), as_json)
 
 
 def _request(
@@ -82,7 +126,7 @@ def _request(
         raise UsageError("--follow waits for lines that are still to come, so it can't go with --until")
     numbers = {name: number for number, name in _STREAMS.items()}
     if stream and stream not in numbers:
-        raise UsageError(f"--stream {stream!r} is none of {', '.join(numbers)}")
+        raise UsageError(f"--source {stream!r} is none of {', '.join(numbers)}")
     if tail == 0 and not follow:
         raise UsageError("--tail 0 shows nothing without --follow")
     return LogReadRequest(
@@ -102,12 +146,35 @@ def _container_id(given: str) -> str:
     return given.removeprefix("wherry-")
 
 
-def _show(request: LogReadRequest, timestamps: bool, as_json: bool) -> None:
+class _Prefix:
+    """What a line begins with, beside what was printed."""
+
+    def __init__(
+        self, timestamps: bool, show_function: bool = False, show_call: bool = False, show_container: bool = False
+    ) -> None:
+        self._timestamps = timestamps
+        self._show_function = show_function
+        self._show_call = show_call
+        self._show_container = show_container
+
+    def of(self, line: LogLine) -> str:
+        """Return the words for a line, each with a space behind it."""
+        words = [
+            stamp_of(line.at_ms) if self._timestamps else "",
+            line.function_id if self._show_function else "",
+            line.call_id or "-" if self._show_call else "",
+            line.container_id if self._show_container else "",
+        ]
+        return "".join(f"{word} " for word in words if word)
+
+
+def show_logs(request: LogReadRequest, prefix: _Prefix, as_json: bool) -> None:
+    """Print the lines that are asked for, until there are no more."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that does not know a character shows another, instead of an error here.
             stream.reconfigure(errors="replace")
-    printer = _Json(sys.stdout) if as_json else _Plain(sys.stdout, sys.stderr, timestamps)
+    printer = _Json(sys.stdout) if as_json else _Plain(sys.stdout, sys.stderr, prefix)
     any_line = False
     for lines in read_logs(default_client(), request):
         any_line = True
@@ -146,10 +213,10 @@ class _Json:
 class _Plain:
     """Each line to the stream that it was printed on, in colour on a terminal."""
 
-    def __init__(self, out: TextIO, err: TextIO, timestamps: bool) -> None:
+    def __init__(self, out: TextIO, err: TextIO, prefix: _Prefix) -> None:
         self._out = out
         self._err = err
-        self._timestamps = timestamps
+        self._prefix = prefix
         # Whose line has begun and goes on, and where it was written.
         self._begun: tuple[str, int, str] | None = None
         self._last: TextIO = out
@@ -180,9 +247,10 @@ class _Plain:
         colour = _COLOURS.get(line.stream) if on_terminal else None
         if colour:
             text = f"{colour}{text}\x1b[0m"
-        if self._timestamps and self._begun is None:
-            text = f"{stamp_of(line.at_ms)} {text}"
-        if self._timestamps and "\r" in text:
-            text = text.replace("\r", f"\r{stamp_of(line.at_ms)} ")
+        prefix = self._prefix.of(line)
+        if prefix and self._begun is None:
+            text = f"{prefix}{text}"
+        if prefix and "\r" in text:
+            text = text.replace("\r", f"\r{prefix}")
         target.write(text if line.goes_on else text + "\n")
         self._begun = owner if line.goes_on else None

@@ -29,7 +29,7 @@ from wherry.cli import (
 from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback
-from wherry.cli.logs import app_logs
+from wherry.cli.logs import app_logs, function_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.shell import shell
@@ -66,6 +66,7 @@ app.group.command("rollback")(rollback)
 app.group.command("info")(info)
 cli.add_typer(app.group, name="app")
 cli.add_typer(container.group, name="container")
+function.group.command("logs")(function_logs)
 cli.add_typer(function.group, name="function")
 cli.add_typer(image.group, name="image")
 cli.add_typer(sandbox.group, name="sandbox")

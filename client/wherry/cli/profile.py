@@ -7,11 +7,11 @@ from pathlib import Path
 import typer
 
 from wherry._connection.profiles import Profiles, profiles_path
-from wherry._connection.settings import Remote
+from wherry._connection.settings import Remote, Settings
 from wherry.cli._common import JSON_OPTION, show_json, show_table
 from wherry.exception import ConnectionError, InvalidError
 
-group = typer.Typer(help="Profiles: services by name, in ~/.wherry.toml.", no_args_is_help=True)
+group = typer.Typer(help="Manage profiles: services by name, in ~/.wherry.toml.", no_args_is_help=True)
 
 
 @group.command("list")
@@ -51,7 +51,7 @@ def add(
     certificate: Path | None = typer.Option(None, help="PEM file of the one certificate to trust."),
     pin: bool = typer.Option(False, "--pin", help="Fetch the service's certificate now, and trust that one."),
 ) -> None:
-    """Write a profile, in place of one of the same name."""
+    """Create a profile, or replace it."""
     remote = Remote(url, token_id, token_secret)
     pem = ""
     if certificate is not None:
@@ -78,6 +78,7 @@ def add(
     typer.echo(f"Wrote profile {name!r} ({profiles_path()}).")
 
 
+@group.command("activate")
 @group.command()
 def use(name: str = typer.Argument("", help="Its name; none: the local service again.")) -> None:
     """Use a profile from now on."""
@@ -86,7 +87,17 @@ def use(name: str = typer.Argument("", help="Its name; none: the local service a
 
 
 @group.command()
+def current() -> None:
+    """Print the name of the profile in use; nothing without one."""
+    if name := Settings.from_environment().profile:
+        typer.echo(name)
+
+
+@group.command()
 def remove(name: str) -> None:
-    """Forget a profile. Its token stays valid: `wherry token revoke` ends it."""
+    """Delete a profile.
+
+    Its token stays valid: `wherry token revoke` ends it.
+    """
     Profiles(profiles_path()).remove(name)
     typer.echo(f"Removed profile {name!r}.")

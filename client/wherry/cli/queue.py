@@ -6,12 +6,12 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry.cli import _shared
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json
+from wherry.cli._common import ALLOW_MISSING_OPTION, ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json
 from wherry.cli._values import only_shown
 from wherry.exception import NotFoundError, ResourceExhaustedError
 from wherry.queue import Queue
 
-group = typer.Typer(help="Queues that functions and programs share.", no_args_is_help=True)
+group = typer.Typer(help="Manage queues that programs share.", no_args_is_help=True)
 
 _NAME = typer.Argument(help="Name of the queue.")
 _PARTITION = typer.Option(None, "-p", "--partition", help="The partition.")
@@ -22,7 +22,7 @@ _VALUES = typer.Argument(help="Items, texts unless --parse is given.")
 
 @group.command()
 def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Make a queue, unless there is one of that name."""
+    """Create a queue if it does not exist."""
     _shared.make(Queue, name, environment, as_json)
 
 
@@ -36,7 +36,7 @@ def list_queues(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JS
 def length(
     name: str = _NAME,
     partition: str | None = _PARTITION,
-    total: bool = typer.Option(False, "--total", help="Of all partitions."),
+    total: bool = typer.Option(False, "-t", "--total", help="Of all partitions."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -51,6 +51,7 @@ def length(
 @group.command()
 def peek(
     name: str = _NAME,
+    first: int | None = typer.Argument(None, metavar="[N]", help="As --count.", min=1),
     count: int = _COUNT,
     partition: str | None = _PARTITION,
     environment: str | None = ENVIRONMENT_OPTION,
@@ -58,7 +59,7 @@ def peek(
 ) -> None:
     """Show the first items and leave them where they are."""
     found = _queue(name, environment).iterate(partition=partition)
-    _shared.show_values(_shared.taken(found, count), as_json)
+    _shared.show_values(_shared.taken(found, first or count), as_json)
 
 
 @group.command()
@@ -99,7 +100,7 @@ def put(
 def clear(
     name: str = _NAME,
     partition: str | None = _PARTITION,
-    everything: bool = typer.Option(False, "--all", help="All partitions."),
+    everything: bool = typer.Option(False, "-a", "--all", help="All partitions."),
     yes: bool = YES_OPTION,
     environment: str | None = ENVIRONMENT_OPTION,
 ) -> None:
@@ -113,11 +114,12 @@ def clear(
 def delete(
     name: str = _NAME,
     yes: bool = YES_OPTION,
+    allow_missing: bool = ALLOW_MISSING_OPTION,
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Delete a queue with all it holds."""
-    _shared.remove(Queue, name, environment, yes, as_json)
+    _shared.remove(Queue, name, environment, yes, allow_missing, as_json)
 
 
 def _queue(name: str, environment: str | None) -> Queue:

@@ -20,7 +20,7 @@ from wherry_proto.messages import (
     SandboxTerminateRequest,
 )
 
-group = typer.Typer(help="Containers that run any command.", no_args_is_help=True)
+group = typer.Typer(help="Manage sandboxes: containers that run any command.", no_args_is_help=True)
 
 _STATES = {
     SandboxState.RUNNING: "running",
@@ -74,7 +74,10 @@ def exec_in_sandbox(
     pty: bool = typer.Option(False, "--pty/--no-pty", help="With a terminal, this one."),
     environment: str | None = _ENVIRONMENT,
 ) -> None:
-    """Run a command in a sandbox, with this terminal's input and output; exit with its code."""
+    """Run a command in a sandbox.
+
+    It has this terminal's input and output. Exits with the command's code.
+    """
     sandbox_id = _find(sandbox, environment).object_id
     raise typer.Exit(execute(default_client(), sandbox_id, command, pty=pty, timeout=timeout, workdir=workdir))
 
@@ -86,7 +89,7 @@ def logs(
     environment: str | None = _ENVIRONMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Show what a sandbox's command has printed, each stream on its own."""
+    """Show what a sandbox's command has printed."""
     sandbox_id = _find(sandbox, environment).object_id
     if as_json:
         if follow:

@@ -10,7 +10,7 @@ from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_
 from wherry.schedule import from_message
 from wherry_proto.messages import ScheduledState, ScheduleInfo
 
-group = typer.Typer(help="Functions of deployed apps that run by themselves.", no_args_is_help=True)
+group = typer.Typer(help="Manage schedules: functions that run by the clock.", no_args_is_help=True)
 
 _FUNCTION = typer.Argument(help="Name, APP/FUNCTION, or id.")
 
@@ -39,7 +39,10 @@ def list_schedules(environment: str | None = ENVIRONMENT_OPTION, as_json: bool =
 
 @group.command()
 def run(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Run a function now, once, beside its schedule; exit 1 where too many of its inputs wait."""
+    """Run a function now, once, beside its schedule.
+
+    Exits with 1 if too many of its inputs wait.
+    """
     client = default_client()
     info = _schedules.run_now(client, _schedules.find(client, function, environment))
     run = info.last
@@ -55,7 +58,10 @@ def run(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION,
 
 @group.command()
 def pause(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Have a function run by itself no more, across deploys, until `wherry schedule resume`."""
+    """Pause a schedule.
+
+    The function does not run by itself until `wherry schedule resume`, whatever is deployed meanwhile.
+    """
     client = default_client()
     info = _schedules.set_paused(client, _schedules.find(client, function, environment), True)
     if as_json:
@@ -68,7 +74,10 @@ def pause(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTIO
 def resume(
     function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION
 ) -> None:
-    """Have a function run by itself again; what was due while it was paused is not run."""
+    """Resume a schedule.
+
+    What was due while it was paused is not run.
+    """
     client = default_client()
     info = _schedules.set_paused(client, _schedules.find(client, function, environment), False)
     if as_json:

@@ -11,6 +11,7 @@ from wherry._connection.client import default_client
 from wherry._objects import secrets
 from wherry._objects.dotenv import read
 from wherry.cli._common import (
+    ALLOW_MISSING_OPTION,
     ENVIRONMENT_OPTION,
     JSON_OPTION,
     YES_OPTION,
@@ -20,12 +21,13 @@ from wherry.cli._common import (
     stdin_is_terminal,
     time_of,
 )
+from wherry.cli._shared import missing_allowed
 from wherry.cli._usage import UsageError
 from wherry.exception import AlreadyExistsError, InvalidError
 from wherry.secret import Secret
 from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
 
-group = typer.Typer(help="Secrets: values that functions get as environment variables.", no_args_is_help=True)
+group = typer.Typer(help="Manage secrets: values for environment variables.", no_args_is_help=True)
 
 _VALUES = typer.Argument(None, metavar="[KEY=VALUE]…", help="KEY=- reads the value from stdin.")
 _DOTENV = typer.Option(None, "--from-dotenv", help="Take the values of a .env file.")
@@ -84,11 +86,16 @@ def list_secrets(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = J
 def delete(
     name: str = typer.Argument(help="Name."),
     yes: bool = YES_OPTION,
+    allow_missing: bool = ALLOW_MISSING_OPTION,
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Delete a secret; new containers of functions that use it then fail to start."""
-    Secret.lookup(name, environment_name=environment)
+    """Delete a secret.
+
+    Functions that use it start no new container then.
+    """
+    with missing_allowed(allow_missing):
+        Secret.lookup(name, environment_name=environment)
     confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)
     info = secrets.delete(None, name, environment or "")
     if as_json:
@@ -99,7 +106,7 @@ def delete(
 
 @group.command()
 def rotate(as_json: bool = JSON_OPTION) -> None:
-    """Encrypt all secrets of all environments anew, with a new key."""
+    """Encrypt all secrets of all environments with a new key."""
     answer = default_client().call("Secrets.Rotate", SecretRotateRequest(), SecretRotateResponse)
     if as_json:
         show_json({"secrets": answer.num_secrets, "new_key": answer.new_key})

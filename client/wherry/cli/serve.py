@@ -42,7 +42,10 @@ def serve(
     environment: str | None = ENVIRONMENT_OPTION,
     timestamps: bool = TIMESTAMPS_OPTION,
 ) -> None:
-    """Run an app until Ctrl-C, and reload it when its source changes. Its functions keep their ids."""
+    """Run an app until Ctrl-C, and reload it when it changes.
+
+    Its functions keep their ids.
+    """
     if is_module:
         check_module(ref)
     use_modal(modal)

@@ -26,7 +26,7 @@ from wherry_proto.messages import (
     ServerStopResponse,
 )
 
-group = typer.Typer(help="The local service.", no_args_is_help=True)
+group = typer.Typer(help="Manage the service.", no_args_is_help=True)
 
 STOP_DEADLINE_S = 60.0
 
@@ -37,7 +37,10 @@ def run(
     listen: str | None = typer.Option(None, "--listen", metavar="HOST:PORT", help="Listen for TCP too."),
     dev_tls: bool = typer.Option(False, "--dev-tls", help="Make a certificate, for clients to pin."),
 ) -> None:
-    """Run the service here until Ctrl-C or SIGTERM; a second one ends running inputs at once."""
+    """Run the service in the foreground.
+
+    Ctrl-C or SIGTERM stops it; a second one ends running inputs at once.
+    """
     check_service_installed()
     command = [sys.executable, "-P", "-m", "wherry_service"]
     if config is not None:
@@ -141,7 +144,10 @@ def logs(
 
 @group.command("rotate-key")
 def rotate_key(as_json: bool = JSON_OPTION) -> None:
-    """Encrypt all secrets anew, with a new key (as `wherry secret rotate`)."""
+    """Encrypt all secrets with a new key.
+
+    As `wherry secret rotate` does.
+    """
     secret.rotate(as_json)
 
 

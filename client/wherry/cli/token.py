@@ -16,7 +16,7 @@ from wherry_proto.messages import (
     TokenWhoRequest,
 )
 
-group = typer.Typer(help="Tokens: who may reach the service over TCP.", no_args_is_help=True)
+group = typer.Typer(help="Manage tokens: who may reach the service over TCP.", no_args_is_help=True)
 
 
 @group.command()

@@ -14,8 +14,10 @@ from wherry._objects.volume_upload import UploadBatch
 from wherry._screen.harmless import in_one_line
 from wherry.cli import _shared
 from wherry.cli._common import (
+    ALLOW_MISSING_OPTION,
     ENVIRONMENT_OPTION,
     JSON_OPTION,
+    NEVER_ASKS_OPTION,
     YES_OPTION,
     confirm,
     show_json,
@@ -39,7 +41,7 @@ Found = Callable[[str, str | None], VolumeFiles]
 
 def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:
     """Return the commands for one kind of directories."""
-    group = typer.Typer(help=f"{what} that functions and programs share.", no_args_is_help=True)
+    group = typer.Typer(help=f"Manage {what} that programs share.", no_args_is_help=True)
 
     def found(name: str, environment: str | None) -> VolumeFiles:
         return cls._looked_up(name, None, environment, False)
@@ -54,7 +56,7 @@ def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None
 
     @group.command()
     def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-        """Make one, unless there is one of that name."""
+        """Create one if it does not exist."""
         _shared.make(cls, name, environment, as_json)
 
     @group.command("list")
@@ -83,12 +85,14 @@ def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None
     def delete(
         name: str = _NAME,
         yes: bool = YES_OPTION,
+        allow_missing: bool = ALLOW_MISSING_OPTION,
         force: bool = typer.Option(False, "-f", "--force", help="Also while functions use it."),
         environment: str | None = ENVIRONMENT_OPTION,
         as_json: bool = JSON_OPTION,
     ) -> None:
         """Delete one with all it holds."""
-        one = found(name, environment)
+        with _shared.missing_allowed(allow_missing):
+            one = found(name, environment)
         confirm(f"Delete {cls._kind} {name} with all its files?", yes)
         info = one.discard(force)
         if as_json:
@@ -100,9 +104,10 @@ def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None
     def rename(
         name: str = _NAME,
         new_name: str = typer.Argument(help="The name it is to have."),
+        yes: bool = NEVER_ASKS_OPTION,
         environment: str | None = ENVIRONMENT_OPTION,
     ) -> None:
-        """Give one another name; its files stay."""
+        """Rename one; its files stay."""
         cls.rename(name, new_name, environment_name=environment)
         typer.echo(f"{name} is called {new_name} now.")
 
@@ -201,7 +206,10 @@ def _add_files(group: typer.Typer, found: Found) -> None:
         yes: bool = YES_OPTION,
         environment: str | None = ENVIRONMENT_OPTION,
     ) -> None:
-        """Remove a file, or with -r a directory with all below, for which it asks."""
+        """Remove a file, or with -r a directory.
+
+        It asks before it removes a directory with all below.
+        """
         one = found(name, environment)
         if recursive:
             confirm(f"Remove {path} of {name} with all below?", yes)
@@ -227,5 +235,5 @@ def _bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.advance(task, done)
 
 
-volumes = group_of(Volume, "Volumes: directories")
-file_systems = group_of(NetworkFileSystem, "Network file systems: directories")
+volumes = group_of(Volume, "volumes: directories")
+file_systems = group_of(NetworkFileSystem, "network file systems: directories")

@@ -33,9 +33,12 @@ def _opened(service: FakeService) -> AppOpenRequest:
 
 
 def test_each_command_takes_h_and_a_profile(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, command in _leaves(cli.commands()):
+    whole = cli.commands()
+    for words, command in _leaves(whole):
         assert any("--profile" in option.opts for option in command.params), words
-        assert run("", *words, "-h") == 0
+        with pytest.raises(SystemExit) as caught:
+            whole([*words, "-h"])
+        assert not caught.value.code
         assert "-h, --help" in capsys.readouterr().out, words
     assert run("", "-h") == 0
     assert run("", "app", "-h") == 0
@@ -45,8 +48,11 @@ def test_each_command_takes_h_and_a_profile(run: Run, capsys: pytest.CaptureFixt
 
 
 def test_an_unknown_option_is_named_as_one(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, _ in _leaves(cli.commands()):
-        assert run("", *words, "--no-such-option", "x", "y") == 2
+    whole = cli.commands()
+    for words, _ in _leaves(whole):
+        with pytest.raises(SystemExit) as caught:
+            whole([*words, "--no-such-option", "x", "y"])
+        assert caught.value.code == 2
         assert "No such option: --no-such-option" in capsys.readouterr().err, words
     assert run("", "run", "SCRIPT::double", "--no-such-option") == 2
     assert "No such option: --no-such-option" in capsys.readouterr().err
@@ -62,6 +68,28 @@ def test_a_command_uses_the_profile_that_it_is_given(
     assert "environment: dev\nprofile: work\n" in capsys.readouterr().out
     assert run("", "config", "show", "--profile", "play") == 1
     assert "has no profile 'play'; it has: work" in capsys.readouterr().err
+
+
+def test_profiles_are_activated_and_keep_an_environment(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WHERRY_PROFILE", "")
+    monkeypatch.setenv("WHERRY_CONFIG_PATH", str(tmp_path / "profiles"))
+    profiles = '["a"]\nserver_url = "https://h:1"\ntoken_id = "tk-1"\ntoken_secret = "ws-s"\n\n["b"]\n'
+    (tmp_path / "profiles").write_text(profiles)
+    assert run("", "profile", "current") == 0
+    assert capsys.readouterr().out == ""
+    assert run("", "config", "set-environment", "dev") == 1
+    assert "no profile is in use that could keep it: set WHERRY_ENVIRONMENT=dev" in capsys.readouterr().err
+    assert run("", "profile", "activate", "a") == 0
+    assert run("", "profile", "current") == 0
+    assert capsys.readouterr().out == "Profile 'a' is in use.\na\n"
+    for option, shown in ((), "***"), (("--no-redact",), "ws-s"):
+        assert run("", "config", "show", *option) == 0
+        assert capsys.readouterr().out.endswith(f"token_id: tk-1\ntoken_secret: {shown}\n")
+    # Another command's profile is not the one in use.
+    assert run("", "profile", "current", "--profile", "b") == 0
+    assert capsys.readouterr().out == "b\n"
 
 
 def test_a_run_may_have_a_name_of_its_own(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,13 +118,28 @@ def test_timestamps(run: Run, service: FakeService, capsys: pytest.CaptureFixtur
     assert text == "x"
 
 
+def test_lines_may_begin_with_ids(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
+    service.logs = [[[line("x", function_id="fu-1", call_id="fc-1"), line("y")]]]
+    assert run("app", "logs", "demo", "--show-function-id", "--show-function-call-id") == 0
+    assert capsys.readouterr().out == "fu-1 fc-1 x\n- y\n"
+    service.logs = [[[line("50%\r100%")]]]
+    assert run("function", "logs", "demo/f", "--show-container-id", "-s", "stdout", "--function-call", "fc-1") == 0
+    assert capsys.readouterr().out == "co-1 50%\rco-1 100%\n"
+    request = next(request for name, request in reversed(service.requests) if name == "Logs.Read")
+    assert isinstance(request, LogReadRequest)
+    assert (request.app_name, request.function, request.call_id) == ("demo", "f", "fc-1")
+    assert run("function", "logs", "demo") == 2
+    assert "neither an id (fu-…) nor APP/FUNCTION" in capsys.readouterr().err
+    assert run("container", "logs", "co-1", "--all", "-n", "5") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--since", "yesterday"], "--since 'yesterday' is no time: give how long ago (90s, 10m, 2h, 1d)"),
         (["--since", "5"], "--since '5' is no time"),
         (["--until", "25:00"], "--until '25:00' is no time"),
-        (["--stream", "out"], "--stream 'out' is none of stdout, stderr, system"),
+        (["--stream", "out"], "--source 'out' is none of stdout, stderr, system"),
         (["-f", "--until", "1m"], "can't go with --until"),
         (["-n", "0"], "--tail 0 shows nothing without --follow"),
     ],
