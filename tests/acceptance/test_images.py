@@ -93,6 +93,25 @@ def test_what_the_runner_adds_is_small(service: OwnService) -> None:
         assert 0 < ready.attrs["Size"] - alone.attrs["Size"] < 3 << 20
 
 
+def test_what_is_loaded_of_the_layer_is_byte_code_without_docstrings_and_columns(made: Made) -> None:
+    def look() -> list[tuple[str, str | None, bool, bool]]:
+        import importlib
+        import os
+
+        rows = []
+        for name in ("wherry_runner.runner", "wherry.exception"):
+            module = importlib.import_module(name)
+            code = module.__spec__.loader.get_code(name)  # type: ignore[union-attr]
+            has_columns = hasattr(code, "co_positions") and any(row[2] is not None for row in code.co_positions())
+            rows.append((name, module.__doc__, os.path.exists(module.__spec__.cached or ""), has_columns))  # type: ignore[union-attr]
+        return rows
+
+    assert made(Image.debian_slim(), look).remote() == [
+        ("wherry_runner.runner", None, True, False),
+        ("wherry.exception", None, True, False),
+    ]
+
+
 def test_a_step_that_fails_without_a_word_is_named(made: Made) -> None:
     with pytest.raises(wherry.exception.ImageBuildError, match=r"`run exit 3` failed: exit code: 3$"):
         made(Image.debian_slim().run_commands("exit 3"), nothing)
