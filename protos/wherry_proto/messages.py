@@ -695,8 +695,9 @@ class AppInfo(Message):
         "stopped_at_ms",
         "num_containers",
         "version",
+        "tags",
     )
-    __kinds__ = "string string string enum uint64 uint64 uint32 uint32"
+    __kinds__ = "string string string enum uint64 uint64 uint32 uint32 map"
 
     def __init__(
         self,
@@ -709,6 +710,7 @@ class AppInfo(Message):
         stopped_at_ms: int = 0,
         num_containers: int = 0,
         version: int = 0,
+        tags: "dict[str, str] | None" = None,
     ) -> None:
         self.app_id = app_id
         self.name = name
@@ -718,6 +720,7 @@ class AppInfo(Message):
         self.stopped_at_ms = stopped_at_ms
         self.num_containers = num_containers
         self.version = version
+        self.tags: dict[str, str] = {} if tags is None else tags
 
 
 class AppPublishRequest(Message):
@@ -753,6 +756,15 @@ class AppStopResponse(Message):
     def __init__(self, *, num_containers_stopped: int = 0, left_over: "list[str] | None" = None) -> None:
         self.num_containers_stopped = num_containers_stopped
         self.left_over: list[str] = [] if left_over is None else left_over
+
+
+class AppSetTagsRequest(Message):
+    __slots__ = ("app_id", "tags")
+    __kinds__ = "string map"
+
+    def __init__(self, *, app_id: str = "", tags: "dict[str, str] | None" = None) -> None:
+        self.app_id = app_id
+        self.tags: dict[str, str] = {} if tags is None else tags
 
 
 class AppListRequest(Message):

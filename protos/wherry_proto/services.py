@@ -16,6 +16,7 @@ METHODS: dict[str, Method] = {
     "Apps.Stop": Method("/wherry.v1.Apps/Stop", "AppStopRequest", "AppStopResponse", False, False),
     "Apps.List": Method("/wherry.v1.Apps/List", "AppListRequest", "AppListResponse", False, False),
     "Apps.Show": Method("/wherry.v1.Apps/Show", "AppShowRequest", "AppShowResponse", False, False),
+    "Apps.SetTags": Method("/wherry.v1.Apps/SetTags", "AppSetTagsRequest", "AppInfo", False, False),
     "Blobs.Missing": Method("/wherry.v1.Blobs/Missing", "BlobMissingRequest", "BlobMissingResponse", False, False),
     "Blobs.Put": Method("/wherry.v1.Blobs/Put", "BlobChunk", "BlobInfo", True, False),
     "Blobs.Get": Method("/wherry.v1.Blobs/Get", "BlobGetRequest", "BlobChunk", False, True),

@@ -182,6 +182,7 @@ STRANGE = {
     "stop a container": ("Containers.Stop", {"container_id": "$container"}),
     "stop an app": ("Apps.Stop", {"app_id": "$app"}),
     "show an app": ("Apps.Show", {"app_id": "$app"}),
+    "tag an app": ("Apps.SetTags", {"app_id": "$app"}),
     "publish into an app": ("Apps.Publish", {"app_id": "$app"}),
     "deploy over an app": ("Deployments.Create", {"app_id": "$app"}),
     "a token for everything": ("Tokens.Create", {"name": "mine", "scopes": ["admin"], "environments": ["*"]}),

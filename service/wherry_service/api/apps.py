@@ -7,6 +7,7 @@ from wherry_proto.messages import (
     AppOpenRequest,
     AppPublishRequest,
     AppPublishResponse,
+    AppSetTagsRequest,
     AppShowRequest,
     AppShowResponse,
     AppStopRequest,
@@ -60,6 +61,10 @@ class AppApi:
         deadline_s = request.deadline_s or STOP_DEADLINE_S
         count, left_over = await self._apps.ending.stop(request.app_id, "The app was stopped.", deadline_s=deadline_s)
         return AppStopResponse(num_containers_stopped=count, left_over=left_over)
+
+    @rpc("Apps.SetTags", DEPLOY, APP, audited=True)
+    async def set_tags(self, request: AppSetTagsRequest) -> AppInfo:
+        return await self._apps.set_tags(request.app_id, request.tags)
 
     @rpc("Apps.Show", ANY, ("app_id", "environment"))
     async def show(self, request: AppShowRequest) -> AppShowResponse:

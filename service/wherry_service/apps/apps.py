@@ -19,6 +19,7 @@ from wherry_service.errors import InvalidRequest, ServiceError
 from wherry_service.ids import new_id
 from wherry_service.node.node import FoundContainer
 from wherry_service.pools.pool import Pool
+from wherry_service.sandboxes.orders import check_tags
 from wherry_service.schedules.ticks import check_scheduled
 from wherry_service.store.apps import AppRecord, FunctionRecord
 
@@ -112,6 +113,16 @@ class Apps:
             host = self._beside.host
             await asyncio.gather(*(host.close_function(one.function_id, grace_of(one), why) for one in change.removed))
         return [self.register.function_info(app, record) for record in change.bases]
+
+    async def set_tags(self, app_id: str, tags: Mapping[str, str]) -> AppInfo:
+        """Replace the tags of a running app."""
+        check_tags(tags, "an app")
+        app = self.register.running(app_id)
+        async with app.lock:
+            app = self.register.running(app_id)
+            await self._store.set_tags(app_id, dict(tags))
+            app.record.tags = dict(tags)
+        return self.register.info(app_id)
 
     # Other functions for an app
 

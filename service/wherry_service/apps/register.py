@@ -164,6 +164,7 @@ class AppRegister:
             stopped_at_ms=record.stopped_at_ms,
             num_containers=sum(len(pool.containers) for pool in pools if pool is not None),
             version=app.deployment.version if app is not None and app.deployment is not None else 0,
+            tags=dict(record.tags),
         )
 
     def function(self, function_id: str) -> FunctionInfo:

@@ -57,10 +57,10 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
     return spec
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Raise `InvalidRequest` unless these can be a sandbox's tags."""
+def check_tags(tags: Mapping[str, str], what: str = "a sandbox") -> None:
+    """Raise `InvalidRequest` unless these can be the tags of a sandbox, or of `what` else."""
     if len(tags) > MAX_TAGS:
-        raise InvalidRequest(f"a sandbox has at most {MAX_TAGS} tags, got {len(tags)}")
+        raise InvalidRequest(f"{what} has at most {MAX_TAGS} tags, got {len(tags)}")
     for name, value in tags.items():
         if not name or len(name) > 256 or len(value) > 256:
             raise InvalidRequest(f"tag {name[:64]!r}: names have 1 to 256 characters, values at most 256")

@@ -1,7 +1,8 @@
 """Apps and their functions on disk."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -23,6 +24,7 @@ class AppRecord:
     client_id: str
     created_at_ms: int
     stopped_at_ms: int = 0
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,11 +61,17 @@ class AppStore:
             "client_id": app.client_id,
             "created_at_ms": app.created_at_ms,
             "stopped_at_ms": app.stopped_at_ms,
+            "tags": json.dumps(app.tags),
         }
         await self._database.write(lambda connection: connection.execute(sa.insert(apps), values).rowcount)
 
     async def set_state(self, app_id: str, state: int, stopped_at_ms: int) -> None:
         statement = sa.update(apps).where(apps.c.app_id == app_id).values(state=state, stopped_at_ms=stopped_at_ms)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def set_tags(self, app_id: str, tags: dict[str, str]) -> None:
+        """Write an app's tags in the place of those it has."""
+        statement = sa.update(apps).where(apps.c.app_id == app_id).values(tags=json.dumps(tags))
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     async def publish(self, app_id: str, records: list[FunctionRecord]) -> None:
@@ -195,5 +203,12 @@ def _values(record: FunctionRecord) -> dict[str, object]:
 
 def _app(row: "sa.Row[tuple[object, ...]]") -> AppRecord:
     return AppRecord(
-        row.app_id, row.name, row.environment, row.state, row.client_id, row.created_at_ms, row.stopped_at_ms
+        row.app_id,
+        row.name,
+        row.environment,
+        row.state,
+        row.client_id,
+        row.created_at_ms,
+        row.stopped_at_ms,
+        json.loads(row.tags),
     )

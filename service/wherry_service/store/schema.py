@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
-HEAD = "0019"
+HEAD = "0020"
 
 metadata = MetaData()
 
@@ -34,6 +34,8 @@ apps = Table(
     Column("client_id", String(40), nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("stopped_at_ms", BigInteger, nullable=False, default=0),
+    # JSON of an object of strings.
+    Column("tags", Text, nullable=False, default="{}"),
 )
 
 functions = Table(
