@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
-from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
+from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform, overload
+from wherry._calling.app_run import AppRun
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
-from wherry._define.names import check_app_name
+from wherry._define.entrypoint import LocalEntrypoint
+from wherry._define.names import check_app_name, checked_tags, is_app_id
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.recipe import checked_recipe
 from wherry.exception import InvalidError
@@ -14,7 +16,6 @@ from wherry.function import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from types import TracebackType
 
     from wherry._classes.parameters import parameter
     from wherry._connection.client import Client
@@ -33,31 +34,12 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class LocalEntrypoint(Generic[P, R]):
-    """A function that `wherry run` calls here, with the app running. (reference: Stub.local_entrypoint)"""
-
-    def __init__(self, function: Callable[P, R], name: str, app: App) -> None:
-        self.function = function
-        self.name = name
-        self.app = app
-        self.__doc__ = function.__doc__
-        self.__name__ = name
-        self.__module__ = function.__module__
-        self.__wrapped__ = function
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        return f"LocalEntrypoint({self.name!r})"
-
-
 class App:
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
     `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
     after them. With `include_source=False` functions come without their source files, unless they say otherwise: the
-    image then holds them. (reference: Stub)
+    image then holds them. `tags` are your own names and values, which `get_tags` returns. (reference: Stub)
     """
 
     _include_source = True  # of apps pickled by a version before
@@ -71,6 +53,7 @@ class App:
         volumes: Mapping[str, Any] | None = None,
         mounts: Sequence[Any] = (),
         include_source: bool = True,
+        tags: Mapping[str, str] | None = None,
         **unknown: Any,
     ) -> None:
         for parameter in unknown:
@@ -97,6 +80,7 @@ class App:
             volumes=places,
             mounts=tuple(mounts),
             default_image=_default_image,
+            tags=checked_tags(tags),
         )
         self._include_source = include_source is not False
         self._functions: dict[str, Function[..., Any]] = {}
@@ -143,6 +127,12 @@ class App:
         return self.__wherry_owner__.app_id
 
     @property
+    def description(self) -> str:
+        """The name; for an app without, the name of the module that defines it. (reference: App.description)"""
+        owner = self.__wherry_owner__
+        return owner.name or owner.module_name
+
+    @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
         """The functions, by name."""
         return {n: f for n, f in self._functions.items() if f.definition is None or not f.definition.is_class}
@@ -152,6 +142,15 @@ class App:
         """The plain classes that `@app.cls()` was on, by name."""
         classes: dict[str, Any] = {n: f.definition for n, f in self._functions.items()}
         return {name: one.function for name, one in classes.items() if one is not None and one.is_class}
+
+    @property
+    def registered_web_endpoints(self) -> list[str]:
+        """The names of the web endpoints, those of a class as "Class.method"."""
+        found: list[str] = []
+        for name, function in self._functions.items():
+            if function.definition is not None:
+                found += function.definition.web_names(name)
+        return found
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
@@ -276,6 +275,19 @@ class App:
 
         return decorate
 
+    def include(self, other_app: App, inherit_tags: bool = True) -> App:
+        """Make the functions and classes of another app this one's, too, and return this one.
+
+        They keep what their own app gives them: its image, secrets, volumes and mounts. What it defines afterwards
+        is not included. `inherit_tags`: the other's tags as well, where this app has none of the name. Raises
+        InvalidError where both have a function of one name. (reference: App.include)
+        """
+        if not isinstance(other_app, App):
+            raise InvalidError(f"App.include got {other_app!r}: it takes another App")
+        self.__wherry_owner__.include(other_app.__wherry_owner__, inherit_tags)
+        self._functions.update(other_app._functions)
+        return self
+
     @iterating
     def run(
         self,
@@ -285,7 +297,7 @@ class App:
         environment_name: str | None = None,
         *,
         name: str | None = None,
-    ) -> AppRun:
+    ) -> AppRun[App]:
         """Return what runs the app within `with` or `async with`: its functions can be called there.
 
         `detach` leaves it running afterwards, until its last call ends. `name` is what this run is called in lists,
@@ -331,14 +343,56 @@ class App:
         """Return the deployed app of that name, for `Sandbox.create(app=…)`: sandboxes end when it is stopped.
 
         Its functions are not in it: `Function.from_name` finds those. `create_if_missing` deploys it, without
-        functions. Raises NotFoundError if there is none. (reference: App.lookup)
+        functions. In place of the name the id ("ap-…") of any running app will do. Raises NotFoundError if there is
+        none. (reference: App.lookup)
         """
         from wherry._publish.deploying import looked_up  # noqa: PLC0415 - start-up cost: loads the session
 
-        app = App(name)
+        if is_app_id(name):
+            if create_if_missing:
+                raise InvalidError(f"App.lookup({name!r}) names an app by its id: create_if_missing needs a name")
+            app = App()
+        else:
+            app = App(name)
         owner = app.__wherry_owner__
-        owner.deployed_id, owner.environment = looked_up(owner.plan(), client, environment_name, create_if_missing)
+        found = looked_up(owner.plan(), client, environment_name, create_if_missing, name if app.name is None else "")
+        owner.became(found.app_id, found.name, found.environment, client)
         return app
+
+    @blocking
+    def stop(self, client: Client | None = None) -> None:
+        """Stop the app: its containers and sandboxes end, and nobody can call its functions.
+
+        Raises ExecutionError unless it runs, was deployed here, or comes from `lookup`. (reference: App.stop)
+        """
+        from wherry._publish.apps import stop  # noqa: PLC0415 - start-up cost: loads the session
+
+        owner = self.__wherry_owner__
+        stop(*owner.reached("stop", client))
+        owner.stopped()
+
+    @blocking
+    def set_tags(self, tags: Mapping[str, str], client: Client | None = None) -> None:
+        """Replace the app's tags; those of an app that does not run yet are sent when it does.
+
+        Raises InvalidError unless names and values are strings. (reference: App.set_tags)
+        """
+        owner, checked = self.__wherry_owner__, checked_tags(tags)
+        if owner.app_id is not None:
+            from wherry._publish.apps import set_tags  # noqa: PLC0415 - start-up cost: as above
+
+            set_tags(*owner.reached("set_tags", client), checked)
+        owner.tags = checked
+
+    @blocking
+    def get_tags(self, client: Client | None = None) -> dict[str, str]:
+        """Return the app's tags. (reference: App.get_tags)"""
+        owner = self.__wherry_owner__
+        if owner.app_id is None:
+            return dict(owner.tags)
+        from wherry._publish.apps import tags_of  # noqa: PLC0415 - start-up cost: as above
+
+        return tags_of(*owner.reached("get_tags", client))
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
@@ -411,37 +465,3 @@ class _FunctionDecorator:
         made: Function[..., Any] = Function(definition.name, owner=self._owner, definition=definition, callee=callee)
         self._register(made, callee)
         return made
-
-
-class AppRun:
-    """Runs an app while its block is entered."""
-
-    def __init__(self, app: App, begin: Callable[[], None], end: Callable[[], None]) -> None:
-        self._app = app
-        self._begin = begin
-        self._end = end
-
-    def __enter__(self) -> App:
-        self._begin()
-        return self._app
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is not None:
-            from wherry._connection.failure import hide_internals  # noqa: PLC0415 - start-up cost: loaded with the session
-
-            hide_internals(error)
-        self._end()
-
-    async def __aenter__(self) -> App:
-        from wherry._base.waiting import entered_in_thread  # noqa: PLC0415 - start-up cost: only in async programs
-
-        return await entered_in_thread(self)  # type: ignore[no-any-return]
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
-
-        await asyncio.to_thread(self.__exit__, kind, error, traceback)

@@ -17,6 +17,7 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionSpec,
     FunctionUpdateRequest,
+    Message,
     Payload,
     PoolSettings,
 )
@@ -87,7 +88,19 @@ def _changes(
 ) -> Changes:
     from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
 
-    return Changes(fields, rows.from_row(FunctionSpec, row, body), image, secrets)
+    return Changes(fields, rows.from_row(FunctionSpec, _filled_up(FunctionSpec, row), body), image, secrets)
+
+
+def _filled_up(kind: type[Message], row: Any) -> Any:
+    """Return a row with the fields that have come since it was pickled."""
+    from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
+    from wherry_proto.kinds import fields_of  # noqa: PLC0415 - start-up cost: as above
+
+    filled = [*row, *rows.to_row(kind(), [])[len(row) :]]
+    for field in fields_of(kind):
+        if field.message is not None and not field.repeated and filled[field.at] is not None:
+            filled[field.at] = _filled_up(field.message, filled[field.at])
+    return filled
 
 
 def known_changes() -> list[str]:

@@ -72,6 +72,11 @@ class ClassDefinition(Definition):
         """Whether no object can be made without arguments."""
         return bool(self.blueprint.required)
 
+    def web_names(self, name: str) -> list[str]:
+        """Return the names of the methods that are web endpoints, with the class's before them."""
+        methods = self.blueprint.methods.items()
+        return [f"{name}.{own}" for own, partial in methods if getattr(partial, "web", None) is not None]
+
     def method_specs(self) -> list[MethodSpec]:
         """Describe the methods for the service."""
         from wherry_proto.messages import MethodSpec  # noqa: PLC0415 - start-up cost: not needed to import wherry

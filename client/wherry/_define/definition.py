@@ -72,6 +72,14 @@ class Definition:
         """Whether the function itself is sent, not its module: that was asked for, or no file has it."""
         return self.options.serialized or not is_written(self._written, self.function.__qualname__, self.module)
 
+    def came_late(self) -> None:
+        """Note that its app runs already. In a script that is past what containers import: the code itself is sent."""
+        if self.function.__module__ == "__main__":
+            from copy import copy  # noqa: PLC0415 - start-up cost: few define functions so late
+
+            self.options = copy(self.options)
+            self.options.serialized = True
+
     @property
     def _written(self) -> Any:
         """A function that is where the definition is."""
@@ -81,6 +89,10 @@ class Definition:
     def shipped(self) -> Any:
         """What is pickled where the code itself is sent."""
         return self.function
+
+    def web_names(self, name: str) -> list[str]:
+        """Return the names of its web endpoints; `name` is its own."""
+        return [name] if self.web is not None else []
 
     # Of classes.
     is_class = False

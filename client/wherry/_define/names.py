@@ -20,6 +20,24 @@ def check_function_name(name: Any) -> str:
     return _checked("a function's name", name, _LONGEST_FUNCTION)
 
 
+def is_app_id(name: Any) -> bool:
+    """Whether this is the id of an app, which no app's name looks like."""
+    return isinstance(name, str) and name.startswith("ap-")
+
+
+def checked_tags(tags: Any) -> dict[str, str]:
+    """Return an app's tags; raise InvalidError unless they are a dict of strings."""
+    if tags is None:
+        return {}
+    if not hasattr(tags, "items"):
+        raise InvalidError(f"tags is {_shown(tags)}: it must be a dict of strings")
+    found = dict(tags.items())
+    for name, value in found.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidError(f"tag {_shown(name)}: {_shown(value)}: names and values must be strings")
+    return found
+
+
 def _checked(what: str, name: Any, longest: int) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= longest:
         raise InvalidError(f"{what} is {_shown(name)}: it must be a string of 1 to {longest} characters")

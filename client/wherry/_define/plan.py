@@ -5,7 +5,7 @@ from __future__ import annotations
 from wherry._base.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wherry._define.definition import Definition
     from wherry._define.places import Placed
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Plan:
     """Plain data: functions and classes as they were written, and what all of them are given."""
 
-    __slots__ = ("definitions", "environment", "image", "mounts", "name", "objects", "secrets", "volumes")
+    __slots__ = (
+        "definitions", "environment", "image", "included", "mounts", "name", "objects", "secrets", "tags", "volumes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -31,6 +33,8 @@ class Plan:
         mounts: Sequence[Mount],
         objects: Sequence[SharedObject],
         environment: str,
+        tags: Mapping[str, str],
+        included: Mapping[str, Plan],
     ) -> None:
         self.name = name
         self.definitions = definitions
@@ -44,6 +48,14 @@ class Plan:
         # Where the app runs; "": nowhere yet.
         self.environment = environment
 
+        self.tags = tags
+        # Of functions that another app has defined, by their names: what that app says.
+        self.included = included
+
+    def of(self, definition: Definition) -> Plan:
+        """Return the plan of the app that has defined a function: this one, or that of an app that is included."""
+        return self.included.get(definition.name, self)
+
     def image_of(self, definition: Definition) -> Recipe:
         """Return the image of a function."""
-        return definition.options.image or self.image
+        return definition.options.image or self.of(definition).image

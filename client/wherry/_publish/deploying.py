@@ -87,28 +87,32 @@ def deploy(
     return _deployed(plan, client, _named(plan, name), environment, tag, strategy)
 
 
-def looked_up(plan: Plan, client: Client | None, environment: str | None, creates: bool) -> tuple[str, str]:
-    """Return the id and the environment of the deployed app of the plan's name; where it is missing, it may be made.
+def looked_up(plan: Plan, client: Client | None, environment: str | None, creates: bool, app_id: str = "") -> AppInfo:
+    """Return the deployed app of the plan's name, which is made if it is missing and `creates`; or that of an id.
 
     Raises NotFoundError.
     """
     check_local("looking up an app", GUARD)
     client = client or default_client()
     environment = environment or client.environment
+    request = (
+        AppShowRequest(app_id=app_id) if app_id else AppShowRequest(app_name=plan.name or "", environment=environment)
+    )
     try:
-        app = client.call(
-            "Apps.Show", AppShowRequest(app_name=plan.name or "", environment=environment), AppShowResponse
-        )
+        found = client.call("Apps.Show", request, AppShowResponse).app
     except NotFoundError:
-        app = AppShowResponse()
-    if app.app is not None and app.app.version:
-        return app.app.app_id, environment
+        if app_id:
+            raise
+        found = None
+    if found is not None and (app_id or found.version):
+        return found
     if not creates:
         raise NotFoundError(
             f"no app {plan.name!r} is deployed in environment {environment!r}: deploy it, or pass "
             "create_if_missing=True"
         )
-    return _deployed(plan, client, plan.name or "", environment, "", "rolling").app_id, environment
+    made = _deployed(plan, client, plan.name or "", environment, "", "rolling")
+    return AppInfo(app_id=made.app_id, name=made.app_name, environment=environment, version=made.version)
 
 
 def _deployed(plan: Plan, client: Client, app_name: str, environment: str | None, tag: str, strategy: str) -> Deployed:

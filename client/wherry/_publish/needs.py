@@ -157,13 +157,13 @@ def make_ready(
 
 def needs_of(plan: Plan, definition: Definition, modules: Sequence[Any]) -> Needs:
     """Return what a function of an app needs; `modules` of all of them, where it wants source at all."""
-    options = definition.options
+    options, own = definition.options, plan.of(definition)
     return Needs(
         plan.image_of(definition),
         modules=modules if options.include_source else (),
-        mounts=(*plan.mounts, *options.mounts),
-        secrets=(*plan.secrets, *options.secrets),
-        volumes=together("volumes", plan.volumes, options.volumes),
+        mounts=(*own.mounts, *options.mounts),
+        secrets=(*own.secrets, *options.secrets),
+        volumes=together("volumes", own.volumes, options.volumes),
         network_file_systems=options.network_file_systems,
     )
 

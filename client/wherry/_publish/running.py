@@ -1,12 +1,13 @@
 """Brings an app up: all that its functions need, and the functions themselves; and down again."""
 
-import logging
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry._base.code import has_file, importable_name
 from wherry._connection.client import default_client
+from wherry._publish.apps import warn_of
 from wherry._publish.bring_up import bring_up
 from wherry._publish.needs import alias_main, modules_of, needs_of
 from wherry._publish.source import SourceFile as LocalFile
@@ -17,6 +18,7 @@ from wherry_proto.messages import (
     AppOpenRequest,
     AppPublishRequest,
     AppPublishResponse,
+    AppSetTagsRequest,
     AppStopRequest,
     AppStopResponse,
     FunctionInfo,
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry._define.plan import Plan
-
-log = logging.getLogger("wherry")
 
 
 class Prepared:
@@ -60,9 +60,13 @@ class Published:
 class Running:
     """An app that runs."""
 
-    def __init__(self, client: "Client", app_id: str, detach: bool) -> None:
+    def __init__(self, client: "Client", app_id: str, detach: bool, name: str | None) -> None:
         self.client = client
         self.app_id = app_id
+        # What it is called instead of what its code says.
+        self.name = name
+        # Held while it is given other functions.
+        self.publishing = threading.Lock()
         self._detach = detach
         self._pid = os.getpid()
 
@@ -72,11 +76,8 @@ class Running:
             return  # in a forked child: the app is its parent's
         # A service that is away stops it by itself: it knows which client is gone.
         answer = self.client.tell("Apps.Stop", AppStopRequest(app_id=self.app_id))
-        if isinstance(answer, AppStopResponse) and answer.left_over:
-            log.warning(
-                "wherry: the engine did not answer, so %s may still be there; removed when it does",
-                ", ".join(answer.left_over),
-            )
+        if isinstance(answer, AppStopResponse):
+            warn_of(answer.left_over)
 
 
 def start(
@@ -93,7 +94,7 @@ def start(
     except BaseException:
         client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
         raise
-    return Running(client, app_id, detach), published
+    return Running(client, app_id, detach, name), published
 
 
 def open_app(
@@ -110,7 +111,10 @@ def open_app(
     name = name or plan.name
     name = name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
     request = AppOpenRequest(name=name[:64], environment=environment, client_id=owner_id, detach=detach, deploy=deploys)
-    return client.call("Apps.Open", request, AppInfo)
+    info = client.call("Apps.Open", request, AppInfo)
+    if plan.tags and info.tags != plan.tags:
+        info = client.call("Apps.SetTags", AppSetTagsRequest(app_id=info.app_id, tags=dict(plan.tags)), AppInfo)
+    return info
 
 
 def publish(plan: "Plan", client: "Client", app_id: str, environment: str, name: str | None = None) -> Published:
@@ -139,9 +143,11 @@ def prepared(
     modules = modules_of(plan.definitions)
     alias_main()
     specs = [function_spec(definition) for definition in plan.definitions]
-    if name not in (None, plan.name):
-        for spec in specs:
-            spec.app_name = plan.name or ""
+    called = name or plan.name
+    for spec, definition in zip(specs, plan.definitions, strict=True):
+        # What the code calls the app that defines it: this one, or one that it includes.
+        own_name = plan.of(definition).name
+        spec.app_name = own_name if own_name and own_name != called else ""
     brought = bring_up(
         client,
         [needs_of(plan, definition, modules) for definition in plan.definitions],

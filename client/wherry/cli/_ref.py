@@ -13,9 +13,10 @@ from wherry._base import modal_name
 from wherry._base.code import script_name
 from wherry._base.misuse import near
 from wherry._define.definition import Definition
+from wherry._define.entrypoint import LocalEntrypoint
 from wherry._define.plan import Plan
 from wherry._define.recipe import Recipe
-from wherry.app import App, LocalEntrypoint
+from wherry.app import App
 from wherry.cli._common import stdin_is_terminal
 from wherry.cli._methods import MethodTarget, methods_of
 from wherry.cli._usage import UsageError
@@ -226,4 +227,7 @@ def _apps(module: ModuleType) -> list[App]:
     """Return the module's apps; those named `app` or `stub` alone, if there are such."""
     named = [value for name in ("app", "stub") if isinstance(value := getattr(module, name, None), App)]
     apps = named or [value for value in vars(module).values() if isinstance(value, App)]
-    return list({id(app): app for app in apps}.values())
+    apps = list({id(app): app for app in apps}.values())
+    # What is included in another one runs with it.
+    owners = [app.__wherry_owner__ for app in apps]
+    return [app for app, own in zip(apps, owners, strict=True) if not any(one.includes(own) for one in owners)]

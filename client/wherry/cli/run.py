@@ -13,13 +13,15 @@ from typing import Any
 import typer
 
 from wherry._base import modal_name
+from wherry._calling.app_run import AppRun
 from wherry._connection.client import Client, default_client
 from wherry._connection.failure import hide_internals
+from wherry._define.entrypoint import LocalEntrypoint
 from wherry._screen.output import Output
 from wherry._screen.plain import Plain
 from wherry._screen.stamps import Stamped
 from wherry._screen.stream import ScreenStream
-from wherry.app import AppRun, LocalEntrypoint
+from wherry.app import App
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
     MODAL_OPTION,
@@ -137,7 +139,7 @@ def _run(
     target: LocalEntrypoint[..., Any] | Function[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    with_app: AppRun,
+    with_app: AppRun[App],
     interactive: bool,
     reader: _Reader,
 ) -> Any:
