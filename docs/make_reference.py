@@ -12,6 +12,7 @@ from typing import Any
 
 import wherry
 from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
+from wherry._base.elsewhere import Refused
 
 PAGE = Path(__file__).parent / "reference.md"
 HEAD = """# Reference
@@ -39,6 +40,8 @@ def page() -> str:
     parts = [HEAD]
     modules = [name for name in wherry.__all__ if isinstance(getattr(wherry, name), ModuleType)]
     for name in sorted(set(wherry.__all__) - set(modules) - {"__version__"}, key=str.lower):
+        if isinstance(getattr(wherry, name), Refused):
+            continue  # docs/from-modal.md has it
         parts += _entry(f"wherry.{name}", getattr(wherry, name))
     for name in sorted(modules):
         module = importlib.import_module(f"wherry.{name}")
@@ -46,6 +49,8 @@ def page() -> str:
         parts.append(_text(module))
         for own in _names_of(module):
             item = getattr(module, own)
+            if isinstance(item, Refused):
+                continue
             if getattr(wherry, own, None) is item and own in wherry.__all__:
                 parts.append(f"- `{own}`: the same as [wherry.{own}](#{_anchor(f'wherry.{own}')})\n")
             else:

@@ -20,8 +20,10 @@ from wherry.function import Function as Function
 
 if TYPE_CHECKING:
     # What type checkers see of the table below.
+    from wherry import billing as billing
     from wherry import call_graph as call_graph
     from wherry import cls as cls
+    from wherry import experimental as experimental
     from wherry import functions as functions
     from wherry import gpu as gpu
     from wherry._base.version import __version__ as __version__
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from wherry.call import gather as gather
     from wherry.cloud_bucket_mount import CloudBucketMount as CloudBucketMount
     from wherry.cls import Cls as Cls
+    from wherry.cluster import Cluster as Cluster
+    from wherry.cluster import clustered as clustered
     from wherry.concurrency import batched as batched
     from wherry.concurrency import concurrent as concurrent
     from wherry.dict import Dict as Dict
@@ -47,18 +51,23 @@ if TYPE_CHECKING:
     from wherry.mount import Mount as Mount
     from wherry.network_file_system import NetworkFileSystem as NetworkFileSystem
     from wherry.output import enable_output as enable_output
+    from wherry.proxy import Proxy as Proxy
     from wherry.queue import Queue as Queue
     from wherry.retries import Retries as Retries
     from wherry.sandbox import Sandbox as Sandbox
+    from wherry.sandbox_snapshot import SandboxSnapshot as SandboxSnapshot
     from wherry.schedule import Cron as Cron
     from wherry.schedule import Period as Period
+    from wherry.scheduler_placement import SchedulerPlacement as SchedulerPlacement
     from wherry.secret import Secret as Secret
     from wherry.volume import Volume as Volume
+    from wherry.workspace import Workspace as Workspace
 
 # Names that are loaded when first asked for, and the module that has each; "": the name is a module of wherry.
 _LAZY = {
     "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
+    "Cluster": "cluster",
     "Cron": "schedule",
     "Dict": "dict",
     "FunctionCall": "call",
@@ -67,20 +76,27 @@ _LAZY = {
     "NetworkFileSystem": "network_file_system",
     "PartialFunction": "_classes.partial",
     "Period": "schedule",
+    "Proxy": "proxy",
     "Queue": "queue",
     "Retries": "retries",
     "Sandbox": "sandbox",
+    "SandboxSnapshot": "sandbox_snapshot",
+    "SchedulerPlacement": "scheduler_placement",
     "Secret": "secret",
     "Volume": "volume",
+    "Workspace": "workspace",
     "__version__": "_base.version",
     "asgi_app": "_classes.web",
     "batched": "concurrency",
+    "billing": "",
     "call_graph": "",
     "cls": "",
+    "clustered": "cluster",
     "concurrent": "concurrency",
     "enable_output": "output",
     "enter": "_classes.partial",
     "exit": "_classes.partial",
+    "experimental": "",
     "fastapi_endpoint": "_classes.web",
     "functions": "",
     "gather": "call",

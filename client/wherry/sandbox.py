@@ -17,7 +17,7 @@ from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
 from wherry._sandbox import options
 from wherry._sandbox.inside import SandboxInside
-from wherry.context import check_local
+from wherry.context import is_local
 from wherry.exception import (
     ConnectionError,
     ExecutionError,
@@ -29,6 +29,7 @@ from wherry.exception import (
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
+from wherry.tunnel import Tunnel
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -42,35 +43,6 @@ DEFAULT_TIMEOUT_S = 300.0
 _WAIT_S = 30.0
 # Bytes of input in one message.
 _PIECE = 1 << 20
-
-
-class Tunnel:
-    """A port of a sandbox on a port of the service's host: HTTP, or anything else over TCP. (reference: Tunnel)"""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-    @property
-    def url(self) -> str:
-        """For HTTP, for example "http://127.0.0.1:40123"."""
-        return f"http://{self.host}:{self.port}"
-
-    @property
-    def tcp_socket(self) -> tuple[str, int]:
-        """Host and port."""
-        return self.host, self.port
-
-    @property
-    def tls_socket(self) -> tuple[str, int]:
-        """Host and port, as `tcp_socket`: what stays on one's own machine is not encrypted."""
-        return self.host, self.port
-
-    unencrypted_host = property(lambda self: self.host)
-    unencrypted_port = property(lambda self: self.port)
-
-    def __repr__(self) -> str:
-        return f"Tunnel({self.host!r}, {self.port})"
 
 
 # large: its methods are those of the reference
@@ -134,8 +106,11 @@ class Sandbox(SandboxInside, Object):
         An image's ENTRYPOINT is started with the command as its arguments. Without a command the image's CMD runs;
         where the image has neither, the sandbox only waits for `exec`.
 
-        It ends with its `app`, where one is given; else only by itself. `timeout` and `idle_timeout` in seconds: how
-        long it may live, and how long without a running `exec`, input or an open tunnel connection; `cpu` in cores
+        It ends with its `app`, where one is given; else only by itself. Inside a function it always belongs to the
+        function's own app, and can have nothing that the app does not have.
+
+        `timeout` and `idle_timeout` in seconds: how long it may live, and how long without a running `exec`, input or
+        an open tunnel connection; `cpu` in cores
         and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
         by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`) or network file systems;
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
@@ -153,13 +128,14 @@ class Sandbox(SandboxInside, Object):
             include_oidc_identity_token=include_oidc_identity_token,
             experimental_options=experimental_options,
         )
-        given = secrets_of("secrets", secrets if secrets is not None else ())
+        given, variables = _apart(secrets_of("secrets", secrets if secrets is not None else ()))
         app_id, recipe, client = _app_of(app, image, client)
         owner = owner_of(app)
         plan = owner.plan() if owner is not None else None
+        of_app, of_app_variables = _apart(plan.secrets if plan is not None else ())
         spec = SandboxSpec(
             command=options.strings("a command's parts", command),
-            env=options.variables(env),
+            env={**of_app_variables, **variables, **options.variables(env)},
             workdir=workdir or "",
             timeout_s=checks.number("timeout", timeout, 1, checks.DAY_S, "s", DEFAULT_TIMEOUT_S),
             idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, checks.DAY_S, "s", 0),
@@ -187,7 +163,7 @@ class Sandbox(SandboxInside, Object):
         )
         needs = Needs(
             None,
-            secrets=(*(plan.secrets if plan is not None else ()), *given),
+            secrets=(*of_app, *given),
             volumes=(*placed("volumes", volumes or {}), *placed("network_file_systems", network_file_systems or {})),
         )
         return Sandbox(create_sandbox(client, request, recipe, needs), client)
@@ -462,6 +438,9 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
     owner = owner_of(app)
+    if owner is not None and owner.app_id is None and not is_local():
+        # The service knows whose container asks: it is that app's.
+        return "", image or owner.plan().image, client or _default_client()
     if owner is None or owner.app_id is None:
         raise ExecutionError(
             f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
@@ -470,8 +449,15 @@ def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) ->
     return owner.app_id, image or owner.plan().image, client or owner.client or _default_client()
 
 
+def _apart(secrets: Sequence[Secret]) -> tuple[list_of[Secret], dict[str, str]]:
+    """Return the secrets that the service has or stores, and the variables of those made inside a container."""
+    variables: dict[str, str] = {}
+    for secret in secrets:
+        variables.update(secret.unsent or {})
+    return [secret for secret in secrets if secret.unsent is None], variables
+
+
 def _default_client() -> Client:
-    check_local("using sandboxes")
     from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
     return default_client()

@@ -206,9 +206,9 @@ class Secret(Object):
         Its environment is the one it names, else that of the app, else the one given, else the client's. Asked for
         anew each time: it may have been deleted and made again meanwhile. Raises NotFoundError.
         """
-        if not self._id:
+        if not self._id and not self._name:
             check_local("giving a function a secret that it did not have")
-        if (self._values is not None or self._name) and is_local():
+        if (self._values is not None or self._name) and (is_local() or not self._id):
             self._id = self._asked_for(client, app_id, environment)
         return self._id
 
@@ -224,6 +224,11 @@ class Secret(Object):
 
     def __wherry_known__(self) -> bool:
         return bool(self._id)
+
+    @property
+    def unsent(self) -> Mapping[str, str] | None:
+        """Inside wherry: the values of one that was made in a container, which can store none; else None."""
+        return self._values if not self._id and not is_local() else None
 
     def _resolve(self, client: Client | None = None) -> str:
         """Return its id; where it is made of values, store them first."""

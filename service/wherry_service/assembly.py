@@ -31,6 +31,7 @@ from wherry_service.calls.values import Values
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine
+from wherry_service.engines.gpus import Gpus, GpuSettings
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.host import Processors, blobs_of, database_url, host_size, open_ports, volumes_of
@@ -229,6 +230,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine) -> Machine
     network = OwnNetwork(NetworkSettings.from_environment(settings.rooms), instance, state_dir, ports)
     engine = make_engine(stores.volumes.driver, network)
     containment = Containment.from_environment(settings.rooms, host_size()[1])
+    gpus = Gpus(GpuSettings.from_environment(settings.rooms))
     keys = Keys.take_from(state_dir / FILE_NAME, os.environ)
     objects = Objects(stores.database, stores.blobs, keys, stores.volumes)
     image_settings = ImageSettings.from_environment(settings.rooms)
@@ -243,6 +245,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine) -> Machine
         stores.volumes,
         labels={"wherry.instance": instance},
         containment=containment,
+        gpus=gpus,
     )
     around = Surroundings(
         engine, instance, state_dir / "buckets", HelperImage(builder), host.proxies(), host.authorities
@@ -268,7 +271,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine) -> Machine
         node.buckets,
         containment,
     )
-    capacity = Capacity(*host_size(), Processors().busy, settings.containers_per_core)
+    capacity = Capacity(*host_size(), Processors().busy, settings.containers_per_core, gpus)
     return Machine(engine, network, objects, builder, image_settings, node, sandbox_node, capacity)
 
 

@@ -8,6 +8,7 @@ from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.execs import ExecApi
+from wherry_service.api.guest_sandboxes import GuestSandboxes
 from wherry_service.api.guests import Guests
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import Isolation, ServerApi
@@ -38,7 +39,8 @@ class Handlers:
         self.over_frames = chained({**table, "Execs.Run": execs.run_here}, notes, expected)
         # From inside containers; `Guest` stands before them for each container.
         inside = chained(table, expected)
-        self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals)
+        for_guests = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places)
+        self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals, for_guests)
 
 
 def _table(parts: Parts) -> dict[str, Handler]:

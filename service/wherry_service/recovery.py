@@ -36,13 +36,22 @@ class Recovery:
         self._clock = Tasks("schedules are not run by the clock any more")
 
     async def find(self) -> list[FoundContainer] | None:
-        """Return the containers of an earlier life; None if the engine does not say in time."""
+        """Return the containers of an earlier life; None if the engine does not say in time.
+
+        No GPU is given out before it is known which ones they have.
+        """
+        self._machine.capacity.gpus.await_sight("containers")
         try:
             async with asyncio.timeout(FIND_WITHIN_S):
-                return await self._machine.node.find()
+                found = await self._machine.node.find()
         except (EngineError, TimeoutError) as error:
             log.warning("containers of an earlier life cannot be looked for yet: %s", error or "the engine is slow")
             return None
+        gpus = self._machine.capacity.gpus
+        for item in found:
+            gpus.claim(item.container_id, item.gpu_ids)
+        gpus.seen("containers")
+        return found
 
     async def restore(self, found: list[FoundContainer]) -> list[Input]:
         """Serve the apps of an earlier life again, with their containers; return the durable inputs that are open."""
@@ -110,6 +119,7 @@ class Recovery:
         for container_id in container_ids:
             try:
                 await self._machine.node.discard(container_id)
+                self._machine.capacity.gpus.give_back(container_id)
             except EngineError as error:
                 log.warning("container %s of an earlier life could not be removed: %s", container_id, error)
 

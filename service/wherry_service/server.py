@@ -125,6 +125,7 @@ class Service:
             spawn(machine.network.keep())
         ends.callback(self._recovery.stop_clock)
         spawn(self._recovery.recover(found, durable))
+        spawn(machine.capacity.gpus.look())
         for goes_on in Housekeeping(self.parts).works():
             spawn(goes_on)
         log.info("wherry %s serves %s, process %d", __version__, self._state_dir, os.getpid())

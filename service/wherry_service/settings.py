@@ -145,8 +145,22 @@ _ROOMS = (
         "`UID:GID` in numbers of what functions, shells and sandboxes run as; with a home of its own in memory, where "
         "`pip install` puts packages. Unset: root, or the `USER` of the image.",
     ),
+    Key(
+        "gpus.devices",
+        "",
+        "The GPUs that containers may have, `ID=TYPE`, the id being a number or UUID as `nvidia-smi -L` shows it, such "
+        "as `0=A100-80GB`. Unset: all that `nvidia-smi` lists where the service runs.",
+        "list",
+    ),
+    Key("gpus.containers_per_gpu", 1, "Containers that may have the same GPU at the same time.", "whole"),
     Key("sandbox.runtime", "", "That of sandboxes alone. Unset: `containers.runtime`."),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
+    Key(
+        "sandbox.from_functions",
+        64,
+        "Sandboxes of one app that may run when code inside its functions creates another; 0: functions create none.",
+        "whole",
+    ),
     Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
     Key(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.fakes.host import gpus_of
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import Engine
 from wherry_service.errors import NotFound
@@ -33,5 +34,5 @@ def builder_of(
     """Return a builder of these."""
     volumes = VolumeStore(work_dir.parent / "volumes")
     return ImageBuilder(
-        engine, work_dir, records, blobs, sources, ImageSettings(), NoObjects(), volumes, {}, Containment()
+        engine, work_dir, records, blobs, sources, ImageSettings(), NoObjects(), volumes, {}, Containment(), gpus_of()
     )

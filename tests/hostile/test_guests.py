@@ -67,6 +67,8 @@ def treasury(service: OwnService) -> Iterator[Treasury]:
             "sandbox": sandbox.object_id,
             "container": next(row["container_id"] for row in listed if row["function_name"] == "count"),
             "lease": "le-" + "0" * 26,
+            # Of nobody here: what is built is everybody's who asks for the same.
+            "image": "im-" + "q" * 26,
         }
         yield Treasury(app, {name: value or "" for name, value in ids.items()}, call, vault, queue, sandbox)
         sandbox.terminate()
@@ -165,6 +167,18 @@ STRANGE = {
     "list secrets": ("Secrets.List", {"environment": "prod"}),
     "delete a secret": ("Secrets.Delete", {"name": "master", "environment": "prod"}),
     "have all secrets encrypted anew": ("Secrets.Rotate", {}),
+    "a secret's name by its id": ("Secrets.Lookup", {"secret_id": "st-" + "0" * 26}),
+    "write to a sandbox": ("Sandboxes.Input", {"sandbox_id": "$sandbox", "data": {"bytes": "x"}}),
+    "an image of a sandbox": ("Sandboxes.Snapshot", {"sandbox_id": "$sandbox"}),
+    "a sandbox by its id": ("Sandboxes.Get", {"sandbox_id": "$sandbox"}),
+    "a sandbox in another's app": (
+        "Sandboxes.Create",
+        {"app_id": "$app", "sandbox_id": "sb-" + "0" * 26, "spec": {"message": "SandboxSpec", "image_id": "$image"}},
+    ),
+    "a sandbox of another's image": (
+        "Sandboxes.Create",
+        {"sandbox_id": "sb-" + "0" * 26, "spec": {"message": "SandboxSpec", "image_id": "$image"}},
+    ),
     "a sandbox's output": ("Sandboxes.Output", {"sandbox_id": "$sandbox", "stream": 1}),
     "end a sandbox": ("Sandboxes.Terminate", {"sandbox_id": "$sandbox"}),
     "list sandboxes": ("Sandboxes.List", {"environment": "prod"}),

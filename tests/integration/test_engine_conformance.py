@@ -17,7 +17,6 @@ from wherry_service.engines.engine import (
     DeviceMissing,
     Engine,
     EngineEvent,
-    Gpu,
     ImageMissing,
 )
 from wherry_service.images import host
@@ -201,7 +200,7 @@ def test_docker_gets_the_limits_as_they_were_asked_for(tmp_path: Path) -> None:
 
 def test_docker_without_such_gpus_says_what_to_do(tmp_path: Path) -> None:
     async def scenario(engine: Engine, labels: dict[str, str]) -> None:
-        engine_id = await engine.create(spec(labels, WAIT, gpus=(Gpu("T4", 64),), network="none"))
+        engine_id = await engine.create(spec(labels, WAIT, gpu_ids=("63",), network="none"))
         # Which of the two it is depends on whether this machine has any.
         with pytest.raises(DeviceMissing, match=r"install nvidia-container-toolkit, run|nvidia-smi -L"):
             await engine.start(engine_id)

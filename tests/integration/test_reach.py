@@ -129,7 +129,8 @@ class Realm:
         self._service.parts.stores.logs.append(ids["app"], ids["function"], ids["container"], rows, {})
         record = SandboxRecord(
             ids["sandbox"], ids["app"], f"{mark}-app", self.environment, f"{mark}-box", {},
-            SandboxSpec(image_id=ids["image"], command=[mark]), 1, SandboxState.EXITED, ended_at_ms=2,
+            SandboxSpec(image_id=ids["image"], command=[mark], block_network=True), 1, SandboxState.EXITED,
+            ended_at_ms=2,
         )  # fmt: skip
         await SandboxStore(self._service.parts.stores.database).add(record)
         ids["blob"] = new_id("bl")
@@ -314,7 +315,7 @@ def request_for(method: str, path: Path_, realm: Realm) -> Any:
         request.start = messages.ExecStart(container_id=realm.ids["sandbox"], args=["true"])
     if method == "Sandboxes.Create":
         request.sandbox_id = new_id("sb")
-        request.spec = SandboxSpec(image_id=realm.ids["image"], command=["true"], timeout_s=1)
+        request.spec = SandboxSpec(image_id=realm.ids["image"], command=["true"], timeout_s=1, block_network=True)
     return request
 
 

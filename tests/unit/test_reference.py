@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import wherry
+from wherry._base.elsewhere import Refused
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,7 +22,9 @@ def make_reference() -> ModuleType:
 
 def test_the_reference_has_every_public_name_and_is_up_to_date() -> None:
     text = (DOCS / "reference.md").read_text()
-    missing = [name for name in wherry.__all__ if name != "__version__" and f"## wherry.{name}\n" not in text]
+    # What there can't be here is in the page about Modal.
+    own = [name for name in wherry.__all__ if not isinstance(getattr(wherry, name), Refused)]
+    missing = [name for name in own if name != "__version__" and f"## wherry.{name}\n" not in text]
     assert missing == []
     assert text == make_reference().page()
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import warnings
+from fnmatch import fnmatchcase
 
-from wherry._base.hints import TYPE_CHECKING
+from wherry._base.hints import TYPE_CHECKING, Any
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -159,6 +160,51 @@ ROWS = (
         "the models are the cloud's own service",
         "serve a model with `@app.server()` or `@wherry.web_server`",
     ),
+    Row(
+        "Sidecars of sandboxes",
+        "refused",
+        ("modal.sandbox.Sidecar*",),
+        "a sandbox is one container",
+        "start a second sandbox, or run the other program in the same one with `exec`",
+    ),
+    Row(
+        "Modal's pages on the web",
+        "refused",
+        ("*.get_dashboard_url*", "modal dashboard*", "modal app dashboard*", "modal volume dashboard*"),
+        "Wherry has no web pages of its own",
+        "see `wherry app list`, `wherry app info` and `wherry server status`",
+    ),
+    Row(
+        "Modal's helpers for its own web site",
+        "refused",
+        ("modal changelog*", "modal skills *", "modal curl*"),
+        "they read pages of Modal's web site, or send its tokens along",
+        "see CHANGELOG.md, and ask web endpoints with any HTTP client",
+    ),
+    Row(
+        "Signing in with another service's account",
+        "refused",
+        ("modal.Client.from_oauth_credentials*",),
+        "Wherry is no identity provider, and uses none",
+        "give a token, or put credentials into a Secret",
+    ),
+    Row(
+        "`SchedulerPlacement`",
+        "accepted",
+        ("modal.SchedulerPlacement*", "modal.scheduler_placement*"),
+        "your own machines are in no region, and none of them is a spot instance",
+        "it can be made, and has no effect",
+    ),
+    Row(
+        "Experiments",
+        "refused",
+        ("modal.experimental.Stream*", "modal.experimental.AppendResult*", "modal.experimental.Entry*",
+         "modal.experimental.IdempotencyConflict*", "modal.experimental.OutboundPolicy*",
+         "modal.experimental.flash_*", "modal.experimental.http_server*", "modal.experimental.server_forward*",
+         "modal.experimental.ServerManager*", "modal.experimental.DockerfileSpec*"),
+        "Modal calls these experiments, and they depend on servers of its own",
+        "use a Queue or a Dict for data, and `@app.server()` or `@wherry.web_server` for HTTP",
+    ),
     # What only Modal's own client uses
     Row(
         "Parts of Modal's own client",
@@ -187,10 +233,46 @@ def meet(parameter: str, stacklevel: int) -> None:
     """Do what the table says of a parameter that was given: nothing, a warning, or raise InvalidError."""
     row = next(row for row in ROWS if f"*({parameter}=)" in row.names)
     if row.how == "refused":
-        raise InvalidError(f"{parameter} means nothing on your own machines: {row.sentence}")
+        raise InvalidError(f"{parameter} is not in Wherry: {row.sentence}")
     if row.how == "ignored":
         warnings.warn(
             f"{parameter} means nothing on your own machines, and is ignored: {row.sentence}",
             UserWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def row_of(name: str) -> Row | None:
+    """Return the row that a fact stands in."""
+    return next((row for row in ROWS if any(fnmatchcase(name, pattern) for pattern in row.names)), None)
+
+
+def refusal(name: str, fact: str) -> InvalidError:
+    """Return what is raised where a name is used whose fact the table refuses."""
+    row = row_of(fact)
+    return InvalidError(f"{name} is not in Wherry: {row.sentence if row is not None else ''}")
+
+
+class Refused(type):
+    """The type of a class that can be imported, and refuses all else."""
+
+    __fact__: str
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # tools look for such
+        raise refusal(cls.__name__, cls.__fact__)
+
+    def __call__(cls, *args: Any, **options: Any) -> Any:
+        raise refusal(cls.__name__, cls.__fact__)
+
+    def __repr__(cls) -> str:
+        return f"<{cls.__name__}, which Wherry has not>"
+
+
+def refused(fact: str) -> Any:
+    """Return what stands for a name such as "modal.proxy.Proxy": it can be imported, and refuses to be used."""
+    module, _, name = fact.removeprefix("modal.").rpartition(".")
+    row = row_of(fact)
+    told = f"Not in Wherry: {row.sentence if row is not None else ''}."
+    return Refused(name, (), {"__module__": f"wherry.{module}", "__doc__": told, "__fact__": fact})

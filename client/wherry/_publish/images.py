@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from wherry._publish.image_files import resolve
 from wherry._publish.shipping import send
+from wherry.context import is_local
 from wherry.exception import ImageBuildError
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
@@ -25,8 +26,10 @@ def ensure_images(
     distinct = list(dict.fromkeys(images))
     if not distinct:
         return []
-    resolved = [resolve(image, client, environment) for image in distinct]
-    send(client, [file for one in resolved for file in one.files], as_read=True)
+    # Inside a container nothing is built, only named: the service sends and reads nothing for that.
+    resolved = [resolve(image, client if is_local() else None, environment) for image in distinct]
+    if is_local():
+        send(client, [file for one in resolved for file in one.files], as_read=True)
     request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=environment, bare=bare)
     ids: dict[int, str] = {}
     builds: dict[int, Build] = {}

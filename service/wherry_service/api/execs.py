@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import DEVELOP
+from wherry_service.api.rules import DEVELOP, Inside
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, Unready
 from wherry_service.node.execs import Execs, WithSocket
@@ -29,7 +29,7 @@ class ExecApi:
         self._secret_env = secret_env
 
     # Of functions' containers, and of sandboxes.
-    @rpc("Execs.Run", DEVELOP, ("start.container_id",), audited=True)
+    @rpc("Execs.Run", DEVELOP, ("start.container_id",), audited=True, inside=Inside.SANDBOX)
     def run(self, requests: AsyncIterator[ExecRequest]) -> AsyncIterator[ExecReply | WithSocket]:
         """Run a command for a client that may be anywhere."""
         return self._run(requests, can_hand_over=False)

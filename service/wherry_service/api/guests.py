@@ -17,10 +17,18 @@ from wherry_proto.messages import (
     BlobChunk,
     BlobGetRequest,
     CallStart,
+    ExecRequest,
     FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
+    ImageEnsureRequest,
+    ImageEvent,
     ObjectOpenRequest,
+    SandboxCreateRequest,
+    SandboxGetRequest,
+    SandboxListRequest,
+    SecretInfo,
+    SecretLookupRequest,
     ServerInfo,
     ServerInfoRequest,
     SessionUp,
@@ -29,6 +37,7 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.budget import Budget
 from wherry_service.api.chain import before, chained
+from wherry_service.api.guest_sandboxes import Asking, GuestSandboxes
 from wherry_service.api.local import LocalApi
 from wherry_service.api.places import Places
 from wherry_service.api.reach import Reach
@@ -64,7 +73,9 @@ class Guests:
         journal: Journal,
         places: Places,
         terminals: Terminals,
+        sandboxes: GuestSandboxes,
     ) -> None:
+        self.sandboxes = sandboxes
         self.handlers = handlers
         self.places = places
         self.terminals = terminals
@@ -187,6 +198,8 @@ class Guest:
             request.environment = named.environment
         if rule.inside is Inside.APP and not self._is_own(request.function_id):
             raise Denied(f"code inside a container can call {name} for functions of its own app alone")
+        if rule.inside is Inside.SANDBOX and named.object_id.startswith("sb-"):
+            await self._guests.sandboxes.check_use(self._asking, named.object_id)
 
     def _is_own(self, function_id: str) -> bool:
         return self._guests.apps.function(function_id).app_id == self._app_id
@@ -234,6 +247,52 @@ class Guest:
                 if mount.source_id not in trees:
                     raise self.missing("source tree", mount.source_id)
         found: FunctionInfo = await handler(request)
+        return found
+
+    # Sandboxes
+
+    @property
+    def _asking(self) -> Asking:
+        return Asking(self.container_id, self._app_id, self._environment)
+
+    @instead("Sandboxes.Create")
+    async def _create_sandbox(self, handler: Any, request: SandboxCreateRequest) -> Any:
+        await self._guests.sandboxes.check_new(self._asking, request)
+        return await handler(request)
+
+    @instead("Sandboxes.Get")
+    async def _get_sandbox(self, handler: Any, request: SandboxGetRequest) -> Any:
+        return await self._guests.sandboxes.get(self._asking, handler, request)
+
+    @instead("Sandboxes.List")
+    async def _list_sandboxes(self, handler: Any, request: SandboxListRequest) -> Any:
+        return await self._guests.sandboxes.list(self._asking, handler, request)
+
+    @instead("Execs.Run")
+    def _exec(self, handler: Any, requests: AsyncIterator[ExecRequest]) -> Any:
+        return handler(self._guests.sandboxes.exec(self._asking, requests))
+
+    @instead("Images.Ensure")
+    async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
+        """Name images that exist; none is built from inside."""
+        events: Any = self._guests.sandboxes.images(self._asking, handler, request)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
+
+    @instead("Secrets.Lookup")
+    async def _look_up_secret(self, handler: Any, request: SecretLookupRequest) -> SecretInfo:
+        """Name a secret that its app's functions were given, for a sandbox; of others it learns nothing."""
+        missing = self.missing("secret", request.secret_id or request.name)
+        keys, request.required_keys = request.required_keys, []
+        try:
+            found: SecretInfo = await handler(request)
+        except NotFound:
+            raise missing from None
+        if found.secret_id not in self._guests.apps.secret_ids_of(self._app_id):
+            raise missing
+        request.required_keys = keys
+        found = await handler(request)
         return found
 
     @instead("Blobs.Put")

@@ -19,7 +19,7 @@ from wherry_proto.messages import (
     ImageStepEnd,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import ADMIN, DEPLOY, FIELD, Where
+from wherry_service.api.rules import ADMIN, DEPLOY, FIELD, Inside, Where
 from wherry_service.api.statuses import status_of
 from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import InvalidRequest, NotFound, ServiceError
@@ -46,7 +46,7 @@ class ImageApi:
         self._keep_days = keep_days
         self._apps_by_image = apps_by_image
 
-    @rpc("Images.Ensure", DEPLOY, FIELD)
+    @rpc("Images.Ensure", DEPLOY, FIELD, inside=Inside.SANDBOX)
     async def ensure(self, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:
         events: asyncio.Queue[ImageEvent] = asyncio.Queue()
         builds = [

@@ -43,6 +43,8 @@ class Inside(Enum):
     ENVIRONMENT = "environment"
     # Likewise, of what is its own app's.
     APP = "app"
+    # Sandboxes of its own app that have nothing which the app does not have (guest_sandboxes.py).
+    SANDBOX = "sandbox"
 
 
 class Rule(NamedTuple):

@@ -19,7 +19,7 @@ from wherry_proto.messages import (
     SandboxWaitRequest,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import DEVELOP, FIELD
+from wherry_service.api.rules import DEVELOP, FIELD, Inside
 from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.sandboxes.sandboxes import Sandboxes
@@ -36,7 +36,7 @@ class SandboxApi:
         self._sandboxes = sandboxes
         self._apps = apps
 
-    @rpc("Sandboxes.Create", DEVELOP, ("app_id", "environment"), audited=True)
+    @rpc("Sandboxes.Create", DEVELOP, ("app_id", "environment"), audited=True, inside=Inside.SANDBOX)
     async def create(self, request: SandboxCreateRequest) -> SandboxInfo:
         known = await self._sandboxes.known(_checked(request.sandbox_id))
         if known is not None:
@@ -47,32 +47,32 @@ class SandboxApi:
             app_name, environment = app.name, app.environment
         return await self._sandboxes.create(request, app_name, environment)
 
-    @rpc("Sandboxes.Get", DEVELOP, ("sandbox_id", "environment"))
+    @rpc("Sandboxes.Get", DEVELOP, ("sandbox_id", "environment"), inside=Inside.SANDBOX)
     async def get(self, request: SandboxGetRequest) -> SandboxInfo:
         if request.sandbox_id:
             return await self._sandboxes.register.get(_checked(request.sandbox_id))
         environment = request.environment or DEFAULT_ENVIRONMENT
         return self._sandboxes.register.by_name(request.name, request.app_name, environment)
 
-    @rpc("Sandboxes.Wait", DEVELOP, ("sandbox_id",))
+    @rpc("Sandboxes.Wait", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def wait(self, request: SandboxWaitRequest) -> SandboxInfo:
         return await self._sandboxes.wait(_checked(request.sandbox_id), request.timeout_s)
 
-    @rpc("Sandboxes.Terminate", DEVELOP, ("sandbox_id",), audited=True)
+    @rpc("Sandboxes.Terminate", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
     async def terminate(self, request: SandboxTerminateRequest) -> SandboxInfo:
         return await self._sandboxes.terminate(_checked(request.sandbox_id))
 
-    @rpc("Sandboxes.List", DEVELOP, FIELD)
+    @rpc("Sandboxes.List", DEVELOP, FIELD, inside=Inside.SANDBOX)
     async def list(self, request: SandboxListRequest) -> SandboxListResponse:
         environment = request.environment or DEFAULT_ENVIRONMENT
         found = await self._sandboxes.register.list(environment, request.app_id, request.tags, request.include_ended)
         return SandboxListResponse(sandboxes=found)
 
-    @rpc("Sandboxes.SetTags", DEVELOP, ("sandbox_id",))
+    @rpc("Sandboxes.SetTags", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def set_tags(self, request: SandboxSetTagsRequest) -> SandboxInfo:
         return await self._sandboxes.set_tags(_checked(request.sandbox_id), request.tags)
 
-    @rpc("Sandboxes.Output", DEVELOP, ("sandbox_id",))
+    @rpc("Sandboxes.Output", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:
         pieces = self._sandboxes.streams.output(
             _checked(request.sandbox_id), request.stream, request.offset, request.follow
@@ -81,14 +81,14 @@ class SandboxApi:
             for start in range(0, len(data), _PIECE):
                 yield SandboxOutput(data=data[start : start + _PIECE])
 
-    @rpc("Sandboxes.Input", DEVELOP, ("sandbox_id",))
+    @rpc("Sandboxes.Input", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def input(self, request: SandboxInputRequest) -> SandboxInputResponse:
         await self._sandboxes.streams.write(
             _checked(request.sandbox_id), request.writer_id[:64], request.offset, request.data, request.eof
         )
         return SandboxInputResponse()
 
-    @rpc("Sandboxes.Snapshot", DEVELOP, ("sandbox_id",), audited=True)
+    @rpc("Sandboxes.Snapshot", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
     async def snapshot(self, request: SandboxSnapshotRequest) -> SandboxSnapshotResponse:
         return SandboxSnapshotResponse(image_id=await self._sandboxes.snapshot(_checked(request.sandbox_id)))
 

@@ -11,7 +11,7 @@ from wherry_proto.messages import (
     SecretRotateResponse,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import ADMIN, DEPLOY, DEVELOP, FIELD, SECRET, Where
+from wherry_service.api.rules import ADMIN, DEPLOY, DEVELOP, FIELD, SECRET, Inside, Where
 from wherry_service.apps.register import AppRegister
 from wherry_service.ids import check_id
 from wherry_service.objects.secrets import Secrets
@@ -31,7 +31,7 @@ class SecretApi:
         environment = self._environment(request.environment, request.app_id)
         return _info(await self._secrets.create(request.name, environment, request.values, request.replace))
 
-    @rpc("Secrets.Lookup", DEPLOY, SECRET)
+    @rpc("Secrets.Lookup", DEPLOY, SECRET, inside=Inside.SANDBOX)
     async def lookup(self, request: SecretLookupRequest) -> SecretInfo:
         if request.secret_id:
             check_id(request.secret_id, "st", "secret id")

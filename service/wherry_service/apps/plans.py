@@ -116,10 +116,15 @@ def plan_of(
         ),
         scaledown_window_s=settings.scaledown_window_s,
         timeout_s=load.timeout_s,
-        share=Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None),
+        share=Capacity.share(
+            resources.cpu_request or None,
+            resources.memory_request_mib or None,
+            [Gpu(gpu.type, gpu.count) for gpu in spec.gpus],
+        ),
         load=load,
         make_order=make_order,
         single_use=settings.single_use_containers,
+        block_network=spec.block_network,
     )
 
 

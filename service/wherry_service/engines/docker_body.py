@@ -46,16 +46,10 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         host["MemoryReservation"] = spec.memory_request_mib << 20
     if spec.disk_limit_mib and with_disk_limit:
         host["StorageOpt"] = {"size": f"{spec.disk_limit_mib}M"}
-    if spec.gpus:
-        # Docker counts GPUs and does not know their types: the first alternative it is.
-        first = spec.gpus[0]
+    if spec.gpu_ids:
+        # By id: where Docker is given a number of them, all containers get the same first ones.
         host["DeviceRequests"] = [
-            {
-                "Driver": "nvidia",
-                "Count": first.count,
-                "Capabilities": [["gpu"]],
-                "Options": {} if first.type == "any" else {"type": first.type},
-            }
+            {"Driver": "nvidia", "DeviceIDs": list(spec.gpu_ids), "Capabilities": [["gpu"]], "Options": {}}
         ]
     body: dict[str, Any] = {
         "Image": spec.image,

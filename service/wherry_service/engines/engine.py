@@ -70,8 +70,8 @@ class ContainerSpec:
     pids_limit: int | None = None
     # MiB that the container's own files may grow to; not held where the engine's storage can't limit it.
     disk_limit_mib: int | None = None
-    # Any one of these will do, the first is preferred.
-    gpus: tuple[Gpu, ...] = ()
+    # The host's GPUs that it has, by number or UUID.
+    gpu_ids: tuple[str, ...] = ()
     # The OCI runtime, as the engine's configuration names it; "": the engine's default.
     runtime: str = ""
     # "": the image's.

@@ -14,6 +14,7 @@ from pathlib import Path
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec, Engine, EngineError, EngineUnreachable
+from wherry_service.engines.gpus import Gpus
 from wherry_service.errors import ServiceError, stack_of
 from wherry_service.ids import new_id
 from wherry_service.images.build import Build, OnEvent
@@ -70,6 +71,7 @@ class ImageBuilder:
         volumes: VolumeStore,
         labels: Mapping[str, str],
         containment: Containment,
+        gpus: Gpus,
     ) -> None:
         self.records = records
         self.logs = BuildLogs(work_dir / "logs")
@@ -78,7 +80,7 @@ class ImageBuilder:
         self._registry = Registry(settings, work_dir)
         # As of containers that builds run functions in: those of an earlier life are removed.
         self._labels = {**labels, "wherry.kind": "build"}
-        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels, containment)
+        self._functions = BuildFunctions(engine, work_dir, sources, volumes, labels, containment, gpus)
         self._maker = Maker(engine, work_dir, blobs, settings, self._registry, self._functions.run, objects)
         self._layer: RunnerLayer | None = None
         self._locks: dict[str, asyncio.Lock] = {}

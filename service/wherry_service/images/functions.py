@@ -15,7 +15,8 @@ from typing import Any
 from wherry_proto.messages import FunctionSpec, Resources, VolumeMount
 from wherry_service.engines.containment import Containment, MemoryLimit
 from wherry_service.engines.docker_body import DROPPED_CAPABILITIES, OOM_SCORE, PIDS_LIMIT
-from wherry_service.engines.engine import Engine
+from wherry_service.engines.engine import Engine, Gpu
+from wherry_service.engines.gpus import Gpus
 from wherry_service.engines.mount_places import checked_place
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
@@ -47,7 +48,9 @@ class BuildFunctions:
         volumes: VolumeStore,
         labels: Mapping[str, str],
         containment: Containment,
+        gpus: Gpus,
     ) -> None:
+        self._gpus = gpus
         self._containment = containment
         self._engine = engine
         self._work_dir = work_dir
@@ -80,6 +83,7 @@ class BuildFunctions:
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=self._work_dir))
         tail: list[str] = []
         held = contextlib.ExitStack()
+        wanted = [Gpu(gpu.type, gpu.count) for gpu in function.gpus]
 
         def hear(line: str) -> None:
             tail.append(line)
@@ -91,9 +95,9 @@ class BuildFunctions:
             await asyncio.to_thread(self._write, folder, function, {**_lent(folder), **secrets}, root)
             mounts = await asyncio.to_thread(self._mounts, function, held)
             network = "none" if function.block_network else await self._engine.network()
-            command = self._command(docker, base, name, folder, function, mounts, network)
             try:
-                async with asyncio.timeout(function.timeout_s or None):
+                async with self._gpus.lent(name, wanted, on_log) as ids, asyncio.timeout(function.timeout_s or None):
+                    command = self._command(docker, base, name, folder, function, mounts, network, ids)
                     code = await follow(command, hear)
             except TimeoutError:
                 told = f"`{title}` ran longer than its timeout of {function.timeout_s:g} s"
@@ -166,6 +170,7 @@ class BuildFunctions:
         function: FunctionSpec,
         mounts: Sequence[str],
         network: str,
+        gpu_ids: Sequence[str],
     ) -> list[str]:
         command = [docker, "run", f"--name={name}", "--user=0", "--init", "--entrypoint=", "--pull=never"]
         command += [f"--label={key}={value}" for key, value in self._labels.items()]
@@ -181,8 +186,9 @@ class BuildFunctions:
             command.append(f"--cpus={resources.cpu_limit:g}")
         if limit := self._memory_limit(function).mib:
             command += [f"--memory={limit}m", f"--memory-swap={limit}m"]
-        if function.gpus:
-            command.append(f"--gpus={function.gpus[0].count}")
+        if gpu_ids:
+            # Quoted, since what is between commas are options to the docker command.
+            command.append(f'--gpus="device={",".join(gpu_ids)}"')
         command.append(f"--network={network}")
         return [*command, base, "python3", _PROGRAM, _DIRECTORY]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerStatus, Engine, EngineError, EngineEvent
+from wherry_service.engines.gpus import gpu_ids_of
 from wherry_service.ids import instance_of
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
@@ -100,9 +101,8 @@ class LocalNode:
             if status.running and self._is_as_ordered_now(status) and (self.directory / container_id).is_dir():
                 self._found[container_id] = status.engine_id
                 labels = status.labels
-                found.append(
-                    FoundContainer(container_id, labels.get("wherry.function", ""), labels.get("wherry.revision", ""))
-                )
+                function_id, revision = labels.get("wherry.function", ""), labels.get("wherry.revision", "")
+                found.append(FoundContainer(container_id, function_id, revision, gpu_ids_of(labels)))
             else:
                 log.info("removing container %s, left behind by an earlier life", container_id)
                 await self.engine.remove(status.engine_id)

@@ -17,6 +17,7 @@ from wherry_service.engines.engine import (
     Mount,
     RuntimeMissing,
 )
+from wherry_service.engines.gpus import gpu_label
 from wherry_service.errors import ServiceError
 from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
@@ -186,6 +187,7 @@ class LocalContainer:
                 **self._host.labels,
                 **self.labels,
                 **labels,
+                **gpu_label(order.gpu_ids),
                 LABEL: LAYOUT,
                 CONTAINMENT_LABEL: self._host.containment.mark,
             },
@@ -197,7 +199,7 @@ class LocalContainer:
             network="none" if order.block_network else "bridge",
             pids_limit=None,
             disk_limit_mib=order.disk_limit_mib,
-            gpus=tuple(order.gpus),
+            gpu_ids=tuple(order.gpu_ids),
             runtime=self._host.containment.runtime,
             user=self._host.containment.user,
         )

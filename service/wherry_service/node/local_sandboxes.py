@@ -18,6 +18,7 @@ from wherry_service.engines.engine import (
     Mount,
     Stdin,
 )
+from wherry_service.engines.gpus import gpu_ids_of, gpu_label
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.events import ContainerExit
@@ -142,7 +143,7 @@ class LocalSandboxes:
             held = self._held[sandbox_id] = _Held(status.engine_id)
             if status.running or (not status.begun and await self._begin(sandbox_id, held)):
                 held.started = True
-                found.append(FoundSandbox(sandbox_id))
+                found.append(FoundSandbox(sandbox_id, gpu_ids=gpu_ids_of(status.labels)))
             else:
                 held.dead.set()
                 found.append(FoundSandbox(sandbox_id, await self._exit(held, None)))
@@ -311,7 +312,13 @@ class LocalSandboxes:
             image=order.image,
             command=command,
             mounts=tuple(mounts),
-            labels={**self._labels, "wherry.container": order.sandbox_id, "wherry.app": order.app_id, **labels},
+            labels={
+                **self._labels,
+                "wherry.container": order.sandbox_id,
+                "wherry.app": order.app_id,
+                **labels,
+                **gpu_label(order.gpu_ids),
+            },
             env=order.env,
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,
@@ -320,7 +327,7 @@ class LocalSandboxes:
             network="none" if order.block_network else "bridge",
             pids_limit=order.pids_limit,
             disk_limit_mib=order.disk_limit_mib,
-            gpus=tuple(order.gpus),
+            gpu_ids=tuple(order.gpu_ids),
             runtime=order.runtime,
             user=self._containment.user,
             workdir=order.workdir,

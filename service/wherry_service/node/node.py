@@ -96,6 +96,8 @@ class ContainerOrder:
     disk_limit_mib: int | None = None
     # Any one of these will do, the first is preferred.
     gpus: Sequence[Gpu] = ()
+    # Those that it was given of them, by id.
+    gpu_ids: Sequence[str] = ()
     volumes: Sequence[VolumeOrder] = ()
     buckets: Sequence[BucketOrder] = ()
     # Environment variables from secrets. They go over the container's socket: the engine never sees them.
@@ -179,6 +181,8 @@ class FoundContainer:
     function_id: str
     # As it was ordered.
     revision: str = ""
+    # The GPUs that it has.
+    gpu_ids: tuple[str, ...] = ()
 
 
 class Node(Protocol):

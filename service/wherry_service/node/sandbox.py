@@ -33,6 +33,8 @@ class SandboxOrder:
     memory_request_mib: int | None = None
     disk_limit_mib: int | None = None
     gpus: Sequence[Gpu] = ()
+    # Those that it was given of them, by id.
+    gpu_ids: Sequence[str] = ()
     block_network: bool = False
     pty: bool = False
     # The OCI runtime; "": the engine's default.
@@ -52,6 +54,8 @@ class FoundSandbox:
 
     sandbox_id: str
     exit: ContainerExit | None = None
+    # The GPUs that it has.
+    gpu_ids: tuple[str, ...] = ()
 
 
 class SandboxNode(Protocol):

@@ -1,14 +1,18 @@
 """What a host can carry: containers beyond it wait, they never fail.
 
-Three limits, each for what it means. Memory: all containers' requests, and an allowance for those that ask for none,
+Four limits, each for what it means. Memory: all containers' requests, and an allowance for those that ask for none,
 fit what the host has for them. Cores: what `cpu=` sets aside adds up to no more than there are. Processors: containers
 that set none aside share what there is, so that many start freely, and more only while the processors have time to
-spare: those that are there are idle, or wait for something.
+spare: those that are there are idle, or wait for something. GPUs: each is one container's, unless the settings say
+otherwise (engines/gpus.py).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from wherry_service.engines.engine import Gpu
+from wherry_service.engines.gpus import Gpus, in_words
 
 DEFAULT_MEMORY_MIB = 128
 # Containers without `cpu=` for each core, whatever the processors do.
@@ -21,13 +25,16 @@ BEYOND_PER_CORE = 2
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one container is counted as: cores that are set aside, 0 for none, and memory."""
+    """What one container is counted as: cores that are set aside, 0 for none, memory, and GPUs."""
 
     cpu: float
     memory_mib: int
+    # Any one of these will do, the first is preferred.
+    gpus: tuple[Gpu, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.cpu:g} cores and {self.memory_mib} MiB" if self.cpu else f"{self.memory_mib} MiB"
+        text = f"{self.cpu:g} cores and {self.memory_mib} MiB" if self.cpu else f"{self.memory_mib} MiB"
+        return f"{text} and GPUs ({in_words(self.gpus)})" if self.gpus else text
 
 
 Busy = Callable[[], tuple[int, float]]
@@ -37,7 +44,9 @@ Busy = Callable[[], tuple[int, float]]
 class Capacity:
     """Counts what is given out; whoever was refused is told when something comes back."""
 
-    def __init__(self, cpu: float, memory_mib: int, busy: Busy, per_core: int) -> None:
+    def __init__(self, cpu: float, memory_mib: int, busy: Busy, per_core: int, gpus: Gpus) -> None:
+        self.gpus = gpus
+        gpus.on_free.append(self._tell)
         self.cpu = cpu
         self.memory_mib = memory_mib
         self._busy = busy
@@ -52,17 +61,19 @@ class Capacity:
         self._waiting: dict[object, Callable[[], None]] = {}
 
     @staticmethod
-    def share(cpu_request: float | None, memory_request_mib: int | None) -> Share:
+    def share(cpu_request: float | None, memory_request_mib: int | None, gpus: Sequence[Gpu] = ()) -> Share:
         """Return what a container with these requests is counted as."""
-        return Share(cpu_request or 0.0, memory_request_mib or DEFAULT_MEMORY_MIB)
+        return Share(cpu_request or 0.0, memory_request_mib or DEFAULT_MEMORY_MIB, tuple(gpus))
 
     def could_ever_fit(self, share: Share) -> bool:
-        """Whether such a container fits an empty host."""
+        """Whether the memory and the cores of an empty host are enough for such a container."""
         return share.cpu <= self.cpu + 1e-9 and share.memory_mib <= self.memory_mib
 
-    def take(self, share: Share, beyond_cpu: bool = False) -> bool:
-        """Reserve; False when it does not fit now. `beyond_cpu`: only the memory must fit."""
+    def take(self, share: Share, holder: str, beyond_cpu: bool = False) -> bool:
+        """Reserve for the container `holder`; False when it does not fit now. `beyond_cpu`: whatever the cores do."""
         if self._lacks_memory(share) or (not beyond_cpu and self._lacks_cpu(share)):
+            return False
+        if not self.gpus.take(holder, share.gpus):
             return False
         if not share.cpu and not beyond_cpu and self._sharing >= self._freely:
             self._begun += 1
@@ -70,7 +81,7 @@ class Capacity:
         return True
 
     def add(self, share: Share) -> None:
-        """Count what is there already, whatever the limits."""
+        """Count what is there already, whatever the limits; its GPUs are claimed where it is found."""
         self._cpu_used += share.cpu
         self._sharing += not share.cpu
         self._memory_used += share.memory_mib
@@ -81,7 +92,7 @@ class Capacity:
             free = max(0, self.memory_mib - self._memory_used)
             return f"{share.memory_mib} MiB of memory are wanted, and {free} of {self.memory_mib} MiB are free"
         if not self._lacks_cpu(share):
-            return ""
+            return self.gpus.lack(share.gpus)
         if share.cpu:
             free_cpu = max(0.0, self.cpu - self._cpu_used)
             return f"{share.cpu:g} cores are wanted, and {free_cpu:.3g} of {self.cpu:g} are not set aside for others"
@@ -109,11 +120,15 @@ class Capacity:
             self._look, self._begun = look, 0
         return busy > BUSY_PART or self._begun >= BEYOND_PER_CORE * self.cpu
 
-    def give_back(self, share: Share) -> None:
-        """Release, and tell those who wait."""
+    def give_back(self, share: Share, holder: str) -> None:
+        """Release what the container `holder` has, and tell those who wait."""
+        self.gpus.give_back(holder)
         self._cpu_used -= share.cpu
         self._sharing -= not share.cpu
         self._memory_used -= share.memory_mib
+        self._tell()
+
+    def _tell(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for tell in waiting.values():
             tell()

@@ -120,7 +120,7 @@ class Hearing(ContainerEvents[Container[A]], Generic[A]):
             self.host.on_lost(container, running, exit)
         if not container.ready and not pool.closed and not pool.paused:
             pool.starts.failed(exit)
-        pool.starts.give_back()
+        pool.starts.give_back(container.container_id)
         self.host.on_room(pool)
 
     def _time_out(self, container: Container[A]) -> None:

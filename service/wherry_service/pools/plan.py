@@ -25,6 +25,8 @@ class PoolPlan:
     make_order: Callable[[str], Awaitable[ContainerOrder]]
     # A container takes exactly one input.
     single_use: bool = False
+    # Its containers have no network.
+    block_network: bool = False
 
     @property
     def least_share(self) -> int:

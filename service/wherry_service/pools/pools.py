@@ -107,13 +107,17 @@ class Pools(Generic[A]):
 
     def _make_room(self, asking: Pool[A]) -> None:
         """Let a container go for another pool: an idle one, or, so that nobody starves, one of the largest pool's."""
-        idle = in_order(self)
+        wanted, gpus = asking.plan.share.gpus, self.capacity.gpus
+        # Where GPUs are what it waits for, only the end of one that has such helps.
+        for_gpus = bool(gpus.lack(wanted))
+        idle = [one for one in in_order(self) if not for_gpus or gpus.suits(wanted, one.container_id)]
         if idle:
             idle[0].drain()
             return
         if asking.live():
             return
-        largest = max(self, key=lambda pool: len(pool.live()))
+        pools = [pool for pool in self if not for_gpus or any(gpus.suits(wanted, one) for one in pool.containers)]
+        largest = max(pools, key=lambda pool: len(pool.live()), default=asking)
         live = largest.live()
         if len(live) > max(1, largest.plan.bounds.min_containers, largest.standing):
             min(live, key=lambda container: len(container.held)).drain()

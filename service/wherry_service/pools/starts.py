@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, Protocol
 
 from wherry_proto.messages import Failure, FailureKind
@@ -74,14 +75,18 @@ class Starts(Generic[A]):
                 break
 
     def _start_one(self, beyond_cpu: bool) -> bool:
-        share = self._pool.plan.share
-        self.lacks_capacity = not self._capacity.take(share, beyond_cpu=beyond_cpu)
+        share, container_id = self._pool.plan.share, new_id("co")
+        self.lacks_capacity = not self._capacity.take(share, container_id, beyond_cpu)
         if not self.lacks_capacity:
-            hearer = self._pool.add(new_id("co"))
+            hearer = self._pool.add(container_id)
             task = self._orders[hearer] = asyncio.ensure_future(self._order(hearer))
             task.add_done_callback(lambda _: self._orders.pop(hearer, None))
         elif not self._capacity.could_ever_fit(share):
             self._fail(f"needs {share}, this host has {self._capacity} for containers: ask for less")
+        elif not self._capacity.gpus.could_ever_fit(share.gpus):
+            # Nothing changes that while the service runs.
+            self._gave_up = True
+            self._fail(self._capacity.gpus.refusal(share.gpus))
         else:
             self._say_what_lacks()
             # Told when something comes back; asked for again at each tick meanwhile.
@@ -99,6 +104,8 @@ class Starts(Generic[A]):
         container = hearer.container
         try:
             order = await self._pool.plan.make_order(container.container_id)
+            if self._pool.plan.share.gpus:
+                order = replace(order, gpu_ids=self._capacity.gpus.ids_of(container.container_id))
         except (ServiceError, OSError) as error:
             reason, passes = f"lacks what it needs: {in_words(error)}", is_passing(error)
             hearer.events.on_exit(
@@ -124,9 +131,9 @@ class Starts(Generic[A]):
         self._capacity.add(plan.share)
         hearer.container.handle = self._node.adopt(found, plan.load, hearer)
 
-    def give_back(self) -> None:
-        """Return one container's share of the host: it has ended."""
-        self._capacity.give_back(self._pool.plan.share)
+    def give_back(self, container_id: str) -> None:
+        """Return a container's share of the host: it has ended."""
+        self._capacity.give_back(self._pool.plan.share, container_id)
 
     def end(self) -> None:
         """Ask for no more of the host."""

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from wherry_proto.messages import Resources
-from wherry_service.engines.engine import EngineError, EngineUnreachable, ImageMissing
+from wherry_service.engines.engine import EngineError, EngineUnreachable, Gpu, ImageMissing
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound, ServiceError, Unready
 from wherry_service.node.mounts import bucket_orders
-from wherry_service.node.sandbox import SandboxNode
+from wherry_service.node.sandbox import FoundSandbox, SandboxNode
 from wherry_service.node.tunnel import Tunnel
 from wherry_service.pools.capacity import Capacity, Share
 from wherry_service.sandboxes.orders import order_of, secrets_of
@@ -94,7 +95,10 @@ class Beginning:
                 record.spec.bucket_mounts,
                 lambda ids: self._objects.secret_values_of(ids, record.environment),
             )
-            order = order_of(record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets)
+            gpu_ids = self._capacity.gpus.ids_of(record.sandbox_id)
+            order = order_of(
+                record.sandbox_id, record.app_id, record.spec, image, secrets, self._settings, buckets, gpu_ids
+            )
             # The two at once: the engine takes longer than the disk.
             started, stored = await asyncio.gather(
                 self._node.start(order), self._store.add(record), return_exceptions=True
@@ -142,9 +146,12 @@ class Beginning:
             raise InvalidRequest(
                 f"a sandbox of {share} does not fit this host, which has {self._capacity} for containers"
             )
+        gpus = self._capacity.gpus
         try:
             async with asyncio.timeout(ROOM_WITHIN_S):
-                while not self._capacity.take(share):
+                while not self._capacity.take(share, sandbox.sandbox_id):
+                    if not gpus.could_ever_fit(share.gpus):
+                        raise InvalidRequest(f"the sandbox {gpus.refusal(share.gpus)}")
                     if sandbox.is_ending:
                         raise Unready(f"sandbox {sandbox.sandbox_id} was ended while it waited for room on the host")
                     sandbox.woken.clear()
@@ -167,11 +174,22 @@ class Beginning:
         """Say that its container takes no room any more."""
         if sandbox.has_room:
             sandbox.has_room = False
-            self._capacity.give_back(_share(sandbox.record))
+            self._capacity.give_back(_share(sandbox.record), sandbox.sandbox_id)
+        # Of one that was found, whether it was counted or not.
+        self._capacity.gpus.give_back(sandbox.sandbox_id)
 
     def take_again(self, sandbox: Sandbox) -> None:
         """Count one of an earlier life, which runs whether there is room for it or not."""
-        sandbox.has_room = self._capacity.take(_share(sandbox.record), beyond_cpu=True)
+        share = replace(_share(sandbox.record), gpus=())
+        sandbox.has_room = self._capacity.take(share, sandbox.sandbox_id, beyond_cpu=True)
+        # Nobody is given its GPUs, which its container knows, before that is found.
+        self._capacity.gpus.await_sight("sandboxes")
+
+    def take_gpus_again(self, found: Iterable[FoundSandbox]) -> None:
+        """Note which GPUs those have that run; whoever waits for some may have the others."""
+        for item in found:
+            self._capacity.gpus.claim(item.sandbox_id, item.gpu_ids)
+        self._capacity.gpus.seen("sandboxes")
 
     async def open_tunnels(self, sandbox: Sandbox) -> None:
         """Open the ports of this host that lead into it; raise `Unready`."""
@@ -203,4 +221,5 @@ def _refusal(error: EngineError, record: SandboxRecord) -> ServiceError:
 
 def _share(record: SandboxRecord) -> Share:
     resources = record.spec.resources or Resources()
-    return Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None)
+    gpus = [Gpu(gpu.type, gpu.count) for gpu in record.spec.gpus]
+    return Capacity.share(resources.cpu_request or None, resources.memory_request_mib or None, gpus)

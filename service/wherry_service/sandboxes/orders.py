@@ -74,6 +74,7 @@ def order_of(
     secrets: Mapping[str, str],
     settings: SandboxSettings,
     buckets: Sequence[BucketOrder] = (),
+    gpu_ids: Sequence[str] = (),
 ) -> SandboxOrder:
     """Return what the node makes; its own variables win over those of its secrets (see `secrets_of`)."""
     resources = spec.resources or Resources()
@@ -92,6 +93,7 @@ def order_of(
         memory_request_mib=resources.memory_request_mib or None,
         disk_limit_mib=resources.ephemeral_disk_mib or None,
         gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
+        gpu_ids=gpu_ids,
         block_network=spec.block_network,
         pty=spec.pty,
         runtime=settings.runtime,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from wherry_proto.messages import SandboxInfo, SandboxSpec
 from wherry_service.errors import AlreadyExists, NotFound
 from wherry_service.sandboxes.sandbox import Sandbox, info_of
-from wherry_service.store.sandboxes import SandboxStore
+from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 from wherry_service.store.secrets import secrets_named
 
 
@@ -51,6 +51,11 @@ class SandboxRegister:
         if sandbox is None or sandbox.ended.is_set():
             raise NotFound(f"sandbox {sandbox_id[:64]} has ended, or does not exist")
         return sandbox
+
+    async def record(self, sandbox_id: str) -> SandboxRecord | None:
+        """Return what is written of one, also after its end; None if there is none."""
+        sandbox = self._running.get(sandbox_id)
+        return sandbox.record if sandbox is not None else await self._store.get(sandbox_id)
 
     async def get(self, sandbox_id: str) -> SandboxInfo:
         """Return one by id, also after its end; raise `NotFound`."""

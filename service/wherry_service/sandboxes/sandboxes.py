@@ -65,6 +65,11 @@ class Sandboxes:
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
         node.on_exit = self._on_exit
 
+    @property
+    def most_from_functions(self) -> int:
+        """How many of one app may run when code in a container asks for one more."""
+        return self.settings.most_from_functions
+
     def has_app(self, app_id: str) -> bool:
         """Whether sandboxes of an app run."""
         return bool(self.register.of_app(app_id))
@@ -92,7 +97,9 @@ class Sandboxes:
             except EngineError as error:
                 log.warning("sandboxes of an earlier life cannot be looked for yet: %s", error)
                 await asyncio.sleep(FIND_EVERY_S)
-        for sandbox_id in found.keys() - {sandbox.sandbox_id for sandbox in restored}:
+        known = {sandbox.sandbox_id for sandbox in restored}
+        self._beginning.take_gpus_again(item for item in found.values() if item.sandbox_id in known)
+        for sandbox_id in found.keys() - known:
             log.info("removing sandbox %s, which nobody knows", sandbox_id)
             await self._node.remove(sandbox_id)
         self._beginning.looked.set()

@@ -9,6 +9,7 @@ from wherry_service.errors import Unready
 
 DEFAULT_PIDS = 1024
 DEFAULT_LOG_MIB = 32
+DEFAULT_FROM_FUNCTIONS = 64
 KEEP_ENDED_S = 7 * 86_400.0
 
 
@@ -24,6 +25,8 @@ class SandboxSettings:
     log_mib: int = DEFAULT_LOG_MIB
     # Where tunnels listen.
     tunnel_host: str = "127.0.0.1"
+    # Of one app, at a time, when code in a container asks for one more.
+    most_from_functions: int = DEFAULT_FROM_FUNCTIONS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "SandboxSettings":
@@ -32,6 +35,7 @@ class SandboxSettings:
             runtime=read_runtime(environ, SANDBOX_RUNTIME) or read_runtime(environ, RUNTIME),
             pids_limit=_number(environ, "WHERRY_SANDBOX_PIDS", DEFAULT_PIDS, 16, 1 << 20),
             log_mib=_number(environ, "WHERRY_SANDBOX_LOG_MIB", DEFAULT_LOG_MIB, 1, 1 << 14),
+            most_from_functions=_number(environ, "WHERRY_SANDBOX_FROM_FUNCTIONS", DEFAULT_FROM_FUNCTIONS, 0, 1 << 20),
             tunnel_host=environ.get("WHERRY_SANDBOX_TUNNEL_HOST", "") or "127.0.0.1",
         )
 

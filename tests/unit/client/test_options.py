@@ -105,7 +105,7 @@ def test_what_means_nothing_here_is_accepted_with_a_warning(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["i6pn", "restrict_modal_access"])
 def test_what_there_can_not_be_here_is_refused_with_the_reason(name: str) -> None:
-    with pytest.raises(InvalidError, match=f"{name} means nothing on your own machines: .*; (let|give) "):
+    with pytest.raises(InvalidError, match=f"{name} is not in Wherry: .*; (let|give) "):
         App("x").function(**{name: True})
 
 

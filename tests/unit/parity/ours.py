@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.unit.parity.facts import Fact
 from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._base.elsewhere import Refused
 from wherry._calling.variants import known_changes
 from wherry._define.options import known_options
 
@@ -41,6 +42,8 @@ def _field(fact: Fact) -> str | None:
     found = _found(fact.path)
     if found is _NO:
         return "its class is not there"
+    if found is _refusing:
+        return None
     named = {name for base in found.__mro__ for name in (*vars(base), *vars(base).get("__annotations__", {}))}
     signature = _signature(found)
     return None if fact.detail in named or (signature and fact.detail in signature.parameters) else "no such field"
@@ -50,6 +53,8 @@ def _base(fact: Fact) -> str | None:
     found = _found(fact.path)
     if found is _NO:
         return "its class is not there"
+    if found is _refusing:
+        return None
     bases = [base.__name__ for base in found.__mro__[1:]]
     return None if fact.detail in bases else f"its bases are {', '.join(bases)}"
 
@@ -58,13 +63,15 @@ def _aio(fact: Fact) -> str | None:
     found = _found(fact.path)
     if found is _NO:
         return "it is not there"
-    return None if isinstance(found, _BLOCKING) or hasattr(found, "aio") else "it has no .aio"
+    return None if isinstance(found, _BLOCKING) or found is _refusing or hasattr(found, "aio") else "it has no .aio"
 
 
 def _parameter(fact: Fact) -> str | None:
     found = _found(fact.path)
     if found is _NO:
         return "it is not there"
+    if found is _refusing:
+        return None
     signature = _signature(found)
     if signature is None:
         return "its parameters can't be seen"
@@ -79,7 +86,7 @@ def _parameter(fact: Fact) -> str | None:
             return f"in place {fact.place + 1} it has {placed[fact.place].name}"
     if own is None or own.kind is own.POSITIONAL_ONLY:
         handed_on = fact.path in _OPTIONS and any(one.kind is one.VAR_KEYWORD for one in given)
-        if not fact.detail or found is _refusing or (handed_on and fact.detail in _OPTIONS[fact.path]()):
+        if not fact.detail or (handed_on and fact.detail in _OPTIONS[fact.path]()):
             return None
         return "it has no such parameter"
     return _default(fact.default, own)
@@ -102,6 +109,8 @@ def _default(theirs: str | None, own: inspect.Parameter) -> str | None:
 
 def _arguments(fact: Fact) -> str | None:
     found = _found(fact.path)
+    if found is _refusing:
+        return None
     signature = _signature(found) if found is not _NO else None
     if signature is None:
         return "it is not there"
@@ -120,7 +129,7 @@ def _signature(found: Any) -> inspect.Signature | None:
     elif isinstance(found, staticmethod):
         found, bound = found.__func__, False
     else:
-        bound = getattr(found, "_found_in_a_class", False)
+        bound = False
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
@@ -150,6 +159,8 @@ def _found(path: str) -> Any:
         size -= 1  # `modal.functions` is a module, and so may be a name
     found: Any = _imported(".".join(parts[:size]))
     for part in parts[size:]:
+        if isinstance(found, Refused):
+            return _refusing
         if inspect.isclass(found):
             found = _member(found, part)
         else:
@@ -159,7 +170,7 @@ def _found(path: str) -> Any:
                 return _refusing
         if found is _NO:
             return _NO
-    return found
+    return _refusing if isinstance(found, Refused) else found
 
 
 def _refusing(*args: Any, **known: Any) -> None:

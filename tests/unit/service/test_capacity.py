@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fakes.host import gpus_of
 from wherry_service.host import Processors
 from wherry_service.pools.capacity import BUSY_PART, CONTAINERS_PER_CORE, Capacity, Share
 
@@ -25,20 +26,20 @@ class Busy:
 def taken(capacity: Capacity, share: Share = PLAIN) -> int:
     """Take all there is; return how often."""
     count = 0
-    while capacity.take(share):
+    while capacity.take(share, "co-1"):
         count += 1
     return count
 
 
 @pytest.mark.parametrize("cores", [0.5, 1, 2, 3])
 def test_so_many_for_each_core_start_whatever_the_processors_do(cores: float) -> None:
-    assert taken(Capacity(cores, 100_000, Busy(1.0), CONTAINERS_PER_CORE)) == 12 * cores
-    assert taken(Capacity(cores, 100_000, Busy(1.0), 4)) == 4 * cores
+    assert taken(Capacity(cores, 100_000, Busy(1.0), CONTAINERS_PER_CORE, gpus_of())) == 12 * cores
+    assert taken(Capacity(cores, 100_000, Busy(1.0), 4, gpus_of())) == 4 * cores
 
 
 def test_more_start_a_few_at_a_time_while_the_processors_have_time_to_spare_and_there_is_memory() -> None:
     busy = Busy(0.2)
-    capacity = Capacity(2, 60 * 128, busy, CONTAINERS_PER_CORE)
+    capacity = Capacity(2, 60 * 128, busy, CONTAINERS_PER_CORE, gpus_of())
     assert taken(capacity) == 24 + 4
     assert "28 containers that share the processors" in capacity.lack(PLAIN)
     busy.pass_time()
@@ -53,42 +54,42 @@ def test_more_start_a_few_at_a_time_while_the_processors_have_time_to_spare_and_
         taken(capacity)
     assert capacity.lack(PLAIN) == "128 MiB of memory are wanted, and 0 of 7680 MiB are free"
     for _ in range(60):
-        capacity.give_back(PLAIN)
+        capacity.give_back(PLAIN, "co-1")
     assert taken(capacity) == 24 + 4
 
 
 def test_cores_that_are_set_aside_add_up_to_those_there_are() -> None:
-    capacity = Capacity(2, 100_000, Busy(0.0), CONTAINERS_PER_CORE)
+    capacity = Capacity(2, 100_000, Busy(0.0), CONTAINERS_PER_CORE, gpus_of())
     whole = Capacity.share(1.5, None)
     # Those that set none aside hold none back from it.
     assert taken(capacity) >= 24
-    assert capacity.take(whole)
-    assert not capacity.take(whole)
+    assert capacity.take(whole, "co-1")
+    assert not capacity.take(whole, "co-1")
     assert capacity.lack(whole) == "1.5 cores are wanted, and 0.5 of 2 are not set aside for others"
-    assert capacity.take(Capacity.share(0.5, None))
+    assert capacity.take(Capacity.share(0.5, None), "co-1")
     assert capacity.could_ever_fit(Capacity.share(2, 100_000))
     assert not capacity.could_ever_fit(Capacity.share(2.1, 1))
     assert not capacity.could_ever_fit(Capacity.share(None, 100_001))
 
 
 def test_where_all_cores_are_set_aside_one_that_shares_them_still_starts() -> None:
-    capacity = Capacity(2, 100_000, Busy(1.0), CONTAINERS_PER_CORE)
-    assert capacity.take(Capacity.share(2, None))
+    capacity = Capacity(2, 100_000, Busy(1.0), CONTAINERS_PER_CORE, gpus_of())
+    assert capacity.take(Capacity.share(2, None), "co-1")
     assert taken(capacity) == 1
 
 
 def test_who_was_refused_is_told_once_when_something_comes_back() -> None:
-    capacity = Capacity(1, 128, Busy(1.0), CONTAINERS_PER_CORE)
+    capacity = Capacity(1, 128, Busy(1.0), CONTAINERS_PER_CORE, gpus_of())
     told: list[str] = []
-    assert capacity.take(PLAIN)
-    assert not capacity.take(PLAIN)
+    assert capacity.take(PLAIN, "co-1")
+    assert not capacity.take(PLAIN, "co-1")
     capacity.wait("a", lambda: told.append("a"))
     capacity.wait("b", lambda: told.append("b"))
     capacity.forget("b")
     assert capacity.contended
-    capacity.give_back(PLAIN)
+    capacity.give_back(PLAIN, "co-1")
     capacity.add(PLAIN)
-    capacity.give_back(PLAIN)
+    capacity.give_back(PLAIN, "co-1")
     assert told == ["a"]
 
 

@@ -36,6 +36,7 @@ from wherry_service.apps.plans import revision_of
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Clients
 from wherry_service.engines.engine import Gpu
+from wherry_service.engines.gpus import Device
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
@@ -51,6 +52,9 @@ Kind = FunctionChangeKind
 ADDED, REPLACED, TUNED, REMOVED = Kind.ADDED, Kind.REPLACED, Kind.TUNED, Kind.REMOVED
 
 
+GPUS = tuple(Device(str(number), "NVIDIA A100-SXM4-80GB", 81920) for number in range(8))
+
+
 class World:
     """One life of a service: apps, their versions, and what is below them."""
 
@@ -58,7 +62,7 @@ class World:
         self.node = FakeNode()
         self.clients = Clients()
         self.journal = journal_of(database, blobs)
-        self.pools = Pools(self.node, host_of(8.0, 4096))
+        self.pools = Pools(self.node, host_of(8.0, 4096, *GPUS))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
         store = AppStore(database)

@@ -11,18 +11,16 @@ from wherry_service.engines import docker as docker_engine
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.docker_body import create_body
 from wherry_service.engines.docker_streams import clean_config
-from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Gpu, Mount, RuntimeMissing
+from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Mount, RuntimeMissing
 
 
 def spec(**fields: Any) -> ContainerSpec:
     return ContainerSpec(name="n", image="i", command=("true",), **fields)
 
 
-def test_gpus_are_a_device_request() -> None:
-    (request,) = create_body(spec(gpus=(Gpu("A100", 2), Gpu("any", 1))))["HostConfig"]["DeviceRequests"]
-    assert request == {"Driver": "nvidia", "Count": 2, "Capabilities": [["gpu"]], "Options": {"type": "A100"}}
-    (request,) = create_body(spec(gpus=(Gpu("any", 1),)))["HostConfig"]["DeviceRequests"]
-    assert request == {"Driver": "nvidia", "Count": 1, "Capabilities": [["gpu"]], "Options": {}}
+def test_gpus_are_a_device_request_that_names_them() -> None:
+    (request,) = create_body(spec(gpu_ids=("GPU-1", "GPU-4")))["HostConfig"]["DeviceRequests"]
+    assert request == {"Driver": "nvidia", "DeviceIDs": ["GPU-1", "GPU-4"], "Capabilities": [["gpu"]], "Options": {}}
     assert "DeviceRequests" not in create_body(spec())["HostConfig"]
 
 

@@ -1,7 +1,7 @@
 """Which dicts, queues and secrets code inside a container reaches."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -26,6 +26,9 @@ from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.environments import EnvironmentStore
 
+if TYPE_CHECKING:
+    from wherry_service.api.guest_sandboxes import GuestSandboxes
+
 
 def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
     """Return what a container of the first app may call."""
@@ -43,6 +46,7 @@ def handlers_of(world: GuestWorld, objects: World) -> dict[str, Any]:
         world.journal,
         world.places,
         Terminals(world.apps.register, world.pools),
+        cast("GuestSandboxes", None),
     )
     return Guest(guests, "co-1", world.app_id).handlers()
 
@@ -101,12 +105,13 @@ def test_what_a_container_makes_without_a_name_is_its_apps(tmp_path: Path) -> No
         objects.database.close()
 
 
-def test_b65_no_method_of_secrets_is_there_and_no_variant_gets_one_its_app_lacks(tmp_path: Path) -> None:
+def test_b65_no_method_shows_or_changes_secrets_and_no_variant_gets_one_its_app_lacks(tmp_path: Path) -> None:
     objects = World(SqliteDisks.within(tmp_path / "objects"))
 
     async def scenario(world: GuestWorld) -> None:
         handlers = handlers_of(world, objects)
-        assert [name for name in handlers if name.startswith("Secrets.")] == []
+        # Its ids, keys and dates, of those that its app was given: what it takes to give one to a sandbox.
+        assert [name for name in handlers if name.startswith("Secrets.")] == ["Secrets.Lookup"]
         assert {name for name in services.METHODS if name.startswith(("Dicts.", "Queues."))} <= set(handlers)
         (record,) = world.apps.register.running(world.app_id).functions.values()
         record.spec.secret_ids = ["st-own"]

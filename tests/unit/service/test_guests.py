@@ -47,6 +47,7 @@ from wherry_service.store.database import Database
 from wherry_service.store.environments import EnvironmentStore
 
 if TYPE_CHECKING:
+    from wherry_service.api.guest_sandboxes import GuestSandboxes
     from wherry_service.logs.store import LogStore
     from wherry_service.sandboxes.sandboxes import Sandboxes
 
@@ -90,6 +91,7 @@ class World:
             self.journal,
             self.places,
             Terminals(self.apps.register, self.pools),
+            cast("GuestSandboxes", None),
         )
         self.guest = Guest(self.guests, "co-1", self.app_id)
 

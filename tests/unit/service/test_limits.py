@@ -97,7 +97,7 @@ def test_a_request_that_waits_for_its_answer_counts_until_it_has_it(tmp_path: Pa
 
 def test_containers_together_are_bounded_and_the_one_that_has_most_goes(caplog: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(guests, "MAX_ALL_BYTES", 10 << 20)
-    made = Guests({}, None, None, None, None, None)  # type: ignore[arg-type]
+    made = Guests({}, None, None, None, None, None, None)  # type: ignore[arg-type]
 
     class Played:
         def __init__(self) -> None:

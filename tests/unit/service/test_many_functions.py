@@ -164,7 +164,7 @@ def test_what_waits_for_room_says_which_limit_and_names_a_version_only_where_one
         async for event in events:
             texts.append(event.text)
             if len(texts) == 2:
-                world.pools.capacity.give_back(Capacity.share(None, None))
+                world.pools.capacity.give_back(Capacity.share(None, None), "others")
         assert texts[0] == "Starting containers of f"
         assert texts[1] == "f waits for room: 128 MiB of memory are wanted, and 0 of 128 MiB are free"
         world.pools.capacity.add(Capacity.share(None, None))
@@ -173,7 +173,7 @@ def test_what_waits_for_room_says_which_limit_and_names_a_version_only_where_one
         async for event in events:
             again.append(event.text)
             if len(again) == 2:
-                world.pools.capacity.give_back(Capacity.share(None, None))
+                world.pools.capacity.give_back(Capacity.share(None, None), "others")
         assert again[1].startswith("f waits for room beside the version that serves (--strategy recreate")
 
     run_in(tmp_path, scenario)

@@ -15,6 +15,7 @@ from wherry_proto.messages import Failure, FunctionSpec, PoolSettings, Resources
 from wherry_service.apps.plans import plan_of
 from wherry_service.calls.call import Call, Input
 from wherry_service.engines.engine import EngineUnreachable
+from wherry_service.engines.gpus import Device
 from wherry_service.errors import NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
@@ -81,9 +82,11 @@ class Listener(PoolEvents[Input]):
 class World:
     """Pools of one host."""
 
-    def __init__(self, memory_mib: int = 4096, cpu: float = 4.0, auto: bool = True) -> None:
+    def __init__(
+        self, memory_mib: int = 4096, cpu: float = 4.0, auto: bool = True, devices: Sequence[Device] = ()
+    ) -> None:
         self.node = FakeNode(auto)
-        self.capacity = host_of(cpu, memory_mib)
+        self.capacity = host_of(cpu, memory_mib, *devices)
         self.pools: Pools[Input] = Pools(self.node, self.capacity)
         self.listener = Listener()
         # What making an order does, if it is not to succeed at once.
@@ -91,8 +94,9 @@ class World:
 
     def plan(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> PoolPlan:
         settings.setdefault("scaledown_window_s", 60.0)
+        gpus = settings.pop("gpus", [])
         spec = FunctionSpec(
-            name=function_id, module_name="m", qualname="f", image_id="im-1", pool=PoolSettings(**settings),
+            name=function_id, module_name="m", qualname="f", image_id="im-1", pool=PoolSettings(**settings), gpus=gpus,
             resources=Resources(memory_request_mib=memory_mib), timeout_s=60,
         )  # fmt: skip
 

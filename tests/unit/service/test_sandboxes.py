@@ -303,7 +303,7 @@ def test_one_that_waits_for_room_does_not_hold_up_the_end(tmp_path: Path) -> Non
         assert len(house.node.orders) == 1
         await house.sandboxes.close("over")
         # What was given out has all come back.
-        assert house.capacity.take(Capacity.share(1, 1024))
+        assert house.capacity.take(Capacity.share(1, 1024), "others")
 
     run(main())
 

@@ -36,6 +36,7 @@ _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ERRORS: dict[str, type[exception.Error]] = {
     "NOT_FOUND": exception.NotFoundError,
     "INVALID_ARGUMENT": exception.InvalidError,
+    "PERMISSION_DENIED": exception.PermissionDeniedError,
     "ALREADY_EXISTS": exception.AlreadyExistsError,
     "RESOURCE_EXHAUSTED": exception.ResourceExhaustedError,
     "FAILED_PRECONDITION": exception.ExecutionError,

@@ -1,0 +1,21 @@
+"""The names of the reference's `partial_function` module."""
+
+from wherry._classes.partial import PartialFunction, enter, exit, method
+from wherry._classes.web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
+from wherry.cluster import clustered
+from wherry.concurrency import batched, concurrent
+
+__all__ = [
+    "PartialFunction",
+    "asgi_app",
+    "batched",
+    "clustered",
+    "concurrent",
+    "enter",
+    "exit",
+    "fastapi_endpoint",
+    "method",
+    "web_endpoint",
+    "web_server",
+    "wsgi_app",
+]
