@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.managed import Managed
 from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
+    from wherry._objects.infos import DictInfo
     from wherry_proto.messages import DictValue
 
 
@@ -39,6 +41,8 @@ class Dict(SharedObject):
     """
 
     _kind, _prefix, _service = "dict", "di", "Dicts"
+
+    objects: Any = Managed("DictManager")
 
     def __init__(self, **how: Any) -> None:
         self._data: Mapping[Any, Any] | None = how.pop("data", None)
@@ -77,6 +81,14 @@ class Dict(SharedObject):
         `object_id` is the older name of `dict_id`. (reference: Dict.from_id)
         """
         return cls._of_id(client, dict_id=dict_id, object_id=object_id)
+
+    @blocking
+    def info(self) -> DictInfo:
+        """Return the dict's name, and when it was created; raise NotFoundError. (reference: Dict.info)"""
+        from wherry._objects.infos import DictInfo  # noqa: PLC0415 - start-up cost: only for those who ask
+
+        found: DictInfo = self._looked_at(DictInfo)
+        return found
 
     @blocking_classmethod
     def lookup(
@@ -194,6 +206,7 @@ class Dict(SharedObject):
 
     # As a dict
 
+    @blocking
     def __getitem__(self, key: Any) -> Any:
         value = self._get(key)
         if value is _ABSENT:
@@ -206,6 +219,7 @@ class Dict(SharedObject):
     def __delitem__(self, key: Any) -> None:
         self.pop(key)
 
+    @blocking
     def __contains__(self, key: Any) -> bool:
         return self.contains(key)
 
@@ -288,3 +302,11 @@ class Dict(SharedObject):
             return items, None if page.is_last else (page.after, page.until)
 
         return Pages(next_page)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "DictManager":
+        from wherry._objects.managers import DictManager  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return DictManager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from typing import IO
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._objects.volume_files import VolumeFiles
+from wherry._objects.volume_files import VolumeFiles, without_progress
 
 if TYPE_CHECKING:
     from typing import Self
@@ -57,25 +57,60 @@ class NetworkFileSystem(VolumeFiles):
         found: NetworkFileSystem = cls._looked_up(name, client, environment_name, create_if_missing)
         return found
 
+    @blocking_classmethod
+    def create_deployed(
+        cls: Any,
+        deployment_name: str,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        *,
+        namespace: Any = None,
+    ) -> str:
+        """Create one of that name, unless there is one; return its id. (reference: NetworkFileSystem)"""
+        object_id: str = cls._looked_up(deployment_name, client, environment_name, True).object_id
+        return object_id
+
+    @blocking_classmethod
+    def delete(
+        cls: Any,
+        name: str,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        *,
+        allow_missing: bool = False,
+    ) -> None:
+        """Delete the one of that name with all it holds; there is no undo.
+
+        Raises NotFoundError where there is none, unless `allow_missing`. (reference: NetworkFileSystem.delete)
+        """
+        cls._delete(name, client, environment_name, allow_missing)
+
     @blocking
-    def write_file(self, remote_path: str, fp: IO[bytes]) -> int:
+    def write_file(self, remote_path: str, fp: IO[bytes], progress_cb: Any = None) -> int:
         """Write what an open file holds, in place of what is there; return its size.
 
         (reference: NetworkFileSystem.write_file)
         """
+        without_progress(progress_cb)
         data = fp.read()
         with self.batch_upload(force=True) as batch:
             batch.put_file(io.BytesIO(data), remote_path)
         return len(data)
 
     @blocking
-    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str | None = None) -> None:
+    def add_local_file(
+        self, local_path: str | os.PathLike[str], remote_path: str | None = None, progress_cb: Any = None
+    ) -> None:
         """Write a file of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_file)"""
+        without_progress(progress_cb)
         with self.batch_upload(force=True) as batch:
             batch.put_file(local_path, remote_path or os.path.basename(local_path))
 
     @blocking
-    def add_local_dir(self, local_path: str | os.PathLike[str], remote_path: str | None = None) -> None:
+    def add_local_dir(
+        self, local_path: str | os.PathLike[str], remote_path: str | None = None, progress_cb: Any = None
+    ) -> None:
         """Write a directory of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_dir)"""
+        without_progress(progress_cb)
         with self.batch_upload(force=True) as batch:
             batch.put_directory(local_path, remote_path or os.path.basename(os.path.normpath(local_path)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.managed import Managed
 from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
+    from wherry._objects.infos import QueueInfo
 
 
 class Queue(SharedObject):
@@ -24,6 +26,8 @@ class Queue(SharedObject):
     """
 
     _kind, _prefix, _service = "queue", "qu", "Queues"
+
+    objects: Any = Managed("QueueManager")
 
     @iterating_classmethod
     def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Queue]:
@@ -43,6 +47,14 @@ class Queue(SharedObject):
         `object_id` is the older name of `queue_id`. (reference: Queue.from_id)
         """
         return cls._of_id(client, queue_id=queue_id, object_id=object_id)
+
+    @blocking
+    def info(self) -> QueueInfo:
+        """Return the queue's name, and when it was created; raise NotFoundError. (reference: Queue.info)"""
+        from wherry._objects.infos import QueueInfo  # noqa: PLC0415 - start-up cost: only for those who ask
+
+        found: QueueInfo = self._looked_at(QueueInfo)
+        return found
 
     @blocking_classmethod
     def lookup(
@@ -189,6 +201,11 @@ class Queue(SharedObject):
 
         return Pages(next_page)
 
+    @staticmethod
+    def validate_partition_key(partition: str | None) -> bytes:
+        """Return the partition's name as bytes; raise InvalidError for one that can't be. (reference: Queue)"""
+        return _partition(partition).encode()
+
     def _get(self, count: int, block: bool, timeout: float | None, partition: str | None) -> list[Any]:
         values: list[Any] = self._getting(count, block, timeout, partition)()
         return values
@@ -249,3 +266,11 @@ def _seconds(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InvalidError(f"{name} is {value!r}: it must be a number of seconds, 0 or above")
     return float(value)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "QueueManager":
+        from wherry._objects.managers import QueueManager  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return QueueManager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

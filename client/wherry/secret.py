@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.object import Object, given
+from wherry._objects.managed import Managed
 from wherry.context import check_local, is_local
 from wherry.exception import InvalidError, NotFoundError
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from wherry._connection.client import Client
-    from wherry_proto.messages import SecretInfo
+    from wherry._objects.infos import SecretInfo
 
 
 class Secret(Object):
@@ -21,6 +22,8 @@ class Secret(Object):
     One with a name is kept until it is deleted, and made with `wherry secret create` or `Secret.create_deployed`. One
     that is made of values here goes when no app uses it any more. No method gives the values back.
     """
+
+    objects: Any = Managed("SecretManager")
 
     __slots__ = ("_client", "_environment", "_id", "_name", "_required", "_values")
 
@@ -189,8 +192,11 @@ class Secret(Object):
         return self._name or None
 
     @blocking
-    def info(self) -> SecretInfo:
-        """Return the secret's name, the names of its values, and when it was made, changed and used."""
+    def info(self, *, refresh: bool = False) -> SecretInfo:
+        """Return the secret's name and environment, the names of its values, and when it was made, changed and used.
+
+        It is asked for each time: `refresh` makes no difference. (reference: Secret.info)
+        """
         from wherry._objects.secrets import info_of  # noqa: PLC0415 - start-up cost: loads the messages
 
         check_local("looking at a secret")
@@ -199,6 +205,17 @@ class Secret(Object):
     def values_here(self) -> Mapping[str, str] | None:
         """Inside wherry: return the values of one that was made of values in this process; None for all others."""
         return self._values
+
+    @blocking
+    def update(self, env_dict: Mapping[str, str]) -> None:
+        """Add values to the secret, or replace those of the same names; the others stay.
+
+        New containers get them. Raises InvalidError for a secret without a name. (reference: Secret.update)
+        """
+        from wherry._objects.secrets import update  # noqa: PLC0415 - start-up cost: as above
+
+        check_local("changing a secret")
+        update(self._client, self._resolve(), _strings("Secret.update", env_dict))
 
     def resolve_for(self, client: Client, app_id: str = "", environment: str = "") -> str:
         """Inside wherry: return the id for what is brought up now.
@@ -299,3 +316,11 @@ def _strings(what: str, values: Mapping[str, str | None]) -> dict[str, str]:
             raise InvalidError(f"{what}: {key!r} is a {type(value).__name__}: names and values must be strings")
         found[key] = value
     return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SecretManager":
+        from wherry._objects.managers import SecretManager  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return SecretManager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

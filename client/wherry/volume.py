@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking_classmethod, iterating_classmethod
+from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._objects.managed import Managed
 from wherry._objects.volume_files import FileEntry, FileEntryType, VolumeFiles
 
 if TYPE_CHECKING:
     from typing import Self
 
     from wherry._connection.client import Client
+    from wherry._objects.infos import VolumeInfo
     from wherry._objects.shared import Ephemeral
 
 __all__ = ["FileEntry", "FileEntryType", "Volume"]
@@ -23,14 +25,48 @@ class Volume(VolumeFiles):
 
     _kind, _prefix, _service = "volume", "vo", "Volumes"
 
+    objects: Any = Managed("VolumeManager")
+
     @iterating_classmethod
-    def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Volume]:
+    def ephemeral(
+        cls: Any,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        version: int | None = None,
+        create_options: Any = None,
+    ) -> Ephemeral[Volume]:
         """Return what makes a new volume for the length of a `with` or `async with` block.
 
-        It is deleted with this program, too, however that ends. (reference: Volume.ephemeral)
+        It is deleted with this program, too, however that ends. `version` and `create_options` make no difference.
+        (reference: Volume.ephemeral)
         """
         made: Ephemeral[Volume] = cls._ephemeral(client, environment_name)
         return made
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        *,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+        version: int | None = None,
+        create_options: Any = None,
+        namespace: Any = None,
+        client: Client | None = None,
+    ) -> Self:
+        """Return a handle on the volume of that name; looked for when first used.
+
+        Raises NotFoundError then where there is none, unless `create_if_missing`. `version` and `create_options` make
+        no difference: volumes have one format. (reference: Volume.from_name)
+        """
+        return super().from_name(
+            name,
+            environment_name=environment_name,
+            create_if_missing=create_if_missing,
+            namespace=namespace,
+            client=client,
+        )
 
     @classmethod
     def from_id(
@@ -41,6 +77,14 @@ class Volume(VolumeFiles):
         `object_id` is the older name of `volume_id`. (reference: Volume.from_id)
         """
         return cls._of_id(client, volume_id=volume_id, object_id=object_id)
+
+    @blocking
+    def info(self) -> VolumeInfo:
+        """Return the volume's name, and when it was created; raise NotFoundError. (reference: Volume.info)"""
+        from wherry._objects.infos import VolumeInfo  # noqa: PLC0415 - start-up cost: only for those who ask
+
+        found: VolumeInfo = self._looked_at(VolumeInfo)
+        return found
 
     @blocking_classmethod
     def lookup(
@@ -54,3 +98,11 @@ class Volume(VolumeFiles):
         """As `from_name`, looked for at once. (reference: Volume.lookup)"""
         found: Volume = cls._looked_up(name, client, environment_name, create_if_missing)
         return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "VolumeManager":
+        from wherry._objects.managers import VolumeManager  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return VolumeManager
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2480,8 +2480,8 @@ class SandboxSnapshotResponse(Message):
 
 
 class SecretCreateRequest(Message):
-    __slots__ = ("name", "environment", "values", "replace", "app_id")
-    __kinds__ = "string string map bool string"
+    __slots__ = ("name", "environment", "values", "replace", "app_id", "merge")
+    __kinds__ = "string string map bool string bool"
 
     def __init__(
         self,
@@ -2491,12 +2491,14 @@ class SecretCreateRequest(Message):
         values: "dict[str, str] | None" = None,
         replace: bool = False,
         app_id: str = "",
+        merge: bool = False,
     ) -> None:
         self.name = name
         self.environment = environment
         self.values: dict[str, str] = {} if values is None else values
         self.replace = replace
         self.app_id = app_id
+        self.merge = merge
 
 
 class SecretInfo(Message):

@@ -14,15 +14,16 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from typing import Literal
 
-    How = Literal["accepted", "ignored", "refused", "inner"]
+    How = Literal["accepted", "ignored", "refused", "differs", "inner"]
 
 
 class Row:
     """Some names that have one reason.
 
     `names` are patterns of facts as `tests/unit/parity/facts.py` names them: "modal.Workspace*", "*(cloud=)".
-    `how`: "accepted" (it is so anyway), "ignored" (with one warning), "refused" (an error with `sentence`), "inner"
-    (a part of Modal's own client that programs do not use; there is no such name).
+    `how`: "accepted" (it is so anyway), "ignored" (with one warning), "refused" (an error with `sentence`), "differs"
+    (a parameter that has another default here), "inner" (a part of Modal's own client that programs do not use; there
+    is no such name).
     """
 
     __slots__ = ("how", "instead", "names", "title", "why")
@@ -112,6 +113,28 @@ ROWS = (
         ("*(restrict_modal_access=)",),
         "code in a container may always use the objects of its own environment",
         "give code that you do not trust a sandbox, or an environment of its own",
+    ),
+    Row(
+        "`version=` and `create_options=` of volumes",
+        "accepted",
+        ("modal.Volume.*(version=)", "modal.volume.VolumeManager.create(version=)", "*(create_options=)",
+         "modal.types.VolumeCreateOptions", "modal volume create --version"),
+        "volumes have one format, and what one container writes all others see at once",
+        "",
+    ),
+    Row(
+        "`progress_cb=`",
+        "ignored",
+        ("*(progress_cb=)",),
+        "it is a hook of Modal's own command line",
+        "`wherry volume put` and `get` show how far they are",
+    ),
+    Row(
+        "`partition_ttl=` of `Queue.put` and `put_many`",
+        "differs",
+        ("modal.Queue.put(partition_ttl=)", "modal.Queue.put_many(partition_ttl=)"),
+        "a partition is kept until its items are taken, where Modal empties it after a day without a put",
+        "give `partition_ttl=86400` to have that here",
     ),
     # Names
     Row(
@@ -244,7 +267,8 @@ def meet(parameter: str, stacklevel: int) -> None:
 
 def row_of(name: str) -> Row | None:
     """Return the row that a fact stands in."""
-    return next((row for row in ROWS if any(fnmatchcase(name, pattern) for pattern in row.names)), None)
+    inner_first = sorted(ROWS, key=lambda row: row.how != "inner")
+    return next((row for row in inner_first if any(fnmatchcase(name, pattern) for pattern in row.names)), None)
 
 
 def refusal(name: str, fact: str) -> InvalidError:

@@ -28,6 +28,13 @@ class Object:
         """Whether its id is known already. (reference: Object)"""
         return self.__wherry_known__()
 
+    @blocking
+    def get_dashboard_url(self) -> str:
+        """Raise InvalidError: Wherry has no web pages of its own. (reference: get_dashboard_url)"""
+        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+        raise refusal("get_dashboard_url", "modal.object.Object.get_dashboard_url")
+
     # So named since a class's handle has its users' names beside them.
 
     def __wherry_find__(self, client: Any) -> None:

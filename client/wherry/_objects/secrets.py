@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from wherry._connection.client import Client, default_client
+from wherry._objects import infos
+from wherry.exception import InvalidError
 from wherry_proto.messages import (
     SecretCreateRequest,
     SecretDeleteRequest,
@@ -41,9 +43,33 @@ def listed(client: Client | None, environment: str) -> list[SecretInfo]:
     return client.call("Secrets.List", request, SecretListResponse).secrets
 
 
-def info_of(client: Client | None, secret_id: str) -> SecretInfo:
+def info_of(client: Client | None, secret_id: str) -> infos.SecretInfo:
     """Return what there is to know of a secret."""
-    return (client or default_client()).call("Secrets.Lookup", SecretLookupRequest(secret_id=secret_id), SecretInfo)
+    found = _looked_up(client or default_client(), secret_id)
+    return infos.SecretInfo(
+        name=found.name or None,
+        environment_name=found.environment,
+        created_at=infos.time_of(found.created_at_ms),
+        created_by=None,
+        last_used=infos.time_of(found.used_at_ms) if found.used_at_ms else None,
+        secret_id=found.secret_id,
+        keys=tuple(found.keys),
+        updated_at=infos.time_of(found.updated_at_ms) if found.updated_at_ms else None,
+    )
+
+
+def update(client: Client | None, secret_id: str, values: "Mapping[str, str]") -> None:
+    """Add values to a secret that has a name, or replace those of the same names."""
+    client = client or default_client()
+    found = _looked_up(client, secret_id)
+    if not found.name:
+        raise InvalidError("a secret without a name can't be changed: make another one with Secret.from_dict")
+    request = SecretCreateRequest(name=found.name, environment=found.environment, values=dict(values), merge=True)
+    client.call("Secrets.Create", request, SecretInfo)
+
+
+def _looked_up(client: Client, secret_id: str) -> SecretInfo:
+    return client.call("Secrets.Lookup", SecretLookupRequest(secret_id=secret_id), SecretInfo)
 
 
 def id_of(

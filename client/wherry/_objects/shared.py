@@ -125,6 +125,10 @@ class SharedObject(Object):
 
         Raises NotFoundError where there is none, unless `allow_missing`. (reference: delete)
         """
+        cls._delete(name, client, environment_name, allow_missing)
+
+    @classmethod
+    def _delete(cls, name: str, client: Client | None, environment_name: str | None, allow_missing: bool) -> None:
         try:
             found = cls.from_name(name, environment_name=environment_name, client=client)
             found.discard()
@@ -166,6 +170,28 @@ class SharedObject(Object):
         if self._name and self._app is None:
             return _travelled, (type(self), self._name, self._environment, self._create, "")
         return _travelled, (type(self), "", "", False, self._resolve())
+
+    # For managers
+
+    @classmethod
+    def named(cls, client: Client, environment: str) -> list[ObjectInfo]:
+        """Inside wherry: return those of an environment ("": the client's) that have a name."""
+        from wherry_proto.messages import ObjectListRequest, ObjectListResponse  # noqa: PLC0415 - start-up cost: not needed to import wherry
+
+        request = ObjectListRequest(environment=environment or client.environment)
+        return client.call(f"{cls._service}.List", request, ObjectListResponse).objects
+
+    @classmethod
+    def of_info(cls, info: ObjectInfo, client: Client) -> Self:
+        """Inside wherry: return a handle on what was listed."""
+        return cls(name=info.name, environment=info.environment, object_id=info.object_id, client=client)
+
+    def _looked_at(self, kind: Any) -> Any:
+        from wherry._objects.infos import time_of  # noqa: PLC0415 - start-up cost: as above
+        from wherry_proto.messages import ObjectInfo, ObjectOpenRequest  # noqa: PLC0415 - start-up cost: as above
+
+        info = self._call("Open", ObjectOpenRequest(object_id=self._resolve()), ObjectInfo)
+        return kind(info.name or None, time_of(info.created_at_ms), None)
 
     # For apps
 

@@ -125,8 +125,9 @@ class VolumeFiles(SharedObject):
         return Reading(lambda: self._read(path))
 
     @blocking
-    def read_file_into_fileobj(self, path: str, fileobj: IO[bytes]) -> int:
+    def read_file_into_fileobj(self, path: str, fileobj: IO[bytes], progress_cb: Any = None) -> int:
         """Write a file's content into an open one; return its size. (reference: Volume.read_file_into_fileobj)"""
+        without_progress(progress_cb)
         return sum(fileobj.write(data) for data in self._read(path))
 
     @blocking
@@ -267,6 +268,14 @@ class Reading(Generic[T]):
         end = object()
         while (row := await in_thread(lambda: next(rows, end))) is not end:
             yield row  # type: ignore[misc]
+
+
+def without_progress(given: Any) -> None:
+    """Warn where a hook for progress is given: there are none."""
+    if given is not None:
+        from wherry._base.elsewhere import meet  # noqa: PLC0415 - start-up cost: only for this
+
+        meet("progress_cb", 4)
 
 
 def _text(path: Any) -> str:

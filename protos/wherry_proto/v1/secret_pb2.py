@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/secret.proto\x12\twherry.v1\"\xc4\x01\n\x13SecretCreateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12:\n\x06values\x18\x03 \x03(\x0b\x32*.wherry.v1.SecretCreateRequest.ValuesEntry\x12\x0f\n\x07replace\x18\x04 \x01(\x08\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x01\n\nSecretInfo\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04keys\x18\x04 \x03(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x06 \x01(\x04\x12\x12\n\nused_at_ms\x18\x07 \x01(\x04\"r\n\x13SecretLookupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tsecret_id\x18\x03 \x01(\t\x12\x15\n\rrequired_keys\x18\x04 \x03(\t\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\"(\n\x11SecretListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\"<\n\x12SecretListResponse\x12&\n\x07secrets\x18\x01 \x03(\x0b\x32\x15.wherry.v1.SecretInfo\"K\n\x13SecretDeleteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tsecret_id\x18\x03 \x01(\t\"\x15\n\x13SecretRotateRequest\"<\n\x14SecretRotateResponse\x12\x13\n\x0bnum_secrets\x18\x01 \x01(\r\x12\x0f\n\x07new_key\x18\x02 \x01(\x08\x32\xdc\x02\n\x07Secrets\x12?\n\x06\x43reate\x12\x1e.wherry.v1.SecretCreateRequest\x1a\x15.wherry.v1.SecretInfo\x12?\n\x06Lookup\x12\x1e.wherry.v1.SecretLookupRequest\x1a\x15.wherry.v1.SecretInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.SecretListRequest\x1a\x1d.wherry.v1.SecretListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.SecretDeleteRequest\x1a\x15.wherry.v1.SecretInfo\x12I\n\x06Rotate\x12\x1e.wherry.v1.SecretRotateRequest\x1a\x1f.wherry.v1.SecretRotateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/secret.proto\x12\twherry.v1\"\xd3\x01\n\x13SecretCreateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12:\n\x06values\x18\x03 \x03(\x0b\x32*.wherry.v1.SecretCreateRequest.ValuesEntry\x12\x0f\n\x07replace\x18\x04 \x01(\x08\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\x12\r\n\x05merge\x18\x06 \x01(\x08\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x01\n\nSecretInfo\x12\x11\n\tsecret_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04keys\x18\x04 \x03(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12\x15\n\rupdated_at_ms\x18\x06 \x01(\x04\x12\x12\n\nused_at_ms\x18\x07 \x01(\x04\"r\n\x13SecretLookupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tsecret_id\x18\x03 \x01(\t\x12\x15\n\rrequired_keys\x18\x04 \x03(\t\x12\x0e\n\x06\x61pp_id\x18\x05 \x01(\t\"(\n\x11SecretListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\"<\n\x12SecretListResponse\x12&\n\x07secrets\x18\x01 \x03(\x0b\x32\x15.wherry.v1.SecretInfo\"K\n\x13SecretDeleteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tsecret_id\x18\x03 \x01(\t\"\x15\n\x13SecretRotateRequest\"<\n\x14SecretRotateResponse\x12\x13\n\x0bnum_secrets\x18\x01 \x01(\r\x12\x0f\n\x07new_key\x18\x02 \x01(\x08\x32\xdc\x02\n\x07Secrets\x12?\n\x06\x43reate\x12\x1e.wherry.v1.SecretCreateRequest\x1a\x15.wherry.v1.SecretInfo\x12?\n\x06Lookup\x12\x1e.wherry.v1.SecretLookupRequest\x1a\x15.wherry.v1.SecretInfo\x12\x43\n\x04List\x12\x1c.wherry.v1.SecretListRequest\x1a\x1d.wherry.v1.SecretListResponse\x12?\n\x06\x44\x65lete\x12\x1e.wherry.v1.SecretDeleteRequest\x1a\x15.wherry.v1.SecretInfo\x12I\n\x06Rotate\x12\x1e.wherry.v1.SecretRotateRequest\x1a\x1f.wherry.v1.SecretRotateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SECRETCREATEREQUEST_VALUESENTRY']._loaded_options = None
   _globals['_SECRETCREATEREQUEST_VALUESENTRY']._serialized_options = b'8\001'
   _globals['_SECRETCREATEREQUEST']._serialized_start=38
-  _globals['_SECRETCREATEREQUEST']._serialized_end=234
-  _globals['_SECRETCREATEREQUEST_VALUESENTRY']._serialized_start=189
-  _globals['_SECRETCREATEREQUEST_VALUESENTRY']._serialized_end=234
-  _globals['_SECRETINFO']._serialized_start=237
-  _globals['_SECRETINFO']._serialized_end=383
-  _globals['_SECRETLOOKUPREQUEST']._serialized_start=385
-  _globals['_SECRETLOOKUPREQUEST']._serialized_end=499
-  _globals['_SECRETLISTREQUEST']._serialized_start=501
-  _globals['_SECRETLISTREQUEST']._serialized_end=541
-  _globals['_SECRETLISTRESPONSE']._serialized_start=543
-  _globals['_SECRETLISTRESPONSE']._serialized_end=603
-  _globals['_SECRETDELETEREQUEST']._serialized_start=605
-  _globals['_SECRETDELETEREQUEST']._serialized_end=680
-  _globals['_SECRETROTATEREQUEST']._serialized_start=682
-  _globals['_SECRETROTATEREQUEST']._serialized_end=703
-  _globals['_SECRETROTATERESPONSE']._serialized_start=705
-  _globals['_SECRETROTATERESPONSE']._serialized_end=765
-  _globals['_SECRETS']._serialized_start=768
-  _globals['_SECRETS']._serialized_end=1116
+  _globals['_SECRETCREATEREQUEST']._serialized_end=249
+  _globals['_SECRETCREATEREQUEST_VALUESENTRY']._serialized_start=204
+  _globals['_SECRETCREATEREQUEST_VALUESENTRY']._serialized_end=249
+  _globals['_SECRETINFO']._serialized_start=252
+  _globals['_SECRETINFO']._serialized_end=398
+  _globals['_SECRETLOOKUPREQUEST']._serialized_start=400
+  _globals['_SECRETLOOKUPREQUEST']._serialized_end=514
+  _globals['_SECRETLISTREQUEST']._serialized_start=516
+  _globals['_SECRETLISTREQUEST']._serialized_end=556
+  _globals['_SECRETLISTRESPONSE']._serialized_start=558
+  _globals['_SECRETLISTRESPONSE']._serialized_end=618
+  _globals['_SECRETDELETEREQUEST']._serialized_start=620
+  _globals['_SECRETDELETEREQUEST']._serialized_end=695
+  _globals['_SECRETROTATEREQUEST']._serialized_start=697
+  _globals['_SECRETROTATEREQUEST']._serialized_end=718
+  _globals['_SECRETROTATERESPONSE']._serialized_start=720
+  _globals['_SECRETROTATERESPONSE']._serialized_end=780
+  _globals['_SECRETS']._serialized_start=783
+  _globals['_SECRETS']._serialized_end=1131
 # @@protoc_insertion_point(module_scope)

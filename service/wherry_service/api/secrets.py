@@ -29,6 +29,8 @@ class SecretApi:
     @rpc("Secrets.Create", DEPLOY, ("environment", "app_id"), audited=True)
     async def create(self, request: SecretCreateRequest) -> SecretInfo:
         environment = self._environment(request.environment, request.app_id)
+        if request.merge:
+            return _info(await self._secrets.update(request.name, environment, request.values))
         return _info(await self._secrets.create(request.name, environment, request.values, request.replace))
 
     @rpc("Secrets.Lookup", DEPLOY, SECRET, inside=Inside.SANDBOX)

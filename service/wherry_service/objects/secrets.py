@@ -77,6 +77,19 @@ class Secrets:
             await self._store.add(record)
             return record
 
+    async def update(self, name: str, environment: str, values: Mapping[str, str]) -> SecretRecord:
+        """Add values to a secret, or replace those of the same names; raise `NotFound` or `InvalidRequest`."""
+        _check_values(values)
+        async with self._lock:
+            known = await self.lookup(name, environment)
+            merged = {**self._opened(known), **values}
+            _check_values(merged)
+            text = json.dumps(
+                {"environment": known.object.environment, "values": dict(sorted(merged.items()))}
+            ).encode()
+            await self._store.replace([self._sealed(known.object, merged, self._keys.digest(text))])
+            return await self.get(known.secret_id)
+
     async def get(self, secret_id: str) -> SecretRecord:
         """Return a secret by id; raise `NotFound`."""
         found = (await self._store.get([secret_id])).get(secret_id)

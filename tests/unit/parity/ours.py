@@ -101,7 +101,7 @@ def _default(theirs: str | None, own: inspect.Parameter) -> str | None:
         value = ast.literal_eval(theirs)
     except (SyntaxError, ValueError):
         return None  # an object of its own
-    if value == own.default or (value in _EMPTY and own.default in _EMPTY and type(value) is not bool):
+    if value is ... or value == own.default or (value in _EMPTY and own.default in _EMPTY and type(value) is not bool):
         return None
     # What stands for "not said" may say in the docstring what then holds.
     return None if type(own.default).__name__ == "Unset" else f"its default is {own.default!r}, there {theirs}"

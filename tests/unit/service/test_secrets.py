@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tests.databases import Disk
 from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound, Unready
 from wherry_service.objects.keys import Keys
-from wherry_service.objects.secrets import KEEP_UNUSED_S, Secrets
+from wherry_service.objects.secrets import KEEP_UNUSED_S, MAX_KEYS, Secrets
 from wherry_service.store.database import Database
 from wherry_service.store.objects import ObjectStore
 from wherry_service.store.schema import metadata, secrets
@@ -260,5 +260,33 @@ def test_data_moved_to_another_secret_is_not_given_out(disk: Disk) -> None:
         await world.database.write(lambda connection: connection.execute(change).rowcount)
         with pytest.raises(NotFound, match="tampered"):
             await world.secrets.values([mine.secret_id])
+
+    run(disk, scenario)
+
+
+def test_an_update_adds_and_replaces_values_and_keeps_the_others(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        made = await world.secrets.create("api", "", {"A": "1", "B": "2"})
+        world.now += 5
+        updated = await world.secrets.update("api", "", {"B": "3", "C": "4"})
+        assert updated.secret_id == made.secret_id
+        assert updated.updated_at_ms > made.updated_at_ms
+        assert await world.secrets.values([made.secret_id]) == {"A": "1", "B": "3", "C": "4"}
+        # What was lost on the way is asked again.
+        await world.secrets.update("api", "", {"B": "3", "C": "4"})
+        assert (await world.secrets.lookup("api", "")).keys == ("A", "B", "C")
+        with pytest.raises(NotFound):
+            await world.secrets.update("other", "", {"A": "1"})
+        with pytest.raises(InvalidRequest, match="name of an environment variable"):
+            await world.secrets.update("api", "", {"1": "1"})
+
+    run(disk, scenario)
+
+
+def test_an_update_may_not_make_a_secret_too_large(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        await world.secrets.create("api", "", {f"A{n}": "1" for n in range(MAX_KEYS)})
+        with pytest.raises(InvalidRequest, match="at most"):
+            await world.secrets.update("api", "", {"B": "1"})
 
     run(disk, scenario)
