@@ -40,7 +40,7 @@ class Image(Recipe, Packages, Object):
     # Bases
 
     @classmethod
-    def debian_slim(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
+    def debian_slim(cls, python_version: str | None = None, force_build: bool = False) -> Image:
         """Return a small Debian with Python; `python_version` is "3.13" for example, None lets the service choose.
 
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
@@ -52,8 +52,8 @@ class Image(Recipe, Packages, Object):
     def from_registry(
         cls,
         tag: str,
-        *,
         secret: Any = None,
+        *,
         setup_dockerfile_commands: Sequence[str] = (),
         add_python: str | None = None,
         force_build: bool = False,
@@ -113,6 +113,9 @@ class Image(Recipe, Packages, Object):
         *,
         context_dir: str | os.PathLike[str] | None = None,
         build_args: Mapping[str, str] | None = None,
+        registry_secret: Any = None,
+        env: Mapping[str, str] | None = None,
+        gpu: Any = None,
         secrets: Sequence[Any] = (),
         ignore: Ignore = (),
         add_python: str | None = None,
@@ -121,17 +124,21 @@ class Image(Recipe, Packages, Object):
         """Return what a Dockerfile makes; the files it copies are those of `context_dir`, by default its own folder.
 
         A `.dockerignore` there is honoured (or NAME.dockerignore beside a Dockerfile NAME), `ignore` adds to it.
-        Its ENTRYPOINT and CMD do not disturb functions.
-        (reference: Image.from_dockerfile)
+        Its ENTRYPOINT and CMD do not disturb functions. `env` is set in the image that it makes. Images that it names
+        are pulled with what the service's machine has for their registry: with `registry_secret` it raises
+        InvalidError. (reference: Image.from_dockerfile)
         """
+        no_gpu("from_dockerfile", gpu)
+        if registry_secret is not None:
+            _refuse("registry_secret")
         file = absolute(path)
         given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), _frozen(ignore))
         args = environment(build_args, "Image.from_dockerfile build_args got")
         base: Image = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
-        return base._with_python(add_python)
+        return base._with_python(add_python).env(env or {})
 
     @classmethod
-    def from_scratch(cls, *, force_build: bool = False) -> Image:
+    def from_scratch(cls, force_build: bool = False) -> Image:
         """Return an empty image: functions need an `add_python` of another base; a sandbox's command needs nothing.
 
         (reference: Image.from_scratch)
@@ -157,7 +164,7 @@ class Image(Recipe, Packages, Object):
         return cls((Step("conda", options=options, force_build=force_build),))
 
     @classmethod
-    def micromamba(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:
+    def micromamba(cls, python_version: str | None = None, force_build: bool = False) -> Image:
         """Return an image with micromamba and Python from conda-forge. (reference: Image.micromamba)"""
         options = {"python_version": _version("python_version", python_version)}
         return cls((Step("micromamba", options=options, force_build=force_build),))
@@ -168,12 +175,18 @@ class Image(Recipe, Packages, Object):
         self,
         *commands: str | Sequence[str],
         env: Mapping[str, str] | None = None,
+        volumes: Mapping[str, Any] | None = None,
         gpu: Any = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Image:
-        """Run shell commands while building, each a layer. (reference: Image.run_commands)"""
+        """Run shell commands while building, each a layer. (reference: Image.run_commands)
+
+        Raises InvalidError for `volumes`: `run_function` can have some.
+        """
         no_gpu("run_commands", gpu)
+        if volumes:
+            _refuse("run_commands volumes")
         names = strings("run_commands", commands)
         with_env: Image = self.env(env or {})
         return with_env._then(Step("run_commands", names, secrets=secrets, force_build=force_build))
@@ -184,20 +197,28 @@ class Image(Recipe, Packages, Object):
         context_files: Mapping[str, str | os.PathLike[str]] | None = None,
         context_dir: str | os.PathLike[str] | None = None,
         ignore: Ignore = (),
+        build_args: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
         gpu: Any = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Image:
         """Add lines of a Dockerfile. COPY and ADD read from `context_dir` and `context_files` ({name: local path}).
 
+        `build_args` are the values of its ARG lines; `env` is set before the first line.
         (reference: Image.dockerfile_commands)
         """
         no_gpu("dockerfile_commands", gpu)
         lines = strings("dockerfile_commands", dockerfile_commands)
+        if build_args:
+            from wherry._define.build_args import with_args  # noqa: PLC0415 - start-up cost: only where there are some
+
+            lines = with_args(lines, environment(build_args, "Image.dockerfile_commands build_args got"))
         files = tuple((name, absolute(path)) for name, path in (context_files or {}).items())
         given = (absolute(context_dir) if context_dir is not None else None, files, _frozen(ignore))
         step = Step("dockerfile_commands", lines, given=given, secrets=secrets, force_build=force_build)
-        return self._then(step)
+        with_env: Image = self.env(env or {})
+        return with_env._then(step)
 
     def run_function(
         self,
@@ -214,7 +235,9 @@ class Image(Recipe, Packages, Object):
         cpu: float | tuple[float, float] | None = None,
         memory: int | tuple[int, int] | None = None,
         timeout: float | None = 3600,
-        include_source: bool | None = None,
+        cloud: Any = None,
+        region: Any = None,
+        include_source: bool | None = True,
         force_build: bool = False,
         **ignored: Any,
     ) -> Image:
@@ -228,7 +251,7 @@ class Image(Recipe, Packages, Object):
         options: dict[str, Any] = {
             "env": env, "gpu": gpu, "cpu": cpu, "memory": memory, "timeout": timeout, "include_source": include_source,
             "secrets": [*([secret] if secret is not None else []), *secrets], "volumes": volumes,
-            "network_file_systems": network_file_systems, **ignored,
+            "network_file_systems": network_file_systems, "cloud": cloud, "region": region, **ignored,
         }  # fmt: skip
         function = BuildFunction(raw_f, tuple(args), dict(kwargs or {}), options)
         return self._then(Step("run_function", (function.name,), given=(function,), force_build=force_build))
@@ -308,6 +331,16 @@ class Image(Recipe, Packages, Object):
         if not isinstance(mount, Mount):
             raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
         return self._then(Step("copy", (str(remote_path) or ".",), given=("mount", mount, ())))
+
+    def pipe(self, func: Callable[..., Image], *args: Any, **kwargs: Any) -> Image:
+        """Return what a function makes of this image: `func(image, *args, **kwargs)`. (reference: Image.pipe)
+
+        Raises InvalidError where that is no image.
+        """
+        made = func(self, *args, **kwargs)
+        if not isinstance(made, Image):
+            raise InvalidError(f"Image.pipe: {getattr(func, '__qualname__', func)} returned {made!r}, and no Image")
+        return made
 
     # What the image says of itself
 
@@ -417,6 +450,13 @@ class Image(Recipe, Packages, Object):
 
     def _mounting(self, *mounted: Mounted) -> Image:
         return Image(self._steps, (*self._mounted, *mounted))
+
+
+def _refuse(what: str) -> None:
+    from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+    method, _, parameter = what.rpartition(" ")
+    raise refusal(what, f"modal.Image.{method or 'from_dockerfile'}({parameter}=)")
 
 
 def _version(name: str, value: str | None) -> str | None:

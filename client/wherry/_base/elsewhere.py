@@ -136,6 +136,20 @@ ROWS = (
         "a partition is kept until its items are taken, where Modal empties it after a day without a put",
         "give `partition_ttl=86400` to have that here",
     ),
+    Row(
+        "`registry_secret=` of `Image.from_dockerfile`",
+        "refused",
+        ("modal.Image.from_dockerfile(registry_secret=)",),
+        "images that a Dockerfile names are pulled with the credentials of the service's machine",
+        "run `docker login` there, or begin with `Image.from_registry(secret=…)`",
+    ),
+    Row(
+        "`volumes=` of `Image.run_commands`",
+        "refused",
+        ("modal.Image.run_commands(volumes=)",),
+        "a build's commands see nothing but the image",
+        "use `Image.run_function(volumes=…)`",
+    ),
     # Names
     Row(
         "Billing",
@@ -241,6 +255,8 @@ ROWS = (
          "modal.serving*", "modal.Client.get_stub*", "modal.Client.stub", "modal.Client.get_input_plane_metadata*",
          "modal.Client(*", "modal.io_streams.StreamReader(*", "modal.io_streams.StreamWriter(*",
          "modal.container_process.ContainerProcess(*", "modal.cls.Obj(*", "modal.schedule.Schedule(*",
+         "modal.*.client", "modal.Image.from_registry([*][*])", "modal.Image.from_aws_ecr([*][*])",
+         "modal.Image.from_gcp_artifact_registry([*][*])",
          "modal.experimental.deprecation_warning*", "modal.partial_function.PartialFunction(*",
          "modal.app.LocalEntrypoint(*", "modal.app.AppSandboxesManager(*",
          "modal.functions.FunctionAutoscalerManager(*",

@@ -23,11 +23,18 @@ class Packages:
         def _then(self, step: Step) -> Self: ...
 
     def apt_install(
-        self, *packages: str | Sequence[str], secrets: Sequence[Any] = (), force_build: bool = False
+        self,
+        *packages: str | Sequence[str],
+        gpu: Any = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[Any] = (),
+        force_build: bool = False,
     ) -> Self:
         """Install Debian packages. (reference: Image.apt_install)"""
+        no_gpu("apt_install", gpu)
         names = strings("apt_install", packages)
-        return self._then(Step("apt_install", names, secrets=secrets, force_build=force_build))
+        with_env: Self = self.env(env or {})
+        return with_env._then(Step("apt_install", names, secrets=secrets, force_build=force_build))
 
     def pip_install(
         self,
@@ -59,6 +66,7 @@ class Packages:
         pre: bool = False,
         extra_options: str = "",
         gpu: Any = None,
+        env: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
@@ -81,7 +89,8 @@ class Packages:
                 )
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         options["git_user"] = git_user
-        return self._then(Step("pip_install_private", names, options, secrets=secrets, force_build=force_build))
+        with_env: Self = self.env(env or {})
+        return with_env._then(Step("pip_install_private", names, options, secrets=secrets, force_build=force_build))
 
     def pip_install_from_requirements(
         self,
@@ -93,6 +102,7 @@ class Packages:
         pre: bool = False,
         extra_options: str = "",
         gpu: Any = None,
+        env: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
@@ -104,7 +114,8 @@ class Packages:
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         given = (absolute(requirements_txt),)
         step = Step("pip_requirements", options=options, given=given, secrets=secrets, force_build=force_build)
-        return self._then(step)
+        with_env: Self = self.env(env or {})
+        return with_env._then(step)
 
     def pip_install_from_pyproject(
         self,
@@ -117,6 +128,7 @@ class Packages:
         pre: bool = False,
         extra_options: str = "",
         gpu: Any = None,
+        env: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
@@ -128,7 +140,8 @@ class Packages:
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         given = (absolute(pyproject_toml), needs_list("optional_dependencies", optional_dependencies))
         step = Step("pip_pyproject", options=options, given=given, secrets=secrets, force_build=force_build)
-        return self._then(step)
+        with_env: Self = self.env(env or {})
+        return with_env._then(step)
 
     def uv_pip_install(
         self,
@@ -200,6 +213,7 @@ class Packages:
         poetry_version: str | None = "latest",
         old_installer: bool = False,
         gpu: Any = None,
+        env: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
@@ -218,7 +232,8 @@ class Packages:
             "poetry_version": None if poetry_version in (None, "latest") else poetry_version,
         }
         given = (project, lock, bool(ignore_lockfile))
-        return self._then(
+        with_env: Self = self.env(env or {})
+        return with_env._then(
             Step("poetry_install", options=options, given=given, secrets=secrets, force_build=force_build)
         )
 
@@ -253,6 +268,7 @@ class Packages:
         spec_file: str | os.PathLike[str] | None = None,
         channels: Sequence[str] = (),
         gpu: Any = None,
+        env: Mapping[str, str] | None = None,
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
@@ -260,7 +276,8 @@ class Packages:
 
         (reference: Image.micromamba_install)
         """
-        return self._mamba("micromamba_install", packages, channels, spec_file, gpu, secrets, force_build)
+        with_env: Self = self.env(env or {})
+        return with_env._mamba("micromamba_install", packages, channels, spec_file, gpu, secrets, force_build)
 
     def _mamba(
         self,
