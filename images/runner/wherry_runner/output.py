@@ -188,7 +188,7 @@ class Stream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         length = len(text)
-        if self.buffer.begun and (begun := self.buffer.begun.pop(input_id.get(), b"")):
+        if text and self.buffer.begun and (begun := self.buffer.begun.pop(input_id.get(), b"")):
             # What follows is no rest of the character that was begun.
             text = begun.decode("utf-8", "replace") + text
         if self._raw:
