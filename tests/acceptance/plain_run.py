@@ -68,7 +68,7 @@ def described(error: BaseException | None) -> dict[str, Any] | None:
 
 def lines_of(text: str) -> list[str]:
     """Return what was printed, wherever it ran."""
-    text = text.replace("/run/wherry/source", str(ROOT))
+    text = text.replace("/run/wherry/source", str(ROOT)).replace("/root/tests", f"{ROOT}/tests")
     # Python's own frames differ from one patch release to the next.
     text = re.sub(r'  File "[^"]*/lib/python3[^"]*".*\n(    .*\n)*', "", text)
     return _without_addresses(text).splitlines()

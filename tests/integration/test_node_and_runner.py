@@ -133,7 +133,7 @@ class World:
         async def ready(image_id: str) -> str:
             return "image"
 
-        plan = plan_of("ap-1", function_id, spec, ready, no_secrets)
+        plan = plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: "main")
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
         return function_id
 

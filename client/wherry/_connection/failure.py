@@ -13,7 +13,8 @@ from wherry.exception import DeserializationError, ExecutionError, RemoteError
 from wherry_proto.messages import Failure, FailureKind, Payload
 
 _INSTALLED = str(Path(exception.__file__).parent)
-_SOURCE = "/run/wherry/source/"
+# Where a container has the source, in the order in which it looks for a module.
+_SOURCES = ("/root/", "/run/wherry/source/")
 
 # Each container that fails has its own.
 _MAX_SHOWN = 200
@@ -56,8 +57,9 @@ class Failures:
     def _marked(self, filename: str, container_id: str, local_root: Path | None) -> str:
         """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
         marked = f"<{container_id}>:{filename}" if container_id else filename
-        if local_root is not None and filename.startswith(_SOURCE):
-            local = local_root / filename.removeprefix(_SOURCE)
+        place = next((one for one in _SOURCES if filename.startswith(one)), None)
+        if local_root is not None and place is not None:
+            local = local_root / filename.removeprefix(place)
             lines = linecache.getlines(str(local))
             if lines:
                 # An entry without a time is never checked against a file.

@@ -17,6 +17,8 @@ def main() -> None:
     context.in_container = True
     context.directory = directory
     context.sdk = sdk
+    # In any other directory this is no container, but a test on somebody's machine.
+    context.settles = directory == "/run/wherry"
 
     def begin_again() -> None:
         os.execv(sys.executable, [sys.executable, os.path.abspath(__file__), directory, sdk, AGAIN])

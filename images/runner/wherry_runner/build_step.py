@@ -39,6 +39,9 @@ def main() -> None:
 def _run(frame: dict, directory: str) -> None:  # type: ignore[type-arg]  # typing is not needed for one word
     from wherry_runner.loader import load  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
+    if os.getcwd() == "/" and os.access("/root", os.R_OK | os.X_OK):
+        # As functions have it; their source is not put there: it would be in the image.
+        os.chdir("/root")
     function = load(frame, _read(directory, "function.pkl"), os.path.join(directory, "source"))
     args, kwargs = (), {}
     if arguments := _read(directory, "arguments.pkl"):
@@ -76,7 +79,7 @@ def _fix_path(source: str, sdk: str) -> None:
     sys.path.insert(0, os.path.dirname(here))
     import wherry_runner  # noqa: F401, PLC0415  # from here on the package finds its own modules, whatever the path says
 
-    sys.path[0] = source
+    sys.path[:1] = [source, "/root"]
     sys.path.append(sdk)
 
 

@@ -25,6 +25,8 @@ class Current:
 in_container = False
 # Where the container's sockets are.
 directory = ""
+# Whether the source is to be brought to /root, as in a container.
+settles = False
 # Where the SDK is.
 sdk = ""
 # Joins user code to a terminal (terminal.py); set by the runner as it loads.

@@ -22,6 +22,13 @@ class LoadError(Exception):
 
 # Variables that Python, its C library and the loader read as the process starts, and then no more.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_TUNABLES")
+RESERVED = frozenset(
+    (
+        "WHERRY_CONTAINER", "WHERRY_CONTAINER_ID", "WHERRY_APP_ID", "WHERRY_FUNCTION_ID", "WHERRY_IMAGE_ID",
+        "WHERRY_ENVIRONMENT", "MODAL_TASK_ID", "MODAL_IMAGE_ID", "MODAL_ENVIRONMENT", "MODAL_IS_REMOTE",
+        "MODAL_CLOUD_PROVIDER", "MODAL_REGION",
+    )
+)  # fmt: skip
 # Output is the runner's own affair.
 _WITHOUT_EFFECT = ("PYTHONUNBUFFERED", "PYTHONIOENCODING")
 
@@ -38,7 +45,8 @@ def set_variables(frame: Header, secrets: bytes, may_begin_again: bool) -> bool:
 
         # What env= says, it says of this function alone: it wins.
         variables = {**json.loads(secrets), **variables}
-    variables = {str(name): str(value) for name, value in variables.items()}
+    # What the container was made with says who it is: that stays.
+    variables = {str(name): str(value) for name, value in variables.items() if name not in RESERVED}
     early = {
         name: value
         for name, value in variables.items()

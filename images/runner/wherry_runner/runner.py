@@ -122,7 +122,7 @@ class Runner:
         terminal = self._terminal = Terminal(self._intake, self._interrupter, self._on_signal)
         context.terminal = terminal
         sys.breakpointhook = breakpoint_hook
-        function = load(frame, serialized, os.path.join(self._directory, "source"))
+        function = load(frame, serialized, self._settle())
         spec = frame["function"]
         timeout_s = float(frame.get("timeout_s") or 300.0)
         payloads = Payloads(self._directory)
@@ -163,6 +163,15 @@ class Runner:
 
             return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
+
+    def _settle(self) -> str:
+        """Return where the user's modules are."""
+        source = os.path.join(self._directory, "source")
+        if not context.settles:
+            return source
+        from wherry_runner.root import settle  # noqa: PLC0415 - start-up cost: loaded when it is needed
+
+        return settle(source)
 
     def _executor_of(
         self, desk: Desk, concurrency: int, is_generator: bool, is_async: bool, is_mixed: bool = False

@@ -50,9 +50,13 @@ def plan_of(
     spec: FunctionSpec,
     ready_image: ReadyImage,
     secret_values: SecretValues,
+    environment: Callable[[], str],
     import_only: bool = False,
 ) -> PoolPlan:
-    """Return the plan; raise `InvalidRequest` naming the function, the field and its range."""
+    """Return the plan; raise `InvalidRequest` naming the function, the field and its range.
+
+    `environment` tells the name of the app's, as it is when a container is made.
+    """
     _check(spec)
     owner = f"function {spec.name!r}"
     mounts = [*spec.volumes, *spec.network_file_systems]
@@ -99,6 +103,7 @@ def plan_of(
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
             volumes=volumes,
+            env=variables_of(container_id, app_id, function_id, spec.image_id, environment()),
             buckets=await bucket_orders(owner, spec.bucket_mounts, secret_values),
             # Asked for each container: one that starts later gets what the secrets hold then.
             secrets=await secret_values(spec.secret_ids) if spec.secret_ids else {},
@@ -126,6 +131,23 @@ def plan_of(
         single_use=settings.single_use_containers,
         block_network=spec.block_network,
     )
+
+
+def variables_of(container_id: str, app_id: str, function_id: str, image_id: str, environment: str) -> dict[str, str]:
+    """Return the variables that tell code in a container who and where it is, under our names and Modal's."""
+    return {
+        "WHERRY_CONTAINER_ID": container_id,
+        "WHERRY_APP_ID": app_id,
+        "WHERRY_FUNCTION_ID": function_id,
+        "WHERRY_IMAGE_ID": image_id,
+        "WHERRY_ENVIRONMENT": environment,
+        "MODAL_TASK_ID": container_id,
+        "MODAL_IMAGE_ID": image_id,
+        "MODAL_ENVIRONMENT": environment,
+        "MODAL_IS_REMOTE": "1",
+        "MODAL_CLOUD_PROVIDER": "wherry",
+        "MODAL_REGION": "local",
+    }
 
 
 def revision_of(spec: FunctionSpec) -> str:

@@ -31,7 +31,13 @@ class Serving:
         spec = scaled_as(record.spec, record.live)
         beside = self._beside
         return plan_of(
-            record.app_id, record.function_id, spec, beside.ready_image, beside.objects.secret_values, import_only
+            record.app_id,
+            record.function_id,
+            spec,
+            beside.ready_image,
+            beside.objects.secret_values,
+            lambda: self._register.running(record.app_id).record.environment,
+            import_only,
         )
 
     def open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:

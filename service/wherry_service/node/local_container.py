@@ -191,7 +191,7 @@ class LocalContainer:
                 LABEL: LAYOUT,
                 CONTAINMENT_LABEL: self._host.containment.mark,
             },
-            env={},
+            env=order.env,
             cpu_limit=order.cpu_limit,
             cpu_request=order.cpu_request,
             memory_limit_mib=self._memory_limit.mib,

@@ -100,6 +100,8 @@ class ContainerOrder:
     gpu_ids: Sequence[str] = ()
     volumes: Sequence[VolumeOrder] = ()
     buckets: Sequence[BucketOrder] = ()
+    # What the container's processes have in their environment from the start: who and where they are.
+    env: Mapping[str, str] = field(default_factory=dict)
     # Environment variables from secrets. They go over the container's socket: the engine never sees them.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 

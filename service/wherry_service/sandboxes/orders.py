@@ -84,7 +84,7 @@ def order_of(
         image=image,
         command=tuple(spec.command),
         only_waits=spec.only_waits,
-        env=dict(spec.env),
+        env={**spec.env, **variables_of(sandbox_id, spec.image_id)},
         secrets=secrets,
         workdir=spec.workdir,
         cpu_limit=resources.cpu_limit or None,
@@ -103,6 +103,20 @@ def order_of(
         volumes=volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts),
         buckets=buckets,
     )
+
+
+def variables_of(sandbox_id: str, image_id: str) -> dict[str, str]:
+    """Return the variables that tell what runs in a sandbox where it is, under our names and Modal's."""
+    return {
+        "WHERRY_CONTAINER_ID": sandbox_id,
+        "WHERRY_SANDBOX_ID": sandbox_id,
+        "WHERRY_IMAGE_ID": image_id,
+        "MODAL_SANDBOX_ID": sandbox_id,
+        "MODAL_TASK_ID": sandbox_id,
+        "MODAL_IMAGE_ID": image_id,
+        "MODAL_CLOUD_PROVIDER": "wherry",
+        "MODAL_REGION": "local",
+    }
 
 
 def secrets_of(spec: SandboxSpec, values: Mapping[str, str]) -> Mapping[str, str]:

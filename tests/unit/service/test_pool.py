@@ -105,7 +105,7 @@ class World:
                 await self.order()
             return "image"
 
-        return plan_of("ap-1", function_id, spec, ready, no_secrets)
+        return plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: "main")
 
     def open(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> Pool[Input]:
         return self.pools.open(self.plan(function_id, memory_mib, **settings), self.listener)
@@ -526,3 +526,15 @@ def test_who_cares_for_nothing_of_it_need_write_nothing() -> None:
         assert container.state is State.STOPPED
 
     run(scenario)
+
+
+def test_containers_are_told_who_they_are() -> None:
+    async def main() -> None:
+        made = await World().plan("fu-7").make_order("co-7")
+        for prefix, own in (("WHERRY", "CONTAINER_ID"), ("MODAL", "TASK_ID")):
+            assert made.env[f"{prefix}_{own}"] == "co-7"
+            assert made.env[f"{prefix}_IMAGE_ID"] == "im-1"
+            assert made.env[f"{prefix}_ENVIRONMENT"] == "main"
+        assert (made.env["MODAL_IS_REMOTE"], made.env["WHERRY_FUNCTION_ID"]) == ("1", "fu-7")
+
+    asyncio.run(main())

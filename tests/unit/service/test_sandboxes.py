@@ -269,7 +269,8 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
         house.secrets = {"st-1": {"A": "1", "B": "1", "C": "1"}, "st-2": {"B": "2", "C": "2"}}
         sandbox_id = await house.create(secret_ids=["st-1", "st-2"], env={"C": "3"})
         order = house.node.orders[sandbox_id]
-        assert (order.env, order.secrets) == ({"C": "3"}, {"A": "1", "B": "2"})
+        own = {name: value for name, value in order.env.items() if not name.startswith(("WHERRY_", "MODAL_"))}
+        assert (own, order.secrets) == ({"C": "3"}, {"A": "1", "B": "2"})
         # Its execs have them too, and those of secrets of their own; the sandbox's own variables win.
         house.secrets["st-3"] = {"B": "3", "D": "3"}
         assert await house.sandboxes.secret_env(sandbox_id, []) == {"A": "1", "B": "2"}
@@ -286,6 +287,20 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
             await house.create(secret_ids=["st-9"])
         assert list(house.store.records) == [sandbox_id]
         assert "1" not in house.store.records[sandbox_id].spec.env.values()
+        await house.sandboxes.close("over")
+
+    run(main())
+
+
+def test_it_is_told_who_it_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        house = House(tmp_path)
+        sandbox_id = await house.create(env={"MODAL_SANDBOX_ID": "mine", "MODAL_TOKEN_ID": "theirs"})
+        env = house.node.orders[sandbox_id].env
+        for name in ("MODAL_SANDBOX_ID", "MODAL_TASK_ID", "WHERRY_SANDBOX_ID", "WHERRY_CONTAINER_ID"):
+            assert env[name] == sandbox_id
+        assert env["MODAL_IMAGE_ID"] == env["WHERRY_IMAGE_ID"] == house.store.records[sandbox_id].spec.image_id
+        assert env["MODAL_TOKEN_ID"] == "theirs"
         await house.sandboxes.close("over")
 
     run(main())
