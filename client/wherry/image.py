@@ -46,7 +46,7 @@ class Image(Recipe, Packages, Object):
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
         """
         options = {"python_version": _version("python_version", python_version)}
-        return cls((Step("debian_slim", options=options, force_build=force_build),))
+        return _of_builder(cls((Step("debian_slim", options=options, force_build=force_build),)))
 
     @classmethod
     def from_registry(
@@ -161,13 +161,13 @@ class Image(Recipe, Packages, Object):
         (reference: Image.conda)
         """
         options = {"python_version": _version("python_version", python_version)}
-        return cls((Step("conda", options=options, force_build=force_build),))
+        return _of_builder(cls((Step("conda", options=options, force_build=force_build),)))
 
     @classmethod
     def micromamba(cls, python_version: str | None = None, force_build: bool = False) -> Image:
         """Return an image with micromamba and Python from conda-forge. (reference: Image.micromamba)"""
         options = {"python_version": _version("python_version", python_version)}
-        return cls((Step("micromamba", options=options, force_build=force_build),))
+        return _of_builder(cls((Step("micromamba", options=options, force_build=force_build),)))
 
     # Commands and functions
 
@@ -438,7 +438,7 @@ class Image(Recipe, Packages, Object):
     def _with_python(self, version: str | None) -> Image:
         if version is None:
             return self
-        return self._then(Step("add_python", (_version("add_python", version) or "",)))
+        return _of_builder(self._then(Step("add_python", (_version("add_python", version) or "",))))
 
     def _then(self, step: Step) -> Image:
         if self._mounted:
@@ -457,6 +457,14 @@ def _refuse(what: str) -> None:
 
     method, _, parameter = what.rpartition(" ")
     raise refusal(what, f"modal.Image.{method or 'from_dockerfile'}({parameter}=)")
+
+
+def _of_builder(image: Image) -> Image:
+    from wherry._define.builder import builder_packages  # noqa: PLC0415 - start-up cost: only where an image is begun
+
+    packages = builder_packages()
+    made: Image = image.pip_install(*packages) if packages else image
+    return made
 
 
 def _version(name: str, value: str | None) -> str | None:

@@ -139,7 +139,8 @@ def _fastapi_app(function: Any, spec: dict[str, Any], name: str) -> Any:
     except ImportError as error:
         raise LoadError(
             f"{name} is a web endpoint, which needs FastAPI, and its image lacks it ({error}): add it with "
-            f'image=wherry.Image.debian_slim().pip_install("fastapi")'
+            'image=wherry.Image.debian_slim().pip_install("fastapi"). For programs of 2023 that expect it in every '
+            "image: WHERRY_IMAGE_BUILDER_VERSION=2023.12"
         ) from None
     docs: dict[str, Any] = {} if spec["docs"] else {"openapi_url": None, "docs_url": None, "redoc_url": None}
     app = FastAPI(title=name, **docs)

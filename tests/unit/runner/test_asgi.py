@@ -56,5 +56,5 @@ def test_b51_an_app_without_a_lifespan_is_served(ends: str) -> None:
 
 def test_an_image_without_fastapi_is_told_the_line_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    with pytest.raises(LoadError, match=r'price is a web endpoint.*image=wherry.*\.pip_install\("fastapi"\)'):
+    with pytest.raises(LoadError, match=r'price is a web endpoint.*\.pip_install\("fastapi"\).*BUILDER_VERSION=2023'):
         _fastapi_app(lambda: None, {"docs": False, "method": "GET"}, "price")
