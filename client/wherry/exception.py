@@ -101,7 +101,7 @@ class SandboxTerminatedError(Error):
     """A sandbox was ended from outside."""
 
 
-class SandboxFilesystemError(Error):
+class SandboxFilesystemError(Error, OSError):
     """A file of a sandbox could not be read or changed."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wherry._base import checks
-from wherry._base.blocking import blocking
+from wherry._base.blocking import blocking, iterating
 from wherry._sandbox import options
 from wherry.exception import InvalidError
 from wherry.image import Image
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from wherry._connection.client import Client
     from wherry.container_process import ContainerProcess
+    from wherry.file_io import FileIO
     from wherry.sandbox_files import SandboxFiles
+    from wherry.sandbox_watch import FileWatch
     from wherry.secret import Secret
+    from wherry.types import FileWatchEventType
 
 
 class SandboxInside:
@@ -86,10 +89,49 @@ class SandboxInside:
 
     @property
     def filesystem(self) -> SandboxFiles:
-        """Its files: `open`, `read`, `write`, `ls`, `mkdir`, `rm`."""
+        """Its files: read, written, listed, watched. (reference: Sandbox.filesystem)"""
         from wherry.sandbox_files import SandboxFiles  # noqa: PLC0415 - start-up cost: for those who use it
 
         return SandboxFiles(self.exec)
+
+    @blocking
+    def open(self, path: str, mode: str = "r") -> FileIO[Any]:
+        """Open a file; modes are those of Python's `open`, and errors those of `filesystem`. (reference: Sandbox.open)
+
+        Unlike the file that `filesystem.open` returns, its methods have `.aio` forms.
+        """
+        from wherry.file_io import FileIO  # noqa: PLC0415 - start-up cost: as above
+
+        return FileIO(self.filesystem.open(path, mode))
+
+    @blocking
+    def ls(self, path: str = ".") -> list[str]:
+        """Return the names in a directory, sorted. (reference: Sandbox.ls)"""
+        return self.filesystem.ls(path)
+
+    @blocking
+    def mkdir(self, path: str, parents: bool = False) -> None:
+        """Make a directory; with `parents` also those above it, where they do not exist. (reference: Sandbox.mkdir)"""
+        self.filesystem.mkdir(path, parents)
+
+    @blocking
+    def rm(self, path: str, recursive: bool = False) -> None:
+        """Remove a file; with `recursive` a directory and all in it. (reference: Sandbox.rm)"""
+        self.filesystem.rm(path, recursive)
+
+    @iterating
+    def watch(
+        self,
+        path: str,
+        filter: Sequence[FileWatchEventType] | None = None,
+        recursive: bool = False,
+        timeout: float | None = None,
+    ) -> FileWatch:
+        """Iterate what happens to a file, or to what is in a directory, as `filesystem.watch` does.
+
+        (reference: Sandbox.watch)
+        """
+        return self.filesystem.watch(path, filter=filter, recursive=recursive, timeout=timeout)
 
     @blocking
     def snapshot_filesystem(self, timeout: float = 55) -> Image:

@@ -1,0 +1,64 @@
+"""What methods return and take beside the objects themselves."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class FileType(enum.Enum):
+    """What a file of a sandbox is. (reference: types.FileType)"""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file or directory of a sandbox. (reference: types.FileInfo)
+
+    `size` in bytes; `mode` has the permission bits, `permissions` shows them as in "rw-r--r--"; `modified_time` in
+    seconds since 1970; `symlink_target` is None for all but symbolic links.
+    """
+
+    name: str
+    path: str
+    type: FileType
+    size: int
+    mode: int
+    permissions: str
+    owner: str
+    group: str
+    modified_time: float
+    symlink_target: str | None
+
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.type is FileType.FILE
+
+    def is_dir(self) -> bool:
+        """Whether it is a directory."""
+        return self.type is FileType.DIRECTORY
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.type is FileType.SYMLINK
+
+
+class FileWatchEventType(enum.Enum):
+    """What happened to a file of a sandbox. (reference: types.FileWatchEventType)"""
+
+    Unknown = "Unknown"
+    Access = "Access"
+    Create = "Create"
+    Modify = "Modify"
+    Remove = "Remove"
+
+
+@dataclass(frozen=True)
+class FileWatchEvent:
+    """A change that `Sandbox.filesystem.watch` has seen: of which paths, and what. (reference: types.FileWatchEvent)"""
+
+    paths: list[str]
+    type: FileWatchEventType
