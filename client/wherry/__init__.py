@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from wherry.schedule import Period as Period
     from wherry.scheduler_placement import SchedulerPlacement as SchedulerPlacement
     from wherry.secret import Secret as Secret
+    from wherry.server import Server as Server
     from wherry.volume import Volume as Volume
     from wherry.workspace import Workspace as Workspace
 
@@ -83,6 +84,7 @@ _LAZY = {
     "SandboxSnapshot": "sandbox_snapshot",
     "SchedulerPlacement": "scheduler_placement",
     "Secret": "secret",
+    "Server": "server",
     "Volume": "volume",
     "Workspace": "workspace",
     "__version__": "_base.version",

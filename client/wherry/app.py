@@ -1,5 +1,6 @@
 """Apps: functions that run together."""
 
+# large: its decorators name each of their parameters
 from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.sandbox import Sandbox
     from wherry.schedule import Schedule
     from wherry.secret import Secret
+    from wherry.server import Server
 
 else:
     parameter = None  # only type checkers ask which function it is
@@ -247,11 +249,89 @@ class App:
         checked = FunctionOptions(**{"include_source": self._include_source, **translate(options, stacklevel=2)})
 
         def decorate(user_class: Any) -> Any:
+            if hasattr(user_class, "__wherry_http_server__"):
+                from wherry.server import made_of_class  # noqa: PLC0415 - start-up cost: only where there are such
+
+                return made_of_class(self.__wherry_owner__, self._register, user_class, name, checked)
             from wherry.cls import make  # noqa: PLC0415 - start-up cost: only where there are classes
 
             return make(self.__wherry_owner__, self._register, user_class, name, checked)
 
         return decorate
+
+    def server(
+        self,
+        _warn_parentheses_missing: Any = None,
+        *,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[Secret] | None = None,
+        gpu: Any = None,
+        serialized: bool = False,
+        volumes: Any = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        ephemeral_disk: int | None = None,
+        target_concurrency: float | None = None,
+        max_concurrency: int | None = None,
+        min_containers: int | None = None,
+        max_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaleup_window: float | None = None,
+        scaledown_window: float | None = None,
+        startup_timeout: float = 30,
+        name: str | None = None,
+        port: int = 8000,
+        unauthenticated: bool = False,
+        h2_enabled: bool = False,
+        exit_grace_period: float = 0,
+        routing_region: Any = "us-east",
+        compute_region: Any = None,
+        cloud: Any = None,
+        nonpreemptible: bool = False,
+        proxy: Any = None,
+        i6pn: bool | None = None,
+        enable_memory_snapshot: bool = False,
+        include_source: bool | None = None,
+        experimental_options: Any = None,
+        label: str | None = None,
+        custom_domains: Sequence[str] | None = None,
+    ) -> Callable[[type], Server]:
+        """Make the class below a server: a method with `@enter()` starts what listens on `port`, requests go there.
+
+        A container is ready once it listens, within `startup_timeout` seconds. `target_concurrency`, in requests for
+        each container, has more containers start; without it there is one, or `min_containers`. `max_concurrency`
+        (at most 1000) is what one takes at once. Requests need a token unless `unauthenticated`; those in a container
+        that ends get `exit_grace_period` seconds. `scaleup_window` and `scaledown_window` in seconds; `label` and
+        `custom_domains` as of `web_server`; the others as of `function`. Raises InvalidError for values out of range
+        and classes that can't be one. (reference: App.server)
+        """
+        if _warn_parentheses_missing is not None:
+            raise InvalidError("parentheses are missing: write @app.server() instead of @app.server")
+        from wherry._classes.server_definition import ServerOptions  # noqa: PLC0415 - start-up cost: only where there are servers
+        from wherry.server import make  # noqa: PLC0415 - start-up cost: as above
+
+        given = {
+            "image": image, "env": env, "secrets": secrets, "gpu": gpu, "serialized": serialized, "volumes": volumes,
+            "cpu": cpu, "memory": memory, "ephemeral_disk": ephemeral_disk, "min_containers": min_containers,
+            "max_containers": max_containers, "buffer_containers": buffer_containers,
+            "scaledown_window": scaledown_window, "include_source": include_source, "cloud": cloud,
+            "compute_region": compute_region, "routing_region": None if routing_region == "us-east" else routing_region,
+            "nonpreemptible": nonpreemptible, "proxy": proxy, "i6pn": i6pn, "h2_enabled": h2_enabled,
+            "enable_memory_snapshot": enable_memory_snapshot, "experimental_options": experimental_options,
+        }  # fmt: skip
+        options = FunctionOptions(**{"include_source": self._include_source, **translate(given, stacklevel=2)})
+        server = ServerOptions(
+            port=port, startup_timeout=startup_timeout, exit_grace_period=exit_grace_period,
+            unauthenticated=unauthenticated, target_concurrency=target_concurrency, max_concurrency=max_concurrency,
+            scaleup_window=scaleup_window, label=label, custom_domains=custom_domains,
+        )  # fmt: skip
+        return lambda user_class: make(self.__wherry_owner__, self._register, user_class, name, options, server)
+
+    def _experimental_server(self, *, proxy_regions: Any = None, region: Any = None, **options: Any) -> Any:
+        """Old name of `server`, whose requests needed no token."""
+        options = {"unauthenticated": True, **options}
+        return self.server(routing_region=proxy_regions or "us-east", compute_region=region, **options)
 
     def local_entrypoint(
         self, _warn_parentheses_missing: Any = None, *, name: str | None = None

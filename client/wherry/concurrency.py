@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry._base.checks import number
 from wherry._base.hints import TYPE_CHECKING, Any, TypeVar, overload
-from wherry._define.marks import mark_batched, mark_concurrent
+from wherry._define.marks import NEEDS_MAX_INPUTS, mark_batched, mark_concurrent
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ def concurrent(
     """
     if _warn_parentheses_missing is not None:
         raise InvalidError(_without_parentheses("concurrent", "max_inputs=10"))
-    if max_inputs is None:
-        raise InvalidError("@wherry.concurrent() needs max_inputs: write @wherry.concurrent(max_inputs=10)")
-    most = int(number("max_inputs", max_inputs, 1, MAX_INPUTS, "", 1, whole=True))
+    if max_inputs is None and target_inputs is None:
+        raise InvalidError(NEEDS_MAX_INPUTS)
+    # 0: only a server of the older kind may leave it out.
+    most = int(number("max_inputs", max_inputs, 1, MAX_INPUTS, "", 0, whole=True))
     target = int(number("target_inputs", target_inputs, 1, MAX_INPUTS, "", 0, whole=True))
-    if target > most:
+    if most and target > most:
         raise InvalidError(f"target_inputs is {target}, more than max_inputs ({most}): it must be from 1 to {most}")
 
     def decorate(target_object: F) -> F:

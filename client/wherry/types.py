@@ -62,3 +62,18 @@ class FileWatchEvent:
 
     paths: list[str]
     type: FileWatchEventType
+
+
+@dataclass(frozen=True)
+class ServerAutoscalerSettings:
+    """How a server scales: requests for each container, counts of containers, and seconds; None: no limit, or default.
+
+    (reference: types.ServerAutoscalerSettings)
+    """
+
+    target_concurrency: float | None = None
+    min_containers: int | None = None
+    max_containers: int | None = None
+    buffer_containers: int | None = None
+    scaleup_window: int | None = None
+    scaledown_window: int | None = None

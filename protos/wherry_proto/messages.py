@@ -289,6 +289,14 @@ class SchedulePauseRequest(Message):
         self.function_id = function_id
 
 
+class ServerSpec(Message):
+    __slots__ = ("exit_grace_s",)
+    __kinds__ = "double"
+
+    def __init__(self, *, exit_grace_s: float = 0.0) -> None:
+        self.exit_grace_s = exit_grace_s
+
+
 class WebSpec(Message):
     __slots__ = (
         "kind",
@@ -301,8 +309,9 @@ class WebSpec(Message):
         "response_timeout_s",
         "port",
         "port_timeout_s",
+        "server",
     )
-    __kinds__ = "enum string string string[] bool bool bool double uint32 double"
+    __kinds__ = "enum string string string[] bool bool bool double uint32 double ServerSpec"
 
     def __init__(
         self,
@@ -317,6 +326,7 @@ class WebSpec(Message):
         response_timeout_s: float = 0.0,
         port: int = 0,
         port_timeout_s: float = 0.0,
+        server: "ServerSpec | None" = None,
     ) -> None:
         self.kind = kind
         self.method = method
@@ -328,6 +338,7 @@ class WebSpec(Message):
         self.response_timeout_s = response_timeout_s
         self.port = port
         self.port_timeout_s = port_timeout_s
+        self.server = server
 
 
 class Resources(Message):
@@ -361,8 +372,10 @@ class PoolSettings(Message):
         "max_batch_size",
         "batch_wait_ms",
         "single_use_containers",
+        "target_concurrency",
+        "scaleup_window_s",
     )
-    __kinds__ = "uint32 uint32 uint32 double uint32 uint32 uint32 uint32 bool"
+    __kinds__ = "uint32 uint32 uint32 double uint32 uint32 uint32 uint32 bool double double"
 
     def __init__(
         self,
@@ -376,6 +389,8 @@ class PoolSettings(Message):
         max_batch_size: int = 0,
         batch_wait_ms: int = 0,
         single_use_containers: bool = False,
+        target_concurrency: float = 0.0,
+        scaleup_window_s: float = 0.0,
     ) -> None:
         self.min_containers = min_containers
         self.max_containers = max_containers
@@ -386,6 +401,8 @@ class PoolSettings(Message):
         self.max_batch_size = max_batch_size
         self.batch_wait_ms = batch_wait_ms
         self.single_use_containers = single_use_containers
+        self.target_concurrency = target_concurrency
+        self.scaleup_window_s = scaleup_window_s
 
 
 class RetryPolicy(Message):
@@ -576,8 +593,18 @@ class FunctionSpec(Message):
 
 
 class FunctionInfo(Message):
-    __slots__ = ("function_id", "app_id", "name", "is_generator", "app_name", "environment", "methods", "web_url")
-    __kinds__ = "string string string bool string string MethodSpec[] string"
+    __slots__ = (
+        "function_id",
+        "app_id",
+        "name",
+        "is_generator",
+        "app_name",
+        "environment",
+        "methods",
+        "web_url",
+        "pool",
+    )
+    __kinds__ = "string string string bool string string MethodSpec[] string PoolSettings"
 
     def __init__(
         self,
@@ -590,6 +617,7 @@ class FunctionInfo(Message):
         environment: str = "",
         methods: "list[MethodSpec] | None" = None,
         web_url: str = "",
+        pool: "PoolSettings | None" = None,
     ) -> None:
         self.function_id = function_id
         self.app_id = app_id
@@ -599,6 +627,7 @@ class FunctionInfo(Message):
         self.environment = environment
         self.methods: list[MethodSpec] = [] if methods is None else methods
         self.web_url = web_url
+        self.pool = pool
 
 
 class FunctionBindRequest(Message):

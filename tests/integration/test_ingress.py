@@ -15,7 +15,7 @@ import pytest
 
 from wherry_proto.messages import Failure, FailureKind, Format, FunctionSpec, Output, Payload, WebKind, WebSpec
 from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
-from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
+from wherry_service.calls.exchange import WINDOW_BYTES, Exchange, Refusal
 from wherry_service.ingress.auth import StaticProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
@@ -45,13 +45,17 @@ class PlayedFunction:
     def __init__(self) -> None:
         self.opened: asyncio.Queue[Exchange] = asyncio.Queue()
         self.refusal: Failure | None = None
+        self.status = 0
+        self.keys: list[bytes] = []
         self.closed: list[str] = []
         self.withdrawn: list[str] = []
 
-    def open(self, exchange: Exchange) -> Failure | None:
+    def open(self, exchange: Exchange, key: bytes = b"") -> Refusal | None:
+        self.keys.append(key)
         if self.refusal is None:
             self.opened.put_nowait(exchange)
-        return self.refusal
+            return None
+        return Refusal(self.refusal, self.status)
 
     def close(self, exchange: Exchange) -> None:
         self.closed.append(exchange.request_id)

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wherry._base.checks import number
 from wherry._calling.caller import Caller
@@ -15,15 +15,13 @@ from wherry_proto.messages import (
     Format,
     FunctionBindRequest,
     FunctionInfo,
+    FunctionLookupRequest,
     FunctionSpec,
     FunctionUpdateRequest,
     Message,
     Payload,
     PoolSettings,
 )
-
-if TYPE_CHECKING:
-    from wherry._define.places import Placed
 
 # Which fields of the function's description an option is.
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -43,10 +41,18 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "ephemeral_disk": ("resources.ephemeral_disk_mib",),
     "block_network": ("block_network",),
     "image": ("image_id", "local_mounts"),
-    "max_inputs": ("pool.single_use_containers",),
     "secrets": ("secret_ids",),
-    "volumes": ("volumes", "bucket_mounts"),
-    "network_file_systems": ("network_file_systems",),
+}
+
+
+# Of a server: the field, the least and the most beside 0, the unit, and whether it is a whole number.
+_SERVER = {
+    "target_concurrency": ("target_concurrency", 0.01, 1000, "", False),
+    "min_containers": ("min_containers", 1, 1000, "", True),
+    "max_containers": ("max_containers", 1, 1000, "", True),
+    "buffer_containers": ("buffer_containers", 1, 1000, "", True),
+    "scaleup_window": ("scaleup_window_s", 0.1, 86_400, "s", False),
+    "scaledown_window": ("scaledown_window_s", 0.1, 86_400, "s", False),
 }
 
 
@@ -59,16 +65,11 @@ class Changes:
         spec: FunctionSpec,
         image: Recipe | None = None,
         secrets: tuple[Secret, ...] | None = None,
-        volumes: "Placed | None" = None,
-        network_file_systems: "Placed | None" = None,
     ) -> None:
         self.fields = fields
         self.spec = spec
-        # What is brought up before it is asked for; None: as it was.
         self.image = image
         self.secrets = secrets
-        self.volumes = volumes
-        self.network_file_systems = network_file_systems
 
     @property
     def retries(self) -> int:
@@ -84,41 +85,22 @@ class Changes:
             for name in changes.fields:
                 _copy(name, changes.spec, spec)
         fields = tuple(dict.fromkeys((*earlier.fields, *self.fields)))
-        pairs = zip(self.brought, earlier.brought, strict=True)
-        return Changes(fields, spec, *(mine if mine is not None else its for mine, its in pairs))
-
-    @property
-    def brought(self) -> tuple[Any, ...]:
-        """What is brought up for its containers: image, secrets, volumes, network file systems; None: as it was."""
-        return self.image, self.secrets, self.volumes, self.network_file_systems
-
-    def bring_up(self, base: Caller) -> None:
-        """Make what its containers need, and write that into the spec."""
-        if all(one is None for one in self.brought):
-            return
-        from wherry._publish.bring_up import bring_up  # noqa: PLC0415 - start-up cost: only where these differ
-        from wherry._publish.needs import Needs  # noqa: PLC0415 - start-up cost: as above
-
-        needs = Needs(
-            self.image,
-            secrets=self.secrets or (),
-            volumes=self.volumes or (),
-            network_file_systems=self.network_file_systems or (),
-        )
-        (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready
-        ready.fill(self.spec)
+        secrets = earlier.secrets if self.secrets is None else self.secrets
+        return Changes(fields, spec, self.image or earlier.image, secrets)
 
     def __reduce__(self) -> Any:
         from wherry_proto import rows  # noqa: PLC0415 - start-up cost: only for handles that travel
 
         parts: list[bytes] = []
-        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), *self.brought)
+        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image, self.secrets)
 
 
-def _changes(fields: tuple[str, ...], row: Any, body: bytes, *brought: Any) -> Changes:
+def _changes(
+    fields: tuple[str, ...], row: Any, body: bytes, image: Recipe | None, secrets: tuple[Secret, ...] | None
+) -> Changes:
     from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
 
-    return Changes(fields, rows.from_row(FunctionSpec, _filled_up(FunctionSpec, row), body), *brought)
+    return Changes(fields, rows.from_row(FunctionSpec, _filled_up(FunctionSpec, row), body), image, secrets)
 
 
 def _filled_up(kind: type[Message], row: Any) -> Any:
@@ -140,8 +122,7 @@ def known_changes() -> list[str]:
 
 def changes_of(given: dict[str, Any]) -> Changes:
     """Return the changes that options make; raise InvalidError for one that can't differ, or out of range."""
-    # An empty dict of volumes is how one says that they stay as they are. (reference: Function.with_options)
-    options = translate({name: value for name, value in given.items() if value != {}}, stacklevel=4)
+    options = translate(given, stacklevel=4)
     for name in options:
         if name not in _FIELDS:
             raise InvalidError(f"with_options has no option {name!r}; it has {', '.join(sorted(_FIELDS))}")
@@ -149,14 +130,7 @@ def changes_of(given: dict[str, Any]) -> Changes:
     spec = FunctionSpec()
     checked.fill(spec)
     fields = tuple(field for name in options for field in _FIELDS[name])
-    return Changes(
-        fields,
-        spec,
-        options.get("image"),
-        checked.secrets if "secrets" in options else None,
-        checked.volumes if "volumes" in options else None,
-        checked.network_file_systems if "network_file_systems" in options else None,
-    )
+    return Changes(fields, spec, options.get("image"), checked.secrets if "secrets" in options else None)
 
 
 def concurrency(max_inputs: int, target_inputs: int | None) -> Changes:
@@ -182,7 +156,14 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
     if parameters is not None:
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
-        changes.bring_up(base)
+        if changes.image is not None or changes.secrets is not None:
+            from wherry._publish.bring_up import bring_up  # noqa: PLC0415 - start-up cost: only where these differ
+            from wherry._publish.needs import Needs  # noqa: PLC0415 - start-up cost: as above
+
+            needs = Needs(changes.image, secrets=changes.secrets or ())
+            (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready
+            changes.spec.image_id, changes.spec.local_mounts = ready.image_id, ready.local_mounts
+            changes.spec.secret_ids = ready.secret_ids
         request.changes, request.fields = changes.spec, list(changes.fields)
     return base.like(base.client.call("Functions.Bind", request, FunctionInfo))
 
@@ -212,6 +193,27 @@ def update(
         raise InvalidError("update_autoscaler changes nothing: give it min_containers, max_containers, …")
     request = FunctionUpdateRequest(function_id=caller.function_id, pool=pool, fields=fields)
     caller.client.call("Functions.Update", request, FunctionInfo)
+
+
+def pool_of(caller: Caller) -> PoolSettings:
+    """Return how a server scales now."""
+    request = FunctionLookupRequest(function_id=caller.function_id)
+    return caller.client.call("Functions.Lookup", request, FunctionInfo).pool or PoolSettings()
+
+
+def update_server(caller: Caller, given: dict[str, float | None]) -> PoolSettings:
+    """Change how a server scales by what is given, None being 0; return how it scales then."""
+    if not given:
+        raise InvalidError("update_autoscaler changes nothing: give it target_concurrency, min_containers, …")
+    pool, fields = PoolSettings(), []
+    for name, value in given.items():
+        field, low, high, unit, whole = _SERVER[name]
+        # 0 is no target, no least and no most, as None is.
+        checked = number(name, value or None, low, high, unit, 0, whole=whole)
+        setattr(pool, field, int(checked) if whole else checked)
+        fields.append(field)
+    request = FunctionUpdateRequest(function_id=caller.function_id, pool=pool, fields=fields)
+    return caller.client.call("Functions.Update", request, FunctionInfo).pool or PoolSettings()
 
 
 def pickled(arguments: tuple[tuple[Any, ...], dict[str, Any]], name: str) -> bytes:

@@ -39,7 +39,7 @@ class Handle:
 class Blueprint:
     """What `@app.cls()` found in a class. Raises InvalidError for a class it can't use."""
 
-    def __init__(self, user_class: type) -> None:
+    def __init__(self, user_class: type, *, is_server: bool = False) -> None:
         self.user_class = user_class
         for own, value in list(vars(user_class).items()):
             # @batched() alone makes a method (reference: batched).
@@ -53,7 +53,9 @@ class Blueprint:
         self._exit = [name for name, partial in partials.items() if partial.kind == EXIT]
         self.parameters = Parameters(user_class, _inherited(user_class, Parameter))
         name = user_class.__name__
-        if not self.methods:
+        if is_server:
+            _check_server(name, self.methods, enter)
+        elif not self.methods:
             raise InvalidError(f"class {name} has no method to run: put @wherry.method() on one")
         own_init = next((base for base in user_class.__mro__ if "__init__" in vars(base)), object)
         if self.parameters and own_init is not object:
@@ -124,6 +126,17 @@ class Blueprint:
         partial = _inherited(self.user_class, PartialFunction)[name]
         bound: Callable[[], Any] = partial.raw_f.__get__(made)
         return bound
+
+
+def _check_server(name: str, methods: dict[str, PartialFunction[..., Any]], enter: list[str]) -> None:
+    if methods:
+        own = next(iter(methods))
+        raise InvalidError(
+            f"{name}.{own} is a method of a class with @app.server(), whose requests go to its port: leave its "
+            "decorator out, or use @app.cls()"
+        )
+    if not enter:
+        raise InvalidError(f"class {name} starts no server: write a method that does, and put @wherry.enter() on it")
 
 
 def _takes_error(hook: Any) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+NEEDS_MAX_INPUTS = "@wherry.concurrent() needs max_inputs: write @wherry.concurrent(max_inputs=10)"
 _CONCURRENT = "__wherry_concurrent__"
 _BATCHED = "__wherry_batched__"
 
@@ -28,9 +29,15 @@ def mark_batched(target: T, max_batch_size: int, wait_ms: int) -> T:
 
 
 def concurrent_mark(target: Any) -> tuple[int, int] | None:
-    """Return (max_inputs, target_inputs), or None. A class's are its base classes' too."""
+    """Return (max_inputs, target_inputs), or None; 0: not said. A class's are its base classes' too."""
     found: tuple[int, int] | None = getattr(target, _CONCURRENT, None)
     return found
+
+
+def unmark_concurrent(target: Any) -> None:
+    """Take the mark off a class itself."""
+    if _CONCURRENT in vars(target):
+        delattr(target, _CONCURRENT)
 
 
 def batched_mark(target: Any) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry._base.checks import DAY_S, environment, number, pair
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._define.marks import batched_mark, concurrent_mark
+from wherry._define.marks import NEEDS_MAX_INPUTS, batched_mark, concurrent_mark
 from wherry._define.recipe import Recipe, checked_recipe
 from wherry.context import is_local
 from wherry.exception import DeprecationError, InvalidError
@@ -29,8 +29,8 @@ _NOT_YET = (
 )  # fmt: skip
 # What means nothing on one's own machines: `_base.elsewhere` says of each what happens to it.
 ELSEWHERE = (
-    "cloud", "enable_memory_snapshot", "experimental_options", "i6pn", "nonpreemptible", "proxy", "region",
-    "restrict_modal_access", "routing_region",
+    "cloud", "compute_region", "enable_memory_snapshot", "experimental_options", "h2_enabled", "i6pn",
+    "nonpreemptible", "proxy", "region", "restrict_modal_access", "routing_region",
 )  # fmt: skip
 OLD_NAMES = {
     "concurrency_limit": "max_containers",
@@ -48,8 +48,8 @@ class FunctionOptions:
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
         "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "mounts",
-        "network_file_systems", "retries", "scaledown_window", "schedule", "secrets", "serialized",
-        "single_use_containers", "startup_timeout", "target_inputs", "timeout", "volumes",
+        "network_file_systems", "retries", "scaledown_window", "scaleup_window", "schedule", "secrets", "serialized",
+        "single_use_containers", "startup_timeout", "target_concurrency", "target_inputs", "timeout", "volumes",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +103,8 @@ class FunctionOptions:
         # 0: not said; `marked_by` may then say it.
         self.max_inputs = int(number("allow_concurrent_inputs", allow_concurrent_inputs, 1, 1000, "", 0, whole=True))
         self.target_inputs = 0
+        # Of servers.
+        self.target_concurrency = self.scaleup_window = 0.0
         self.max_batch_size = 0
         self.batch_wait_ms = 0
         self.gpus = gpus(gpu)
@@ -142,6 +144,8 @@ class FunctionOptions:
         for name in self.__slots__:
             setattr(marked, name, getattr(self, name))
         if concurrent is not None:
+            if not concurrent[0]:
+                raise InvalidError(NEEDS_MAX_INPUTS)
             if self.max_inputs:
                 raise InvalidError(
                     f"{target.__qualname__} has both allow_concurrent_inputs={self.max_inputs} and "
@@ -183,6 +187,8 @@ class FunctionOptions:
             max_batch_size=self.max_batch_size,
             batch_wait_ms=self.batch_wait_ms,
             single_use_containers=self.single_use_containers,
+            target_concurrency=self.target_concurrency,
+            scaleup_window_s=self.scaleup_window,
         )
         spec.gpus = [GpuRequest(type=gpu.type, count=gpu.count) for gpu in self.gpus]
         spec.retry = self.retries.message() if self.retries is not None else None

@@ -24,6 +24,7 @@ class WebOptions:
         "custom_domains",
         "decorator",
         "docs",
+        "exit_grace_s",
         "kind",
         "label",
         "method",
@@ -48,6 +49,7 @@ class WebOptions:
         docs: bool = False,
         port: int = 0,
         port_timeout: float = 0.0,
+        exit_grace_s: float | None = None,
     ) -> None:
         self.kind = kind
         self.decorator = decorator
@@ -63,10 +65,13 @@ class WebOptions:
         self.docs = bool(docs)
         self.port = port
         self.port_timeout = port_timeout
+        # Of a class that is a server.
+        self.exit_grace_s = exit_grace_s
 
     def message(self) -> WebSpec:
         """Describe it for the service."""
-        from wherry_proto.messages import WebSpec as Message  # noqa: PLC0415 - start-up cost: not needed to import wherry
+        from wherry_proto.messages import ServerSpec  # noqa: PLC0415 - start-up cost: not needed to import wherry
+        from wherry_proto.messages import WebSpec as Message  # noqa: PLC0415 - start-up cost: as above
 
         limit = self.response_timeout
         return Message(
@@ -80,6 +85,7 @@ class WebOptions:
             response_timeout_s=0.0 if limit is None else limit or -1.0,
             port=self.port,
             port_timeout_s=self.port_timeout,
+            server=ServerSpec(exit_grace_s=self.exit_grace_s) if self.exit_grace_s is not None else None,
         )
 
     def check(self, name: str, options: Any) -> None:

@@ -85,7 +85,7 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
         _check_python(function.get("python") or "", function.get("name") or "the function")
         import pickle  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
-        return _unwrap(pickle.loads(serialized), function.get("name") or "the function", function.get("methods"))
+        return _unwrap(pickle.loads(serialized), function.get("name") or "the function", _is_class(function))
     name: str = function["module"]
     path = os.path.join(source, *name.split(".")) + ".py"
     sys.argv = [path if os.path.exists(path) else name]
@@ -108,7 +108,7 @@ def load(frame: Header, serialized: bytes, source: str) -> UserFunction:
                 f"module {name} has no {function['qualname']}: is it defined under a condition, or inside a function? "
                 "A function that its module does not name can be sent with serialized=True."
             ) from None
-    return _unwrap(target, f"{name}.{function['qualname']}", function.get("methods"))
+    return _unwrap(target, f"{name}.{function['qualname']}", _is_class(function))
 
 
 def _check_python(wanted: str, name: str) -> None:
@@ -122,9 +122,19 @@ def _check_python(wanted: str, name: str) -> None:
         )
 
 
-def _unwrap(target: Any, name: str, methods: Any) -> UserFunction:
+def _is_class(function: Any) -> bool:
+    return bool(function.get("methods")) or is_server(function.get("web"))
+
+
+def is_server(web: Any) -> bool:
+    """Whether that describes a class that is a server."""
+    spec = (web or {}).get("")
+    return spec is not None and spec.get("exit_grace_s") is not None
+
+
+def _unwrap(target: Any, name: str, is_class: bool) -> UserFunction:
     """Return the plain function behind the SDK's handle, if it is one."""
-    if methods:
+    if is_class:
         blueprint = getattr(target, "_blueprint", None)
         if blueprint is None:
             raise LoadError(

@@ -110,7 +110,7 @@ class Runner:
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
         from wherry_runner.executor import Desk  # noqa: PLC0415 - start-up cost: loaded when it is needed
-        from wherry_runner.loader import load, set_variables, tell_children, wraps_coroutine  # noqa: PLC0415 - start-up cost: as above
+        from wherry_runner.loader import is_server, load, set_variables, tell_children, wraps_coroutine  # noqa: PLC0415 - start-up cost: as above
         from wherry_runner.payload import Payloads  # noqa: PLC0415 - start-up cost: as above
 
         serialized, parameters, secrets, *_ = *parts, b"", b"", b""
@@ -150,11 +150,13 @@ class Runner:
             executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator, is_async)
         else:
             executor = self._executor_of(desk, concurrency, is_generator, is_async, is_mixed)
-        if methods:
+        if methods or is_server(web):
             from wherry_runner.classes import Instance  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
             self._instance = Instance(function, parameters, getattr(executor, "loop", None))
-            desk.methods = self._instance.enter(methods)
+            entered = self._instance.enter(methods)
+            # A server has none.
+            desk.methods = entered or None
         if web:
             self._web = executor  # type: ignore[assignment]
             executor.open(web, str(spec.get("name")))  # type: ignore[attr-defined]
@@ -293,6 +295,8 @@ class Runner:
         self._ending = True
         if self._executor is not None:
             self._executor.desk.ending = True
+        if self._web is not None:
+            self._web.drain()
         self._watch.wake()
 
     def _on_signal(self, number: int, frame: object) -> None:

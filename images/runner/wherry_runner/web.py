@@ -14,6 +14,8 @@ from wherry_runner.watch import Keeper, Watch
 from wherry_runner.web_stream import WEB, Gone, WebStream
 
 SHUTDOWN_S = 25.0
+# Seconds that requests to a server get at least when its container is to end.
+LEAST_GRACE_S = 5.0
 
 
 class WebExecutor(TasksExecutor):
@@ -22,6 +24,9 @@ class WebExecutor(TasksExecutor):
     def __init__(self, desk: Desk, watch: Watch, keeper: Keeper, concurrency: int) -> None:
         super().__init__(desk, watch, keeper, concurrency, False)
         self._apps: dict[str, Any] = {}
+        # Seconds that requests get when the container is to end; None: as many as they take.
+        self._grace_s: float | None = None
+        self._cut_off: set[str] = set()
         self._frames: deque[tuple[Input, dict[str, Any], bytes]] = deque()
 
     # Beginning and end
@@ -44,6 +49,10 @@ class WebExecutor(TasksExecutor):
         if kind == "server":
             from wherry_runner.web_server import ServerApp  # noqa: PLC0415 - start-up cost: loaded when it is needed
 
+            if (grace := spec.get("exit_grace_s")) is not None:
+                # Its enter hooks have started it.
+                self._grace_s = max(LEAST_GRACE_S, float(grace))
+                return ServerApp(int(spec["port"]), float(spec["port_timeout_s"]), name, is_watched=True)
             function()
             return ServerApp(int(spec["port"]), float(spec["port_timeout_s"]), name)
         from wherry_runner.asgi import AsgiApp  # noqa: PLC0415 - start-up cost: loaded when it is needed
@@ -62,6 +71,18 @@ class WebExecutor(TasksExecutor):
             except BaseException as error:  # user code; the others are to end, too  # noqa: BLE001
                 print("the app failed as it ended:", file=sys.stderr)
                 _tell(error)
+
+    def drain(self) -> None:
+        """Hear that the container ends when its requests have; those of a server get a limited time. Any thread."""
+        grace, self._grace_s = self._grace_s, None
+        if grace is not None:
+            self._in_loop(self._loop.call_later, grace, self._cut)
+
+    def _cut(self) -> None:
+        for item in list(self.desk.running.values()):
+            if isinstance(item.handle, asyncio.Task) and not item.ended_by:
+                self._cut_off.add(item.input_id)
+                item.handle.cancel()
 
     # Requests
 
@@ -106,6 +127,8 @@ class WebExecutor(TasksExecutor):
         except BaseException as error:  # SystemExit, too, is this request's failure; the loop lives on  # noqa: BLE001
             if item.ended_by:
                 desk.fail_ended(item, error)
+            elif item.input_id in self._cut_off:
+                desk.fail(item, ConnectionAbortedError("its container ended; exit_grace_period= gives requests longer"))
             else:
                 _tell(error)
                 desk.fail(item, error)

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -16,6 +18,9 @@ EVERY_S = 0.05
 LINE_BYTES = 64 << 10
 PIECE_BYTES = 64 << 10
 MAX_HEADERS = 256
+# Seconds between looks whether a server still listens, and how often it may not.
+LOOK_EVERY_S = 5.0
+MISSES = 3
 
 
 class Broken(ConnectionError):
@@ -25,7 +30,10 @@ class Broken(ConnectionError):
 class ServerApp:
     """Whatever listens on a port."""
 
-    def __init__(self, port: int, timeout_s: float, name: str) -> None:
+    def __init__(self, port: int, timeout_s: float, name: str, *, is_watched: bool = False) -> None:
+        # Whether the container ends when nothing listens any more.
+        self._is_watched = is_watched
+        self._watching: asyncio.Task[None] | None = None
         self._port = port
         self._timeout_s = timeout_s
         self._name = name
@@ -39,17 +47,39 @@ class ServerApp:
             except OSError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise LoadError(
-                        f"{self._name}: nothing listens on port {self._port} {self._timeout_s:g} s after the function "
-                        "returned: does it start the server in the background, and does the server start? Its log "
-                        "says; startup_timeout= gives it longer"
+                        f"{self._name}: nothing listens on port {self._port} {self._timeout_s:g} s after "
+                        f"{'its enter hooks' if self._is_watched else 'the function'} returned: is the server started "
+                        "in the background, and does it start? Its log says; startup_timeout= gives it longer"
                     ) from None
                 await asyncio.sleep(EVERY_S)
             else:
                 writer.close()
-                return
+                break
+        if self._is_watched:
+            self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        """Look whether it listens; end the container, and its requests, when it has not for several looks."""
+        missed = 0
+        while missed < MISSES:
+            await asyncio.sleep(LOOK_EVERY_S)
+            missed += 1
+            # The second is not the first before Python 3.11.
+            with contextlib.suppress(OSError, TimeoutError, asyncio.TimeoutError):
+                _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, self._port), LOOK_EVERY_S)
+                writer.close()
+                missed = 0
+        seconds = MISSES * LOOK_EVERY_S
+        print(
+            f"{self._name}: nothing has listened on port {self._port} for {seconds:g} s: the container ends",
+            file=sys.stderr,
+        )
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self) -> None:
-        """Nothing: it ends with the container."""
+        """Stop looking; the server ends with the container."""
+        if self._watching is not None:
+            self._watching.cancel()
 
     async def serve(self, stream: WebStream, item: Input) -> bytes:
         """Pass a request on, and the response back in pieces."""

@@ -27,7 +27,7 @@ from wherry_proto.v1 import schedule_pb2 as wherry_dot_v1_dot_schedule__pb2
 from wherry_proto.v1 import web_pb2 as wherry_dot_v1_dot_web__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/function.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x18wherry/v1/schedule.proto\x1a\x13wherry/v1/web.proto\"\x85\x01\n\tResources\x12\x13\n\x0b\x63pu_request\x18\x01 \x01(\x01\x12\x11\n\tcpu_limit\x18\x02 \x01(\x01\x12\x1a\n\x12memory_request_mib\x18\x03 \x01(\r\x12\x18\n\x10memory_limit_mib\x18\x04 \x01(\r\x12\x1a\n\x12\x65phemeral_disk_mib\x18\x05 \x01(\r\"\x84\x02\n\x0cPoolSettings\x12\x16\n\x0emin_containers\x18\x01 \x01(\r\x12\x16\n\x0emax_containers\x18\x02 \x01(\r\x12\x19\n\x11\x62uffer_containers\x18\x03 \x01(\r\x12\x1a\n\x12scaledown_window_s\x18\x04 \x01(\x01\x12\x1d\n\x15max_concurrent_inputs\x18\x05 \x01(\r\x12 \n\x18target_concurrent_inputs\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x15\n\rbatch_wait_ms\x18\x08 \x01(\r\x12\x1d\n\x15single_use_containers\x18\t \x01(\x08\"m\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x02 \x01(\x01\x12\x17\n\x0finitial_delay_s\x18\x03 \x01(\x01\x12\x13\n\x0bmax_delay_s\x18\x04 \x01(\x01\")\n\nGpuRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"t\n\nMethodSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_generator\x18\x02 \x01(\x08\x12\x10\n\x08is_async\x18\x03 \x01(\x08\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12\x0f\n\x07web_url\x18& \x01(\t\"\x9b\x07\n\x0c\x46unctionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmodule_name\x18\x02 \x01(\t\x12\x10\n\x08qualname\x18\x03 \x01(\t\x12&\n\nserialized\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x11\n\tsource_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\x12\x10\n\x08is_async\x18\x08 \x01(\x08\x12\'\n\tresources\x18\t \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\n \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x0b \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12\x11\n\ttimeout_s\x18\x0c \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\r \x01(\x01\x12-\n\x03\x65nv\x18\x0e \x03(\x0b\x32 .wherry.v1.FunctionSpec.EnvEntry\x12\x15\n\rblock_network\x18\x0f \x01(\x08\x12\x0e\n\x06python\x18\x10 \x01(\t\x12&\n\x07methods\x18\x11 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12&\n\nparameters\x18\x12 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x04gpus\x18\x13 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x12\n\nsecret_ids\x18\x1e \x03(\t\x12\'\n\x07volumes\x18! \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12\x34\n\x14network_file_systems\x18\" \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18# \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12+\n\x0clocal_mounts\x18$ \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12)\n\x08schedule\x18( \x01(\x0b\x32\x17.wherry.v1.ScheduleSpec\x12\x18\n\x10needs_parameters\x18) \x01(\x08\x12\x10\n\x08\x61pp_name\x18* \x01(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bVolumeMount\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x12\x10\n\x08sub_path\x18\x04 \x01(\t\"\x93\x01\n\x0b\x42ucketMount\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x14\n\x0c\x65ndpoint_url\x18\x03 \x01(\t\x12\x12\n\nkey_prefix\x18\x04 \x01(\t\x12\x11\n\tsecret_id\x18\x05 \x01(\t\x12\x11\n\tread_only\x18\x06 \x01(\x08\x12\x16\n\x0erequester_pays\x18\x07 \x01(\x08\"E\n\nLocalMount\x12\x13\n\x0bremote_path\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0f\n\x07is_file\x18\x03 \x01(\x08\"\xb7\x01\n\x0c\x46unctionInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cis_generator\x18\x04 \x01(\x08\x12\x10\n\x08\x61pp_name\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12&\n\x07methods\x18\x07 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12\x0f\n\x07web_url\x18% \x01(\t\"\x8c\x01\n\x13\x46unctionBindRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12&\n\nparameters\x18\x02 \x01(\x0b\x32\x12.wherry.v1.Payload\x12(\n\x07\x63hanges\x18\x03 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"c\n\x15\x46unctionUpdateRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04pool\x18\x02 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\x82\x01\n\x15\x46unctionLookupRequest\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x0e\n\x06is_own\x18\x06 \x01(\x08\"+\n\x14\x46unctionStatsRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"]\n\rFunctionStats\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\r\x12\x1d\n\x15num_active_containers\x18\x02 \x01(\r\x12\x1c\n\x14num_total_containers\x18\x03 \x01(\r2\x9a\x02\n\tFunctions\x12\x43\n\x06Lookup\x12 .wherry.v1.FunctionLookupRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x42\n\x05Stats\x12\x1f.wherry.v1.FunctionStatsRequest\x1a\x18.wherry.v1.FunctionStats\x12?\n\x04\x42ind\x12\x1e.wherry.v1.FunctionBindRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x43\n\x06Update\x12 .wherry.v1.FunctionUpdateRequest\x1a\x17.wherry.v1.FunctionInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18wherry/v1/function.proto\x12\twherry.v1\x1a\x17wherry/v1/payload.proto\x1a\x18wherry/v1/schedule.proto\x1a\x13wherry/v1/web.proto\"\x85\x01\n\tResources\x12\x13\n\x0b\x63pu_request\x18\x01 \x01(\x01\x12\x11\n\tcpu_limit\x18\x02 \x01(\x01\x12\x1a\n\x12memory_request_mib\x18\x03 \x01(\r\x12\x18\n\x10memory_limit_mib\x18\x04 \x01(\r\x12\x1a\n\x12\x65phemeral_disk_mib\x18\x05 \x01(\r\"\xba\x02\n\x0cPoolSettings\x12\x16\n\x0emin_containers\x18\x01 \x01(\r\x12\x16\n\x0emax_containers\x18\x02 \x01(\r\x12\x19\n\x11\x62uffer_containers\x18\x03 \x01(\r\x12\x1a\n\x12scaledown_window_s\x18\x04 \x01(\x01\x12\x1d\n\x15max_concurrent_inputs\x18\x05 \x01(\r\x12 \n\x18target_concurrent_inputs\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x15\n\rbatch_wait_ms\x18\x08 \x01(\r\x12\x1d\n\x15single_use_containers\x18\t \x01(\x08\x12\x1a\n\x12target_concurrency\x18\n \x01(\x01\x12\x18\n\x10scaleup_window_s\x18\x0b \x01(\x01\"m\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x1b\n\x13\x62\x61\x63koff_coefficient\x18\x02 \x01(\x01\x12\x17\n\x0finitial_delay_s\x18\x03 \x01(\x01\x12\x13\n\x0bmax_delay_s\x18\x04 \x01(\x01\")\n\nGpuRequest\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"t\n\nMethodSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_generator\x18\x02 \x01(\x08\x12\x10\n\x08is_async\x18\x03 \x01(\x08\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12\x0f\n\x07web_url\x18& \x01(\t\"\x9b\x07\n\x0c\x46unctionSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bmodule_name\x18\x02 \x01(\t\x12\x10\n\x08qualname\x18\x03 \x01(\t\x12&\n\nserialized\x18\x04 \x01(\x0b\x32\x12.wherry.v1.Payload\x12\x10\n\x08image_id\x18\x05 \x01(\t\x12\x11\n\tsource_id\x18\x06 \x01(\t\x12\x14\n\x0cis_generator\x18\x07 \x01(\x08\x12\x10\n\x08is_async\x18\x08 \x01(\x08\x12\'\n\tresources\x18\t \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\n \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x0b \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12\x11\n\ttimeout_s\x18\x0c \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\r \x01(\x01\x12-\n\x03\x65nv\x18\x0e \x03(\x0b\x32 .wherry.v1.FunctionSpec.EnvEntry\x12\x15\n\rblock_network\x18\x0f \x01(\x08\x12\x0e\n\x06python\x18\x10 \x01(\t\x12&\n\x07methods\x18\x11 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12&\n\nparameters\x18\x12 \x01(\x0b\x32\x12.wherry.v1.Payload\x12#\n\x04gpus\x18\x13 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x12\n\nsecret_ids\x18\x1e \x03(\t\x12\'\n\x07volumes\x18! \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12\x34\n\x14network_file_systems\x18\" \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18# \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12+\n\x0clocal_mounts\x18$ \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x1f\n\x03web\x18% \x01(\x0b\x32\x12.wherry.v1.WebSpec\x12)\n\x08schedule\x18( \x01(\x0b\x32\x17.wherry.v1.ScheduleSpec\x12\x18\n\x10needs_parameters\x18) \x01(\x08\x12\x10\n\x08\x61pp_name\x18* \x01(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bVolumeMount\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x12\x10\n\x08sub_path\x18\x04 \x01(\t\"\x93\x01\n\x0b\x42ucketMount\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\t\x12\x14\n\x0c\x65ndpoint_url\x18\x03 \x01(\t\x12\x12\n\nkey_prefix\x18\x04 \x01(\t\x12\x11\n\tsecret_id\x18\x05 \x01(\t\x12\x11\n\tread_only\x18\x06 \x01(\x08\x12\x16\n\x0erequester_pays\x18\x07 \x01(\x08\"E\n\nLocalMount\x12\x13\n\x0bremote_path\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x0f\n\x07is_file\x18\x03 \x01(\x08\"\xde\x01\n\x0c\x46unctionInfo\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cis_generator\x18\x04 \x01(\x08\x12\x10\n\x08\x61pp_name\x18\x05 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12&\n\x07methods\x18\x07 \x03(\x0b\x32\x15.wherry.v1.MethodSpec\x12\x0f\n\x07web_url\x18% \x01(\t\x12%\n\x04pool\x18& \x01(\x0b\x32\x17.wherry.v1.PoolSettings\"\x8c\x01\n\x13\x46unctionBindRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12&\n\nparameters\x18\x02 \x01(\x0b\x32\x12.wherry.v1.Payload\x12(\n\x07\x63hanges\x18\x03 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\"c\n\x15\x46unctionUpdateRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04pool\x18\x02 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\x82\x01\n\x15\x46unctionLookupRequest\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x0e\n\x06is_own\x18\x06 \x01(\x08\"+\n\x14\x46unctionStatsRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"]\n\rFunctionStats\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\r\x12\x1d\n\x15num_active_containers\x18\x02 \x01(\r\x12\x1c\n\x14num_total_containers\x18\x03 \x01(\r2\x9a\x02\n\tFunctions\x12\x43\n\x06Lookup\x12 .wherry.v1.FunctionLookupRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x42\n\x05Stats\x12\x1f.wherry.v1.FunctionStatsRequest\x1a\x18.wherry.v1.FunctionStats\x12?\n\x04\x42ind\x12\x1e.wherry.v1.FunctionBindRequest\x1a\x17.wherry.v1.FunctionInfo\x12\x43\n\x06Update\x12 .wherry.v1.FunctionUpdateRequest\x1a\x17.wherry.v1.FunctionInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,35 +39,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOURCES']._serialized_start=112
   _globals['_RESOURCES']._serialized_end=245
   _globals['_POOLSETTINGS']._serialized_start=248
-  _globals['_POOLSETTINGS']._serialized_end=508
-  _globals['_RETRYPOLICY']._serialized_start=510
-  _globals['_RETRYPOLICY']._serialized_end=619
-  _globals['_GPUREQUEST']._serialized_start=621
-  _globals['_GPUREQUEST']._serialized_end=662
-  _globals['_METHODSPEC']._serialized_start=664
-  _globals['_METHODSPEC']._serialized_end=780
-  _globals['_FUNCTIONSPEC']._serialized_start=783
-  _globals['_FUNCTIONSPEC']._serialized_end=1706
-  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_start=1664
-  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_end=1706
-  _globals['_VOLUMEMOUNT']._serialized_start=1708
-  _globals['_VOLUMEMOUNT']._serialized_end=1791
-  _globals['_BUCKETMOUNT']._serialized_start=1794
-  _globals['_BUCKETMOUNT']._serialized_end=1941
-  _globals['_LOCALMOUNT']._serialized_start=1943
-  _globals['_LOCALMOUNT']._serialized_end=2012
-  _globals['_FUNCTIONINFO']._serialized_start=2015
-  _globals['_FUNCTIONINFO']._serialized_end=2198
-  _globals['_FUNCTIONBINDREQUEST']._serialized_start=2201
-  _globals['_FUNCTIONBINDREQUEST']._serialized_end=2341
-  _globals['_FUNCTIONUPDATEREQUEST']._serialized_start=2343
-  _globals['_FUNCTIONUPDATEREQUEST']._serialized_end=2442
-  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_start=2445
-  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_end=2575
-  _globals['_FUNCTIONSTATSREQUEST']._serialized_start=2577
-  _globals['_FUNCTIONSTATSREQUEST']._serialized_end=2620
-  _globals['_FUNCTIONSTATS']._serialized_start=2622
-  _globals['_FUNCTIONSTATS']._serialized_end=2715
-  _globals['_FUNCTIONS']._serialized_start=2718
-  _globals['_FUNCTIONS']._serialized_end=3000
+  _globals['_POOLSETTINGS']._serialized_end=562
+  _globals['_RETRYPOLICY']._serialized_start=564
+  _globals['_RETRYPOLICY']._serialized_end=673
+  _globals['_GPUREQUEST']._serialized_start=675
+  _globals['_GPUREQUEST']._serialized_end=716
+  _globals['_METHODSPEC']._serialized_start=718
+  _globals['_METHODSPEC']._serialized_end=834
+  _globals['_FUNCTIONSPEC']._serialized_start=837
+  _globals['_FUNCTIONSPEC']._serialized_end=1760
+  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_start=1718
+  _globals['_FUNCTIONSPEC_ENVENTRY']._serialized_end=1760
+  _globals['_VOLUMEMOUNT']._serialized_start=1762
+  _globals['_VOLUMEMOUNT']._serialized_end=1845
+  _globals['_BUCKETMOUNT']._serialized_start=1848
+  _globals['_BUCKETMOUNT']._serialized_end=1995
+  _globals['_LOCALMOUNT']._serialized_start=1997
+  _globals['_LOCALMOUNT']._serialized_end=2066
+  _globals['_FUNCTIONINFO']._serialized_start=2069
+  _globals['_FUNCTIONINFO']._serialized_end=2291
+  _globals['_FUNCTIONBINDREQUEST']._serialized_start=2294
+  _globals['_FUNCTIONBINDREQUEST']._serialized_end=2434
+  _globals['_FUNCTIONUPDATEREQUEST']._serialized_start=2436
+  _globals['_FUNCTIONUPDATEREQUEST']._serialized_end=2535
+  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_start=2538
+  _globals['_FUNCTIONLOOKUPREQUEST']._serialized_end=2668
+  _globals['_FUNCTIONSTATSREQUEST']._serialized_start=2670
+  _globals['_FUNCTIONSTATSREQUEST']._serialized_end=2713
+  _globals['_FUNCTIONSTATS']._serialized_start=2715
+  _globals['_FUNCTIONSTATS']._serialized_end=2808
+  _globals['_FUNCTIONS']._serialized_start=2811
+  _globals['_FUNCTIONS']._serialized_end=3093
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wherry_proto.messages import Deployment, FunctionSpec
 from wherry_service.apps.endpoints import Endpoints
-from wherry_service.apps.plans import ReadyImage
+from wherry_service.apps.plans import ReadyImage, server_of
 from wherry_service.calls.call import Input
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.node.node import FoundContainer, Node
@@ -117,4 +117,7 @@ class App:
 
 def grace_of(record: FunctionRecord) -> float:
     """Return the seconds that a function's containers get to end when what they run is not wanted any more."""
+    server = server_of(record.spec)
+    if server is not None:
+        return EXIT_HOOKS_GRACE_S + max(STOP_GRACE_S, server.exit_grace_s)
     return EXIT_HOOKS_GRACE_S if record.spec.methods else STOP_GRACE_S

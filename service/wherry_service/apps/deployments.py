@@ -31,7 +31,7 @@ from wherry_service.apps.app import EXIT_HOOKS_GRACE_S, App, FunctionHost
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.binding import MAX_VARIANTS
 from wherry_service.apps.change import Change
-from wherry_service.apps.plans import revision_of
+from wherry_service.apps.plans import revision_of, server_of
 from wherry_service.apps.rollout import Rollout
 from wherry_service.apps.room import expect_room
 from wherry_service.calls.call import Input
@@ -263,6 +263,10 @@ async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
 
 def _grace_of(record: FunctionRecord) -> float:
     """Return the seconds in which a version that is replaced has surely ended what it runs."""
+    server = server_of(record.spec)
+    if server is not None:
+        # Nothing limits how long its requests run, but this.
+        return server.exit_grace_s + END_GRACE_S + EXIT_HOOKS_GRACE_S
     hooks = EXIT_HOOKS_GRACE_S if record.spec.methods else 0.0
     return (record.spec.timeout_s or 300.0) + END_GRACE_S + hooks
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from wherry_proto import codec, rows
-from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, WebKind, WebSpec
+from wherry_proto.messages import FunctionSpec, PoolSettings, Resources, ServerSpec, WebKind, WebSpec
 from wherry_proto.messages import RetryPolicy as RetryMessage
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.engines.engine import Gpu
@@ -23,6 +23,7 @@ MAX_CONCURRENT_INPUTS = 1000
 MAX_BATCH_SIZE = 1000
 MAX_BATCH_WAIT_MS = 600_000
 MAX_GPUS = 64
+MAX_EXIT_GRACE_S = 3600
 MAX_TIMEOUT_S = 24 * 3600.0
 MAX_SERIALIZED = 16 << 20
 MAX_PARAMETERS = 1 << 20
@@ -31,7 +32,8 @@ MAX_SECRETS = 100
 
 # Of a pool's settings: what a change of needs no other containers.
 _TUNED = (
-    "min_containers", "max_containers", "buffer_containers", "scaledown_window_s", "target_concurrent_inputs"
+    "min_containers", "max_containers", "buffer_containers", "scaledown_window_s", "target_concurrent_inputs",
+    "target_concurrency", "scaleup_window_s",
 )  # fmt: skip
 
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
@@ -117,7 +119,7 @@ def plan_of(
             max_containers=settings.max_containers or None,
             buffer_containers=settings.buffer_containers,
             slots=load.concurrency * batch,
-            target=(settings.target_concurrent_inputs or load.concurrency) * batch,
+            target=(settings.target_concurrency or settings.target_concurrent_inputs or load.concurrency) * batch,
         ),
         scaledown_window_s=settings.scaledown_window_s,
         timeout_s=load.timeout_s,
@@ -130,6 +132,8 @@ def plan_of(
         make_order=make_order,
         single_use=settings.single_use_containers,
         block_network=spec.block_network,
+        is_server=server_of(spec) is not None,
+        scaleup_window_s=settings.scaleup_window_s,
     )
 
 
@@ -173,6 +177,11 @@ def webs_of(spec: FunctionSpec) -> dict[str, WebSpec]:
     return found
 
 
+def server_of(spec: FunctionSpec) -> ServerSpec | None:
+    """Return what is said of the server that a class is; None: it is none."""
+    return spec.web.server if spec.web is not None else None
+
+
 def retry_of(spec: FunctionSpec) -> RetryPolicy:
     """Return the function's retry policy."""
     message = spec.retry or RetryMessage()
@@ -196,6 +205,8 @@ def _check(spec: FunctionSpec) -> None:
     _within(spec, "max_batch_size", settings.max_batch_size, 0, MAX_BATCH_SIZE)
     _within(spec, "batch_wait_ms", settings.batch_wait_ms, 0, MAX_BATCH_WAIT_MS)
     _within(spec, "scaledown_window", settings.scaledown_window_s, 0, MAX_TIMEOUT_S)
+    _within(spec, "target_concurrency", settings.target_concurrency, 0, MAX_CONCURRENT_INPUTS)
+    _within(spec, "scaleup_window", settings.scaleup_window_s, 0, MAX_TIMEOUT_S)
     _within(spec, "timeout", spec.timeout_s, 0, MAX_TIMEOUT_S)
     _within(spec, "startup_timeout", spec.startup_timeout_s, 0, MAX_TIMEOUT_S)
     _within(spec, "cpu", resources.cpu_limit, 0, 1024)
@@ -226,18 +237,26 @@ def _check(spec: FunctionSpec) -> None:
         raise InvalidRequest(f"class {spec.name!r} has over {MAX_METHODS} methods")
     if len(spec.secret_ids) > MAX_SECRETS:
         raise InvalidRequest(f"function {spec.name!r} has over {MAX_SECRETS} secrets")
-    for web in webs_of(spec).values():
-        if web.kind not in (WebKind.ENDPOINT, WebKind.ASGI, WebKind.WSGI, WebKind.SERVER):
-            raise InvalidRequest(f"function {spec.name!r} is a web endpoint of a kind this service does not know")
-        if web.kind == WebKind.SERVER:
-            _within(spec, "port", web.port, 1, 65535)
-        if settings.max_batch_size or retry.max_retries:
-            raise InvalidRequest(f"function {spec.name!r} is a web endpoint: it can be neither batched nor retried")
+    _check_web(spec, settings, retry)
     if settings.max_containers and settings.min_containers > settings.max_containers:
         raise InvalidRequest(
             f"function {spec.name!r}: min_containers={settings.min_containers} is more than "
             f"max_containers={settings.max_containers}"
         )
+
+
+def _check_web(spec: FunctionSpec, settings: PoolSettings, retry: RetryMessage) -> None:
+    for web in webs_of(spec).values():
+        if web.kind not in (WebKind.ENDPOINT, WebKind.ASGI, WebKind.WSGI, WebKind.SERVER):
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint of a kind this service does not know")
+        if web.kind == WebKind.SERVER:
+            _within(spec, "port", web.port, 1, 65535)
+        if web.server is not None:
+            _within(spec, "exit_grace_period", web.server.exit_grace_s, 0, MAX_EXIT_GRACE_S)
+            if web.kind != WebKind.SERVER or spec.methods:
+                raise InvalidRequest(f"class {spec.name!r} is a server: it has a port, and no methods")
+        if settings.max_batch_size or retry.max_retries:
+            raise InvalidRequest(f"function {spec.name!r} is a web endpoint: it can be neither batched nor retried")
 
 
 def _within(spec: FunctionSpec, name: str, value: float, low: float, high: float) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from wherry_proto.messages import AppInfo, AppState, FunctionInfo, FunctionSpec, MethodSpec
 from wherry_service.apps.app import App
 from wherry_service.apps.endpoints import Endpoints
+from wherry_service.apps.plans import server_of
+from wherry_service.apps.variants import scaled_as
 from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, near
 from wherry_service.pools.pools import Pools
@@ -195,6 +197,7 @@ class AppRegister:
             environment=app.record.environment,
             methods=[self._method_info(record, method) for method in record.spec.methods],
             web_url=self._endpoints.url(record.function_id),
+            pool=scaled_as(record.spec, record.live).pool if server_of(record.spec) is not None else None,
         )
 
     def _method_info(self, record: FunctionRecord, method: MethodSpec) -> MethodSpec:

@@ -12,14 +12,17 @@ from wherry_service.errors import InvalidRequest
 CHANGEABLE = frozenset(
     (
         "image_id", "local_mounts", "timeout_s", "startup_timeout_s", "env", "block_network", "retry", "resources",
-        "gpus", "secret_ids", "volumes", "network_file_systems", "bucket_mounts",
+        "gpus", "secret_ids", "volumes", "network_file_systems",
         "pool.min_containers", "pool.max_containers", "pool.buffer_containers", "pool.scaledown_window_s",
         "pool.max_concurrent_inputs", "pool.target_concurrent_inputs", "pool.max_batch_size", "pool.batch_wait_ms",
         "pool.single_use_containers", "resources.ephemeral_disk_mib",
         "resources.cpu_request", "resources.cpu_limit", "resources.memory_request_mib", "resources.memory_limit_mib",
     )
 )  # fmt: skip
-LIVE = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
+LIVE = (
+    "min_containers", "max_containers", "buffer_containers", "scaledown_window_s", "target_concurrency",
+    "scaleup_window_s",
+)  # fmt: skip
 
 
 def normalized(request: FunctionBindRequest) -> FunctionBindRequest:

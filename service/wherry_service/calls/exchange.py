@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from wherry_proto.messages import CallKind, Failure, FailureKind, Format, Output, Payload
@@ -13,6 +14,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.frames import FrameError, read_header, write_header
 from wherry_service.ids import new_id
 from wherry_service.node.node import NodeContainer
+from wherry_service.pools.pool import Pool
 
 # Either side is ahead of the other by at most so much; and says so after taking this much of it.
 WINDOW_BYTES = 1 << 20
@@ -200,6 +202,19 @@ class _Sender(Client):
         self._exchange.end(output)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was not taken; `status` is the HTTP status that says it best, 0: the failure's own."""
+
+    failure: Failure
+    status: int = 0
+
+
+def _unserved(pool: Pool[Input], why: str, status: int) -> Refusal:
+    text = f"server {pool.plan.name!r}: {why}; send it again"
+    return Refusal(Failure(kind=FailureKind.EXHAUSTED, message=text), status)
+
+
 class Exchanges:
     """Gives requests to functions."""
 
@@ -208,13 +223,34 @@ class Exchanges:
         self._dispatcher = dispatcher
         self._queue_limit = queue_limit
 
-    def open(self, exchange: Exchange) -> Failure | None:
-        """Queue a request; return why not, where it can't be."""
-        refusal = self._refusal(exchange)
-        if refusal is None:
-            self._journal.take_in(exchange.item)
-            self._dispatcher.submit((exchange.item,))
-        return refusal
+    def open(self, exchange: Exchange, key: bytes = b"") -> Refusal | None:
+        """Queue a request, or give it to a server; return why not, where it can't be.
+
+        Requests to a server that have the same `key` go to the same container; b"" is none.
+        """
+        queue = self._dispatcher.queue(exchange.call.function_id)
+        if queue is not None and queue.pool.plan.is_server:
+            return self._place(exchange, queue.pool, key)
+        failure = self._refusal(exchange)
+        if failure is not None:
+            return Refusal(failure)
+        self._journal.take_in(exchange.item)
+        self._dispatcher.submit((exchange.item,))
+        return None
+
+    def _place(self, exchange: Exchange, pool: Pool[Input], key: bytes) -> Refusal | None:
+        """Give a request to a container that is ready; where there is none, one starts."""
+        container = pool.place_of(key)
+        if container is None:
+            pool.wake()
+            return _unserved(pool, "no container is ready yet", 503)
+        if len(container.held) >= container.slots:
+            return _unserved(pool, f"its container has the {container.slots} requests that it takes at once", 429)
+        self._journal.take_in(exchange.item)
+        exchange.item.container = container
+        container.send((exchange.item,))
+        pool.scale()
+        return None
 
     def _refusal(self, exchange: Exchange) -> Failure | None:
         queue = self._dispatcher.queue(exchange.call.function_id)

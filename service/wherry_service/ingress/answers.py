@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from wherry_proto.messages import Failure, FailureKind
+from wherry_service.calls.exchange import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,14 @@ class Answer:
         headers = [*self.headers, *(cors or ()), (b"content-length", str(len(self.body)).encode())]
         await send({"type": f"{prefix}.start", "status": self.status, "headers": headers})
         await send({"type": f"{prefix}.body", "body": self.body, "more_body": not finish})
+
+
+def of_refusal(refusal: Refusal, request_id: str) -> Answer:
+    """Return what a request is answered that was not taken."""
+    if not refusal.status:
+        return of_failure(refusal.failure, request_id)
+    # A server's: so many may come that the log says nothing of each.
+    return Answer(refusal.status, refusal.failure.message, request_id, [(b"retry-after", b"1")])
 
 
 def of_failure(failure: Failure, request_id: str) -> Answer:

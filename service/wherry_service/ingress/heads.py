@@ -33,6 +33,8 @@ _FORWARDED = b"x-forwarded-"
 # Wherry's own.
 _KEYS = frozenset((b"modal-key", b"modal-secret"))
 _WHERRY = b"wherry-"
+# What says which requests to a server belong together.
+_AFFINITY = (b"wherry-session-id", b"modal-session-id", b"modal-routing-affinity-key")
 # What `Connection` can't take away: the app would be told another request than the one that was let in.
 _END_TO_END = frozenset(
     (b"host", b"content-length", b"content-type", b"cookie", b"authorization", b"origin", b"x-real-ip")
@@ -90,6 +92,11 @@ def header(scope: dict[str, Any], wanted: bytes) -> bytes:
         if name == wanted:
             return value  # type: ignore[no-any-return]
     return b""
+
+
+def affinity_of(scope: dict[str, Any]) -> bytes:
+    """Return what tells requests that belong together, to a server; b"" if they say nothing."""
+    return next((value for name in _AFFINITY if (value := header(scope, name))), b"")
 
 
 def is_host(value: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges, response_of
 from wherry_service.ingress import answers
-from wherry_service.ingress.heads import BODILESS, Headers, checked, header, status_of
+from wherry_service.ingress.heads import BODILESS, Headers, affinity_of, checked, header, status_of
 from wherry_service.ingress.protocol import LOST
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
@@ -86,10 +86,10 @@ class HttpRequest:
         if self._waits:
             head["waits"] = True
         exchange = self._exchange = Exchange(self._endpoint.function_id, self._endpoint.method, head, first)
-        if (refusal := self._exchanges.open(exchange)) is not None:
+        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
             if self._pending is not None:
                 self._pending.cancel()
-            await answers.of_failure(refusal, exchange.request_id).send(self._send, self._cors)
+            await answers.of_refusal(refusal, exchange.request_id).send(self._send, self._cors)
             return
         reader = asyncio.ensure_future(self._read(exchange, more))
         kept = False

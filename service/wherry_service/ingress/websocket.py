@@ -7,7 +7,7 @@ from typing import Any
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges
 from wherry_service.ingress import answers
-from wherry_service.ingress.heads import checked
+from wherry_service.ingress.heads import affinity_of, checked
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class WebSocket:
         if (await self._receive())["type"] != "websocket.connect":
             return
         exchange = Exchange(self._endpoint.function_id, self._endpoint.method, head, b"")
-        if (refusal := self._exchanges.open(exchange)) is not None:
-            await answers.of_failure(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
+        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
+            await answers.of_refusal(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
             return
         reader: asyncio.Future[None] | None = None
         closed = False

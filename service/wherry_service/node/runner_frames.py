@@ -52,6 +52,8 @@ def _web_function(spec: WebSpec) -> Header:
         "docs": spec.docs,
         "port": spec.port,
         "port_timeout_s": spec.port_timeout_s,
+        # Of a class that is a server; None: a function starts it.
+        "exit_grace_s": spec.server.exit_grace_s if spec.server is not None else None,
     }
 
 

@@ -31,7 +31,7 @@ class Bounds:
     slots: int = 1
     # Inputs for each container that are aimed at, at most `slots`; 0: the same. A burst fills the slots there are,
     # and further containers come for what is above the target.
-    target: int = 0
+    target: float = 0
 
 
 def wanted_containers(demand: Demand, bounds: Bounds, blocked: int = 0) -> int:

@@ -25,6 +25,10 @@ class PoolPlan:
     make_order: Callable[[str], Awaitable[ContainerOrder]]
     # A container takes exactly one input.
     single_use: bool = False
+    # Its inputs are requests that go to containers which are ready, and never wait for one.
+    is_server: bool = False
+    # Seconds for which more containers must be wanted before they start, beside those there are.
+    scaleup_window_s: float = 0.0
     # Its containers have no network.
     block_network: bool = False
 

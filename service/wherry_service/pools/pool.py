@@ -50,6 +50,8 @@ class Pool(Generic[A]):
         self._tick: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self._emptied.set()
+        # Since when more containers are wanted than there are.
+        self._short_since: float | None = None
 
     # For the dispatcher
 
@@ -105,10 +107,30 @@ class Pool(Generic[A]):
             self.containers.values(), live, self.plan, self.backlog, self.pace.seconds_per_input, self.is_nested
         )
         missing = max(self.standing, wanted) - len(live)
-        if missing > 0:
+        if missing <= 0:
+            self._short_since = None
+        elif self._is_due(len(live)):
             self.starts.start(missing, self._may_exceed_processors)
         if self.containers or self.backlog or self._least:
             self._schedule_tick()
+
+    def _is_due(self, count: int) -> bool:
+        """Whether more containers have been wanted for long enough, with that many there."""
+        if self._short_since is None:
+            self._short_since = self.now()
+        waited = self.now() - self._short_since
+        return not self._least <= count or count == 0 or waited >= self.plan.scaleup_window_s
+
+    def wake(self) -> None:
+        """Have a container, where there is none, though nothing waits for it."""
+        if not self.closed and not self.paused and not self.live():
+            self.starts.retry_now()
+            self.starts.start(1, self._may_exceed_processors)
+            self._schedule_tick()
+
+    def place_of(self, key: bytes) -> Container[A] | None:
+        """Return the container that gets a request with this key, b"" being none; None where none is ready."""
+        return None if self.paused else rooms.place_of(self.containers.values(), key)
 
     @property
     def _least(self) -> int:

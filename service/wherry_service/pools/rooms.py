@@ -1,5 +1,6 @@
 """Where there is room, and how much is wanted: pure functions over a pool's containers and its plan."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 
 from wherry_service.pools.autoscaler import START_S, Demand, wanted_containers
@@ -20,7 +21,7 @@ def with_room(
 
     Free slots come first; only when nothing is free anywhere may inputs queue inside containers.
     """
-    accepting = [container for container in containers if container.accepts]
+    accepting = [one for one in containers if one.accepts and (one.ready or not plan.is_server)]
     ahead = prefetch(plan, seconds_per_input) if backlog else 0
 
     def room(container: Container[A]) -> int:
@@ -36,6 +37,22 @@ def with_room(
 
     rooms = [(container, room(container)) for container in accepting]
     return sorted(((c, room) for c, room in rooms if room > 0 and not (plan.single_use and c.used)), key=order)
+
+
+def place_of(containers: Collection[Container[A]], key: bytes) -> Container[A] | None:
+    """Return which of the containers that are ready gets a request: the emptiest, or that of a key; None: none is.
+
+    Of a fixed set of containers, those with one key have one; where one comes or goes, few keys change theirs.
+    """
+    ready = [container for container in containers if container.accepts and container.ready]
+    if not key:
+        # Of those that are as empty, in turn.
+        return min(ready, key=lambda container: (len(container.held), container.last_progress), default=None)
+
+    def weight(container: Container[A]) -> bytes:
+        return hashlib.blake2b(container.container_id.encode(), key=hashlib.blake2b(key).digest()).digest()
+
+    return max(ready, key=weight, default=None)
 
 
 def prefetch(plan: PoolPlan, seconds_per_input: float | None) -> int:
@@ -65,8 +82,9 @@ def wanted(
     in_flight = held_by(containers) - held_by(blocked)
     # However short inputs are in the mean, these are not: a stream that stays open, say.
     taken = [c for c in live if c.full_s > START_S and c not in blocked] if backlog else []
-    # Where each input needs a container of its own, none comes sooner for being short.
-    seconds = None if plan.single_use else seconds_per_input
+    # Where each input needs a container of its own, none comes sooner for being short; and servers are scaled by how
+    # many requests there are at once.
+    seconds = None if plan.single_use or plan.is_server else seconds_per_input
     return wanted_containers(Demand(backlog, in_flight, seconds, len(taken)), plan.bounds, len(blocked))
 
 

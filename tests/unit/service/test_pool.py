@@ -94,10 +94,10 @@ class World:
 
     def plan(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> PoolPlan:
         settings.setdefault("scaledown_window_s", 60.0)
-        gpus = settings.pop("gpus", [])
+        gpus, web = settings.pop("gpus", []), settings.pop("web", None)
         spec = FunctionSpec(
             name=function_id, module_name="m", qualname="f", image_id="im-1", pool=PoolSettings(**settings), gpus=gpus,
-            resources=Resources(memory_request_mib=memory_mib), timeout_s=60,
+            resources=Resources(memory_request_mib=memory_mib), timeout_s=60, web=web,
         )  # fmt: skip
 
         async def ready(image_id: str) -> str:
