@@ -167,8 +167,9 @@ def test_without_such_gpus_the_error_says_what_to_do(apps: ModuleType) -> None:
     with pytest.raises(RemoteError) as caught:
         apps.needs_gpu.remote()
     assert "No container of function 'needs_gpu' could start: it asks for a GPU" in str(caught.value)
-    # Which of the two it is depends on whether this machine has any.
-    assert "install nvidia-container-toolkit" in str(caught.value) or "nvidia-smi -L" in str(caught.value)
+    # Which it is depends on whether this machine has any, and Docker a driver for them.
+    said = ("the service sees none on this host", "ask for what there is", "install nvidia-container-toolkit")
+    assert any(words in str(caught.value) for words in said)
     assert time.monotonic() - began < 20
     assert apps.needs_gpu.get_current_stats().num_total_runners == 0
 

@@ -323,7 +323,7 @@ class Dispatcher(PoolEvents[Input]):
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None and queue.pool is pool:
             waiting = queue.take_all()
-            if any(item.stream is not None for item in waiting):
+            if pool.plan.is_server or any(item.stream is not None for item in waiting):
                 # Who sent a request is not told why: that is for who runs the app.
                 self.on_notice(
                     pool, f"{pool.plan.name} could not start: {failure.message}\n{failure.traceback}".rstrip()

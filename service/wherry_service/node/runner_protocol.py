@@ -91,7 +91,7 @@ FROM_AGENT: Mapping[str, Frame] = {
                 "name", "function_id", "app_id", "module", "qualname", "is_generator", "is_async", "python", "methods",
                 "web",
             ),
-            "web": ("kind", "method", "docs", "port", "port_timeout_s"),
+            "web": ("kind", "method", "docs", "port", "port_timeout_s", "exit_grace_s"),
             "batch": ("max_size", "wait_ms"),
         },
         max_parts=3,

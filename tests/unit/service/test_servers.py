@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.apps import no_secrets
 from tests.fakes.node import FakeContainer
 from tests.unit.service.test_pool import World, fake, run
 from wherry_proto.messages import (
@@ -212,6 +213,20 @@ def test_more_containers_start_when_they_have_been_wanted_for_the_window() -> No
     run(scenario)
 
 
+def test_how_a_server_could_not_start_is_told_though_nothing_waits() -> None:
+    async def scenario(world: World) -> None:
+        asker = Asker(world)
+        asker.ask()
+        await world.until(lambda: len(asker.fakes()) == 1)
+        asker.fakes()[0].fail_to_load()
+        assert [kind for kind, *_ in world.listener.of("start failed")] == ["start failed"]
+        # The next request has another start.
+        asker.ask()
+        await world.until(lambda: len(asker.fakes()) == 1)
+
+    run(scenario, auto=False)
+
+
 def test_what_a_refusal_is_answered() -> None:
     failure = Failure(kind=FailureKind.EXHAUSTED, message="server 'S': no container is ready yet; send it again")
     answer = of_refusal(Refusal(failure, 503), "in-1")
@@ -239,10 +254,6 @@ async def ready(image_id: str) -> str:
     return "image"
 
 
-async def no_secrets(ids: Any) -> dict[str, str]:
-    return {}
-
-
 def spec(**fields: Any) -> FunctionSpec:
     return FunctionSpec(
         **{"name": "S", "module_name": "m", "qualname": "S", "image_id": "im-1", "web": web(), **fields}
@@ -251,7 +262,7 @@ def spec(**fields: Any) -> FunctionSpec:
 
 def test_a_runner_is_told_that_a_class_is_a_server() -> None:
     def told(web: WebSpec) -> Any:
-        plan = plan_of("ap-1", "fu-1", spec(web=web), ready, no_secrets)
+        plan = plan_of("ap-1", "fu-1", spec(web=web), ready, no_secrets, lambda: "main")
         return load(plan.load)["function"]["web"][""]["exit_grace_s"]
 
     assert told(web(7)) == 7
@@ -272,4 +283,4 @@ def test_a_runner_is_told_that_a_class_is_a_server() -> None:
 )
 def test_what_can_be_no_server(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
-        plan_of("ap-1", "fu-1", spec(**change), ready, no_secrets)
+        plan_of("ap-1", "fu-1", spec(**change), ready, no_secrets, lambda: "main")
