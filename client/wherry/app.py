@@ -487,6 +487,22 @@ class App:
     def __repr__(self) -> str:
         return f"App({self.name!r})"
 
+    def _repr_html_(self) -> str:
+        from wherry._base.card import card  # noqa: PLC0415 - start-up cost: only notebooks show this
+
+        owner = self.__wherry_owner__
+        return card(
+            repr(self),
+            {
+                "state": owner.state,
+                "id": owner.app_id,
+                "environment": owner.environment if owner.app_id else "",
+                "functions": list(self.registered_functions),
+                "classes": list(self.registered_classes),
+                "entrypoints": list(self.registered_entrypoints),
+            },
+        )
+
 
 def _default_image() -> Image:
     from wherry.image import Image  # noqa: PLC0415 - start-up cost: only where something is brought up

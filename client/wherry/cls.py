@@ -254,6 +254,11 @@ class Cls(Object):
     def __repr__(self) -> str:
         return f"Cls({self.__wherry_kind__.name!r})"
 
+    def __wherry_facts__(self) -> dict[str, Any]:
+        facts = self.__wherry_kind__.service.__wherry_facts__()
+        caller = self.__wherry_kind__.service.callee.known()
+        return {**facts, "methods": ", ".join(caller.methods) if caller is not None else ""}
+
 
 class _NoObject(InvalidError, AttributeError):
     """What looks for attributes, such as cloudpickle, goes on after an AttributeError. Shown as InvalidError."""

@@ -366,6 +366,15 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
     def __repr__(self) -> str:
         return f"Function({self._name!r})"
 
+    def __wherry_facts__(self) -> dict[str, Any]:
+        caller, owner = self.callee.known(), self.owner
+        return {
+            "app": owner.name if owner is not None else "",
+            "environment": caller.environment if caller is not None else "",
+            "state": owner.state if owner is not None else "",
+            "URL": caller.web_url if caller is not None else "",
+        }
+
     def __reduce__(self) -> Any:
         # A handle on a running function arrives as a handle; one at module level is found where it is defined.
         caller = self.callee.known()

@@ -414,6 +414,12 @@ class Image(Recipe, Packages, Object):
     def __wherry_known__(self) -> bool:
         return bool(self._id)
 
+    def __wherry_facts__(self) -> dict[str, Any]:
+        return {
+            "steps": [repr(step) for step in self.steps],
+            "added as containers start": [item.remote for item in self.mounted],
+        }
+
     @property
     def object_id(self) -> str:
         """Its id, "im-…", once it was built here; "" before. (reference: Image.object_id)"""

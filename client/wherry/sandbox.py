@@ -355,6 +355,10 @@ class Sandbox(SandboxInside, Object):
     def __repr__(self) -> str:
         return f"Sandbox({self._sandbox_id!r})"
 
+    def __wherry_facts__(self) -> dict[str, Any]:
+        code = self.returncode if self._ended is not None else None
+        return {"state": "" if code is None else f"ended with {code}"}
+
     def __reduce__(self) -> Any:
         return Sandbox, (self._sandbox_id,)
 

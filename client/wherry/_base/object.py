@@ -35,7 +35,17 @@ class Object:
 
         raise refusal("get_dashboard_url", "modal.object.Object.get_dashboard_url")
 
+    def _repr_html_(self) -> str:
+        from wherry._base.card import card  # noqa: PLC0415 - start-up cost: only notebooks show this
+
+        known: dict[str, Any] = {"id": getattr(self, "object_id", "")} if self.__wherry_known__() else {}
+        return card(repr(self), {**known, **self.__wherry_facts__()})
+
     # So named since a class's handle has its users' names beside them.
+
+    def __wherry_facts__(self) -> dict[str, Any]:
+        """What a notebook shows of it, beside its id: nothing that somebody must be asked for."""
+        return {}
 
     def __wherry_find__(self, client: Any) -> None:
         raise NotImplementedError

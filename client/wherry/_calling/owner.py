@@ -82,6 +82,11 @@ class Owner:
         return other in self.included.values() and self not in other.included.values()
 
     @property
+    def state(self) -> str:
+        """Whether it runs, or was deployed here, as people say it."""
+        return "running" if self.is_running else "deployed" if self.deployed_id else "not running"
+
+    @property
     def client(self) -> Client | None:
         """The client that runs it; None while it does not run."""
         return next((one.running.client for one in self.lineage() if one.running is not None), None)

@@ -1,6 +1,7 @@
 """From a failure that the service reports to the exception that the caller sees."""
 
 import linecache
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,20 +58,28 @@ class Failures:
     def _marked(self, filename: str, container_id: str, local_root: Path | None) -> str:
         """Return `<co-…>:/path`, and let the shipped file's lines be shown under that name."""
         marked = f"<{container_id}>:{filename}" if container_id else filename
-        place = next((one for one in _SOURCES if filename.startswith(one)), None)
-        if local_root is not None and place is not None:
-            local = local_root / filename.removeprefix(place)
-            lines = linecache.getlines(str(local))
-            if lines:
-                # An entry without a time is never checked against a file.
-                linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
-                self._shown.pop(marked, None)
-                self._shown[marked] = None
-                if len(self._shown) > _MAX_SHOWN:
-                    oldest = next(iter(self._shown))
-                    del self._shown[oldest]
-                    linecache.cache.pop(oldest, None)
+        lines = _lines_of(filename, local_root)
+        if lines:
+            # An entry without a time is never checked against a file.
+            linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
+            self._shown.pop(marked, None)
+            self._shown[marked] = None
+            if len(self._shown) > _MAX_SHOWN:
+                oldest = next(iter(self._shown))
+                del self._shown[oldest]
+                linecache.cache.pop(oldest, None)
         return marked
+
+
+def _lines_of(filename: str, local_root: Path | None) -> list[str]:
+    """Return the lines, as they are here, of a file that was shipped, or of code that was typed in."""
+    place = next((one for one in _SOURCES if filename.startswith(one)), None)
+    if local_root is not None and place is not None:
+        return linecache.getlines(str(local_root / filename.removeprefix(place)))
+    # A cell of a notebook, or standard input: named like a file, and there is none.
+    if filename in linecache.cache and not os.path.exists(filename):
+        return linecache.getlines(filename)
+    return []
 
 
 _KINDS: dict[int, type[exception.Error]] = {

@@ -12,7 +12,7 @@ from wherry._define.names import check_app_name
 from wherry._publish.image_files import resolve
 from wherry._publish.running import Published, announce, open_app, prepared
 from wherry._screen.output import Output, Silent
-from wherry._screen.plain import Steps
+from wherry._screen.plain import Cells, Steps
 from wherry.context import GUARD, check_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -142,7 +142,7 @@ def deploy_aloud(
     """Do as `deploy`, and say on stderr what is done and waited for, unless an output is enabled that shows it."""
     client = client or default_client()
     listener = client.listener
-    if type(listener.screen) is not Silent:
+    if type(listener.screen) not in (Silent, Cells):
         return deploy(plan, client, name, environment, tag, strategy)
     before, listener.screen = listener.screen, Steps()
     try:

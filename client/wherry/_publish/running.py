@@ -1,6 +1,7 @@
 """Brings an app up: all that its functions need, and the functions themselves; and down again."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from wherry._publish.bring_up import bring_up
 from wherry._publish.needs import alias_main, modules_of, needs_of
 from wherry._publish.source import SourceFile as LocalFile
 from wherry._publish.spec import function_spec
+from wherry._screen.output import Silent
+from wherry._screen.plain import Cells
 from wherry.context import GUARD, check_local
 from wherry_proto.messages import (
     AppInfo,
@@ -87,6 +90,8 @@ def start(
     check_local("running an app", GUARD)
     client = client or default_client()
     environment = environment or client.environment
+    if type(client.listener.screen) is Silent and in_notebook():
+        client.listener.screen = Cells()
     _ = client.session  # connected first: the service ties the app to it
     app_id = open_app(plan, client, client.client_id, detach, environment, name).app_id
     try:
@@ -95,6 +100,12 @@ def start(
         client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
         raise
     return Running(client, app_id, detach, name), published
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook: what is printed appears below the cell that runs."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def open_app(

@@ -82,6 +82,13 @@ class Plain:
             self._err.flush()
 
 
+class Cells(Plain):
+    """What notebooks show unless an output is enabled: what containers print, and warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+
 class Steps(Silent):
     """What is done and waited for, as plain lines on stderr; nothing of what containers print."""
 
