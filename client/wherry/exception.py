@@ -41,7 +41,7 @@ Error
 ├── InternalFailure
 └── ServiceError, DataLossError, UnimplementedError, WorkspaceManagementError
                                     not raised: programs written for Modal may name them
-UserCodeException                   wraps an exception that `map(return_exceptions=True)` returns
+UserCodeException                   what `map(return_exceptions=True)` returns is one, beside its own class
 InputCancellation (BaseException)   raised in user code whose input was cancelled
 DeprecationError (UserWarning)      the category of warnings about old names
 ServerWarning, AsyncUsageWarning, InternalAPIWarning (UserWarning), ModuleNotMountable (Exception)
@@ -251,15 +251,36 @@ class ModuleNotMountable(Exception):
     """Not raised: programs written for Modal may name it."""
 
 
-class UserCodeException(Exception):
-    """Holds an exception of the user's code, as `map(return_exceptions=True)` returns it.
+# Where an exception has the mark that `map` returned it.
+_RETURNED = "__wherry_returned__"
 
-    `exc` is the exception itself.
+
+class _Returned(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return type.__instancecheck__(cls, instance) or (
+            cls is UserCodeException and isinstance(instance, BaseException) and _RETURNED in vars(instance)
+        )
+
+
+class UserCodeException(Exception, metaclass=_Returned):
+    """What exceptions that `map(return_exceptions=True)` returns are instances of, beside their own class.
+
+    They are the function's exceptions themselves, as in Modal since 1.4. `exc` is the exception, as it was in 2023,
+    when an object of this class was around it; `wrap_returned_exceptions=True` gives such an object.
     """
 
     def __init__(self, exc: BaseException) -> None:
         super().__init__(exc)
         self.exc = exc
+
+
+def as_returned(error: BaseException) -> BaseException:
+    """Inside wherry: return an exception as one that passes for a `UserCodeException` as well, with itself as `exc`."""
+    own = vars(error)
+    own[_RETURNED] = True
+    if not hasattr(error, "exc"):
+        own["exc"] = error
+    return error
 
 
 class InputCancellation(BaseException):

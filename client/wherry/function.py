@@ -95,14 +95,15 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
         order_outputs: bool | None = None,
         return_exceptions: bool = False,
-        wrap_returned_exceptions: bool = True,
+        wrap_returned_exceptions: bool | None = None,
     ) -> Results[R]:
         """Run the function once for each row of the zipped iterators; iterate the results as they come.
 
         In the order of the inputs unless `order_outputs=False`. The first failing output raises, and what has not
-        begun is cancelled; with `return_exceptions=True` exceptions come in place, wrapped as `UserCodeException`
-        unless `wrap_returned_exceptions=False`. Over a generator function it is a flat map, unordered; there
-        `order_outputs=True` raises ValueError. (reference: Function.map)
+        begun is cancelled; with `return_exceptions=True` exceptions come in place: each is the function's own, and
+        passes for a `UserCodeException` with itself as `exc`, too. `wrap_returned_exceptions=True` puts them into
+        objects of that class, `False` leaves them unmarked. Over a generator function it is a flat map, unordered;
+        there `order_outputs=True` raises ValueError. (reference: Function.map)
         """
         if not input_iterators:
             raise InvalidError(f"{self._name}.map needs at least one iterable of inputs")
@@ -116,7 +117,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
         order_outputs: bool | None = None,
         return_exceptions: bool = False,
-        wrap_returned_exceptions: bool = True,
+        wrap_returned_exceptions: bool | None = None,
     ) -> Results[R]:
         """Like `map`, but each input is a sequence of arguments. (reference: Function.starmap)"""
         return self._mapped(
@@ -405,7 +406,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         kwargs: dict[str, Any],
         order_outputs: bool | None,
         return_exceptions: bool,
-        wrap_exceptions: bool,
+        wrap_exceptions: bool | None,
     ) -> Results[R]:
         from wherry._calling.caller import map_results  # noqa: PLC0415 - start-up cost: loads the session
 

@@ -102,8 +102,8 @@ def test_b10_the_first_failing_output_raises(calls: ModuleType) -> None:
 def test_b10_exceptions_are_returned_where_that_is_asked_for(calls: ModuleType) -> None:
     zero, one, two = calls.refuse_odd.map([0, 1, 2], return_exceptions=True)
     assert (zero, two) == (0, 2)
-    assert type(one) is wherry.exception.UserCodeException
-    assert type(one.exc) is ValueError
+    assert isinstance(one, wherry.exception.UserCodeException)
+    assert type(one) is type(one.exc) is ValueError
     assert one.exc.args == ("odd", 1)
 
     _, raw, _ = calls.refuse_odd.map([0, 1, 2], return_exceptions=True, wrap_returned_exceptions=False)

@@ -246,7 +246,7 @@ def map_results(
     generator: bool,
     ordered: bool,
     return_exceptions: bool,
-    wrap_exceptions: bool,
+    wrap_exceptions: bool | None,
 ) -> Results[Any]:
     """Return the results of a map that begins when they are first asked for."""
     _check_kwargs(name, kwargs)

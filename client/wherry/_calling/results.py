@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wherry._calling.opening import Opening
 from wherry._calling.stream_call import Event, StreamCall, YieldAcks, blob_to_take
-from wherry.exception import ExecutionError, UserCodeException
+from wherry.exception import ExecutionError, UserCodeException, as_returned
 from wherry_proto.messages import Payload, Yield
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Results(Generic[T]):
         *,
         ordered: bool = False,
         return_exceptions: bool = False,
-        wrap_exceptions: bool = True,
+        wrap_exceptions: bool | None = None,
     ) -> None:
         self._name = name
         self._open_call = open_call
@@ -240,6 +240,8 @@ class Results(Generic[T]):
             error = opened.fail(event.failure)
             if not self._return_exceptions:
                 raise error
+            if self._wrap_exceptions is None:
+                return as_returned(error)
             return UserCodeException(error) if self._wrap_exceptions else error
         finally:
             if taken:

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wherry._base.checks import number
 from wherry._calling.caller import Caller
@@ -23,6 +23,9 @@ from wherry_proto.messages import (
     PoolSettings,
 )
 
+if TYPE_CHECKING:
+    from wherry._define.places import Placed
+
 # Which fields of the function's description an option is.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "env": ("env",),
@@ -41,7 +44,10 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "ephemeral_disk": ("resources.ephemeral_disk_mib",),
     "block_network": ("block_network",),
     "image": ("image_id", "local_mounts"),
+    "max_inputs": ("pool.single_use_containers",),
     "secrets": ("secret_ids",),
+    "volumes": ("volumes", "bucket_mounts"),
+    "network_file_systems": ("network_file_systems",),
 }
 
 
@@ -65,11 +71,16 @@ class Changes:
         spec: FunctionSpec,
         image: Recipe | None = None,
         secrets: tuple[Secret, ...] | None = None,
+        volumes: "Placed | None" = None,
+        network_file_systems: "Placed | None" = None,
     ) -> None:
         self.fields = fields
         self.spec = spec
+        # What is brought up before it is asked for; None: as it was.
         self.image = image
         self.secrets = secrets
+        self.volumes = volumes
+        self.network_file_systems = network_file_systems
 
     @property
     def retries(self) -> int:
@@ -85,22 +96,41 @@ class Changes:
             for name in changes.fields:
                 _copy(name, changes.spec, spec)
         fields = tuple(dict.fromkeys((*earlier.fields, *self.fields)))
-        secrets = earlier.secrets if self.secrets is None else self.secrets
-        return Changes(fields, spec, self.image or earlier.image, secrets)
+        pairs = zip(self.brought, earlier.brought, strict=True)
+        return Changes(fields, spec, *(mine if mine is not None else its for mine, its in pairs))
+
+    @property
+    def brought(self) -> tuple[Any, ...]:
+        """What is brought up for its containers: image, secrets, volumes, network file systems; None: as it was."""
+        return self.image, self.secrets, self.volumes, self.network_file_systems
+
+    def bring_up(self, base: Caller) -> None:
+        """Make what its containers need, and write that into the spec."""
+        if all(one is None for one in self.brought):
+            return
+        from wherry._publish.bring_up import bring_up  # noqa: PLC0415 - start-up cost: only where these differ
+        from wherry._publish.needs import Needs  # noqa: PLC0415 - start-up cost: as above
+
+        needs = Needs(
+            self.image,
+            secrets=self.secrets or (),
+            volumes=self.volumes or (),
+            network_file_systems=self.network_file_systems or (),
+        )
+        (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready
+        ready.fill(self.spec)
 
     def __reduce__(self) -> Any:
         from wherry_proto import rows  # noqa: PLC0415 - start-up cost: only for handles that travel
 
         parts: list[bytes] = []
-        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), self.image, self.secrets)
+        return _changes, (self.fields, rows.to_row(self.spec, parts), b"".join(parts), *self.brought)
 
 
-def _changes(
-    fields: tuple[str, ...], row: Any, body: bytes, image: Recipe | None, secrets: tuple[Secret, ...] | None
-) -> Changes:
+def _changes(fields: tuple[str, ...], row: Any, body: bytes, *brought: Any) -> Changes:
     from wherry_proto import rows  # noqa: PLC0415 - start-up cost: as above
 
-    return Changes(fields, rows.from_row(FunctionSpec, _filled_up(FunctionSpec, row), body), image, secrets)
+    return Changes(fields, rows.from_row(FunctionSpec, _filled_up(FunctionSpec, row), body), *brought)
 
 
 def _filled_up(kind: type[Message], row: Any) -> Any:
@@ -122,7 +152,8 @@ def known_changes() -> list[str]:
 
 def changes_of(given: dict[str, Any]) -> Changes:
     """Return the changes that options make; raise InvalidError for one that can't differ, or out of range."""
-    options = translate(given, stacklevel=4)
+    # An empty dict of volumes is how one says that they stay as they are. (reference: Function.with_options)
+    options = translate({name: value for name, value in given.items() if value != {}}, stacklevel=4)
     for name in options:
         if name not in _FIELDS:
             raise InvalidError(f"with_options has no option {name!r}; it has {', '.join(sorted(_FIELDS))}")
@@ -130,7 +161,14 @@ def changes_of(given: dict[str, Any]) -> Changes:
     spec = FunctionSpec()
     checked.fill(spec)
     fields = tuple(field for name in options for field in _FIELDS[name])
-    return Changes(fields, spec, options.get("image"), checked.secrets if "secrets" in options else None)
+    return Changes(
+        fields,
+        spec,
+        options.get("image"),
+        checked.secrets if "secrets" in options else None,
+        checked.volumes if "volumes" in options else None,
+        checked.network_file_systems if "network_file_systems" in options else None,
+    )
 
 
 def concurrency(max_inputs: int, target_inputs: int | None) -> Changes:
@@ -156,14 +194,7 @@ def bind(base: Caller, parameters: bytes | None, changes: Changes | None) -> Cal
     if parameters is not None:
         request.parameters = Payload(format=Format.PICKLE, data=parameters, size=len(parameters))
     if changes is not None:
-        if changes.image is not None or changes.secrets is not None:
-            from wherry._publish.bring_up import bring_up  # noqa: PLC0415 - start-up cost: only where these differ
-            from wherry._publish.needs import Needs  # noqa: PLC0415 - start-up cost: as above
-
-            needs = Needs(changes.image, secrets=changes.secrets or ())
-            (ready,) = bring_up(base.client, [needs], app_id=base.app_id, environment=base.environment).ready
-            changes.spec.image_id, changes.spec.local_mounts = ready.image_id, ready.local_mounts
-            changes.spec.secret_ids = ready.secret_ids
+        changes.bring_up(base)
         request.changes, request.fields = changes.spec, list(changes.fields)
     return base.like(base.client.call("Functions.Bind", request, FunctionInfo))
 

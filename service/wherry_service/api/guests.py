@@ -16,6 +16,7 @@ from wherry_proto import services
 from wherry_proto.messages import (
     BlobChunk,
     BlobGetRequest,
+    BucketMount,
     CallStart,
     ExecRequest,
     FunctionBindRequest,
@@ -52,6 +53,7 @@ from wherry_service.calls.client import Client
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Denied, InvalidRequest, NotFound
 from wherry_service.ids import check_id
+from wherry_service.store.secrets import secrets_named
 
 log = logging.getLogger(__name__)
 
@@ -235,11 +237,19 @@ class Guest:
                     f"code inside a container can't give functions of another app another {deep[0][:64]}: only its own"
                 )
             specs = self._guests.apps.specs_of(self._app_id)
-            if set(changes.secret_ids) - self._guests.apps.secret_ids_of(self._app_id):
+            if set(secrets_named(changes)) - self._guests.apps.secret_ids_of(self._app_id):
                 raise InvalidRequest(
                     "code inside a container can't give secrets to functions that its app does not have: do it in the "
                     "program that runs the app"
                 )
+            buckets = [mount for spec in specs for mount in spec.bucket_mounts]
+            for bucket in changes.bucket_mounts:
+                # The node reaches it with its own network, not with the container's.
+                if not any(is_part(bucket, known) for known in buckets):
+                    raise InvalidRequest(
+                        f"code inside a container can't give functions bucket {bucket.bucket[:64]!r}, which its app "
+                        "does not have: do it in the program that runs the app"
+                    )
             if changes.image_id and changes.image_id not in {spec.image_id for spec in specs}:
                 raise self.missing("image", changes.image_id)
             trees = {mount.source_id for spec in specs for mount in spec.local_mounts}
@@ -325,6 +335,15 @@ class Guest:
     async def _ask_for_terminal(self, handler: Any, request: TerminalAsk) -> TerminalAskResponse:
         """Pass on that its code asks for the terminal of who runs its app."""
         return self._guests.terminals.ask(self.container_id, self._app_id, request.socket)
+
+
+def is_part(mount: BucketMount, known: BucketMount) -> bool:
+    """Whether what is mounted is a part of what another mount has, with no more rights."""
+    same = all(
+        getattr(mount, name) == getattr(known, name)
+        for name in ("bucket", "endpoint_url", "secret_id", "requester_pays")
+    )
+    return same and mount.key_prefix.startswith(known.key_prefix) and (mount.read_only or not known.read_only)
 
 
 _INSTEADS = insteads_of(Guest)

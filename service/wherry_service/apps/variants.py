@@ -12,7 +12,7 @@ from wherry_service.errors import InvalidRequest
 CHANGEABLE = frozenset(
     (
         "image_id", "local_mounts", "timeout_s", "startup_timeout_s", "env", "block_network", "retry", "resources",
-        "gpus", "secret_ids", "volumes", "network_file_systems",
+        "gpus", "secret_ids", "volumes", "network_file_systems", "bucket_mounts",
         "pool.min_containers", "pool.max_containers", "pool.buffer_containers", "pool.scaledown_window_s",
         "pool.max_concurrent_inputs", "pool.target_concurrent_inputs", "pool.max_batch_size", "pool.batch_wait_ms",
         "pool.single_use_containers", "resources.ephemeral_disk_mib",

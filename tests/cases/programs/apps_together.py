@@ -3,7 +3,11 @@
 import wherry
 
 COMMANDS = {"script": "python {file}", "run": "wherry run -q {file}", "function": "wherry run -q {file}::outer --x 1"}
-EXPECTED = {"script": (0, "3 13\n7 8\n4 12\n{'a': 'b', 'team': 'x'}\n0\n"), "run": (0, "3 13\n"), "function": (0, "")}
+EXPECTED = {
+    "script": (0, "3 13\n7 8\n4 12\n{'a': 'b', 'team': 'x'}\n0\n"),
+    "run": (0, "3 13\n"),
+    "function": (0, "3\n"),
+}
 
 other = wherry.App("case-included", tags={"team": "x"})
 

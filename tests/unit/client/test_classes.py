@@ -18,7 +18,7 @@ from wherry import App, Cls, Function
 from wherry._calling.variants import pickled
 from wherry._connection.client import Client
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
-from wherry_proto.messages import FunctionBindRequest, FunctionUpdateRequest
+from wherry_proto.messages import FunctionBindRequest, FunctionUpdateRequest, ObjectInfo
 
 
 class Plain:
@@ -139,6 +139,36 @@ def test_options_of_a_method_keep_its_object(run: Run, service: FakeService) -> 
     assert request.fields == ["timeout_s", "pool.max_concurrent_inputs", "pool.target_concurrent_inputs"]
     assert request.parameters is not None
     assert pickle.loads(request.parameters.data) == ((), {"greeting": "hi"})
+
+
+def test_volumes_and_secrets_of_a_variant(
+    service: FakeService, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = iter(range(1, 100))
+    monkeypatch.setattr(
+        FakeService, "_volumes_open", lambda self, request: ObjectInfo(object_id=f"vo-{next(opened)}"), raising=False
+    )
+    app = App("volumes")
+    f = app.function(name="f", serialized=True)(lambda: 1)
+    service.functions["f"] = lambda: 1
+    data, more = wherry.Volume.from_name("data"), wherry.Volume.from_name("more")
+    with app.run(client=client):
+        variant = f.with_options(volumes={"/data": data}).with_options(cpu=2, volumes={})
+        assert pickle.loads(pickle.dumps(variant)).remote() == 1
+        bucket = wherry.CloudBucketMount("a-bucket")
+        variant.with_options(volumes={"/more": more, "/data": bucket}, max_inputs=1).remote()
+    first, second = (request for _, request in service.requests if isinstance(request, FunctionBindRequest))
+    assert first.changes is not None
+    assert second.changes is not None
+    assert first.fields == ["volumes", "bucket_mounts", "resources.cpu_request", "resources.cpu_limit"]
+    assert [(one.volume_id, one.path) for one in first.changes.volumes] == [("vo-1", "/data")]
+    assert [one.path for one in second.changes.volumes] == ["/more"]
+    assert [one.path for one in second.changes.bucket_mounts] == ["/data"]
+    assert "pool.single_use_containers" in second.fields
+    with pytest.raises(InvalidError, match="volumes has 3 at /x"):
+        f.with_options(volumes={"/x": 3})
+    with pytest.raises(InvalidError, match="with_options has no option 'schedule'"):
+        f.with_options(schedule=wherry.Period(days=1))
 
 
 def test_from_parametrized(run: Run) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import dataclasses
 import gc
 import itertools
 import logging
+import pickle
 import sys
 import threading
 import tracemalloc
@@ -15,7 +17,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry._calling.stream_call import MAX_UNANSWERED
-from wherry.exception import SerializationError, UnraisableError, UserCodeException
+from wherry.exception import SerializationError, UnraisableError, UserCodeException, as_returned
 
 Running = Callable[..., Any]
 
@@ -153,10 +155,48 @@ def test_b10_return_exceptions(running: Running) -> None:
     function = running(odd_fails)
     results = list(function.map(range(3), return_exceptions=True))
     assert [results[0], results[2]] == [0, 2]
+    # Programs of 2023 take it for a UserCodeException, those since 1.4 for the function's own.
     assert isinstance(results[1], UserCodeException)
-    assert isinstance(results[1].exc, ValueError)
-    raw = list(function.map(range(3), return_exceptions=True, wrap_returned_exceptions=False))
-    assert isinstance(raw[1], ValueError)
+    assert results[1].exc is results[1]
+    assert isinstance(results[1], ValueError)
+    assert (type(results[1]), repr(results[1])) == (ValueError, "ValueError(1)")
+    with pytest.raises(ValueError, match="1"):
+        raise results[1]
+    raw = list(function.starmap([(0,), (1,)], return_exceptions=True, wrap_returned_exceptions=False))
+    assert type(raw[1]) is ValueError
+    assert not isinstance(raw[1], UserCodeException)
+    assert not hasattr(raw[1], "exc")
+    wrapped = list(function.map([1], return_exceptions=True, wrap_returned_exceptions=True))
+    assert type(wrapped[0]) is UserCodeException
+    assert repr(wrapped[0]) == "UserCodeException(ValueError(1))"
+
+
+class Own(Exception):
+    """Has an `exc` of its own."""
+
+    exc = property(lambda self: "mine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(1), Own("a"), Frozen(3), OSError(2, "no"), UnicodeDecodeError("a", b"", 0, 1, "b")]
+)
+def test_a_returned_exception_is_of_both_kinds(error: Exception) -> None:
+    assert not isinstance(error, UserCodeException)
+    assert as_returned(error) is error
+    assert isinstance(error, (type(error), UserCodeException))
+    assert isinstance(error, UserCodeException)
+    assert error.exc == (error if not isinstance(error, Own) else "mine")
+    if not isinstance(error, Frozen):  # which no pickle brings back, marked or not
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), again.args) == (type(error), error.args)
+    assert not isinstance(ValueError(), UserCodeException)
+    assert not isinstance(error, type("Sub", (UserCodeException,), {}))
+    assert issubclass(UserCodeException, Exception)
 
 
 def test_b11_unconsumed_map_warns_and_runs_nothing(

@@ -1,6 +1,7 @@
 """What a container may ask, and what it may not."""
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     AppInfo,
+    BucketMount,
     CallCancel,
     CallKind,
     CallStart,
@@ -32,7 +34,7 @@ from wherry_proto.messages import (
     SessionUp,
     YieldsTaken,
 )
-from wherry_service.api.guests import Guest, Guests
+from wherry_service.api.guests import Guest, Guests, is_part
 from wherry_service.api.places import Places
 from wherry_service.api.rpc import Handler
 from wherry_service.api.sessions import SessionApi
@@ -298,6 +300,7 @@ def test_a_variant_of_another_apps_function_runs_that_apps_code(tmp_path: Path) 
             "image_id": {"image_id": "im-1"},
             "local_mounts": {"local_mounts": []},
             "volumes": {"volumes": []},
+            "bucket_mounts": {"bucket_mounts": []},
         }.items():
             with pytest.raises(Denied, match=f"functions of another app another {field}"):
                 await asked("second", field, **changes)
@@ -305,12 +308,41 @@ def test_a_variant_of_another_apps_function_runs_that_apps_code(tmp_path: Path) 
         assert await asked("second", "timeout_s", timeout_s=5.0) == world.functions["second"]
         with pytest.raises(NotFound, match="image 'im-2' does not exist"):
             await asked("first", "image_id", image_id="im-2")
+        with pytest.raises(InvalidRequest, match="can't give functions bucket 'b', which its app does not have"):
+            await asked("first", "bucket_mounts", bucket_mounts=[BucketMount(path="/b", bucket="b")])
+        with pytest.raises(InvalidRequest, match="can't give secrets to functions"):
+            await asked("first", "bucket_mounts", bucket_mounts=[BucketMount(bucket="b", secret_id="st-1")])
         with pytest.raises(NotFound, match="source tree 'so-1' does not exist"):
             await asked("first", "local_mounts", local_mounts=[LocalMount(remote_path="/x", source_id="so-1")])
         with pytest.raises(NotFound, match="does not exist"):
             await asked("third", "timeout_s", timeout_s=5.0)
 
     run(tmp_path, scenario)
+
+
+KNOWN = BucketMount(path="/b", bucket="b", endpoint_url="https://s", key_prefix="a/", secret_id="st-1", read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("other", "fits"),
+    [
+        ({}, True),
+        ({"path": "/elsewhere"}, True),
+        ({"key_prefix": "a/b/"}, True),
+        ({"key_prefix": ""}, False),
+        ({"key_prefix": "ab/"}, False),
+        ({"read_only": False}, False),
+        ({"bucket": "c"}, False),
+        ({"endpoint_url": "http://169.254.169.254"}, False),
+        ({"secret_id": ""}, False),
+        ({"requester_pays": True}, False),
+    ],
+)
+def test_a_container_mounts_only_parts_of_its_apps_buckets(other: dict[str, Any], fits: bool) -> None:
+    mount = copy.copy(KNOWN)
+    for name, value in other.items():
+        setattr(mount, name, value)
+    assert is_part(mount, KNOWN) is fits
 
 
 def test_a_container_can_not_take_over_another_client(tmp_path: Path) -> None:

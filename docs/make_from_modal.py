@@ -1,0 +1,103 @@
+"""Writes docs/from-modal.md from the table of `wherry._base.elsewhere`: `./dev docs [--check]`."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from wherry._base.elsewhere import ROWS, Row
+
+PAGE = Path(__file__).parent / "from-modal.md"
+HEAD = """# From Modal to Wherry
+
+Wherry's API follows that of Modal's Python SDK, in its spelling of 2023 and of 1.6. A test compares
+every public name, parameter and command of Modal 1.6.4 with Wherry's (`./dev parity` counts them).
+This page lists what is the same, what is more, what differs, and what does not exist. Parts of it are
+made from the table that the errors and warnings come from: `client/wherry/_base/elsewhere.py`.
+
+To run a program without changing its imports, see [Programs written for Modal](modal-programs.md).
+
+## What is the same
+
+- Apps, functions, classes and methods: the decorators, their parameters, and the ways to call
+  (`remote`, `map`, `starmap`, `for_each`, `spawn`, `spawn_map`, `remote_gen`, `local`), each also with `.aio`.
+- Images and all their steps, secrets, dicts, queues, volumes, buckets and network file systems.
+- Sandboxes, their files, `exec`, tunnels and snapshots of their files.
+- Web endpoints, schedules, retries, batches, concurrent inputs, autoscaling, GPUs.
+- `run`, `deploy`, `serve`, `shell`, `app`, `container`, `volume` and the other commands.
+- Exceptions have the same names and the same bases.
+- Older names work, with one warning that gives the new name: `Stub`, `web_endpoint`, `keep_warm`,
+  `concurrency_limit`, `Secret.create_deployed`, `copy_local_file` and the like.
+
+## What is more
+
+- It runs on your own machines. Docker and Python are enough; there is no account.
+- A call to a warm function of the same machine takes less than a millisecond.
+- The service can be killed at any moment: open calls go on, and each result comes once.
+- A new version of an app serves only when its containers are warm. `wherry deploy --dry-run` shows what would change.
+- `Dict.put(ttl=…)` sets how long an entry stays. Dicts, queues and volumes never expire by themselves.
+- What one container writes into a volume all others see at once. `commit()` and `reload()` are not needed.
+- Functions work in any image with Python 3.10 or newer, with no packages of Wherry's.
+- `wherry schedule list|run|pause`, `wherry audit`, `wherry image show|prune`, and the logs of containers that are gone.
+
+## What differs
+
+"""
+
+
+def main() -> None:
+    """Write the page, or with --check fail if it is not what would be written."""
+    parser = argparse.ArgumentParser(prog="./dev docs", description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        sys.exit("docs/from-modal.md is not what the table says: run ./dev docs")
+
+
+def page() -> str:
+    """Return the page's text."""
+    parts = [HEAD, _table("parameter", "here", (row for row in ROWS if row.how == "differs"))]
+    parts.append("""
+- `modal.__version__` is Wherry's version.
+- `wherry` stands for `modal` on the command line. Settings are in `~/.wherry.toml` and in variables named
+  `WHERRY_…` ([commands](commands.md#variables)).
+- URLs of web endpoints are addresses of your own service ([functions with URLs](web.md)).
+- There is one token for a person or program, with rights in named environments ([tokens](tokens.md)).
+
+## What makes no difference
+
+These mean nothing on your own machines. Programs that use them run.
+
+### Accepted
+
+""")
+    parts.append(_table("what", "why", (row for row in ROWS if row.how == "accepted")))
+    parts.append("\n### Ignored, with one warning\n\n")
+    parts.append(_table("what", "why", (row for row in ROWS if row.how == "ignored")))
+    parts.append("""
+## What does not exist
+
+These can be imported and named. Where one is used, `wherry.exception.InvalidError` gives the reason in this table.
+
+""")
+    parts.append(_table("what", "why, and what to do", (row for row in ROWS if row.how == "refused")))
+    return "".join(parts)
+
+
+def _table(first: str, second: str, rows: Iterable[Row]) -> str:
+    lines = [f"| {first} | {second} |", "|---|---|"]
+    lines += [
+        f"| {row.title} | {_sentence(row.why)}{f' {_sentence(row.instead)}' if row.instead else ''} |" for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return re.sub(r"^[a-z]", lambda first: first[0].upper(), text) + "."
+
+
+if __name__ == "__main__":
+    main()
