@@ -177,7 +177,8 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
     ) -> FunctionCall[R]:
         """Begin a call with an input for each row of the zipped iterators; return when all are on the service's disk.
 
-        Its results are kept for 7 days: `get(index=)`, `iter()`. (reference: Function.spawn_map)
+        Its results are kept for 7 days: `get(index=)`, `iter()`. Each input is a call of its own, too, with the id that
+        `current_function_call_id()` gives in it. (reference: Function.spawn_map)
         """
         from wherry._calling.opening import Opening  # noqa: PLC0415 - start-up cost: as above
 
@@ -192,6 +193,8 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         from wherry._calling.opening import opened_in_thread  # noqa: PLC0415 - start-up cost: as above
 
         return await opened_in_thread(lambda opening: self._spawned_map(input_iterators, kwargs, opening))
+
+    experimental_spawn_map = spawn_map
 
     def _spawned_map(
         self, input_iterators: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening

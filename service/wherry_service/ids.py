@@ -34,6 +34,16 @@ def own_id(value: str, owner: str) -> str:
     return f"{value.partition('-')[0]}-{''.join(digits)}"
 
 
+def call_of_input(input_id: str) -> str:
+    """Return the id of a call that is this input alone: with the same letters and digits."""
+    return f"fc-{input_id[3:]}"
+
+
+def input_of_call(call_id: str) -> str:
+    """Return the id of the input that such a call is."""
+    return f"in-{call_id[3:]}"
+
+
 def time_of(value: str) -> int:
     """Return when an id was made, in milliseconds since 1970."""
     number = 0

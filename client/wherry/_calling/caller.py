@@ -158,7 +158,10 @@ class Caller:
     def _one(self, kind: int, arguments: Arguments) -> tuple[CallStart, Input]:
         start = self._call_start(kind)
         payload = self.encode(arguments)
-        return start, Input(input_id=new_id("in"), call_id=start.call_id, payload=payload, method=self.method)
+        # The letters and digits of a call's one input are the call's: the service then knows either by the other.
+        return start, Input(
+            input_id=f"in-{start.call_id[3:]}", call_id=start.call_id, payload=payload, method=self.method
+        )
 
     def _value(self, call: LoneCall, output: Output) -> Any:
         session = self.client.session

@@ -14,7 +14,7 @@ from wherry_service.calls.client import Client, Clients
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import Exhausted, InvalidRequest
-from wherry_service.ids import check_id
+from wherry_service.ids import check_id, input_of_call
 from wherry_service.limits import MAX_INLINE
 
 # Of clients' sessions; runners have their own (node/frames.py).
@@ -130,10 +130,14 @@ class SessionApi:
 
     def _cancel(self, message: SessionUp) -> None:
         for hard in (False, True):
-            asked = (cancel.call_id for cancel in message.cancels if cancel.terminate_containers == hard)
+            asked = [cancel.call_id for cancel in message.cancels if cancel.terminate_containers == hard]
             calls = [call for call_id in asked if (call := self._journal.call(call_id)) is not None]
-            if calls:
-                self._dispatcher.cancel_all(calls, hard)
+            # An input of a call of many is a call of its own, too.
+            others = (call_id for call_id in asked if self._journal.call(call_id) is None)
+            found = (self._journal.open_input(input_of_call(call_id)) for call_id in others)
+            alone = [item for item in found if item is not None and item.is_durable]
+            if calls or alone:
+                self._dispatcher.cancel_all(calls, hard, alone)
 
     def _receive_inputs(self, client: Client, message: SessionUp) -> None:
         if client.is_full:

@@ -42,7 +42,7 @@ class Answers:
 
     def fail(self, item: Input, failure: Failure, num_yields: int = 0) -> None:
         """End an input with a failure."""
-        if self._keeps_durable and item.call.durable and not item.call.cancelled and failure.kind in _INTERRUPTED:
+        if self._keeps_durable and item.call.durable and not item.is_cancelled and failure.kind in _INTERRUPTED:
             return
         self._end(
             item,
@@ -69,7 +69,7 @@ def may_retry(item: Input, policy: RetryPolicy, failure: Failure) -> bool:
         failure.kind in (FailureKind.EXCEPTION, FailureKind.TIMEOUT)
         and item.retries < policy.max_retries
         and item.call.kind not in (CallKind.GENERATOR, CallKind.WEB)
-        and not item.call.cancelled
+        and not item.is_cancelled
     )
 
 

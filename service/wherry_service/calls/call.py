@@ -4,6 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from wherry_proto.messages import CallKind, Output, Payload, Yield
+from wherry_service.ids import call_of_input
 
 if TYPE_CHECKING:
     from wherry_service.calls.client import Client
@@ -18,6 +19,7 @@ class Input:
     __slots__ = (
         "call",
         "call_id",
+        "cancelled",
         "children",
         "container",
         "done",
@@ -44,6 +46,8 @@ class Input:
         # Of a class: which method runs.
         self.method = method
         self.container: Container[Input] | None = None
+        # Whether it alone was cancelled, of the inputs of its call.
+        self.cancelled = False
         # Whether a call graph has it.
         self.in_graph = False
         self.done = False
@@ -67,6 +71,23 @@ class Input:
     def is_waiting(self) -> bool:
         """Whether it has made calls that are not over."""
         return self.children > 0
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody wants it to run: it, or its whole call."""
+        return self.cancelled or self.call.cancelled
+
+    @property
+    def shown_call_id(self) -> str:
+        """What its code is told of its call. Each input of a `spawn_map` is a call of its own, beside the whole.
+
+        Of one that an earlier life took in the kind is not known: a spawned call and its one input have the same
+        letters and digits, then.
+        """
+        call = self.call
+        if call.kind == CallKind.SPAWN_MAP or (call.kind == CallKind.SPAWN and call.restored):
+            return call_of_input(self.input_id)
+        return self.call_id
 
     @property
     def is_durable(self) -> bool:

@@ -154,24 +154,37 @@ class Dispatcher(PoolEvents[Input]):
         """Drop the call's waiting inputs and interrupt its running ones."""
         self.cancel_all([call], terminate_containers)
 
-    def cancel_all(self, calls: Iterable[Call], terminate_containers: bool = False) -> None:
-        """Drop the calls' waiting inputs and interrupt their running ones."""
+    def cancel_all(
+        self, calls: Iterable[Call], terminate_containers: bool = False, alone: Sequence[Input] = ()
+    ) -> None:
+        """Drop the calls' waiting inputs and interrupt their running ones.
+
+        Likewise those that are `alone`: the other inputs of their calls go on.
+        """
         # One for all of them: what is the same is written once.
         failure = Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before it ran.")
-        running: dict[Container[Input], list[str]] = {}
         touched: dict[str, FunctionQueue] = {}
+        items = list(alone)
+        for item in items:
+            item.cancelled = True
+            queue = self._queues.get(item.call.function_id)
+            if queue is not None:
+                queue.remove(item)
+                touched[item.call.function_id] = queue
         for call in calls:
             call.cancelled = True
             queue = self._queues.get(call.function_id)
             if queue is not None:
                 queue.remove_call(call)
                 touched[call.function_id] = queue
-            for item in list(call.open.values()):
-                if item.container is None:
-                    self._claims.old_runs.withdraw(item)
-                    self._answers.fail(item, failure)
-                else:
-                    running.setdefault(item.container, []).append(item.input_id)
+            items += call.open.values()
+        running: dict[Container[Input], list[str]] = {}
+        for item in items:
+            if item.container is None:
+                self._claims.old_runs.withdraw(item)
+                self._answers.fail(item, failure)
+            else:
+                running.setdefault(item.container, []).append(item.input_id)
         for container, input_ids in running.items():
             # Not the queue's where a new version has taken over meanwhile.
             found = self._pools.find(container.container_id)
@@ -249,7 +262,7 @@ class Dispatcher(PoolEvents[Input]):
             return
         if item.done:
             _let_go(container, item)
-        if failure.kind == FailureKind.CANCELLED and not item.call.cancelled:
+        if failure.kind == FailureKind.CANCELLED and not item.is_cancelled:
             # The end of a run from our earlier life, which this one was to replace.
             _let_go(container, item)
             self.on_back(container.pool, [item])
@@ -287,7 +300,7 @@ class Dispatcher(PoolEvents[Input]):
             item.container = None
             if item.done:
                 continue
-            if queue is None or item.call.cancelled:
+            if queue is None or item.is_cancelled:
                 self._answers.fail(item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled."))
             else:
                 again.append(item)
@@ -306,7 +319,7 @@ class Dispatcher(PoolEvents[Input]):
         for item in inputs:
             item.losses += 1
             # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
-            if item.losses > MAX_LOSSES or item.call.cancelled or ends_here or item.stream is not None:
+            if item.losses > MAX_LOSSES or item.is_cancelled or ends_here or item.stream is not None:
                 item.container = None
                 self._answers.fail(item, lost(item, container, exit))
             else:
@@ -342,7 +355,7 @@ class Dispatcher(PoolEvents[Input]):
 
     def _run_again(self, item: Input, queue: FunctionQueue) -> None:
         queue.num_retrying -= 1
-        if item.call.cancelled:
+        if item.is_cancelled:
             self._answers.fail(
                 item, Failure(kind=FailureKind.CANCELLED, message="The call was cancelled before its retry.")
             )

@@ -4,11 +4,13 @@ Kept for durable calls, and for whatever is called from inside containers, with 
 outside costs nothing here.
 """
 
+import copy
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wherry_proto.messages import CallGraph, CallGraphNode, FailureKind, InputStatus, Output
+from wherry_service.ids import call_of_input
 from wherry_service.node.node import LoadOrder
 
 if TYPE_CHECKING:
@@ -189,3 +191,20 @@ class CallGraphs:
             self._by_call.pop(node.call_id, None)
             self._nodes.pop(node.input_id, None)
             waiting.extend(node.children)
+
+
+def below(graph: CallGraph, input_id: str) -> CallGraph | None:
+    """Return the part of a graph that begins with an input, which is the root then; None if it is not in there."""
+    found: list[CallGraphNode] = []
+    within: set[str] = set()
+    for node in graph.nodes:  # parents come before their children
+        if node.input_id == input_id:
+            top = copy.copy(node)
+            top.call_id, top.parent_input_id = call_of_input(input_id), ""
+            found.append(top)
+        elif node.parent_input_id in within:
+            found.append(node)
+        else:
+            continue
+        within.add(node.input_id)
+    return CallGraph(nodes=found, truncated=graph.truncated) if found else None

@@ -17,11 +17,11 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
-from wherry_service.calls.graph import CallGraphs, Describe
+from wherry_service.calls.graph import CallGraphs, Describe, below
 from wherry_service.calls.values import Values
 from wherry_service.calls.watching import Watching
 from wherry_service.errors import NotFound, Rarely, ServiceError
-from wherry_service.ids import check_id
+from wherry_service.ids import check_id, input_of_call
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
 from wherry_service.store.blobs import BlobStore, keep_patiently
@@ -48,7 +48,7 @@ class Journal:
         self._rarely = Rarely()
         self._ends = Ends(store, blobs, values, self._written, self._tasks.spawn)
         self.graphs = CallGraphs(describe, self._ends.add_graph)
-        self.watching = Watching(self._calls, store, describe, self._tasks.spawn)
+        self.watching = Watching(self._calls, self._inputs, store, describe, self._tasks.spawn)
 
     # Asking
 
@@ -61,8 +61,10 @@ class Journal:
         return item if item is not None and not item.done else None
 
     def function_of(self, call_id: str) -> str | None:
-        """Return the id of the function that a call in memory is of."""
+        """Return the id of the function that a call in memory is of; it may be one of an input alone."""
         call = self._calls.get(call_id)
+        if call is None and (item := self._inputs.get(input_of_call(call_id))) is not None:
+            call = item.call
         return call.function_id if call is not None else self.graphs.function_of(call_id)
 
     def call_of(self, input_id: str) -> str | None:
@@ -330,6 +332,7 @@ class Journal:
             call.client.output(output)
         for client in call.watchers:
             client.output(output)
+        self.watching.ended(output)
 
     def restore(self, items: Iterable[Input]) -> None:
         """Take in durable inputs that an earlier life left open."""
@@ -343,10 +346,17 @@ class Journal:
 
     async def graph(self, call_id: str) -> CallGraph:
         """Return what a call has led to, from memory or from disk; raise `NotFound`."""
-        found = self.graphs.graph(call_id) or await self._store.graph(call_id)
+        found = self.graphs.graph(call_id) or await self._store.graph(call_id) or await self._graph_of_input(call_id)
         if found is None:
             raise NotFound(f"there is no call graph of {call_id[:64]}: it was not spawned, or was forgotten")
         return found
+
+    async def _graph_of_input(self, call_id: str) -> CallGraph | None:
+        """Return what one input of a call has led to; None if there is no such input."""
+        input_id = input_of_call(call_id)
+        owner = await self._store.call_of(input_id)
+        whole = (self.graphs.graph(owner) or await self._store.graph(owner)) if owner is not None else None
+        return below(whole, input_id) if whole is not None else None
 
     # Forgetting
 

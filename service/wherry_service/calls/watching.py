@@ -1,13 +1,15 @@
 """What became of calls, for whoever asks: also of those that are only on disk."""
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from wherry_proto.messages import CallState
-from wherry_service.calls.call import Call
+from wherry_proto.messages import CallState, Output
+from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.graph import Describe
+from wherry_service.ids import call_of_input, input_of_call
 from wherry_service.store.calls import CallStore, StoredOutputs
 
 Run = Callable[[Coroutine[Any, Any, None]], object]
@@ -17,10 +19,20 @@ LOOKUPS = 32
 
 
 class Watching:
-    """Shows calls to clients. `calls` are those that are open; `run` runs what has to be waited for."""
+    """Shows calls to clients. `calls` and `inputs` are those that are open; `run` runs what has to be waited for."""
 
-    def __init__(self, calls: Mapping[str, Call], store: CallStore, describe: Describe, run: Run) -> None:
+    def __init__(
+        self,
+        calls: Mapping[str, Call],
+        inputs: Mapping[str, Input],
+        store: CallStore,
+        describe: Describe,
+        run: Run,
+    ) -> None:
         self._calls = calls
+        self._inputs = inputs
+        # Who watches single inputs of calls of many, by the inputs' ids.
+        self._of_inputs: dict[str, set[Client]] = {}
         self._store = store
         self._describe = describe
         self._lookups = asyncio.Semaphore(LOOKUPS)
@@ -34,6 +46,11 @@ class Watching:
             self._run(self._look_up(client, call_id))
             return
         self._show(client, call)
+
+    def ended(self, output: Output) -> None:
+        """Send the end of an input to those who watch it alone."""
+        for client in self._of_inputs.pop(output.input_id, ()):
+            client.output(_alone(output))
 
     def _show(self, client: Client, call: Call, stored: StoredOutputs | None = None) -> None:
         num_inputs = call.num_inputs or len(call.open) + call.num_done
@@ -86,18 +103,43 @@ class Watching:
             self._show(client, call, outputs)
             return
         if outputs is None:
+            await self._watch_input(client, call_id)
+            return
+        _tell(client, call_id, outputs)
+
+    async def _watch_input(self, client: Client, call_id: str) -> None:
+        """Show one input of a call of many, if that is what the id names: it is a call of its own, too."""
+        input_id = input_of_call(call_id)
+        if input_id in self._inputs:
+            # Told of its end while the disk is read; perhaps twice, which does no harm.
+            self._of_inputs.setdefault(input_id, set()).add(client)
+        outputs = await self._store.output_of(input_id, call_id)
+        if outputs is None:
+            # One that is not durable, or not on disk yet, is a call to nobody.
+            self._of_inputs.get(input_id, set()).discard(client)
             client.state(CallState(call_id=call_id, known=False))
             return
-        for output in outputs.outputs:
-            client.output(output)
-        client.state(
-            CallState(
-                call_id=call_id,
-                known=True,
-                expired=outputs.expired,
-                num_inputs=outputs.num_inputs,
-                num_done=len(outputs.outputs),
-                function_id=outputs.function_id,
-                is_generator=any(output.num_yields for output in outputs.outputs),
-            )
+        _tell(client, call_id, outputs)
+
+
+def _tell(client: Client, call_id: str, outputs: StoredOutputs) -> None:
+    for output in outputs.outputs:
+        client.output(output)
+    client.state(
+        CallState(
+            call_id=call_id,
+            known=True,
+            expired=outputs.expired,
+            num_inputs=outputs.num_inputs,
+            num_done=len(outputs.outputs),
+            function_id=outputs.function_id,
+            is_generator=any(output.num_yields for output in outputs.outputs),
         )
+    )
+
+
+def _alone(output: Output) -> Output:
+    """Return the end of an input as that of a call of its own."""
+    found = copy.copy(output)
+    found.call_id, found.index = call_of_input(output.input_id), 0
+    return found

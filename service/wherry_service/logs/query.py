@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wherry_proto.messages import LogLine
+from wherry_service.ids import call_of_input
 from wherry_service.logs.block import Block
 
 
@@ -33,7 +34,7 @@ class Query:
             self._is_of(line.container_id, line.function_id)
             and line.at_ms >= self.since_ms
             and (not self.until_ms or line.at_ms < self.until_ms)
-            and (not self.call_id or line.call_id == self.call_id)
+            and (not self.call_id or self.call_id in (line.call_id, call_of_input(line.input_id)))
             and (not self.stream or line.stream == self.stream)
             and (not self.search or self.search.casefold() in line.text.casefold())
         )

@@ -68,7 +68,7 @@ def inputs(
     size = 0
     for item in items:
         payload = item.payload
-        row: Row = [item.input_id, item.call_id, payload.format, payload.blob_id or None]
+        row: Row = [item.input_id, item.shown_call_id, payload.format, payload.blob_id or None]
         if item.method:
             row.append(item.method)
         rows.append(row)

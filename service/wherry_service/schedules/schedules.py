@@ -16,7 +16,7 @@ from wherry_proto.messages import CallKind, Failure, Format, FunctionSpec, Paylo
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound, stack_of
-from wherry_service.ids import new_id
+from wherry_service.ids import input_of_call, new_id
 from wherry_service.schedules.settings import NONE, ScheduleSettings
 from wherry_service.schedules.ticks import check, ticks_of
 from wherry_service.store.calls import InputRow
@@ -203,7 +203,7 @@ class Schedules:
         """Return the input of a run, what is written of it, and why it can't be taken ("": it can)."""
         function_id, call_id = one.record.function_id, new_id("fc")
         payload = Payload(format=Format.PICKLE, data=_NO_ARGUMENTS, size=len(_NO_ARGUMENTS))
-        item = Input(new_id("in"), Call(call_id, function_id, CallKind.SPAWN, None, ""), 0, payload)
+        item = Input(input_of_call(call_id), Call(call_id, function_id, CallKind.SPAWN, None, ""), 0, payload)
         refusal = self._host.gate()(item)
         if refusal is not None:
             return item, None, refusal.message

@@ -85,6 +85,27 @@ class CallStore:
             expired=any(not row.output for row in finished),
         )
 
+    async def output_of(self, input_id: str, call_id: str) -> StoredOutputs | None:
+        """Return what is known of one input, as if it were the only one of that call; None if it is not known."""
+        query = sa.select(inputs.c.function_id, inputs.c.finished_at_ms, inputs.c.output).where(
+            inputs.c.input_id == input_id
+        )
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            return None
+        return StoredOutputs(
+            function_id=row.function_id,
+            num_inputs=1,
+            outputs=[_output(row.output, input_id, call_id, 0)] if row.output else [],
+            expired=bool(row.finished_at_ms and not row.output),
+        )
+
+    async def call_of(self, input_id: str) -> str | None:
+        """Return the id of the call that a durable input belongs to."""
+        query = sa.select(inputs.c.call_id).where(inputs.c.input_id == input_id)
+        found: str | None = await self._database.read(lambda connection: connection.execute(query).scalar())
+        return found
+
     async def open_inputs(self) -> list[OpenInput]:
         """Return all durable inputs that have not ended, oldest first."""
         query = (

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from wherry_service.ids import input_of_call
 from wherry_service.store.database import Database
 from wherry_service.store.schema import apps, functions, image_environments, inputs, objects
 
@@ -27,6 +28,10 @@ class EnvironmentStore:
         """Likewise, of a durable call."""
         query = sa.select(inputs.c.function_id).where(inputs.c.call_id == call_id).limit(1)
         function_id = await self._only(query)
+        if function_id is None:
+            # An input of a call of many is a call of its own, too.
+            own = inputs.c.input_id == input_of_call(call_id)
+            function_id = await self._only(sa.select(inputs.c.function_id).where(own))
         return await self.of_function(function_id) if function_id is not None else None
 
     async def of_object(self, object_id: str) -> str | None:
