@@ -1,7 +1,6 @@
 """`@app.server()`: requests go straight to what a class's enter hooks have started."""
 
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import pytest
 
 import wherry
 from tests.acceptance.conftest import RunApp
+from tests.acceptance.service import OwnService
 from tests.acceptance.web_client import client_of
 from tests.waiting import wait_until
 
@@ -95,17 +95,11 @@ def test_a_token_is_needed_and_requests_of_one_session_go_to_one_container(
         assert all(len(names) == 1 for names in found.values())
 
 
-def test_what_does_not_listen_in_time_says_so(servers: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_listen_in_time_says_so(servers: ModuleType, service: OwnService) -> None:
     with client_of(url(servers.Deaf)) as client:
         assert client.get("/").status_code == 503
-        said = re.compile(r"Deaf: nothing listens on port 8000 1 s after its enter hooks returned")
-        texts: list[str] = []
-
-        def heard() -> bool:
-            texts.append(capfd.readouterr().err)
-            return said.search("".join(texts)) is not None
-
-        wait_until(heard, "the failure is told")
+    said = "Deaf: nothing listens on port 8000 1 s after its enter hooks returned"
+    wait_until(lambda: said in service.log(), "the failure is told")
 
 
 def test_handles_from_elsewhere_and_the_autoscaler(servers: ModuleType) -> None:
