@@ -41,7 +41,9 @@ class Image(Recipe, Packages, Object):
 
     @classmethod
     def debian_slim(cls, python_version: str | None = None, force_build: bool = False) -> Image:
-        """Return a small Debian with Python; `python_version` is "3.13" for example, None lets the service choose.
+        """Return a small Debian with Python; `python_version` is "3.13" for example, None this program's.
+
+        Where the service does not have this program's, the nearest is taken, and a warning says so.
 
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
         """

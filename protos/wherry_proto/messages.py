@@ -1966,8 +1966,8 @@ class ImageStepEnd(Message):
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason")
-    __kinds__ = "uint32 string string bool double string ImageStepEnd string"
+    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason", "python")
+    __kinds__ = "uint32 string string bool double string ImageStepEnd string string"
 
     def __init__(
         self,
@@ -1980,6 +1980,7 @@ class ImageEvent(Message):
         error: str = "",
         step: "ImageStepEnd | None" = None,
         reason: str = "",
+        python: str = "",
     ) -> None:
         self.index = index
         self.log = log
@@ -1989,6 +1990,7 @@ class ImageEvent(Message):
         self.error = error
         self.step = step
         self.reason = reason
+        self.python = python
 
 
 class ImageShowRequest(Message):

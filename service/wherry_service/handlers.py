@@ -39,7 +39,7 @@ class Handlers:
         self.over_frames = chained({**table, "Execs.Run": execs.run_here}, notes, expected)
         # From inside containers; `Guest` stands before them for each container.
         inside = chained(table, expected)
-        for_guests = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places)
+        for_guests = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places, parts.machine.builder.settled)
         self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals, for_guests)
 
 

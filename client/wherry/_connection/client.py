@@ -120,6 +120,9 @@ class Client:
         self._give_up_s = give_up_s
         # Images that are known to be built, by what they are made of and the environment: sandboxes ask often.
         self.built_images: dict[tuple[object, str], str] = {}
+        # Which Python images have, by their ids, as far as that is known; and whether it was told that it is another.
+        self.pythons: dict[str, str] = {}
+        self.has_told_python = False
         self._begin()
         own = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _become_child(own))

@@ -4,13 +4,15 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, BinaryIO
 
 from wherry import exception
 from wherry._base.code import importable_name
 
 PROTOCOL = 5
+# Byte code differs from one minor version to the next.
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # What is larger goes to the service as a blob; by its own account, it is pickled straight into a file.
 INLINE_LIMIT = 1 << 20
 _PLAIN = frozenset((int, float, str, bytes, bool, type(None), complex))
@@ -52,7 +54,8 @@ def dumps(value: Any, by_reference: bool) -> bytes:
 def dumps_by_value(value: Any, module: ModuleType | None = None) -> bytes:
     """Pickle a value with what defines it, where its module is not shipped. Raises whatever pickling raises.
 
-    `module`: what is in it is sent as well, where it was made by hand and has no file.
+    `module`: what is in it is sent as well, where it was made by hand and has no file. Whoever reads it must know by
+    which Python it was made: it does not say.
     """
     import cloudpickle  # noqa: PLC0415 - start-up cost: only where pickle can't do it
 
@@ -75,11 +78,9 @@ def _dump_what_has_no_name(value: Any, file: Any) -> None:
 
     By value its classes would be others where they arrive: no `isinstance` would know them.
     """
-    import cloudpickle  # noqa: PLC0415 - start-up cost: as above
+    main, pickler = sys.modules["__main__"], checked_pickler()
 
-    main = sys.modules["__main__"]
-
-    class ByName(cloudpickle.Pickler):  # type: ignore[misc]
+    class ByName(pickler):  # type: ignore[misc, valid-type]
         def reducer_override(self, item: Any) -> Any:
             kind = type(item)
             if (kind is FunctionType or issubclass(kind, type)) and _is_at(main, item):
@@ -91,18 +92,43 @@ def _dump_what_has_no_name(value: Any, file: Any) -> None:
 
 def _dump_for_anyone(value: Any, file: Any) -> None:
     """Pickle a value with what `__main__` defines, for those who have not that module; who has it, uses its own."""
-    import cloudpickle  # noqa: PLC0415 - start-up cost: as above
+    main, name, pickler = sys.modules["__main__"], importable_name("__main__"), checked_pickler()
 
-    main, name = sys.modules["__main__"], importable_name("__main__")
-
-    class ForAnyone(cloudpickle.Pickler):  # type: ignore[misc]
+    class ForAnyone(pickler):  # type: ignore[misc, valid-type]
         def reducer_override(self, item: Any) -> Any:
             kind = type(item)
             if (kind is FunctionType or issubclass(kind, type)) and name != "__main__" and _is_at(main, item):
-                return own_or, (name, item.__qualname__, dumps_by_value(item))
+                by_value = io.BytesIO()
+                pickler(by_value, PROTOCOL).dump(item)
+                return own_or, (name, item.__qualname__, by_value.getvalue())
             return super().reducer_override(item)
 
     ForAnyone(file, PROTOCOL).dump(value)
+
+
+def checked_pickler() -> Any:
+    """Return cloudpickle's pickler, with byte code that says which Python can run it."""
+    import cloudpickle  # noqa: PLC0415 - start-up cost: only where pickle can't do it
+
+    class Checked(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, item: Any) -> Any:
+            if type(item) is CodeType:
+                _, parts, *_ = self.dispatch_table[CodeType](item)
+                return code_of, (PYTHON, *parts)
+            return super().reducer_override(item)
+
+    return Checked
+
+
+def code_of(python: str, *parts: Any) -> CodeType:
+    """Return the byte code that these make in that Python; raise DeserializationError in another: it might crash."""
+    if python != PYTHON:
+        raise exception.DeserializationError(
+            f"a function, or a class, was sent as byte code of Python {python}, and this is Python {PYTHON}: use the "
+            f'same on both sides, for example image=wherry.Image.debian_slim("{python}"), or define it at the top '
+            "level of a module that both have"
+        )
+    return CodeType(*parts)
 
 
 def own_or(module_name: str, qualname: str, by_value: bytes) -> Any:

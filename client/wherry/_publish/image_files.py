@@ -1,6 +1,7 @@
 """From an image's steps as written to what the service is sent: files read and hashed, texts normalized."""
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ from wherry_proto.messages import ImageDefinition, ImageStep
 if TYPE_CHECKING:
     from wherry._connection.client import Client
     from wherry._define.recipe import Recipe
+
+
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Resolved:
@@ -52,6 +56,9 @@ def _resolved(step: Step, files: list[SourceFile], client: "Client | None", envi
         secret_ids=_secret_ids(step, client, environment),
         force_build=step.force_build,
     )
+    if step.kind == "debian_slim" and "python_version" not in message.options:
+        # The service chooses: this one where it can be had there.
+        message.options["near_python"] = OWN_PYTHON
     reader = _READERS.get(step.kind)
     if reader is not None:
         own = reader(step, message)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from wherry._publish.image_files import resolve
+from wherry._publish.image_files import OWN_PYTHON, resolve
 from wherry._publish.shipping import send
 from wherry.context import is_local
-from wherry.exception import ImageBuildError
+from wherry.exception import ImageBuildError, InvalidError
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def ensure_images(
                 raise ImageBuildError(f"{which} could not be built: {event.error}")
             if event.image_id:
                 ids[event.index] = event.image_id
+                client.pythons[event.image_id] = event.python
+                _note_python(client, distinct[event.index], event.python)
                 if event.built:
                     build = builds.get(event.index) or screen.build(repr(distinct[event.index]))
                     build.end(event.image_id, event.seconds)
@@ -62,3 +64,31 @@ def ensure_images(
     for image in images:
         image.became(by_image[image])
     return [by_image[image] for image in images]
+
+
+def check_python(client: "Client", name: str, image_id: str) -> None:
+    """Raise InvalidError where a function that is sent as byte code has an image with another Python."""
+    python = client.pythons.get(image_id)
+    if python and python != OWN_PYTHON:
+        raise InvalidError(
+            f"{name} is sent as byte code of Python {OWN_PYTHON}, and its image has Python {python}, which can't run "
+            f'that: give it an image with the same, such as Image.debian_slim("{OWN_PYTHON}"), run your program with '
+            f"Python {python}, or define it at the top level of a module, without serialized=True"
+        )
+
+
+def _note_python(client: "Client", image: "Recipe", python: str) -> None:
+    """Say once that a `debian_slim` that names no Python has another than this program."""
+    first = image.steps[0]
+    is_open = first.kind == "debian_slim" and "python_version" not in dict(first.options)
+    if not is_open or not python or python == OWN_PYTHON or not is_local() or client.has_told_python:
+        return
+    client.has_told_python = True
+    import warnings  # noqa: PLC0415 - start-up cost: only where there is something to say
+
+    warnings.warn(
+        f"Image.debian_slim() has Python {python}: this program's, {OWN_PYTHON}, can't be had for it on this service; "
+        f'Image.debian_slim("{python}") says the same without this notice, and the setting images.python gives others',
+        UserWarning,
+        stacklevel=2,
+    )

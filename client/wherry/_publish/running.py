@@ -10,6 +10,7 @@ from wherry._base.code import has_file, importable_name
 from wherry._connection.client import default_client
 from wherry._publish.apps import warn_of
 from wherry._publish.bring_up import bring_up
+from wherry._publish.images import check_python
 from wherry._publish.needs import alias_main, modules_of, needs_of
 from wherry._publish.source import SourceFile as LocalFile
 from wherry._publish.spec import function_spec
@@ -170,6 +171,8 @@ def prepared(
     )
     for spec, ready in zip(specs, brought.ready, strict=True):
         ready.fill(spec)
+        if spec.serialized is not None:
+            check_python(client, spec.name, spec.image_id)
     main_is_shipped = any(module.__name__ == "__main__" and has_file(module) for module in modules)
     return Prepared(specs, brought.files, brought.root, main_is_shipped)
 

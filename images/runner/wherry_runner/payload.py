@@ -114,10 +114,10 @@ def raw_bytes(data: Any) -> Any:
 def _cloud_pickler() -> Any:
     # Only when pickle has failed: it costs 15 ms to import.
     try:
-        from cloudpickle import Pickler as CloudPickler  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        # The SDK's: byte code then says which Python can run it.
+        return __import__("wherry._connection.pickling", fromlist=["checked_pickler"]).checked_pickler()
     except ImportError:
         return None
-    return CloudPickler
 
 
 class _Sink:

@@ -4,7 +4,7 @@ Whoever uses a sandbox has all that is in it. So what a container may make, and 
 judged alike: by what the sandbox is made of.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,7 +52,16 @@ class Asking:
 class GuestSandboxes:
     """Judges what containers ask of sandboxes."""
 
-    def __init__(self, sandboxes: Sandboxes, apps: AppRegister, pools: Pools[Input], places: Places) -> None:
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        apps: AppRegister,
+        pools: Pools[Input],
+        places: Places,
+        settle: Callable[[ImageDefinition], ImageDefinition],
+    ) -> None:
+        # Says which Python a definition's base gets.
+        self._settle = settle
         self._sandboxes = sandboxes
         self._apps = apps
         self._pools = pools
@@ -136,6 +145,7 @@ class GuestSandboxes:
         Steps of a build reach the host, and more than a container does (docs/security.md).
         """
         plain: list[int] = []
+        request.images = [self._settle(definition) for definition in request.images]
         for index, definition in enumerate(request.images):
             wanted = image_id(definition)
             if asking.environment in await self._places.of("image", wanted):

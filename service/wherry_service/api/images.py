@@ -73,6 +73,7 @@ class ImageApi:
     @rpc("Images.Show", DEPLOY, Where.ANYWHERE)
     async def show(self, request: ImageShowRequest) -> ImageInfo:
         if request.definition is not None:
+            request.definition = self._builder.settled(request.definition)
             wanted = image_id(request.definition)
             record = await self._builder.records.get(wanted)
             record = record or ImageRecord(wanted, request.definition, ImageState.UNSPECIFIED)
@@ -152,7 +153,13 @@ class ImageApi:
             events.put_nowait(ImageEvent(index=index, error=status_of("Images.Ensure", error)[1]))
         else:
             events.put_nowait(
-                ImageEvent(index=index, image_id=built.image_id, built=built.built, seconds=built.seconds)
+                ImageEvent(
+                    index=index,
+                    image_id=built.image_id,
+                    built=built.built,
+                    seconds=built.seconds,
+                    python=built.python,
+                )
             )
 
 

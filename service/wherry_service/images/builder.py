@@ -25,6 +25,7 @@ from wherry_service.images.logs import BuildLogs
 from wherry_service.images.maker import Maker, Making, tag_of
 from wherry_service.images.objects import BuildObjects
 from wherry_service.images.progress import OnLog
+from wherry_service.images.pythons import python_of, settled
 from wherry_service.images.reasons import reason
 from wherry_service.images.registry import Registry
 from wherry_service.images.runner_layer import RunnerLayer
@@ -54,6 +55,8 @@ class BuiltImage:
     # False when it was there already.
     built: bool
     seconds: float
+    # Which Python runs functions in it, as "3.11"; "": its definition does not say.
+    python: str = ""
 
 
 class ImageBuilder:
@@ -77,6 +80,7 @@ class ImageBuilder:
         self.logs = BuildLogs(work_dir / "logs")
         self._engine = engine
         self._work_dir = work_dir
+        self._settings = settings
         self._registry = Registry(settings, work_dir)
         # As of containers that builds run functions in: those of an earlier life are removed.
         self._labels = {**labels, "wherry.kind": "build"}
@@ -110,14 +114,15 @@ class ImageBuilder:
         it is stopped. Raises `ImageBuildError` with the log's tail, `InvalidRequest` for what is no image, `NotFound`
         where a step has what is not the environment's: it is noted nowhere, and gets nothing of what others built.
         """
-        found = image_id(definition)
+        definition = self.settled(definition)
+        found, python = image_id(definition), python_of(definition)
         await self._maker.check_objects(definition, environment)
         forced = is_forced(definition)
         if not forced and found not in self._builds and await self._is_there(found):
             await self._know(found, definition, environment)
             if not bare:
                 await self._make_ready(found, on_event.log)
-            return BuiltImage(found, False, 0.0)
+            return BuiltImage(found, False, 0.0, python)
         while (build := self._builds.get(found)) is not None and build.is_stopped:
             await asyncio.wait([build.task])
         if build is None:
@@ -128,7 +133,11 @@ class ImageBuilder:
         built = await build.join(on_event)
         if not bare:
             await self._make_ready(found, on_event.log)
-        return built
+        return dataclasses.replace(built, python=python)
+
+    def settled(self, definition: ImageDefinition) -> ImageDefinition:
+        """Return a definition with the Python that its base gets here, where it left that open."""
+        return settled(definition, bool(self._settings.python))
 
     @staticmethod
     def reference(wanted: str) -> str:

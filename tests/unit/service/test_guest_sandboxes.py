@@ -29,6 +29,7 @@ from wherry_service.api.guest_sandboxes import Asking, GuestSandboxes
 from wherry_service.errors import Denied, Exhausted, NotFound
 from wherry_service.ids import new_id
 from wherry_service.images.definition import image_id
+from wherry_service.images.pythons import settled
 from wherry_service.sandboxes.settings import SandboxSettings
 
 OWN = FunctionSpec(
@@ -63,7 +64,9 @@ class Place:
         self.app_id = world.app_id
         self.blocked = False
         self.places = {IMAGE: {"main"}, "im-theirs": {"other"}, image_id(BUILT): {"main"}}
-        self.guests = GuestSandboxes(house.sandboxes, world.apps.register, cast("Any", self), cast("Any", self))
+        self.guests = GuestSandboxes(
+            house.sandboxes, world.apps.register, cast("Any", self), cast("Any", self), lambda one: settled(one, False)
+        )
         self.asking = Asking("co-1", self.app_id, "main")
 
     def find(self, container_id: str) -> Any:
