@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from wherry._classes.web import wsgi_app as wsgi_app
     from wherry.call import FunctionCall as FunctionCall
     from wherry.call import gather as gather
+    from wherry.client import Client as Client
     from wherry.cloud_bucket_mount import CloudBucketMount as CloudBucketMount
     from wherry.cls import Cls as Cls
     from wherry.cluster import Cluster as Cluster
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from wherry.concurrency import batched as batched
     from wherry.concurrency import concurrent as concurrent
     from wherry.dict import Dict as Dict
+    from wherry.environments import Environment as Environment
+    from wherry.file_pattern_matcher import FilePatternMatcher as FilePatternMatcher
     from wherry.image import Image as Image
     from wherry.mount import Mount as Mount
     from wherry.network_file_system import NetworkFileSystem as NetworkFileSystem
@@ -66,11 +69,14 @@ if TYPE_CHECKING:
 
 # Names that are loaded when first asked for, and the module that has each; "": the name is a module of wherry.
 _LAZY = {
+    "Client": "client",
     "CloudBucketMount": "cloud_bucket_mount",
     "Cls": "cls",
     "Cluster": "cluster",
     "Cron": "schedule",
     "Dict": "dict",
+    "Environment": "environments",
+    "FilePatternMatcher": "file_pattern_matcher",
     "FunctionCall": "call",
     "Image": "image",
     "Mount": "mount",

@@ -377,12 +377,18 @@ class App:
         environment_name: str | None = None,
         *,
         name: str | None = None,
+        interactive: bool = False,
     ) -> AppRun[App]:
         """Return what runs the app within `with` or `async with`: its functions can be called there.
 
         `detach` leaves it running afterwards, until its last call ends. `name` is what this run is called in lists,
-        instead of the app's own name. (reference: Stub.run)
+        instead of the app's own name. Raises InvalidError for `interactive`: that is `wherry run -i`.
+        (reference: Stub.run)
         """
+        if interactive:
+            from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+            raise refusal("interactive", "modal.App.run(interactive=)")
         owner = self.__wherry_owner__
         if name is not None:
             check_app_name(name)

@@ -157,6 +157,27 @@ ROWS = (
         "requests reach a server as HTTP/1.1",
         "let a proxy in front speak HTTP/2 with clients (docs/web.md)",
     ),
+    Row(
+        "`interactive=` of `App.run`",
+        "refused",
+        ("modal.App.run(interactive=)", "modal.runner.run_app(interactive=)", "modal.runner.interactive_shell*"),
+        "a program's own terminal is not handed to containers",
+        "use `wherry run -i` or `wherry shell`",
+    ),
+    Row(
+        "`staged=` of `deploy_app`, and `app promote`",
+        "refused",
+        ("modal.runner.deploy_app(staged=)", "modal app promote*"),
+        "a version serves as soon as its containers are warm",
+        "try it under another name first, and go back with `wherry app rollback`",
+    ),
+    Row(
+        "`stream_output=` and `deployment_strategy=` of `run_app`",
+        "accepted",
+        ("modal.runner.run_app(stream_output=)", "modal.runner.run_app(deployment_strategy=)"),
+        "what containers print is shown within `wherry.enable_output()`",
+        "",
+    ),
     # Names
     Row(
         "Billing",
@@ -260,6 +281,7 @@ ROWS = (
          "modal.mount.create_client_*", "modal.network_file_system.network_file_system_mount_protos*",
          "modal.retries.RetryManager*", "modal.runner.serve_update*", "modal.running_app*", "modal.token_flow*",
          "modal.serving*", "modal.Client.get_stub*", "modal.Client.stub", "modal.Client.get_input_plane_metadata*",
+         "modal.Client.anonymous*", "modal.Client.verify*",
          "modal.Client(*", "modal.io_streams.StreamReader(*", "modal.io_streams.StreamWriter(*",
          "modal.container_process.ContainerProcess(*", "modal.cls.Obj(*", "modal.schedule.Schedule(*",
          "modal.*.client", "modal.Image.from_registry([*][*])", "modal.Image.from_aws_ecr([*][*])",

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.ids import new_id
 from wherry._base.version import __version__
 from wherry._connection.blobs import Blobs, handover_dir
@@ -21,7 +22,7 @@ from wherry._connection.watched import Watches
 from wherry._screen.output import Output as Screen
 from wherry._screen.output import Silent
 from wherry.context import container_directory
-from wherry.exception import ConnectionError, NotFoundError
+from wherry.exception import ConnectionError, InvalidError, NotFoundError
 from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class ScreenListener:
 
 
 class Client:
-    """One client process. Connects when first used."""
+    """A connection to a service, made when it is first used. One is enough for a process. (reference: Client)"""
 
     def __init__(
         self, transport: "Transport", environment: str, server: Server | None = None, give_up_s: float = GIVE_UP_S
@@ -126,6 +127,49 @@ class Client:
         self._begin()
         own = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _become_child(own))
+
+    @blocking_classmethod
+    def from_env(cls) -> "Client":
+        """Return the client of this process, connected as settings and profile say. (reference: Client.from_env)"""
+        return default_client()
+
+    @blocking_classmethod
+    def from_credentials(cls, token_id: str, token_secret: str) -> "Client":
+        """Return a client of the service that is configured, with another token. (reference: Client.from_credentials)
+
+        Raises InvalidError where that service is on this machine: it needs no token.
+        """
+        settings = Settings.from_environment(
+            {**os.environ, "WHERRY_TOKEN_ID": token_id, "WHERRY_TOKEN_SECRET": token_secret}
+        )
+        if settings.remote is None:
+            raise InvalidError(
+                f"Client.from_credentials: the service in use is {settings.server_url}, which needs no token; set "
+                "WHERRY_SERVER_URL to that of another one"
+            )
+        return _connected(settings)
+
+    @blocking
+    def hello(self) -> None:
+        """Ask the service something; raise ConnectionError, AuthError or VersionError. (reference: Client.hello)"""
+        self.info()
+
+    def is_closed(self) -> bool:
+        """Whether `close` was called. (reference: Client.is_closed)"""
+        return self._closing.is_set()
+
+    @blocking
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close.aio()
 
     def _begin(self) -> None:
         self.client_id = new_id("cl")
@@ -253,8 +297,9 @@ class Client:
             else:
                 return
 
+    @blocking
     def close(self) -> None:
-        """Say goodbye: running ephemeral apps end soon after."""
+        """Say goodbye: running ephemeral apps end soon after. (reference: Client.close)"""
         self._closing.set()
         if self._session is not None:
             self._session.close()
@@ -324,15 +369,18 @@ def _client_of(pid: int) -> Client:
 
         # The service knows which container asks, and so its environment.
         return Client(FramesTransport(f"{directory}/api.sock"), environment="")
+    client = _connected(Settings.from_environment())
+    atexit.register(client.close)
+    return client
+
+
+def _connected(settings: Settings) -> Client:
     from wherry._connection.server import LocalServer  # noqa: PLC0415 - start-up cost: loaded with the connection
     from wherry._connection.transport import open_transport  # noqa: PLC0415 - start-up cost: as above
 
-    settings = Settings.from_environment()
     server: Server = LocalServer(settings)
     if settings.remote is not None:
         from wherry._connection.remote import RemoteServer  # noqa: PLC0415 - start-up cost: only for services elsewhere
 
         server = RemoteServer(settings)
-    client = Client(open_transport(settings), settings.environment, server)
-    atexit.register(client.close)
-    return client
+    return Client(open_transport(settings), settings.environment, server)

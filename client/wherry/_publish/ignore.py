@@ -49,7 +49,9 @@ class Asked:
         return bool(self._ask(Path(path)))
 
     def is_whole(self, folder: str) -> bool:
-        return False  # it is asked of files
+        # It is asked of files, unless it says that what it says of a directory holds for all below.
+        prunes = getattr(self._ask, "can_prune_directories", None)
+        return prunes is not None and prunes() and self(folder)
 
 
 class Either:

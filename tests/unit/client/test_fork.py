@@ -70,7 +70,7 @@ def test_a_lock_that_another_thread_held_is_free_in_the_child(caller: Caller, ec
 
 def test_what_is_the_parents_stays(caller: Caller, echo: Echo) -> None:
     _answers(caller)
-    running = Running(caller.client, "ap-1", False)
+    running = Running(caller.client, "ap-1", False, None)
     assert in_child(running.stop) is None
     assert in_child(caller.client.close) is None
     _answers(caller)
