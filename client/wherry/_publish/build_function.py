@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from wherry._base.code import code_of
 from wherry._connection import pickling
-from wherry._publish.mounts import Mounts, module_mounts, mounted_files, mounts_together
+from wherry._publish.mounts import module_mounts, mounted_files, mounts_together
 from wherry._publish.needs import Needs, make_ready
 from wherry._publish.spec import function_spec
 from wherry.exception import InvalidError, SerializationError
 from wherry_proto.messages import Format, FunctionSpec, Payload
 
 if TYPE_CHECKING:
-    from wherry._connection.client import Client
     from wherry._define.build_function import BuildFunction
+    from wherry._publish.mounts import Mounts
+    from wherry._publish.resolver import Resolver
 
 MAX_ARGUMENTS = 1 << 20
 
@@ -36,8 +37,8 @@ def fingerprint(function: BuildFunction) -> str:
     return digest.hexdigest()[:32]
 
 
-def build_spec(function: BuildFunction, client: Client, environment: str) -> FunctionSpec:
-    """Send the function's source and return what the service needs to run it, as a build of that environment."""
+def build_spec(function: BuildFunction, resolver: Resolver) -> FunctionSpec:
+    """Send the function's source and return what the service needs to run it, as the resolver's builds do."""
     definition = function.definition
     options = definition.options
     module = definition.module
@@ -50,7 +51,7 @@ def build_spec(function: BuildFunction, client: Client, environment: str) -> Fun
         volumes=options.volumes,
         network_file_systems=options.network_file_systems,
     )
-    make_ready(client, [needs], [""], environment=environment).ready[0].fill(spec)
+    make_ready(resolver, [needs])[0].fill(spec)
     if function.args or function.kwargs:
         try:
             data = pickling.dumps((function.args, function.kwargs), by_reference=True)

@@ -159,11 +159,11 @@ def dry_run(plan: Plan, name: str | None, environment: str | None) -> Deployed:
     check_local("deploying an app", GUARD)
     client = default_client()
     app_name = _named(plan, name)
-    infos = [
-        client.call("Images.Show", ImageShowRequest(definition=resolve(image, None).definition), ImageInfo)
-        for image in (plan.image_of(definition) for definition in plan.definitions)
-    ]
-    unbuilt = sorted({info.summary or info.image_id for info in infos if info.state != ImageState.BUILT})
+    infos = {
+        image: client.call("Images.Show", ImageShowRequest(definition=resolve(image, None).definition), ImageInfo)
+        for image in dict.fromkeys(map(plan.image_of, plan.definitions))
+    }
+    unbuilt = sorted({info.summary or info.image_id for info in infos.values() if info.state != ImageState.BUILT})
     request = AppShowRequest(app_name=app_name, environment=environment or client.environment)
     try:
         shown = client.call("Apps.Show", request, AppShowResponse)
@@ -172,8 +172,8 @@ def dry_run(plan: Plan, name: str | None, environment: str | None) -> Deployed:
     if shown is None or shown.app is None or not shown.app.version:
         added = [FunctionChange(name=one.name, kind=FunctionChangeKind.ADDED) for one in plan.definitions]
         return Deployed("", app_name, DeploymentResult(changes=added), unbuilt)
-    image_ids = [info.image_id for info in infos]
-    ready = prepared(plan, client, shown.app.app_id, request.environment, image_ids, creates=False, name=app_name)
+    built = {image: info.image_id for image, info in infos.items()}
+    ready = prepared(plan, client, shown.app.app_id, request.environment, built, creates=False, name=app_name)
     create = DeploymentCreateRequest(app_id=shown.app.app_id, functions=ready.specs, dry_run=True)
     return Deployed(shown.app.app_id, app_name, follow(client, "Deployments.Create", create), unbuilt)
 

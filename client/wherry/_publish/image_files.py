@@ -12,15 +12,15 @@ from wherry._publish.build_function import build_spec, fingerprint
 from wherry._publish.ignore import matcher
 from wherry._publish.local_files import docker_ignored, file_of, files_below, module_files
 from wherry._publish.requirements import read_requirements
-from wherry._publish.secrets import secret_ids
+from wherry._publish.secrets import WantedSecret
 from wherry._publish.shipping import described
 from wherry._publish.source import SourceFile
 from wherry.exception import InvalidError
 from wherry_proto.messages import ImageDefinition, ImageStep
 
 if TYPE_CHECKING:
-    from wherry._connection.client import Client
     from wherry._define.recipe import Recipe
+    from wherry._publish.resolver import Resolver
 
 
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -36,24 +36,23 @@ class Resolved:
         self.files = files
 
 
-def resolve(image: "Recipe", client: "Client | None", environment: str = "") -> Resolved:
-    """Read what the steps name; without a client (for a look at it) functions are described, not sent.
+def resolve(image: "Recipe", resolver: "Resolver | None") -> Resolved:
+    """Read what the steps name, and have the resolver bring up what they need.
 
-    Secrets and volumes that name no environment are those of this one.
-
-    Raises InvalidError for a file that is missing or says nothing usable.
+    Without one (for a look at the image) functions are described, not sent. Raises InvalidError for a file that is
+    missing or says nothing usable, and what the resolver raises.
     """
     files: list[SourceFile] = []
-    steps = [_resolved(step, files, client, environment) for step in image.steps]
+    steps = [_resolved(step, files, resolver) for step in image.steps]
     return Resolved(ImageDefinition(steps=steps), files)
 
 
-def _resolved(step: Step, files: list[SourceFile], client: "Client | None", environment: str) -> ImageStep:
+def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None") -> ImageStep:
     message = ImageStep(
         kind=step.kind,
         args=list(step.args),
         options=dict(step.options),
-        secret_ids=_secret_ids(step, client, environment),
+        secret_ids=resolver.all_of([WantedSecret(secret) for secret in step.secrets]) if resolver is not None else [],
         force_build=step.force_build,
     )
     if step.kind == "debian_slim" and "python_version" not in message.options:
@@ -67,15 +66,9 @@ def _resolved(step: Step, files: list[SourceFile], client: "Client | None", envi
     if step.kind == "run_function":
         (function,) = step.given
         message.options["fingerprint"] = fingerprint(function)
-        if client is not None:
-            message.function = build_spec(function, client, environment)
+        if resolver is not None:
+            message.function = build_spec(function, resolver)
     return message
-
-
-def _secret_ids(step: Step, client: "Client | None", environment: str) -> list[str]:
-    if client is None or not step.secrets:
-        return []
-    return secret_ids(client, [step.secrets], environment=environment)[0]
 
 
 # Readers return the files of a step, and write into its message what they read.

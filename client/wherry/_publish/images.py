@@ -1,36 +1,61 @@
 """Has the service build images that are not built yet."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, cast
 
 from wherry._publish.image_files import OWN_PYTHON, resolve
+from wherry._publish.resolver import Resolver, Want
 from wherry._publish.shipping import send
 from wherry.context import is_local
 from wherry.exception import ImageBuildError, InvalidError
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wherry._connection.client import Client
     from wherry._define.recipe import Recipe
     from wherry._screen.output import Build
 
 
-def ensure_images(
-    client: "Client", images: "Sequence[Recipe]", *, environment: str = "", bare: bool = False
-) -> list[str]:
+class Built(Want[str]):
+    """An image, built where it is not yet: its id. A bare one needs no Python. Equal images are one."""
+
+    STAGE = 1
+
+    __slots__ = ("bare", "recipe")
+
+    def __init__(self, recipe: Recipe, bare: bool) -> None:
+        super().__init__(recipe, bare)
+        self.recipe = recipe
+        self.bare = bare
+
+    @classmethod
+    def bring_up_all(cls, resolver: Resolver, wants: Sequence[Built]) -> list[str]:
+        return _ids(resolver.for_builds(), [want.recipe for want in wants], any(want.bare for want in wants))
+
+
+def ensure_images(client: Client, images: Sequence[Recipe], *, environment: str = "", bare: bool = False) -> list[str]:
     """Build what is not built; return the image ids, in the order of `images`. Raises ImageBuildError.
 
     They become the environment's, whose secrets and volumes the builds use; without one, the client's.
     """
-    environment = environment or client.environment
-    distinct = list(dict.fromkeys(images))
-    if not distinct:
-        return []
+    ids = Resolver(client, environment=environment).all_of([Built(image, bare) for image in images])
+    for image, image_id in zip(images, ids, strict=True):
+        image.became(image_id)
+    return ids
+
+
+def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str]:
+    client = resolver.client
     # Inside a container nothing is built, only named: the service sends and reads nothing for that.
-    resolved = [resolve(image, client if is_local() else None, environment) for image in distinct]
+    resolved = [resolve(image, resolver if is_local() else None) for image in distinct]
     if is_local():
         send(client, [file for one in resolved for file in one.files], as_read=True)
-    request = ImageEnsureRequest(images=[one.definition for one in resolved], environment=environment, bare=bare)
+    request = ImageEnsureRequest(
+        images=[one.definition for one in resolved], environment=resolver.environment, bare=bare
+    )
     ids: dict[int, str] = {}
     builds: dict[int, Build] = {}
     screen = client.listener.screen
@@ -60,13 +85,10 @@ def ensure_images(
             build.abandon()
     if len(ids) < len(distinct):
         raise ImageBuildError("the service ended the build without saying how it went; see its log")
-    by_image = {image: ids[index] for index, image in enumerate(distinct)}
-    for image in images:
-        image.became(by_image[image])
-    return [by_image[image] for image in images]
+    return [ids[index] for index in range(len(distinct))]
 
 
-def check_python(client: "Client", name: str, image_id: str) -> None:
+def check_python(client: Client, name: str, image_id: str) -> None:
     """Raise InvalidError where a function that is sent as byte code has an image with another Python."""
     python = client.pythons.get(image_id)
     if python and python != OWN_PYTHON:
@@ -77,7 +99,7 @@ def check_python(client: "Client", name: str, image_id: str) -> None:
         )
 
 
-def _note_python(client: "Client", image: "Recipe", python: str) -> None:
+def _note_python(client: Client, image: Recipe, python: str) -> None:
     """Say once that a `debian_slim` that names no Python has another than this program."""
     first = image.steps[0]
     is_open = first.kind == "debian_slim" and "python_version" not in dict(first.options)

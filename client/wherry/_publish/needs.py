@@ -1,8 +1,7 @@
 """What containers need that is brought up before they start: images, source, files, secrets, volumes, buckets.
 
 Whatever has containers (apps, deployments, shells, variants, sandboxes, functions of a build) says what each of them
-needs; `bring_up` (in bring_up.py) builds the images and `make_ready` turns the rest into ids: each thing once, in one
-order.
+needs, and hands it to a resolver (resolver.py): images with bring_up.py, the rest with `make_ready`.
 """
 
 from __future__ import annotations
@@ -13,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from wherry._base.code import has_file, importable_name
 from wherry._define.places import together
-from wherry._publish.mounts import Mounts, local_mounts, module_mounts, mounts_together
-from wherry._publish.secrets import secret_ids
+from wherry._publish.mounts import local_mounts, module_mounts, mounts_together
+from wherry._publish.resolver import Want
+from wherry._publish.secrets import WantedSecret
 from wherry._publish.shipping import Shipped, ship_modules
-from wherry._publish.source import SourceFile, is_installed
-from wherry._publish.volumes import bucket_mounts, volume_mounts
+from wherry._publish.source import is_installed
+from wherry._publish.volumes import buckets_of, volumes_of
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from wherry._connection.client import Client
+    from wherry._base.mounted import Mounted
     from wherry._define.definition import Definition
     from wherry._define.places import Placed
     from wherry._define.plan import Plan
     from wherry._define.recipe import Recipe
-    from wherry._objects.shared import SharedObject
+    from wherry._publish.resolver import Resolver
     from wherry.mount import Mount
     from wherry.secret import Secret
-    from wherry_proto.messages import BucketMount, FunctionSpec, LocalMount, SandboxSpec, VolumeMount
+    from wherry_proto.messages import FunctionSpec, SandboxSpec
 
 # What a container's Python has loaded before it comes to the user's source. More of them it tells as it loads.
 _LOADED_FIRST = frozenset(
@@ -42,10 +42,26 @@ _LOADED_FIRST = frozenset(
 )  # fmt: skip
 
 
+class Source(Want[Shipped]):
+    """The source of modules, and of those that are mounted: most functions of an app have the same."""
+
+    STAGE = 2
+
+    __slots__ = ("_modules", "_mounted")
+
+    def __init__(self, modules: Sequence[Any], mounted: Sequence[Mounted]) -> None:
+        self._modules = list(modules)
+        self._mounted = tuple(one for one in mounted if one.kind == "module")
+        super().__init__(tuple(modules), self._mounted)
+
+    def bring_up(self, resolver: Resolver) -> Shipped:
+        return ship_modules(resolver.client, self._modules, module_mounts(self._mounted))
+
+
 class Needs:
     """What one kind of container needs. `modules`: those whose source it imports; None: it is no place for source."""
 
-    __slots__ = ("image", "modules", "mounted", "network_file_systems", "secrets", "volumes")
+    __slots__ = ("buckets", "image", "local", "secrets", "shared", "source", "volumes")
 
     def __init__(
         self,
@@ -57,13 +73,19 @@ class Needs:
         volumes: Placed = (),
         network_file_systems: Placed = (),
     ) -> None:
-        self.image = image
-        self.modules = modules
         # Files of this machine: the image's, and others besides.
-        self.mounted = mounts_together(image, mounts)
-        self.secrets = secrets
-        self.volumes = volumes
-        self.network_file_systems = network_file_systems
+        mounted = mounts_together(image, mounts)
+        self.image = image
+        self.source = [Source(modules, mounted)] if modules is not None else []
+        self.local = local_mounts(mounted)
+        self.secrets = [WantedSecret(secret) for secret in secrets]
+        self.volumes = volumes_of(volumes)
+        self.buckets = buckets_of(volumes)
+        self.shared = volumes_of(network_file_systems)
+
+    def wants(self) -> list[Want[Any]]:
+        """Return all of them but the image."""
+        return [*self.source, *self.local, *self.secrets, *self.volumes, *self.buckets, *self.shared]
 
 
 class Ready:
@@ -73,23 +95,15 @@ class Ready:
         "bucket_mounts", "image_id", "local_mounts", "network_file_systems", "secret_ids", "source_id", "volumes",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        image_id: str,
-        source_id: str,
-        local_mounts: list[LocalMount],
-        secret_ids: list[str],
-        volumes: list[VolumeMount],
-        bucket_mounts: list[BucketMount],
-        network_file_systems: list[VolumeMount],
-    ) -> None:
-        self.image_id = image_id
-        self.source_id = source_id
-        self.local_mounts = local_mounts
-        self.secret_ids = secret_ids
-        self.volumes = volumes
-        self.bucket_mounts = bucket_mounts
-        self.network_file_systems = network_file_systems
+    def __init__(self, needs: Needs, resolver: Resolver) -> None:
+        # "": it needs none, or its image is known otherwise.
+        self.image_id = ""
+        self.source_id = "".join(shipped.source_id for shipped in resolver.all_of(needs.source))
+        self.local_mounts = resolver.all_of(needs.local)
+        self.secret_ids = resolver.all_of(needs.secrets)
+        self.volumes = resolver.all_of(needs.volumes)
+        self.bucket_mounts = resolver.all_of(needs.buckets)
+        self.network_file_systems = resolver.all_of(needs.shared)
 
     def fill(self, spec: FunctionSpec | SandboxSpec) -> None:
         """Write it into the description of a function or a sandbox. A sandbox has no other volumes than `volumes`."""
@@ -103,56 +117,13 @@ class Ready:
             spec.network_file_systems = list(self.network_file_systems)
 
 
-class BroughtUp:
-    """What is ready, in the order in which it was wanted, and the source that was sent for all of it."""
+def make_ready(resolver: Resolver, wanted: Sequence[Needs]) -> list[Ready]:
+    """Send, make and look for all that is wanted but images; return what the service is to be told of it.
 
-    __slots__ = ("files", "ready", "root")
-
-    def __init__(self, ready: list[Ready], files: list[SourceFile], root: Path | None) -> None:
-        self.ready = ready
-        self.files = files
-        # The directory that the source is below, here; None: there is none.
-        self.root = root
-
-
-def make_ready(
-    client: Client,
-    wanted: Sequence[Needs],
-    image_ids: Sequence[str],
-    *,
-    app_id: str = "",
-    environment: str = "",
-    objects: Iterable[SharedObject] = (),
-    creates: bool = True,
-) -> BroughtUp:
-    """Send, make and look for all that is wanted but images, each once; return what the service is to be told of it.
-
-    Names without an environment mean the one given (without one: the client's); those of an app's, the app's.
-    `objects` are the app's own. Without `creates` no volume or object is made: one that would be has an id that none
-    has. Raises InvalidError for files that can't be sent, NotFoundError.
+    Raises InvalidError for files that can't be sent, NotFoundError.
     """
-    sources = [_source_of(needs) for needs in wanted]
-    shipped = {one: ship_modules(client, list(one[1]), module_mounts(one[0])) for one in dict.fromkeys(sources) if one}
-    local = {own: local_mounts(client, own) for own in dict.fromkeys(needs.mounted for needs in wanted)}
-    secrets = secret_ids(client, [needs.secrets for needs in wanted], app_id, environment)
-    if creates:
-        for own_object in objects:
-            own_object.bring_up(client, app_id)
-    volumes = volume_mounts(client, [needs.volumes for needs in wanted], app_id, environment, creates)
-    buckets = bucket_mounts(client, [needs.volumes for needs in wanted], app_id, environment)
-    shared = volume_mounts(client, [needs.network_file_systems for needs in wanted], app_id, environment, creates)
-    ready = [
-        Ready(
-            image_id,
-            shipped[source].source_id if source is not None else "",
-            local[needs.mounted],
-            *rows,
-        )
-        for needs, image_id, source, *rows in zip(
-            wanted, image_ids, sources, secrets, volumes, buckets, shared, strict=True
-        )
-    ]
-    return BroughtUp(ready, _files(shipped.values()), next((one.root for one in shipped.values() if one.root), None))
+    resolver.resolve(want for needs in wanted for want in needs.wants())
+    return [Ready(needs, resolver) for needs in wanted]
 
 
 def needs_of(plan: Plan, definition: Definition, modules: Sequence[Any]) -> Needs:
@@ -192,12 +163,3 @@ def alias_main() -> None:
     main = sys.modules["__main__"]
     if has_file(main):
         sys.modules.setdefault(importable_name("__main__"), main)
-
-
-def _source_of(needs: Needs) -> tuple[Mounts, tuple[Any, ...]] | None:
-    """Return what makes up the source: most functions of an app have the same."""
-    return (needs.mounted, tuple(needs.modules)) if needs.modules is not None else None
-
-
-def _files(shipped: Iterable[Shipped]) -> list[SourceFile]:
-    return list({file.path: file for one in shipped for file in one.files}.values())

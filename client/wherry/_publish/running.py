@@ -30,11 +30,12 @@ from wherry_proto.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry._define.plan import Plan
+    from wherry._define.recipe import Recipe
 
 
 class Prepared:
@@ -143,7 +144,7 @@ def prepared(
     client: "Client",
     app_id: str,
     environment: str,
-    image_ids: list[str] | None = None,
+    built: "Mapping[Recipe, str] | None" = None,
     creates: bool = True,
     name: str | None = None,
 ) -> Prepared:
@@ -165,7 +166,7 @@ def prepared(
         [needs_of(plan, definition, modules) for definition in plan.definitions],
         app_id=app_id,
         environment=environment,
-        image_ids=image_ids,
+        built=built,
         objects=plan.objects,
         creates=creates,
     )

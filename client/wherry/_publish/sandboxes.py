@@ -24,10 +24,8 @@ def create_sandbox(client: Client, request: SandboxCreateRequest, image: Recipe,
         known[wanted] = _built(client, image, request.environment)
     spec = request.spec
     assert spec is not None
-    brought = bring_up(
-        client, [needs], app_id=request.app_id, environment=request.environment, image_ids=[known[wanted]]
-    )
-    brought.ready[0].fill(spec)
+    bring_up(client, [needs], app_id=request.app_id, environment=request.environment).ready[0].fill(spec)
+    spec.image_id = known[wanted]
     try:
         return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
     except NotFoundError as error:

@@ -1,23 +1,29 @@
-"""The ids of secrets that are wanted, each asked for once."""
+"""Secrets as containers and builds want them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from wherry._publish.resolver import Want
+
 if TYPE_CHECKING:
-    from wherry._connection.client import Client
+    from wherry._publish.resolver import Resolver
     from wherry.secret import Secret
 
 
-def secret_ids(
-    client: Client, wanted: Iterable[Sequence[Secret]], app_id: str = "", environment: str = ""
-) -> list[list[str]]:
-    """Return the ids of secrets, row by row as they are wanted. Raises NotFoundError.
+class WantedSecret(Want[str]):
+    """A secret: its id.
 
     A name without an environment means the app's, else that of the environment given, else of the client's.
     """
-    rows = [tuple(secrets) for secrets in wanted]
-    distinct = {id(secret): secret for secrets in rows for secret in secrets}
-    known = {own: secret.resolve_for(client, app_id, environment) for own, secret in distinct.items()}
-    return [[known[id(secret)] for secret in secrets] for secrets in rows]
+
+    STAGE = 4
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: Secret) -> None:
+        super().__init__(id(secret))
+        self._secret = secret
+
+    def bring_up(self, resolver: Resolver) -> str:
+        return self._secret.resolve_for(resolver.client, resolver.app_id, resolver.environment)

@@ -57,7 +57,7 @@ def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> st
     module = definition.module
     needs = needs_of(plan, definition, [module] if module is not None else [])
     # A sandbox has one kind of volumes.
-    needs.volumes, needs.network_file_systems = (*needs.volumes, *needs.network_file_systems), ()
+    needs.volumes, needs.shared = [*needs.volumes, *needs.shared], []
     filled = FunctionSpec()
     options.fill(filled)
     env = {"PYTHONPATH": _PYTHON_PATH}

@@ -1,60 +1,86 @@
-"""Volumes and buckets as containers are to have them."""
+"""An app's own objects, and volumes and buckets as containers are to have them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from wherry._objects.volume_files import VolumeFiles
-from wherry._publish.secrets import secret_ids
+from wherry._publish.resolver import Want
+from wherry._publish.secrets import WantedSecret
 from wherry.cloud_bucket_mount import CloudBucketMount
 from wherry_proto.messages import BucketMount, VolumeMount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from wherry._connection.client import Client
     from wherry._define.places import Placed
+    from wherry._objects.shared import SharedObject
+    from wherry._publish.resolver import Resolver
 
 
-def volume_mounts(
-    client: Client, wanted: Iterable[Placed], app_id: str, environment: str, creates: bool = True
-) -> list[list[VolumeMount]]:
-    """Return where containers are to have volumes, row by row as they are wanted; raise NotFoundError.
+class OwnObject(Want[None]):
+    """An object that goes with the app."""
 
-    Each volume at a place is looked for once. Without `creates` none is made: one that would be has an id that no
-    volume has.
-    """
-    rows = [[(place, one) for place, one in row if isinstance(one, VolumeFiles)] for row in wanted]
-    distinct = {(place, id(volume)): volume for row in rows for place, volume in row}
-    known = {
-        (place, own): volume.mounted_at(client, place, app_id, environment, creates)
-        for (place, own), volume in distinct.items()
-    }
-    return [[known[place, id(volume)] for place, volume in row] for row in rows]
+    STAGE = 5
 
+    __slots__ = ("_made",)
 
-def bucket_mounts(
-    client: Client, wanted: Iterable[Placed], app_id: str, environment: str = ""
-) -> list[list[BucketMount]]:
-    """Return where containers are to have buckets, row by row as they are wanted; raise NotFoundError.
+    def __init__(self, made: SharedObject) -> None:
+        super().__init__(id(made))
+        self._made = made
 
-    Each bucket's secret is asked for once.
-    """
-    rows = [[(place, one) for place, one in row if isinstance(one, CloudBucketMount)] for row in wanted]
-    secrets = [[bucket.secret for _, bucket in row if bucket.secret is not None] for row in rows]
-    return [
-        [_bucket_mount(place, bucket, ids) for place, bucket in row]
-        for row, ids in zip(rows, map(iter, secret_ids(client, secrets, app_id, environment)), strict=True)
-    ]
+    def bring_up(self, resolver: Resolver) -> None:
+        if resolver.creates:
+            self._made.bring_up(resolver.client, resolver.app_id)
 
 
-def _bucket_mount(place: str, bucket: CloudBucketMount, secret_ids: Iterator[str]) -> BucketMount:
-    return BucketMount(
-        path=place,
-        bucket=bucket.bucket_name,
-        endpoint_url=bucket.bucket_endpoint_url or "",
-        key_prefix=bucket.key_prefix or "",
-        secret_id=next(secret_ids) if bucket.secret is not None else "",
-        read_only=bucket.read_only,
-        requester_pays=bucket.requester_pays,
-    )
+class PlacedVolume(Want[VolumeMount]):
+    """A volume at a place. Where none is made, one that would be has an id that no volume has."""
+
+    STAGE = 6
+
+    __slots__ = ("_place", "_volume")
+
+    def __init__(self, place: str, volume: VolumeFiles) -> None:
+        super().__init__(place, id(volume))
+        self._place = place
+        self._volume = volume
+
+    def bring_up(self, resolver: Resolver) -> VolumeMount:
+        return self._volume.mounted_at(
+            resolver.client, self._place, resolver.app_id, resolver.environment, resolver.creates
+        )
+
+
+class PlacedBucket(Want[BucketMount]):
+    """A bucket at a place, with its secret."""
+
+    STAGE = 7
+
+    __slots__ = ("_bucket", "_place")
+
+    def __init__(self, place: str, bucket: CloudBucketMount) -> None:
+        super().__init__(place, id(bucket))
+        self._place = place
+        self._bucket = bucket
+
+    def bring_up(self, resolver: Resolver) -> BucketMount:
+        bucket = self._bucket
+        secrets = [WantedSecret(bucket.secret)] if bucket.secret is not None else []
+        return BucketMount(
+            path=self._place,
+            bucket=bucket.bucket_name,
+            endpoint_url=bucket.bucket_endpoint_url or "",
+            key_prefix=bucket.key_prefix or "",
+            secret_id="".join(resolver.all_of(secrets)),
+            read_only=bucket.read_only,
+            requester_pays=bucket.requester_pays,
+        )
+
+
+def volumes_of(placed: Placed) -> list[PlacedVolume]:
+    """Return the volumes among what is at places."""
+    return [PlacedVolume(place, one) for place, one in placed if isinstance(one, VolumeFiles)]
+
+
+def buckets_of(placed: Placed) -> list[PlacedBucket]:
+    """Return the buckets among what is at places."""
+    return [PlacedBucket(place, one) for place, one in placed if isinstance(one, CloudBucketMount)]

@@ -8,7 +8,8 @@ from tests.fakes.service import FakeService
 from wherry import App, CloudBucketMount, Image, Sandbox, Secret, Volume
 from wherry._connection.client import Client
 from wherry._define.places import placed
-from wherry._publish.volumes import bucket_mounts, volume_mounts
+from wherry._publish.needs import Needs, make_ready
+from wherry._publish.resolver import Resolver
 from wherry.exception import InvalidError
 from wherry_proto.messages import BucketMount, SecretInfo, SecretLookupRequest
 
@@ -63,8 +64,9 @@ def test_volumes_and_buckets_go_to_containers_each_as_what_they_are(client: Clie
             "/mine": CloudBucketMount("abc", "https://host:9000", "part/", secret, read_only=True, requester_pays=True),
         },
     )
-    assert [mount.path for mount in volume_mounts(client, [wanted], "", "main")[0]] == ["/data"]
-    assert bucket_mounts(client, [wanted], "")[0] == [
+    (ready,) = make_ready(Resolver(client, environment="main"), [Needs(None, volumes=wanted)])
+    assert [mount.path for mount in ready.volumes] == ["/data"]
+    assert ready.bucket_mounts == [
         BucketMount(path="/public", bucket="abc"),
         BucketMount(
             path="/mine",

@@ -56,11 +56,11 @@ def test_each_thing_is_brought_up_once_and_in_one_order(service: Recording, clie
     with house.app.run(client=client):
         pass
     found = methods(service)
-    # Once for the functions themselves, once for what is mounted besides; the secret of functions, and of the bucket.
+    # Once for the functions themselves, once for what is mounted besides. The bucket's secret is the functions' own.
     assert Counter(found) == {
         "Images.Ensure": 1,
         "Blobs.PutSource": found.count("Blobs.PutSource"),
-        "Secrets.Lookup": 2,
+        "Secrets.Lookup": 1,
         "Volumes.Open": 1,
         "NetworkFileSystems.Open": 1,
         "Apps.Publish": 1,
