@@ -94,7 +94,7 @@ def measure_start_costs(rows: dict[str, Any], rounds: int) -> None:
 
 def measure_app(rows: dict[str, Any], rounds: int) -> None:
     """Measure calls, maps, payloads and cold starts of one running app."""
-    from benchmarks import functions  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from benchmarks import functions  # noqa: PLC0415 - it reads the settings that the bench makes
 
     # The pool forks first: a process that has threads already may leave its children with a lock that nobody holds.
     with multiprocessing.Pool(2) as pool, functions.app.run():
@@ -163,7 +163,7 @@ def measure_cold_starts(rows: dict[str, Any], functions: Any, image: str, rounds
 
 def measure_sandboxes(rows: dict[str, Any], image: str, rounds: int) -> None:
     """Measure a sandbox until its first exec has ended, beside the bare engine's create and start."""
-    import wherry  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import wherry  # noqa: PLC0415 - as in `measure_app`
 
     engine = floors.BareEngine(image)
     first, bare = [], []

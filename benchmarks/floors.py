@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ class BareEngine:
     """Containers made by create and start alone, until a Python in them answers on a mounted socket."""
 
     def __init__(self, image: str, first: str = "pass", binds: Mapping[str, str] | None = None) -> None:
-        import docker  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        import docker  # noqa: PLC0415 - as in wherry_side
 
         self._client = docker.APIClient(**docker.utils.kwargs_from_env())
         self._image = image
@@ -69,8 +70,6 @@ class BareEngine:
 
     def start_many(self, count: int) -> float:
         """Start `count` at once and return the seconds until all have answered."""
-        import time  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
         with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as server:
             server.bind(f"{directory}/sock")
             server.listen(count)

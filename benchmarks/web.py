@@ -26,7 +26,7 @@ IMPORT_APP = "import sys; sys.path.insert(0, '/srv'); import benchmarks.web_app"
 
 def measure_web(rows: dict[str, Any], rounds: int) -> None:
     """Measure requests, rates, events, echoes and first requests of one running app."""
-    from benchmarks import web_functions  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from benchmarks import web_functions  # noqa: PLC0415 - it reads the settings that the bench makes
 
     with _uvicorn() as direct, web_functions.app.run():
         ours = str(web_functions.site.web_url)

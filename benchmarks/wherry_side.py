@@ -74,7 +74,7 @@ def measure_service(rounds: int) -> tuple[list[float], float]:
 
 def idle_container_mib(function_id: str) -> float:
     """Return the memory that the kernel charges to the function's one container, in MiB."""
-    import docker  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import docker  # noqa: PLC0415 - only for memory and names of containers: the rest does without an engine
 
     client = docker.APIClient(**docker.utils.kwargs_from_env())
     (row,) = client.containers(filters={"label": f"wherry.function={function_id}"})
@@ -85,7 +85,7 @@ def idle_container_mib(function_id: str) -> float:
 
 def image_reference(function_id: str) -> str:
     """Return the image that the function's containers are made from."""
-    import docker  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import docker  # noqa: PLC0415 - only for memory and names of containers: the rest does without an engine
 
     client = docker.APIClient(**docker.utils.kwargs_from_env())
     row = client.containers(filters={"label": f"wherry.function={function_id}"})[0]

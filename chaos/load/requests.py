@@ -41,7 +41,7 @@ def run(client: Client) -> None:
 
 
 def _talk(client: Client, url: Any) -> None:
-    from websockets.sync.client import connect  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from websockets.sync.client import connect  # noqa: PLC0415 - start-up cost: only for this kind of load
 
     while not client.stopping:
         with client.asking("websocket", count=SAID_AT_ONCE) as answer:

@@ -71,7 +71,7 @@ def main() -> int:
         return 0
     # The service only forks to exec at once; gRPC's own handlers would log a warning each time.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    import uvloop  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    import uvloop  # noqa: PLC0415 - start-up cost: 100 ms, not for one that finds another serving
 
     from wherry_service.errors import ServiceError  # noqa: PLC0415 - start-up cost: as above
     from wherry_service.server import Service  # noqa: PLC0415 - start-up cost: the rest is loaded only by the one that serves

