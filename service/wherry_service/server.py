@@ -34,7 +34,7 @@ class Service:
     """The control plane of one state directory."""
 
     def __init__(self, state_dir: Path, settings: Settings, make_engine: MakeEngine = DockerEngine) -> None:
-        self.parts = assemble(state_dir, settings, make_engine)
+        self.parts = assemble(state_dir, settings, self._connect_guest, make_engine)
         self.handlers = Handlers(self.parts)
         self._recovery = Recovery(self.parts)
         self._state_dir = state_dir
@@ -54,6 +54,9 @@ class Service:
             await self._stop.asked.wait()
         log.info("stopped")
 
+    def _connect_guest(self, container_id: str, app_id: str) -> asyncio.Protocol:
+        return self.handlers.guests.connect(container_id, app_id)
+
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
         self._stop.ask(force)
@@ -67,7 +70,6 @@ class Service:
         An app that is unknown for a moment would be an error to its client.
         """
         basics, stores, machine = self.parts.basics, self.parts.stores, self.parts.machine
-        machine.node.connect_guest = self.handlers.guests.connect
         await check_engine(machine.engine, basics.settings.rooms)
         found, _ = await asyncio.gather(self._recovery.find(), asyncio.to_thread(stores.begin))
         ends.callback(self._local_socket.unlink, missing_ok=True)

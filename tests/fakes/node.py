@@ -167,6 +167,11 @@ class FakeNode:
         pass
 
 
+def no_guests(container_id: str, app_id: str) -> asyncio.Protocol:
+    """Answer nothing that a container asks for."""
+    return asyncio.Protocol()
+
+
 def no_buckets(engine: Engine, folder: Path) -> Buckets:
     """Return those of a node that has no image of helpers: none can be mounted."""
     return Buckets(Surroundings(engine, "instance", folder / "buckets", nowhere, {}, lambda: ""))

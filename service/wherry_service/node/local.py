@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, remove_directory
 from wherry_service.node.events import Hearer
-from wherry_service.node.local_container import LocalContainer
+from wherry_service.node.local_container import ConnectGuest, LocalContainer
 from wherry_service.node.node import (
     ContainerOrder,
     FoundContainer,
@@ -55,6 +55,7 @@ class LocalNode:
         masks: Masks,
         containment: Containment,
         starts_at_once: int,
+        connect_guest: ConnectGuest,
     ) -> None:
         self.containment = containment
         self.engine = engine
@@ -66,7 +67,7 @@ class LocalNode:
         self.masks = masks
         self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
-        self.connect_guest: Callable[[str, str], asyncio.Protocol] | None = None
+        self.connect_guest = connect_guest
         self.instance = instance_of(directory)
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}

@@ -42,6 +42,10 @@ RECONNECT_DEADLINE_S = 30.0
 _LOG_TAIL_LINES = 20
 
 
+# Makes the protocol that answers a container's own requests: (container id, app id).
+ConnectGuest = Callable[[str, str], asyncio.Protocol]
+
+
 class Host(Protocol):
     """What a container needs of its node (see local.py)."""
 
@@ -56,8 +60,7 @@ class Host(Protocol):
     # What must not appear in what containers print.
     masks: Masks
     start_slots: asyncio.Semaphore
-    # Makes the protocol that answers the container's own requests: (container id, app id).
-    connect_guest: Callable[[str, str], asyncio.Protocol] | None
+    connect_guest: ConnectGuest
 
     @property
     def labels(self) -> dict[str, str]: ...
@@ -174,8 +177,9 @@ class LocalContainer:
 
     async def _listen(self) -> None:
         connect, app_id = self._host.connect_guest, self._load.order.app_id
-        guest = (lambda: connect(self.container_id, app_id)) if connect is not None else None
-        await self._files.listen(self.container_id, self.conversation.connect, guest)
+        await self._files.listen(
+            self.container_id, self.conversation.connect, lambda: connect(self.container_id, app_id)
+        )
 
     def _spec(self, order: ContainerOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:
         return ContainerSpec(

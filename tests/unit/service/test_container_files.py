@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from tests.fakes.node import no_buckets
+from tests.fakes.node import no_buckets, no_guests
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec
 from wherry_service.errors import InvalidRequest, NotFound
@@ -136,7 +136,7 @@ def test_what_an_earlier_version_lent_is_removed_and_no_link_in_it_is_followed(p
         node = LocalNode(
             engine, place.run, place.blobs, SourceStore(place.run.parent / "sources", place.blobs),
             VolumeStore(place.run.parent / "volumes"), no_buckets(engine, place.run.parent),
-            Masks(), Containment(), starts_at_once=4,
+            Masks(), Containment(), starts_at_once=4, connect_guest=no_guests,
         )  # fmt: skip
         old = place.run / "co-old"
         old.mkdir()
