@@ -255,7 +255,7 @@ def test_found_containers_keep_theirs_until_they_end() -> None:
         pool.set_backlog(5)
         assert len(pool.live()) == 1
         fake(pool.containers["co-old"]).exit(ContainerExit(exit_code=0))
-        await world.until(lambda: len(pool.live()) == 1 and "co-old" not in pool.containers)
+        await world.until(lambda: len(pool.live()) == len(world.node.orders) == 1 and "co-old" not in pool.containers)
         (order,) = world.node.orders.values()
         assert order.gpu_ids == ("GPU-t",)
 
