@@ -14,6 +14,7 @@ from wherry._screen.stamps import stamp_of
 from wherry.cli._common import ENVIRONMENT_OPTION
 from wherry.cli._functions import find_function, split_name
 from wherry.cli._logs import read_logs
+from wherry.cli._options import with_options
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry_proto.messages import LogLine, LogReadRequest, Stream
@@ -36,14 +37,20 @@ _CONTAINER_IDS = typer.Option(False, "--show-container-id", help="Begin each lin
 _JSON = typer.Option(False, "--json", help="Write each line as a JSON object.")
 
 
-def app_logs(
-    app: str = typer.Argument(help="Id, or name: the newest app of that name, running or not."),
+class _Asked:
+    """Which lines are wanted, and what each begins with."""
+
+    def __init__(self, request: LogReadRequest, prefix: "_Prefix") -> None:
+        self.request = request
+        self.prefix = prefix
+
+
+def _asked(
     follow: bool = _FOLLOW,
     since: str | None = _SINCE,
     until: str | None = _UNTIL,
     tail: int | None = _TAIL,
     search: str = _SEARCH,
-    function: str = typer.Option("", "--function", help="Lines of one function, by name or id."),
     call: str = _CALL,
     container: str = _CONTAINER,
     stream: str = _STREAM,
@@ -51,51 +58,52 @@ def app_logs(
     show_function: bool = _FUNCTION_IDS,
     show_call: bool = _CALL_IDS,
     show_container: bool = _CONTAINER_IDS,
+) -> _Asked:
+    request = _request(follow, since, until, tail, search, call, stream)
+    request.container_id = _container_id(container)
+    return _Asked(request, _Prefix(timestamps, show_function, show_call, show_container))
+
+
+@with_options(_asked)
+def app_logs(
+    app: str = typer.Argument(help="Id, or name: the newest app of that name, running or not."),
+    function: str = typer.Option("", "--function", help="Lines of one function, by name or id."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,
+    *,
+    asked: _Asked,
 ) -> None:
     """Show what an app's containers printed, also those that are gone."""
-    request = _request(follow, since, until, tail, search, call, stream)
+    request = asked.request
     if app.startswith("ap-"):
         request.app_id = app
     else:
         request.app_name = app
         request.environment = environment or default_client().environment
     request.function = function
-    request.container_id = _container_id(container)
-    show_logs(request, _Prefix(timestamps, show_function, show_call, show_container), as_json)
+    show_logs(request, asked.prefix, as_json)
 
 
+@with_options(_asked)
 def function_logs(
     function: str = typer.Argument(help="Id, or APP/FUNCTION."),
-    follow: bool = _FOLLOW,
-    since: str | None = _SINCE,
-    until: str | None = _UNTIL,
-    tail: int | None = _TAIL,
-    search: str = _SEARCH,
-    call: str = _CALL,
-    container: str = _CONTAINER,
-    stream: str = _STREAM,
-    timestamps: bool = _TIMESTAMPS,
-    show_function: bool = _FUNCTION_IDS,
-    show_call: bool = _CALL_IDS,
-    show_container: bool = _CONTAINER_IDS,
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,
+    *,
+    asked: _Asked,
 ) -> None:
     """Show what a function's containers printed.
 
     Also what those printed that are gone, and those of its variants.
     """
-    request = _request(follow, since, until, tail, search, call, stream)
+    request = asked.request
     if function.startswith("fu-"):
         request.app_id = find_function(function, environment).app_id
         request.function = function
     else:
         request.app_name, request.function = split_name(function)
         request.environment = environment or default_client().environment
-    request.container_id = _container_id(container)
-    show_logs(request, _Prefix(timestamps, show_function, show_call, show_container), as_json)
+    show_logs(request, asked.prefix, as_json)
 
 
 def container_logs(
