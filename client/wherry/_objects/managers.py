@@ -16,26 +16,11 @@ if TYPE_CHECKING:
     from wherry._connection.client import Client
 
 
-class ObjectManager:
-    """Creates, lists and deletes objects of one kind by name."""
+class Manager:
+    """Lists and deletes what has a name in an environment."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
-
-    @blocking
-    def create(
-        self,
-        name: str,
-        *,
-        allow_existing: bool = False,
-        environment_name: str | None = None,
-        client: Client | None = None,
-    ) -> None:
-        """Create one of that name; `from_name` gives a handle on it.
-
-        Raises AlreadyExistsError where there is one, unless `allow_existing`.
-        """
-        self._create(name, allow_existing, environment_name, client)
 
     @blocking
     def list(
@@ -51,8 +36,8 @@ class ObjectManager:
         Raises InvalidError for a time that is none.
         """
         client = client or default_client()
-        found = newest(self._kind.named(client, environment_name), max_objects, created_before)
-        return [self._kind.of_info(one, client) for one in found]
+        found = newest(self._named(client, environment_name), max_objects, created_before)
+        return [self._of_info(one, client) for one in found]
 
     @blocking
     def delete(
@@ -68,6 +53,32 @@ class ObjectManager:
         Raises NotFoundError where there is none, unless `allow_missing`.
         """
         self._kind.delete(name, environment_name=environment_name, allow_missing=allow_missing, client=client)
+
+    def _named(self, client: Client, environment: str) -> Iterable[Any]:
+        found: Iterable[Any] = self._kind.named(client, environment)
+        return found
+
+    def _of_info(self, info: Any, client: Client) -> Any:
+        return self._kind.of_info(info, client)
+
+
+class ObjectManager(Manager):
+    """Creates objects of one kind by name, too."""
+
+    @blocking
+    def create(
+        self,
+        name: str,
+        *,
+        allow_existing: bool = False,
+        environment_name: str | None = None,
+        client: Client | None = None,
+    ) -> None:
+        """Create one of that name; `from_name` gives a handle on it.
+
+        Raises AlreadyExistsError where there is one, unless `allow_existing`.
+        """
+        self._create(name, allow_existing, environment_name, client)
 
     def _create(self, name: str, allow_existing: bool, environment_name: str | None, client: Client | None) -> None:
         try:
@@ -115,11 +126,8 @@ class VolumeManager(ObjectManager):
         self._create(name, allow_existing, environment_name, client)
 
 
-class SecretManager:
+class SecretManager(Manager):
     """The secrets of an environment. (reference: SecretManager)"""
-
-    def __init__(self, kind: Any) -> None:
-        self._kind = kind
 
     @blocking
     def create(
@@ -146,40 +154,11 @@ class SecretManager:
                     f"values with Secret.from_name({name!r}).update(…)"
                 )
 
-    @blocking
-    def list(
-        self,
-        *,
-        max_objects: int | None = None,
-        created_before: datetime | str | None = None,
-        environment_name: str = "",
-        client: Client | None = None,
-    ) -> list[Any]:
-        """Return those that have a name, newest first; at most `max_objects`, created before a time or ISO date.
+    def _named(self, client: Client, environment: str) -> Iterable[Any]:
+        return secrets.listed(client, environment)
 
-        Raises InvalidError for a time that is none.
-        """
-        client = client or default_client()
-        found = newest(secrets.listed(client, environment_name), max_objects, created_before)
-        return [
-            self._kind(name=one.name, environment=one.environment, secret_id=one.secret_id, client=client)
-            for one in found
-        ]
-
-    @blocking
-    def delete(
-        self,
-        name: str,
-        *,
-        allow_missing: bool = False,
-        environment_name: str | None = None,
-        client: Client | None = None,
-    ) -> None:
-        """Delete the secret of that name; there is no undo.
-
-        Raises NotFoundError where there is none, unless `allow_missing`.
-        """
-        self._kind.delete(name, environment_name=environment_name, allow_missing=allow_missing, client=client)
+    def _of_info(self, info: Any, client: Client) -> Any:
+        return self._kind(name=info.name, environment=info.environment, secret_id=info.secret_id, client=client)
 
 
 def newest(found: Iterable[Any], most: int | None, before: datetime | str | None) -> list[Any]:
