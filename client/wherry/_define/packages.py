@@ -33,8 +33,7 @@ class Packages:
         """Install Debian packages. (reference: Image.apt_install)"""
         no_gpu("apt_install", gpu)
         names = strings("apt_install", packages)
-        with_env: Self = self.env(env or {})
-        return with_env._then(Step("apt_install", names, secrets=secrets, force_build=force_build))
+        return self._in(env, Step("apt_install", names, secrets=secrets, force_build=force_build))
 
     def pip_install(
         self,
@@ -53,8 +52,7 @@ class Packages:
         no_gpu("pip_install", gpu)
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         names = strings("pip_install", packages)
-        with_env: Self = self.env(env or {})
-        return with_env._then(Step("pip_install", names, options, secrets=secrets, force_build=force_build))
+        return self._in(env, Step("pip_install", names, options, secrets=secrets, force_build=force_build))
 
     def pip_install_private_repos(
         self,
@@ -89,8 +87,7 @@ class Packages:
                 )
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         options["git_user"] = git_user
-        with_env: Self = self.env(env or {})
-        return with_env._then(Step("pip_install_private", names, options, secrets=secrets, force_build=force_build))
+        return self._in(env, Step("pip_install_private", names, options, secrets=secrets, force_build=force_build))
 
     def pip_install_from_requirements(
         self,
@@ -114,8 +111,7 @@ class Packages:
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         given = (absolute(requirements_txt),)
         step = Step("pip_requirements", options=options, given=given, secrets=secrets, force_build=force_build)
-        with_env: Self = self.env(env or {})
-        return with_env._then(step)
+        return self._in(env, step)
 
     def pip_install_from_pyproject(
         self,
@@ -140,8 +136,7 @@ class Packages:
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         given = (absolute(pyproject_toml), needs_list("optional_dependencies", optional_dependencies))
         step = Step("pip_pyproject", options=options, given=given, secrets=secrets, force_build=force_build)
-        with_env: Self = self.env(env or {})
-        return with_env._then(step)
+        return self._in(env, step)
 
     def uv_pip_install(
         self,
@@ -170,8 +165,7 @@ class Packages:
         names = strings("uv_pip_install", packages) if packages else ()
         given = tuple(absolute(file) for file in needs_list("requirements", requirements or ()))
         step = Step("uv_pip_install", names, options, given=given, secrets=secrets, force_build=force_build)
-        with_env: Self = self.env(env or {})
-        return with_env._then(step)
+        return self._in(env, step)
 
     def uv_sync(
         self,
@@ -198,8 +192,7 @@ class Packages:
             "uv_version": uv_version,
         }
         step = Step("uv_sync", options=options, given=(folder,), secrets=secrets, force_build=force_build)
-        with_env: Self = self.env(env or {})
-        return with_env._then(step)
+        return self._in(env, step)
 
     def poetry_install_from_file(
         self,
@@ -232,9 +225,8 @@ class Packages:
             "poetry_version": None if poetry_version in (None, "latest") else poetry_version,
         }
         given = (project, lock, bool(ignore_lockfile))
-        with_env: Self = self.env(env or {})
-        return with_env._then(
-            Step("poetry_install", options=options, given=given, secrets=secrets, force_build=force_build)
+        return self._in(
+            env, Step("poetry_install", options=options, given=given, secrets=secrets, force_build=force_build)
         )
 
     def conda_install(
@@ -278,6 +270,10 @@ class Packages:
         """
         with_env: Self = self.env(env or {})
         return with_env._mamba("micromamba_install", packages, channels, spec_file, gpu, secrets, force_build)
+
+    def _in(self, env: Mapping[str, str] | None, step: Step) -> Self:
+        with_env: Self = self.env(env or {})
+        return with_env._then(step)
 
     def _mamba(
         self,
