@@ -82,7 +82,7 @@ ROWS = (
     Row(
         "`runtime=` of sandboxes",
         "ignored",
-        ("*(runtime=)",),
+        ("*(runtime=)", "modal shell --runtime"),
         "all sandboxes of a service have one runtime",
         "set `containers.runtime` or WHERRY_SANDBOX_RUNTIME for the service",
     ),
@@ -185,6 +185,27 @@ ROWS = (
         ("modal.billing*", "modal billing *", "modal environment billing *", "modal.Environment.billing"),
         "nobody sends you a bill for your own machines",
         "",
+    ),
+    Row(
+        "Suffixes of URLs",
+        "refused",
+        ("modal environment update --set-web-suffix",),
+        "the URL of a web endpoint has the name of its environment in it",
+        "give the environment another name with `--set-name`",
+    ),
+    Row(
+        "`--set-image-builder-version`",
+        "refused",
+        ("modal environment update --set-image-builder-version",),
+        "images are built in one way",
+        "WHERRY_IMAGE_BUILDER_VERSION=2023.12 puts FastAPI into images, as they once had it",
+    ),
+    Row(
+        "Signing up, and tokens of an account",
+        "refused",
+        ("modal setup", "modal token set*", "modal token rotate*", "modal token new --*"),
+        "there is no account: the service on your machine needs no token, and another one has an admin who makes them",
+        "write yours down with `wherry profile add`",
     ),
     Row(
         "Workspaces, members and service users",

@@ -26,6 +26,7 @@ from wherry.cli import (
     token,
     volume,
 )
+from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback
@@ -94,6 +95,7 @@ def top(version: bool = typer.Option(False, "--version", help="Show the version 
 def commands() -> Any:
     """Return the whole command line; every command takes `--profile`."""
     made = typer.main.get_command(cli)
+    stand_in(made)
     _add_option(made, *typer.main.get_command(_profiled).params)
     return made
 

@@ -319,7 +319,8 @@ def test_names_that_are_not_near_are_listed_and_not_suggested() -> None:
 def _helps(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     yield words
     for name, one in getattr(command, "commands", {}).items():
-        yield from _helps(one, (*words, name))
+        if not one.hidden:  # those only say why they can't be
+            yield from _helps(one, (*words, name))
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -201,6 +201,8 @@ def _cli() -> Any:
 def _command(path: str) -> Any:
     found: Any = _cli()
     for word in path.split()[1:]:
+        if getattr(found, "hidden", False) and found.context_settings.get("ignore_unknown_options"):
+            return found  # it refuses whatever follows
         known = getattr(found, "commands", {})
         if word not in known:
             return None
@@ -216,9 +218,10 @@ def _flag(fact: Fact) -> str | None:
     command = _command(fact.path)
     if command is None:
         return "there is no such command"
-    known = {
-        name for one in command.params if one.param_type_name == "option" for name in (*one.opts, *one.secondary_opts)
-    }
+    if command.context_settings.get("ignore_unknown_options"):
+        return None
+    options = [one for one in command.params if one.param_type_name == "option"]
+    known = {name for one in options for name in (*one.opts, *one.secondary_opts)}
     lacking = [name for name in fact.detail.split("/") if name not in known]
     return f"it has no {', '.join(lacking)}" if lacking else None
 
