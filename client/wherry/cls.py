@@ -403,6 +403,14 @@ class Method(Function[Any, Any]):
         made = None if isinstance(obj, Obj) else obj
         return Method(Obj(self._own.cls, kind.arguments(args, kwargs), made), self._method)
 
+    def _web_url(self) -> str:
+        from wherry._classes.web import with_query  # noqa: PLC0415 - start-up cost: only for those who ask
+
+        if self._own.kind.changes is not None:
+            return ""
+        base = self._own.kind.service.callee.resolved().of_method(self._method)
+        return with_query(base.web_url, self._own.arguments[1])
+
     def _variant(self, changes: Changes) -> Function[Any, Any]:
         return Method(Obj(self._own.kind.changed(changes), self._own.arguments), self._method)
 

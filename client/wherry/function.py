@@ -347,7 +347,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         definition = self.definition
         if definition is not None and definition.web is None:
             raise InvalidError(f"{self._name} is not a web endpoint: it has no URL")
-        url = self.callee.resolved().web_url
+        url = self._web_url()
         if not url:
             raise InvalidError(f"{self._name} is not a web endpoint, or a variant of one: it has no URL")
         return url
@@ -357,7 +357,10 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         """Return where the web endpoint answers, None if it is none. (reference: Function.get_web_url)"""
         if self.definition is not None and self.definition.web is None:
             return None
-        return self.callee.resolved().web_url or None
+        return self._web_url() or None
+
+    def _web_url(self) -> str:
+        return self.callee.resolved().web_url
 
     def get_raw_f(self) -> Callable[P, Any]:
         """Return the plain function. Raises ExecutionError on a handle that was looked up."""

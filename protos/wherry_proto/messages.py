@@ -432,6 +432,19 @@ class GpuRequest(Message):
         self.count = count
 
 
+class ParameterSpec(Message):
+    __slots__ = ("name", "types", "default_json", "required")
+    __kinds__ = "string string[] string bool"
+
+    def __init__(
+        self, *, name: str = "", types: "list[str] | None" = None, default_json: str = "", required: bool = False
+    ) -> None:
+        self.name = name
+        self.types: list[str] = [] if types is None else types
+        self.default_json = default_json
+        self.required = required
+
+
 class MethodSpec(Message):
     __slots__ = ("name", "is_generator", "is_async", "web", "web_url")
     __kinds__ = "string bool bool WebSpec string"
@@ -527,8 +540,9 @@ class FunctionSpec(Message):
         "schedule",
         "needs_parameters",
         "app_name",
+        "class_parameters",
     )
-    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool string"
+    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool string ParameterSpec[]"
 
     def __init__(
         self,
@@ -561,6 +575,7 @@ class FunctionSpec(Message):
         schedule: "ScheduleSpec | None" = None,
         needs_parameters: bool = False,
         app_name: str = "",
+        class_parameters: "list[ParameterSpec] | None" = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -590,6 +605,7 @@ class FunctionSpec(Message):
         self.schedule = schedule
         self.needs_parameters = needs_parameters
         self.app_name = app_name
+        self.class_parameters: list[ParameterSpec] = [] if class_parameters is None else class_parameters
 
 
 class FunctionInfo(Message):

@@ -14,6 +14,7 @@ from wherry_service.api.sessions import SessionApi
 from wherry_service.api.tokens import Tokens
 from wherry_service.apps.app import Beside
 from wherry_service.apps.apps import Apps
+from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.container_use import ContainerUse
 from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
@@ -323,7 +324,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     database, http = stores.database, basics.http
     web, endpoints = WebStore(database), Endpoints(Site())
     auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
-    ingress = Ingress(http, endpoints, work.exchanges, web, stores.blobs, basics.state_dir, auth)
+    ingress = Ingress(http, endpoints, work.exchanges, web, stores.blobs, basics.state_dir, auth, by_query := ByQuery())
     store = AppStore(database)
 
     def app_stopped(app_id: str) -> None:
@@ -346,6 +347,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
             stores.masks.add,
         )
     )
+    by_query.begin(apps.binding)
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from wherry_proto.messages import Failure, FailureKind, Format, FunctionSpec, Output, Payload, WebKind, WebSpec
+from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
 from wherry_service.calls.exchange import WINDOW_BYTES, Exchange, Refusal
 from wherry_service.ingress.auth import StaticProxyAuth
@@ -89,14 +90,12 @@ class World:
 def head_of(exchange: Exchange) -> dict[str, Any]:
     data = exchange.item.payload.data
     size = int.from_bytes(data[:4], "big")
-    head: dict[str, Any] = json.loads(data[4 : 4 + size])
-    return head
+    return json.loads(data[4 : 4 + size])  # type: ignore[no-any-return]
 
 
 def answer(exchange: Exchange, body: bytes = b"fine", status: int = 200) -> None:
     head = json.dumps({"status": status, "headers": [["x", "y"]]}).encode()
-    data = len(head).to_bytes(4, "big") + head + body
-    exchange.end(Output(payload=Payload(format=Format.WEB, data=data, size=len(data))))
+    exchange.end(Output(payload=Payload(format=Format.WEB, data=len(head).to_bytes(4, "big") + head + body)))
 
 
 def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec | None = None, **settings: Any) -> None:
@@ -115,6 +114,7 @@ def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec 
             BlobStore(tmp_path / "blobs"),
             tmp_path,
             StaticProxyAuth(http.proxy_tokens),
+            ByQuery(),
         )
         await ingress.ready()
         port = int(endpoints.url("fu-1").rpartition(":")[2])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wherry._classes.blueprint import Blueprint
     from wherry._define.options import FunctionOptions
-    from wherry_proto.messages import MethodSpec
+    from wherry_proto.messages import MethodSpec, ParameterSpec
 
 
 class ClassDefinition(Definition):
@@ -77,6 +77,10 @@ class ClassDefinition(Definition):
         methods = self.blueprint.methods.items()
         return [f"{name}.{own}" for own, partial in methods if getattr(partial, "web", None) is not None]
 
+    def parameter_specs(self) -> list[ParameterSpec]:
+        """Describe the parameters that requests may give."""
+        return self.blueprint.parameters.specs() if self.web_names("") else []
+
     def method_specs(self) -> list[MethodSpec]:
         """Describe the methods for the service."""
         from wherry_proto.messages import MethodSpec  # noqa: PLC0415 - start-up cost: not needed to import wherry
@@ -105,10 +109,11 @@ def _marked_by_methods(blueprint: Blueprint, options: FunctionOptions) -> Functi
         web = getattr(partial, "web", None)
         if web is not None:
             web.check(f"{name}.{own}", options)
-            if blueprint.required:
+            if blueprint.required and not blueprint.parameters:
                 raise InvalidError(
                     f"{name}.{own} is a web endpoint, and {name} can't be made without {blueprint.required[0]}=: give "
-                    "it a default, since nobody passes it when a request comes"
+                    f"it a default, or declare it in the class, as in `{blueprint.required[0]}: str = "
+                    "wherry.parameter()`: then requests say it in their query"
                 )
         if concurrent_mark(partial.raw_f) is not None:
             raise InvalidError(

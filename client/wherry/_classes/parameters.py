@@ -10,6 +10,8 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wherry_proto.messages import ParameterSpec
+
 
 class _Missing:
     def __repr__(self) -> str:
@@ -84,6 +86,23 @@ class Parameters:
             if item.init:
                 found.append((own, hint, item.default))
         return found
+
+    def specs(self) -> list[ParameterSpec]:
+        """Describe those that can be given for the service, which reads them from the queries of requests."""
+        import json  # noqa: PLC0415 - start-up cost: only for classes with web endpoints
+
+        from wherry_proto.messages import ParameterSpec  # noqa: PLC0415 - start-up cost: as above
+
+        return [
+            ParameterSpec(
+                name=own,
+                types=[kind.__name__ if kind is not _NONE else "None" for kind in self._types[own]],
+                default_json="" if item.default is MISSING or type(item.default) is bytes else json.dumps(item.default),
+                required=item.default is MISSING,
+            )
+            for own, item in self._declared.items()
+            if item.init
+        ]
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the values that differ from the defaults, by name in order; raise TypeError for what does not fit."""

@@ -10,7 +10,7 @@ from wherry._define.web_options import ASGI, ENDPOINT, METHODS, SERVER, WSGI, We
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 _GENERATORS = 0x20 | 0x200
@@ -217,3 +217,13 @@ def _check(function: Any, options: WebOptions) -> None:
 def _check_parentheses(name: str, given: Any) -> None:
     if given is not None:
         raise InvalidError(f"parentheses are missing: write @wherry.{name}() instead of @wherry.{name}")
+
+
+def with_query(url: str, parameters: Mapping[str, Any]) -> str:
+    """Return the URL at which the object with these parameters answers; "" stays so."""
+    if not url or not parameters:
+        return url
+    from urllib.parse import urlencode  # noqa: PLC0415 - start-up cost: few ask for it
+
+    shown = {name: str(value).lower() if isinstance(value, bool) else value for name, value in parameters.items()}
+    return f"{url}?{urlencode({name: '' if value is None else value for name, value in shown.items()})}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from wherry._define.options import FunctionOptions
     from wherry._define.web_options import WebOptions
-    from wherry_proto.messages import MethodSpec
+    from wherry_proto.messages import MethodSpec, ParameterSpec
 
 
 # A bit of `co_flags`.
@@ -97,6 +97,10 @@ class Definition:
     # Of classes.
     is_class = False
     needs_parameters = False
+
+    def parameter_specs(self) -> list[ParameterSpec]:
+        """Describe a class's parameters for the service."""
+        return []
 
     def method_specs(self) -> list[MethodSpec]:
         """Describe a class's methods for the service."""

@@ -32,6 +32,7 @@ def function_spec(definition: Definition, image_id: str = "", source_id: str = "
         spec.module_name = definition.module_name
         spec.qualname = definition.function.__qualname__
     spec.methods = definition.method_specs()
+    spec.class_parameters = definition.parameter_specs()
     spec.needs_parameters = definition.needs_parameters
     if definition.web is not None:
         spec.web = definition.web.message()

@@ -34,7 +34,7 @@ class Apps:
         self._store = beside.store
         self.register = AppRegister(beside.store, beside.pools, beside.endpoints)
         self.serving = Serving(beside, self.register)
-        self.binding = Binding(beside.store, self.register, self.serving)
+        self.binding = Binding(beside, self.register, self.serving)
         self.ending = AppEnding(beside, self.register)
 
     # An earlier life

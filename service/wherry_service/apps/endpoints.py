@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wherry_proto.messages import FunctionSpec, WebSpec
+from wherry_proto.messages import FunctionSpec, ParameterSpec, WebSpec
 from wherry_service.apps.plans import webs_of
 from wherry_service.errors import AlreadyExists, InvalidRequest
 
@@ -72,6 +72,8 @@ class Endpoint:
     label: str
     domains: tuple[str, ...]
     web: WebSpec
+    # Of a class: what a request's query says of the object that answers it.
+    parameters: tuple[ParameterSpec, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name!r} of app {self.app_name!r} ({self.app_id})"
@@ -109,7 +111,10 @@ def endpoints_of(
             name = f"{spec.name}.{method}" if method else spec.name
             label = cut(label_of(web.label or f"{app_name}-{name}") + suffix)
             domains = tuple(domain.lower() for domain in web.custom_domains)
-            endpoint = Endpoint(app_id, app_name, environment, function_id, name, method, label, domains, web)
+            parameters = tuple(spec.class_parameters)
+            endpoint = Endpoint(
+                app_id, app_name, environment, function_id, name, method, label, domains, web, parameters
+            )
             for other in found:
                 _check_apart(endpoint, other)
             found.append(endpoint)

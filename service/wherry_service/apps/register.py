@@ -42,6 +42,11 @@ class AppRegister:
         app.functions[record.function_id] = record
         self._owners[record.function_id] = app
 
+    def drop(self, app: App, function_id: str) -> None:
+        """Have an app without one of its functions."""
+        del app.functions[function_id]
+        del self._owners[function_id]
+
     def replace(self, app: App, records: Iterable[FunctionRecord]) -> None:
         """Make these all the functions that an app has."""
         for function_id in app.functions:

@@ -73,8 +73,11 @@ class HttpRequest:
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         await self._passed_on(message)
 
-    async def serve(self, head: dict[str, Any], result_url: Callable[[str], str]) -> None:
-        """Pass the request on, then the response back; `result_url` makes the URL of a call's result."""
+    async def serve(self, head: dict[str, Any], function_id: str, result_url: Callable[[str], str]) -> None:
+        """Pass the request on to the endpoint's function or a variant of it, then the response back.
+
+        `result_url` makes the URL of a call's result.
+        """
         try:
             first, more = await self._first_piece()
         except (BodyTooLarge, BodyLate) as error:
@@ -85,7 +88,7 @@ class HttpRequest:
         head["more"] = more
         if self._waits:
             head["waits"] = True
-        exchange = self._exchange = Exchange(self._endpoint.function_id, self._endpoint.method, head, first)
+        exchange = self._exchange = Exchange(function_id, self._endpoint.method, head, first)
         if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
             if self._pending is not None:
                 self._pending.cancel()

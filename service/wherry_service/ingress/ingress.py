@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.errors import Unready
@@ -39,7 +40,9 @@ class Ingress:
         blobs: BlobStore,
         state_dir: Path,
         auth: ProxyAuth,
+        by_query: ByQuery,
     ) -> None:
+        self._by_query = by_query
         self._settings = settings
         self._endpoints = endpoints
         self._exchanges = exchanges
@@ -111,7 +114,9 @@ class Ingress:
 
         settings = self._settings
         self._results = Results(self._store, self._blobs, self._exchanges)
-        gate = WebRouter(self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals)
+        gate = WebRouter(
+            self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals, self._by_query
+        )
         protocol = type(
             "Http",
             (BoundedHttp,),

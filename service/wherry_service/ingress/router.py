@@ -6,8 +6,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from wherry_proto.messages import WebKind
+from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoint, Endpoints
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ingress import results as result_urls
 from wherry_service.ingress.answers import Answer
 from wherry_service.ingress.auth import ProxyAuth
@@ -36,8 +38,10 @@ class WebRouter:
         results: Results,
         auth: ProxyAuth,
         refusals: Refusals,
+        by_query: ByQuery,
     ) -> None:
         self._endpoints = endpoints
+        self._by_query = by_query
         self._settings = settings
         self._exchanges = exchanges
         self._results = results
@@ -68,10 +72,15 @@ class WebRouter:
         if result_urls.PARAMETER in query and (call_id := dict(parse_qsl(query)).get(result_urls.PARAMETER)):
             await self._result(scope, send, endpoint, peer, call_id, cors)
             return
+        function_id = await self._function_of(endpoint, query)
+        if isinstance(function_id, Answer):
+            await function_id.send(send, cors)
+            return
         request = HttpRequest(
             scope, receive, send, endpoint, self._settings, self._exchanges, self._results, cors, self._refusals
         )
-        await request.serve(self._head(scope, peer, prefix), lambda call_id: _result_url(scope, peer, call_id, 1))
+        head = self._head(scope, peer, prefix)
+        await request.serve(head, function_id, lambda call_id: _result_url(scope, peer, call_id, 1))
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
@@ -82,9 +91,27 @@ class WebRouter:
             await (refusal or self._unknown(scope, host)).send(send, prefix=REFUSED)
             return
         endpoint, prefix = found
+        function_id = await self._function_of(endpoint, scope["query_string"].decode("latin-1"))
+        if isinstance(function_id, Answer):
+            await receive()
+            await function_id.send(send, prefix=REFUSED)
+            return
         head = self._head(scope, Peer(scope, self._settings.trusted), prefix)
         head["subprotocols"] = list(scope.get("subprotocols", []))
-        await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head)
+        await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head, function_id)
+
+    async def _function_of(self, endpoint: Endpoint, query: str) -> str | Answer:
+        """Return the function that answers, or why none does."""
+        if not endpoint.parameters:
+            return endpoint.function_id
+        try:
+            return await self._by_query.function_of(endpoint, query)
+        except InvalidRequest as error:
+            return Answer(422, str(error))
+        except Exhausted as error:
+            return Answer(503, str(error))
+        except NotFound:
+            return Answer(404, "its app has just stopped")
 
     def _refusal(self, scope: dict[str, Any], endpoint: Endpoint) -> Answer | None:
         if not endpoint.web.requires_proxy_auth or self._auth.allowed(scope["headers"], endpoint.environment):

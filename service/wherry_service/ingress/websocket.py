@@ -31,11 +31,11 @@ class WebSocket:
         self._pieces: list[bytes] = []
         self._size = 0
 
-    async def serve(self, head: dict[str, Any]) -> None:
-        """Pass the handshake on, then messages both ways, until either side closes."""
+    async def serve(self, head: dict[str, Any], function_id: str) -> None:
+        """Pass the handshake on to the endpoint's function or a variant, then messages, until either side closes."""
         if (await self._receive())["type"] != "websocket.connect":
             return
-        exchange = Exchange(self._endpoint.function_id, self._endpoint.method, head, b"")
+        exchange = Exchange(function_id, self._endpoint.method, head, b"")
         if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
             return

@@ -107,6 +107,11 @@ class AppStore:
         values = _values(record)
         await self._database.write(lambda connection: connection.execute(sa.insert(functions), values).rowcount)
 
+    async def drop_variant(self, function_id: str) -> None:
+        """Note that a variant is served no longer."""
+        statement = sa.update(functions).where(functions.c.function_id == function_id).values(active=False)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
     async def running(self) -> list[tuple[AppRecord, list[FunctionRecord]]]:
         """Return the apps that have not stopped, with their active functions."""
         stopped = apps.c.state == AppState.STOPPED

@@ -125,11 +125,19 @@ def test_in_classes() -> None:
         def web(self) -> Any: ...
 
     assert Fine().web.is_generator is False
+
+    @app.cls(serialized=True)
+    class Told:
+        x: int = wherry.parameter()
+
+        @wherry.asgi_app()
+        def web(self) -> Any: ...
+
     with pytest.raises(InvalidError, match="can't be made without x="):
 
         @app.cls(serialized=True)
         class Needs:
-            x: int = wherry.parameter()
+            def __init__(self, x: int) -> None: ...
 
             @wherry.asgi_app()
             def web(self) -> Any: ...

@@ -354,3 +354,58 @@ def test_a_generator_method_runs_again_after_a_restart_and_others_go_on(run: Run
         await world.until(lambda: any(i.input_id == again for c in world.node.containers for i in c.inputs))
 
     run(first, second)
+
+
+def for_request(function_id: str, number: int) -> FunctionBindRequest:
+    data = b"%d" % number
+    return FunctionBindRequest(function_id=function_id, parameters=Payload(format=1, data=data))
+
+
+def test_of_variants_that_only_requests_ask_for_the_idle_ones_make_room(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binding, "MAX_OF_REQUESTS", 3)
+
+    async def scenario(world: World) -> None:
+        _, (info,) = await world.publish(model())
+        asked = world.apps.binding.bind_for_request
+        ids = [(await asked(for_request(info.function_id, number))).function_id for number in range(3)]
+        # The first is asked for again, the second works, and a program has asked for the third.
+        assert (await asked(for_request(info.function_id, 0))).function_id == ids[0]
+        world.call(ids[1], "run")
+        await world.until(lambda: world.dispatcher.is_working(ids[1]))
+        assert (await world.bind(info.function_id, b"2")).function_id == ids[2]
+        fourth = await asked(for_request(info.function_id, 3))
+        fifth = await asked(for_request(info.function_id, 4))
+        assert ids[0] not in {fourth.function_id, fifth.function_id}
+        with pytest.raises(NotFound):
+            world.spec(ids[0])
+        assert world.pools.get(ids[0]) is None
+        for kept in (ids[1], ids[2], fourth.function_id, fifth.function_id):
+            assert world.spec(kept).parameters is not None
+        for one in (fourth, fifth):
+            world.call(one.function_id, "run")
+            await world.until(lambda one=one: world.dispatcher.is_working(one.function_id))  # type: ignore[misc]
+        with pytest.raises(Exhausted, match="works on requests with 3 different parameters already"):
+            await asked(for_request(info.function_id, 5))
+        # What is known is answered, and one without parameters is the class itself.
+        assert (await asked(for_request(info.function_id, 2))).function_id == ids[2]
+        assert (await asked(FunctionBindRequest(function_id=info.function_id))).function_id == info.function_id
+
+    run(scenario)
+
+
+def test_what_went_for_requests_is_not_served_in_the_next_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binding, "MAX_OF_REQUESTS", 1)
+
+    async def scenario(world: World) -> None:
+        app_id, (info,) = await world.publish(model())
+        asked = world.apps.binding.bind_for_request
+        first = await asked(for_request(info.function_id, 1))
+        second = await asked(for_request(info.function_id, 2))
+        ((_, records),) = await world.store.running()
+        assert {record.function_id for record in records} == {info.function_id, second.function_id}
+        assert first.function_id != second.function_id
+        assert app_id
+
+    run(scenario)
