@@ -17,6 +17,7 @@ from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
 from wherry._sandbox import options
 from wherry._sandbox.inside import SandboxInside
+from wherry._sandbox.reach import SandboxReach, outbound_of
 from wherry.context import is_local
 from wherry.exception import (
     ConnectionError,
@@ -46,7 +47,7 @@ _PIECE = 1 << 20
 
 
 # large: its methods are those of the reference
-class Sandbox(SandboxInside, Object):
+class Sandbox(SandboxInside, SandboxReach, Object):
     """A container that runs a command, in any image. It lives until the command ends, its timeout, or `terminate`.
 
     (reference: Sandbox)
@@ -85,6 +86,9 @@ class Sandbox(SandboxInside, Object):
         memory: int | tuple[int, int] | None = None,
         gpu: Any = None,
         block_network: bool = False,
+        outbound_cidr_allowlist: Sequence[str] | None = None,
+        outbound_domain_allowlist: Sequence[str] | None = None,
+        cidr_allowlist: Sequence[str] | None = None,
         pty: bool = False,
         encrypted_ports: Sequence[int] = (),
         h2_ports: Sequence[int] = (),
@@ -113,7 +117,11 @@ class Sandbox(SandboxInside, Object):
         an open tunnel connection; `cpu` in cores
         and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
         by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`) or network file systems;
-        `block_network`: no network but its own loopback; the ports are those of `tunnels()`. `name` is unique among
+        `block_network`: no network but its own loopback; the ports are those of `tunnels()`.
+
+        `outbound_cidr_allowlist` and `outbound_domain_allowlist`: it reaches these networks ("10.1.0.0/16") and these
+        domains ("example.com", "*.example.com", "*"; TLS on port 443 and HTTP on port 80), and nothing else;
+        `cidr_allowlist` is the first one's older name. `name` is unique among
         the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
         taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
         room for 60 s.
@@ -142,6 +150,7 @@ class Sandbox(SandboxInside, Object):
             resources=options.resources(cpu, memory),
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
+            outbound=outbound_of(outbound_cidr_allowlist, outbound_domain_allowlist, cidr_allowlist),
             pty=bool(pty or pty_info is not None),
             ports=[
                 port

@@ -2253,6 +2253,15 @@ class SandboxPort(Message):
         self.encrypted = encrypted
 
 
+class SandboxOutbound(Message):
+    __slots__ = ("networks", "domains")
+    __kinds__ = "string[] string[]"
+
+    def __init__(self, *, networks: "list[str] | None" = None, domains: "list[str] | None" = None) -> None:
+        self.networks: list[str] = [] if networks is None else networks
+        self.domains: list[str] = [] if domains is None else domains
+
+
 class SandboxSpec(Message):
     __slots__ = (
         "command",
@@ -2273,8 +2282,9 @@ class SandboxSpec(Message):
         "local_mounts",
         "with_sdk",
         "only_waits",
+        "outbound",
     )
-    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool"
+    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound"
 
     def __init__(
         self,
@@ -2297,6 +2307,7 @@ class SandboxSpec(Message):
         local_mounts: "list[LocalMount] | None" = None,
         with_sdk: bool = False,
         only_waits: bool = False,
+        outbound: "SandboxOutbound | None" = None,
     ) -> None:
         self.command: list[str] = [] if command is None else command
         self.image_id = image_id
@@ -2316,6 +2327,7 @@ class SandboxSpec(Message):
         self.local_mounts: list[LocalMount] = [] if local_mounts is None else local_mounts
         self.with_sdk = with_sdk
         self.only_waits = only_waits
+        self.outbound = outbound
 
 
 class SandboxCreateRequest(Message):
@@ -2368,10 +2380,9 @@ class SandboxInfo(Message):
         "image_id",
         "tunnels",
         "timeout_s",
+        "paused",
     )
-    __kinds__ = (
-        "string string string string string map enum int32 string uint64 uint64 string[] string SandboxTunnel[] double"
-    )
+    __kinds__ = "string string string string string map enum int32 string uint64 uint64 string[] string SandboxTunnel[] double bool"
 
     def __init__(
         self,
@@ -2391,6 +2402,7 @@ class SandboxInfo(Message):
         image_id: str = "",
         tunnels: "list[SandboxTunnel] | None" = None,
         timeout_s: float = 0.0,
+        paused: bool = False,
     ) -> None:
         self.sandbox_id = sandbox_id
         self.app_id = app_id
@@ -2407,6 +2419,7 @@ class SandboxInfo(Message):
         self.image_id = image_id
         self.tunnels: list[SandboxTunnel] = [] if tunnels is None else tunnels
         self.timeout_s = timeout_s
+        self.paused = paused
 
 
 class SandboxGetRequest(Message):
@@ -2470,6 +2483,31 @@ class SandboxSetTagsRequest(Message):
     def __init__(self, *, sandbox_id: str = "", tags: "dict[str, str] | None" = None) -> None:
         self.sandbox_id = sandbox_id
         self.tags: dict[str, str] = {} if tags is None else tags
+
+
+class SandboxPauseRequest(Message):
+    __slots__ = ("sandbox_id",)
+    __kinds__ = "string"
+
+    def __init__(self, *, sandbox_id: str = "") -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxResumeRequest(Message):
+    __slots__ = ("sandbox_id",)
+    __kinds__ = "string"
+
+    def __init__(self, *, sandbox_id: str = "") -> None:
+        self.sandbox_id = sandbox_id
+
+
+class SandboxSetOutboundRequest(Message):
+    __slots__ = ("sandbox_id", "outbound")
+    __kinds__ = "string SandboxOutbound"
+
+    def __init__(self, *, sandbox_id: str = "", outbound: "SandboxOutbound | None" = None) -> None:
+        self.sandbox_id = sandbox_id
+        self.outbound = outbound
 
 
 class SandboxOutputRequest(Message):

@@ -93,6 +93,11 @@ METHODS: dict[str, Method] = {
     "Sandboxes.Input": Method(
         "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
     ),
+    "Sandboxes.Pause": Method("/wherry.v1.Sandboxes/Pause", "SandboxPauseRequest", "SandboxInfo", False, False),
+    "Sandboxes.Resume": Method("/wherry.v1.Sandboxes/Resume", "SandboxResumeRequest", "SandboxInfo", False, False),
+    "Sandboxes.SetOutbound": Method(
+        "/wherry.v1.Sandboxes/SetOutbound", "SandboxSetOutboundRequest", "SandboxInfo", False, False
+    ),
     "Sandboxes.Snapshot": Method(
         "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
     ),

@@ -33,7 +33,8 @@ from wherry_service.engines.containment import Containment
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.engine import Engine
 from wherry_service.engines.gpus import Gpus, GpuSettings
-from wherry_service.engines.network import NetworkSettings, OwnNetwork
+from wherry_service.engines.listed import ListedNetwork
+from wherry_service.engines.network import NetworkSettings, OwnNetwork, host_name_servers
 from wherry_service.engines.volume_driver import VolumeDriver
 from wherry_service.host import Processors, blobs_of, database_url, host_size, open_ports, volumes_of
 from wherry_service.ids import instance_of, new_id
@@ -55,6 +56,7 @@ from wherry_service.node.local import LocalNode
 from wherry_service.node.local_container import ConnectGuest
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import LoadOrder
+from wherry_service.node.outbound import Outbounds
 from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
@@ -234,7 +236,9 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine, connect_gu
     state_dir, settings = basics.state_dir, basics.settings
     instance = instance_of(state_dir / "run")
     ports = open_ports(settings, basics.http)
-    network = OwnNetwork(NetworkSettings.from_environment(settings.rooms), instance, state_dir, ports)
+    reach = NetworkSettings.from_environment(settings.rooms)
+    listed = ListedNetwork(reach, instance, state_dir)
+    network = OwnNetwork(reach, instance, state_dir, ports, beside=listed)
     engine = make_engine(stores.volumes.driver, network)
     containment = Containment.from_environment(settings.rooms, host_size()[1])
     gpus = Gpus(GpuSettings.from_environment(settings.rooms))
@@ -278,6 +282,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine, connect_gu
         stores.volumes,
         node.buckets,
         containment,
+        Outbounds(listed, host_name_servers),
     )
     capacity = Capacity(*host_size(), Processors().busy, settings.containers_per_core, gpus)
     return Machine(engine, network, objects, builder, image_settings, node, sandbox_node, capacity)

@@ -14,6 +14,7 @@ from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
+    EngineError,
     EngineEvent,
     EngineImage,
     EngineStatus,
@@ -31,6 +32,7 @@ class _Process:
         self.process: asyncio.subprocess.Process | None = None
         self.exit_code: int | None = None
         self.output = b""
+        self.paused = False
         # Archives that were copied into it, and where.
         self.copied: list[tuple[str, bytes]] = []
 
@@ -95,6 +97,19 @@ class FakeEngine:
         if container is not None and container.process is not None and container.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(container.process.pid, signal.SIGKILL)
+
+    async def pause(self, engine_id: str) -> None:
+        self._pause(engine_id, True)
+
+    async def resume(self, engine_id: str) -> None:
+        self._pause(engine_id, False)
+
+    def _pause(self, engine_id: str, paused: bool) -> None:
+        container = self._get(engine_id)
+        if container.process is None or container.exit_code is not None:
+            raise EngineError(f"container {engine_id[:12]} is not running")
+        container.paused = paused
+        os.killpg(container.process.pid, signal.SIGSTOP if paused else signal.SIGCONT)
 
     async def remove(self, engine_id: str) -> None:
         await self.kill(engine_id)
@@ -211,5 +226,6 @@ def _status(engine_id: str, container: _Process) -> ContainerStatus:
     running = container.process is not None and container.exit_code is None
     begun = container.process is not None
     return ContainerStatus(
-        engine_id, container.spec.name, running, container.exit_code, False, dict(container.spec.labels), begun=begun
-    )
+        engine_id, container.spec.name, running, container.exit_code, False, dict(container.spec.labels), begun=begun,
+        paused=container.paused and running,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from wherry_service.engines.engine import EngineError
 from wherry_service.errors import NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
-from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.node.sandbox import FoundSandbox, Outbound, SandboxOrder
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -31,6 +31,8 @@ class FakeSandboxNode:
         self.printed: dict[tuple[str, int], bytes] = {}
         self.typed: list[tuple[bytes, bool]] = []
         self.removed: list[str] = []
+        self.paused: set[str] = set()
+        self.outbound: dict[str, Outbound] = {}
         self.snapshots: list[tuple[str, str]] = []
         self.start_error: Exception | None = None
         self.reachable = True
@@ -76,11 +78,34 @@ class FakeSandboxNode:
     async def address(self, sandbox_id: str) -> str:
         return "127.0.0.1"
 
+    async def set_outbound(self, sandbox_id: str, outbound: Outbound) -> None:
+        if self.start_error is not None:
+            raise self.start_error
+        self.outbound[sandbox_id] = outbound
+
+    async def pause(self, sandbox_id: str) -> None:
+        if self.start_error is not None:
+            raise self.start_error
+        self.paused.add(sandbox_id)
+
+    async def resume(self, sandbox_id: str) -> None:
+        self.paused.discard(sandbox_id)
+
     async def snapshot(self, sandbox_id: str, image_id: str) -> None:
         self.snapshots.append((sandbox_id, image_id))
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class NoLists:
+    """In place of `node.outbound.Outbounds`, where no sandbox has a list."""
+
+    async def leave(self, sandbox_id: str) -> None:
+        """It was never there."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class FakeSandboxStore:

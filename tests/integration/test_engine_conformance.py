@@ -126,6 +126,31 @@ def test_a_container_runs_ends_and_is_told(kind: str, tmp_path: Path) -> None:
 
 
 @kinds
+def test_a_paused_container_runs_is_resumed_and_can_be_killed(kind: str, tmp_path: Path) -> None:
+    async def scenario(engine: Engine, labels: dict[str, str]) -> None:
+        events = engine.events(labels)
+        await anext(aiter(events))
+        engine_id = await engine.create(spec(labels, WAIT))
+        await engine.start(engine_id)
+        for _ in range(2):
+            await engine.pause(engine_id)
+            await engine.pause(engine_id)
+            (listed,) = await engine.list(labels)
+            looked = await engine.inspect(engine_id)
+            assert looked is not None
+            assert [(one.running, one.paused) for one in (listed, looked)] == [(True, True)] * 2
+            await engine.resume(engine_id)
+            await engine.resume(engine_id)
+            (listed,) = await engine.list(labels)
+            assert (listed.running, listed.paused) == (True, False)
+        await engine.pause(engine_id)
+        await engine.kill(engine_id)
+        assert (await next_die(events)).exit_code == 137
+
+    run(kind, tmp_path, scenario)
+
+
+@kinds
 def test_a_killed_container_says_so(kind: str, tmp_path: Path) -> None:
     async def scenario(engine: Engine, labels: dict[str, str]) -> None:
         events = engine.events(labels)

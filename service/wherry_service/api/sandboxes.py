@@ -10,8 +10,12 @@ from wherry_proto.messages import (
     SandboxInputResponse,
     SandboxListRequest,
     SandboxListResponse,
+    SandboxOutbound,
     SandboxOutput,
     SandboxOutputRequest,
+    SandboxPauseRequest,
+    SandboxResumeRequest,
+    SandboxSetOutboundRequest,
     SandboxSetTagsRequest,
     SandboxSnapshotRequest,
     SandboxSnapshotResponse,
@@ -71,6 +75,18 @@ class SandboxApi:
     @rpc("Sandboxes.SetTags", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def set_tags(self, request: SandboxSetTagsRequest) -> SandboxInfo:
         return await self._sandboxes.set_tags(_checked(request.sandbox_id), request.tags)
+
+    @rpc("Sandboxes.Pause", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
+    async def pause(self, request: SandboxPauseRequest) -> SandboxInfo:
+        return await self._sandboxes.pause(_checked(request.sandbox_id), True)
+
+    @rpc("Sandboxes.Resume", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
+    async def resume(self, request: SandboxResumeRequest) -> SandboxInfo:
+        return await self._sandboxes.pause(_checked(request.sandbox_id), False)
+
+    @rpc("Sandboxes.SetOutbound", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
+    async def set_outbound(self, request: SandboxSetOutboundRequest) -> SandboxInfo:
+        return await self._sandboxes.set_outbound(_checked(request.sandbox_id), request.outbound or SandboxOutbound())
 
     @rpc("Sandboxes.Output", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:

@@ -13,6 +13,7 @@ import tenacity
 
 from wherry_service.engines.docker_body import create_body
 from wherry_service.engines.docker_exec import open_exec
+from wherry_service.engines.docker_life import kill, set_paused
 from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
     ContainerMissing,
@@ -131,7 +132,13 @@ class DockerEngine:
 
     async def kill(self, engine_id: str) -> None:
         with contextlib.suppress(ContainerMissing):
-            await self._run(f"kill container {engine_id[:12]}", lambda client: _kill(client, engine_id))
+            await self._run(f"kill container {engine_id[:12]}", lambda client: kill(client, engine_id))
+
+    async def pause(self, engine_id: str) -> None:
+        await self._run(f"pause container {engine_id[:12]}", lambda client: set_paused(client, engine_id, True))
+
+    async def resume(self, engine_id: str) -> None:
+        await self._run(f"resume container {engine_id[:12]}", lambda client: set_paused(client, engine_id, False))
 
     async def remove(self, engine_id: str) -> None:
         with contextlib.suppress(ContainerMissing):
@@ -151,6 +158,7 @@ class DockerEngine:
             engine_id=found["Id"],
             name=found["Name"].lstrip("/"),
             running=running,
+            paused=bool(state.get("Paused")),
             exit_code=None if running else state["ExitCode"],
             oom_killed=bool(state.get("OOMKilled")),
             labels=found["Config"].get("Labels") or {},
@@ -166,7 +174,8 @@ class DockerEngine:
             ContainerStatus(
                 engine_id=row["Id"],
                 name=row["Names"][0].lstrip("/") if row.get("Names") else row["Id"][:12],
-                running=row["State"] == "running",
+                running=row["State"] in ("running", "paused"),
+                paused=row["State"] == "paused",
                 exit_code=None,
                 oom_killed=False,
                 labels=row.get("Labels") or {},
@@ -443,17 +452,6 @@ def _without_gpu(text: str) -> str:
 def _address(network: Mapping[str, Any]) -> str:
     found = [network.get("IPAddress"), *(item.get("IPAddress") for item in (network.get("Networks") or {}).values())]
     return next((address for address in found if address), "")
-
-
-def _kill(client: "docker.APIClient", engine_id: str) -> None:
-    import docker.errors  # noqa: PLC0415 - start-up cost: 50 ms, loaded by `_connect`
-
-    try:
-        client.kill(engine_id)
-    except docker.errors.APIError as error:
-        # 409: it is not running, which is what was wanted.
-        if error.response is None or error.response.status_code != 409:
-            raise
 
 
 def _wait(stopped: threading.Event, seconds: float) -> None:

@@ -63,6 +63,10 @@ def create_body(spec: ContainerSpec, with_disk_limit: bool = True) -> dict[str, 
         # For the server that the image was made for; nobody here asks how it is.
         "Healthcheck": {"Test": ["NONE"]},
     }
+    if spec.address:
+        body["NetworkingConfig"] = {"EndpointsConfig": {spec.network: {"IPAMConfig": {"IPv4Address": spec.address}}}}
+    if spec.name_servers:
+        host["Dns"] = list(spec.name_servers)
     if spec.network == "host":
         # Only the service's own programs are; an engine with `userns-remap` has none otherwise.
         host["UsernsMode"] = "host"

@@ -52,7 +52,7 @@ class Gpu:
 # large: what a container is made of, as one flat row of words that each engine translates.
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container to be made. `network` is "bridge", "none", "host" or "container:ID"."""
+    """A container to be made. `network` is "bridge", "none", "host", "container:ID" or a network's name."""
 
     name: str
     image: str
@@ -66,6 +66,10 @@ class ContainerSpec:
     memory_limit_mib: int | None = None
     memory_request_mib: int | None = None
     network: str = "bridge"
+    # In a network with a subnet that was asked for; "": the engine chooses.
+    address: str = ""
+    # Whom it asks for names; (): whom the engine says.
+    name_servers: tuple[str, ...] = ()
     # None: the engine adapter's default.
     pids_limit: int | None = None
     # MiB that the container's own files may grow to; not held where the engine's storage can't limit it.
@@ -105,6 +109,8 @@ class ContainerStatus:
     labels: Mapping[str, str]
     # On the engine's own network; "" if it has none.
     address: str = ""
+    # Whether it is paused; then it runs.
+    paused: bool = False
     # Whether it was ever started.
     begun: bool = True
     # What it may use of memory; None: no limit, or it was not looked at.
@@ -227,7 +233,13 @@ class Engine(Protocol):
         """Start it; raises `ContainerMissing`, `DeviceMissing`."""
 
     async def kill(self, engine_id: str) -> None:
-        """Kill it; one that does not run or exist is fine."""
+        """Kill it, also where it is paused; one that does not run or exist is fine."""
+
+    async def pause(self, engine_id: str) -> None:
+        """Stop its processes where they are; one that is paused is fine. Raises `ContainerMissing`."""
+
+    async def resume(self, engine_id: str) -> None:
+        """Have its processes go on; one that is not paused is fine. Raises `ContainerMissing`."""
 
     async def remove(self, engine_id: str) -> None:
         """Kill and remove it with its anonymous volumes; a missing one is fine."""

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from wherry_service.errors import Unready
 
@@ -57,6 +58,7 @@ class Rules:
     open_ports: tuple[int, ...] = ()
     name_servers: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    turns: bool = False
 
     def restored(self) -> str:
         """Return the chains, as iptables-restore reads them: both change at once, or neither."""
@@ -120,6 +122,10 @@ drop() { # drop PROGRAM KEY
     for chain in WHERRY-IN-$2 WHERRY-FW-$2; do
         $1 -w 5 -F "$chain" 2>/dev/null && $1 -w 5 -X "$chain"
     done
+    if $1 -w 5 -t nat -F WHERRY-TO-$2 2>/dev/null; then
+        $1 -w 5 -t nat -D PREROUTING -i wh-$2 -j WHERRY-TO-$2 2>/dev/null
+        $1 -w 5 -t nat -X WHERRY-TO-$2
+    fi
     return 0
 }
 """
@@ -136,6 +142,10 @@ printf '%s' "$rules" | $tables-restore -w 5 --noflush || exit 5
 hook() { $1 -w 5 -C "$2" -i $bridge -j "$3" 2>/dev/null || $1 -w 5 -I "$2" 1 -i $bridge -j "$3"; }
 hook $tables INPUT WHERRY-IN-$key || exit 5
 hook $tables $beyond WHERRY-FW-$key || exit 5
+if [ -n "$turns" ]; then
+    $tables -w 5 -t nat -C PREROUTING -i $bridge -j WHERRY-TO-$key 2>/dev/null ||
+        $tables -w 5 -t nat -I PREROUTING 1 -i $bridge -j WHERRY-TO-$key || exit 5
+fi
 if [ -e /proc/net/if_inet6 ]; then
     hook $six INPUT REJECT && hook $six FORWARD REJECT || exit 5
 fi
@@ -157,13 +167,32 @@ Run = Callable[[str], Awaitable[tuple[int, str, str]]]
 """Runs a shell script in the engine's network, as root: its exit code, what it printed, its errors."""
 
 
+class BridgeRules(Protocol):
+    """What holds on one bridge, whichever it is."""
+
+    @property
+    def bridge(self) -> str:
+        """The bridge's name as an interface."""
+
+    @property
+    def key(self) -> str:
+        """What names its chains."""
+
+    @property
+    def turns(self) -> bool:
+        """Whether some of what comes is turned to another place, by a chain of the table `nat`."""
+
+    def restored(self) -> str:
+        """Return the chains, as iptables-restore reads them."""
+
+
 class Firewall:
     """The kernel's rules for one bridge."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def apply(self, rules: Rules) -> bool:
+    async def apply(self, rules: BridgeRules) -> bool:
         """Have the rules hold; whether also frames between containers meet them. Raises `FirewallError`."""
         script = _PICK + _variables(rules) + f"rules={shlex.quote(rules.restored())}\n" + _APPLY
         code, said, errors = await self._run(script)
@@ -171,15 +200,16 @@ class Firewall:
             raise FirewallError((errors.strip() or f"exit code {code}").splitlines()[-1])
         return said.split()[-1:] == ["1"]
 
-    async def remove(self, rules: Rules) -> None:
+    async def remove(self, rules: BridgeRules) -> None:
         """Take them away, if they are there; raises `FirewallError`."""
         code, _, errors = await self._run(_PICK + _variables(rules) + _REMOVE)
         if code:
             raise FirewallError((errors.strip() or f"exit code {code}").splitlines()[-1])
 
 
-def _variables(rules: Rules) -> str:
-    return f"bridge={shlex.quote(rules.bridge)}\nkey={shlex.quote(rules.key)}\n"
+def _variables(rules: BridgeRules) -> str:
+    turns = "1" if rules.turns else ""
+    return f"bridge={shlex.quote(rules.bridge)}\nkey={shlex.quote(rules.key)}\nturns={turns}\n"
 
 
 async def run_here(script: str) -> tuple[int, str, str]:

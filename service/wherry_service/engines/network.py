@@ -69,7 +69,13 @@ class NetworkSettings:
 
 
 class OwnNetwork:
-    """One service's network on its engine, and the kernel's rules for it."""
+    """One service's network on its engine, and the kernel's rules for it.
+
+    `beside`: another one, connected, checked and cleaned away with it.
+    """
+
+    # What its label says it is.
+    kind = KIND
 
     def __init__(
         self,
@@ -78,7 +84,9 @@ class OwnNetwork:
         state_dir: Path,
         open_ports: tuple[int, ...] = (),
         firewall: Firewall | None = None,
+        beside: "OwnNetwork | None" = None,
     ) -> None:
+        self._beside = beside
         self.settings = settings
         self._ask: Ask | None = None
         self._instance = instance
@@ -97,6 +105,8 @@ class OwnNetwork:
     def connect(self, ask: Ask) -> None:
         """Say how the engine is asked."""
         self._ask = ask
+        if self._beside is not None:
+            self._beside.connect(ask)
 
     async def name(self) -> str:
         """Return the network that containers join, as requests call it, made if it is missing; raise `EngineError`."""
@@ -135,6 +145,8 @@ class OwnNetwork:
 
     async def check(self) -> None:
         """Make the network and its rules again where they have gone, as when the engine or a firewall was restarted."""
+        if self._beside is not None:
+            await self._beside.check()
         async with self._lock:
             if not self._made:
                 return
@@ -147,6 +159,8 @@ class OwnNetwork:
 
     async def clean(self) -> None:
         """Remove the network and its rules; what can't be removed is found by the next life."""
+        if self._beside is not None:
+            await self._beside.clean()
         async with self._lock:
             if not self._made:
                 return
@@ -183,7 +197,7 @@ class OwnNetwork:
     async def _look(self) -> Mapping[str, Any] | None:
         """Return this service's network, if it is there; remove those whose service has gone."""
         rows = await self._engine(
-            "list networks", lambda client: client.networks(filters={"label": f"wherry.kind={KIND}"})
+            "list networks", lambda client: client.networks(filters={"label": f"wherry.kind={self.kind}"})
         )
         found = None
         for row in rows:
@@ -203,7 +217,7 @@ class OwnNetwork:
     async def _create(self, name: str) -> None:
         labels = {
             "wherry.instance": self._instance,
-            "wherry.kind": KIND,
+            "wherry.kind": self.kind,
             "wherry.state_dir": str(self._state_dir),
         }
         options = {
@@ -244,7 +258,7 @@ class OwnNetwork:
     # The rules
 
     async def _hold(self) -> None:
-        self._rules = replace(self._rules, name_servers=await asyncio.to_thread(_name_servers))
+        await self._renew_rules()
         problem = ""
         try:
             if not await self._firewall.apply(self._rules):
@@ -261,6 +275,9 @@ class OwnNetwork:
                 log.warning("containers are not wholly isolated: %s (docs/security.md says what that means)", problem)
             else:
                 log.info("containers are isolated: from each other, the host and the cloud's metadata")
+
+    async def _renew_rules(self) -> None:
+        self._rules = replace(self._rules, name_servers=await asyncio.to_thread(host_name_servers))
 
     async def _run(self, script: str) -> tuple[int, str, str]:
         code, said, errors = await run_here(script)
@@ -309,7 +326,8 @@ class OwnNetwork:
         return found
 
 
-def _name_servers() -> tuple[str, ...]:
+def host_name_servers() -> tuple[str, ...]:
+    """Return the name servers of this host that containers may ask."""
     return name_servers([_text(path) for path in _RESOLVERS])
 
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from wherry_service.engines.containment import NO_LIMIT, Containment, MemoryLimit
@@ -22,7 +23,8 @@ from wherry_service.engines.gpus import gpu_ids_of, gpu_label
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.events import ContainerExit
-from wherry_service.node.sandbox import FoundSandbox, SandboxOrder
+from wherry_service.node.outbound import Outbounds
+from wherry_service.node.sandbox import FoundSandbox, Outbound, SandboxOrder
 from wherry_service.node.sandbox_secrets import NO_SHELL, archive, lacked_a_shell, with_secrets
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
@@ -76,7 +78,9 @@ class LocalSandboxes:
         volumes: VolumeStore,
         buckets: Buckets,
         containment: Containment,
+        outbounds: Outbounds,
     ) -> None:
+        self._outbounds = outbounds
         self._containment = containment
         self._directory = directory
         self._sources = sources
@@ -107,7 +111,12 @@ class LocalSandboxes:
             by_shell = bool(order.secrets) and not waits
             runs = with_secrets(command) if by_shell else command
             spec = self._spec(order, runs, [*mounts, *bucket_mounts], bucket_labels)
-            engine_id = await self._engine.create(spec)
+            spec = await self._listed(order, spec)
+            try:
+                engine_id = await self._engine.create(spec)
+            except BaseException:
+                await self._outbounds.leave(order.sandbox_id)
+                raise
             held = self._held[order.sandbox_id] = _Held(engine_id, self._memory_limit(order))
             held.waits, held.by_shell = waits, by_shell
             try:
@@ -121,6 +130,19 @@ class LocalSandboxes:
                 await self._remove(order.sandbox_id, held.engine_id)
                 raise
             held.started = True
+
+    async def _listed(self, order: SandboxOrder, spec: ContainerSpec) -> ContainerSpec:
+        """Return it in the network of those with lists, where it has one, which then holds before it starts."""
+        if order.outbound is None:
+            return spec
+        admitted = await self._outbounds.admit(order.sandbox_id, order.outbound)
+        return replace(spec, network=admitted.network, address=admitted.address, name_servers=(admitted.name_server,))
+
+    async def set_outbound(self, sandbox_id: str, outbound: Outbound) -> None:
+        address = await self.address(sandbox_id)
+        if not address:
+            raise EngineError(f"sandbox {sandbox_id} has no address any more")
+        await self._outbounds.change(sandbox_id, outbound, address)
 
     async def _command(self, order: SandboxOrder) -> tuple[str, ...]:
         """Return what runs in it: what it was asked to, begun by its image's ENTRYPOINT; else the image's own."""
@@ -143,7 +165,7 @@ class LocalSandboxes:
             held = self._held[sandbox_id] = _Held(status.engine_id)
             if status.running or (not status.begun and await self._begin(sandbox_id, held)):
                 held.started = True
-                found.append(FoundSandbox(sandbox_id, gpu_ids=gpu_ids_of(status.labels)))
+                found.append(FoundSandbox(sandbox_id, paused=status.paused, gpu_ids=gpu_ids_of(status.labels)))
             else:
                 held.dead.set()
                 found.append(FoundSandbox(sandbox_id, await self._exit(held, None)))
@@ -206,6 +228,12 @@ class LocalSandboxes:
         status = await self._engine.inspect(self._get(sandbox_id).engine_id)
         return status.address if status is not None else ""
 
+    async def pause(self, sandbox_id: str) -> None:
+        await self._engine.pause(self._get(sandbox_id).engine_id)
+
+    async def resume(self, sandbox_id: str) -> None:
+        await self._engine.resume(self._get(sandbox_id).engine_id)
+
     async def snapshot(self, sandbox_id: str, image_id: str) -> None:
         # Named and labelled as images/builder.py does.
         reference = f"wherry/image:{image_id.removeprefix('im-')}"
@@ -213,6 +241,7 @@ class LocalSandboxes:
         await self._engine.commit(self._get(sandbox_id).engine_id, reference, labels)
 
     async def close(self) -> None:
+        self._outbounds.close()
         await self._tasks.close()
         for held in self._held.values():
             if held.stdin is not None:
@@ -351,3 +380,5 @@ class LocalSandboxes:
         except EngineError as error:
             log.warning("sandbox %s could not be removed yet: %s", sandbox_id, error)
             self._unremoved[sandbox_id] = engine_id
+            return
+        await self._outbounds.leave(sandbox_id)

@@ -8,6 +8,31 @@ from wherry_service.engines.engine import Gpu
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.node import BucketOrder, VolumeOrder
 
+EVERYWHERE = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What a sandbox may reach, and nothing else: networks, and domains over TLS and HTTP."""
+
+    networks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether any address is on the list."""
+        return EVERYWHERE in self.networks
+
+    def has(self, domain: str) -> bool:
+        """Whether a domain is on the list, itself or as one below another."""
+        name = domain.lower().removesuffix(".")
+        if not all(name.split(".")):
+            return False
+        return any(
+            one in ("*", name) or (one.startswith("*.") and name.endswith(one[1:]) and name != one[2:])
+            for one in self.domains
+        )
+
 
 # large: what a sandbox is made of, as one flat row.
 @dataclass(frozen=True, slots=True)
@@ -36,6 +61,7 @@ class SandboxOrder:
     # Those that it was given of them, by id.
     gpu_ids: Sequence[str] = ()
     block_network: bool = False
+    outbound: Outbound | None = None
     pty: bool = False
     # The OCI runtime; "": the engine's default.
     runtime: str = ""
@@ -54,6 +80,7 @@ class FoundSandbox:
 
     sandbox_id: str
     exit: ContainerExit | None = None
+    paused: bool = False
     # The GPUs that it has.
     gpu_ids: tuple[str, ...] = ()
 
@@ -87,6 +114,15 @@ class SandboxNode(Protocol):
 
     async def address(self, sandbox_id: str) -> str:
         """Return the address at which this host reaches it; "" if there is none."""
+
+    async def set_outbound(self, sandbox_id: str, outbound: Outbound) -> None:
+        """Have another list hold for one that was made with one, or of an earlier life."""
+
+    async def pause(self, sandbox_id: str) -> None:
+        """Stop its processes where they are."""
+
+    async def resume(self, sandbox_id: str) -> None:
+        """Have them go on."""
 
     async def snapshot(self, sandbox_id: str, image_id: str) -> None:
         """Make an image of its file system, as if it had been built."""

@@ -1,15 +1,16 @@
 """From a sandbox's spec to what the node is asked to make: checks and limits."""
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping, Sequence
 
-from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxSpec
+from wherry_proto.messages import Resources, SandboxCreateRequest, SandboxOutbound, SandboxSpec
 from wherry_service.engines.engine import Gpu
 from wherry_service.errors import InvalidRequest
 from wherry_service.node.mounts import volume_orders
 from wherry_service.node.node import BucketOrder
-from wherry_service.node.sandbox import SandboxOrder
+from wherry_service.node.sandbox import Outbound, SandboxOrder
 from wherry_service.sandboxes.settings import SandboxSettings
 
 MAX_TIMEOUT_S = 86_400.0
@@ -18,6 +19,10 @@ MAX_TAGS = 64
 MAX_COMMAND = 1 << 17
 SOURCE_PATH = "/run/wherry/source"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+# Networks, and domains, of one sandbox.
+MAX_LISTED = 100
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DOMAIN = re.compile(rf"\*\Z|(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _GPU_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 
 
@@ -50,11 +55,41 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         if not _GPU_TYPE.match(gpu.type):
             raise InvalidRequest(f"{gpu.type[:64]!r} is no type of GPU")
     _check_ports(spec)
+    if spec.outbound is not None:
+        if spec.block_network:
+            raise InvalidRequest(
+                "a sandbox without network reaches nothing: leave out block_network=True, or the lists"
+            )
+        outbound_of(spec.outbound)
     volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts)
     for mount in spec.local_mounts:
         if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
             raise InvalidRequest(f"a mount's place is {mount.remote_path[:80]!r}: it must be an absolute path below /")
     return spec
+
+
+def outbound_of(given: SandboxOutbound) -> Outbound:
+    """Return what a sandbox may reach; raise `InvalidRequest` for what is no network or domain."""
+    if len(given.networks) > MAX_LISTED or len(given.domains) > MAX_LISTED:
+        raise InvalidRequest(f"a sandbox's lists of what it may reach have at most {MAX_LISTED} networks and domains")
+    networks = []
+    for text in given.networks:
+        try:
+            networks.append(str(ipaddress.IPv4Network(text)))
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{text[:64]!r} is no network that a sandbox can reach: write an IPv4 address or network, as in "
+                f"10.1.0.0/16 ({error}); sandboxes have no IPv6"
+            ) from None
+    domains = []
+    for text in given.domains:
+        if len(text) > 253 or not _DOMAIN.match(text):
+            raise InvalidRequest(
+                f"{text[:64]!r} is no domain that a sandbox can reach: write a name such as example.com, *.example.com "
+                'for all below it, or "*" for all; no scheme, port or path'
+            )
+        domains.append(text.lower().removesuffix("."))
+    return Outbound(tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(domains)))
 
 
 def check_tags(tags: Mapping[str, str], what: str = "a sandbox") -> None:
@@ -95,6 +130,7 @@ def order_of(
         gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
         gpu_ids=gpu_ids,
         block_network=spec.block_network,
+        outbound=outbound_of(spec.outbound) if spec.outbound is not None else None,
         pty=spec.pty,
         runtime=settings.runtime,
         pids_limit=settings.pids_limit,

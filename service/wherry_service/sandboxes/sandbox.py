@@ -39,6 +39,9 @@ class Sandbox:
         # By writer: bytes of input that have been written.
         self.written: dict[str, int] = {}
         self.input_lock = asyncio.Lock()
+        # Whether its processes are stopped; one change at a time.
+        self.paused = False
+        self.pausing = asyncio.Lock()
         # Whether it began in an earlier life of the service.
         self.restored = False
         self._end = end
@@ -104,6 +107,12 @@ class Sandbox:
                 self._idle.cancel()
             self._idle = asyncio.get_running_loop().call_later(limit, self._end, self, SandboxState.TIMED_OUT, reason)
 
+    def note_paused(self, paused: bool) -> None:
+        """Know whether it is paused: meanwhile it is not idle, and afterwards that counts from the beginning."""
+        if paused != self.paused:
+            self.paused = paused
+            self.begin_use() if paused else self.end_use()
+
     def stop_clocks(self) -> None:
         for timer in (self._deadline, self._idle):
             if timer is not None:
@@ -139,6 +148,7 @@ class Sandbox:
     def info(self) -> SandboxInfo:
         found = info_of(self.record)
         if not self.ended.is_set():
+            found.paused = self.paused
             encrypted = {item.port: item.encrypted for item in self.record.spec.ports}
             found.tunnels = [
                 SandboxTunnel(

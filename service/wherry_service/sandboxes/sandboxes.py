@@ -10,14 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxState
+from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxOutbound, SandboxState
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.beginning import Beginning, SandboxImages, SandboxObjects
-from wherry_service.sandboxes.orders import check, check_tags
+from wherry_service.sandboxes.orders import check, check_tags, outbound_of
 from wherry_service.sandboxes.output import SavedOutput
 from wherry_service.sandboxes.register import SandboxRegister
 from wherry_service.sandboxes.sandbox import Sandbox, info_of
@@ -116,8 +116,18 @@ class Sandboxes:
                 self._on_exit(sandbox.sandbox_id, item.exit)
             else:
                 self._beginning.note_begun(sandbox.record)
+                await self._hold_outbound(sandbox)
+                sandbox.note_paused(item.paused)
                 await self._beginning.open_tunnels(sandbox)
                 sandbox.start_clocks()
+
+    async def _hold_outbound(self, sandbox: Sandbox) -> None:
+        """Have the list of one of an earlier life hold. Where that can't be, the kernel's rules of then go on."""
+        if (given := sandbox.record.spec.outbound) is not None:
+            try:
+                await self._node.set_outbound(sandbox.sandbox_id, outbound_of(given))
+            except EngineError as error:
+                log.warning("sandbox %s reaches less than it may: %s", sandbox.sandbox_id, error)
 
     async def _never_began(self, sandbox: Sandbox) -> None:
         """Forget one that has no container yet: whoever asked for it asks again."""
@@ -176,6 +186,37 @@ class Sandboxes:
         await self._store.change(sandbox.record)
         return sandbox.info()
 
+    async def pause(self, sandbox_id: str, paused: bool) -> SandboxInfo:
+        """Stop its processes where they are, or have them go on; nothing where that is so already."""
+        sandbox = self.register.alive(sandbox_id)
+        await sandbox.wait_begun()
+        async with sandbox.pausing:
+            if sandbox.paused != paused:
+                try:
+                    await (self._node.pause if paused else self._node.resume)(sandbox_id)
+                except EngineError as error:
+                    raise Unready(str(error)) from error
+                sandbox.note_paused(paused)
+        return sandbox.info()
+
+    async def set_outbound(self, sandbox_id: str, given: SandboxOutbound) -> SandboxInfo:
+        """Replace what one may reach."""
+        outbound = outbound_of(given)
+        sandbox = self.register.alive(sandbox_id)
+        await sandbox.wait_begun()
+        if sandbox.record.spec.outbound is None:
+            raise InvalidRequest(
+                f"sandbox {sandbox_id} was created without a list of what it may reach, which can't be given later: "
+                'create it with one; outbound_cidr_allowlist=["0.0.0.0/0"] allows all'
+            )
+        try:
+            await self._node.set_outbound(sandbox_id, outbound)
+        except EngineError as error:
+            raise Unready(str(error)) from error
+        sandbox.record.spec.outbound = given
+        await self._store.change(sandbox.record)
+        return sandbox.info()
+
     async def wait(self, sandbox_id: str, timeout_s: float) -> SandboxInfo:
         """Return it when it has ended, or after the given time."""
         sandbox = self.register.find(sandbox_id)
@@ -216,6 +257,8 @@ class Sandboxes:
             info = await self.register.get(sandbox_id)
             raise NotFound(f"sandbox {sandbox_id[:64]} has ended: it {info.reason}")
         await sandbox.wait_begun()
+        if sandbox.paused:
+            raise Unready(f"sandbox {sandbox_id} is paused: resume it first (sandbox.resume())")
         try:
             return self._node.engine_id(sandbox_id)
         except EngineError as error:

@@ -63,6 +63,7 @@ class SandboxStore:
         """Write what of a record may change."""
         values = {
             "tags": json.dumps(dict(record.tags)),
+            "spec": codec.serialize(record.spec),
             "state": _state(record),
             "returncode": record.returncode,
             "reason": record.reason,

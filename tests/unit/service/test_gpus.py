@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.engine import FakeEngine
 from tests.fakes.host import gpus_of, host_of
 from tests.fakes.node import no_buckets, no_guests
-from tests.fakes.sandbox_node import FakeSandboxStore, House
+from tests.fakes.sandbox_node import FakeSandboxStore, House, NoLists
 from tests.unit.service.test_pool import World, fake, run
 from wherry_proto.messages import FunctionSpec, GpuRequest, SandboxState
 from wherry_service.engines.containment import Containment
@@ -328,7 +328,9 @@ def test_sandboxes_have_theirs_alone_and_again_after_a_restart(tmp_path: Path) -
 def test_the_containers_of_sandboxes_are_labelled_with_theirs() -> None:
     async def main() -> None:
         engine = FakeEngine({"image": {}})
-        arguments: Any = (engine, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment())
+        arguments: Any = (
+            engine, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment(), NoLists()
+        )  # fmt: skip
         node = LocalSandboxes(*arguments)
         order = SandboxOrder("sb-1", "", "image", ("python3", "-c", "input()"), gpu_ids=("GPU-1",))
         spec = node._spec(order, order.command, [], {})

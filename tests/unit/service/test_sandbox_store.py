@@ -9,6 +9,7 @@ import pytest
 
 from tests.databases import Disk
 from tests.fakes.engine import FakeEngine
+from tests.fakes.sandbox_node import NoLists
 from wherry_proto.messages import SandboxSpec, SandboxState
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.docker_body import DROPPED_CAPABILITIES, create_body
@@ -71,7 +72,10 @@ def test_what_is_written_is_read_again(disk: Disk) -> None:
 
 
 def test_a_sandboxs_container_as_docker_is_asked_for_it() -> None:
-    node = LocalSandboxes(None, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment())  # type: ignore[arg-type]
+    arguments: Any = (
+        None, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment(), NoLists()
+    )  # fmt: skip
+    node = LocalSandboxes(*arguments)
     order = SandboxOrder(
         sandbox_id="sb-1", app_id="ap-1", image="image", command=("true",), workdir="/tmp", block_network=True,
         pty=True, runtime="runsc", pids_limit=64, log_mib=8, memory_limit_mib=256,
@@ -122,7 +126,10 @@ def _image(*entrypoint: str, command: tuple[str, ...] = ()) -> EngineImage:
     ],
 )
 def test_what_a_sandbox_runs(image: EngineImage | None, command: tuple[str, ...], runs: tuple[str, ...]) -> None:
-    node = LocalSandboxes(OneImage(image), "i", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment())  # type: ignore[arg-type]
+    arguments: Any = (
+        OneImage(image), "i", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment(), NoLists()
+    )  # fmt: skip
+    node = LocalSandboxes(*arguments)
     order = SandboxOrder("sb-1", "", "image", command)
     assert asyncio.run(node._command(order)) == runs
     if not command:
@@ -141,7 +148,9 @@ class Refusing(FakeEngine):
 def test_a_sandbox_that_a_killed_service_had_made_and_not_started_begins_in_the_next_life() -> None:
     async def main() -> None:
         engine = Refusing({"image": {}})
-        arguments: Any = (engine, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment())
+        arguments: Any = (
+            engine, "instance", asyncio.Semaphore(1), Path("/nowhere"), None, None, None, Containment(), NoLists()
+        )  # fmt: skip
         node = LocalSandboxes(*arguments)
         labels = {"wherry.instance": "instance", "wherry.kind": "sandbox", "wherry.container": "sb-1"}
         command = ("python3", "-c", "import time; time.sleep(60)")

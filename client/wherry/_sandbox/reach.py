@@ -1,0 +1,86 @@
+"""How a sandbox runs on: what it may reach, and whether it is paused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wherry._base.blocking import blocking
+from wherry.exception import InvalidError
+from wherry_proto import messages
+from wherry_proto.messages import SandboxInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wherry._connection.client import Client
+
+_EVERYWHERE = "0.0.0.0/0"
+
+
+class SandboxReach:
+    """The part of `Sandbox` that changes how it runs on."""
+
+    _sandbox_id: str
+
+    @property
+    def _client(self) -> Client:
+        raise NotImplementedError
+
+    @blocking
+    def pause(self) -> None:
+        """Stop all of its processes where they are, until `resume`: they keep their memory and take no processor time.
+
+        A paused sandbox is not idle; when it is resumed its `idle_timeout` counts from the beginning. Its `timeout`
+        goes on. Commands can't be started meanwhile. Nothing happens where it is paused already. Raises NotFoundError
+        when it has ended.
+        """
+        self._client.call("Sandboxes.Pause", messages.SandboxPauseRequest(sandbox_id=self._sandbox_id), SandboxInfo)
+
+    @blocking
+    def resume(self) -> None:
+        """Have the processes of a paused sandbox go on; nothing where it is not paused.
+
+        Raises NotFoundError when it has ended.
+        """
+        self._client.call("Sandboxes.Resume", messages.SandboxResumeRequest(sandbox_id=self._sandbox_id), SandboxInfo)
+
+    @blocking
+    def set_outbound_allowlist(
+        self,
+        *,
+        outbound_cidr_allowlist: Sequence[str] | None = None,
+        outbound_domain_allowlist: Sequence[str] | None = None,
+    ) -> None:
+        """Replace what it may reach, while it runs. Connections that the new lists do not allow end at once.
+
+        The lists mean what they mean in `Sandbox.create`; without any it reaches everything that containers reach. Only
+        for a sandbox that was created with a list. Raises InvalidError for one that was not and for what is no network
+        or domain, NotFoundError when it has ended. (reference: Sandbox._experimental_set_outbound_network_policy)
+        """
+        outbound = outbound_of(outbound_cidr_allowlist, outbound_domain_allowlist)
+        request = messages.SandboxSetOutboundRequest(
+            sandbox_id=self._sandbox_id, outbound=outbound or messages.SandboxOutbound(networks=[_EVERYWHERE])
+        )
+        self._client.call("Sandboxes.SetOutbound", request, SandboxInfo)
+
+    _experimental_set_outbound_network_policy = set_outbound_allowlist
+
+
+def outbound_of(
+    networks: Sequence[str] | None, domains: Sequence[str] | None, older: Sequence[str] | None = None
+) -> messages.SandboxOutbound | None:
+    """Return what lists allow, None where there is none; raise InvalidError where one is no list of strings."""
+    if networks is not None and older is not None:
+        raise InvalidError("cidr_allowlist is the older name of outbound_cidr_allowlist: give one of them")
+    networks = older if networks is None else networks
+    if networks is None and domains is None:
+        return None
+    return messages.SandboxOutbound(
+        networks=_texts("outbound_cidr_allowlist", networks), domains=_texts("outbound_domain_allowlist", domains)
+    )
+
+
+def _texts(name: str, given: Sequence[str] | None) -> list[str]:
+    if given is not None and (isinstance(given, str) or not all(isinstance(item, str) for item in given)):
+        raise InvalidError(f'{name} is {given!r}: it must be a list of strings, for example ["example.com"]')
+    return list(given or ())
