@@ -171,7 +171,7 @@ class Runner:
         source = os.path.join(self._directory, "source")
         if not context.settles:
             return source
-        from wherry_runner.root import settle  # noqa: PLC0415 - start-up cost: 0.1 ms, only where there is a folder to settle
+        from wherry_runner.root import settle  # noqa: PLC0415 - start-up cost: 0.1 ms, after the hello
 
         return settle(source)
 
