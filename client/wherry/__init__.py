@@ -126,19 +126,23 @@ if not TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415 - start-up cost: only where a name is asked for
-
     module = _LAZY.get(name)
     if module:
-        return getattr(import_module(f"wherry.{module}"), name)
+        return getattr(_loaded(f"wherry.{module}"), name)
     if not name.startswith("_"):
         try:
             # Programs use modules of the reference's that they have not imported: some other has, there.
-            return import_module(f"wherry.{name}")
+            return _loaded(f"wherry.{name}")
         except ModuleNotFoundError as error:
             if error.name != f"wherry.{name}":
                 raise
     raise AttributeError(f"module 'wherry' has no attribute {name!r}")
+
+
+def _loaded(name: str) -> Any:
+    # Not importlib's: that and warnings, which it loads, would be a tenth of what a container has of Wherry.
+    __import__(name)
+    return sys.modules[name]
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform, overload
-from wherry._calling.app_run import AppRun
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
 from wherry._define.entrypoint import LocalEntrypoint
@@ -18,6 +17,7 @@ from wherry.function import Function
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+    from wherry._calling.app_run import AppRun
     from wherry._classes.parameters import parameter
     from wherry._connection.client import Client
     from wherry._define.places import Placed
@@ -392,6 +392,8 @@ class App:
         owner = self.__wherry_owner__
         if name is not None:
             check_app_name(name)
+        from wherry._calling.app_run import AppRun  # noqa: PLC0415 - start-up cost: only where apps are run, not in containers
+
         return AppRun(self, lambda: owner.begin(client, detach, environment_name, name), owner.end)
 
     @blocking

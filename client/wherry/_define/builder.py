@@ -2,7 +2,6 @@
 
 import os
 
-from wherry._base.misuse import near
 from wherry.exception import InvalidError
 
 # The first that is set counts.
@@ -23,6 +22,8 @@ def builder_packages() -> tuple[str, ...]:
             if version in _OLD:
                 return _PACKAGES
             if version not in _NEW:
+                from wherry._base.misuse import near  # noqa: PLC0415 - start-up cost: only for a message
+
                 known = (*_OLD, *_NEW)
                 raise InvalidError(f"{name} is {version!r}: it is one of {', '.join(known)}{near(version, known)}")
             return ()

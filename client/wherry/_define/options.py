@@ -211,8 +211,6 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
 
     Warns of old names and of those without meaning here; raises InvalidError for what there can't be.
     """
-    import warnings  # noqa: PLC0415 - start-up cost: only where an app is defined
-
     options: dict[str, Any] = {}
     known = known_options()
     if given.get("secret") is not None and given.get("secrets"):
@@ -243,6 +241,8 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
                 raise InvalidError(f"{name} and {new} are the old and the new name of one parameter: give only {new}")
             # The container runs the same source; saying it once, here, is enough.
             if is_local():
+                import warnings  # noqa: PLC0415 - start-up cost: only where an old name is used
+
                 warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
         options[new or name] = value
     return options

@@ -125,8 +125,19 @@ def test_outside_a_container() -> None:
 HEAVY = ["asyncio", "grpc", "typer", "rich", "click", "dataclasses", "inspect", "typing", "logging", "google.protobuf"]
 
 
-def test_import_loads_nothing_heavy() -> None:
-    code = f"import sys; import wherry; import json; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+# What a container runs of a module that has a function.
+DEFINES = """
+app = wherry.App(image=wherry.Image.debian_slim())
+
+@app.function(max_containers=1, min_containers=0)
+def f(): ...
+"""
+
+
+@pytest.mark.parametrize(("statements", "heavy"), [("", HEAVY), (DEFINES, [*HEAVY, "importlib", "warnings"])])
+def test_import_loads_nothing_heavy(statements: str, heavy: list[str]) -> None:
+    code = f"import sys; import wherry\n{statements}\nfound = [m for m in {heavy!r} if m in sys.modules]\n"
+    code += "import json; print(json.dumps(found))"
     # -S: what site-packages' .pth files import is not ours.
     paths = [str(Path(wherry.__file__).parents[1])]
     script = f"import sys; sys.path[:0] = {paths!r}; " + code
