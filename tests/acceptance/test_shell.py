@@ -294,7 +294,8 @@ def test_code_without_a_terminal_is_told_how_to_get_one(app: ModuleType) -> None
         (["--no-pty"], b"--no-pty needs --cmd"),
         (["co-x", "--image", "debian:13"], b"leave out --image"),
         (["--add-local", "/nowhere/to/be/found"], b"does not exist"),
-        (["--env", "novalue"], b"write NAME=VALUE"),
+        (["--variable", "novalue"], b"write NAME=VALUE"),
+        (["--env", "A=B"], b"a variable is given as --variable A=B"),
     ],
 )
 def test_wrong_words_get_a_sentence(service: OwnService, args: list[str], says: bytes) -> None:

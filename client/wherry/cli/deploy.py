@@ -1,5 +1,6 @@
 """`wherry deploy`, and what is asked of deployed apps: `wherry app history|rollback|info`."""
 
+import sys
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from wherry.cli._common import (
     JSON_OPTION,
     MODAL_OPTION,
     MODULE_OPTION,
+    TIMESTAMPS_OPTION,
     show_json,
     show_table,
     time_of,
@@ -25,6 +27,7 @@ from wherry.cli._common import (
 from wherry.cli._functions import describe_function, urls_of
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._usage import UsageError
+from wherry.cli.logs import Prefix, show_logs
 from wherry.cli.run import show_error
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
@@ -36,6 +39,7 @@ from wherry_proto.messages import (
     DeploymentListResponse,
     DeploymentState,
     FunctionChangeKind,
+    LogReadRequest,
     ScheduleListRequest,
     ScheduleListResponse,
 )
@@ -68,6 +72,8 @@ def deploy(
     as_json: bool = JSON_OPTION,
     quiet: bool = typer.Option(False, "-q", "--quiet", help="Show only the outcome."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show build logs and the source that is sent."),
+    stream_logs: bool = typer.Option(False, "--stream-logs", help="Then show what its containers print, until Ctrl-C."),
+    timestamps: bool = TIMESTAMPS_OPTION,
 ) -> None:
     """Deploy an app: its functions become the next version.
 
@@ -80,7 +86,9 @@ def deploy(
         check_module(ref)
     use_environment(environment)
     use_modal(modal)
-    began = time.monotonic()
+    if stream_logs and (as_json or dry_run):
+        raise UsageError("--stream-logs goes neither with --json nor with --dry-run")
+    began, began_at = time.monotonic(), time.time()
     try:
         app = find_app(ref)
     except UsageError:
@@ -100,6 +108,10 @@ def deploy(
     finally:
         screen.close()
     _tell(deployed, dry_run, as_json, time.monotonic() - began)
+    if stream_logs:
+        sys.stdout.flush()
+        request = LogReadRequest(app_id=deployed.app_id, follow=True, since_ms=int(began_at * 1000))
+        show_logs(request, Prefix(timestamps), as_json=False)
 
 
 def history(

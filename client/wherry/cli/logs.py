@@ -40,7 +40,7 @@ _JSON = typer.Option(False, "--json", help="Write each line as a JSON object.")
 class _Asked:
     """Which lines are wanted, and what each begins with."""
 
-    def __init__(self, request: LogReadRequest, prefix: "_Prefix") -> None:
+    def __init__(self, request: LogReadRequest, prefix: "Prefix") -> None:
         self.request = request
         self.prefix = prefix
 
@@ -61,7 +61,7 @@ def _asked(
 ) -> _Asked:
     request = _request(follow, since, until, tail, search, call, stream)
     request.container_id = _container_id(container)
-    return _Asked(request, _Prefix(timestamps, show_function, show_call, show_container))
+    return _Asked(request, Prefix(timestamps, show_function, show_call, show_container))
 
 
 @with_options(_asked)
@@ -124,7 +124,7 @@ def container_logs(
         raise UsageError("--all shows all lines, and --tail some of them: use one of them")
     request = _request(follow, since, until, tail, search, call, stream)
     request.container_id = _container_id(container)
-    show_logs(request, _Prefix(timestamps), as_json)
+    show_logs(request, Prefix(timestamps), as_json)
 
 
 def _request(
@@ -154,7 +154,7 @@ def _container_id(given: str) -> str:
     return given.removeprefix("wherry-")
 
 
-class _Prefix:
+class Prefix:
     """What a line begins with, beside what was printed."""
 
     def __init__(
@@ -176,7 +176,7 @@ class _Prefix:
         return "".join(f"{word} " for word in words if word)
 
 
-def show_logs(request: LogReadRequest, prefix: _Prefix, as_json: bool) -> None:
+def show_logs(request: LogReadRequest, prefix: Prefix, as_json: bool) -> None:
     """Print the lines that are asked for, until there are no more."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -221,7 +221,7 @@ class _Json:
 class _Plain:
     """Each line to the stream that it was printed on, in colour on a terminal."""
 
-    def __init__(self, out: TextIO, err: TextIO, prefix: _Prefix) -> None:
+    def __init__(self, out: TextIO, err: TextIO, prefix: Prefix) -> None:
         self._out = out
         self._err = err
         self._prefix = prefix

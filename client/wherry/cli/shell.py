@@ -11,10 +11,10 @@ from wherry._define.places import placed
 from wherry._publish.needs import Needs
 from wherry._publish.shell import DEFAULT_COMMAND, PIPED_COMMAND, end, fresh, fresh_for_function
 from wherry._screen.terminal import is_terminal
-from wherry.cli._common import MODAL_OPTION, use_modal
+from wherry.cli._common import ENVIRONMENT_OPTION, MODAL_OPTION, MODULE_OPTION, use_environment, use_modal
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
-from wherry.cli._ref import find_definition
+from wherry.cli._ref import check_module, find_definition
 from wherry.cli._usage import UsageError
 from wherry.image import Image
 from wherry.output import screen_for_stdout
@@ -31,7 +31,7 @@ _REF = typer.Argument(
     "Nothing: a fresh container of --image.",
     autocompletion=complete_container,
 )
-_ENV = typer.Option([], "--env", help="NAME=VALUE: a variable of the shell. May be repeated.")
+_VARIABLES = typer.Option([], "--variable", help="NAME=VALUE: a variable of the shell. May be repeated.")
 _SECRETS = typer.Option([], "--secret", help="The name of a secret whose values are variables. May be repeated.")
 _VOLUMES = typer.Option([], "--volume", help="NAME[:PATH]: a volume, at /mnt/NAME or PATH. May be repeated.")
 _LOCAL = typer.Option([], "--add-local", help="LOCAL[:REMOTE]: a file or directory to have in it. May be repeated.")
@@ -39,6 +39,7 @@ _LOCAL = typer.Option([], "--add-local", help="LOCAL[:REMOTE]: a file or directo
 
 def shell(
     ref: str | None = _REF,
+    is_module: bool = MODULE_OPTION,
     modal: bool = MODAL_OPTION,
     command: str | None = typer.Option(None, "-c", "--cmd", help="What to run; by default bash, else sh."),
     pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
@@ -47,13 +48,33 @@ def shell(
     secrets: list[str] = _SECRETS,
     volumes: list[str] = _VOLUMES,
     add_local: list[str] = _LOCAL,
-    env: list[str] = _ENV,
+    variables: list[str] = _VARIABLES,
     cpu: float | None = typer.Option(None, "--cpu", help="Cores it may use."),
     memory: int | None = typer.Option(None, "--memory", help="MiB it may use."),
     gpu: str | None = typer.Option(None, "--gpu", help="The GPU it gets, such as any or a100:2."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    cloud: str | None = typer.Option(None, "--cloud", help="Ignored: your own machines are in no cloud."),
+    region: str | None = typer.Option(None, "--region", help="Ignored, likewise."),
+    runtime: str | None = typer.Option(None, "--runtime", help="Ignored: all containers of a service have one."),
 ) -> None:
-    """Open a shell in a running container, or in a fresh one. That one goes when the last shell has left it."""
+    """Open a shell in a running container, or in a fresh one.
+
+    A fresh container is removed when the last shell has left it.
+    """
+    if environment is not None and "=" in environment:
+        raise UsageError(f"--env takes the name of an environment: a variable is given as --variable {environment}")
+    if is_module and ref is not None:
+        check_module(ref)
+    here = "containers run where the service runs"
+    for option, value, why in (
+        ("--cloud", cloud, here),
+        ("--region", region, here),
+        ("--runtime", runtime, "all containers of a service have one runtime, which `containers.runtime` sets"),
+    ):
+        if value is not None:
+            typer.echo(f"wherry: {option} is ignored: {why}", err=True)
     use_modal(modal)
+    use_environment(environment)
     client = default_client()
     given = {
         "--image": image, "--add-python": add_python, "--secret": secrets, "--volume": volumes,
@@ -66,17 +87,17 @@ def shell(
         raise UsageError("--cmd is empty: say what to run")
     if command is None and pty is False:
         raise UsageError("--no-pty needs --cmd: say what to run")
-    variables = dict(_variable(item) for item in env)
+    values = dict(_variable(item) for item in variables)
     if ref is not None and ref[:3] in ("co-", "sb-"):
         _refuse(excluded, f"{ref} is a container that runs already")
-        raise typer.Exit(execute(client, ref, line, pty=pty, env=variables))
+        raise typer.Exit(execute(client, ref, line, pty=pty, env=values))
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     try:
         container_id = _make(client, ref, given, excluded)
     finally:
         screen.close()
     try:
-        code = execute(client, container_id, line, pty=pty, env=variables)
+        code = execute(client, container_id, line, pty=pty, env=values)
     except BaseException:
         end(client, container_id)
         raise
@@ -148,7 +169,7 @@ def _adding(image: Image, item: str) -> Image:
 def _variable(item: str) -> tuple[str, str]:
     name, equals, value = item.partition("=")
     if not name or not equals:
-        raise UsageError(f"--env {item!r}: write NAME=VALUE")
+        raise UsageError(f"--variable {item!r}: write NAME=VALUE")
     return name, value
 
 

@@ -1,5 +1,7 @@
 """Commands and flags as people type them who know other command lines."""
 
+import signal
+import subprocess
 import sys
 
 import wherry
@@ -31,6 +33,7 @@ COMMANDS = {
           grep -B1 '"case-commands"' | grep -o 'ap-[^"]*') --json | grep -o 'co-[^"]*') | cut -c 1-10
         wherry app stop case-commands -y >/dev/null
     """,
+    "stream": "python {file} stream",
     "environment": """
         wherry environment create case-commands >/dev/null
         wherry environment update case-commands --set-name case-commands-2
@@ -46,6 +49,7 @@ EXPECTED = {
         '{"min_containers":0,"max_containers":3,"buffer_containers":0,"scaledown_window_s":7.0}\n'
         "max_containers: 3\n1\nf ran\n1\nContainer \n",
     ),
+    "stream": (0, "added: f case-stream: version 1 serves\nf ran\n130\n"),
     "environment": (
         0,
         "Environment case-commands is called case-commands-2 now. "
@@ -63,5 +67,19 @@ def f() -> int:
     return 1
 
 
-if __name__ == "__main__" and sys.argv[1:]:
+def stream() -> None:
+    """Deploy, and read what is printed from then on."""
+    command = ["wherry", "deploy", "-q", "--name", "case-stream", "--stream-logs", "--timestamps", __file__]
+    deploying = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert deploying.stdout is not None
+    print(*(deploying.stdout.readline().split(" (")[0].strip() for _ in range(2)))
+    wherry.Function.from_name("case-stream", "f").remote()
+    print(deploying.stdout.readline().partition(" ")[2], end="")
+    deploying.send_signal(signal.SIGINT)
+    print(deploying.wait())
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["stream"]:
+    stream()
+elif __name__ == "__main__" and sys.argv[1:]:
     print(wherry.Function.from_name("case-commands", "f").remote())
