@@ -1464,8 +1464,8 @@ class DeploymentCreateRequest(Message):
 
 
 class DeploymentRollbackRequest(Message):
-    __slots__ = ("app_id", "version", "strategy", "origin", "dry_run")
-    __kinds__ = "string uint32 enum DeploymentOrigin bool"
+    __slots__ = ("app_id", "version", "strategy", "origin", "dry_run", "fresh")
+    __kinds__ = "string uint32 enum DeploymentOrigin bool bool"
 
     def __init__(
         self,
@@ -1475,12 +1475,14 @@ class DeploymentRollbackRequest(Message):
         strategy: int = 0,
         origin: "DeploymentOrigin | None" = None,
         dry_run: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.app_id = app_id
         self.version = version
         self.strategy = strategy
         self.origin = origin
         self.dry_run = dry_run
+        self.fresh = fresh
 
 
 class DeployedFunction(Message):

@@ -128,6 +128,11 @@ def test_b55_a_version_is_deployed_looked_at_and_rolled_back(service: OwnService
     assert (info["deployment"]["version"], info["deployment"]["rollback_of"]) == (3, 1)
     assert [one["name"] for one in info["functions"]] == ["Greeter", "f"]
     assert "no version 9" in repository.wherry("app", "rollback", repository.name, "9", code=1)
+    where = function.remote()
+    assert "version 4 serves" in repository.wherry("app", "rollover", repository.name)
+    assert function.remote()[1] == where[1]
+    assert function.remote()[0] != where[0]
+    assert "version 5 serves" in repository.wherry("app", "promote", repository.name, "2")
     repository.wherry("app", "stop", repository.name)
     assert service.containers(app=first["app_id"]) == []
 

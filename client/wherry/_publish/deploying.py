@@ -187,6 +187,15 @@ def rollback(app: AppInfo, version: int, strategy: str) -> Deployed:
     return Deployed(app.app_id, app.name, follow(default_client(), "Deployments.Rollback", request))
 
 
+def rollover(app: AppInfo, strategy: str) -> Deployed:
+    """Replace the containers of a deployed app by new ones of the same version.
+
+    Raises DeploymentError if they don't start: the old ones serve on then.
+    """
+    request = DeploymentRollbackRequest(app_id=app.app_id, fresh=True, strategy=strategy_of(strategy))
+    return Deployed(app.app_id, app.name, follow(default_client(), "Deployments.Rollback", request))
+
+
 def follow(
     client: Client, method: str, request: DeploymentCreateRequest | DeploymentRollbackRequest
 ) -> DeploymentResult:

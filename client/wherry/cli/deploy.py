@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -11,6 +12,7 @@ from wherry._publish.deploying import STRATEGIES, Deployed
 from wherry._publish.deploying import deploy as deploy_app
 from wherry._publish.deploying import dry_run as ask
 from wherry._publish.deploying import rollback as roll_back
+from wherry._publish.deploying import rollover as roll_over
 from wherry._screen.output import Output, Silent
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -32,6 +34,7 @@ from wherry.cli.run import show_error
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import (
+    AppInfo,
     AppShowRequest,
     AppShowResponse,
     Deployment,
@@ -142,17 +145,30 @@ def rollback(
 
     Its functions become the next version. To undo this, do it again.
     """
-    began = time.monotonic()
-    found = _shown(app, environment).app
-    assert found is not None
-    client = default_client()
-    screen: Output = Silent() if as_json else screen_for_stdout(quiet=False, verbose=False)
-    client.listener.screen = screen
-    try:
-        deployed = roll_back(found, version, strategy)
-    finally:
-        screen.close()
-    _tell(deployed, False, as_json, time.monotonic() - began)
+    _again(app, environment, as_json, lambda found: roll_back(found, version, strategy))
+
+
+def rollover(
+    app: str = typer.Argument(help="Id or name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    strategy: str = STRATEGY_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Replace an app's containers; its code stays.
+
+    The version that serves is deployed once more, as a new version.
+    """
+    _again(app, environment, as_json, lambda found: roll_over(found, strategy))
+
+
+def promote(
+    app: str = typer.Argument(help="Id or name."),
+    version: int = typer.Argument(help="The version that is to serve again.", min=1),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Have a version of an app serve again, as `rollback` does."""
+    _again(app, environment, as_json, lambda found: roll_back(found, version, "rolling"))
 
 
 def info(
@@ -194,6 +210,20 @@ def info(
         urls = "\n".join(own["urls"])
         rows.append([own["name"], own["containers"], own["waiting"], urls, "\n".join(own["next_runs"])])
     show_table(["function", "containers", "waiting", "url", "next runs"], rows)
+
+
+def _again(app: str, environment: str | None, as_json: bool, deploy_again: Callable[[AppInfo], Deployed]) -> None:
+    began = time.monotonic()
+    found = _shown(app, environment).app
+    assert found is not None
+    client = default_client()
+    screen: Output = Silent() if as_json else screen_for_stdout(quiet=False, verbose=False)
+    client.listener.screen = screen
+    try:
+        deployed = deploy_again(found)
+    finally:
+        screen.close()
+    _tell(deployed, False, as_json, time.monotonic() - began)
 
 
 def _shown(app: str, environment: str | None) -> AppShowResponse:

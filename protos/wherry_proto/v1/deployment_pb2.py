@@ -25,39 +25,39 @@ _sym_db = _symbol_database.Default()
 from wherry_proto.v1 import function_pb2 as wherry_dot_v1_dot_function__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awherry/v1/deployment.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\"R\n\x10\x44\x65ploymentOrigin\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\r\n\x05\x64irty\x18\x03 \x01(\x08\x12\x12\n\ntoken_name\x18\x04 \x01(\t\"\xc0\x01\n\x17\x44\x65ploymentCreateRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12*\n\tfunctions\x18\x02 \x03(\x0b\x32\x17.wherry.v1.FunctionSpec\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12+\n\x06origin\x18\x04 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"\xa7\x01\n\x19\x44\x65ploymentRollbackRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12+\n\x06origin\x18\x04 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"L\n\x0f\x44\x65ploymentEvent\x12\x0c\n\x04text\x18\x01 \x01(\t\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x1b.wherry.v1.DeploymentResult\"K\n\x0e\x46unctionChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.wherry.v1.FunctionChangeKind\"\x95\x01\n\x10\x44\x65ploymentResult\x12)\n\ndeployment\x18\x01 \x01(\x0b\x32\x15.wherry.v1.Deployment\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.wherry.v1.FunctionChange\x12*\n\tfunctions\x18\x03 \x03(\x0b\x32\x17.wherry.v1.FunctionInfo\"\xb4\x02\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.wherry.v1.DeploymentState\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12+\n\x06origin\x18\x06 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12+\n\x08strategy\x18\x07 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12\x13\n\x0brollback_of\x18\x08 \x01(\r\x12\r\n\x05\x65rror\x18\t \x01(\t\x12.\n\tfunctions\x18\n \x03(\x0b\x32\x1b.wherry.v1.DeployedFunction\"N\n\x10\x44\x65ployedFunction\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\"N\n\x15\x44\x65ploymentListRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"V\n\x16\x44\x65ploymentListResponse\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12*\n\x0b\x64\x65ployments\x18\x02 \x03(\x0b\x32\x15.wherry.v1.Deployment*l\n\x0e\x44\x65ployStrategy\x12\x1f\n\x1b\x44\x45PLOY_STRATEGY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45PLOY_STRATEGY_ROLLING\x10\x01\x12\x1c\n\x18\x44\x45PLOY_STRATEGY_RECREATE\x10\x02*\x8c\x01\n\x0f\x44\x65ploymentState\x12 \n\x1c\x44\x45PLOYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45PLOYMENT_STATE_LIVE\x10\x01\x12\x1f\n\x1b\x44\x45PLOYMENT_STATE_SUPERSEDED\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_STATE_FAILED\x10\x03*\xbf\x01\n\x12\x46unctionChangeKind\x12$\n FUNCTION_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46UNCTION_CHANGE_KIND_ADDED\x10\x01\x12!\n\x1d\x46UNCTION_CHANGE_KIND_REPLACED\x10\x02\x12\x1e\n\x1a\x46UNCTION_CHANGE_KIND_TUNED\x10\x03\x12 \n\x1c\x46UNCTION_CHANGE_KIND_REMOVED\x10\x04\x32\xf6\x01\n\x0b\x44\x65ployments\x12J\n\x06\x43reate\x12\".wherry.v1.DeploymentCreateRequest\x1a\x1a.wherry.v1.DeploymentEvent0\x01\x12N\n\x08Rollback\x12$.wherry.v1.DeploymentRollbackRequest\x1a\x1a.wherry.v1.DeploymentEvent0\x01\x12K\n\x04List\x12 .wherry.v1.DeploymentListRequest\x1a!.wherry.v1.DeploymentListResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awherry/v1/deployment.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\"R\n\x10\x44\x65ploymentOrigin\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\t\x12\r\n\x05\x64irty\x18\x03 \x01(\x08\x12\x12\n\ntoken_name\x18\x04 \x01(\t\"\xc0\x01\n\x17\x44\x65ploymentCreateRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12*\n\tfunctions\x18\x02 \x03(\x0b\x32\x17.wherry.v1.FunctionSpec\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12+\n\x06origin\x18\x04 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"\xb6\x01\n\x19\x44\x65ploymentRollbackRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12+\n\x08strategy\x18\x03 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12+\n\x06origin\x18\x04 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\r\n\x05\x66resh\x18\x06 \x01(\x08\"L\n\x0f\x44\x65ploymentEvent\x12\x0c\n\x04text\x18\x01 \x01(\t\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x1b.wherry.v1.DeploymentResult\"K\n\x0e\x46unctionChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.wherry.v1.FunctionChangeKind\"\x95\x01\n\x10\x44\x65ploymentResult\x12)\n\ndeployment\x18\x01 \x01(\x0b\x32\x15.wherry.v1.Deployment\x12*\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x19.wherry.v1.FunctionChange\x12*\n\tfunctions\x18\x03 \x03(\x0b\x32\x17.wherry.v1.FunctionInfo\"\xb4\x02\n\nDeployment\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.wherry.v1.DeploymentState\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12+\n\x06origin\x18\x06 \x01(\x0b\x32\x1b.wherry.v1.DeploymentOrigin\x12+\n\x08strategy\x18\x07 \x01(\x0e\x32\x19.wherry.v1.DeployStrategy\x12\x13\n\x0brollback_of\x18\x08 \x01(\r\x12\r\n\x05\x65rror\x18\t \x01(\t\x12.\n\tfunctions\x18\n \x03(\x0b\x32\x1b.wherry.v1.DeployedFunction\"N\n\x10\x44\x65ployedFunction\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12%\n\x04spec\x18\x02 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\"N\n\x15\x44\x65ploymentListRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"V\n\x16\x44\x65ploymentListResponse\x12\x10\n\x08\x61pp_name\x18\x01 \x01(\t\x12*\n\x0b\x64\x65ployments\x18\x02 \x03(\x0b\x32\x15.wherry.v1.Deployment*l\n\x0e\x44\x65ployStrategy\x12\x1f\n\x1b\x44\x45PLOY_STRATEGY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45PLOY_STRATEGY_ROLLING\x10\x01\x12\x1c\n\x18\x44\x45PLOY_STRATEGY_RECREATE\x10\x02*\x8c\x01\n\x0f\x44\x65ploymentState\x12 \n\x1c\x44\x45PLOYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45PLOYMENT_STATE_LIVE\x10\x01\x12\x1f\n\x1b\x44\x45PLOYMENT_STATE_SUPERSEDED\x10\x02\x12\x1b\n\x17\x44\x45PLOYMENT_STATE_FAILED\x10\x03*\xbf\x01\n\x12\x46unctionChangeKind\x12$\n FUNCTION_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46UNCTION_CHANGE_KIND_ADDED\x10\x01\x12!\n\x1d\x46UNCTION_CHANGE_KIND_REPLACED\x10\x02\x12\x1e\n\x1a\x46UNCTION_CHANGE_KIND_TUNED\x10\x03\x12 \n\x1c\x46UNCTION_CHANGE_KIND_REMOVED\x10\x04\x32\xf6\x01\n\x0b\x44\x65ployments\x12J\n\x06\x43reate\x12\".wherry.v1.DeploymentCreateRequest\x1a\x1a.wherry.v1.DeploymentEvent0\x01\x12N\n\x08Rollback\x12$.wherry.v1.DeploymentRollbackRequest\x1a\x1a.wherry.v1.DeploymentEvent0\x01\x12K\n\x04List\x12 .wherry.v1.DeploymentListRequest\x1a!.wherry.v1.DeploymentListResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.deployment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEPLOYSTRATEGY']._serialized_start=1382
-  _globals['_DEPLOYSTRATEGY']._serialized_end=1490
-  _globals['_DEPLOYMENTSTATE']._serialized_start=1493
-  _globals['_DEPLOYMENTSTATE']._serialized_end=1633
-  _globals['_FUNCTIONCHANGEKIND']._serialized_start=1636
-  _globals['_FUNCTIONCHANGEKIND']._serialized_end=1827
+  _globals['_DEPLOYSTRATEGY']._serialized_start=1397
+  _globals['_DEPLOYSTRATEGY']._serialized_end=1505
+  _globals['_DEPLOYMENTSTATE']._serialized_start=1508
+  _globals['_DEPLOYMENTSTATE']._serialized_end=1648
+  _globals['_FUNCTIONCHANGEKIND']._serialized_start=1651
+  _globals['_FUNCTIONCHANGEKIND']._serialized_end=1842
   _globals['_DEPLOYMENTORIGIN']._serialized_start=67
   _globals['_DEPLOYMENTORIGIN']._serialized_end=149
   _globals['_DEPLOYMENTCREATEREQUEST']._serialized_start=152
   _globals['_DEPLOYMENTCREATEREQUEST']._serialized_end=344
   _globals['_DEPLOYMENTROLLBACKREQUEST']._serialized_start=347
-  _globals['_DEPLOYMENTROLLBACKREQUEST']._serialized_end=514
-  _globals['_DEPLOYMENTEVENT']._serialized_start=516
-  _globals['_DEPLOYMENTEVENT']._serialized_end=592
-  _globals['_FUNCTIONCHANGE']._serialized_start=594
-  _globals['_FUNCTIONCHANGE']._serialized_end=669
-  _globals['_DEPLOYMENTRESULT']._serialized_start=672
-  _globals['_DEPLOYMENTRESULT']._serialized_end=821
-  _globals['_DEPLOYMENT']._serialized_start=824
-  _globals['_DEPLOYMENT']._serialized_end=1132
-  _globals['_DEPLOYEDFUNCTION']._serialized_start=1134
-  _globals['_DEPLOYEDFUNCTION']._serialized_end=1212
-  _globals['_DEPLOYMENTLISTREQUEST']._serialized_start=1214
-  _globals['_DEPLOYMENTLISTREQUEST']._serialized_end=1292
-  _globals['_DEPLOYMENTLISTRESPONSE']._serialized_start=1294
-  _globals['_DEPLOYMENTLISTRESPONSE']._serialized_end=1380
-  _globals['_DEPLOYMENTS']._serialized_start=1830
-  _globals['_DEPLOYMENTS']._serialized_end=2076
+  _globals['_DEPLOYMENTROLLBACKREQUEST']._serialized_end=529
+  _globals['_DEPLOYMENTEVENT']._serialized_start=531
+  _globals['_DEPLOYMENTEVENT']._serialized_end=607
+  _globals['_FUNCTIONCHANGE']._serialized_start=609
+  _globals['_FUNCTIONCHANGE']._serialized_end=684
+  _globals['_DEPLOYMENTRESULT']._serialized_start=687
+  _globals['_DEPLOYMENTRESULT']._serialized_end=836
+  _globals['_DEPLOYMENT']._serialized_start=839
+  _globals['_DEPLOYMENT']._serialized_end=1147
+  _globals['_DEPLOYEDFUNCTION']._serialized_start=1149
+  _globals['_DEPLOYEDFUNCTION']._serialized_end=1227
+  _globals['_DEPLOYMENTLISTREQUEST']._serialized_start=1229
+  _globals['_DEPLOYMENTLISTREQUEST']._serialized_end=1307
+  _globals['_DEPLOYMENTLISTRESPONSE']._serialized_start=1309
+  _globals['_DEPLOYMENTLISTRESPONSE']._serialized_end=1395
+  _globals['_DEPLOYMENTS']._serialized_start=1845
+  _globals['_DEPLOYMENTS']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

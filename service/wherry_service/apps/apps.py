@@ -133,11 +133,12 @@ class Apps:
         deploys: bool = False,
         ids: Mapping[str, str] | None = None,
         dry_run: bool = False,
+        fresh: bool = False,
     ) -> Change:
         """Return what these functions would change; raise what says why they can't be the app's.
 
         They keep the ids of functions of the same names, or get those that `ids` has by name. Of a dry run, what they
-        use need not be there yet.
+        use need not be there yet. `fresh`: all get new containers, also those that are as they were.
         """
         names = [spec.name for spec in specs]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -154,7 +155,7 @@ class Apps:
         self._beside.endpoints.check(claims)
         if claims and not dry_run:
             await self._beside.web_ready()
-        return change_of(app.functions, bases, followed(app, bases, plan), claims)
+        return change_of(app.functions, bases, followed(app, bases, plan), claims, fresh)
 
     def take(
         self, app: App, change: Change, warm: Mapping[str, Pool[Input]], grace_s: Callable[[FunctionRecord], float]

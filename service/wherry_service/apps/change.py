@@ -46,14 +46,17 @@ def change_of(
     bases: Sequence[FunctionRecord],
     variants: Sequence[FunctionRecord],
     claims: Sequence[Endpoint],
+    fresh: bool = False,
 ) -> Change:
-    """Compare what is to be with what is."""
+    """Compare what is to be with what is. `fresh`: what is as it was is replaced, too."""
     records = [*bases, *variants]
     kinds: dict[str, int] = {}
     for record in records:
         before = known.get(record.function_id)
         if before is None:
             kinds[record.function_id] = FunctionChangeKind.ADDED
+        elif fresh:
+            kinds[record.function_id] = FunctionChangeKind.REPLACED
         elif before.spec == record.spec and before.live == record.live:
             continue
         elif revision_of(before.spec) == revision_of(record.spec):

@@ -83,7 +83,8 @@ class Deployments:
         app = self._apps.register.running(request.app_id)
         if app.deployment is None:
             raise InvalidRequest(f"{app} is not deployed, so there is nothing to roll back to")
-        target = await self._target(app, app.deployment.version, request.version)
+        live = app.deployment.version
+        target = await self._target(app, live, live if request.fresh else request.version)
         specs = [one.spec for one in target.functions if one.spec is not None]
         ids = {one.spec.name: one.function_id for one in target.functions if one.spec is not None}
         await self._apps.serving.mask_secrets(
@@ -96,7 +97,7 @@ class Deployments:
             strategy=_strategy(request.strategy),
             rollback_of=target.version,
         )
-        return await self._deploy(wanted, specs, ids, request.dry_run, tell)
+        return await self._deploy(wanted, specs, ids, request.dry_run, tell, request.fresh)
 
     async def _target(self, app: App, live: int, version: int) -> Deployment:
         versions = await self.store.list(app.record.app_id)
@@ -124,13 +125,14 @@ class Deployments:
         ids: Mapping[str, str],
         dry_run: bool,
         tell: Callable[[str], None],
+        fresh: bool = False,
     ) -> DeploymentResult:
         app = self._apps.register.running(wanted.app_id)
         async with app.lock:
             # Stopped while another version was being deployed, it is no more.
             app = self._apps.register.running(wanted.app_id)
             self._expect_only(app)
-            change = await self._apps.change(app, specs, deploys=True, ids=ids, dry_run=dry_run)
+            change = await self._apps.change(app, specs, deploys=True, ids=ids, dry_run=dry_run, fresh=fresh)
             changes = change.described()
             is_same = not change.kinds and not change.removed and app.record.state == AppState.DEPLOYED
             if not is_same:
