@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.object import Object, given
+from wherry._base.words import with_article
 from wherry._objects.managed import Managed
 from wherry.context import check_local, is_local
 from wherry.exception import InvalidError, NotFoundError
@@ -304,7 +305,7 @@ def _shown(value: Any) -> str:
     """Name what was given without showing it: it may be what should be secret."""
     if isinstance(value, (list, tuple)):
         return f"a list of {', '.join(sorted({type(item).__name__ for item in value}))}"
-    return f"a {type(value).__name__}"
+    return with_article(type(value).__name__)
 
 
 def _strings(what: str, values: Mapping[str, str | None]) -> dict[str, str]:
@@ -313,7 +314,9 @@ def _strings(what: str, values: Mapping[str, str | None]) -> dict[str, str]:
         if value is None:
             continue
         if not isinstance(key, str) or not isinstance(value, str):
-            raise InvalidError(f"{what}: {key!r} is a {type(value).__name__}: names and values must be strings")
+            raise InvalidError(
+                f"{what}: {key!r} is {with_article(type(value).__name__)}: names and values must be strings"
+            )
         found[key] = value
     return found
 

@@ -456,7 +456,7 @@ def test_found_by_id_name_and_tags(box: Sandbox) -> None:
     box.set_tags({"suite": "yes", "more": "1"})
     assert box.get_tags() == {"suite": "yes", "more": "1"}
     assert pickle.loads(pickle.dumps(box)) == box
-    with pytest.raises(NotFoundError, match=r"no sandbox that belongs to no app runs under the name 'boks'.*box"):
+    with pytest.raises(NotFoundError, match=r"no sandbox runs under the name 'boks'.*box"):
         Sandbox.from_name(None, "boks")
     with pytest.raises(AlreadyExistsError, match=f"{box.object_id} runs under the name 'box'"):
         Sandbox.create(name="box")
@@ -515,7 +515,7 @@ def test_b60_commands(box: Sandbox, run: Callable[..., Sandbox], environment: di
     logs = wherry_command(environment, "logs", "--json", other.object_id)
     assert json.loads(logs.stdout)["stdout"] == "out\n"
     for code, wrong, told in (
-        (1, ("exec", "nobody", "ls"), "no sandbox that belongs to no app runs under the name 'nobody'"),
+        (1, ("exec", "nobody", "ls"), "no sandbox runs under the name 'nobody'"),
         (1, ("logs", "sb-x"), "is not the id of a sandbox"),
         (2, ("list", "--tag", "x"), "write NAME=VALUE"),
     ):

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from wherry._base.words import counted
 from wherry._connection.client import Client
 from wherry._connection.session import has_blob
 from wherry.exception import ConnectionError, InvalidError, NotFoundError, OutputExpiredError
@@ -113,7 +114,7 @@ class Watch:
     def _check_index(self, index: int) -> None:
         count = self._watched.known.result().num_inputs
         if not 0 <= index < max(1, count):
-            raise IndexError(f"{self._call_id} has {count} inputs: index={index} is none of them")
+            raise IndexError(f"{self._call_id} has {counted(count, 'input')}: index={index} is none of them")
 
     def _late(self, timeout: float | None) -> TimeoutError:
         return TimeoutError(f"{self._call_id} has no result after {timeout:g} s")

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from wherry import exception
 from wherry._base.code import importable_name
+from wherry._base.words import with_article
 
 PROTOCOL = 5
 # Byte code differs from one minor version to the next.
@@ -255,4 +256,4 @@ def _size(value: Any) -> int:
 def _kind(value: Any) -> str:
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"a {name!r} object"
+    return f"{with_article(name).partition(' ')[0]} {name!r} object"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from wherry._base.words import with_article
 from wherry.exception import DeserializationError, ExecutionError
 
 MARK = "errors"
@@ -25,7 +26,7 @@ class Rebuilt:
 
     def __init__(self, loaded: Any, named: Callable[[str], str]) -> None:
         if not isinstance(loaded, tuple) or len(loaded) != 2:
-            raise DeserializationError(f"what came was a {type(loaded).__name__}, not an exception")
+            raise DeserializationError(f"what came was {with_article(type(loaded).__name__)}, not an exception")
         self._named = named
         self._made: dict[int, BaseException] = {}
         self._being_made: set[int] = set()
@@ -71,7 +72,7 @@ class Rebuilt:
         try:
             error, attributes = Unpickler(io.BytesIO(data)).load()
             if not isinstance(error, BaseException):
-                raise DeserializationError(f"what came was a {type(error).__name__}, not an exception")
+                raise DeserializationError(f"what came was {with_article(type(error).__name__)}, not an exception")
             for name, value in (attributes or {}).items():
                 object.__setattr__(error, name, value)
         except ModuleNotFoundError as problem:
@@ -129,7 +130,7 @@ class Rebuilt:
 
     def _of_before(self, error: Any, described: dict[str, Any] | None) -> BaseException:
         if not isinstance(error, BaseException):
-            raise DeserializationError(f"what came was a {type(error).__name__}, not an exception")
+            raise DeserializationError(f"what came was {with_article(type(error).__name__)}, not an exception")
         try:
             frame = described
             for _ in range(_MAX_FRAMES):

@@ -4,6 +4,7 @@ import io
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from wherry._base.words import with_article
 from wherry._connection import pickling
 from wherry.exception import DeserializationError, SerializationError
 from wherry_proto.messages import Format, Payload
@@ -41,7 +42,7 @@ def payload_of(client: "Client", value: Any, what: str) -> Payload:
         data = pickling.dumps(value, False)
     except pickling.UNPICKLABLE as error:
         raise SerializationError(
-            f"{what} can't be stored: a {type(value).__qualname__} can't be pickled ({error})"
+            f"{what} can't be stored: {with_article(type(value).__qualname__)} can't be pickled ({error})"
         ) from error
     if len(data) > pickling.INLINE_LIMIT:
         return client.blobs.put_bytes(data)

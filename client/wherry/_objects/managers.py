@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from wherry._base.blocking import blocking
+from wherry._base.words import with_article
 from wherry._connection.client import default_client
 from wherry._objects import secrets
 from wherry.exception import AlreadyExistsError, InvalidError, NotFoundError
@@ -89,7 +90,8 @@ class ObjectManager(Manager):
         else:
             if not allow_existing:
                 raise AlreadyExistsError(
-                    f"there is a {self._kind.__name__} {name!r} already: choose another name, or allow_existing=True"
+                    f"there is {with_article(self._kind.__name__)} {name!r} already: choose another name, or "
+                    "allow_existing=True"
                 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wherry._base.words import counted
 from wherry._publish.ignore import matcher
 from wherry._publish.local_files import file_of, files_below, module_files
 from wherry._publish.resolver import Want
@@ -38,7 +39,9 @@ class LocalFiles(Want[LocalMount]):
         files = _files(mounted)
         sent, seconds = send(client, files)
         if sent:
-            client.listener.screen.step(f"Sent {sent} of {len(files)} files for {mounted.remote} in {seconds:.1f} s")
+            client.listener.screen.step(
+                f"Sent {sent} of {counted(len(files), 'file')} for {mounted.remote} in {seconds:.1f} s"
+            )
         is_file = mounted.kind == "file"
         return LocalMount(remote_path=mounted.remote, source_id=put_tree(client, files), is_file=is_file)
 

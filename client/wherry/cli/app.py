@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
 from wherry.exception import NotFoundError
@@ -66,10 +67,11 @@ def stop(
     if as_json:
         show_json({"app_id": app_id, "containers": answer.num_containers_stopped, "left_over": left_over})
     elif not left_over:
-        typer.echo(f"Stopped {app} and {answer.num_containers_stopped} containers.")
+        typer.echo(f"Stopped {app} and {counted(answer.num_containers_stopped, 'container')}.")
     else:
+        what = counted(len(left_over), "container that is still there", "containers that are still there")
         typer.echo(
-            f"{app} is stopped but for {len(left_over)} containers that are still there: {', '.join(left_over)}. "
+            f"{app} is stopped but for {what}: {', '.join(left_over)}. "
             "The service goes on removing them; if they stay, look at the engine: docker ps -a",
             err=True,
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
 from wherry.cli._exec import execute
@@ -84,7 +85,7 @@ def stop(
         show_json([{"container_id": name, "inputs": count} for name, count in stopped.items()])
         return
     for name, count in stopped.items():
-        what = f"finishes {count} inputs, then goes" if graceful and count else "goes"
+        what = f"finishes {counted(count, 'input')}, then goes" if graceful and count else "goes"
         typer.echo(f"Container {name} {what}.")
 
 

@@ -161,16 +161,6 @@ def rollover(
     _again(app, environment, as_json, lambda found: roll_over(found, strategy))
 
 
-def promote(
-    app: str = typer.Argument(help="Id or name."),
-    version: int = typer.Argument(help="The version that is to serve again.", min=1),
-    environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
-) -> None:
-    """Have a version of an app serve again, as `rollback` does."""
-    _again(app, environment, as_json, lambda found: roll_back(found, version, "rolling"))
-
-
 def info(
     app: str = typer.Argument(help="Id or name."),
     environment: str | None = ENVIRONMENT_OPTION,

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, time_of
 from wherry.cli._functions import describe_function, find_function, status_of
@@ -51,7 +52,10 @@ def stats(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTIO
             }
         )
         return
-    typer.echo(f"{now.backlog} inputs wait, {now.num_active_runners} of {now.num_total_runners} containers work.")
+    typer.echo(
+        f"{counted(now.backlog, 'input')} waiting, {now.num_active_runners} of "
+        f"{counted(now.num_total_runners, 'container')} working."
+    )
 
 
 @autoscaler.command()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images
@@ -121,7 +122,7 @@ def prune(
         if not yes:
             for image in found.removed:
                 typer.echo(f"{image.image_id}  {size_of(image.size_bytes)}  {image.summary}", err=True)
-            typer.confirm(f"Remove these {len(found.removed)} images?", abort=True, err=True)
+            typer.confirm(f"Remove {counted(len(found.removed), 'image')}?", abort=True, err=True)
         request = ImagePruneRequest(older_than_days=older_than)
         found = client.call("Images.Prune", request, ImagePruneResponse)
     if as_json:
@@ -130,7 +131,7 @@ def prune(
     would = "would go" if dry_run else "removed"
     for image in found.removed:
         typer.echo(f"{image.image_id}  {size_of(image.size_bytes)}  {image.summary}")
-    typer.echo(f"{len(found.removed)} images {would}; layers that others share stay.")
+    typer.echo(f"{counted(len(found.removed), 'image')} {would}; layers that others share stay.")
 
 
 def _requests(ref: str) -> list[ImageShowRequest]:

@@ -29,7 +29,7 @@ from wherry.cli import (
 from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._usage import UsageError
-from wherry.cli.deploy import deploy, history, info, promote, rollback, rollover
+from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.logs import app_logs, function_logs
 from wherry.cli.run import run
 from wherry.cli.serve import serve
@@ -65,7 +65,6 @@ app.group.command("logs")(app_logs)
 app.group.command("history")(history)
 app.group.command("rollback")(rollback)
 app.group.command("rollover")(rollover)
-app.group.command("promote", hidden=True)(promote)
 app.group.command("info")(info)
 cli.add_typer(app.group, name="app")
 cli.add_typer(container.group, name="container")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._objects import secrets
 from wherry._objects.dotenv import read
@@ -113,10 +114,11 @@ def rotate(as_json: bool = JSON_OPTION) -> None:
     elif not answer.num_secrets:
         typer.echo("There are no secrets: nothing to encrypt.")
     elif answer.new_key:
-        typer.echo(f"Encrypted {answer.num_secrets} secrets with a new key; the old one is gone.")
+        typer.echo(f"Encrypted {counted(answer.num_secrets, 'secret')} with a new key; the old one is gone.")
     else:
         typer.echo(
-            f"Encrypted {answer.num_secrets} secrets with the first key of WHERRY_SECRET_KEY; the others can go now."
+            f"Encrypted {counted(answer.num_secrets, 'secret')} with the first key of WHERRY_SECRET_KEY; the others "
+            "can go now."
         )
 
 

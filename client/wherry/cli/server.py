@@ -9,6 +9,7 @@ from typing import cast
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.installed import check_service_installed
 from wherry._connection.server import LocalServer
 from wherry._connection.settings import Settings, default_state_dir
@@ -115,7 +116,7 @@ def stop(
     if as_json:
         show_json({"stopped": True, "containers": answer.num_containers_stopped})
     else:
-        typer.echo(f"Stopped the service and {answer.num_containers_stopped} containers.")
+        typer.echo(f"Stopped the service and {counted(answer.num_containers_stopped, 'container')}.")
 
 
 @group.command()

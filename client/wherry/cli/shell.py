@@ -53,9 +53,6 @@ def shell(
     memory: int | None = typer.Option(None, "--memory", help="MiB it may use."),
     gpu: str | None = typer.Option(None, "--gpu", help="The GPU it gets, such as any or a100:2."),
     environment: str | None = ENVIRONMENT_OPTION,
-    cloud: str | None = typer.Option(None, "--cloud", help="Ignored: your own machines are in no cloud."),
-    region: str | None = typer.Option(None, "--region", help="Ignored, likewise."),
-    runtime: str | None = typer.Option(None, "--runtime", help="Ignored: all containers of a service have one."),
 ) -> None:
     """Open a shell in a running container, or in a fresh one.
 
@@ -65,14 +62,6 @@ def shell(
         raise UsageError(f"--env takes the name of an environment: a variable is given as --variable {environment}")
     if is_module and ref is not None:
         check_module(ref)
-    here = "containers run where the service runs"
-    for option, value, why in (
-        ("--cloud", cloud, here),
-        ("--region", region, here),
-        ("--runtime", runtime, "all containers of a service have one runtime, which `containers.runtime` sets"),
-    ):
-        if value is not None:
-            typer.echo(f"wherry: {option} is ignored: {why}", err=True)
     use_modal(modal)
     use_environment(environment)
     client = default_client()

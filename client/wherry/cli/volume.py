@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._objects.volume_download import Download
 from wherry._objects.volume_files import VolumeFiles
@@ -160,7 +161,7 @@ def _add_files(group: typer.Typer, found: Found) -> None:
             batch.put_file(local, remote)
         with _bar(f"Uploading {local}", batch.size) as report:
             batch.upload(report)
-        typer.echo(f"Uploaded {len(batch)} files ({size_of(batch.size) or '0 B'}) to {name}.", err=True)
+        typer.echo(f"Uploaded {counted(len(batch), 'file')} ({size_of(batch.size) or '0 B'}) to {name}.", err=True)
 
     @group.command()
     def get(
@@ -183,7 +184,7 @@ def _add_files(group: typer.Typer, found: Found) -> None:
         for path in download.skipped:
             typer.echo(f"Left out {in_one_line(path)}: it is a link, no plain file, or its name is no text.", err=True)
         size = size_of(download.size) or "0 B"
-        typer.echo(f"Downloaded {len(download.files)} files ({size}) to {download.target}.", err=True)
+        typer.echo(f"Downloaded {counted(len(download.files), 'file')} ({size}) to {download.target}.", err=True)
 
     @group.command()
     def cp(
@@ -196,7 +197,7 @@ def _add_files(group: typer.Typer, found: Found) -> None:
         if len(paths) < 2:
             raise UsageError("cp takes at least two paths: what is copied, and where it goes")
         count = found(name, environment).copy_files(paths[:-1], paths[-1], recursive=recursive)
-        typer.echo(f"Copied {count} files.", err=True)
+        typer.echo(f"Copied {counted(count, 'file')}.", err=True)
 
     @group.command()
     def rm(

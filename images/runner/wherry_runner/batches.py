@@ -13,6 +13,7 @@ from time import monotonic
 
 from wherry_runner.executor import Desk
 from wherry_runner.inputs import Input
+from wherry_runner.payload import with_article
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class BatchDesk(Desk):
         assert isinstance(item, Batch)
         members = item.members
         if not isinstance(value, list) or len(value) != len(members):
-            what = f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
+            what = f"a list of {len(value)}" if isinstance(value, list) else with_article(type(value).__name__)
             name = _name(self._function_of(item))
             each = "one for each input" if len(members) > 1 else "for its one input"
             self.fail(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from wherry_runner.payload import raw_bytes
+from wherry_runner.payload import raw_bytes, with_article
 
 MARK = "errors"
 MAX_PICKLE = 1 << 20
@@ -221,7 +221,7 @@ class _Buffer(io.BytesIO):
 def _cut(value: Any) -> Any:
     if isinstance(value, str | bytes):
         return value[: _HEAVY // 4]
-    return f"<a {type(value).__name__}, too large to come along>"
+    return f"<{with_article(type(value).__name__)}, too large to come along>"
 
 
 def _picklers() -> list[Any]:

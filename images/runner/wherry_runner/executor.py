@@ -9,7 +9,7 @@ from wherry_runner.context import call_id, input_id
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.link import FRAME, OUTPUTS, YIELDS, Link
 from wherry_runner.output import Pipes, Stream
-from wherry_runner.payload import PICKLE, Payloads, ValueRefused
+from wherry_runner.payload import PICKLE, Payloads, ValueRefused, with_article
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Desk:
             return
         except BaseException as error:  # as for unpickling  # noqa: BLE001
             kind = type(value).__name__
-            what = f"the function returned a {kind}, which can't be pickled{_HINTS.get(kind, '')}"
+            what = f"the function returned {with_article(kind)}, which can't be pickled{_HINTS.get(kind, '')}"
             self.fail(item, error, "serialization", what)
             return
         self._answer(item, [item.input_id, PICKLE, blob, size, item.window.index if item.window else 0], data)
@@ -149,7 +149,7 @@ class Desk:
             self._fail_refused(item, "a value that the generator yielded was not taken", error)
             return False
         except BaseException as error:  # as for unpickling  # noqa: BLE001
-            what = f"the generator yielded a {type(value).__name__}, which can't be pickled"
+            what = f"the generator yielded {with_article(type(value).__name__)}, which can't be pickled"
             self.fail(item, error, "serialization", what)
             return False
         self._end_lines(item)

@@ -6,6 +6,8 @@ import os
 import sys
 import time
 
+from wherry_runner.payload import with_article
+
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,14 +140,15 @@ def _unwrap(target: Any, name: str, is_class: bool) -> UserFunction:
         blueprint = getattr(target, "_blueprint", None)
         if blueprint is None:
             raise LoadError(
-                f"{name} is a {type(target).__name__}, not a class of an app: put @app.cls() on it where it is defined"
+                f"{name} is {with_article(type(target).__name__)}, not a class of an app: put @app.cls() on it where "
+                "it is defined"
             )
         return blueprint  # type: ignore[no-any-return]
     get_raw = getattr(target, "get_raw_f", None)
     if get_raw is not None:
         target = get_raw()
     if not callable(target):
-        raise LoadError(f"{name} is a {type(target).__name__}, not a function")
+        raise LoadError(f"{name} is {with_article(type(target).__name__)}, not a function")
     return target  # type: ignore[no-any-return]
 
 

@@ -206,3 +206,8 @@ def _connected(path: str) -> socket:
             sleep(ASK_EVERY_S)
         else:
             return sock
+
+
+def with_article(name: str) -> str:
+    """Return "an Attr", "a Lock"."""
+    return f"{'an' if name[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {name}"

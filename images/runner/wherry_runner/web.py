@@ -9,6 +9,7 @@ from wherry_runner.executor import Desk
 from wherry_runner.failures import text_of
 from wherry_runner.inputs import Input
 from wherry_runner.loader import LoadError
+from wherry_runner.payload import with_article
 from wherry_runner.tasks import TasksExecutor
 from wherry_runner.watch import Keeper, Watch
 from wherry_runner.web_stream import WEB, Gone, WebStream
@@ -151,7 +152,7 @@ def _tell(error: BaseException) -> None:
 def _called(function: Any, name: str) -> Any:
     app = function()
     if not callable(app):
-        raise LoadError(f"{name} returned a {type(app).__name__}: it must return the app")
+        raise LoadError(f"{name} returned {with_article(type(app).__name__)}: it must return the app")
     return app
 
 

@@ -77,7 +77,7 @@ class SandboxRegister:
                     return sandbox.info()
                 if record.name:
                     names.append(record.name)
-        of_app = f" of app {app_name!r}" if app_name else " that belongs to no app"
+        of_app = f" of app {app_name!r}" if app_name else ""
         shown = f"; running are: {', '.join(sorted(names)[:5])}" if names else ""
         raise NotFound(f"no sandbox{of_app} runs under the name {name[:64]!r}{shown}")
 

@@ -20,7 +20,8 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
 
 def _leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     subcommands = getattr(command, "commands", None)
-    if subcommands is None:
+    # Those that are hidden only say why there is no such command.
+    if subcommands is None and not command.hidden:
         yield words, command
     for name, one in (subcommands or {}).items():
         yield from _leaves(one, (*words, name))

@@ -179,7 +179,7 @@ def test_a_secret_is_updated_by_name_and_says_all_but_its_values(service: WithOb
     info = secret.info(refresh=True)
     assert (info.name, info.environment_name, info.keys) == ("api", "main", ("A", "B", "C", "D"))
     assert (info.created_at.year, info.created_by, info.last_used) == (2023, None, None)
-    with pytest.raises(InvalidError, match=r"Secret.update: 'A' is a int"):
+    with pytest.raises(InvalidError, match=r"Secret.update: 'A' is an int"):
         secret.update({"A": 1})  # type: ignore[dict-item]
     # One that exists keeps its values.
     Secret.objects.create("api", {"Z": "9"}, allow_existing=True)

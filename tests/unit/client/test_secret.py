@@ -102,7 +102,7 @@ def test_b65_nothing_that_shows_or_pickles_a_secret_shows_its_values(client: Cli
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Secret.from_dict({"A": 1}), "'A' is a int: names and values must be strings"),
+        (lambda: Secret.from_dict({"A": 1}), "'A' is an int: names and values must be strings"),
         (lambda: Secret.from_dict("A=1"), "Secret.from_dict got str"),
         (lambda: Secret.from_local_environ("PATH"), r"write \['PATH'\]"),
         (lambda: Secret.from_local_environ(["PATH", "NO_SUCH_VARIABLE"]), "NO_SUCH_VARIABLE is not set"),
