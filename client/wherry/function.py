@@ -350,14 +350,15 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         url = self._web_url()
         if not url:
             raise InvalidError(f"{self._name} is not a web endpoint, or a variant of one: it has no URL")
-        return url
+        return _reachable(url)
 
     @blocking
     def get_web_url(self) -> str | None:
         """Return where the web endpoint answers, None if it is none. (reference: Function.get_web_url)"""
         if self.definition is not None and self.definition.web is None:
             return None
-        return self._web_url() or None
+        url = self._web_url()
+        return _reachable(url) if url else None
 
     def _web_url(self) -> str:
         return self.callee.resolved().web_url
@@ -458,6 +459,12 @@ class Variant(Function[P, R]):
 
     def __reduce__(self) -> Any:
         return Variant, (self._of, self._changes)
+
+
+def _reachable(url: str) -> str:
+    from wherry._connection.web_names import reachable  # noqa: PLC0415 - start-up cost: only for those who use it
+
+    return reachable(url)
 
 
 def _unpickled(function_id: str, method: str = "", name: str = "") -> Function[..., Any]:

@@ -53,7 +53,7 @@ from wherry_service.node.buckets import Buckets
 from wherry_service.node.driver_volumes import DriverVolumes
 from wherry_service.node.execs import Execs
 from wherry_service.node.local import LocalNode
-from wherry_service.node.local_container import ConnectGuest
+from wherry_service.node.local_container import ConnectGuest, ConnectWeb
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import LoadOrder
 from wherry_service.node.outbound import Outbounds
@@ -201,17 +201,21 @@ class Parts:
 
 
 def assemble(
-    state_dir: Path, settings: Settings, connect_guest: ConnectGuest, make_engine: MakeEngine = DockerEngine
+    state_dir: Path,
+    settings: Settings,
+    connect_guest: ConnectGuest,
+    connect_web: ConnectWeb,
+    make_engine: MakeEngine = DockerEngine,
 ) -> Parts:
     """Build the service of a state directory; nothing of it begins before `server.Service.run`.
 
-    `connect_guest` is asked from then on: what it leads to is built of these parts.
+    `connect_guest` and `connect_web` are asked from then on: what they lead to is built of these parts.
     """
     http = HttpSettings.from_environment(settings.rooms)
     tasks = Tasks("a task of the service failed")
     basics = Basics(state_dir, settings, http, new_id("sv"), StopRequest(), tasks)
     stores = _stores(basics)
-    machine = _machine(basics, stores, make_engine, connect_guest)
+    machine = _machine(basics, stores, make_engine, connect_guest, connect_web)
     work = _work(basics, stores, machine)
     tokens = Tokens(TokenStore(stores.database), settings.failed_logins)
     published = _published(basics, stores, machine, work, tokens)
@@ -232,7 +236,9 @@ def _stores(basics: Basics) -> Stores:
     )
 
 
-def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine, connect_guest: ConnectGuest) -> Machine:
+def _machine(
+    basics: Basics, stores: Stores, make_engine: MakeEngine, connect_guest: ConnectGuest, connect_web: ConnectWeb
+) -> Machine:
     state_dir, settings = basics.state_dir, basics.settings
     instance = instance_of(state_dir / "run")
     ports = open_ports(settings, basics.http)
@@ -272,6 +278,7 @@ def _machine(basics: Basics, stores: Stores, make_engine: MakeEngine, connect_gu
         containment,
         settings.starts_at_once,
         connect_guest,
+        connect_web,
     )
     sandbox_node = LocalSandboxes(
         engine,

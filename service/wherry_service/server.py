@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from wherry_service import __version__
@@ -34,7 +35,7 @@ class Service:
     """The control plane of one state directory."""
 
     def __init__(self, state_dir: Path, settings: Settings, make_engine: MakeEngine = DockerEngine) -> None:
-        self.parts = assemble(state_dir, settings, self._connect_guest, make_engine)
+        self.parts = assemble(state_dir, settings, self._connect_guest, self._connect_web, make_engine)
         self.handlers = Handlers(self.parts)
         self._recovery = Recovery(self.parts)
         self._state_dir = state_dir
@@ -56,6 +57,10 @@ class Service:
 
     def _connect_guest(self, container_id: str, app_id: str) -> asyncio.Protocol:
         return self.handlers.guests.connect(container_id, app_id)
+
+    def _connect_web(self, app_id: str) -> Callable[[], asyncio.Protocol]:
+        published = self.parts.published
+        return published.ingress.from_inside(lambda: published.apps.register.running(app_id).record.environment)
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""

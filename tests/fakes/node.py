@@ -167,6 +167,11 @@ class FakeNode:
         pass
 
 
+def no_web(app_id: str) -> Callable[[], asyncio.Protocol]:
+    """Nothing answers requests to web endpoints."""
+    return asyncio.Protocol
+
+
 def no_guests(container_id: str, app_id: str) -> asyncio.Protocol:
     """Answer nothing that a container asks for."""
     return asyncio.Protocol()

@@ -18,7 +18,7 @@ from tests.fakes.apps import no_secrets
 from tests.fakes.calls import journal_of
 from tests.fakes.engine import FakeEngine
 from tests.fakes.host import host_of
-from tests.fakes.node import no_buckets, no_guests
+from tests.fakes.node import no_buckets, no_guests, no_web
 from wherry._connection.rebuilt import Rebuilt
 from wherry_proto.messages import (
     CallKind,
@@ -100,7 +100,8 @@ class World:
         self.kept.begin()
         self.node = LocalNode(
             self.engine, directory / "run", self.blobs, sources, VolumeStore(directory / "volumes"),
-            no_buckets(self.engine, directory), self.masks, Containment(), starts_at_once=4, connect_guest=no_guests,
+            no_buckets(self.engine, directory), self.masks, Containment(), starts_at_once=4,
+            connect_guest=no_guests, connect_web=no_web,
         )  # fmt: skip
         self.pools = Pools(self.node, host_of(4.0, 4096))
         self.clients = Clients()

@@ -1,6 +1,7 @@
 """Where web endpoints answer: labels, hosts and paths, and which function is behind each."""
 
 import hashlib
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,11 @@ class Site:
         for domain in endpoint.domains:
             if self.can_be_anyones(domain):
                 return f"{self.scheme}://{domain}{self._port}"
-        return f"{self.scheme}://{self.name(endpoint.environment, endpoint.label)}.{self.domain}{self._port}"
+        name = self.name(endpoint.environment, endpoint.label)
+        if _is_address(self.domain):
+            # No resolver knows a name below an address: by path.
+            return f"{self.origin}/{name}"
+        return f"{self.scheme}://{name}.{self.domain}{self._port}"
 
     def can_be_anyones(self, domain: str) -> bool:
         """Whether a host can be an endpoint's own domain: at this service's own hosts all endpoints answer."""
@@ -55,6 +60,14 @@ class Site:
     def _port(self) -> str:
         usual = {"http": 80, "https": 443}.get(self.scheme)
         return f":{self.port}" if self.port and self.port != usual else ""
+
+
+def _is_address(domain: str) -> bool:
+    try:
+        ipaddress.ip_address(domain)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

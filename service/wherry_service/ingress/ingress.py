@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import copy
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
-from wherry_service.errors import Unready
+from wherry_service.errors import ServiceError, Unready
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 # Seconds that open requests get when the service stops.
 CLOSE_WITHIN_S = 2
+# Connections that one container's code may have open at once.
+MAX_FROM_INSIDE = 128
 
 
 class Ingress:
@@ -52,6 +55,7 @@ class Ingress:
         self._auth = auth
         self._refusals = Refusals()
         self._server: Any = None
+        self._config: Any = None
         self._serving: asyncio.Task[None] | None = None
         self._results: Results | None = None
         self._lock = asyncio.Lock()
@@ -141,8 +145,44 @@ class Ingress:
         )
         # What it warns of are malformed requests; `BoundedHttp` says whose, and why.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        config.load()
+        self._config = config
         self._server = _Server(config)
         self._serving = asyncio.ensure_future(self._server.serve([listener]))
+
+    def from_inside(self, environment: Callable[[], str]) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocol of one container's connections: its code reaches its environment's endpoints.
+
+        `environment` tells which that is; it raises `ServiceError` where the container belongs to none any more.
+        """
+        is_open: set[asyncio.Protocol] = set()
+        made: list[Any] = []
+
+        def connect() -> asyncio.Protocol:
+            if self._server is None or len(is_open) >= MAX_FROM_INSIDE:
+                return _Refusing()
+            if not made:
+                config = copy.copy(self._config)
+                config.loaded_app = self._inside(config.loaded_app, environment)
+                made.extend((config, _counting(config.http_protocol_class, is_open)))
+            config, protocol = made
+            return protocol(config=config, server_state=self._server.server_state, app_state={})  # type: ignore[no-any-return]
+
+        return connect
+
+    def _inside(self, app: Any, environment: Callable[[], str]) -> Any:
+        from wherry_service.ingress.router import HOME  # noqa: PLC0415 - start-up cost: loaded when it is needed
+
+        async def from_inside(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            try:
+                home = environment()
+            except ServiceError:
+                home = ""
+            # Of the socket's own place nobody is told.
+            place = {"client": ("127.0.0.1", 0), "server": ("localhost", self._endpoints.site.port)}
+            await app({**scope, **place, HOME: home}, receive, send)
+
+        return from_inside
 
     async def close(self) -> None:
         """Stop listening; open requests get a moment."""
@@ -153,6 +193,39 @@ class Ingress:
         self._refusals.close()
         if self._results is not None:
             await self._results.close()
+
+
+class _Refusing(asyncio.Protocol):
+    """Closes what connects."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _counting(kind: Any, is_open: set[asyncio.Protocol]) -> Any:
+    class Counted(kind):  # type: ignore[misc]
+        """Is known while its connection is open, also as a websocket's, whose protocol is another."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            is_open.add(self)
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            is_open.discard(self)
+            super().connection_lost(exc)
+
+        def handle_websocket_upgrade(self) -> None:
+            super().handle_websocket_upgrade()
+            socket_protocol = self.transport.get_protocol()
+            lost = socket_protocol.connection_lost
+
+            def connection_lost(exc: Exception | None) -> None:
+                is_open.discard(self)
+                lost(exc)
+
+            socket_protocol.connection_lost = connection_lost
+
+    return Counted
 
 
 def _Server(config: Any) -> Any:

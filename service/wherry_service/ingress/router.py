@@ -23,6 +23,8 @@ from wherry_service.ingress.websocket import REFUSED, WebSocket
 
 log = logging.getLogger(__name__)
 
+# In a scope: the environment whose code asks from inside a container. It reaches no other's endpoints.
+HOME = "wherry.home"
 # Answers, on the ingress's own host, whether a domain leads here: Caddy asks before it gets a certificate.
 DOMAIN_PATH = "/.wherry/domain"
 
@@ -58,7 +60,7 @@ class WebRouter:
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
-        found = self._endpoints.find(host, scope["path"])
+        found = self._find(scope, host)
         if found is None:
             await self._unknown(scope, host).send(send)
             return
@@ -84,7 +86,7 @@ class WebRouter:
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
-        found = self._endpoints.find(host, scope["path"])
+        found = self._find(scope, host)
         refusal = self._unknown(scope, host) if found is None else self._refusal(scope, found[0])
         if found is None or refusal is not None:
             await receive()
@@ -113,6 +115,11 @@ class WebRouter:
         except NotFound:
             return Answer(404, "its app has just stopped")
 
+    def _find(self, scope: dict[str, Any], host: str) -> tuple[Endpoint, str] | None:
+        found = self._endpoints.find(host, scope["path"])
+        home = scope.get(HOME)
+        return found if found is None or home is None or found[0].environment == home else None
+
     def _refusal(self, scope: dict[str, Any], endpoint: Endpoint) -> Answer | None:
         if not endpoint.web.requires_proxy_auth or self._auth.allowed(scope["headers"], endpoint.environment):
             return None
@@ -124,11 +131,15 @@ class WebRouter:
         scheme = peer.scheme
         if scope["type"] == "websocket":
             scheme = "wss" if scheme == "https" else "ws"
+        path, raw_path = scope["path"], scope["raw_path"].decode("latin-1")
+        if path == prefix and scope.get("method", "GET") not in ("GET", "HEAD"):
+            # Apps redirect to the path with a slash, for links that are relative; few clients follow that with a body.
+            path, raw_path = f"{path}/", f"{raw_path}/"
         return {
             "type": scope["type"],
             "method": scope.get("method", "GET"),
-            "path": scope["path"],
-            "raw_path": scope["raw_path"].decode("latin-1"),
+            "path": path,
+            "raw_path": raw_path,
             "query": scope["query_string"].decode("latin-1"),
             "root_path": prefix,
             "scheme": scheme,

@@ -62,7 +62,11 @@ class ContainerFiles:
             (self._directory / name).chmod(mode)
 
     async def listen(
-        self, container_id: str, runner: Callable[[], asyncio.Protocol], guest: Callable[[], asyncio.Protocol]
+        self,
+        container_id: str,
+        runner: Callable[[], asyncio.Protocol],
+        guest: Callable[[], asyncio.Protocol],
+        web: Callable[[], asyncio.Protocol],
     ) -> None:
         """Listen on the sockets, in a directory that is there. Raises OSError."""
         with _opened(self._directory) as directory:
@@ -78,6 +82,7 @@ class ContainerFiles:
         self._desk = self._receiver.open(container_id, values, listening)
         await self._serve("runner.sock", runner)
         await self._serve("api.sock", guest)
+        await self._serve("web.sock", web)
 
     async def _serve(self, name: str, factory: Callable[[], asyncio.Protocol]) -> None:
         bound = self._bound(name)

@@ -15,7 +15,7 @@ from wherry_service.logs.masks import Masks
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT, remove_directory
 from wherry_service.node.events import Hearer
-from wherry_service.node.local_container import ConnectGuest, LocalContainer
+from wherry_service.node.local_container import ConnectGuest, ConnectWeb, LocalContainer
 from wherry_service.node.node import (
     ContainerOrder,
     FoundContainer,
@@ -56,6 +56,7 @@ class LocalNode:
         containment: Containment,
         starts_at_once: int,
         connect_guest: ConnectGuest,
+        connect_web: ConnectWeb,
     ) -> None:
         self.containment = containment
         self.engine = engine
@@ -68,6 +69,7 @@ class LocalNode:
         self.receiver = ValueReceiver()
         self.start_slots = asyncio.Semaphore(starts_at_once)
         self.connect_guest = connect_guest
+        self.connect_web = connect_web
         self.instance = instance_of(directory)
         self._containers: dict[str, LocalContainer] = {}
         self._found: dict[str, str] = {}

@@ -44,6 +44,8 @@ _LOG_TAIL_LINES = 20
 
 # Makes the protocol that answers a container's own requests: (container id, app id).
 ConnectGuest = Callable[[str, str], asyncio.Protocol]
+# Makes what makes the protocol of its requests to web endpoints: (app id).
+ConnectWeb = Callable[[str], Callable[[], asyncio.Protocol]]
 
 
 class Host(Protocol):
@@ -61,6 +63,7 @@ class Host(Protocol):
     masks: Masks
     start_slots: asyncio.Semaphore
     connect_guest: ConnectGuest
+    connect_web: ConnectWeb
 
     @property
     def labels(self) -> dict[str, str]: ...
@@ -178,7 +181,10 @@ class LocalContainer:
     async def _listen(self) -> None:
         connect, app_id = self._host.connect_guest, self._load.order.app_id
         await self._files.listen(
-            self.container_id, self.conversation.connect, lambda: connect(self.container_id, app_id)
+            self.container_id,
+            self.conversation.connect,
+            lambda: connect(self.container_id, app_id),
+            self._host.connect_web(app_id),
         )
 
     def _spec(self, order: ContainerOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from tests.fakes.node import no_buckets, no_guests
+from tests.fakes.node import no_buckets, no_guests, no_web
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.engine import ContainerSpec
 from wherry_service.errors import InvalidRequest, NotFound
@@ -55,7 +55,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def listen(files: ContainerFiles) -> None:
     async def scenario() -> None:
-        await files.listen("co-1", asyncio.Protocol, asyncio.Protocol)
+        await files.listen("co-1", asyncio.Protocol, asyncio.Protocol, asyncio.Protocol)
         files.stop_listening()
 
     asyncio.run(scenario())
@@ -68,7 +68,7 @@ def test_the_container_has_it_read_only(place: Place) -> None:
     assert (files.mount.source, files.mount.target) == (str(place.run / "co-1" / "lent"), "/run/wherry")
     assert files.mount.read_only
     assert sorted(os.listdir(place.run / "co-1" / "lent")) == [
-        "api.sock", "in", "runner.sock", "source", "values.sock",
+        "api.sock", "in", "runner.sock", "source", "values.sock", "web.sock",
     ]  # fmt: skip
     files.remove()
     assert os.listdir(place.run) == []
@@ -136,7 +136,7 @@ def test_what_an_earlier_version_lent_is_removed_and_no_link_in_it_is_followed(p
         node = LocalNode(
             engine, place.run, place.blobs, SourceStore(place.run.parent / "sources", place.blobs),
             VolumeStore(place.run.parent / "volumes"), no_buckets(engine, place.run.parent),
-            Masks(), Containment(), starts_at_once=4, connect_guest=no_guests,
+            Masks(), Containment(), starts_at_once=4, connect_guest=no_guests, connect_web=no_web,
         )  # fmt: skip
         old = place.run / "co-old"
         old.mkdir()

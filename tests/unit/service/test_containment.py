@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from tests.fakes.node import no_buckets, no_guests
+from tests.fakes.node import no_buckets, no_guests, no_web
 from wherry.cli import server as cli_server
 from wherry_proto.messages import IsolationInfo, NetworkIsolation
 from wherry_service.api.info import Isolation
@@ -76,7 +76,7 @@ def test_a_container_that_was_contained_otherwise_is_replaced(tmp_path: Path) ->
         sources = SourceStore(tmp_path / "sources", blobs)
         node = LocalNode(
             engine, tmp_path / "run", blobs, sources, VolumeStore(tmp_path / "volumes"), no_buckets(engine, tmp_path),
-            Masks(), Containment(runtime="runsc"), starts_at_once=4, connect_guest=no_guests,
+            Masks(), Containment(runtime="runsc"), starts_at_once=4, connect_guest=no_guests, connect_web=no_web,
         )  # fmt: skip
         for name, runtime in (("co-A", ""), ("co-B", "runsc")):
             (node.directory / name).mkdir()

@@ -58,6 +58,8 @@ def test_urls() -> None:
     assert site.url(dev) == "http://wherry-staging--app-f-dev.localhost:8720"
     outside = Site("team", "apps.example.com", "https", 443)
     assert outside.url(plain) == "https://team--app-f.apps.example.com"
+    # No resolver knows names below an address.
+    assert Site(domain="192.168.1.5", port=8720).url(dev) == "http://192.168.1.5:8720/wherry-staging--app-f-dev"
     (own,) = of("app", "f", web=WebSpec(kind=WebKind.ASGI, custom_domains=["Shop.example.com"]))
     assert outside.url(own) == "https://shop.example.com"
 

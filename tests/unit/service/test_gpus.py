@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.engine import FakeEngine
 from tests.fakes.host import gpus_of, host_of
-from tests.fakes.node import no_buckets, no_guests
+from tests.fakes.node import no_buckets, no_guests, no_web
 from tests.fakes.sandbox_node import FakeSandboxStore, House, NoLists
 from tests.unit.service.test_pool import World, fake, run
 from wherry_proto.messages import FunctionSpec, GpuRequest, SandboxState
@@ -272,7 +272,7 @@ def test_the_ledger_is_made_again_of_containers_that_run(tmp_path: Path) -> None
         node = LocalNode(
             engine, tmp_path / "run", blobs, SourceStore(tmp_path / "sources", blobs),
             VolumeStore(tmp_path / "volumes"), no_buckets(engine, tmp_path), Masks(), Containment(),
-            starts_at_once=4, connect_guest=no_guests,
+            starts_at_once=4, connect_guest=no_guests, connect_web=no_web,
         )  # fmt: skip
         (node.directory / "co-A").mkdir()
         labels = {**node.labels, "wherry.container": "co-A", LAYOUT_LABEL: LAYOUT, **gpu_label(("GPU-t",))}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.fakes.engine import FakeEngine
-from tests.fakes.node import no_guests
+from tests.fakes.node import no_guests, no_web
 from wherry_proto import messages, services
 from wherry_proto.messages import AuditEntry, ExecStart, TokenInfo
 from wherry_service.api.access import Access
@@ -139,7 +139,7 @@ def run(scenario: Callable[[Spies], Any]) -> list[str]:
 
 def test_every_rpc_is_served_by_each_way_in(tmp_path: Path) -> None:
     async def scenario() -> None:
-        parts = assemble(tmp_path, Settings(), no_guests, lambda driver, network: FakeEngine({}))
+        parts = assemble(tmp_path, Settings(), no_guests, no_web, lambda driver, network: FakeEngine({}))
         served = Handlers(parts)
         for table in (served.over_tcp, served.over_grpc, served.over_frames, served.guests.handlers):
             assert sorted(table) == METHODS
@@ -156,7 +156,7 @@ def test_commands_in_containers_are_noted_by_both_sockets_of_this_machine(tmp_pa
     noted: list[tuple[str, str]] = []
 
     async def scenario() -> None:
-        parts = assemble(tmp_path, Settings(), no_guests, lambda driver, network: FakeEngine({}))
+        parts = assemble(tmp_path, Settings(), no_guests, no_web, lambda driver, network: FakeEngine({}))
         notes: Any = parts.entrances.door.notes
         notes.note = lambda action, asked, peer, outcome: noted.append((action, asked.target))
         served = Handlers(parts)
