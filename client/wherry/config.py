@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -73,6 +74,8 @@ class Config:
 
 
 config = Config()
+logger = logging.getLogger("wherry")
+user_config_path = str(profiles_path())
 
 
 def config_profiles() -> list[str]:

@@ -167,5 +167,18 @@ class Environment(Object):
         return f"Environment({self._name!r})"
 
 
+# As the reference had them before there was a class
+
+
+def ensure_env(environment_name: str | None = None) -> str:
+    """Return that name, else the one of the environment in use. (reference: ensure_env)"""
+    return environment_name or Environment.from_context().name
+
+
+create_environment = Environment.objects.create
+delete_environment = Environment.objects.delete
+list_environments = Environment.objects.list
+
+
 def _listed(client: Client) -> list[EnvironmentInfo]:
     return client.call("Environments.List", EnvironmentListRequest(), EnvironmentListResponse).environments

@@ -69,4 +69,6 @@ run_app: Any = _run_app
 # What it returns serves `async with`, too.
 run_app.aio = _run_app
 deploy_app: Bound[..., DeployResult] = Bound((), _deploy_app, None)
+# As they were called in 2023.
+run_stub, deploy_stub = run_app, deploy_app
 interactive_shell = refused("modal.runner.interactive_shell")
