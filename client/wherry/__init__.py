@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wherry._calling.interact import interact as interact
     from wherry._classes.parameters import parameter as parameter
     from wherry._classes.partial import PartialFunction as PartialFunction
+    from wherry._classes.partial import build as build
     from wherry._classes.partial import enter as enter
     from wherry._classes.partial import exit as exit
     from wherry._classes.partial import method as method
@@ -97,6 +98,7 @@ _LAZY = {
     "asgi_app": "_classes.web",
     "batched": "concurrency",
     "billing": "",
+    "build": "_classes.partial",
     "call_graph": "",
     "cls": "",
     "clustered": "cluster",

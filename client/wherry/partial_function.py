@@ -1,6 +1,6 @@
 """The names of the reference's `partial_function` module."""
 
-from wherry._classes.partial import PartialFunction, enter, exit, method
+from wherry._classes.partial import PartialFunction, build, enter, exit, method
 from wherry._classes.web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
 from wherry.cluster import clustered
 from wherry.concurrency import batched, concurrent
@@ -9,6 +9,7 @@ __all__ = [
     "PartialFunction",
     "asgi_app",
     "batched",
+    "build",
     "clustered",
     "concurrent",
     "enter",

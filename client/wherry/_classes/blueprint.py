@@ -47,6 +47,8 @@ class Blueprint:
                 setattr(user_class, own, PartialFunction(value, METHOD))
         partials = _inherited(user_class, PartialFunction)
         self.methods: dict[str, PartialFunction[..., Any]] = {n: p for n, p in partials.items() if p.kind == METHOD}
+        # In the order in which they are written.
+        self.builds = [partial for partial in partials.values() if partial.builds]
         enter = [name for name, partial in partials.items() if partial.kind == ENTER]
         # Elsewhere those with `snap=True` run before a snapshot is taken, and so before the others.
         self._enter = sorted(enter, key=lambda name: not getattr(partials[name], "snap", False))

@@ -13,11 +13,13 @@ from wherry._define.names import check_function_name
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from wherry._classes.blueprint import Blueprint
     from wherry._define.options import FunctionOptions
+    from wherry._define.recipe import Recipe
+    from wherry.secret import Secret
     from wherry_proto.messages import MethodSpec, ParameterSpec
 
 
@@ -80,6 +82,14 @@ class ClassDefinition(Definition):
     def parameter_specs(self) -> list[ParameterSpec]:
         """Describe the parameters that requests may give."""
         return self.blueprint.parameters.specs() if self.web_names("") else []
+
+    def image_on(self, recipe: Recipe, secrets: Sequence[Secret]) -> Recipe:
+        """Return the image of its containers, made of that one: its methods with `@build()` have run in it."""
+        if not self.blueprint.builds:
+            return recipe
+        from wherry._classes.building import built  # noqa: PLC0415 - start-up cost: only for classes that have such
+
+        return built(recipe, self, secrets)
 
     def method_specs(self) -> list[MethodSpec]:
         """Describe the methods for the service."""

@@ -75,6 +75,10 @@ class Parameters:
         """The names of those without a default."""
         return [own for own, item in self._declared.items() if item.default is MISSING]
 
+    def defaults(self) -> dict[str, Any]:
+        """Return the defaults by name, of those that have one."""
+        return {own: item.default for own, item in self._declared.items() if item.default is not MISSING}
+
     def options(self) -> list[tuple[str, Any, Any]]:
         """Return those that can be given, each (name, type, default or MISSING)."""
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._base.checks import DAY_S, number
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry._base.misuse import check_method
 from wherry.exception import InvalidError
@@ -17,7 +18,7 @@ R = TypeVar("R")
 
 # A bit of `co_flags`: a wrapper that takes whatever it is given.
 _VARARGS = 0x04
-METHOD, ENTER, EXIT = "method", "enter", "exit"
+METHOD, ENTER, EXIT, BUILD = "method", "enter", "exit", "build"
 # Where a class keeps its handle.
 HANDLE = "__wherry_class__"
 
@@ -30,6 +31,10 @@ class PartialFunction(Generic[P, R]):
     ) -> None:
         self.raw_f = raw_f
         self.snap = snap
+        # Of one that runs while the class's image is built, perhaps besides: whether anew each time, and its seconds.
+        self.builds = kind == BUILD
+        self.force = False
+        self.timeout = 86_400.0
         self.kind = kind
         self.is_generator = is_generator
         self.__doc__ = raw_f.__doc__
@@ -108,8 +113,32 @@ def exit(
     return _hook(EXIT)
 
 
+def build(
+    _warn_parentheses_missing: Any = None, *, force: bool = False, timeout: float = 86_400
+) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
+    """Run the method below while the image of its class is built: what it leaves in the file system is part of it.
+
+    It may have `@enter()` as well: then it also runs in each container. `force`: anew each time; `timeout` in seconds.
+    It is the older way of `Image.run_function`. (reference: build, until 2024)
+    """
+    _check_parentheses("build", _warn_parentheses_missing)
+    seconds = number("timeout", timeout, 1, DAY_S, "s", DAY_S)
+
+    def decorate(function: Any) -> PartialFunction[Any, Any]:
+        is_hook = isinstance(function, PartialFunction) and function.kind == ENTER
+        made = function if is_hook else _hook(BUILD)(function)
+        made.builds, made.force, made.timeout = True, bool(force), seconds
+        return made
+
+    return decorate
+
+
 def _hook(kind: str, *, snap: bool = False) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
     def decorate(function: Callable[[Any], Any]) -> PartialFunction[Any, Any]:
+        if kind == ENTER and isinstance(function, PartialFunction) and function.kind == BUILD:
+            made: PartialFunction[Any, Any] = PartialFunction(function.raw_f, ENTER, snap=snap)
+            made.builds, made.force, made.timeout = True, function.force, function.timeout
+            return made
         _check_plain(kind, function)
         code = function.__code__
         # Exit hooks of the older style take what `__exit__` takes.

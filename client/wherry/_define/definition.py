@@ -10,11 +10,13 @@ from wherry._define.names import check_function_name
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     from wherry._define.options import FunctionOptions
+    from wherry._define.recipe import Recipe
     from wherry._define.web_options import WebOptions
+    from wherry.secret import Secret
     from wherry_proto.messages import MethodSpec, ParameterSpec
 
 
@@ -97,6 +99,10 @@ class Definition:
     # Of classes.
     is_class = False
     needs_parameters = False
+
+    def image_on(self, recipe: Recipe, secrets: Sequence[Secret]) -> Recipe:
+        """Return the image of its containers, made of that one; `secrets` are its app's."""
+        return recipe
 
     def parameter_specs(self) -> list[ParameterSpec]:
         """Describe a class's parameters for the service."""

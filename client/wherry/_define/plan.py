@@ -58,4 +58,5 @@ class Plan:
 
     def image_of(self, definition: Definition) -> Recipe:
         """Return the image of a function."""
-        return definition.options.image or self.of(definition).image
+        own = self.of(definition)
+        return definition.image_on(definition.options.image or own.image, own.secrets)

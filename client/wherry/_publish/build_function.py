@@ -29,7 +29,8 @@ def fingerprint(function: BuildFunction) -> str:
     """Return a hash of the function's source, the globals it names, its arguments and the files of its mounts."""
     digest = hashlib.sha256()
     for part in (
-        *_described(function.function, set()),
+        *(part for one in function.functions for part in _described(one, set())),
+        *([function.facts] if function.facts else []),
         *_mounted(mounts_together(None, function.definition.options.mounts)),
     ):
         digest.update(part.encode() + b"\0")
