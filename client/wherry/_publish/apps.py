@@ -41,3 +41,12 @@ def warn_of(left_over: Sequence[str]) -> None:
         log.warning(
             "wherry: the engine did not answer, so %s may still be there; removed when it does", ", ".join(left_over)
         )
+
+
+def tell_of_schedules(names: Sequence[str]) -> None:
+    """Say that functions with a schedule do not run by themselves in an app that only runs."""
+    log.warning(
+        "wherry: %s: the schedule begins when the app is deployed, by `wherry deploy` or app.deploy(); until then, "
+        "call the function to try it",
+        ", ".join(names),
+    )

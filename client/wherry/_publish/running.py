@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wherry._base.code import has_file, importable_name
 from wherry._connection.client import default_client
-from wherry._publish.apps import warn_of
+from wherry._publish.apps import tell_of_schedules, warn_of
 from wherry._publish.bring_up import bring_up
 from wherry._publish.images import check_python
 from wherry._publish.needs import alias_main, modules_of, needs_of
@@ -98,6 +98,8 @@ def start(
     app_id = open_app(plan, client, client.client_id, detach, environment, name).app_id
     try:
         published = publish(plan, client, app_id, environment, name)
+        if scheduled := [one.name for one in plan.definitions if one.options.schedule is not None]:
+            tell_of_schedules(scheduled)
     except BaseException:
         client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
         raise

@@ -229,3 +229,18 @@ def test_of_two_apps_in_a_file_the_including_one_is_meant(tmp_path: Path) -> Non
         "second.include(first)\n"
     )
     assert find_app(str(tmp_path / "both.py")).name == "second"
+
+
+def test_an_app_that_only_runs_says_that_its_schedules_wait(
+    service: FakeService, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App("clock")
+    app.function(name="tick", serialized=True, schedule=wherry.Period(seconds=5))(lambda: None)
+    app.function(name="plain", serialized=True)(lambda: None)
+    with app.run(client=client):
+        pass
+    assert "wherry: tick: the schedule begins when the app is deployed" in caplog.text
+    caplog.clear()
+    with App("plain").run(client=client):
+        pass
+    assert caplog.text == ""
