@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from wherry_service.errors import Rarely
+from wherry_service.node.copying import copy
 from wherry_service.node.first_words import MOST_BYTES, TooEarly, answer, question, request_host, server_name
 from wherry_service.node.sandbox import Outbound
 
@@ -25,7 +26,6 @@ MAX_OF_ONE = 256
 MAX_CONNECTIONS = 2000
 # Questions that are passed on and not answered yet.
 MAX_QUESTIONS = 256
-_PIECE = 1 << 16
 _TLS, _HTTP, _NAMES = 443, 80, 53
 
 Find = Callable[[str], tuple[str, Outbound] | None]
@@ -134,8 +134,8 @@ class Gate:
         try:
             to_writer.write(first)
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, to_writer))
-                group.create_task(_copy(to_reader, writer))
+                group.create_task(copy(reader, to_writer))
+                group.create_task(copy(to_reader, writer))
         finally:
             to_writer.close()
 
@@ -217,19 +217,6 @@ async def _first_words(reader: asyncio.StreamReader) -> tuple[str, int, bytes]:
                 break
             return request[0], _HTTP, request[1]
     raise EOFError
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy to the end of one direction; the other stays open."""
-    try:
-        while data := await reader.read(_PIECE):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except OSError:
-        with contextlib.suppress(OSError):
-            writer.transport.abort()
 
 
 async def resolve(name: str) -> list[str]:

@@ -1,17 +1,17 @@
 """Ports of a sandbox on ports of this host: a proxy for any protocol over TCP."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from wherry_service.node.copying import copy
 
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 10.0
 # Of one tunnel, at once: each takes two of the files that the service may have open.
 MAX_CONNECTIONS = 1000
-_PIECE = 1 << 16
 
 
 class Tunnel:
@@ -90,21 +90,7 @@ class Tunnel:
             return
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, to_writer))
-                group.create_task(_copy(to_reader, writer))
+                group.create_task(copy(reader, to_writer))
+                group.create_task(copy(to_reader, writer))
         finally:
             to_writer.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy to the end of one direction; the other stays open."""
-    try:
-        while data := await reader.read(_PIECE):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except OSError:
-        # One side broke off; the other learns it.
-        with contextlib.suppress(OSError):
-            writer.transport.abort()
