@@ -11,7 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import wherry
-from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating
+from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, making
 from wherry._base.elsewhere import Refused
 
 PAGE = Path(__file__).parent / "reference.md"
@@ -21,7 +21,7 @@ Every public name, made from the docstrings by `./dev docs`. "(reference: X)" na
 in the API that Wherry is compatible with. A method marked `.aio` blocks when called plainly and has an
 asynchronous form: `await f.remote.aio(x)`, or `async for` where it iterates.
 """
-_BLOCKING = (blocking, blocking_classmethod, iterating)
+_BLOCKING = (blocking, blocking_classmethod, iterating, making)
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def _bases(item: type) -> str:
 def _members(item: type) -> Iterator[tuple[str, Any]]:
     kinds = (FunctionType, classmethod, staticmethod, property, enum.Enum, *_BLOCKING)
     # Parts of a class that stand in modules of their own are not shown as its bases, but as its own.
-    parts = [base for base in item.__bases__ if any(part.startswith("_") for part in base.__module__.split("."))]
+    parts = [base for base in item.__mro__[1:] if any(part.startswith("_") for part in base.__module__.split("."))]
     found = {name: member for part in (*reversed(parts), item) for name, member in vars(part).items()}
     own = vars(item)
     for name, member in sorted(found.items(), key=lambda pair: pair[0] not in own):

@@ -45,19 +45,6 @@ class NetworkFileSystem(VolumeFiles):
         return cls._of_id(client, nfs_id=nfs_id, object_id=object_id)
 
     @blocking_classmethod
-    def lookup(
-        cls: Any,
-        name: str,
-        namespace: Any = None,
-        client: Client | None = None,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-    ) -> NetworkFileSystem:
-        """As `from_name`, looked for at once. (reference: NetworkFileSystem.lookup)"""
-        found: NetworkFileSystem = cls._looked_up(name, client, environment_name, create_if_missing)
-        return found
-
-    @blocking_classmethod
     def create_deployed(
         cls: Any,
         deployment_name: str,
@@ -67,7 +54,9 @@ class NetworkFileSystem(VolumeFiles):
         namespace: Any = None,
     ) -> str:
         """Create one of that name, unless there is one; return its id. (reference: NetworkFileSystem)"""
-        object_id: str = cls._looked_up(deployment_name, client, environment_name, True).object_id
+        object_id: str = cls.lookup(
+            deployment_name, client=client, environment_name=environment_name, create_if_missing=True
+        ).object_id
         return object_id
 
     @blocking_classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._base.blocking import blocking, iterating, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._objects.managed import Managed
 from wherry._objects.shared import Ephemeral, SharedObject
@@ -54,19 +54,6 @@ class Queue(SharedObject):
         from wherry._objects.infos import QueueInfo  # noqa: PLC0415 - start-up cost: only for those who ask
 
         found: QueueInfo = self._looked_at(QueueInfo)
-        return found
-
-    @blocking_classmethod
-    def lookup(
-        cls: Any,
-        name: str,
-        namespace: Any = None,
-        client: Client | None = None,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-    ) -> Queue:
-        """As `from_name`, looked for at once. (reference: Queue.lookup)"""
-        found: Queue = cls._looked_up(name, client, environment_name, create_if_missing)
         return found
 
     @blocking

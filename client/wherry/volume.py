@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, blocking_classmethod, iterating_classmethod
+from wherry._base.blocking import blocking, iterating_classmethod
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._objects.managed import Managed
 from wherry._objects.volume_files import FileEntry, FileEntryType, VolumeFiles
@@ -84,19 +84,6 @@ class Volume(VolumeFiles):
         from wherry._objects.infos import VolumeInfo  # noqa: PLC0415 - start-up cost: only for those who ask
 
         found: VolumeInfo = self._looked_at(VolumeInfo)
-        return found
-
-    @blocking_classmethod
-    def lookup(
-        cls: Any,
-        name: str,
-        namespace: Any = None,
-        client: Client | None = None,
-        environment_name: str | None = None,
-        create_if_missing: bool = False,
-    ) -> Volume:
-        """As `from_name`, looked for at once. (reference: Volume.lookup)"""
-        found: Volume = cls._looked_up(name, client, environment_name, create_if_missing)
         return found
 
 

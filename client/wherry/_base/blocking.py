@@ -102,6 +102,17 @@ class blocking_classmethod(Generic[P, R]):
         return Bound((owner,), self.plain, None)
 
 
+class making(Generic[P]):
+    """Decorates a class method that blocks and returns an object of the class it is called on; `.aio` as above."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Any]) -> None:
+        self.plain = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: object, owner: type[S]) -> Bound[P, S]:
+        return Bound((owner,), self.plain, None)
+
+
 class BoundIteration(Generic[P, R]):
     """What `obj.method` gives where the method returns results that can be iterated in both styles."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry._base.blocking import blocking_classmethod
+from wherry._base.blocking import blocking_classmethod, making
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry._base.object import Object, given
 from wherry._objects import _travelled
@@ -77,14 +77,20 @@ class SharedObject(Object):
             raise InvalidError(f"{cls.__name__}.from_name got {name!r}: a name is a string")
         return cls(name=name, environment=environment_name or "", create=create_if_missing, client=client)
 
-    @classmethod
-    def _looked_up(
-        cls, name: str, client: Client | None, environment_name: str | None, create_if_missing: bool
-    ) -> Self:
-        found: Self = cls.from_name(
+    @making
+    def lookup(
+        cls: Any,
+        name: str,
+        namespace: Any = None,
+        client: Client | None = None,
+        environment_name: str | None = None,
+        create_if_missing: bool = False,
+    ) -> Any:
+        """As `from_name`, looked for at once. (reference: lookup)"""
+        found = cls.from_name(
             name, environment_name=environment_name, create_if_missing=create_if_missing, client=client
         )
-        found._resolve()
+        found.reached()
         return found
 
     @classmethod

@@ -19,7 +19,7 @@ PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 
 
 def make(cls: type[SharedObject], name: str, environment: str | None, as_json: bool) -> None:
     """Make an object of that name, unless there is one."""
-    made = cls._looked_up(name, None, environment, True)
+    made = cls.lookup(name, environment_name=environment, create_if_missing=True)
     if as_json:
         show_json({f"{cls._kind}_id": made.object_id, "name": name})
     else:
@@ -43,7 +43,7 @@ def remove(
 ) -> None:
     """Delete an object, when the answer is yes."""
     with missing_allowed(allow_missing):
-        found = cls._looked_up(name, None, environment, False)
+        found = cls.lookup(name, environment_name=environment)
     confirm(f"Delete {cls._kind} {name} with all it holds?", yes)
     info = found.discard()
     if as_json:

@@ -45,7 +45,7 @@ def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:
     group = typer.Typer(help=f"Manage {what} that programs share.", no_args_is_help=True)
 
     def found(name: str, environment: str | None) -> VolumeFiles:
-        return cls._looked_up(name, None, environment, False)
+        return cls.lookup(name, environment_name=environment)
 
     _add_whole(group, cls, found)
     _add_files(group, found)

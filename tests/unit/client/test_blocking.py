@@ -16,6 +16,7 @@ DESCRIPTORS = (
     blocking.blocking_classmethod,
     blocking.iterating,
     blocking.iterating_classmethod,
+    blocking.making,
 )
 
 app = wherry.App("blocking")

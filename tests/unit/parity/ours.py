@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from tests.unit.parity.facts import Fact
-from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, iterating_classmethod, making
 from wherry._base.elsewhere import Refused
 from wherry._calling.variants import known_changes
 from wherry._define.options import known_options
 
-_BLOCKING = (blocking, blocking_classmethod, iterating, iterating_classmethod)
+_BLOCKING = (blocking, blocking_classmethod, iterating, iterating_classmethod, making)
 _EMPTY = (None, (), [], {}, "", False)
 _NO = object()
 # Functions that hand `**options` on, and what they know of them; each is called with all in a test of its own.
