@@ -4,7 +4,7 @@ import datetime
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import typer
@@ -29,6 +29,10 @@ def parse(function: Callable[..., Any], name: str, args: list[str]) -> tuple[tup
 
     def keep(**values: Any) -> None:
         nonlocal parsed
+        for item in parameters:
+            if item.name != variadic and isinstance(values.get(item.name), list) and not values[item.name]:
+                # Not given: a list that is a default is not made anew.
+                values[item.name] = item.default
         rest = tuple(values.pop(variadic) or ()) if variadic is not None else ()
         if not rest:
             parsed = (), values
@@ -40,7 +44,7 @@ def parse(function: Callable[..., Any], name: str, args: list[str]) -> tuple[tup
     options = [option for item in parameters if (option := _option(item, hints.get(item.name, _EMPTY))) is not None]
     keep.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     keep.__annotations__ = {option.name: option.annotation for option in options}
-    keep.__doc__ = inspect.getdoc(function)
+    keep.__doc__ = _help(function, [item for item in parameters if item.name not in keep.__annotations__])
     command = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
@@ -55,6 +59,13 @@ def parse(function: Callable[..., Any], name: str, args: list[str]) -> tuple[tup
             raise
     assert parsed is not None
     return parsed
+
+
+def _help(function: Callable[..., Any], left_out: list[inspect.Parameter]) -> str:
+    """Return the text above the options: the docstring, and what is no option, so that nobody looks for it."""
+    shown = ", ".join(item.name for item in left_out if item.kind is not inspect.Parameter.VAR_KEYWORD)
+    note = f"Not an option, since its type can't be one: {shown}. It keeps its default." if shown else ""
+    return "\n\n".join(text for text in (inspect.getdoc(function) or "", note) if text)
 
 
 def _option(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter | None:
@@ -101,13 +112,17 @@ def _type_of(name: str, hint: Any) -> tuple[Any, dict[str, Any]]:
         return hint, {}
     if hint is datetime.datetime:
         return hint, {"formats": _DATES}
+    if hint in (list, Sequence, Iterable):
+        return list[str], {}
+    if typing.get_origin(hint) in (list, Sequence, Iterable) and (own := typing.get_args(hint)[0]) in _SIMPLE:
+        return list[own], {}  # type: ignore[valid-type]
     if typing.get_origin(hint) is typing.Literal:
         values = typing.get_args(hint)
         return str, {"parser": _one_of(values), "metavar": "[" + "|".join(map(str, values)) + "]"}
     shown = getattr(hint, "__name__", str(hint))
     raise InvalidError(
         f"parameter {name!r} has type {shown}, which can't be an option: use str, int, float, bool, datetime, "
-        "Literal, or Optional of one of these"
+        "Literal, a list of simple ones, or Optional of one of these"
     )
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     """,
     "function": """
         wherry deploy -q {file} >/dev/null && python {file} call &&
-        wherry function autoscaler update case-commands/f --max-containers 3 --scaledown-window 7 &&
+        wherry function autoscaler update case-commands/f --max-containers 3 --scaledown-window 300 &&
         wherry function autoscaler settings case-commands/f --json | tr -d ' \\n' && echo
         wherry function info case-commands/f | grep max_containers
         wherry function info case-commands/f --json | grep -c fu-
@@ -45,8 +45,8 @@ EXPECTED = {
     "queue": (0, "'x'\n'y'\n2\nDeleted queue case-commands.\n"),
     "function": (
         0,
-        "1\nmin_containers: 0\nmax_containers: 3\nbuffer_containers: 0\nscaledown_window_s: 7\n"
-        '{"min_containers":0,"max_containers":3,"buffer_containers":0,"scaledown_window_s":7.0}\n'
+        "1\nmin_containers: 0\nmax_containers: 3\nbuffer_containers: 0\nscaledown_window_s: 300\n"
+        '{"min_containers":0,"max_containers":3,"buffer_containers":0,"scaledown_window_s":300.0}\n'
         "max_containers: 3\n1\nf ran\n1\nContainer \n",
     ),
     "stream": (0, "added: f case-stream: version 1 serves\nf ran\n130\n"),

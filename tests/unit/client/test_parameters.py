@@ -1,6 +1,7 @@
 """Parameters as command line options."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any, Literal, Optional
 
 import pytest
@@ -18,12 +19,25 @@ def f(
     some_thing: Optional[int] = None,  # noqa: UP045 - the older spelling must work
     mode: Literal["a", "b"] = "a",
     level: Literal[1, 2] = 1,
-    odd: list[int] = [],  # noqa: B006 - never changed
+    many: list[int] = [7],  # noqa: B006 - never changed
+    words: Sequence[str] | None = None,
+    odd: dict[str, int] = {},  # noqa: B006 - never changed
 ) -> None: ...
 
 
-# `odd` keeps its default by being left out: a list can't be an option.
-DEFAULTS = {"n": 1, "name": "x", "ratio": 0.5, "flag": False, "when": None, "some_thing": None, "mode": "a", "level": 1}
+# `odd` keeps its default by being left out: a dict can't be an option.
+DEFAULTS = {
+    "many": [7],
+    "words": None,
+    "n": 1,
+    "name": "x",
+    "ratio": 0.5,
+    "flag": False,
+    "when": None,
+    "some_thing": None,
+    "mode": "a",
+    "level": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -40,13 +54,17 @@ DEFAULTS = {"n": 1, "name": "x", "ratio": 0.5, "flag": False, "when": None, "som
         (["--some_thing", "4"], {"some_thing": 4}),
         (["--mode", "b"], {"mode": "b"}),
         (["--level", "2"], {"level": 2}),
+        (["--many", "1", "--many=2"], {"many": [1, 2]}),
+        (["--words", "a", "--words", "b"], {"words": ["a", "b"]}),
     ],
 )
 def test_b60_typed_options(args: list[str], changed: dict[str, Any]) -> None:
     assert parse(f, "f", ["--n", "1", *args]) == ((), {**DEFAULTS, **changed})
 
 
-@pytest.mark.parametrize("args", [[], ["--n", "x"], ["--n", "1", "--mode", "c"], ["--n", "1", "--nope"], ["1"]])
+@pytest.mark.parametrize(
+    "args", [[], ["--n", "x"], ["--n", "1", "--mode", "c"], ["--n", "1", "--nope"], ["1"], ["--n", "1", "--many", "x"]]
+)
 def test_what_does_not_fit_is_a_usage_error(args: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(f, "f", args)
@@ -72,6 +90,20 @@ def test_a_type_that_can_not_be_an_option_is_named() -> None:
 
     with pytest.raises(InvalidError, match=r"'a' has type bytes"):
         parse(g, "g", [])
+
+
+def test_a_list_may_be_required() -> None:
+    def g(xs: list[float]) -> None: ...
+
+    assert parse(g, "g", ["--xs", "1", "--xs", "2.5"]) == ((), {"xs": [1.0, 2.5]})
+    with pytest.raises(SystemExit):
+        parse(g, "g", [])
+
+
+def test_help_tells_what_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(f, "f", ["-h"])
+    assert "Not an option, since its type can't be one: odd. It keeps its default." in capsys.readouterr().out
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
