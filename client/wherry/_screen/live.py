@@ -29,8 +29,10 @@ from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
 
 # A longer one that has begun is printed instead of being shown with what moves.
 _LONGEST_BELOW = 500
-# Bars of several containers that move at the same time; with more, the oldest is left as it is.
-_MOST_BARS = 8
+# Bars of several containers that are shown at the same time: those that moved last. The others move on unseen, and are
+# shown as they end; of very many the oldest is left as it is.
+_MOST_SHOWN = 8
+_MOST_KEPT = 1000
 
 
 class Terminal:
@@ -101,6 +103,8 @@ class Terminal:
             if begun.returned or len(state) < len(more):
                 self._erase()
                 begun.text = Text()
+                # The one that moved last is the last.
+                self._unended.pop(owner, None)
                 self._unended[owner] = begun
             piece = _shown(line.stream, state)
             begun.text.append_text(piece)
@@ -130,7 +134,7 @@ class Terminal:
             return
         self._erase()
         self._begun = None
-        if len(self._unended) > _MOST_BARS:
+        if len(self._unended) > _MOST_KEPT:
             self._print(Text.assemble(self._unended.pop(next(iter(self._unended))).text, "\n"))
 
     def _end_line(self) -> None:
@@ -144,7 +148,8 @@ class Terminal:
         if self._live is None:
             self._below.lines = []
             return
-        lines = [bar.text.copy() for bar in self._unended.values()]
+        shown = list(self._unended.values())[-_MOST_SHOWN:]
+        lines = [bar.text.copy() for bar in sorted(shown, key=lambda bar: bar.owner)]
         if self._begun is not None and self._begun.owner not in self._unended:
             lines.append(self._begun.text.copy())
         self._below.lines = lines

@@ -221,13 +221,29 @@ def test_bars_of_several_containers_move_and_leave_one_line_each(has_map: bool) 
     assert _screen_of(out) == whole
 
 
-def test_only_so_many_bars_are_kept_moving() -> None:
+@pytest.mark.parametrize("has_map", [True, False])
+def test_many_bars_leave_one_line_each_and_few_are_shown_at_once(has_map: bool) -> None:
     terminal, out = _terminal()
-    for number in range(100):
-        terminal.log([_line(f"\r1%\rbar {number}", container=f"co-{number}")])
-    assert len(_screen_of(out)) == 92
+    bars = terminal.progress("f.map", 3) if has_map else None
+    for percent in (0, 50, 100):
+        for number in range(100):
+            terminal.log([_line(f"\r1%\rbar {number}: {percent}", container=f"co-{number}")])
+    assert len(_screen_of(out)) <= 10
+    terminal.log([_line("", goes_on=False, container="co-3")])
+    if bars is not None:
+        bars.end()
+    assert "bar 3: 100" in _screen_of(out)
     terminal.close()
-    assert sorted(_screen_of(out)) == sorted(f"bar {number}" for number in range(100))
+    assert sorted(_screen_of(out)) == sorted(f"bar {number}: 100" for number in range(100))
+
+
+def test_bars_without_number_are_left_as_they_are() -> None:
+    terminal, out = _terminal()
+    for number in range(1200):
+        terminal.log([_line(f"\r1%\rbar {number}", container=f"co-{number}")])
+    assert 190 < len(_screen_of(out)) < 210
+    terminal.close()
+    assert len(_screen_of(out)) == 1200
 
 
 # What the screen writes to may be anything
