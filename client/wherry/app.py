@@ -448,6 +448,20 @@ class App:
         return app
 
     @blocking
+    def get_dashboard_url(self) -> str:
+        """Raise InvalidError: Wherry has no web pages of its own. (reference: App.get_dashboard_url)"""
+        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+        raise refusal("get_dashboard_url", "modal.App.get_dashboard_url")
+
+    @property
+    def sandboxes(self) -> Any:
+        """Raise InvalidError: what sandboxes cost is nothing that Wherry counts. (reference: App.sandboxes)"""
+        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+        raise refusal("App.sandboxes", "modal.App.sandboxes")
+
+    @blocking
     def stop(self, client: Client | None = None) -> None:
         """Stop the app: its containers and sandboxes end, and nobody can call its functions.
 
@@ -569,3 +583,11 @@ class _FunctionDecorator:
         made: Function[..., Any] = Function(definition.name, owner=self._owner, definition=definition, callee=callee)
         self._register(made, callee)
         return made
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AppSandboxesManager":
+        from wherry._base.elsewhere import refused  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return refused("modal.app.AppSandboxesManager")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

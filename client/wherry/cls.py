@@ -12,6 +12,7 @@ from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import ARGUMENTS, Blueprint, Handle
 from wherry._classes.definition import ClassDefinition
 from wherry._classes.local_object import LocalObject
+from wherry._classes.parameters import parameter as parameter  # noqa: PLC0414 - programs import it from here
 from wherry._classes.partial import HANDLE
 from wherry._define.definition import Definition
 from wherry._define.options import FunctionOptions
@@ -42,8 +43,7 @@ class Kind:
         self.name = name
         # The function that stands for the class in its app.
         self.service = service
-        # None: it was looked up.
-        self.blueprint = blueprint
+        self.blueprint = blueprint  # None: it was looked up
         self.changes = changes
         self._definitions: dict[str, Definition] = {}
         # Callers of variants by their arguments, and whom they were made of.

@@ -26,9 +26,12 @@ __all__ = [
     "flash_get_containers",
     "get_cluster_info",
     "get_fabric_peers",
+    "get_local_input_concurrency",
     "http_server",
     "list_cluster_reservations",
     "server_forward",
+    "set_local_input_concurrency",
+    "stop_fetching_inputs",
 ]
 
 AppendResult = refused("modal.experimental.AppendResult")
@@ -51,6 +54,9 @@ Stream = refused("modal.experimental.Stream")
 StreamInfo = refused("modal.experimental.StreamInfo")
 StreamToken = refused("modal.experimental.StreamToken")
 StreamWriter = refused("modal.experimental.StreamWriter")
+stop_fetching_inputs = refused("modal.experimental.stop_fetching_inputs")
+get_local_input_concurrency = refused("modal.experimental.get_local_input_concurrency")
+set_local_input_concurrency = refused("modal.experimental.set_local_input_concurrency")
 
 
 def http_server(

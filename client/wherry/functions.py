@@ -1,5 +1,6 @@
 """The names of the reference's `functions` module."""
 
+from wherry._calling.scaling import FunctionAutoscalerManager
 from wherry._calling.stats import FunctionStats
 from wherry._classes.partial import PartialFunction, method
 from wherry._classes.web import asgi_app, web_endpoint, wsgi_app
@@ -9,6 +10,7 @@ from wherry.function import Function
 
 __all__ = [
     "Function",
+    "FunctionAutoscalerManager",
     "FunctionCall",
     "FunctionStats",
     "PartialFunction",

@@ -23,6 +23,13 @@ class Mount:
     def __init__(self, mounted: tuple[Mounted, ...] = ()) -> None:
         self._mounted = mounted
 
+    @staticmethod
+    def from_name(name: str, namespace: Any = None, environment_name: str | None = None, client: Any = None) -> Mount:
+        """Raise InvalidError: mounts have no names. (reference: Mount.from_name)"""
+        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+        raise refusal("Mount.from_name", "modal.mount.Mount.from_name")
+
     @classmethod
     def from_local_dir(
         cls,
@@ -117,3 +124,7 @@ def _remote(remote: Any, local: str) -> str:
     if not text.startswith("/") or place == "/" or ":" in place or ".." in text.split("/"):
         raise InvalidError(f"a mount's remote_path is {text!r}: it must be an absolute path below /, without '..'")
     return place
+
+
+class NonLocalMountError(Exception):
+    """Not raised: programs written for Modal may name it."""

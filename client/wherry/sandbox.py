@@ -474,3 +474,11 @@ def _default_client() -> Client:
     from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
 
     return default_client()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("SidecarContainer", "SidecarManager"):
+        from wherry._base.elsewhere import refused  # noqa: PLC0415 - start-up cost: only for those who name it
+
+        return refused(f"modal.sandbox.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 
 class FileType(enum.Enum):
@@ -77,3 +78,51 @@ class ServerAutoscalerSettings:
     buffer_containers: int | None = None
     scaleup_window: int | None = None
     scaledown_window: int | None = None
+
+
+@dataclass(frozen=True)
+class FunctionAutoscalerSettings:
+    """How a function scales: counts of containers, and seconds; None: no limit.
+
+    (reference: types.FunctionAutoscalerSettings)
+    """
+
+    min_containers: int | None
+    max_containers: int | None
+    scaledown_window: int | None
+    buffer_containers: int | None
+
+
+class VolumeCreateOptions(dict[str, Any]):
+    """Options of a volume that is created; they make no difference. (reference: types.VolumeCreateOptions)"""
+
+
+# Names of the reference's module that are at home elsewhere.
+_ELSEWHERE = {
+    "DictInfo": "_objects.infos",
+    "FileEntry": "_objects.volume_files",
+    "FileEntryType": "_objects.volume_files",
+    "InputInfo": "call_graph",
+    "InputStatus": "call_graph",
+    "QueueInfo": "_objects.infos",
+    "SecretInfo": "_objects.infos",
+    "VolumeInfo": "_objects.infos",
+}
+# Those of a cloud's bills and accounts.
+_REFUSED = (
+    "BillingReportItem", "EnvironmentBillingSummary", "MemberTokenInfo", "ProxyTokenInfo", "SandboxGroupStats",
+    "SandboxStats", "ServiceUserInfo", "TokenData", "WorkspaceBillingSummary", "WorkspaceMemberInfo",
+    "WorkspaceSettings",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        from importlib import import_module  # noqa: PLC0415 - start-up cost: few programs name these
+
+        return getattr(import_module(f"wherry.{_ELSEWHERE[name]}"), name)
+    if name in _REFUSED:
+        from wherry._base.elsewhere import refused  # noqa: PLC0415 - start-up cost: as above
+
+        return refused(f"modal.types.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -92,4 +92,8 @@ def __getattr__(name: str) -> Any:
         from wherry._objects.managers import VolumeManager  # noqa: PLC0415 - start-up cost: only for those who name it
 
         return VolumeManager
+    if name in ("AbstractVolumeUploadContextManager", "VolumeUploadContextManager"):
+        from wherry._objects.volume_upload import UploadBatch  # noqa: PLC0415 - start-up cost: as above
+
+        return UploadBatch
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from wherry._calling.callee import Callee
     from wherry._calling.stats import FunctionStats
     from wherry._calling.variants import Changes
+    from wherry.types import FunctionAutoscalerSettings
 
 F = TypeVar("F")
+# Stands for a setting that is not given, where None takes it back. Below all that there are.
+_UNCHANGED = -1
 
 
 class Scaling(Generic[F]):
@@ -69,9 +72,55 @@ class Scaling(Generic[F]):
 
         update(self.callee.resolved(), *scaling)
 
+    @property
+    def autoscaler(self) -> FunctionAutoscalerManager:
+        """How the function scales: to see, and to change. (reference: Function.autoscaler)"""
+        return FunctionAutoscalerManager(self)
+
     @blocking
     def get_current_stats(self) -> FunctionStats:
         """Return how busy the function is at this moment. (reference: Function.get_current_stats)"""
         from wherry._calling.stats import stats_of  # noqa: PLC0415 - start-up cost: only for those who ask
 
         return stats_of(self.callee.resolved())
+
+
+class FunctionAutoscalerManager:
+    """How a function scales. (reference: Function.autoscaler)"""
+
+    def __init__(self, function: Scaling[Any]) -> None:
+        self._function = function
+
+    @blocking
+    def settings(self) -> FunctionAutoscalerSettings:
+        """Return how the function scales now. (reference: Function.autoscaler)"""
+        from wherry._calling.variants import settings_of  # noqa: PLC0415 - start-up cost: loads the messages
+
+        return settings_of(self._function.callee.resolved())
+
+    @blocking
+    def update(
+        self,
+        *,
+        min_containers: int | None = _UNCHANGED,
+        max_containers: int | None = _UNCHANGED,
+        buffer_containers: int | None = _UNCHANGED,
+        scaledown_window: float | None = _UNCHANGED,
+    ) -> FunctionAutoscalerSettings:
+        """Change how the function scales, by what is given; None is no least, no most, no buffer, the usual window.
+
+        Return what holds now. Raises InvalidError out of range. (reference: Function.autoscaler)
+        """
+        from wherry._calling.variants import update_server  # noqa: PLC0415 - start-up cost: as above
+        from wherry._define.options import DEFAULT_WINDOW_S  # noqa: PLC0415 - start-up cost: as above
+
+        if scaledown_window is None:
+            scaledown_window = DEFAULT_WINDOW_S
+        given: dict[str, float | None] = {
+            "min_containers": min_containers, "max_containers": max_containers,
+            "buffer_containers": buffer_containers, "scaledown_window": scaledown_window,
+        }  # fmt: skip
+        update_server(
+            self._function.callee.resolved(), {name: value for name, value in given.items() if value != _UNCHANGED}
+        )
+        return self.settings()

@@ -11,7 +11,10 @@ from wherry._define.options import ELSEWHERE, OLD_NAMES, FunctionOptions, known_
 from wherry._define.recipe import Recipe
 from wherry.exception import InvalidError, SerializationError
 from wherry.secret import Secret
+from wherry.types import FunctionAutoscalerSettings
 from wherry_proto.messages import (
+    AppShowRequest,
+    AppShowResponse,
     Format,
     FunctionBindRequest,
     FunctionInfo,
@@ -230,6 +233,19 @@ def pool_of(caller: Caller) -> PoolSettings:
     """Return how a server scales now."""
     request = FunctionLookupRequest(function_id=caller.function_id)
     return caller.client.call("Functions.Lookup", request, FunctionInfo).pool or PoolSettings()
+
+
+def settings_of(caller: Caller) -> FunctionAutoscalerSettings:
+    """Return how a function of a running app scales now."""
+    shown = caller.client.call("Apps.Show", AppShowRequest(app_id=caller.app_id), AppShowResponse)
+    found = (one.pool for one in shown.functions if one.function and one.function.function_id == caller.function_id)
+    pool = next(found, None) or PoolSettings()
+    return FunctionAutoscalerSettings(
+        min_containers=pool.min_containers,
+        max_containers=pool.max_containers or None,
+        scaledown_window=int(pool.scaledown_window_s) or None,
+        buffer_containers=pool.buffer_containers,
+    )
 
 
 def update_server(caller: Caller, given: dict[str, float | None]) -> PoolSettings:

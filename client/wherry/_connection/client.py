@@ -149,6 +149,20 @@ class Client:
             )
         return _connected(settings)
 
+    @blocking_classmethod
+    def from_oauth_credentials(
+        cls,
+        refresh_token: str,
+        *,
+        oauth_client_id: str,
+        oauth_client_secret: str | None = None,
+        oauth_jwt_key: str | None = None,
+    ) -> "Client":
+        """Raise InvalidError: Wherry has tokens of its own. (reference: Client.from_oauth_credentials)"""
+        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
+
+        raise refusal("from_oauth_credentials", "modal.Client.from_oauth_credentials")
+
     @blocking
     def hello(self) -> None:
         """Ask the service something; raise ConnectionError, AuthError or VersionError. (reference: Client.hello)"""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from wherry._base.blocking import blocking
 from wherry._base.walk import walk
 from wherry.exception import InvalidError, VolumeFileExistsError
 from wherry_proto.messages import (
@@ -48,7 +49,7 @@ class UploadItem:
 
     __slots__ = ("data", "executable", "key", "local", "remote", "size")
 
-    def __init__(self, remote: str, local: Path | None, data: bytes = b"") -> None:
+    def __init__(self, remote: str, local: Path | None, data: bytes = b"", mode: int | None = None) -> None:
         self.remote = remote
         self.local = local
         self.data = data
@@ -62,6 +63,9 @@ class UploadItem:
                 raise InvalidError(f"{local} can't be uploaded: {error.strerror}") from None
             self.size, self.executable = status.st_size, os.access(local, os.X_OK)
             what = f"{local.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
+        if mode is not None:
+            self.executable = bool(mode & 0o111)
+            what += f"\0{self.executable}"
         # The same file, unchanged, for the same path: what came of it earlier can be gone on with.
         self.key = hashlib.sha256(f"{remote}\0{what}".encode(errors="surrogateescape")).hexdigest()
 
@@ -114,14 +118,22 @@ class UploadBatch:
         self._force = force
         self._items: dict[str, UploadItem] = {}
 
-    def put_file(self, local_file: str | os.PathLike[str] | IO[bytes], remote_path: str | os.PathLike[str]) -> None:
-        """Add a file of this machine, or what an open one holds. A `remote_path` that ends with "/" is a directory."""
+    def put_file(
+        self,
+        local_file: str | os.PathLike[str] | IO[bytes],
+        remote_path: str | os.PathLike[str],
+        mode: int | None = None,
+    ) -> None:
+        """Add a file of this machine, or what an open one holds. A `remote_path` that ends with "/" is a directory.
+
+        Of `mode`, permission bits such as 0o755, it counts whether the file can be executed; None: as it is here.
+        """
         remote = _remote(remote_path)
         if hasattr(local_file, "read"):
             data = local_file.read()
             if not isinstance(data, bytes):
                 raise InvalidError(f'{local_file!r} gives text: open it in binary mode, "rb"')
-            self._add(UploadItem(remote, None, data))
+            self._add(UploadItem(remote, None, data, mode))
             return
         local = Path(local_file)
         if not local.is_file():
@@ -129,7 +141,7 @@ class UploadBatch:
             raise InvalidError(f"put_file: {local} {told}")
         if os.fspath(remote_path).endswith("/") or not remote:
             remote = f"{remote}/{local.name}".lstrip("/")
-        self._add(UploadItem(remote, local))
+        self._add(UploadItem(remote, local, mode=mode))
 
     def put_directory(
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str], recursive: bool = True
@@ -152,7 +164,8 @@ class UploadBatch:
     def __len__(self) -> int:
         return len(self._items)
 
-    def __enter__(self) -> Self:
+    @blocking
+    def __enter__(self) -> UploadBatch:
         return self
 
     def __exit__(

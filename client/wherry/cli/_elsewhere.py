@@ -11,7 +11,8 @@ from wherry.cli._usage import UsageError
 # Whole commands, and groups with all that is in them.
 _COMMANDS = (
     "app dashboard", "app promote", "billing", "changelog", "curl", "dashboard", "endpoint", "environment billing",
-    "environment members", "environment roles", "setup", "skills", "token rotate", "token set", "volume dashboard",
+    "environment members", "environment roles", "server autoscaler", "server deploy", "server info", "server metrics",
+    "server requests", "server stats", "setup", "skills", "token rotate", "token set", "volume dashboard",
     "workspace",
 )  # fmt: skip
 # Options of commands that there are; True: with a value.

@@ -53,12 +53,12 @@ def test_an_option_that_means_nothing_is_ignored_with_a_line(
 
 def test_none_of_them_is_in_a_help_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     shown = {
-        line.split()[0]
-        for group in ([], ["app"], ["environment"], ["token"], ["volume"])
+        " ".join([*group, line.split()[0]])
+        for group in ([], ["app"], ["environment"], ["server"], ["token"], ["volume"])
         for line in told(monkeypatch, capsys, *group, "--help")[1].splitlines()
         if line.strip()
     }
-    assert {words.split()[-1] for words in _COMMANDS} & shown == set()
+    assert set(_COMMANDS) & shown == set()
     for words, options in _OPTIONS.items():
         text = told(monkeypatch, capsys, *words.split(), "--help")[1]
         assert not any(spelling.split("/")[0] in text for spelling in options)

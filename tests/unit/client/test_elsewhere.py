@@ -9,6 +9,8 @@ import wherry
 import wherry.billing
 import wherry.cluster
 import wherry.partial_function
+import wherry.sandbox
+import wherry.types
 import wherry.workspace
 from wherry._base.elsewhere import ROWS, row_of
 from wherry.exception import InvalidError
@@ -36,6 +38,14 @@ from wherry.exception import InvalidError
         (lambda: wherry.billing.workspace_billing_report.aio(start=None), "nobody sends you a bill"),
         (lambda: wherry.SandboxSnapshot.from_id("sn-1"), "SandboxSnapshot .*snapshot_filesystem"),
         (lambda: wherry.experimental.Stream.from_name("s"), "Stream .* use a Queue"),
+        (wherry.experimental.stop_fetching_inputs, "is decided outside of it"),
+        (lambda: wherry.sandbox.SidecarManager.create("ls"), "SidecarManager .* start a second sandbox"),
+        (lambda: wherry.types.SandboxStats(None), "SandboxStats .* nobody sends you a bill"),
+        (lambda: wherry.types.TokenData("a", "b"), "TokenData .* there are no accounts"),
+        (lambda: wherry.App("x").sandboxes, "App.sandboxes .* nobody sends you a bill"),
+        (lambda: wherry.App("x").get_dashboard_url(), "Wherry has no web pages"),
+        (lambda: wherry.Client.from_oauth_credentials("r", oauth_client_id="i"), "Wherry is no identity provider"),
+        (lambda: wherry.Mount.from_name("m"), "Mount.from_name is not in Wherry: .*add_local_dir"),
     ],
 )
 def test_a_name_that_is_refused_says_why_and_what_to_use(use: Any, said: str) -> None:

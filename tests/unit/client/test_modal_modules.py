@@ -1,28 +1,40 @@
 """`config`, `Client`, `Environment` and `runner`, as programs for Modal use them."""
 
 import asyncio
+import io
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import wherry.call_graph
 import wherry.client
+import wherry.types
+import wherry.volume
 from tests.fakes.service import FakeService
 from wherry import App, Client, Environment
 from wherry._connection.client import Client as OwnClient
 from wherry.config import Config, config, config_profiles, config_set_active_profile
 from wherry.exception import InvalidError, NotFoundError
+from wherry.functions import FunctionAutoscalerManager
 from wherry.runner import DeployResult, deploy_app, interactive_shell, run_app
 from wherry_proto.messages import (
     AppInfo,
     AppListRequest,
     AppListResponse,
+    AppShowRequest,
+    AppShowResponse,
     AppState,
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
     EnvironmentInfo,
     EnvironmentListResponse,
+    FunctionInfo,
+    FunctionStatus,
+    FunctionUpdateRequest,
     Message,
+    PoolSettings,
 )
 
 PROFILES = """
@@ -181,3 +193,58 @@ def test_apps_are_run_and_deployed_by_functions(client: OwnClient, monkeypatch: 
         deploy_app(app, staged=True)
     with pytest.raises(InvalidError, match="interactive_shell is not in Wherry"):
         interactive_shell("ls")
+
+
+def test_types_are_those_that_methods_return() -> None:
+    assert wherry.types.InputInfo is wherry.call_graph.InputInfo
+    assert wherry.types.InputStatus.SUCCESS is wherry.call_graph.InputStatus.SUCCESS
+    assert wherry.types.FileEntry is wherry.volume.FileEntry
+    assert wherry.types.DictInfo("d", datetime.now(UTC), None).name == "d"
+    assert wherry.types.VolumeCreateOptions(a=1) == {"a": 1}
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = wherry.types.nonsense
+
+
+def test_a_function_shows_how_it_scales_and_changes_it() -> None:
+    shown = PoolSettings(min_containers=1, max_containers=0, buffer_containers=2, scaledown_window_s=30)
+
+    class Showing(FakeService):
+        def _apps_show(self, request: AppShowRequest) -> AppShowResponse:
+            others = [
+                FunctionStatus(function=FunctionInfo(function_id="fu-other"), pool=PoolSettings(min_containers=9))
+            ]
+            own = [FunctionStatus(function=FunctionInfo(function_id=one), pool=shown) for one in self.specs]
+            return AppShowResponse(functions=others + own)
+
+    service = Showing()
+    client = OwnClient(service, "main", give_up_s=5)
+    app = App("scaled")
+    function = app.function(serialized=True)(lambda: 1)
+    with app.run(client=client):
+        expected = wherry.types.FunctionAutoscalerSettings(1, None, 30, 2)
+        assert function.autoscaler.settings() == expected
+        assert isinstance(function.autoscaler, FunctionAutoscalerManager)
+        assert function.autoscaler.update(max_containers=None, min_containers=3, scaledown_window=None) == expected
+        assert asyncio.run(function.autoscaler.settings.aio()) == expected
+        with pytest.raises(InvalidError, match="changes nothing"):
+            function.autoscaler.update()
+    ((_, update),) = [one for one in service.requests if one[0] == "Functions.Update"]
+    assert isinstance(update, FunctionUpdateRequest)
+    assert update.fields == ["min_containers", "max_containers", "scaledown_window_s"]
+    assert update.pool is not None
+    assert (update.pool.min_containers, update.pool.max_containers, update.pool.scaledown_window_s) == (3, 0, 60)
+    client.close()
+
+
+def test_uploads_take_a_mode(tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text("true")
+    batch = wherry.Volume.from_name("v").batch_upload()
+    assert isinstance(batch, wherry.volume.VolumeUploadContextManager)
+    batch.put_file(tmp_path / "run.sh", "a", mode=0o755)
+    batch.put_file(tmp_path / "run.sh", "b")
+    batch.put_file(io.BytesIO(b"x"), "c", 0o700)
+    assert [(item.remote, item.executable) for item in batch._items.values()] == [
+        ("a", True),
+        ("b", False),
+        ("c", True),
+    ]
