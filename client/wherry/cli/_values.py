@@ -39,7 +39,14 @@ def only_shown(client: Client) -> None:
     client.blobs.load_file = _read
 
 
-class StandIn:
+class _Kind(type):
+    kind: str
+
+    def __repr__(cls) -> str:
+        return f"<{cls.kind}>"
+
+
+class StandIn(metaclass=_Kind):
     """Stands for an object of a type that is not loaded here: what it was made of, and what was put into it."""
 
     kind = ""  # its name
@@ -104,8 +111,16 @@ def _class_by_value(*made_of: Any) -> type[StandIn]:
     return _kind_of(words[-1] if words else "a class")
 
 
+def _attribute(owner: Any, name: Any) -> Any:
+    """Return what stands for an attribute of a class that is not loaded: some Pythons send members of enums as such."""
+    kind = owner.kind if isinstance(owner, type) and issubclass(owner, StandIn) else "getattr"
+    return _kind_of(f"{kind}.{name!s:.100}" if kind != "getattr" else kind)
+
+
 class _Shown(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            return _attribute
         if name in _PLAIN.get(module, ()):
             return super().find_class(module, name)
         if (module, name) in _CLASSES_BY_VALUE:
