@@ -165,6 +165,8 @@ def _conda_install(renderer: Renderer, step: ImageStep, number: int) -> list[Ins
 
 
 def _conda_update(renderer: Renderer, step: ImageStep, number: int) -> list[Instruction]:
+    if len(step.files) != 1:
+        raise InvalidRequest("conda_update_from_environment takes one file: the environment.yml")
     mounts = [_conda_cache(renderer), f"type=bind,source=s{number},target=/run/wherry-step"]
     command = f"conda env update -n base -q -f /run/wherry-step/{shlex.quote(step.files[0].path)}"
     return [renderer.run(step, number, command, f"conda env update {step.files[0].path}", mounts, as_root=True)]

@@ -1,5 +1,6 @@
 """How the steps of an image become a Dockerfile, whatever their texts contain."""
 
+import contextlib
 import json
 import shlex
 from collections.abc import Iterable
@@ -8,8 +9,9 @@ import pytest
 
 from wherry_proto.messages import ImageDefinition, ImageStep, SourceFile
 from wherry_service.errors import InvalidRequest
+from wherry_service.images.definition import OTHERS
 from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
-from wherry_service.images.steps import stages
+from wherry_service.images.steps import stage_ids, stages
 
 NASTY = ["it's", 'say "x"', "back\\slash", "end\\", "$HOME ${HOME} $(id)", "`id`", "# none", "ünï", " a  b ", '\\$\\"']
 
@@ -229,3 +231,19 @@ def test_a_file_is_copied_by_no_name_that_docker_could_read_otherwise(name: str)
     # Docker reads variables and escapes in a target.
     assert target == f"/c/{name}".replace("\\", "\\\\").replace("$", "\\$")
     assert name in only.title
+
+
+@pytest.mark.parametrize("kind", sorted(OTHERS))
+@pytest.mark.parametrize("args", [[], ["x"]])
+def test_steps_without_what_they_need_are_refused_in_words(kind: str, args: list[str]) -> None:
+    definition = ImageDefinition(steps=[ImageStep(kind="debian_slim"), ImageStep(kind=kind, args=args)])
+    with contextlib.suppress(InvalidRequest):
+        stages(definition, Lent())
+    # Whoever only asks what an image is built by way of is told of none: pruning others goes on.
+    assert isinstance(stage_ids(definition), list)
+
+
+def test_an_environment_of_conda_comes_from_one_file() -> None:
+    definition = ImageDefinition(steps=[ImageStep(kind="conda"), ImageStep(kind="conda_update")])
+    with pytest.raises(InvalidRequest, match="takes one file: the environment"):
+        stages(definition, Lent())
