@@ -34,6 +34,8 @@ PROTOCOL = 1
 GIVE_UP_S = 120.0
 
 M = TypeVar("M", bound=Message)
+# How often a call is begun anew that the service has broken off and come back from: it may be what ends it.
+_MOST_BREAKS = 20
 T = TypeVar("T")
 
 
@@ -251,15 +253,17 @@ class Client:
         """Do what needs the service, from the beginning again when that goes and comes back."""
         if self._server is not None:
             self._server.ensure(self.transport)
-        try:
-            return work()
-        except ConnectionError:
-            again = Reconnect(self._give_up_s, self._revive)
-            again.connected_before()
-            answer = again(work, self._closing, awaited=True)
-            if answer is None:
-                raise
-            return answer
+        for breaks in range(1, _MOST_BREAKS + 1):
+            try:
+                return work()
+            except ConnectionError as error:
+                # How long it is away is counted each time from when it goes: it may be back, and go again.
+                if not self.await_service():
+                    raise
+                told = error
+            if self._closing.wait(min(2.0, 0.02 * 2**breaks)):
+                break
+        raise ConnectionError(f"the service broke this off {breaks} times, and came back each time: {told}") from told
 
     def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
         """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
