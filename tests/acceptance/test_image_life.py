@@ -203,7 +203,9 @@ def test_images_that_nothing_uses_are_pruned_and_no_other(service: OwnService, c
     tags = {image: f"wherry/image:{image.object_id.removeprefix('im-')}" for image in (unused, based)}
     try:
         with app.run():
-            would = read(command("image", "prune", "--all", "--dry-run", "--json"))
+            dry = command("image", "prune", "--all", "--dry-run", "--json")
+            assert dry.returncode == 0, dry.stderr + service.log()
+            would = read(dry)
             assert unused.object_id in {row["image_id"] for row in would["removed"]}
             assert engine.images.list(tags[unused])
             went = read(command("image", "prune", "--all", "--yes", "--json"))
