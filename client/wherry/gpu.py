@@ -6,6 +6,8 @@ from wherry.exception import InvalidError
 
 MAX_COUNT = 64
 _TYPE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_. ")
+# What is at least as good as a type, the type itself first.
+_OR_BETTER = {"B200": ("B200", "B300")}
 
 __all__ = ["A10G", "A100", "B200", "H100", "H200", "L4", "L40S", "T4", "Any"]
 
@@ -119,26 +121,33 @@ class Any(Gpu):
 def parse(value: object) -> tuple[Gpu, ...]:
     """Return what `gpu=value` means, the preferred one first.
 
-    Takes "T4", "A100:2", "any", a `Gpu`, or a list of those; raises InvalidError for anything else.
+    Takes "T4", "A100:2", "H100!", "B200+", "any", a `Gpu`, or a list of those; raises InvalidError for anything else.
     """
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
         raise InvalidError(f'gpu is {value!r}: name one, for example gpu="any", or leave it out')
-    return tuple(_parse_one(item) for item in items)
+    return tuple(one for item in items for one in _parse_one(item))
 
 
-def _parse_one(item: object) -> Gpu:
+def _parse_one(item: object) -> tuple[Gpu, ...]:
     if isinstance(item, Gpu):
-        return item
+        return (item,)
     if isinstance(item, type) and issubclass(item, Gpu):
         raise InvalidError(f"parentheses are missing: write gpu=wherry.gpu.{item.__name__}()")
     if not isinstance(item, str):
         raise InvalidError(f'gpu is {item!r}: it must be a string such as "any", "T4" or "A100:2", or a list of those')
     kind, colon, number = item.partition(":")
-    kind = kind.strip()
+    # "H100!" is exactly that: here no type is ever another one.
+    kind = kind.strip().removesuffix("!").strip().upper()
+    is_least = kind.endswith("+")
+    kind = kind.removesuffix("+")
     if not kind or len(kind) > 64 or not _TYPE_CHARACTERS.issuperset(kind):
         raise InvalidError(f'gpu is {item!r}: it must be a type, or type:count, for example "A100:2"')
     count = number.strip()
     if colon and (not count.isdecimal() or not 1 <= int(count) <= MAX_COUNT):
         raise InvalidError(f"gpu is {item!r}: the count after the colon must be a whole number from 1 to {MAX_COUNT}")
-    return Gpu("any" if kind.lower() == "any" else kind.upper(), int(count) if colon else 1)
+    kinds = _OR_BETTER.get(kind) if is_least else (kind,)
+    if kinds is None:
+        known = ", ".join(f'"{one}+"' for one in _OR_BETTER)
+        raise InvalidError(f'gpu is {item!r}: "or better" is {known} alone; name the types in a list')
+    return tuple(Gpu("any" if one == "ANY" else one, int(count) if colon else 1) for one in kinds)

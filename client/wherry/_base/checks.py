@@ -28,7 +28,7 @@ def number(
 
 def pair(name: str, value: Any, low: float, high: float, unit: str, whole: bool = False) -> tuple[float, float]:
     """Return (request, limit), 0 where unset; raise InvalidError as `number` does."""
-    if not isinstance(value, tuple):
+    if not isinstance(value, tuple | list):
         return number(name, value, low, high, unit, 0, whole=whole), 0
     if len(value) != 2:
         raise InvalidError(f"{name} is {value!r}: it must be a number, or (request, limit)")

@@ -161,6 +161,14 @@ def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callabl
     assert (retry.max_retries, retry.backoff_coefficient, retry.initial_delay_s, retry.max_delay_s) == (2, 3, 0.5, 4)
 
 
+@pytest.mark.parametrize("made", [tuple, list])
+def test_request_and_limit_may_be_a_tuple_or_a_list(made: Callable[..., Any]) -> None:
+    options = App("x").function(cpu=made([0.5, 2]), memory=made([128, 256]))(f).info.options
+    assert (options.cpu, options.memory) == ((0.5, 2), (128, 256))
+    with pytest.raises(InvalidError, match=r"\(request, limit\)"):
+        App("x").function(cpu=made([1, 2, 3]))
+
+
 def test_b34_retries_refused_on_generators() -> None:
     with pytest.raises(InvalidError, match="generator"):
         App("x").function(retries=1)(gen)
