@@ -1,6 +1,7 @@
 """`wherry image`: what images there are, what they are made of, and how their builds went."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,12 +9,16 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
+from wherry._define.recipe import Recipe
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images
 from wherry._screen.harmless import harmless
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of, use_environment
 from wherry.cli._ref import images_of
+from wherry.cli._usage import UsageError
+from wherry.image import Image
 from wherry.output import screen_for_stdout
+from wherry.secret import Secret
 from wherry_proto.messages import (
     ImageInfo,
     ImageListRequest,
@@ -29,6 +34,11 @@ from wherry_proto.messages import (
 group = typer.Typer(help="Manage images: what containers are made of.", no_args_is_help=True)
 
 _REF = typer.Argument(help="An image's id (im-...), file.py::function, file.py::variable, or file.py for all it has.")
+_NAME = typer.Option(None, "-t", "--name", help="Refused: images have ids, and no names.", hidden=True)
+_REGISTRY_SECRET = typer.Option(None, "--registry-secret", help="The secret with the registry's credentials.")
+_REGISTRY_VARIABLES = typer.Option(
+    None, "--registry-secret-from-env", metavar="NAME,…", help="Variables here that hold the registry's credentials."
+)
 _STATES = {
     ImageState.BUILDING: "building",
     ImageState.BUILT: "built",
@@ -70,20 +80,60 @@ def show(ref: str = _REF, as_json: bool = JSON_OPTION) -> None:
 
 @group.command()
 def build(
-    ref: str = typer.Argument(help="file.py::function, file.py::variable, or file.py for all images it has."),
-    force: bool = typer.Option(False, "--force", help="Run every step anew."),
+    ref: str = typer.Argument(help="file.py::function, file.py::variable, file.py for all it has, or a folder."),
+    file: Path | None = typer.Option(None, "-f", "--file", help="Of a folder: the Dockerfile; FOLDER/Dockerfile."),
+    force: bool = typer.Option(False, "--force", "--force-build", help="Run every step anew."),
+    name: str | None = _NAME,
+    registry_secret: str | None = _REGISTRY_SECRET,
+    registry_variables: str | None = _REGISTRY_VARIABLES,
     environment: str | None = ENVIRONMENT_OPTION,
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show every line of the build."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Build images now, those that are not built yet."""
+    """Build images now: those of a program, or of a Dockerfile.
+
+    Of a folder its Dockerfile is built; the files that it copies are those of the folder.
+    """
+    _refuse_name(name)
+    use_environment(environment)
+    if not Path(ref).is_dir():
+        if file is not None:
+            raise UsageError(f"--file names the Dockerfile of a folder, and {ref} is none")
+        _build(images_of(ref), force, False, verbose, as_json)
+        return
+    dockerfile = file or Path(ref) / "Dockerfile"
+    if not dockerfile.is_file():
+        raise UsageError(f"there is no file {dockerfile}: name the Dockerfile with --file")
+    secret = _registry_secret(registry_secret, registry_variables)
+    image = Image.from_dockerfile(dockerfile, context_dir=ref, registry_secret=secret)
+    _build([image], force, True, verbose, as_json)
+
+
+@group.command()
+def pull(
+    image: str = typer.Argument(help="A registry's image, such as docker.io/node:20."),
+    name: str | None = _NAME,
+    registry_secret: str | None = _REGISTRY_SECRET,
+    registry_variables: str | None = _REGISTRY_VARIABLES,
+    force: bool = typer.Option(False, "--force-build", help="Pull it again, where it was pulled before."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Show every line of the build."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Pull a registry's image, for Image.from_id and shells."""
+    _refuse_name(name)
+    use_environment(environment)
+    secret = _registry_secret(registry_secret, registry_variables)
+    _build([Image.from_registry(image, secret=secret)], force, True, verbose, as_json)
+
+
+def _build(images: Sequence[Recipe], force: bool, bare: bool, verbose: bool, as_json: bool) -> None:
     client = default_client()
-    images = images_of(ref)
     if force:
         images = [image.forced() for image in images]
     client.listener.screen = screen = screen_for_stdout(quiet=as_json, verbose=verbose)
     try:
-        ids = ensure_images(client, images, environment=environment or "")
+        ids = ensure_images(client, list(images), bare=bare)
     finally:
         screen.close()
     if as_json:
@@ -91,6 +141,21 @@ def build(
         return
     for image_id in dict.fromkeys(ids):
         typer.echo(image_id)
+
+
+def _refuse_name(name: str | None) -> None:
+    if name is not None:
+        raise UsageError(
+            f"images have no names here: leave --name {name} out, and use the id that is printed with Image.from_id"
+        )
+
+
+def _registry_secret(name: str | None, variables: str | None) -> Secret | None:
+    if name is not None and variables is not None:
+        raise UsageError("--registry-secret and --registry-secret-from-env both name credentials: use one of them")
+    if name is not None:
+        return Secret.from_name(name)
+    return Secret.from_local_environ([item.strip() for item in variables.split(",")]) if variables else None
 
 
 @group.command()

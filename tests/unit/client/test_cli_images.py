@@ -1,0 +1,68 @@
+"""`wherry image build` of folders and `wherry image pull`, on a fake service."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.service import FakeService
+from wherry_proto.messages import ImageEnsureRequest
+
+Run = Callable[..., int]
+
+
+def _asked(service: FakeService) -> ImageEnsureRequest:
+    request = next(request for name, request in reversed(service.requests) if name == "Images.Ensure")
+    assert isinstance(request, ImageEnsureRequest)
+    return request
+
+
+def test_a_folder_s_dockerfile_is_built(
+    run: Run, service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "context"
+    (folder / "docker").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM debian:13\n")
+    (folder / "docker/Other").write_text("FROM debian:12\nCOPY Dockerfile /x\n")
+    assert run("", "image", "build", str(folder)) == 0
+    assert capsys.readouterr().out.startswith("im-")
+    (image,) = _asked(service).images
+    assert [step.kind for step in image.steps] == ["dockerfile"]
+    # No Python is asked of it: it may be for a sandbox.
+    assert _asked(service).bare
+    assert run("", "image", "build", "-f", str(folder / "docker/Other"), "--force-build", "-e", "dev", str(folder)) == 0
+    (image,) = _asked(service).images
+    assert image.steps[0].force_build
+    assert [file.path for file in image.steps[0].files if file.path.endswith("Dockerfile")]
+    assert _asked(service).environment == "dev"
+
+
+def test_a_registry_s_image_is_pulled(
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("", "image", "pull", "docker.io/node:20") == 0
+    assert capsys.readouterr().out.startswith("im-")
+    (image,) = _asked(service).images
+    assert (image.steps[0].kind, image.steps[0].args) == ("from_registry", ["docker.io/node:20"])
+    monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
+    assert run("", "image", "pull", "node", "--registry-secret-from-env", "NO_SUCH_VARIABLE") == 1
+    assert "NO_SUCH_VARIABLE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pull", "node", "--name", "n"], "images have no names here"),
+        (["build", "-t", "n", "."], "images have no names here"),
+        (["build", "FOLDER"], "there is no file FOLDER/Dockerfile: name the Dockerfile with --file"),
+        (["build", "SCRIPT", "-f", "Dockerfile"], "--file names the Dockerfile of a folder"),
+        (["pull", "node", "--registry-secret", "s", "--registry-secret-from-env", "A"], "use one of them"),
+    ],
+)
+def test_what_can_not_be_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert run("", "image", *(word.replace("FOLDER", str(folder)) for word in words)) == 2
+    assert said.replace("FOLDER", str(folder)) in capsys.readouterr().err
