@@ -35,7 +35,7 @@ class Interpreter:
         """Return the snippet's exit code and the end of what it printed; 124: it took too long."""
         # Both of its streams in one, in order.
         command = ("sh", "-c", 'exec "$@" 2>&1', "sh", "python3", "-c", snippet)
-        process = self._sandbox.exec(*command, timeout=LIMIT_S, workdir="/tmp", user="nobody", bufsize=-1)
+        process = self._sandbox.exec(*command, timeout=LIMIT_S, workdir="/tmp", user="nobody", bufsize=0)
         printed = ""
         for piece in process.stdout:
             # One that prints without end fills neither memory nor screen.

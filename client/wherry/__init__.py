@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from wherry.proxy import Proxy as Proxy
     from wherry.queue import Queue as Queue
     from wherry.retries import Retries as Retries
+    from wherry.sandbox import Probe as Probe
     from wherry.sandbox import Sandbox as Sandbox
     from wherry.sandbox_snapshot import SandboxSnapshot as SandboxSnapshot
     from wherry.schedule import Cron as Cron
@@ -85,6 +86,7 @@ _LAZY = {
     "PartialFunction": "_classes.partial",
     "Period": "schedule",
     "Proxy": "proxy",
+    "Probe": "sandbox",
     "Queue": "queue",
     "Retries": "retries",
     "Sandbox": "sandbox",

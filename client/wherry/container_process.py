@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from wherry._base.blocking import blocking
 from wherry._base.waiting import in_thread
 from wherry.exception import ConnectionError, Error, ExecutionError
-from wherry.io_streams import FedReader, PassingReader, StreamReader, StreamWriter
+from wherry.io_streams import QUIET_S, FedReader, PassingReader, StreamReader, StreamWriter
 from wherry.stream_type import StreamType
 from wherry_proto.messages import ExecReply, ExecRequest, ExecStart
 
@@ -33,7 +33,7 @@ class ContainerProcess(Generic[T]):
         replies: Iterator[ExecReply],
         name: str,
         text: bool,
-        by_line: bool,
+        bufsize: int,
         goes_to: tuple[StreamType, StreamType],
     ) -> None:
         self._exchange = exchange
@@ -43,10 +43,16 @@ class ContainerProcess(Generic[T]):
         self._over = threading.Event()
         self._fed = [_fed(kind) for kind in goes_to]
         self._stdin = StreamWriter(self._write)
-        before = self._stdin.drain
-        self._stdout: StreamReader[T] = StreamReader(self._fed[0].pieces, text, by_line, before, 1)
-        self._stderr: StreamReader[T] = StreamReader(self._fed[1].pieces, text, by_line, before, 2)
+        self._stdout: StreamReader[T] = self._reader(1, text, bufsize)
+        self._stderr: StreamReader[T] = self._reader(2, text, bufsize)
         threading.Thread(target=self._hear, args=(replies,), name="wherry-exec", daemon=True).start()
+
+    def _reader(self, number: int, text: bool, bufsize: int) -> StreamReader[T]:
+        """Return a stream: by line; with -1 also what of a line has come, before long; otherwise as it comes."""
+        fed, soon = self._fed[number - 1], bufsize == -1
+        quiet_s = QUIET_S if soon else None
+        drain = self._stdin.drain
+        return StreamReader(lambda: fed.pieces(quiet_s), text, bufsize in (1, -1), drain, number, soon)
 
     @property
     def stdin(self) -> StreamWriter:
@@ -140,7 +146,7 @@ def start(
     request: ExecStart,
     *,
     text: bool,
-    by_line: bool,
+    bufsize: int,
     goes_to: tuple[StreamType, StreamType] = (StreamType.PIPE, StreamType.PIPE),
 ) -> ContainerProcess[Any]:
     """Start a command; return when it has been started. `goes_to`: its standard output, its standard error."""
@@ -150,4 +156,4 @@ def start(
     if first is None or not first.started:
         told = first.error if first is not None else ""
         raise ExecutionError(f"{request.args[0]!r} could not be started: {told or 'the service did not say why'}")
-    return ContainerProcess(exchange, replies, request.args[0], text, by_line, goes_to)
+    return ContainerProcess(exchange, replies, request.args[0], text, bufsize, goes_to)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", str, bytes)
 
+# Seconds after which an unfinished line is given out as it is, and characters or bytes of one that is not waited for.
+QUIET_S = 0.1
+_LONG_LINE = 1 << 18
+
 
 class StreamReader(Generic[T]):
     """What a command prints, as text or bytes; each part is read once. (reference: StreamReader)
@@ -33,7 +37,11 @@ class StreamReader(Generic[T]):
         by_line: bool = True,
         before: Callable[[], None] = lambda: None,
         file_descriptor: int = 1,
+        soon: bool = False,
     ) -> None:
+        # By line, but what stands there is not waited for longer than `pieces` does, which then gives an empty one.
+        self._soon = soon
+        self._quiet = False
         self._file_descriptor = file_descriptor
         self._open = pieces
         # Called before each wait.
@@ -106,6 +114,7 @@ class StreamReader(Generic[T]):
     def _next_line(self) -> T:
         newline: T = "\n" if self._empty == "" else b"\n"  # type: ignore[assignment]
         begun: list[T] = []
+        size = 0
         while self._held or self._more():
             while self._held:
                 piece = self._held[0]
@@ -118,6 +127,9 @@ class StreamReader(Generic[T]):
                     self._start = 0
                 if end:
                     return self._empty.join(begun)
+                size += len(piece)
+            if self._soon and (size > _LONG_LINE or (self._quiet and size)):
+                break
         return self._empty.join(begun)
 
     def _take(self) -> T:
@@ -135,7 +147,7 @@ class StreamReader(Generic[T]):
         if self._pieces is None:
             self._pieces = self._open()
         data = next(self._pieces, None)
-        self._over = data is None
+        self._over, self._quiet = data is None, data == b""
         self._held.append(self._decode(data or b"", self._over))
         return not self._over or any(self._held)
 
@@ -205,16 +217,21 @@ class FedReader:
             self._over, self._error = True, error
             self._changed.notify_all()
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield what has come, waiting for more until the end; raise the error that it ended with."""
+    def pieces(self, quiet_s: float | None = None) -> Iterator[bytes]:
+        """Yield what has come, waiting for more until the end; raise the error that it ended with.
+
+        Where nothing follows what has come for `quiet_s` seconds, an empty piece says so, once.
+        """
+        waits_s = None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self._over)
+                has_more = self._changed.wait_for(lambda: self._pieces or self._over, waits_s)
+                waits_s = quiet_s if has_more else None
                 data = b"".join(self._pieces)
                 self._pieces.clear()
-                if not data and self._error is not None:
+                if has_more and not data and self._error is not None:
                     raise self._error
-            if not data:
+            if has_more and not data:
                 return
             yield data
 
@@ -234,6 +251,6 @@ class PassingReader(FedReader):
                 sys.stdout.write(self._decode(data))
                 sys.stdout.flush()
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self, quiet_s: float | None = None) -> Iterator[bytes]:
         """Raise InvalidError: there is nothing to read."""
         raise InvalidError("only output that goes to StreamType.PIPE can be read")

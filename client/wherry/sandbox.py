@@ -1,7 +1,9 @@
 """Sandboxes: containers of their own that run any command, trusted or not."""
+# large: one class, whose methods are those of the reference
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from wherry._base import checks
@@ -17,6 +19,8 @@ from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
 from wherry._sandbox import options
 from wherry._sandbox.inside import SandboxInside
+from wherry._sandbox.listing import Listing
+from wherry._sandbox.probe import Probe, probe_of
 from wherry._sandbox.reach import SandboxReach, outbound_of
 from wherry.context import is_local
 from wherry.exception import (
@@ -26,6 +30,7 @@ from wherry.exception import (
     NotFoundError,
     SandboxTerminatedError,
     SandboxTimeoutError,
+    TimeoutError,
 )
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
@@ -35,10 +40,12 @@ from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from wherry._calling.owner import AppLike
     from wherry._connection.client import Client
+
+__all__ = ["Listing", "Probe", "Sandbox", "Tunnel"]
 
 DEFAULT_TIMEOUT_S = 300.0
 _WAIT_S = 30.0
@@ -99,6 +106,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         runtime: str | None = None,
         proxy: Any = None,
         include_oidc_identity_token: bool = False,
+        readiness_probe: Probe | None = None,
         verbose: bool = False,
         experimental_options: Mapping[str, Any] | None = None,
         pty_info: Any = None,
@@ -121,10 +129,11 @@ class Sandbox(SandboxInside, SandboxReach, Object):
 
         `outbound_cidr_allowlist` and `outbound_domain_allowlist`: it reaches these networks ("10.1.0.0/16") and these
         domains ("example.com", "*.example.com", "*"; TLS on port 443 and HTTP on port 80), and nothing else;
-        `cidr_allowlist` is the first one's older name. `name` is unique among
-        the app's running sandboxes. Raises InvalidError for values out of range, AlreadyExistsError when the name is
-        taken, ExecutionError when the app does not run, ImageBuildError, ResourceExhaustedError when the host has no
-        room for 60 s.
+        `cidr_allowlist` is the first one's older name.
+
+        `name` is unique among the app's running sandboxes; `readiness_probe` is what `wait_until_ready` waits for.
+        Raises InvalidError for values out of range, AlreadyExistsError when the name is taken, ExecutionError when the
+        app does not run, ImageBuildError, ResourceExhaustedError when the host has no room for 60 s.
         (reference: Sandbox.create)
         """
         options.meet_all(
@@ -152,6 +161,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             block_network=bool(block_network),
             outbound=outbound_of(outbound_cidr_allowlist, outbound_domain_allowlist, cidr_allowlist),
             pty=bool(pty or pty_info is not None),
+            probe=probe_of(readiness_probe),
             ports=[
                 port
                 for given_as, numbers in (
@@ -171,7 +181,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             spec=spec,
         )
         needs = Needs(
-            None,
+            recipe,
             secrets=(*of_app, *given),
             volumes=(*placed("volumes", volumes or {}), *placed("network_file_systems", network_file_systems or {})),
         )
@@ -194,15 +204,19 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         name: str,
         *,
         environment_name: str | None = None,
+        include_terminated: bool = False,
         client: Client | None = None,
     ) -> Sandbox:
         """Return the running sandbox of that name; `app_name` is None for those that belong to no app.
 
-        Raises NotFoundError when none runs under the name. (reference: Sandbox.from_name)
+        With `include_terminated` the one that ended last, where none runs; it is known for 7 days. Raises
+        NotFoundError when there is none. (reference: Sandbox.from_name)
         """
         client = client or _default_client()
         environment = environment_name or client.environment
-        request = messages.SandboxGetRequest(app_name=app_name or "", name=name, environment=environment)
+        request = messages.SandboxGetRequest(
+            app_name=app_name or "", name=name, environment=environment, include_ended=include_terminated
+        )
         if not name:
             raise InvalidError("a sandbox's name is empty: give the one that it was created with")
         return Sandbox(client.call("Sandboxes.Get", request, SandboxInfo).sandbox_id, client)
@@ -215,7 +229,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         tags: Mapping[str, str] | None = None,
         environment_name: str | None = None,
         client: Client | None = None,
-    ) -> Listing:
+    ) -> Listing[Sandbox]:
         """Iterate the running sandboxes, the latest first: of an app, and with all of the tags, where given.
 
         (reference: Sandbox.list)
@@ -305,6 +319,32 @@ class Sandbox(SandboxInside, SandboxReach, Object):
     @wait.awaiting
     async def _wait_aio(self, raise_on_termination: bool = True) -> int:
         return await in_thread(lambda: self.wait(raise_on_termination))
+
+    @blocking
+    def wait_until_ready(self, *, timeout: float = 300) -> None:
+        """Wait until its `readiness_probe` succeeds, at most `timeout` seconds.
+
+        Raises TimeoutError, InvalidError when it has no probe, and as `wait` does when it ends before; ExecutionError
+        when its command ended by itself. (reference: Sandbox.wait_until_ready)
+        """
+        deadline = time.monotonic() + checks.number("timeout", timeout, 0, checks.DAY_S, "s", 300)
+        while self._ended is None:
+            left = deadline - time.monotonic()
+            request = messages.SandboxWaitRequest(
+                sandbox_id=self._sandbox_id, timeout_s=max(0.0, min(left, _WAIT_S)), until_ready=True
+            )
+            info = self._call("Wait", request)
+            if info.ready:
+                return
+            self._note(info)
+            if self._ended is None and left <= 0:
+                raise TimeoutError(f"sandbox {self._sandbox_id} was not ready within {timeout:g} s")
+        self.wait()
+        raise ExecutionError(f"sandbox {self._sandbox_id} {self._ended.reason} before it was ready")
+
+    @wait_until_ready.awaiting
+    async def _wait_until_ready_aio(self, *, timeout: float = 300) -> None:
+        await in_thread(lambda: self.wait_until_ready(timeout=timeout))
 
     @blocking
     def terminate(self, *, wait: bool = False) -> int | None:
@@ -424,30 +464,12 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             self._written += len(piece)
 
 
-class Listing:
-    """Sandboxes, fetched when first iterated, with `for` or `async for`."""
-
-    def __init__(self, fetch: Callable[[], list_of[Sandbox]]) -> None:
-        self._fetch = fetch
-
-    def __iter__(self) -> Iterator[Sandbox]:
-        return iter(self._fetch())
-
-    async def __aiter__(self) -> AsyncIterator[Sandbox]:
-        for sandbox in await in_thread(self._fetch):
-            yield sandbox
-
-
 # Within `Sandbox` the name is that of its method.
 list_of = list
 
 
 def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) -> tuple[str, Recipe, Client]:
     image = checked_recipe(image)
-    if image is not None and image.mounted:
-        raise InvalidError(
-            f"{image.mounted[0]!r} is added when functions start, which sandboxes can't do: write copy=True there"
-        )
     if app is None:
         return "", image or Image.debian_slim(), client or _default_client()
     owner = owner_of(app)

@@ -273,7 +273,7 @@ class SandboxFiles:
     ) -> bytes:
         """Run a command on a file; return what it prints, or write that to a file here."""
         self._checked(path)
-        process = self._exec(*command, env={"LC_ALL": "C"}, text=False, bufsize=-1)
+        process = self._exec(*command, env={"LC_ALL": "C"}, text=False, bufsize=0)
         for piece in given or ():
             process.stdin.write(piece)
             process.stdin.drain()

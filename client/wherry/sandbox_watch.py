@@ -78,7 +78,7 @@ class FileWatch:
         if not place.startswith("/"):
             place = f"./{place}"
         command = ("sh", "-c", _WATCH.replace("$2", depth), "sh", place)
-        self._process = self._exec(*command, env={"LC_ALL": "C"}, text=False, bufsize=-1, timeout=self._timeout)
+        self._process = self._exec(*command, env={"LC_ALL": "C"}, text=False, bufsize=0, timeout=self._timeout)
         try:
             before: dict[str, tuple[str, str]] | None = None
             rest = b""

@@ -2264,6 +2264,16 @@ class SandboxOutbound(Message):
         self.domains: list[str] = [] if domains is None else domains
 
 
+class SandboxProbe(Message):
+    __slots__ = ("tcp_port", "exec_args", "interval_ms")
+    __kinds__ = "uint32 string[] uint32"
+
+    def __init__(self, *, tcp_port: int = 0, exec_args: "list[str] | None" = None, interval_ms: int = 0) -> None:
+        self.tcp_port = tcp_port
+        self.exec_args: list[str] = [] if exec_args is None else exec_args
+        self.interval_ms = interval_ms
+
+
 class SandboxSpec(Message):
     __slots__ = (
         "command",
@@ -2285,8 +2295,10 @@ class SandboxSpec(Message):
         "with_sdk",
         "only_waits",
         "outbound",
+        "copies_local_mounts",
+        "probe",
     )
-    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound"
+    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound bool SandboxProbe"
 
     def __init__(
         self,
@@ -2310,6 +2322,8 @@ class SandboxSpec(Message):
         with_sdk: bool = False,
         only_waits: bool = False,
         outbound: "SandboxOutbound | None" = None,
+        copies_local_mounts: bool = False,
+        probe: "SandboxProbe | None" = None,
     ) -> None:
         self.command: list[str] = [] if command is None else command
         self.image_id = image_id
@@ -2330,6 +2344,8 @@ class SandboxSpec(Message):
         self.with_sdk = with_sdk
         self.only_waits = only_waits
         self.outbound = outbound
+        self.copies_local_mounts = copies_local_mounts
+        self.probe = probe
 
 
 class SandboxCreateRequest(Message):
@@ -2383,8 +2399,9 @@ class SandboxInfo(Message):
         "tunnels",
         "timeout_s",
         "paused",
+        "ready",
     )
-    __kinds__ = "string string string string string map enum int32 string uint64 uint64 string[] string SandboxTunnel[] double bool"
+    __kinds__ = "string string string string string map enum int32 string uint64 uint64 string[] string SandboxTunnel[] double bool bool"
 
     def __init__(
         self,
@@ -2405,6 +2422,7 @@ class SandboxInfo(Message):
         tunnels: "list[SandboxTunnel] | None" = None,
         timeout_s: float = 0.0,
         paused: bool = False,
+        ready: bool = False,
     ) -> None:
         self.sandbox_id = sandbox_id
         self.app_id = app_id
@@ -2422,26 +2440,37 @@ class SandboxInfo(Message):
         self.tunnels: list[SandboxTunnel] = [] if tunnels is None else tunnels
         self.timeout_s = timeout_s
         self.paused = paused
+        self.ready = ready
 
 
 class SandboxGetRequest(Message):
-    __slots__ = ("sandbox_id", "app_name", "name", "environment")
-    __kinds__ = "string string string string"
+    __slots__ = ("sandbox_id", "app_name", "name", "environment", "include_ended")
+    __kinds__ = "string string string string bool"
 
-    def __init__(self, *, sandbox_id: str = "", app_name: str = "", name: str = "", environment: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        sandbox_id: str = "",
+        app_name: str = "",
+        name: str = "",
+        environment: str = "",
+        include_ended: bool = False,
+    ) -> None:
         self.sandbox_id = sandbox_id
         self.app_name = app_name
         self.name = name
         self.environment = environment
+        self.include_ended = include_ended
 
 
 class SandboxWaitRequest(Message):
-    __slots__ = ("sandbox_id", "timeout_s")
-    __kinds__ = "string double"
+    __slots__ = ("sandbox_id", "timeout_s", "until_ready")
+    __kinds__ = "string double bool"
 
-    def __init__(self, *, sandbox_id: str = "", timeout_s: float = 0.0) -> None:
+    def __init__(self, *, sandbox_id: str = "", timeout_s: float = 0.0, until_ready: bool = False) -> None:
         self.sandbox_id = sandbox_id
         self.timeout_s = timeout_s
+        self.until_ready = until_ready
 
 
 class SandboxTerminateRequest(Message):
@@ -2551,11 +2580,28 @@ class SandboxInputResponse(Message):
 
 
 class SandboxSnapshotRequest(Message):
-    __slots__ = ("sandbox_id",)
-    __kinds__ = "string"
+    __slots__ = ("sandbox_id", "path", "ttl_s")
+    __kinds__ = "string string double"
 
-    def __init__(self, *, sandbox_id: str = "") -> None:
+    def __init__(self, *, sandbox_id: str = "", path: str = "", ttl_s: float = 0.0) -> None:
         self.sandbox_id = sandbox_id
+        self.path = path
+        self.ttl_s = ttl_s
+
+
+class SandboxMountRequest(Message):
+    __slots__ = ("sandbox_id", "path", "image_id")
+    __kinds__ = "string string string"
+
+    def __init__(self, *, sandbox_id: str = "", path: str = "", image_id: str = "") -> None:
+        self.sandbox_id = sandbox_id
+        self.path = path
+        self.image_id = image_id
+
+
+class SandboxMountResponse(Message):
+    __slots__ = ()
+    __kinds__ = ""
 
 
 class SandboxSnapshotResponse(Message):

@@ -101,6 +101,9 @@ METHODS: dict[str, Method] = {
     "Sandboxes.Snapshot": Method(
         "/wherry.v1.Sandboxes/Snapshot", "SandboxSnapshotRequest", "SandboxSnapshotResponse", False, False
     ),
+    "Sandboxes.Mount": Method(
+        "/wherry.v1.Sandboxes/Mount", "SandboxMountRequest", "SandboxMountResponse", False, False
+    ),
     "Secrets.Create": Method("/wherry.v1.Secrets/Create", "SecretCreateRequest", "SecretInfo", False, False),
     "Secrets.Lookup": Method("/wherry.v1.Secrets/Lookup", "SecretLookupRequest", "SecretInfo", False, False),
     "Secrets.List": Method("/wherry.v1.Secrets/List", "SecretListRequest", "SecretListResponse", False, False),

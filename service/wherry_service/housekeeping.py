@@ -83,8 +83,10 @@ class Housekeeping:
         try:
             # 0: they stay.
             if keep_days:
-                for pruned in await pruner.prune(keep_days):
+                for pruned in await pruner.prune(keep_days, spares_snapshots=True):
                     log.info("removed image %s, which nothing used", pruned.record.image_id)
+            for image_id in await pruner.expire():
+                log.info("removed snapshot %s, which has expired", image_id)
             await pruner.tidy()
         except EngineError as error:
             log.warning("images could not be pruned: %s", error)

@@ -1,14 +1,14 @@
 """A node whose sandboxes are entries in a dict (implements `sandbox.SandboxNode`), a store like it, and both in use."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.host import host_of
 from wherry_proto.messages import SandboxCreateRequest, SandboxSpec
 from wherry_service.engines.engine import EngineError
-from wherry_service.errors import NotFound
+from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.sandbox import FoundSandbox, Outbound, SandboxOrder
@@ -34,7 +34,14 @@ class FakeSandboxNode:
         self.paused: set[str] = set()
         self.outbound: dict[str, Outbound] = {}
         self.snapshots: list[tuple[str, str]] = []
+        # Of each snapshot: the directory, and the labels.
+        self.labels: list[tuple[str, dict[str, str]]] = []
+        self.mounted: dict[str, str] = {}
         self.start_error: Exception | None = None
+        # What short commands answer, one after the other; then that they failed.
+        self.answers: list[tuple[int | None, bytes] | Exception] = []
+        self.commands: list[tuple[tuple[str, ...], dict[str, str]]] = []
+        self.own_address = "127.0.0.1"
         self.reachable = True
         self.hold = asyncio.Event()
         self.hold.set()
@@ -75,8 +82,12 @@ class FakeSandboxNode:
     def engine_id(self, sandbox_id: str) -> str:
         return f"engine-{sandbox_id}"
 
-    async def address(self, sandbox_id: str) -> str:
-        return "127.0.0.1"
+    async def run(self, sandbox_id: str, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int | None, bytes]:
+        self.commands.append((command, dict(env)))
+        answer = self.answers.pop(0) if self.answers else (1, b"")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def set_outbound(self, sandbox_id: str, outbound: Outbound) -> None:
         if self.start_error is not None:
@@ -91,8 +102,19 @@ class FakeSandboxNode:
     async def resume(self, sandbox_id: str) -> None:
         self.paused.discard(sandbox_id)
 
-    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
+    async def address(self, sandbox_id: str) -> str:
+        return self.own_address
+
+    async def snapshot(self, sandbox_id: str, image_id: str, path: str, labels: Mapping[str, str]) -> None:
         self.snapshots.append((sandbox_id, image_id))
+        self.labels.append((path, dict(labels)))
+
+    async def mount(self, sandbox_id: str, place: str, image: str) -> None:
+        self.mounted[place] = image
+
+    async def unmount(self, sandbox_id: str, place: str) -> None:
+        if self.mounted.pop(place, None) is None:
+            raise InvalidRequest(f"no image is mounted at {place}")
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -131,6 +153,10 @@ class FakeSandboxStore:
 
     async def ended(self, environment: str, limit: int = 100) -> list[SandboxRecord]:
         return [record for record in self.records.values() if record.ended_at_ms]
+
+    async def latest(self, name: str, app_name: str, environment: str) -> SandboxRecord | None:
+        found = [r for r in self.records.values() if r.ended_at_ms and (r.name, r.app_name) == (name, app_name)]
+        return max(found, key=lambda record: record.ended_at_ms, default=None)
 
     async def expire(self, before_ms: int) -> list[str]:
         old = [key for key, record in self.records.items() if 0 < record.ended_at_ms < before_ms]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from wherry._base.mounted import Mounted
+    from wherry._connection.client import Client
     from wherry._define.recipe import Recipe
     from wherry._publish.resolver import Resolver
     from wherry._publish.source import SourceFile
@@ -65,6 +66,15 @@ def module_mounts(mounts: Mounts) -> list[SourceFile]:
 def local_mounts(mounts: Mounts) -> list[LocalFiles]:
     """Return the files and directories among mounts."""
     return [LocalFiles(mounted) for mounted in mounts if mounted.kind != "module"]
+
+
+def modules_at(client: Client, mounts: Mounts, place: str) -> list[LocalMount]:
+    """Send what `Image.add_local_python_source` names, and return where a container is to have it: below `place`."""
+    files = module_mounts(mounts)
+    if not files:
+        return []
+    send(client, files)
+    return [LocalMount(remote_path=place, source_id=put_tree(client, files))]
 
 
 def mounted_files(mounts: Mounts) -> Iterator[tuple[Mounted, list[SourceFile]]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry._base import checks
 from wherry._base.blocking import blocking, iterating
+from wherry._publish.sandboxes import built
 from wherry._sandbox import options
 from wherry.exception import InvalidError
 from wherry.image import Image
@@ -15,6 +16,7 @@ from wherry_proto import messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import PurePath
 
     from wherry._connection.client import Client
     from wherry.container_process import ContainerProcess
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from wherry.sandbox_watch import FileWatch
     from wherry.secret import Secret
     from wherry.types import FileWatchEventType
+
+# Seconds for which snapshots are kept if nothing else is said.
+SNAPSHOT_TTL_S = 30 * 86_400
 
 
 class SandboxInside:
@@ -46,7 +51,7 @@ class SandboxInside:
         secrets: Sequence[Secret] | None = None,
         user: str | None = None,
         text: bool = True,
-        bufsize: int = 1,
+        bufsize: int = -1,
         pty: bool = False,
         pty_info: Any = None,
     ) -> ContainerProcess[Any]:
@@ -55,7 +60,8 @@ class SandboxInside:
         `stdout` and `stderr` say where its output goes: PIPE keeps it until it is read, STDOUT prints it here as it
         comes, DEVNULL drops it. `timeout` in seconds: then it is killed, and its exit code is 124. `env` and the values
         of `secrets` are variables that it has beside those of the sandbox; `env` wins. `text=False`: its streams are
-        bytes. `bufsize`: 1 iterates its streams by line, any other number as pieces come. `pty`: it has a terminal.
+        bytes. `bufsize` says how its streams are iterated: -1 by line, but what stands there of an unfinished line is
+        given when nothing follows for 0.1 s, as a prompt; 1 by whole lines; 0 as pieces come. `pty`: it has a terminal.
         Raises NotFoundError when the sandbox has ended or a secret does not exist, ExecutionError when the command
         can't be started. (reference: Sandbox.exec)
         """
@@ -85,7 +91,7 @@ class SandboxInside:
             secret_ids=secret_ids,
             secret_env=secret_env,
         )
-        return start(self._client, request, text=text, by_line=bufsize == 1, goes_to=(stdout, stderr))
+        return start(self._client, request, text=text, bufsize=bufsize, goes_to=(stdout, stderr))
 
     @property
     def filesystem(self) -> SandboxFiles:
@@ -134,13 +140,55 @@ class SandboxInside:
         return self.filesystem.watch(path, filter=filter, recursive=recursive, timeout=timeout)
 
     @blocking
-    def snapshot_filesystem(self, timeout: float = 55) -> Image:
+    def snapshot_filesystem(self, timeout: float = 55, *, ttl: float | None = SNAPSHOT_TTL_S) -> Image:
         """Return an image of its file system as it is now, for other sandboxes and functions.
 
-        Functions need Python 3.10 or newer in it. `timeout` is accepted and means nothing.
-        (reference: Sandbox.snapshot_filesystem)
+        Functions need Python 3.10 or newer in it. It is kept for `ttl` seconds (30 days), and as long as something uses
+        it; None: for ever. `timeout` is accepted and means nothing. (reference: Sandbox.snapshot_filesystem)
         """
-        request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id)
+        return self._snapshot("", ttl)
+
+    @blocking
+    def snapshot_directory(
+        self, path: str | PurePath, *, timeout: float = 55, ttl: float | None = SNAPSHOT_TTL_S
+    ) -> Image:
+        """Return an image of one directory as it is now, for `mount_image`; with what volumes have in it.
+
+        `ttl` and `timeout` are those of `snapshot_filesystem`. Raises NotFoundError where there is no such directory,
+        InvalidError for a path that is not absolute. (reference: Sandbox.snapshot_directory)
+        """
+        if not str(path).strip("/"):
+            raise InvalidError("snapshot_directory takes a directory below /: snapshot_filesystem is for the whole")
+        return self._snapshot(str(path), ttl)
+
+    @blocking
+    def mount_image(self, path: str | PurePath, image: Image) -> None:
+        """Have an image's files at a place of the sandbox, of a snapshot or of any image, which is built if need be.
+
+        They are copied: what the sandbox changes there is its own. What was at the place is back after `unmount_image`.
+        Raises InvalidError for a place that can't be, NotFoundError when the image is gone or the sandbox has ended.
+        (reference: Sandbox.mount_image)
+        """
+        if not isinstance(image, Image):
+            raise InvalidError(f"mount_image takes an Image, not {type(image).__name__}")
+        if image.mounted:
+            raise InvalidError(f"{image.mounted[0]!r} is added when containers start: write copy=True to mount it")
+        image_id = built(self._client, image, self._client.environment)
+        request = messages.SandboxMountRequest(sandbox_id=self._sandbox_id, path=str(path), image_id=image_id)
+        self._client.call("Sandboxes.Mount", request, messages.SandboxMountResponse)
+
+    @blocking
+    def unmount_image(self, path: str | PurePath) -> None:
+        """Have at a place what was there before `mount_image`; raise InvalidError where nothing is mounted.
+
+        (reference: Sandbox.unmount_image)
+        """
+        request = messages.SandboxMountRequest(sandbox_id=self._sandbox_id, path=str(path))
+        self._client.call("Sandboxes.Mount", request, messages.SandboxMountResponse)
+
+    def _snapshot(self, path: str, ttl: float | None) -> Image:
+        ttl_s = checks.number("ttl", ttl, 1, 1e9, "s", -1)
+        request = messages.SandboxSnapshotRequest(sandbox_id=self._sandbox_id, path=path, ttl_s=ttl_s)
         answer = self._client.call("Sandboxes.Snapshot", request, messages.SandboxSnapshotResponse)
         image = Image.from_id(answer.image_id)
         image.became(answer.image_id)

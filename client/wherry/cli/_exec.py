@@ -31,7 +31,7 @@ def execute(
     request = ExecStart(
         container_id=container_id, args=command, timeout_s=timeout, workdir=workdir, env=env or {}, user=user
     )
-    process: Any = start(client, request, text=False, by_line=False)
+    process: Any = start(client, request, text=False, bufsize=0)
     threading.Thread(target=_feed, args=(process,), daemon=True).start()
     errors = threading.Thread(target=copy_beside, args=(process.stderr, sys.stderr.buffer))
     errors.start()

@@ -28,6 +28,7 @@ from wherry_proto.messages import (
     ImageListResponse,
     ImageShowRequest,
     SandboxCreateRequest,
+    SandboxMountRequest,
     SandboxSpec,
     SecretCreateRequest,
     ServerInfo,
@@ -63,6 +64,7 @@ class RequestContext:
     claims: dict[str, str] = field(default_factory=dict)
 
 
+# large: a check of its own for each rpc that needs one.
 class Member:
     """Checks what a token's holder asks (implements `reach.Asker` and `sessions.SessionGuard`)."""
 
@@ -197,6 +199,11 @@ class Member:
         if request.spec is not None:
             await self._check_image(request.spec.image_id)
             await self._check_sources(request.spec)
+
+    @checks("Sandboxes.Mount")
+    async def _check_mount(self, request: SandboxMountRequest, environment: str) -> None:
+        if request.image_id:
+            await self._check_image(request.image_id)
 
     @checks("Secrets.Create")
     async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:

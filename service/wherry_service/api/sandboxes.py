@@ -10,6 +10,8 @@ from wherry_proto.messages import (
     SandboxInputResponse,
     SandboxListRequest,
     SandboxListResponse,
+    SandboxMountRequest,
+    SandboxMountResponse,
     SandboxOutbound,
     SandboxOutput,
     SandboxOutputRequest,
@@ -56,11 +58,13 @@ class SandboxApi:
         if request.sandbox_id:
             return await self._sandboxes.register.get(_checked(request.sandbox_id))
         environment = request.environment or DEFAULT_ENVIRONMENT
+        if request.include_ended:
+            return await self._sandboxes.register.latest(request.name, request.app_name, environment)
         return self._sandboxes.register.by_name(request.name, request.app_name, environment)
 
     @rpc("Sandboxes.Wait", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def wait(self, request: SandboxWaitRequest) -> SandboxInfo:
-        return await self._sandboxes.wait(_checked(request.sandbox_id), request.timeout_s)
+        return await self._sandboxes.wait(_checked(request.sandbox_id), request.timeout_s, request.until_ready)
 
     @rpc("Sandboxes.Terminate", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
     async def terminate(self, request: SandboxTerminateRequest) -> SandboxInfo:
@@ -106,7 +110,13 @@ class SandboxApi:
 
     @rpc("Sandboxes.Snapshot", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
     async def snapshot(self, request: SandboxSnapshotRequest) -> SandboxSnapshotResponse:
-        return SandboxSnapshotResponse(image_id=await self._sandboxes.snapshot(_checked(request.sandbox_id)))
+        sandbox_id = _checked(request.sandbox_id)
+        return SandboxSnapshotResponse(image_id=await self._sandboxes.snapshot(sandbox_id, request.path, request.ttl_s))
+
+    @rpc("Sandboxes.Mount", DEVELOP, ("sandbox_id",), audited=True)
+    async def mount(self, request: SandboxMountRequest) -> SandboxMountResponse:
+        await self._sandboxes.mount(_checked(request.sandbox_id), request.path, request.image_id)
+        return SandboxMountResponse()
 
 
 def _checked(sandbox_id: str) -> str:

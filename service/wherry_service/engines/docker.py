@@ -13,6 +13,7 @@ import tenacity
 
 from wherry_service.engines.docker_body import create_body
 from wherry_service.engines.docker_exec import open_exec
+from wherry_service.engines.docker_files import copy_image, save_directory
 from wherry_service.engines.docker_life import kill, set_paused
 from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
@@ -214,6 +215,20 @@ class DockerEngine:
                 patient.put_archive(engine_id, path, archive)
 
         await self._run(f"copy files into container {engine_id[:12]}", put)
+
+    async def save_directory(self, engine_id: str, path: str, reference: str, labels: Mapping[str, str]) -> None:
+        def save(client: "docker.APIClient") -> None:
+            with contextlib.closing(_connect(timeout=None)) as patient:
+                save_directory(patient, engine_id, path, reference, labels)
+
+        await self._run(f"make an image of {path} in container {engine_id[:12]}", save)
+
+    async def copy_image(self, reference: str, engine_id: str, path: str, labels: Mapping[str, str]) -> None:
+        def copy(client: "docker.APIClient") -> None:
+            with contextlib.closing(_connect(timeout=None)) as patient:
+                copy_image(patient, reference, engine_id, path, labels)
+
+        await self._run(f"copy {reference} into container {engine_id[:12]}", copy)
 
     async def runtime_with_init(self, engine_id: str) -> str | None:
         what = f"look at container {engine_id[:12]}"

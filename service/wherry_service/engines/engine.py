@@ -270,6 +270,18 @@ class Engine(Protocol):
         `ContainerMissing`.
         """
 
+    async def save_directory(self, engine_id: str, path: str, reference: str, labels: Mapping[str, str]) -> None:
+        """Make an image that has one directory of a container, and nothing else; raises `ContainerMissing`.
+
+        Where it is in the image is known to `copy_image`.
+        """
+
+    async def copy_image(self, reference: str, engine_id: str, path: str, labels: Mapping[str, str]) -> None:
+        """Copy the files of an image, or of the directory that it was made of, into a directory of a container.
+
+        `labels` are those of what is made on the way. Raises `ImageMissing`, `ContainerMissing`.
+        """
+
     async def runtime_with_init(self, engine_id: str) -> str | None:
         """Return the OCI runtime of a container whose first process is the engine's own init, "" where the engine
         does not say; None: its first process is another. Raises `ContainerMissing`.

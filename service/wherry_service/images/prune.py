@@ -15,6 +15,8 @@ from wherry_service.store.images import ImageRecord
 log = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
+# A snapshot's label: its id, and when it expires in milliseconds, or "never".
+EXPIRES = "wherry.expires"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,20 @@ class Pruner:
         self._builder = builder
         self._in_use = in_use
 
-    async def prune(self, older_than_days: float, dry_run: bool = False) -> list[Pruned]:
-        """Remove images not used for that many days; never one that an app, a container or another image needs."""
+    async def prune(
+        self, older_than_days: float, dry_run: bool = False, *, spares_snapshots: bool = False
+    ) -> list[Pruned]:
+        """Remove images not used for that many days; never one that an app, a container or another image needs.
+
+        `spares_snapshots`: nor one that was to be kept for longer.
+        """
         limit = time.time_ns() // 1_000_000 - int(older_than_days * _DAY_MS)
         records = await self._builder.records.list()
-        kept = self._kept(records, limit, await self._in_use())
+        in_use = await self._in_use()
+        if spares_snapshots:
+            now = time.time_ns() // 1_000_000
+            in_use |= {image_id for image_id, expires in (await self._expiries()).items() if expires > now}
+        kept = self._kept(records, limit, in_use)
         found: list[Pruned] = []
         for record in records:
             if record.state != ImageState.BUILT or record.image_id in kept:
@@ -62,6 +73,28 @@ class Pruner:
             log.info("the size of image %s is not known: %s", record.image_id, error)
             return 0
         return image.size_bytes if image is not None else 0
+
+    async def expire(self) -> list[str]:
+        """Remove snapshots that were to be kept until now, and that nothing needs; return their ids."""
+        now = time.time_ns() // 1_000_000
+        over = {image_id for image_id, expires in (await self._expiries()).items() if expires <= now}
+        if not over:
+            return []
+        records = await self._builder.records.list()
+        others = [record for record in records if record.image_id not in over and record.state == ImageState.BUILT]
+        kept = self._kept(others, -1, await self._in_use())
+        gone = [record for record in records if record.image_id in over - kept and record.state == ImageState.BUILT]
+        return [record.image_id for record in gone if await self._remove(record)]
+
+    async def _expiries(self) -> dict[str, float]:
+        """Return until when snapshots are kept, in milliseconds; of those that have a time."""
+        found: dict[str, float] = {}
+        for image in await self._engine.images({"wherry.kind": "image"}):
+            of_image, _, until = image.labels.get(EXPIRES, "").partition(" ")
+            # What is built on one has its labels too.
+            if of_image and of_image == image.labels.get("wherry.image"):
+                found[of_image] = float("inf") if until == "never" else float(until)
+        return found
 
     async def tidy(self) -> None:
         """Remove the images that an older runner is part of."""

@@ -16,16 +16,20 @@ from wherry_service.engines.engine import (
     EngineError,
     EngineEvent,
     EngineUnreachable,
+    ExecSpec,
     Mount,
     Stdin,
 )
 from wherry_service.engines.gpus import gpu_ids_of, gpu_label
+from wherry_service.errors import InvalidRequest
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.deaths import Death, death_of
 from wherry_service.node.events import ContainerExit
+from wherry_service.node.image_mounts import NOT_MOUNTED, begin_command, end_command
 from wherry_service.node.outbound import Outbounds
 from wherry_service.node.sandbox import FoundSandbox, Outbound, SandboxOrder
 from wherry_service.node.sandbox_secrets import NO_SHELL, archive, lacked_a_shell, with_secrets
+from wherry_service.node.tree_archive import Tree, archive_of
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.tasks import Tasks
@@ -40,6 +44,8 @@ WAITING = ("sleep", "1000000")
 _INTERACTIVE = frozenset(("sh", "bash", "ash", "dash", "zsh", "python", "python3", "node", "irb"))
 # As a shell has it.
 _NOT_FOUND = 127
+# Bytes of what a short command prints that are kept.
+MOST_TOLD = 1 << 20
 # Seconds after a kill for which the engine's event is waited for.
 EVENT_WITHIN_S = 5.0
 # Seconds that the engine gets to begin to tell what happens.
@@ -65,6 +71,7 @@ class _Held:
         self.dead = asyncio.Event()
 
 
+# large: what `SandboxNode` has, and following the engine.
 class LocalSandboxes:
     """Implements `sandbox.SandboxNode`. `start_slots` bounds the starts at once, with those of other containers."""
 
@@ -103,6 +110,7 @@ class LocalSandboxes:
 
     async def _start(self, order: SandboxOrder, shown: ExitStack) -> None:
         mounts = await asyncio.to_thread(self._mounts, order, shown) if order.trees or order.volumes else []
+        copied = await asyncio.to_thread(self._copied, order) if order.copied_trees else []
         bucket_mounts, bucket_labels = await self._buckets.acquire(order.sandbox_id, order.buckets)
         async with self._start_slots:
             command = await self._command(order)
@@ -120,6 +128,8 @@ class LocalSandboxes:
             held = self._held[order.sandbox_id] = _Held(engine_id, self._memory_limit(order))
             held.waits, held.by_shell = waits, by_shell
             try:
+                if copied:
+                    await self._engine.copy_in(engine_id, "/", archive_of(copied))
                 if by_shell:
                     await self._engine.copy_in(engine_id, "/", archive(order.secrets))
                 # Followed first, lest the end of a short command be missed.
@@ -224,6 +234,21 @@ class LocalSandboxes:
             if eof:
                 await held.stdin.close()
 
+    async def run(self, sandbox_id: str, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int | None, bytes]:
+        return await self._told(sandbox_id, ExecSpec(command, env), 1)
+
+    async def _told(self, sandbox_id: str, spec: ExecSpec, stream: int) -> tuple[int | None, bytes]:
+        exec = await self._engine.exec(self._get(sandbox_id).engine_id, spec)
+        told = b""
+        try:
+            await exec.close_stdin()
+            while (found := await exec.read()) is not None:
+                if found[0] == stream and len(told) < MOST_TOLD:
+                    told += found[1]
+            return await exec.exit_code(), told
+        finally:
+            exec.close()
+
     async def address(self, sandbox_id: str) -> str:
         status = await self._engine.inspect(self._get(sandbox_id).engine_id)
         return status.address if status is not None else ""
@@ -234,11 +259,33 @@ class LocalSandboxes:
     async def resume(self, sandbox_id: str) -> None:
         await self._engine.resume(self._get(sandbox_id).engine_id)
 
-    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
+    async def mount(self, sandbox_id: str, place: str, image: str) -> None:
+        code, told = await self._run_as_root(sandbox_id, begin_command(place))
+        if code != 0:
+            raise InvalidRequest(f"{place} can't be made a place for an image: {told}")
+        labels = {name: value for name, value in self._labels.items() if name != "wherry.kind"}
+        await self._engine.copy_image(image, self._get(sandbox_id).engine_id, place, {**labels, "wherry.kind": "copy"})
+
+    async def unmount(self, sandbox_id: str, place: str) -> None:
+        code, told = await self._run_as_root(sandbox_id, end_command(place))
+        if code == NOT_MOUNTED:
+            raise InvalidRequest(f"no image is mounted at {place}")
+        if code != 0:
+            raise InvalidRequest(f"the image at {place} can't be removed: {told}")
+
+    async def _run_as_root(self, sandbox_id: str, command: tuple[str, ...]) -> tuple[int | None, str]:
+        code, told = await self._told(sandbox_id, ExecSpec(command, user="0"), 2)
+        return code, told.decode(errors="replace").strip()[-500:]
+
+    async def snapshot(self, sandbox_id: str, image_id: str, path: str, labels: Mapping[str, str]) -> None:
         # Named and labelled as images/builder.py does.
         reference = f"wherry/image:{image_id.removeprefix('im-')}"
-        labels = {"wherry.kind": "image", "wherry.image": image_id}
-        await self._engine.commit(self._get(sandbox_id).engine_id, reference, labels)
+        labels = {"wherry.kind": "image", "wherry.image": image_id, **labels}
+        engine_id = self._get(sandbox_id).engine_id
+        if path:
+            await self._engine.save_directory(engine_id, path, reference, labels)
+        else:
+            await self._engine.commit(engine_id, reference, labels)
 
     async def close(self) -> None:
         self._outbounds.close()
@@ -332,6 +379,12 @@ class LocalSandboxes:
             for place, source_id, is_file in order.trees
         ]
         return found
+
+    def _copied(self, order: SandboxOrder) -> list[Tree]:
+        return [
+            (place, self._sources.laid_out(source_id, is_file), is_file)
+            for place, source_id, is_file in order.copied_trees
+        ]
 
     def _spec(
         self, order: SandboxOrder, command: tuple[str, ...], mounts: Sequence[Mount], labels: Mapping[str, str]

@@ -68,6 +68,8 @@ class SandboxOrder:
     pids_limit: int | None = None
     # Source trees that appear in it: (place, tree, whether it is the tree's only file).
     trees: Sequence[tuple[str, str, bool]] = ()
+    # The same, copied into it before it starts.
+    copied_trees: Sequence[tuple[str, str, bool]] = ()
     volumes: Sequence[VolumeOrder] = ()
     buckets: Sequence[BucketOrder] = ()
     # MiB of each sandbox's output that is kept at least.
@@ -109,6 +111,9 @@ class SandboxNode(Protocol):
     async def write(self, sandbox_id: str, data: bytes, eof: bool) -> None:
         """Write to its command's standard input."""
 
+    async def run(self, sandbox_id: str, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[int | None, bytes]:
+        """Run a short command in it; return its exit code, None where it is not known, and what it printed first."""
+
     def engine_id(self, sandbox_id: str) -> str:
         """Return the engine's id for it."""
 
@@ -124,8 +129,14 @@ class SandboxNode(Protocol):
     async def resume(self, sandbox_id: str) -> None:
         """Have them go on."""
 
-    async def snapshot(self, sandbox_id: str, image_id: str) -> None:
-        """Make an image of its file system, as if it had been built."""
+    async def snapshot(self, sandbox_id: str, image_id: str, path: str, labels: Mapping[str, str]) -> None:
+        """Make an image of its file system, or of a directory of it, as if it had been built; with labels besides."""
+
+    async def mount(self, sandbox_id: str, place: str, image: str) -> None:
+        """Have the files of an image at a place; what was there is kept aside. Raises `InvalidRequest`."""
+
+    async def unmount(self, sandbox_id: str, place: str) -> None:
+        """Have there again what was there before; raise `InvalidRequest` where nothing was mounted."""
 
     async def close(self) -> None:
         """Release what the node holds; sandboxes are left as they are."""

@@ -11,6 +11,7 @@ from wherry_service.errors import InvalidRequest
 from wherry_service.node.mounts import volume_orders
 from wherry_service.node.node import BucketOrder
 from wherry_service.node.sandbox import Outbound, SandboxOrder
+from wherry_service.sandboxes.probes import check_probe
 from wherry_service.sandboxes.settings import SandboxSettings
 
 MAX_TIMEOUT_S = 86_400.0
@@ -61,10 +62,14 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
                 "a sandbox without network reaches nothing: leave out block_network=True, or the lists"
             )
         outbound_of(spec.outbound)
+    if spec.probe is not None:
+        check_probe(spec.probe)
     volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts)
     for mount in spec.local_mounts:
         if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
             raise InvalidRequest(f"a mount's place is {mount.remote_path[:80]!r}: it must be an absolute path below /")
+        if spec.copies_local_mounts:
+            _check_copied(spec, mount.remote_path)
     return spec
 
 
@@ -92,6 +97,20 @@ def outbound_of(given: SandboxOutbound) -> Outbound:
     return Outbound(tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(domains)))
 
 
+def _check_copied(spec: SandboxSpec, path: str) -> None:
+    """See that what is copied into a sandbox goes into its own file system, and into nothing that others have too."""
+    parts = path.split("/")
+    if ".." in parts:
+        raise InvalidRequest(f"files are added at {path[:80]!r}: the path must not contain '..'")
+    for place in (*(mount.path for mount in spec.volumes), *(mount.path for mount in spec.bucket_mounts)):
+        whole = place.strip("/").split("/")
+        if [part for part in parts if part not in ("", ".")][: len(whole)] == whole:
+            raise InvalidRequest(
+                f"files are added at {path[:80]!r}, which is in the volume or bucket at {place}: add them elsewhere "
+                "or write them into it"
+            )
+
+
 def check_tags(tags: Mapping[str, str], what: str = "a sandbox") -> None:
     """Raise `InvalidRequest` unless these can be the tags of a sandbox, or of `what` else."""
     if len(tags) > MAX_TAGS:
@@ -113,6 +132,8 @@ def order_of(
 ) -> SandboxOrder:
     """Return what the node makes; its own variables win over those of its secrets (see `secrets_of`)."""
     resources = spec.resources or Resources()
+    source = [(SOURCE_PATH, spec.source_id, False)] if spec.source_id else []
+    local = [(mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts]
     return SandboxOrder(
         sandbox_id=sandbox_id,
         app_id=app_id,
@@ -135,7 +156,8 @@ def order_of(
         runtime=settings.runtime,
         pids_limit=settings.pids_limit,
         log_mib=settings.log_mib,
-        trees=_trees(spec),
+        trees=[*source, *(() if spec.copies_local_mounts else local)],
+        copied_trees=local if spec.copies_local_mounts else (),
         volumes=volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts),
         buckets=buckets,
     )
@@ -161,11 +183,6 @@ def secrets_of(spec: SandboxSpec, values: Mapping[str, str]) -> Mapping[str, str
         if "\0" in name + value:
             raise InvalidRequest(f"the secret variable {name[:80]!r} has a NUL character, which no variable can hold")
     return {name: value for name, value in values.items() if name not in spec.env}
-
-
-def _trees(spec: SandboxSpec) -> list[tuple[str, str, bool]]:
-    source = [(SOURCE_PATH, spec.source_id, False)] if spec.source_id else []
-    return [*source, *((mount.remote_path, mount.source_id, mount.is_file) for mount in spec.local_mounts)]
 
 
 def _check_command(spec: SandboxSpec) -> None:

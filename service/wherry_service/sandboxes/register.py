@@ -81,6 +81,16 @@ class SandboxRegister:
         shown = f"; running are: {', '.join(sorted(names)[:5])}" if names else ""
         raise NotFound(f"no sandbox{of_app} runs under the name {name[:64]!r}{shown}")
 
+    async def latest(self, name: str, app_name: str, environment: str) -> SandboxInfo:
+        """Return the one that runs under a name, else the one that ended last; raise `NotFound`."""
+        try:
+            return self.by_name(name, app_name, environment)
+        except NotFound:
+            record = await self._store.latest(name, app_name, environment)
+            if record is None:
+                raise
+            return info_of(record)
+
     def refuse_twice(self, name: str, app_name: str, environment: str) -> None:
         """Raise `AlreadyExists` where one of that name runs."""
         try:

@@ -35,6 +35,9 @@ class Sandbox:
         self.gone = asyncio.Event()
         # Variables that its commands have and the engine does not know; None: an earlier life read them.
         self.secrets: Mapping[str, str] | None = None
+        # Whether its probe has succeeded, and who asks it.
+        self.ready = False
+        self.probing = asyncio.Lock()
         self.tunnels: list[Tunnel] = []
         # By writer: bytes of input that have been written.
         self.written: dict[str, int] = {}
@@ -42,6 +45,7 @@ class Sandbox:
         # Whether its processes are stopped; one change at a time.
         self.paused = False
         self.pausing = asyncio.Lock()
+        self.mounting = asyncio.Lock()
         # Whether it began in an earlier life of the service.
         self.restored = False
         self._end = end
@@ -147,6 +151,7 @@ class Sandbox:
 
     def info(self) -> SandboxInfo:
         found = info_of(self.record)
+        found.ready = self.ready
         if not self.ended.is_set():
             found.paused = self.paused
             encrypted = {item.port: item.encrypted for item in self.record.spec.ports}

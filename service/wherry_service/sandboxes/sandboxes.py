@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxOutbound, SandboxState
-from wherry_service.engines.engine import EngineError
+from wherry_service.engines.engine import EngineError, ImageMissing
 from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.node.events import ContainerExit
+from wherry_service.node.image_mounts import checked_mount_place
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.beginning import Beginning, SandboxImages, SandboxObjects
 from wherry_service.sandboxes.orders import check, check_tags, outbound_of
 from wherry_service.sandboxes.output import SavedOutput
+from wherry_service.sandboxes.probes import Probes
 from wherry_service.sandboxes.register import SandboxRegister
 from wherry_service.sandboxes.sandbox import Sandbox, info_of
 from wherry_service.sandboxes.settings import KEEP_ENDED_S, SandboxSettings
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # Seconds for which one question lasts whether a sandbox has ended.
 MAX_WAIT_S = 60.0
+# Seconds that a snapshot may be kept, if not for ever.
+MAX_TTL_S = 10 * 366 * 86_400.0
 # Seconds between asking an engine again that did not answer.
 FIND_EVERY_S = 5.0
 # Seconds that a service which ends at once waits for the engine to name the sandboxes of an earlier life.
@@ -41,6 +45,7 @@ class NeverBegan(NotFound):
     """The service was killed before it had started the sandbox, and told nobody of it."""
 
 
+# large: what is asked of sandboxes, a method each.
 class Sandboxes:
     """All sandboxes of the service; `register` finds them, `streams` reads and writes them."""
 
@@ -63,6 +68,7 @@ class Sandboxes:
         self.streams = SandboxStreams(self.register, node, self._saved)
         self._tasks = Tasks("a task of the sandboxes failed")
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
+        self._probes = Probes(node)
         node.on_exit = self._on_exit
 
     @property
@@ -217,9 +223,12 @@ class Sandboxes:
         await self._store.change(sandbox.record)
         return sandbox.info()
 
-    async def wait(self, sandbox_id: str, timeout_s: float) -> SandboxInfo:
-        """Return it when it has ended, or after the given time."""
+    async def wait(self, sandbox_id: str, timeout_s: float, until_ready: bool = False) -> SandboxInfo:
+        """Return it when it has ended, or is ready if that is waited for, or after the given time."""
         sandbox = self.register.find(sandbox_id)
+        if sandbox is not None and until_ready:
+            await self._probes.wait(sandbox, min(max(0.0, timeout_s), MAX_WAIT_S))
+            return sandbox.info()
         if sandbox is not None:
             try:
                 async with asyncio.timeout(min(max(0.0, timeout_s), MAX_WAIT_S)):
@@ -236,19 +245,49 @@ class Sandboxes:
             await sandbox.ended.wait()
         return await self.register.get(sandbox_id)
 
-    async def snapshot(self, sandbox_id: str) -> str:
-        """Make an image of its file system; return the image's id."""
+    async def snapshot(self, sandbox_id: str, path: str = "", ttl_s: float = 0) -> str:
+        """Make an image of its file system, or of a directory of it; return the image's id.
+
+        It is kept for `ttl_s` seconds, used or not; below 0: for ever; 0: as any image.
+        """
         sandbox = self.register.alive(sandbox_id)
+        if path and (not path.startswith("/") or "\0" in path or len(path) > 4096):
+            raise InvalidRequest(f"the directory is {path[:80]!r}: it must be an absolute path")
+        if not ttl_s < MAX_TTL_S:
+            raise InvalidRequest(f"ttl is {ttl_s:g} s: it must be below {MAX_TTL_S:g}")
         await sandbox.wait_begun()
         image_id = "im-" + base64.b32encode(os.urandom(17)).decode().lower()[:26]
         with sandbox.used():
             try:
-                await self._node.snapshot(sandbox_id, image_id)
+                await self._node.snapshot(sandbox_id, image_id, path.rstrip("/"), expiry_labels(image_id, ttl_s))
             except EngineError as error:
+                if path and ("not find the file" in str(error) or "not a directory" in str(error)):
+                    raise NotFound(f"sandbox {sandbox_id} has no directory {path[:200]!r}") from error
                 raise Unready(str(error)) from error
         await self._images.adopt(image_id, sandbox.record.environment)
         log.info("image %s was made of sandbox %s", image_id, sandbox_id)
         return image_id
+
+    async def mount(self, sandbox_id: str, path: str, image_id: str) -> None:
+        """Have an image's files at a place of it; without an image, what was there before."""
+        sandbox = self.register.alive(sandbox_id)
+        spec = sandbox.record.spec
+        volumes = [*(mount.path for mount in spec.volumes), *(mount.path for mount in spec.bucket_mounts)]
+        place = checked_mount_place(path, volumes)
+        if image_id and not _IMAGE_ID.match(image_id):
+            raise InvalidRequest(f"{image_id[:64]!r} is not the id of an image")
+        await sandbox.wait_begun()
+        with sandbox.used():
+            async with sandbox.mounting:
+                try:
+                    if image_id:
+                        await self._node.mount(sandbox_id, place, self._images.reference(image_id))
+                    else:
+                        await self._node.unmount(sandbox_id, place)
+                except ImageMissing as error:
+                    raise NotFound(f"image {image_id} is not on this host any more") from error
+                except EngineError as error:
+                    raise Unready(str(error)) from error
 
     async def engine_id(self, sandbox_id: str) -> str:
         """Return the engine's id of a sandbox that runs; raise `NotFound`, which says how one has ended."""
@@ -366,6 +405,13 @@ class Sandboxes:
         await self._node.remove(sandbox.sandbox_id)
         self.register.forget(sandbox)
         self._beginning.leave_room(sandbox)
+
+
+def expiry_labels(image_id: str, ttl_s: float) -> dict[str, str]:
+    """Return the labels that say how long an image is kept, for images/prune.py."""
+    if not ttl_s:
+        return {}
+    return {"wherry.expires": f"{image_id} {_now_ms() + int(ttl_s * 1000) if ttl_s > 0 else 'never'}"}
 
 
 def _now_ms() -> int:

@@ -97,6 +97,18 @@ class SandboxStore:
         )
         return [_record(row) for row in await self._database.read(lambda c: c.execute(query).all())]
 
+    async def latest(self, name: str, app_name: str, environment: str) -> SandboxRecord | None:
+        """Return the one of that name that ended last, None if there is none."""
+        own = sandboxes.c
+        query = (
+            sa.select(sandboxes)
+            .where(own.ended_at_ms > 0, own.environment == environment, own.name == name, own.app_name == app_name)
+            .order_by(own.ended_at_ms.desc())
+            .limit(1)
+        )
+        row = await self._database.read(lambda c: c.execute(query).first())
+        return _record(row) if row is not None else None
+
     async def expire(self, before_ms: int) -> list[str]:
         """Forget those that ended before; return their ids."""
         old = sa.and_(sandboxes.c.ended_at_ms > 0, sandboxes.c.ended_at_ms < before_ms)

@@ -132,3 +132,23 @@ def test_a_closed_stream_is_at_its_end() -> None:
     assert (next(stream), stream.file_descriptor) == ("one\n", 1)
     stream.close()
     assert (stream.read(), list(stream)) == ("", [])
+
+
+def test_an_unfinished_line_is_given_when_nothing_follows() -> None:
+    fed = FedReader()
+    stream: StreamReader[str] = StreamReader(lambda: fed.pieces(0.05), text=True, soon=True)
+    fed.feed(b"one\ntwo\nname> ")
+    assert [next(stream) for _ in range(3)] == ["one\n", "two\n", "name> "]
+    # Silence is told once; after it whatever comes, also parts of a character.
+    whole = "zwölf\n".encode()
+    threading.Timer(0.2, lambda: fed.feed(whole[:3])).start()
+    threading.Timer(0.23, lambda: fed.feed(whole[3:])).start()
+    assert next(stream) == "zwölf\n"
+    fed.feed(b"last")
+    fed.end()
+    assert list(stream) == ["last"]
+
+
+def test_a_line_that_never_ends_is_given_in_parts() -> None:
+    stream: StreamReader[bytes] = StreamReader(lambda: iter([b"x" * 100_000] * 6), text=False, soon=True)
+    assert [len(part) for part in stream] == [300_000, 300_000]

@@ -113,3 +113,35 @@ def test_what_a_kept_image_is_built_by_way_of_is_kept(builder: ImageBuilder) -> 
     asyncio.run(main())
     kept = [over, whole, prefix(whole, 2), prefix(whole, 3)]
     assert sorted(engine.images_here) == sorted(tag_of(image_id(one)) for one in kept)
+
+
+def test_snapshots_are_kept_until_they_expire_and_as_long_as_something_needs_them(builder: ImageBuilder) -> None:
+    now = time.time_ns() // 1_000_000
+    over, later, used, ever, base = (f"im-{letter * 26}" for letter in "abcde")
+
+    async def main() -> None:
+        engine = FakeEngine({})
+        for wanted, until in (
+            (over, now - 1),
+            (later, now + 60_000),
+            (used, now - 1),
+            (ever, "never"),
+            (base, now - 1),
+        ):
+            labels = {"wherry.kind": "image", "wherry.image": wanted, "wherry.expires": f"{wanted} {until}"}
+            engine.images_here[tag_of(wanted)] = labels
+            await builder.adopt(wanted)
+            await builder.records.used([wanted], at_ms=1)
+        # What was built on one has its labels, and goes by its own time.
+        above = "im-" + "f" * 26
+        engine.images_here[tag_of(above)] = {**engine.images_here[tag_of(base)], "wherry.image": above}
+        steps = [ImageStep(kind="from_id", args=[base]), ImageStep(kind="run_commands", args=["true"])]
+        await builder.records.put(ImageRecord(above, ImageDefinition(steps=steps), ImageState.BUILT, used_at_ms=now))
+        pruner = Pruner(engine, builder, in_use(used))
+        assert await pruner.expire() == [over]
+        assert await pruner.expire() == []
+        assert [pruned.record.image_id for pruned in await pruner.prune(1, spares_snapshots=True)] == []
+        # Whoever asks for it himself has them removed.
+        assert {pruned.record.image_id for pruned in await pruner.prune(1)} == {later, ever}
+
+    asyncio.run(main())

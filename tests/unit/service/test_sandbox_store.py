@@ -59,6 +59,13 @@ def test_what_is_written_is_read_again(disk: Disk) -> None:
             await store.change(first)
             assert await store.get(first.sandbox_id) == first
             assert await store.running() == [second]
+            assert await store.latest("one", "app", "main") == first
+            for name, app, environment in (("one", "app", "other"), ("one", "", "main"), ("two", "app", "other")):
+                assert await store.latest(name, app, environment) is None
+            later = record(name="one", state=SandboxState.EXITED, ended_at_ms=3000)
+            await store.add(later)
+            assert await store.latest("one", "app", "main") == later
+            await store.remove(later.sandbox_id)
             assert await store.ended("main") == [first]
             assert await store.ended("other") == []
             assert await store.expire(2000) == []
