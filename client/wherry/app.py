@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform, overload
+from wherry._calling.older_app import OlderApp
 from wherry._calling.owner import Own, Owner
 from wherry._define.definition import Definition
 from wherry._define.entrypoint import LocalEntrypoint
@@ -36,7 +37,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class App:
+class App(OlderApp):
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
     `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
@@ -56,10 +57,8 @@ class App:
         mounts: Sequence[Any] = (),
         include_source: bool = True,
         tags: Mapping[str, str] | None = None,
-        **unknown: Any,
+        **objects: Any,
     ) -> None:
-        for parameter in unknown:
-            raise InvalidError(f"App has no parameter {parameter!r}")
         if name is not None:
             check_app_name(name)
         checked_recipe(image)
@@ -87,6 +86,7 @@ class App:
         self._include_source = include_source is not False
         self._functions: dict[str, Function[..., Any]] = {}
         self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
+        self.own(objects)
 
     @property
     def name(self) -> str | None:
@@ -105,13 +105,6 @@ class App:
                 mounts=state["_mounts"],
                 default_image=_default_image,
             )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        # An object made by `new()` becomes the app's own under this name.
-        become_own = getattr(value, "become_own", None)
-        if become_own is not None and become_own(self.__wherry_owner__, name):
-            self.__wherry_owner__.objects.append(value)
 
     @property
     def image(self) -> Image | None:
@@ -204,6 +197,7 @@ class App:
         i6pn: bool | None = None,
         proxy: Any = None,
         experimental_options: Any = None,
+        **private: Any,
     ) -> _FunctionDecorator:
         """Make the function below one that runs in containers.
 
@@ -232,6 +226,7 @@ class App:
             "cloud": cloud, "region": region, "routing_region": routing_region, "nonpreemptible": nonpreemptible,
             "enable_memory_snapshot": enable_memory_snapshot, "restrict_modal_access": restrict_modal_access,
             "i6pn": i6pn, "proxy": proxy, "experimental_options": experimental_options,
+            **private,
         }  # fmt: skip
         options = FunctionOptions(**{"include_source": self._include_source, **translate(given, stacklevel=2)})
         return _FunctionDecorator(self.__wherry_owner__, self._register, name, is_generator, options)

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_WINDOW_S = 60.0
 
-# Features that come later: a value is refused rather than silently ignored.
+# What is asked for in another way here: accepted and ignored, with a warning.
 _NOT_YET = (
     "interactive",
 )  # fmt: skip
+# What parameters begin with that nobody is to rely on.
+_PRIVATE = ("_experimental_", "_allow_")
 # What means nothing on one's own machines: `_base.elsewhere` says of each what happens to it.
 ELSEWHERE = (
     "cloud", "compute_region", "enable_memory_snapshot", "experimental_options", "h2_enabled", "i6pn",
@@ -220,6 +222,9 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
         both = (*secrets_of("secret", given["secret"]), *secrets_of("secrets", given["secrets"]))
         given = {**given, "secret": both, "secrets": None}
     for name, value in given.items():
+        if name.startswith(_PRIVATE):
+            _ignore(name, "it is an experiment of Modal's", stacklevel + 1)
+            continue
         if name not in known:
             import difflib  # noqa: PLC0415 - start-up cost: only for this message
 
@@ -228,7 +233,8 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
         if value is None or (name in _NOT_YET and not value):
             continue
         if name in _NOT_YET:
-            raise InvalidError(f"{name} is not supported yet by this version of wherry: leave it out")
+            _ignore(name, "`wherry run -i` gives a function the terminal", stacklevel + 1)
+            continue
         if name in ELSEWHERE:
             if value and is_local():
                 from wherry._base.elsewhere import meet  # noqa: PLC0415 - start-up cost: only for such options
@@ -244,8 +250,16 @@ def translate(given: dict[str, Any], stacklevel: int) -> dict[str, Any]:
                 import warnings  # noqa: PLC0415 - start-up cost: only where an old name is used
 
                 warnings.warn(f"{name} is now called {new}", DeprecationError, stacklevel=stacklevel + 1)
-        options[new or name] = value
+        # Modal takes it for a number.
+        options[new or name] = 1 if name == "allow_concurrent_inputs" and value is True else value
     return options
+
+
+def _ignore(name: str, why: str, stacklevel: int) -> None:
+    if is_local():
+        import warnings  # noqa: PLC0415 - start-up cost: only where there is something to say
+
+        warnings.warn(f"{name} is ignored: {why}", UserWarning, stacklevel=stacklevel + 1)
 
 
 def _placed(parameter: str, given: Any) -> Placed:

@@ -11,8 +11,8 @@ EXPECTED = {
     "run": (
         0,
         "6\n[5, 'hi', True, 'q=1&x=5']\n[7, 'ho', False, 'x=7&greeting=ho']\nTrue True\n"
-        "422 Site.web needs x= in the query of the URL, for example ?x=... (int)\n"
-        "422 Site.web got x='five' in the query of the URL: it must be int\nplain 5\n",
+        "422 Unprocessable Entity: Site.web needs x= in the query of the URL, for example ?x=... (int)\n"
+        "422 Unprocessable Entity: Site.web got x='five' in the query of the URL: it must be int\nplain 5\n",
     )
 }
 
@@ -85,5 +85,5 @@ def main():
     print(json.loads(text)[:-1])
     print(where == five.where.remote(), five.web.get_web_url() == f"{base}?x=5")
     for query in ("", "?x=five"):
-        print(*ask(f"{base}/{query}"))
+        print(ask(f"{base}/{query}")[1])
     print(ask(Default().web.web_url + "/?x=5")[1])

@@ -244,3 +244,41 @@ def test_an_app_that_only_runs_says_that_its_schedules_wait(
     with App("plain").run(client=client):
         pass
     assert caplog.text == ""
+
+
+def test_apps_of_2023_have_objects_by_name_and_know_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = wherry.Queue.new()
+    app = App("old", q=queue, secret=Secret.from_name("s"))
+    assert app.q is app["q"] is queue  # type: ignore[attr-defined]
+    app["results"] = made = wherry.Dict.new()
+    assert app.results is made  # type: ignore[attr-defined]
+    assert app.__wherry_owner__.objects == [queue, made]
+    with pytest.raises(KeyError, match="has nothing named 'other'"):
+        app["other"]
+    for name in ("function", "a b", 3):
+        with pytest.raises(InvalidError, match="can't be set: give the object another name"):
+            app[name] = queue  # type: ignore[index]
+    with pytest.raises(InvalidError, match="App has no parameter 'imag'"):
+        App("x", imag=Image.debian_slim().object_id)
+    assert not app.is_inside()
+    monkeypatch.setattr("wherry._calling.older_app.is_local", lambda: False)
+    assert app.is_inside(Image.debian_slim())
+
+
+def test_experiments_of_modal_are_ignored_with_a_word() -> None:
+    app = App("x")
+    with pytest.warns(UserWarning, match="_experimental_boost is ignored: it is an experiment of Modal's"):
+        app.function(serialized=True, _experimental_boost=True)(plus(1))
+    with pytest.warns(UserWarning, match="_allow_background_volume_commits is ignored"):
+
+        @app.cls(serialized=True, _allow_background_volume_commits=True)
+        class Model:
+            @wherry.method()
+            def run(self) -> None: ...
+
+    with pytest.warns(UserWarning, match="interactive is ignored: `wherry run -i` gives"):
+        app.function(serialized=True, name="g", interactive=True)(plus(1))
+    with pytest.raises(InvalidError, match="there is no parameter 'timeot'; did you mean 'timeout'"):
+        app.function(timeot=3)
+    made = app.function(serialized=True, name="h", allow_concurrent_inputs=True)(plus(1))
+    assert made.info.options.max_inputs == 1

@@ -63,11 +63,10 @@ def test_values_out_of_range_name_parameter_value_and_range(options: dict[str, A
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["interactive"])
-def test_what_comes_later_is_refused_by_name(name: str) -> None:
-    with pytest.raises(InvalidError, match=f"{name} is not supported yet"):
-        App("x").function(**{name: ["something"]})
-    App("x").function(**{name: None})
+def test_what_is_asked_for_in_another_way_here_is_ignored_by_name() -> None:
+    with pytest.warns(UserWarning, match="interactive is ignored: `wherry run -i` gives"):
+        App("x").function(interactive=["something"])
+    App("x").function(interactive=None)
 
 
 @pytest.mark.parametrize(
@@ -299,4 +298,4 @@ def test_no_parameter_of_a_function_is_forgotten(monkeypatch: pytest.MonkeyPatch
     taken: dict[str, Any] = {}
     monkeypatch.setattr("wherry.app.translate", lambda given, stacklevel: taken.update(given) or {})
     App().function()
-    assert set(taken) == parameters - {"self", "_warn_parentheses_missing", "name", "is_generator"}
+    assert set(taken) == parameters - {"self", "_warn_parentheses_missing", "name", "is_generator", "private"}
