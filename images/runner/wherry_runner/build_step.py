@@ -19,6 +19,8 @@ def main() -> None:
 
     context.in_container = True
     context.directory = directory
+    # Not by the engine: what a container is made with stays in the image.
+    os.environ["MODAL_IS_REMOTE"] = "1"
     with open(os.path.join(directory, "step.json"), encoding="utf-8") as file:
         frame = json.load(file)
     from wherry_runner.loader import set_variables  # noqa: PLC0415 - as above

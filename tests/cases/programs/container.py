@@ -11,7 +11,7 @@ COMMANDS = {"run": "wherry run -q {file} | sed 's/co-[0-9A-Z]*/co-X/'"}
 EXPECTED = {
     "run": (
         0,
-        "/root True True True\n/root True\nFalse / True\n/srv True\n/root True\n"
+        "/root True True True\n/root True\n/root 1 False /root True\n/srv True\n/root True\n"
         "co-X True True 1 main\n"
         "LookupError <co-X>:/root/container.py True\n",
     )
@@ -40,13 +40,14 @@ def child() -> str:
 
 
 def build() -> None:
-    Path("/built").write_text(f"{os.path.exists('/root/container.py')}")
+    told = f"{os.getcwd()} {os.environ['MODAL_IS_REMOTE']} {os.path.exists('/root/container.py')}"
+    Path("/built").write_text(told)
 
 
 @app.function(image=wherry.Image.debian_slim().run_function(build).workdir("/"))
 def built() -> str:
     # A build leaves no source in the image.
-    return f"{Path('/built').read_text()} / {os.path.exists('/root/container.py')}"
+    return f"{Path('/built').read_text()} {os.getcwd()} {os.path.exists('/root/container.py')}"
 
 
 @app.function(image=wherry.Image.debian_slim().workdir("/srv"))
