@@ -25,9 +25,11 @@ def test_calls_go_on_and_the_new_owner_of_the_number_is_let_be(caller: Caller, e
     _answers(caller)
     with tempfile.TemporaryFile() as file, socket.socket(socket.AF_UNIX) as other:
         fd = _session_socket(caller)
-        os.close(fd)
         source = {"nothing": None, "a file": file.fileno(), "a socket": other.fileno()}[kind]
-        if source is not None:
+        if source is None:
+            os.close(fd)
+        else:
+            # At once: a number that is free for a moment may become that of what another thread opens.
             os.dup2(source, fd)
         _answers(caller)
         assert echo.connections == 2
