@@ -308,8 +308,10 @@ def test_environments_of_earlier_versions_are_those_that_were_used(bare_disk: Di
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0014")
-        row = {"app_id": "ap-1", "name": "a", "environment": "Old.One", "state": 4, "client_id": "", "created_at_ms": 1}
-        connection.execute(sa.insert(apps), row)
+        row = {"app_id": "ap-1", "name": "a", "environment": "Old.One", "state": 4, "client_id": ""}
+        # With the columns of that time.
+        apps = sa.Table("apps", sa.MetaData(), autoload_with=connection)
+        connection.execute(sa.insert(apps), row | {"created_at_ms": 1, "stopped_at_ms": 0})
         command.upgrade(config, "head")
         assert list(connection.execute(sa.text("select name from environments order by name")).scalars()) == [
             "Old.One",
