@@ -40,6 +40,8 @@ KINDS = {
 }
 # Texts that name nothing that the service keeps, or a thing only beside one of the above.
 PLAIN = {
+    # Nobody knows that of another's session.
+    "token",
     "args", "bucket", "command", "commit", "cron", "custom_domains", "default_json", "destination", "endpoint_url",
     "domains", "exec_args", "fields", "networks", "types",
     "file_name", "key", "key_prefix", "kind", "label", "link", "method", "module_name", "name", "new_name", "partition",

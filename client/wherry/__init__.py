@@ -116,6 +116,7 @@ _LAZY = {
     "interact": "_calling.interact",
     "method": "_classes.partial",
     "parameter": "_classes.parameters",
+    "sessioned": "concurrency",
     "web_endpoint": "_classes.web",
     "web_server": "_classes.web",
     "wsgi_app": "_classes.web",

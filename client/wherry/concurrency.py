@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry._base.checks import number
 from wherry._base.hints import TYPE_CHECKING, Any, TypeVar, overload
-from wherry._define.marks import NEEDS_MAX_INPUTS, mark_batched, mark_concurrent
+from wherry._define.marks import NEEDS_MAX_INPUTS, mark_batched, mark_concurrent, mark_sessioned
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F")
 R = TypeVar("R")
+T = TypeVar("T")
 
 MAX_INPUTS = 1000
 MAX_BATCH_SIZE = 1000
@@ -41,6 +42,28 @@ def concurrent(
     def decorate(target_object: F) -> F:
         _check_place(target_object, "concurrent", f"max_inputs={most}")
         return mark_concurrent(target_object, most, target)
+
+    return decorate
+
+
+def sessioned(_warn_parentheses_missing: Any = None) -> Callable[[T], T]:
+    """Give the server below sessions: each request carries a session's token, and goes to the session's container.
+
+    A container stays as long as it has a session. Goes below `@app.server()`, whose `target_concurrency` and
+    `max_concurrency` count sessions then. Raises InvalidError for what is no class, and missing parentheses.
+    (reference: sessioned)
+    """
+    if _warn_parentheses_missing is not None:
+        raise InvalidError("parentheses are missing: write @wherry.sessioned() instead of @wherry.sessioned")
+
+    def decorate(user_class: T) -> T:
+        if not isinstance(user_class, type):
+            raise InvalidError(
+                f"@wherry.sessioned() got {user_class!r}: it goes on a class that is a server, directly below "
+                "@app.server()"
+            )
+        mark_sessioned(user_class)
+        return user_class
 
     return decorate
 

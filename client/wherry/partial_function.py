@@ -3,7 +3,7 @@
 from wherry._classes.partial import PartialFunction, build, enter, exit, method
 from wherry._classes.web import asgi_app, fastapi_endpoint, web_endpoint, web_server, wsgi_app
 from wherry.cluster import clustered
-from wherry.concurrency import batched, concurrent
+from wherry.concurrency import batched, concurrent, sessioned
 
 __all__ = [
     "PartialFunction",
@@ -16,6 +16,7 @@ __all__ = [
     "exit",
     "fastapi_endpoint",
     "method",
+    "sessioned",
     "web_endpoint",
     "web_server",
     "wsgi_app",

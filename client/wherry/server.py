@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from wherry._base.blocking import blocking
+from wherry._base.checks import DAY_S, number
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.object import Object
 from wherry._calling.callee import own_by_name
 from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import Blueprint
 from wherry._classes.server_definition import MOST_REQUESTS, ServerDefinition, ServerOptions
+from wherry._define.marks import is_sessioned
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry.function import Function, _imported
-from wherry.types import ServerAutoscalerSettings
+from wherry.types import ServerAutoscalerSettings, ServerSessionCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from wherry._define.options import FunctionOptions
     from wherry_proto.messages import PoolSettings
 
-__all__ = ["Server", "ServerAutoscalerManager"]
+__all__ = ["Server", "ServerAutoscalerManager", "ServerSessionsManager"]
 
 # Of a class, by `wherry.experimental.http_server`: what it was given.
 MARK = "__wherry_http_server__"
@@ -124,6 +126,11 @@ class Server(Object):
         """How it scales: to see, and to change. (reference: Server.autoscaler)"""
         return ServerAutoscalerManager(self)
 
+    @property
+    def sessions(self) -> ServerSessionsManager:
+        """Begins and ends sessions of a server with `@wherry.sessioned()`. (reference: Server.sessions)"""
+        return ServerSessionsManager(self)
+
     # Inside
 
     def __wherry_find__(self, client: Any) -> None:
@@ -201,6 +208,40 @@ class ServerAutoscalerManager:
         )
 
 
+class ServerSessionsManager:
+    """Begins and ends sessions of a server. (reference: Server.sessions)"""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @blocking
+    def start(self, idle_timeout: float = 600) -> ServerSessionCredentials:
+        """Begin a session, when a container has room for it, within 5 minutes; return its id and its token.
+
+        It ends after `idle_timeout` seconds (at most a day) without a request. Raises InvalidError where the server has
+        no sessions. (reference: Server.sessions)
+        """
+        from wherry._calling.variants import start_session  # noqa: PLC0415 - start-up cost: loads the messages
+
+        seconds = number("idle_timeout", idle_timeout, 0.1, DAY_S, "s", 600)
+        self._server.__wherry_find__(None)
+        found = start_session(self._server.service.callee.resolved(), seconds)
+        return ServerSessionCredentials(found.session_id, found.token)
+
+    @blocking
+    def terminate(self, token: str) -> None:
+        """End a session, if it has not ended: no request of it is taken any more; those that run go on.
+
+        (reference: Server.sessions)
+        """
+        from wherry._calling.variants import end_session  # noqa: PLC0415 - start-up cost: as above
+
+        if not isinstance(token, str) or not token:
+            raise InvalidError(f"token is {token!r}: it is the `token` of what sessions.start() returned")
+        self._server.__wherry_find__(None)
+        end_session(self._server.service.callee.resolved(), token)
+
+
 def _scaled(server: Server, given: dict[str, Any], *, is_change: bool = False) -> ServerAutoscalerSettings:
     """Return how a server scales, after a change where it is one."""
     from wherry._calling.variants import pool_of, update_server  # noqa: PLC0415 - start-up cost: loads the messages
@@ -236,7 +277,8 @@ def make(
             "server; a function that starts one has @app.function() and @wherry.web_server()"
         )
     blueprint = Blueprint(user_class, is_server=True)
-    definition = ServerDefinition(blueprint, name, server.fill(options), _SentServer, server.web)
+    filled = server.fill(options, has_sessions=is_sessioned(user_class))
+    definition = ServerDefinition(blueprint, name, filled, _SentServer, server.web)
     callee = Own(definition.name, definition.module_name, owner)
     service: Function[..., Any] = Function(definition.name, owner=owner, definition=definition, callee=callee)
     register(service, callee)

@@ -93,6 +93,14 @@ class FunctionAutoscalerSettings:
     buffer_containers: int | None
 
 
+@dataclass(frozen=True)
+class ServerSessionCredentials:
+    """A session of a server; its requests carry the token. (reference: types.ServerSessionCredentials)"""
+
+    session_id: str
+    token: str
+
+
 class VolumeCreateOptions(dict[str, Any]):
     """Options of a volume that is created; they make no difference. (reference: types.VolumeCreateOptions)"""
 

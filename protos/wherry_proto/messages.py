@@ -290,11 +290,12 @@ class SchedulePauseRequest(Message):
 
 
 class ServerSpec(Message):
-    __slots__ = ("exit_grace_s",)
-    __kinds__ = "double"
+    __slots__ = ("exit_grace_s", "max_sessions")
+    __kinds__ = "double uint32"
 
-    def __init__(self, *, exit_grace_s: float = 0.0) -> None:
+    def __init__(self, *, exit_grace_s: float = 0.0, max_sessions: int = 0) -> None:
         self.exit_grace_s = exit_grace_s
+        self.max_sessions = max_sessions
 
 
 class WebSpec(Message):
@@ -674,6 +675,38 @@ class FunctionUpdateRequest(Message):
         self.function_id = function_id
         self.pool = pool
         self.fields: list[str] = [] if fields is None else fields
+
+
+class FunctionStartSessionRequest(Message):
+    __slots__ = ("function_id", "idle_timeout_s")
+    __kinds__ = "string double"
+
+    def __init__(self, *, function_id: str = "", idle_timeout_s: float = 0.0) -> None:
+        self.function_id = function_id
+        self.idle_timeout_s = idle_timeout_s
+
+
+class FunctionSession(Message):
+    __slots__ = ("session_id", "token")
+    __kinds__ = "string string"
+
+    def __init__(self, *, session_id: str = "", token: str = "") -> None:
+        self.session_id = session_id
+        self.token = token
+
+
+class FunctionEndSessionRequest(Message):
+    __slots__ = ("function_id", "token")
+    __kinds__ = "string string"
+
+    def __init__(self, *, function_id: str = "", token: str = "") -> None:
+        self.function_id = function_id
+        self.token = token
+
+
+class FunctionEndSessionResponse(Message):
+    __slots__ = ()
+    __kinds__ = ""
 
 
 class FunctionLookupRequest(Message):

@@ -11,6 +11,12 @@ METHODS: dict[str, Method] = {
     "Functions.Stats": Method("/wherry.v1.Functions/Stats", "FunctionStatsRequest", "FunctionStats", False, False),
     "Functions.Bind": Method("/wherry.v1.Functions/Bind", "FunctionBindRequest", "FunctionInfo", False, False),
     "Functions.Update": Method("/wherry.v1.Functions/Update", "FunctionUpdateRequest", "FunctionInfo", False, False),
+    "Functions.StartSession": Method(
+        "/wherry.v1.Functions/StartSession", "FunctionStartSessionRequest", "FunctionSession", False, False
+    ),
+    "Functions.EndSession": Method(
+        "/wherry.v1.Functions/EndSession", "FunctionEndSessionRequest", "FunctionEndSessionResponse", False, False
+    ),
     "Apps.Open": Method("/wherry.v1.Apps/Open", "AppOpenRequest", "AppInfo", False, False),
     "Apps.Publish": Method("/wherry.v1.Apps/Publish", "AppPublishRequest", "AppPublishResponse", False, False),
     "Apps.Stop": Method("/wherry.v1.Apps/Stop", "AppStopRequest", "AppStopResponse", False, False),

@@ -28,6 +28,7 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.calls.values import Values
 from wherry_service.engines.containment import Containment
 from wherry_service.engines.docker import DockerEngine
@@ -160,6 +161,8 @@ class Work:
     clients: Clients
     dispatcher: Dispatcher
     exchanges: Exchanges
+    # Of servers.
+    sessions: ServerSessions
     schedules: Schedules
 
 
@@ -328,6 +331,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         clients,
         dispatcher,
         Exchanges(journal, dispatcher, basics.http.queue_limit),
+        ServerSessions(dispatcher),
         Schedules(ScheduleStore(database), journal, dispatcher, ScheduleSettings.from_environment(rooms)),
     )
 
@@ -336,7 +340,17 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     database, http = stores.database, basics.http
     web, endpoints = WebStore(database), Endpoints(Site())
     auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
-    ingress = Ingress(http, endpoints, work.exchanges, web, stores.blobs, basics.state_dir, auth, by_query := ByQuery())
+    ingress = Ingress(
+        http,
+        endpoints,
+        work.exchanges,
+        web,
+        stores.blobs,
+        basics.state_dir,
+        auth,
+        by_query := ByQuery(),
+        work.sessions,
+    )
     store = AppStore(database)
 
     def app_stopped(app_id: str) -> None:

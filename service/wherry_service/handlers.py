@@ -59,7 +59,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         Isolation(machine.node.containment, work.sandboxes.settings.runtime, machine.network),
     )
     served = (
-        AppApi(published.apps, published.deployments, work.clients, work.dispatcher),
+        AppApi(published.apps, published.deployments, work.clients, work.dispatcher, work.sessions),
         BlobApi(stores.blobs, stores.sources),
         CallApi(work.journal, work.values),
         DeploymentApi(published.deployments, published.store),

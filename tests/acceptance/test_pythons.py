@@ -5,20 +5,13 @@ import warnings
 import pytest
 
 import wherry
+from tests.acceptance.apps import pythons
 from tests.acceptance.conftest import RunApp
 from wherry._connection import pickling
 from wherry.exception import InvalidError
 
 # No Debian has it; the nearest is what this program runs.
 THEIRS = "3.10"
-
-app = wherry.App("pythons")
-
-
-@app.function()
-def call(function: object) -> object:
-    assert callable(function)
-    return function()
 
 
 @pytest.fixture
@@ -31,10 +24,10 @@ def their_python(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_program_is_told_which_python_it_gets_and_what_that_can_not_run(run_app: RunApp, their_python: str) -> None:
-    with warnings.catch_warnings(record=True) as told, run_app(app):
-        assert call.remote(dict) == {}
+    with warnings.catch_warnings(record=True) as told, run_app(pythons.app):
+        assert pythons.call.remote(dict) == {}
         with pytest.raises(Exception, match=r"byte code of Python 3\.10, and this is Python 3\.11"):
-            call.remote(lambda: 1)
+            pythons.call.remote(lambda: 1)
     said = [str(one.message) for one in told if "this program's, 3.10, can't be had" in str(one.message)]
     assert len(said) == 1
     assert "Image.debian_slim() has Python 3.11" in said[0]

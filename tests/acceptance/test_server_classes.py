@@ -83,7 +83,7 @@ def test_a_token_is_needed_and_requests_of_one_session_go_to_one_container(
         def ask() -> bool:
             for session in "abcdefgh":
                 answer = client.get("/", headers={"Modal-Session-ID": session})
-                name, told = answer.text.split()
+                name, told, _ = answer.text.split()
                 assert told == session
                 found.setdefault(session, set()).add(name)
             return len(set.union(*found.values())) == 2
@@ -93,6 +93,25 @@ def test_a_token_is_needed_and_requests_of_one_session_go_to_one_container(
         for _ in range(3):
             ask()
         assert all(len(names) == 1 for names in found.values())
+
+
+def test_a_session_has_a_container_to_itself_until_it_ends(servers: ModuleType) -> None:
+    sessions = [servers.Rooms.sessions.start(idle_timeout=60) for _ in range(2)]
+    found = []
+    with client_of(url(servers.Rooms)) as client:
+        assert client.get("/").status_code == 401
+        for session in sessions:
+            sign = {"modal-authorization": f"Bearer {session.token}"}
+            told = {client.get("/", headers=sign).text for _ in range(3)}
+            assert len(told) == 1
+            name, _, session_id = told.pop().split()
+            assert session_id == session.session_id
+            found.append(name)
+        # One for each container.
+        assert len(set(found)) == 2
+        servers.Rooms.sessions.terminate(sessions[0].token)
+        gone = client.get("/", headers={"modal-authorization": f"Bearer {sessions[0].token}"})
+        assert gone.status_code == 401
 
 
 def test_what_does_not_listen_in_time_says_so(servers: ModuleType, service: OwnService) -> None:

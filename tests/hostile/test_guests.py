@@ -161,6 +161,8 @@ STRANGE = {
         "Functions.Update",
         {"function_id": "$function", "pool": {"message": "PoolSettings", "max_containers": 0}},
     ),
+    "begin a session of a server": ("Functions.StartSession", {"function_id": "$function", "idle_timeout_s": 60}),
+    "end a session of a server": ("Functions.EndSession", {"function_id": "$function", "token": "x"}),
     "a call's graph": ("Calls.Graph", {"call_id": "$call"}),
     "a call's values": ("Calls.Values", {"call_id": "$call"}),
     "a secret's name": ("Secrets.Lookup", {"name": "master", "environment": "prod"}),

@@ -6,125 +6,15 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from wherry_proto.messages import Failure, FailureKind, Format, FunctionSpec, Output, Payload, WebKind, WebSpec
-from wherry_service.apps.by_query import ByQuery
-from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
-from wherry_service.calls.exchange import WINDOW_BYTES, Exchange, Refusal
-from wherry_service.ingress.auth import StaticProxyAuth
-from wherry_service.ingress.ingress import Ingress
-from wherry_service.ingress.settings import HttpSettings
-from wherry_service.store.blobs import BlobStore
-from wherry_service.store.database import Database
-from wherry_service.store.web import WebStore
-
-HOST = "wherry--app-f.localhost"
-
-
-class PlayedContainer:
-    """What a container has been sent; the rest of `node.NodeContainer` is not asked of it."""
-
-    def __init__(self) -> None:
-        self.frames: list[tuple[dict[str, Any], bytes]] = []
-
-    def stream(self, input_id: str, header: dict[str, Any], part: bytes) -> None:
-        self.frames.append((header, part))
-
-    def size(self) -> int:
-        return sum(len(part) for _, part in self.frames)
-
-
-class PlayedFunction:
-    """Stands in for `Exchanges`: what is opened waits here for the test to answer."""
-
-    def __init__(self) -> None:
-        self.opened: asyncio.Queue[Exchange] = asyncio.Queue()
-        self.refusal: Failure | None = None
-        self.status = 0
-        self.keys: list[bytes] = []
-        self.closed: list[str] = []
-        self.withdrawn: list[str] = []
-
-    def open(self, exchange: Exchange, key: bytes = b"") -> Refusal | None:
-        self.keys.append(key)
-        if self.refusal is None:
-            self.opened.put_nowait(exchange)
-            return None
-        return Refusal(self.refusal, self.status)
-
-    def close(self, exchange: Exchange) -> None:
-        self.closed.append(exchange.request_id)
-
-    def withdraw(self, exchange: Exchange) -> None:
-        self.withdrawn.append(exchange.request_id)
-
-    async def next(self) -> tuple[Exchange, PlayedContainer]:
-        exchange = await asyncio.wait_for(self.opened.get(), 5)
-        container = PlayedContainer()
-        exchange.attach(container)  # type: ignore[arg-type]
-        return exchange, container
-
-
-class World:
-    def __init__(self, function: PlayedFunction, port: int, client: httpx.AsyncClient, ingress: Ingress) -> None:
-        self.function = function
-        self.ingress = ingress
-        self.port = port
-        self.client = client
-
-    async def spoken(self, request: bytes) -> bytes:
-        """Send bytes, and return all that comes until the ingress closes the connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(request)
-        heard = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
-        return heard
-
-
-def head_of(exchange: Exchange) -> dict[str, Any]:
-    data = exchange.item.payload.data
-    size = int.from_bytes(data[:4], "big")
-    return json.loads(data[4 : 4 + size])  # type: ignore[no-any-return]
-
-
-def answer(exchange: Exchange, body: bytes = b"fine", status: int = 200) -> None:
-    head = json.dumps({"status": status, "headers": [["x", "y"]]}).encode()
-    exchange.end(Output(payload=Payload(format=Format.WEB, data=len(head).to_bytes(4, "big") + head + body)))
-
-
-def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], web: WebSpec | None = None, **settings: Any) -> None:
-    async def main() -> None:
-        database = Database(f"sqlite:///{tmp_path / 'wherry.db'}")
-        await asyncio.to_thread(database.begin)
-        endpoints, function = Endpoints(Site()), PlayedFunction()
-        spec = FunctionSpec(name="f", web=web or WebSpec(kind=WebKind.ASGI))
-        endpoints.claim("ap-1", endpoints_of("ap-1", "app", "main", [("fu-1", spec)], ""))
-        http = HttpSettings(port=0, **settings)
-        ingress = Ingress(
-            http,
-            endpoints,
-            function,  # type: ignore[arg-type]
-            WebStore(database),
-            BlobStore(tmp_path / "blobs"),
-            tmp_path,
-            StaticProxyAuth(http.proxy_tokens),
-            ByQuery(),
-        )
-        await ingress.ready()
-        port = int(endpoints.url("fu-1").rpartition(":")[2])
-        base = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=base, headers={"host": HOST}, trust_env=False) as client:
-            await asyncio.wait_for(work(World(function, port, client, ingress)), 30)
-        await ingress.close()
-        database.close()
-
-    asyncio.run(main())
+from tests.fakes.ingress import HOST, PlayedContainer, World, answer, head_of, play
+from wherry_proto.messages import Failure, FailureKind, Output, WebKind, WebSpec
+from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
 
 
 def test_a_request_there_and_back(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_ingress import HOST, World, answer, play
+from tests.fakes.ingress import HOST, World, answer, play
 
 
 def test_a_host_that_is_none_reaches_no_app(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.test_ingress import HOST, World, answer, head_of, play
+from tests.fakes.ingress import HOST, World, answer, head_of, play
 from wherry_service.errors import NotFound
 from wherry_service.ingress import ingress
 

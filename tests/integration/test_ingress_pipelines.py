@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_ingress import HOST, World, answer, play
+from tests.fakes.ingress import HOST, World, answer, play
 from wherry_service.ingress.protocol import MAX_WAITING
 
 REQUEST = f"GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode()

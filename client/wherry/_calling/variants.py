@@ -17,9 +17,13 @@ from wherry_proto.messages import (
     AppShowResponse,
     Format,
     FunctionBindRequest,
+    FunctionEndSessionRequest,
+    FunctionEndSessionResponse,
     FunctionInfo,
     FunctionLookupRequest,
+    FunctionSession,
     FunctionSpec,
+    FunctionStartSessionRequest,
     FunctionUpdateRequest,
     Message,
     Payload,
@@ -54,6 +58,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Seconds that a session may wait for a container, and some for the way.
+SESSION_WITHIN_S = 330.0
 # Of a server: the field, the least and the most beside 0, the unit, and whether it is a whole number.
 _SERVER = {
     "target_concurrency": ("target_concurrency", 0.01, 1000, "", False),
@@ -261,6 +267,21 @@ def update_server(caller: Caller, given: dict[str, float | None]) -> PoolSetting
         fields.append(field)
     request = FunctionUpdateRequest(function_id=caller.function_id, pool=pool, fields=fields)
     return caller.client.call("Functions.Update", request, FunctionInfo).pool or PoolSettings()
+
+
+def start_session(caller: Caller, idle_timeout_s: float) -> FunctionSession:
+    """Begin a session of a server."""
+    request = FunctionStartSessionRequest(function_id=caller.function_id, idle_timeout_s=idle_timeout_s)
+    client = caller.client
+    found = client.persist(lambda: client.transport.call("Functions.StartSession", request, SESSION_WITHIN_S))
+    assert isinstance(found, FunctionSession)
+    return found
+
+
+def end_session(caller: Caller, token: str) -> None:
+    """End a session of a server."""
+    request = FunctionEndSessionRequest(function_id=caller.function_id, token=token)
+    caller.client.call("Functions.EndSession", request, FunctionEndSessionResponse)
 
 
 def pickled(arguments: tuple[tuple[Any, ...], dict[str, Any]], name: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._classes.parameters import Parameter, Parameters
 from wherry._classes.partial import ENTER, EXIT, METHOD, PartialFunction
-from wherry._define.marks import batched_mark
+from wherry._define.marks import batched_mark, is_sessioned
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Blueprint:
         name = user_class.__name__
         if is_server:
             _check_server(name, self.methods, enter)
+        elif is_sessioned(user_class):
+            raise InvalidError(
+                f"class {name} has @wherry.sessioned(), which is for servers: write @app.server() above it"
+            )
         elif not self.methods:
             raise InvalidError(f"class {name} has no method to run: put @wherry.method() on one")
         own_init = next((base for base in user_class.__mro__ if "__init__" in vars(base)), object)

@@ -60,12 +60,15 @@ class ServerOptions:
             exit_grace_s=number("exit_grace_period", exit_grace_period, 0, HOUR_S, "s", 0),
         )
 
-    def fill(self, options: FunctionOptions) -> FunctionOptions:
+    def fill(self, options: FunctionOptions, *, has_sessions: bool) -> FunctionOptions:
         """Write into a function's options what a server has otherwise, and return them."""
         options.timeout = DAY_S
         # What the runner says of a server that does not listen comes before the service ends the container.
         options.startup_timeout = min(DAY_S, self.web.port_timeout + 5)
         options.max_inputs, options.target_inputs = self.max_concurrency, 0
+        if has_sessions:
+            # Then these are what is counted, and requests are as many as come.
+            self.web.max_sessions, options.max_inputs = self.max_concurrency, MOST_REQUESTS
         options.target_concurrency, options.scaleup_window = self.target_concurrency, self.scaleup_window
         return options
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NEEDS_MAX_INPUTS = "@wherry.concurrent() needs max_inputs: write @wherry.concurrent(max_inputs=10)"
 _CONCURRENT = "__wherry_concurrent__"
 _BATCHED = "__wherry_batched__"
+_SESSIONED = "__wherry_sessioned__"
 
 
 def mark_concurrent(target: T, max_inputs: int, target_inputs: int) -> T:
@@ -44,6 +45,16 @@ def batched_mark(target: Any) -> tuple[int, int] | None:
     """Return (max_batch_size, wait_ms), or None."""
     found: tuple[int, int] | None = getattr(target, _BATCHED, None)
     return found
+
+
+def mark_sessioned(target: type) -> None:
+    """Note that a class is a server with sessions."""
+    setattr(target, _SESSIONED, True)
+
+
+def is_sessioned(target: type) -> bool:
+    """Whether a class, or one that it is made of, is a server with sessions."""
+    return getattr(target, _SESSIONED, False)
 
 
 def _mark(target: T, attribute: str, decorator: str, value: tuple[int, int]) -> T:

@@ -27,6 +27,7 @@ class WebOptions:
         "exit_grace_s",
         "kind",
         "label",
+        "max_sessions",
         "method",
         "port",
         "port_timeout",
@@ -50,6 +51,7 @@ class WebOptions:
         port: int = 0,
         port_timeout: float = 0.0,
         exit_grace_s: float | None = None,
+        max_sessions: int = 0,
     ) -> None:
         self.kind = kind
         self.decorator = decorator
@@ -67,6 +69,8 @@ class WebOptions:
         self.port_timeout = port_timeout
         # Of a class that is a server.
         self.exit_grace_s = exit_grace_s
+        # Of one with sessions.
+        self.max_sessions = max_sessions
 
     def message(self) -> WebSpec:
         """Describe it for the service."""
@@ -85,7 +89,11 @@ class WebOptions:
             response_timeout_s=0.0 if limit is None else limit or -1.0,
             port=self.port,
             port_timeout_s=self.port_timeout,
-            server=ServerSpec(exit_grace_s=self.exit_grace_s) if self.exit_grace_s is not None else None,
+            server=(
+                ServerSpec(exit_grace_s=self.exit_grace_s, max_sessions=self.max_sessions)
+                if self.exit_grace_s is not None
+                else None
+            ),
         )
 
     def check(self, name: str, options: Any) -> None:

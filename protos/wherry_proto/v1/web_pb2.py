@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/web.proto\x12\twherry.v1\"\x87\x02\n\x07WebSpec\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.wherry.v1.WebKind\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x16\n\x0e\x63ustom_domains\x18\x04 \x03(\t\x12\x0c\n\x04\x64ocs\x18\x05 \x01(\x08\x12\x1b\n\x13requires_proxy_auth\x18\x06 \x01(\x08\x12\x0f\n\x07no_wait\x18\x07 \x01(\x08\x12\x1a\n\x12response_timeout_s\x18\x08 \x01(\x01\x12\x0c\n\x04port\x18\t \x01(\r\x12\x16\n\x0eport_timeout_s\x18\n \x01(\x01\x12%\n\x06server\x18\x0b \x01(\x0b\x32\x15.wherry.v1.ServerSpec\"\"\n\nServerSpec\x12\x14\n\x0c\x65xit_grace_s\x18\x01 \x01(\x01*u\n\x07WebKind\x12\x18\n\x14WEB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11WEB_KIND_ENDPOINT\x10\x01\x12\x11\n\rWEB_KIND_ASGI\x10\x02\x12\x11\n\rWEB_KIND_WSGI\x10\x03\x12\x13\n\x0fWEB_KIND_SERVER\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/web.proto\x12\twherry.v1\"\x87\x02\n\x07WebSpec\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.wherry.v1.WebKind\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x16\n\x0e\x63ustom_domains\x18\x04 \x03(\t\x12\x0c\n\x04\x64ocs\x18\x05 \x01(\x08\x12\x1b\n\x13requires_proxy_auth\x18\x06 \x01(\x08\x12\x0f\n\x07no_wait\x18\x07 \x01(\x08\x12\x1a\n\x12response_timeout_s\x18\x08 \x01(\x01\x12\x0c\n\x04port\x18\t \x01(\r\x12\x16\n\x0eport_timeout_s\x18\n \x01(\x01\x12%\n\x06server\x18\x0b \x01(\x0b\x32\x15.wherry.v1.ServerSpec\"8\n\nServerSpec\x12\x14\n\x0c\x65xit_grace_s\x18\x01 \x01(\x01\x12\x14\n\x0cmax_sessions\x18\x02 \x01(\r*u\n\x07WebKind\x12\x18\n\x14WEB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11WEB_KIND_ENDPOINT\x10\x01\x12\x11\n\rWEB_KIND_ASGI\x10\x02\x12\x11\n\rWEB_KIND_WSGI\x10\x03\x12\x13\n\x0fWEB_KIND_SERVER\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.web_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WEBKIND']._serialized_start=336
-  _globals['_WEBKIND']._serialized_end=453
+  _globals['_WEBKIND']._serialized_start=358
+  _globals['_WEBKIND']._serialized_end=475
   _globals['_WEBSPEC']._serialized_start=35
   _globals['_WEBSPEC']._serialized_end=298
   _globals['_SERVERSPEC']._serialized_start=300
-  _globals['_SERVERSPEC']._serialized_end=334
+  _globals['_SERVERSPEC']._serialized_end=356
 # @@protoc_insertion_point(module_scope)

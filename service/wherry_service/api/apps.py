@@ -13,21 +13,26 @@ from wherry_proto.messages import (
     AppStopRequest,
     AppStopResponse,
     FunctionBindRequest,
+    FunctionEndSessionRequest,
+    FunctionEndSessionResponse,
     FunctionInfo,
     FunctionLookupRequest,
+    FunctionSession,
+    FunctionStartSessionRequest,
     FunctionStats,
     FunctionStatsRequest,
     FunctionStatus,
     FunctionUpdateRequest,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import ANY, APP, DEPLOY, FIELD, FUNCTION, Inside
+from wherry_service.api.rules import ANY, APP, DEPLOY, FIELD, FUNCTION, INVOKE, Inside
 from wherry_service.apps.app import App
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.variants import scaled_as
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
 from wherry_service.store.apps import FunctionRecord
@@ -39,7 +44,15 @@ STOP_DEADLINE_S = 60
 class AppApi:
     """Serves apps and what is asked about their functions."""
 
-    def __init__(self, apps: Apps, deployments: Deployments, clients: Clients, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        apps: Apps,
+        deployments: Deployments,
+        clients: Clients,
+        dispatcher: Dispatcher,
+        sessions: ServerSessions,
+    ) -> None:
+        self._sessions = sessions
         self._apps = apps
         self._deployments = deployments
         self._clients = clients
@@ -115,6 +128,17 @@ class AppApi:
     async def update(self, request: FunctionUpdateRequest) -> FunctionInfo:
         check_id(request.function_id, "fu", "function id")
         return await self._apps.binding.update(request)
+
+    @rpc("Functions.StartSession", INVOKE, FUNCTION, inside=Inside.ENVIRONMENT)
+    async def start_session(self, request: FunctionStartSessionRequest) -> FunctionSession:
+        function_id = check_id(request.function_id, "fu", "function id")
+        session = await self._sessions.start(function_id, request.idle_timeout_s)
+        return FunctionSession(session_id=session.session_id, token=session.token)
+
+    @rpc("Functions.EndSession", INVOKE, FUNCTION, inside=Inside.ENVIRONMENT)
+    async def end_session(self, request: FunctionEndSessionRequest) -> FunctionEndSessionResponse:
+        self._sessions.end(request.token, check_id(request.function_id, "fu", "function id"))
+        return FunctionEndSessionResponse()
 
     @rpc("Functions.Stats", ANY, FUNCTION, inside=Inside.ENVIRONMENT)
     async def stats(self, request: FunctionStatsRequest) -> FunctionStats:

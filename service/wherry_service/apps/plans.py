@@ -91,6 +91,9 @@ def plan_of(
         import_only=import_only,
     )
     batch = max(1, settings.max_batch_size)
+    server = server_of(spec)
+    max_sessions = server.max_sessions if server is not None else 0
+    most = max_sessions or settings.target_concurrent_inputs
 
     async def make_order(container_id: str) -> ContainerOrder:
         return ContainerOrder(
@@ -119,7 +122,7 @@ def plan_of(
             max_containers=settings.max_containers or None,
             buffer_containers=settings.buffer_containers,
             slots=load.concurrency * batch,
-            target=(settings.target_concurrency or settings.target_concurrent_inputs or load.concurrency) * batch,
+            target=(settings.target_concurrency or most or load.concurrency) * batch,
         ),
         scaledown_window_s=settings.scaledown_window_s,
         timeout_s=load.timeout_s,
@@ -132,7 +135,8 @@ def plan_of(
         make_order=make_order,
         single_use=settings.single_use_containers,
         block_network=spec.block_network,
-        is_server=server_of(spec) is not None,
+        is_server=server is not None,
+        max_sessions=max_sessions,
         scaleup_window_s=settings.scaleup_window_s,
     )
 
@@ -253,6 +257,7 @@ def _check_web(spec: FunctionSpec, settings: PoolSettings, retry: RetryMessage) 
             _within(spec, "port", web.port, 1, 65535)
         if web.server is not None:
             _within(spec, "exit_grace_period", web.server.exit_grace_s, 0, MAX_EXIT_GRACE_S)
+            _within(spec, "max_concurrency", web.server.max_sessions, 0, MAX_CONCURRENT_INPUTS)
             if web.kind != WebKind.SERVER or spec.methods:
                 raise InvalidRequest(f"class {spec.name!r} is a server: it has a port, and no methods")
         if settings.max_batch_size or retry.max_retries:

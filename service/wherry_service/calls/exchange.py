@@ -14,6 +14,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.frames import FrameError, read_header, write_header
 from wherry_service.ids import new_id
 from wherry_service.node.node import NodeContainer
+from wherry_service.pools.container import Container
 from wherry_service.pools.pool import Pool
 
 # Either side is ahead of the other by at most so much; and says so after taking this much of it.
@@ -223,11 +224,14 @@ class Exchanges:
         self._dispatcher = dispatcher
         self._queue_limit = queue_limit
 
-    def open(self, exchange: Exchange, key: bytes = b"") -> Refusal | None:
+    def open(self, exchange: Exchange, key: bytes = b"", container: Container[Input] | None = None) -> Refusal | None:
         """Queue a request, or give it to a server; return why not, where it can't be.
 
-        Requests to a server that have the same `key` go to the same container; b"" is none.
+        Requests to a server that have the same `key` go to the same container; b"" is none. `container`: that of the
+        request's session.
         """
+        if container is not None:
+            return self._give(exchange, container)
         queue = self._dispatcher.queue(exchange.call.function_id)
         if queue is not None and queue.pool.plan.is_server:
             return self._place(exchange, queue.pool, key)
@@ -246,10 +250,17 @@ class Exchanges:
             return _unserved(pool, "no container is ready yet", 503)
         if len(container.held) >= container.slots:
             return _unserved(pool, f"its container has the {container.slots} requests that it takes at once", 429)
+        self._give(exchange, container)
+        pool.scale()
+        return None
+
+    def _give(self, exchange: Exchange, container: Container[Input]) -> Refusal | None:
+        if not container.accepts:
+            text = "the container of this session does not answer: send it again"
+            return Refusal(Failure(kind=FailureKind.EXHAUSTED, message=text), 503)
         self._journal.take_in(exchange.item)
         exchange.item.container = container
         container.send((exchange.item,))
-        pool.scale()
         return None
 
     def _refusal(self, exchange: Exchange) -> Failure | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wherry_service.apps.endpoints import Endpoint
+from wherry_service.calls.call import Input
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges, response_of
 from wherry_service.ingress import answers
 from wherry_service.ingress.heads import BODILESS, Headers, affinity_of, checked, header, status_of
@@ -14,6 +15,7 @@ from wherry_service.ingress.protocol import LOST
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.settings import HttpSettings
+from wherry_service.pools.container import Container
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class BodyLate(Exception):
     """A request's body stopped coming."""
 
 
+# large: one request, and all that is asked of on its way
 class HttpRequest:
     """A request on its way."""
 
@@ -48,7 +51,10 @@ class HttpRequest:
         results: Results,
         cors: Headers,
         refusals: Refusals,
+        container: Container[Input] | None = None,
     ) -> None:
+        # Of its session; None: any.
+        self._container = container
         self._scope = scope
         self._receive = receive
         self._passed_on = send
@@ -89,7 +95,7 @@ class HttpRequest:
         if self._waits:
             head["waits"] = True
         exchange = self._exchange = Exchange(function_id, self._endpoint.method, head, first)
-        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
+        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope), self._container)) is not None:
             if self._pending is not None:
                 self._pending.cancel()
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, self._cors)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import ServiceError, Unready
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.refusals import Refusals
@@ -31,6 +32,7 @@ CLOSE_WITHIN_S = 2
 MAX_FROM_INSIDE = 128
 
 
+# large: all that it gives to what answers
 class Ingress:
     """Listens on one port for all endpoints; loads its libraries when the first one is published."""
 
@@ -44,8 +46,10 @@ class Ingress:
         state_dir: Path,
         auth: ProxyAuth,
         by_query: ByQuery,
+        sessions: ServerSessions,
     ) -> None:
         self._by_query = by_query
+        self._sessions = sessions
         self._settings = settings
         self._endpoints = endpoints
         self._exchanges = exchanges
@@ -119,7 +123,14 @@ class Ingress:
         settings = self._settings
         self._results = Results(self._store, self._blobs, self._exchanges)
         gate = WebRouter(
-            self._endpoints, settings, self._exchanges, self._results, self._auth, self._refusals, self._by_query
+            self._endpoints,
+            settings,
+            self._exchanges,
+            self._results,
+            self._auth,
+            self._refusals,
+            self._sessions,
+            self._by_query,
         )
         protocol = type(
             "Http",

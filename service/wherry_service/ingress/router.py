@@ -9,6 +9,7 @@ from wherry_proto.messages import WebKind
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoint, Endpoints
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ingress import results as result_urls
 from wherry_service.ingress.answers import Answer
@@ -18,6 +19,7 @@ from wherry_service.ingress.http import HttpRequest
 from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
+from wherry_service.ingress.sessions import SESSION_ID, SessionDoor, without_tokens
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.ingress.websocket import REFUSED, WebSocket
 
@@ -40,8 +42,10 @@ class WebRouter:
         results: Results,
         auth: ProxyAuth,
         refusals: Refusals,
+        sessions: ServerSessions,
         by_query: ByQuery,
     ) -> None:
+        self._door = SessionDoor(sessions)
         self._endpoints = endpoints
         self._by_query = by_query
         self._settings = settings
@@ -65,6 +69,9 @@ class WebRouter:
             await self._unknown(scope, host).send(send)
             return
         endpoint, prefix = found
+        if endpoint.web.server is not None and endpoint.web.server.max_sessions:
+            await self._in_session(scope, receive, send, endpoint, prefix)
+            return
         cors = _cors(scope, endpoint)
         if (refusal := self._refusal(scope, endpoint)) is not None:
             await refusal.send(send, cors)
@@ -84,9 +91,49 @@ class WebRouter:
         head = self._head(scope, peer, prefix)
         await request.serve(head, function_id, lambda call_id: _result_url(scope, peer, call_id, 1))
 
+    async def _in_session(
+        self, scope: dict[str, Any], receive: Any, send: Any, endpoint: Endpoint, prefix: str
+    ) -> None:
+        if self._door.is_control(scope, prefix):
+            answer = self._refusal(scope, endpoint) or await self._door.control(scope, prefix, endpoint)
+            await answer.send(send)
+            return
+        is_socket, peer = scope["type"] == "websocket", Peer(scope, self._settings.trusted)
+        session = self._door.session_of(scope, endpoint, peer, prefix)
+        if isinstance(session, Answer):
+            if is_socket:
+                await receive()
+            await session.send(send, prefix=REFUSED if is_socket else "http.response")
+            return
+        head = self._head(without_tokens(scope), peer, prefix)
+        head["headers"].append([SESSION_ID, session.session_id])
+        with self._door.use(session):
+            if is_socket:
+                head["subprotocols"] = list(scope.get("subprotocols", []))
+                socket = WebSocket(scope, receive, send, endpoint, self._exchanges, session.container)
+                await socket.serve(head, endpoint.function_id)
+                return
+            request = HttpRequest(
+                scope,
+                receive,
+                send,
+                endpoint,
+                self._settings,
+                self._exchanges,
+                self._results,
+                [],
+                self._refusals,
+                session.container,
+            )
+            function_id = endpoint.function_id
+            await request.serve(head, function_id, lambda call_id: _result_url(scope, peer, call_id, 1))
+
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
         found = self._find(scope, host)
+        if found is not None and (server := found[0].web.server) is not None and server.max_sessions:
+            await self._in_session(scope, receive, send, *found)
+            return
         refusal = self._unknown(scope, host) if found is None else self._refusal(scope, found[0])
         if found is None or refusal is not None:
             await receive()

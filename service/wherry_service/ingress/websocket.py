@@ -5,9 +5,11 @@ import logging
 from typing import Any
 
 from wherry_service.apps.endpoints import Endpoint
+from wherry_service.calls.call import Input
 from wherry_service.calls.exchange import END, Event, Exchange, Exchanges
 from wherry_service.ingress import answers
 from wherry_service.ingress.heads import affinity_of, checked
+from wherry_service.pools.container import Container
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +23,16 @@ class WebSocket:
     """A websocket on its way."""
 
     def __init__(
-        self, scope: dict[str, Any], receive: Any, send: Any, endpoint: Endpoint, exchanges: Exchanges
+        self,
+        scope: dict[str, Any],
+        receive: Any,
+        send: Any,
+        endpoint: Endpoint,
+        exchanges: Exchanges,
+        container: Container[Input] | None = None,
     ) -> None:
+        # Of its session; None: any.
+        self._container = container
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -36,7 +46,7 @@ class WebSocket:
         if (await self._receive())["type"] != "websocket.connect":
             return
         exchange = Exchange(function_id, self._endpoint.method, head, b"")
-        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope))) is not None:
+        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope), self._container)) is not None:
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
             return
         reader: asyncio.Future[None] | None = None

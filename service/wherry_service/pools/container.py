@@ -69,6 +69,8 @@ class Container(Generic[A]):
         self.idle_since = pool.now()
         # Commands that run in it beside its inputs: it is not idle while there are such.
         self.num_execs = 0
+        # Sessions of a server, whose requests come to it alone: likewise.
+        self.num_sessions = 0
         self.created_at_ms = time.time_ns() // 1_000_000
         self.last_progress = pool.now()
         # When the last of its slots was taken, or one of the inputs in them ended and another took its place.
@@ -98,6 +100,11 @@ class Container(Generic[A]):
             raise RuntimeError(f"container {self.container_id} can't go from {self.state} to {state}")
         self.state = state
         self.history.append((state, self.pool.now()))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody counts on it beside its inputs."""
+        return self.num_execs > 0 or self.num_sessions > 0
 
     @property
     def accepts(self) -> bool:

@@ -27,6 +27,8 @@ class PoolPlan:
     single_use: bool = False
     # Its inputs are requests that go to containers which are ready, and never wait for one.
     is_server: bool = False
+    # Sessions that one container has at most; 0: there are none, requests go to any.
+    max_sessions: int = 0
     # Seconds for which more containers must be wanted before they start, beside those there are.
     scaleup_window_s: float = 0.0
     # Its containers have no network.

@@ -17,6 +17,7 @@ from wherry_service.pools.starts import Starts
 TICK_S = 0.25
 
 
+# large: what its number of containers follows from, each fact once
 class Pool(Generic[A]):
     """So many containers (implements `starts.Starting` and `hearing.Heard`).
 
@@ -38,6 +39,8 @@ class Pool(Generic[A]):
         self.starts = Starts(self, node, capacity, watcher)
         self.pace = Pace()
         self.backlog = 0
+        # Sessions of a server that wait for a container with room.
+        self.waiting_sessions = 0
         # Whether inputs of other containers' calls come here, so that those wait for ours.
         self.is_nested = False
         self.closed = False
@@ -104,14 +107,19 @@ class Pool(Generic[A]):
             return
         live = self.live()
         wanted = rooms.wanted(
-            self.containers.values(), live, self.plan, self.backlog, self.pace.seconds_per_input, self.is_nested
+            self.containers.values(),
+            live,
+            self.plan,
+            self.backlog + self.waiting_sessions,
+            self.pace.seconds_per_input,
+            self.is_nested,
         )
         missing = max(self.standing, wanted) - len(live)
         if missing <= 0:
             self._short_since = None
         elif self._is_due(len(live)):
             self.starts.start(missing, self._may_exceed_processors)
-        if self.containers or self.backlog or self._least:
+        if self.containers or self.backlog or self.waiting_sessions or self._least:
             self._schedule_tick()
 
     def _is_due(self, count: int) -> bool:
@@ -152,7 +160,7 @@ class Pool(Generic[A]):
         """Keep no container that nobody asks for: those that are idle go."""
         self.standing = 0
         for container in self.live()[self.plan.bounds.min_containers :]:
-            if container.state is State.IDLE and not container.num_execs:
+            if container.state is State.IDLE and not container.is_used:
                 container.drain()
 
     def idle_longest(self) -> Container[A] | None:
@@ -164,6 +172,12 @@ class Pool(Generic[A]):
         """Hear that a command that ran beside a container's inputs has ended."""
         container.num_execs -= 1
         container.idle_since = max(container.idle_since, self.now())
+
+    def left_session(self, container: Container[A]) -> None:
+        """Hear that a session of a container has ended."""
+        container.num_sessions -= 1
+        container.idle_since = max(container.idle_since, self.now())
+        self.scale()
 
     def _schedule_tick(self) -> None:
         if self._tick is None and not self.closed:

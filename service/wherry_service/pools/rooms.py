@@ -55,6 +55,12 @@ def place_of(containers: Collection[Container[A]], key: bytes) -> Container[A] |
     return max(ready, key=weight, default=None)
 
 
+def with_fewest_sessions(containers: Collection[Container[A]], plan: PoolPlan) -> Container[A] | None:
+    """Return the container that has a session next; None where none is ready that has room for one."""
+    ready = [one for one in containers if one.accepts and one.ready and one.num_sessions < plan.max_sessions]
+    return min(ready, key=lambda one: (one.num_sessions, one.last_progress), default=None)
+
+
 def prefetch(plan: PoolPlan, seconds_per_input: float | None) -> int:
     """Return how many inputs a container is given beyond its slots."""
     if seconds_per_input is None or plan.single_use or plan.load.max_batch_size:
@@ -80,6 +86,8 @@ def wanted(
     # What waits for calls of its own, perhaps for these very inputs, will not take more.
     blocked = [container for container in live if container.is_blocked] if is_nested else []
     in_flight = held_by(containers) - held_by(blocked)
+    if plan.max_sessions:
+        in_flight = sum(container.num_sessions for container in containers)
     # However short inputs are in the mean, these are not: a stream that stays open, say.
     taken = [c for c in live if c.full_s > START_S and c not in blocked] if backlog else []
     # Where each input needs a container of its own, none comes sooner for being short; and servers are scaled by how
@@ -116,7 +124,7 @@ def stuck(containers: Collection[Container[A]], plan: PoolPlan, now: float) -> l
 def overstayed(live: Sequence[Container[A]], plan: PoolPlan, least: int, now: float) -> list[Container[A]]:
     """Return the containers that have been idle for their whole window, but for the `least` that are to be there."""
     window = plan.scaledown_window_s
-    idle = [c for c in live if c.state is State.IDLE and not c.num_execs and now - c.idle_since >= window]
+    idle = [c for c in live if c.state is State.IDLE and not c.is_used and now - c.idle_since >= window]
     return sorted(idle, key=lambda c: c.idle_since)[: max(0, len(live) - least)]
 
 
@@ -124,10 +132,10 @@ def above(live: Sequence[Container[A]], most: int | None) -> list[Container[A]]:
     """Return the containers above the most there may be, the emptiest first."""
     if most is None or len(live) <= most:
         return []
-    return sorted(live, key=lambda container: (len(container.held), container.idle_since))[: len(live) - most]
+    return sorted(live, key=lambda one: (one.num_sessions, len(one.held), one.idle_since))[: len(live) - most]
 
 
 def idle_longest(live: Sequence[Container[A]]) -> Container[A] | None:
     """Return the container that has been idle longest of those that may go, for another pool in need."""
-    idle = [c for c in live if c.state is State.IDLE and c.ready and not c.num_execs]
+    idle = [c for c in live if c.state is State.IDLE and c.ready and not c.is_used]
     return min(idle, key=lambda c: c.idle_since, default=None)

@@ -18,7 +18,8 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(2)
         if self.path == "/end":
             threading.Thread(target=self.server.shutdown).start()
-        body = f"{os.environ['HOSTNAME']} {self.headers.get('modal-session-id')}".encode()
+        told = [self.headers.get(name) for name in ("modal-session-id", "x-modal-server-session-id")]
+        body = f"{os.environ['HOSTNAME']} {' '.join(map(str, told))}".encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -53,6 +54,14 @@ class Guarded:
     @wherry.enter()
     def start(self) -> None:
         listen(9000)
+
+
+@app.server(port=8100, max_concurrency=1)
+@wherry.sessioned()
+class Rooms:
+    @wherry.enter()
+    def start(self) -> None:
+        listen(8100)
 
 
 @app.server(unauthenticated=True, startup_timeout=1)

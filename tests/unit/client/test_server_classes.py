@@ -10,7 +10,15 @@ from tests.fakes.service import FakeService
 from wherry._publish.spec import function_spec
 from wherry.exception import InvalidError, NotFoundError
 from wherry.server import Server
-from wherry_proto.messages import FunctionInfo, FunctionSpec, MethodSpec, PoolSettings, WebKind
+from wherry_proto.messages import (
+    FunctionEndSessionResponse,
+    FunctionInfo,
+    FunctionSession,
+    FunctionSpec,
+    MethodSpec,
+    PoolSettings,
+    WebKind,
+)
 
 app = wherry.App("servers")
 
@@ -80,6 +88,41 @@ def test_older_spellings() -> None:
     assert isinstance(oldest, Server)
     assert (spec.web.port, spec.web.server.exit_grace_s, spec.web.requires_proxy_auth) == (8002, 3, False)
     assert (spec.pool.target_concurrency, spec.pool.max_concurrent_inputs) == (10, 1000)
+
+
+def test_a_server_with_sessions() -> None:
+    made: Any = wherry.App("a").server(serialized=True, max_concurrency=3)(wherry.sessioned()(class_with_enter()))
+    spec = spec_of(made)
+    assert spec.web.server.max_sessions == 3
+    assert spec.pool.max_concurrent_inputs == 1000
+    assert spec_of(Files).web.server.max_sessions == 0  # type: ignore[union-attr]
+    most: Any = wherry.App("b").server(serialized=True)(wherry.sessioned()(class_with_enter()))
+    assert spec_of(most).web.server.max_sessions == 1000
+    with pytest.raises(InvalidError, match=r"write @wherry\.sessioned\(\)"):
+        wherry.sessioned(class_with_enter())
+    with pytest.raises(InvalidError, match="it goes on a class"):
+        wherry.sessioned()(plain)
+    with pytest.raises(InvalidError, match=r"write @app\.server\(\) above it"):
+        wherry.App("c").cls()(wherry.sessioned()(class_with_enter()))
+
+
+def test_sessions_begin_and_end(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = FunctionInfo(function_id="fu-1", name="Files", web_url="http://files")
+    monkeypatch.setattr(service, "_functions_lookup", lambda _: known)
+    begun = FunctionSession(session_id="sd-1", token="t")
+    monkeypatch.setattr(service, "_functions_startsession", lambda _: begun, raising=False)
+    monkeypatch.setattr(service, "_functions_endsession", lambda _: FunctionEndSessionResponse(), raising=False)
+    sessions = Server.from_name("servers", "Files").sessions
+    found = sessions.start(idle_timeout=30)
+    assert (found.session_id, found.token) == ("sd-1", "t")
+    sessions.terminate(found.token)
+    asked = {name: request for name, request in service.requests if "Session" in name}
+    assert asked["Functions.StartSession"].idle_timeout_s == 30  # type: ignore[attr-defined]
+    assert asked["Functions.EndSession"].token == "t"  # type: ignore[attr-defined]
+    with pytest.raises(InvalidError, match="idle_timeout is 0"):
+        sessions.start(0)
+    with pytest.raises(InvalidError, match="token is ''"):
+        sessions.terminate("")
 
 
 class Method:

@@ -30,6 +30,7 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.engines.containment import MemoryLimit
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
@@ -70,7 +71,7 @@ class World:
         self.apps = apps_of(store, self.dispatcher, pools, self.node, ready_image=ready, on_stopped=self.logs.end_app)
         deployments = Deployments(self.apps, store, DeploymentStore(self.database), pools, self.dispatcher)
         self.api = LogApi(self.logs, store, self.apps.register, pools)
-        self.app_api = AppApi(self.apps, deployments, clients, self.dispatcher)
+        self.app_api = AppApi(self.apps, deployments, clients, self.dispatcher, ServerSessions(self.dispatcher))
 
     async def run(self, name: str = "app", environment: str = "") -> tuple[str, str]:
         """Run an app of one function `f`; return their ids."""
