@@ -8,6 +8,7 @@ from wherry._base.object import Object, given
 from wherry._calling.callee import Callee, Derived, by_id, by_name, check, own_by_name, ready
 from wherry._calling.owner import Own
 from wherry._calling.scaling import Scaling
+from wherry.context import is_local
 from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
@@ -401,7 +402,9 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         self.callee.resolved(client)
 
     def __wherry_known__(self) -> bool:
-        return bool(self.callee.known_id) or self.callee.known() is not None
+        # In a container the functions of its own app are there, whoever asks.
+        is_own = not is_local() and isinstance(self.callee, Own)
+        return is_own or bool(self.callee.known_id) or self.callee.known() is not None
 
     def _ready(self, how: str, *, generator: bool | None) -> Caller:
         return ready(self._name, how, self.definition, self.callee, generator=generator)

@@ -12,6 +12,7 @@ from wherry._base.object import Object
 from wherry._define.packages import Packages
 from wherry._define.recipe import Recipe
 from wherry._define.step import Step, absolute, deprecated, needs_list, no_gpu, strings
+from wherry.context import is_local
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -414,7 +415,7 @@ class Image(Recipe, Packages, Object):
         ensure_images(client or default_client(), [self])
 
     def __wherry_known__(self) -> bool:
-        return bool(self._id)
+        return bool(self._id) or not is_local()  # in a container it is built
 
     def __wherry_facts__(self) -> dict[str, Any]:
         return {

@@ -37,6 +37,8 @@ def placed(parameter: str, given: Any) -> Placed:
             # The same bucket may well be twice there: with another prefix, or once to read only.
             if isinstance(known, VolumeFiles) and isinstance(volume, VolumeFiles) and known.is_same(volume):
                 raise InvalidError(f"{parameter} has {volume!r} twice, at {other} and {place}: give it one place")
+        if isinstance(volume, VolumeFiles):
+            volume.be_given()
         found.append((place, volume))
     return tuple(found)
 

@@ -36,6 +36,8 @@ class SharedObject(Object):
     _kind = ""
     _prefix = ""
     _service = ""
+    # Whether the containers of functions have it, and this is one.
+    _is_given = False
 
     def __init__(
         self,
@@ -225,7 +227,11 @@ class SharedObject(Object):
             self._id = self._open(object_id=object_id)
 
     def __wherry_known__(self) -> bool:
-        return bool(self._id)
+        return bool(self._id) or self._is_given
+
+    def be_given(self) -> None:
+        """Inside wherry: note that functions have it. In their containers it is there, whoever asks."""
+        self._is_given = not is_local()
 
     def reached(self) -> tuple[Client, str]:
         """Inside wherry: return the client that asks for it, and its id; looked for where it is not known yet."""

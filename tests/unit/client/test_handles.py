@@ -215,3 +215,21 @@ def test_all_objects_have_it() -> None:
     kinds = (App, Cls, Dict, Function, FunctionCall, wherry.Image, NetworkFileSystem, Queue, Secret, Volume)
     assert [kind for kind in kinds if not issubclass(kind, Object) and kind is not App] == []
     assert inspect.getdoc(Volume.hydrate)
+
+
+def test_in_a_container_what_its_functions_have_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("wherry.function", "wherry.image", "wherry._objects.shared"):
+        monkeypatch.setattr(f"{place}.is_local", lambda: False)
+    app = App("inside")
+    image, volume, other = wherry.Image.debian_slim(), Volume.from_name("v"), Volume.from_name("other")
+    f = app.function(image=image, volumes={"/v": volume}, serialized=True)(lambda: 1)
+
+    @app.cls(serialized=True)
+    class Model:
+        @wherry.method()
+        def run(self) -> None: ...
+
+    for own in (f, Model, image, volume):
+        assert own.is_hydrated  # type: ignore[attr-defined]
+    for looked_up in (Function.from_name("a", "f"), Cls.from_name("a", "C"), other, Queue.from_name("q")):
+        assert not looked_up.is_hydrated
