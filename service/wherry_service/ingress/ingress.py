@@ -182,7 +182,7 @@ class Ingress:
         return connect
 
     def _inside(self, app: Any, environment: Callable[[], str]) -> Any:
-        from wherry_service.ingress.router import HOME  # noqa: PLC0415 - start-up cost: loaded when it is needed
+        from wherry_service.ingress.router import HOME  # noqa: PLC0415 - start-up cost: as above
 
         async def from_inside(scope: dict[str, Any], receive: Any, send: Any) -> None:
             try:
