@@ -3,12 +3,14 @@
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
 from wherry._base.elsewhere import ROWS, Row
 
 PAGE = Path(__file__).parent / "from-modal.md"
+MISSING = Path(__file__).parents[1] / "tests" / "unit" / "parity" / "missing.txt"
 HEAD = """# From Modal to Wherry
 
 Wherry's API follows that of Modal's Python SDK, in its spelling of 2023 and of 1.6. A test compares
@@ -84,7 +86,26 @@ These can be imported and named. Where one is used, `wherry.exception.InvalidErr
 
 """)
     parts.append(_table("what", "why, and what to do", (row for row in ROWS if row.how == "refused")))
+    names, commands = _missing(MISSING.read_text().splitlines())
+    if names or commands:
+        parts.append(
+            "\n## What is not there yet\n\nThese could be, and are not. Names of Python raise `AttributeError`.\n"
+        )
+        parts += [f"\n{_listed(found)}\n" for found in (names, commands) if found]
     return "".join(parts)
+
+
+def _missing(facts: list[str]) -> tuple[list[str], list[str]]:
+    """Return the names and the commands that are missing, each without what is in another of them."""
+    names = [fact for fact in facts if fact.startswith("modal.") and not re.search(r"[( ]|\.aio$", fact)]
+    whole = [name.removeprefix("modal.") for name in names if name.rpartition(".")[0] not in names]
+    commands = [fact for fact in facts if fact.startswith("modal ") and "<" not in fact]
+    words = [fact for fact in commands if not any(fact != one and fact.startswith(f"{one} ") for one in commands)]
+    return sorted(whole), sorted(f"wherry {one.removeprefix('modal ')}" for one in words)
+
+
+def _listed(found: list[str]) -> str:
+    return textwrap.fill(", ".join(f"`{one}`" for one in found) + ".", 110, break_on_hyphens=False)
 
 
 def _table(first: str, second: str, rows: Iterable[Row]) -> str:

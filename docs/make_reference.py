@@ -78,7 +78,8 @@ def _entry(name: str, item: Any, level: int = 2) -> list[str]:
     else:
         if isinstance(item, Bound):
             item = item.__wrapped__
-        parts.append(_code(f"{name.rpartition('.')[2]}{_signature(item)}"))
+        # With the quotes that the formatter wants where this reads as a call.
+        parts.append(_code(f"{name.rpartition('.')[2]}{_signature(item)}".replace("'", '"')))
         parts.append(_text(item))
     return parts
 

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from wherry.scheduler_placement import SchedulerPlacement as SchedulerPlacement
     from wherry.secret import Secret as Secret
     from wherry.server import Server as Server
+    from wherry.tunnel import Tunnel as Tunnel
     from wherry.volume import Volume as Volume
     from wherry.workspace import Workspace as Workspace
 
@@ -94,6 +95,7 @@ _LAZY = {
     "SchedulerPlacement": "scheduler_placement",
     "Secret": "secret",
     "Server": "server",
+    "Tunnel": "tunnel",
     "Volume": "volume",
     "Workspace": "workspace",
     "__version__": "_base.version",

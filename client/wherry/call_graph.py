@@ -17,6 +17,7 @@ class InputStatus(enum.IntEnum):
     FAILURE = 4
     TERMINATED = 5
     TIMEOUT = 6
+    INIT_FAILURE = 7  # not given: an input whose container did not start is a failure
 
 
 @dataclass

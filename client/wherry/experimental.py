@@ -1,12 +1,23 @@
 """Names of the reference's `experimental` module; most can be imported and refuse to be used."""
 
-from typing import Any
+from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wherry._base.blocking import Bound
 from wherry._base.elsewhere import meet, refused
 from wherry.context import is_local
 from wherry.exception import InvalidError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wherry._connection.client import Client
+
 __all__ = [
+    "AppInfo",
+    "AppLifecycle",
     "AppendResult",
     "ClusterInfo",
     "ClusterReservation",
@@ -24,13 +35,18 @@ __all__ = [
     "clustered",
     "flash_forward",
     "flash_get_containers",
+    "get_app_lifecycle",
+    "get_app_objects",
     "get_cluster_info",
     "get_fabric_peers",
     "get_local_input_concurrency",
     "http_server",
+    "image_delete",
     "list_cluster_reservations",
+    "list_deployed_apps",
     "server_forward",
     "set_local_input_concurrency",
+    "stop_app",
     "stop_fetching_inputs",
 ]
 
@@ -89,3 +105,114 @@ def http_server(
         return user_class
 
     return decorate
+
+
+@dataclass(frozen=True)
+class AppInfo:
+    """A deployed app, and how many containers it has. (reference: experimental.AppInfo)"""
+
+    app_id: str
+    name: str
+    containers: int
+
+
+@dataclass(frozen=True)
+class AppLifecycle:
+    """When an app was created, deployed and stopped, in UTC. `created_by` and `stopped_by` are None: nobody notes them.
+
+    (reference: experimental.AppLifecycle)
+    """
+
+    version: int
+    created_at: datetime
+    created_by: str | None
+    deployed_at: datetime | None
+    deployed_by: str | None
+    stopped_at: datetime | None
+    stopped_by: str | None
+
+
+def _list_deployed_apps(environment_name: str = "", client: Client | None = None) -> list[AppInfo]:
+    """Return the deployed apps of an environment, the latest first. (reference: list_deployed_apps)"""
+    from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
+    from wherry_proto.messages import AppListRequest, AppListResponse, AppState  # noqa: PLC0415 - start-up cost: as above
+
+    client = client or default_client()
+    request = AppListRequest(environment=environment_name or client.environment)
+    found = client.call("Apps.List", request, AppListResponse).apps
+    return [AppInfo(one.app_id, one.name, one.num_containers) for one in found if one.state == AppState.DEPLOYED]
+
+
+def _stop_app(name: str, *, environment_name: str | None = None, client: Client | None = None) -> None:
+    """Stop the deployed app of that name, as `App.lookup(name).stop()`. (reference: stop_app)
+
+    Raises NotFoundError where there is none.
+    """
+    from wherry.app import App  # noqa: PLC0415 - start-up cost: loaded with wherry
+
+    App.lookup(name, client, environment_name).stop(client)
+
+
+def _get_app_objects(
+    app_name: str, *, environment_name: str | None = None, client: Client | None = None
+) -> dict[str, Any]:
+    """Return the functions and classes of a deployed app, by name. (reference: get_app_objects)
+
+    Raises NotFoundError where there is no such app.
+    """
+    from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
+    from wherry.cls import Cls  # noqa: PLC0415 - start-up cost: only where there are classes
+    from wherry.function import Function  # noqa: PLC0415 - start-up cost: loaded with wherry
+    from wherry_proto.messages import AppShowRequest, AppShowResponse  # noqa: PLC0415 - start-up cost: as above
+
+    client = client or default_client()
+    environment = environment_name or client.environment
+    request = AppShowRequest(app_name=app_name, environment=environment)
+    shown = client.call("Apps.Show", request, AppShowResponse)
+    infos = [one.function for one in shown.functions if one.function is not None]
+    return {
+        info.name: (Cls if info.methods else Function).from_name(
+            app_name, info.name, environment_name=environment, client=client
+        )
+        for info in infos
+    }
+
+
+def _get_app_lifecycle(app_id: str, *, client: Client | None = None) -> AppLifecycle:
+    """Return when an app was created, deployed and stopped. (reference: get_app_lifecycle)
+
+    Raises NotFoundError where there is no app of that id ("ap-…").
+    """
+    from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
+    from wherry._objects.infos import time_of  # noqa: PLC0415 - start-up cost: as above
+    from wherry_proto.messages import (  # noqa: PLC0415 - start-up cost: as above
+        AppShowRequest,
+        AppShowResponse,
+        DeploymentListRequest,
+        DeploymentListResponse,
+    )
+
+    client = client or default_client()
+    app = client.call("Apps.Show", AppShowRequest(app_id=app_id), AppShowResponse).app
+    if app is None:
+        raise InvalidError(f"the service says nothing of app {app_id}")
+    live = None
+    if app.version:
+        listed = client.call("Deployments.List", DeploymentListRequest(app_id=app_id), DeploymentListResponse)
+        live = next((one for one in listed.deployments if one.version == app.version), None)
+    return AppLifecycle(
+        version=app.version,
+        created_at=time_of(app.created_at_ms),
+        created_by=None,
+        deployed_at=time_of(live.created_at_ms) if live is not None else None,
+        deployed_by=(live.origin.token_name or None) if live is not None and live.origin is not None else None,
+        stopped_at=time_of(app.stopped_at_ms) if app.stopped_at_ms else None,
+        stopped_by=None,
+    )
+
+
+list_deployed_apps: Bound[..., list[AppInfo]] = Bound((), _list_deployed_apps, None)
+stop_app: Bound[..., None] = Bound((), _stop_app, None)
+get_app_objects: Bound[..., dict[str, Any]] = Bound((), _get_app_objects, None)
+get_app_lifecycle: Bound[..., AppLifecycle] = Bound((), _get_app_lifecycle, None)
+image_delete = refused("modal.experimental.image_delete")

@@ -317,6 +317,13 @@ ROWS = (
         "use `@wherry.concurrent`, or `single_use_containers=True`",
     ),
     Row(
+        "`image_delete`",
+        "refused",
+        ("modal.experimental.image_delete*",),
+        "images that nothing uses are removed by themselves",
+        "`wherry image prune` removes them now",
+    ),
+    Row(
         "Experiments",
         "refused",
         ("modal.experimental.Stream*", "modal.experimental.AppendResult*", "modal.experimental.Entry*",

@@ -32,7 +32,9 @@ class FileEntryType(enum.IntEnum):
     FILE = 1
     DIRECTORY = 2
     SYMLINK = 3
-    OTHER = 4
+    OTHER = 4  # FIFO is another name of it: what is neither of the others is not told apart
+    FIFO = 4
+    SOCKET = 5
 
 
 class FileEntry(NamedTuple):

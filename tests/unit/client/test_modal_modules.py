@@ -4,6 +4,7 @@ import asyncio
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import wherry.client
 import wherry.types
 import wherry.volume
 from tests.fakes.service import FakeService
-from wherry import App, Client, Environment
+from wherry import App, Client, Environment, experimental
 from wherry._connection.client import Client as OwnClient
 from wherry.config import Config, config, config_profiles, config_set_active_profile
 from wherry.exception import InvalidError, NotFoundError
@@ -26,6 +27,9 @@ from wherry_proto.messages import (
     AppShowRequest,
     AppShowResponse,
     AppState,
+    Deployment,
+    DeploymentListResponse,
+    DeploymentOrigin,
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
     EnvironmentInfo,
@@ -34,6 +38,7 @@ from wherry_proto.messages import (
     FunctionStatus,
     FunctionUpdateRequest,
     Message,
+    MethodSpec,
     PoolSettings,
 )
 
@@ -248,3 +253,48 @@ def test_uploads_take_a_mode(tmp_path: Path) -> None:
         ("b", False),
         ("c", True),
     ]
+
+
+class WithApps(FakeService):
+    """Also shows apps and their versions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[AppShowRequest] = []
+
+    def _apps_list(self, request: AppListRequest) -> AppListResponse:
+        deployed = AppInfo(app_id="ap-1", name=f"of-{request.environment}", state=AppState.DEPLOYED, num_containers=2)
+        return AppListResponse(apps=[deployed, AppInfo(app_id="ap-2", name="runs", state=AppState.EPHEMERAL)])
+
+    def _apps_show(self, request: AppShowRequest) -> AppShowResponse:
+        self.asked.append(request)
+        infos = [
+            FunctionInfo(function_id="fu-1", name="f"),
+            FunctionInfo(name="Model", methods=[MethodSpec(name="run")]),
+        ]
+        app = AppInfo(app_id="ap-1", name="mine", version=2, created_at_ms=1_700_000_000_000)
+        return AppShowResponse(app=app, functions=[FunctionStatus(function=info) for info in infos])
+
+    def _deployments_list(self, request: Message) -> DeploymentListResponse:
+        origin = DeploymentOrigin(token_name="ci")
+        versions = [Deployment(version=n, created_at_ms=1_700_000_000_000 + n * 1000, origin=origin) for n in (1, 2)]
+        return DeploymentListResponse(deployments=versions)
+
+
+def test_deployed_apps_are_listed_and_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = WithApps()
+    client = OwnClient(service, "main", give_up_s=5)
+    assert experimental.list_deployed_apps(client=client) == [experimental.AppInfo("ap-1", "of-main", 2)]
+    assert asyncio.run(experimental.list_deployed_apps.aio("dev", client))[0].name == "of-dev"
+    objects = experimental.get_app_objects("mine", environment_name="dev", client=client)
+    assert {name: type(one) for name, one in objects.items()} == {"f": wherry.Function, "Model": wherry.Cls}
+    assert (service.asked[0].app_name, service.asked[0].environment) == ("mine", "dev")
+    shown = experimental.get_app_lifecycle("ap-1", client=client)
+    assert (shown.version, shown.deployed_by, shown.created_by, shown.stopped_at) == (2, "ci", None, None)
+    assert shown.deployed_at is not None
+    assert (shown.deployed_at - shown.created_at).total_seconds() == 2
+    stopped: list[Any] = []
+    monkeypatch.setattr(App, "lookup", lambda *given: SimpleNamespace(stop=lambda client: stopped.append(given)))
+    experimental.stop_app("mine", environment_name="dev", client=client)
+    assert stopped == [("mine", client, "dev")]
+    client.close()
