@@ -93,7 +93,7 @@ class Server(Object):
 
     def _url(self) -> str:
         self.__wherry_find__(None)
-        return self.service.callee.resolved().web_url
+        return self.service.get_web_url() or ""
 
     # Scaling
 

@@ -34,13 +34,13 @@ class SessionDoor:
 
     def is_control(self, scope: dict[str, Any], prefix: str) -> bool:
         """Whether a request begins or ends a session: the server does not see it."""
-        return scope["type"] == "http" and scope["path"][len(prefix) :] in (START, TERMINATE)
+        return scope["type"] == "http" and _place(scope, prefix) in (START, TERMINATE)
 
     async def control(self, scope: dict[str, Any], prefix: str, endpoint: Endpoint) -> Answer:
         """Begin or end a session."""
         if scope["method"] != "POST":
             return Answer(405, "send a POST", headers=[(b"allow", b"POST")])
-        if scope["path"][len(prefix) :] == TERMINATE:
+        if _place(scope, prefix) == TERMINATE:
             token = header(scope, TOKEN).decode("latin-1")
             if not token:
                 return Answer(400, f"which session? Send its token in the header {TOKEN.decode()}")
@@ -75,6 +75,11 @@ class SessionDoor:
     def use(self, session: ServerSession) -> Any:
         """Keep a session from ending while a request of it runs."""
         return self._sessions.used(session)
+
+
+def _place(scope: dict[str, Any], prefix: str) -> str:
+    # A URL that ends with a slash is often put before one that begins with it.
+    return "/" + str(scope["path"])[len(prefix) :].lstrip("/")
 
 
 def _redirect(scope: dict[str, Any], token: str, peer: Peer, prefix: str) -> Answer:

@@ -225,11 +225,15 @@ def test_a_handle_finds_its_url_and_scales(service: FakeService, monkeypatch: py
     changed = FunctionInfo(function_id="fu-1", name="Files", pool=PoolSettings(target_concurrency=2, max_containers=3))
     monkeypatch.setattr(service, "_functions_lookup", lambda _: known)
     monkeypatch.setattr(service, "_functions_update", lambda _: changed)
+    opened: list[str] = []
+    monkeypatch.setattr("wherry._connection.web_names.reachable", lambda url: opened.append(url) or url)
     found = Server.from_name("servers", "Files")
     assert not found.is_hydrated
     assert found.hydrate().object_id == "fu-1"
     assert found.get_url() == "http://files"
     assert found.get_urls() == {"local": "http://files"}
+    # Names below localhost can be opened from then on.
+    assert opened == ["http://files", "http://files"]
     assert found.autoscaler.settings().min_containers == 1
     now = found.update_autoscaler(target_concurrency=2, max_containers=3)
     assert (now.target_concurrency, now.max_containers) == (2, 3)
