@@ -84,6 +84,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         image: Image | None = None,
         env: Mapping[str, str | None] | None = None,
         secrets: Sequence[Secret] | None = None,
+        mask_secrets: bool = False,
         network_file_systems: Mapping[str, Any] | None = None,
         volumes: Mapping[str, Any] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
@@ -122,9 +123,10 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         function's own app, and can have nothing that the app does not have.
 
         `timeout` and `idle_timeout` in seconds: how long it may live, and how long without a running `exec`, input or
-        an open tunnel connection; `cpu` in cores
-        and `memory` in MiB, each a request or (request, limit); `secrets` and `env`: variables, `env` wins; `volumes`
-        by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`) or network file systems;
+        an open tunnel connection; `cpu` in cores and `memory` in MiB, each a request or (request, limit); `secrets` and
+        `env`: variables, `env` wins; `mask_secrets`: what its commands print has "****" for the values of secrets;
+        `volumes` by place, as in `{"/data": volume}`, of which some may be buckets (`CloudBucketMount`) or network file
+        systems;
         `block_network`: no network but its own loopback; the ports are those of `tunnels()`.
 
         `outbound_cidr_allowlist` and `outbound_domain_allowlist`: it reaches these networks ("10.1.0.0/16") and these
@@ -162,6 +164,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             outbound=outbound_of(outbound_cidr_allowlist, outbound_domain_allowlist, cidr_allowlist),
             pty=bool(pty or pty_info is not None),
             probe=probe_of(readiness_probe),
+            masks_output=bool(mask_secrets),
             ports=[
                 port
                 for given_as, numbers in (

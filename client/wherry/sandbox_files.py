@@ -243,7 +243,7 @@ class SandboxFiles:
         self._run(path, "rm", *(["-r"] if recursive else []), "--", path)
 
     def _exists(self, path: str) -> bool:
-        process = self._exec("sh", "-c", 'test -e "$1"', "sh", path)
+        process = self._exec("sh", "-c", 'test -e "$1"', "sh", path, env={}, text=False, bufsize=0)
         return bool(process.wait() == 0)
 
     def _write(self, path: str, data: bytes, how: str) -> None:

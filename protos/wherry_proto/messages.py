@@ -1871,8 +1871,9 @@ class ExecStart(Message):
         "user",
         "secret_ids",
         "secret_env",
+        "is_content",
     )
-    __kinds__ = "string string[] bool TerminalSize map string double string string[] map"
+    __kinds__ = "string string[] bool TerminalSize map string double string string[] map bool"
 
     def __init__(
         self,
@@ -1887,6 +1888,7 @@ class ExecStart(Message):
         user: str = "",
         secret_ids: "list[str] | None" = None,
         secret_env: "dict[str, str] | None" = None,
+        is_content: bool = False,
     ) -> None:
         self.container_id = container_id
         self.args: list[str] = [] if args is None else args
@@ -1898,6 +1900,7 @@ class ExecStart(Message):
         self.user = user
         self.secret_ids: list[str] = [] if secret_ids is None else secret_ids
         self.secret_env: dict[str, str] = {} if secret_env is None else secret_env
+        self.is_content = is_content
 
 
 class ExecRequest(Message):
@@ -2330,8 +2333,9 @@ class SandboxSpec(Message):
         "outbound",
         "copies_local_mounts",
         "probe",
+        "masks_output",
     )
-    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound bool SandboxProbe"
+    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound bool SandboxProbe bool"
 
     def __init__(
         self,
@@ -2357,6 +2361,7 @@ class SandboxSpec(Message):
         outbound: "SandboxOutbound | None" = None,
         copies_local_mounts: bool = False,
         probe: "SandboxProbe | None" = None,
+        masks_output: bool = False,
     ) -> None:
         self.command: list[str] = [] if command is None else command
         self.image_id = image_id
@@ -2379,6 +2384,7 @@ class SandboxSpec(Message):
         self.outbound = outbound
         self.copies_local_mounts = copies_local_mounts
         self.probe = probe
+        self.masks_output = masks_output
 
 
 class SandboxCreateRequest(Message):
@@ -2575,14 +2581,17 @@ class SandboxSetOutboundRequest(Message):
 
 
 class SandboxOutputRequest(Message):
-    __slots__ = ("sandbox_id", "stream", "offset", "follow")
-    __kinds__ = "string enum uint64 bool"
+    __slots__ = ("sandbox_id", "stream", "offset", "follow", "masked")
+    __kinds__ = "string enum uint64 bool bool"
 
-    def __init__(self, *, sandbox_id: str = "", stream: int = 0, offset: int = 0, follow: bool = False) -> None:
+    def __init__(
+        self, *, sandbox_id: str = "", stream: int = 0, offset: int = 0, follow: bool = False, masked: bool = False
+    ) -> None:
         self.sandbox_id = sandbox_id
         self.stream = stream
         self.offset = offset
         self.follow = follow
+        self.masked = masked
 
 
 class SandboxOutput(Message):

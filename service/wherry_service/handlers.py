@@ -29,7 +29,7 @@ class Handlers:
         terminals = Terminals(apps, work.pools)
         containers = ContainerApi(apps, work.pools, parts.machine.node)
         sandboxes = work.sandboxes
-        execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes.secret_env)
+        execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes)
         table = _table(parts) | handlers_of(containers) | handlers_of(execs) | handlers_of(terminals)
         expected, notes = ExpectedEnvironment(entrances.environments), entrances.door.notes
         # Over TCP; `Access` stands before them for each request, since that has a token.

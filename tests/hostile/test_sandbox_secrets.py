@@ -1,6 +1,8 @@
 """Secrets of sandboxes and of their execs: whoever may ask the engine is not told them, and nothing keeps them."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -93,3 +95,24 @@ def test_an_image_without_a_shell_says_so(service: OwnService) -> None:
         assert sandbox.wait() == 127
     listed = wherry.Sandbox.from_id(sandbox.object_id)
     assert listed.poll() == 127
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_output_is_masked_where_that_is_asked_for(service: OwnService, masks: bool) -> None:
+    given = [wherry.Secret.from_dict({"TOKEN": VALUES["TOKEN"]})]
+    show = "echo own $TOKEN; exec sleep 600"
+    with wherry.Sandbox.create("sh", "-c", show, secrets=given, mask_secrets=masks, block_network=True) as sandbox:
+        own = "own ****\n" if masks else f"own {VALUES['TOKEN']}\n"
+        assert next(sandbox.stdout) == own
+        # In two pieces, on both streams, and of a secret of its own.
+        prints = 'printf hush-of-; sleep 0.3; echo "the-sandbox"; echo $MORE >&2'
+        process = sandbox.exec("sh", "-c", prints, secrets=[wherry.Secret.from_dict({"MORE": EXEC_VALUE})])
+        shown = ("****\n", "****\n") if masks else (f"{VALUES['TOKEN']}\n", f"{EXEC_VALUE}\n")
+        assert (process.stdout.read(), process.stderr.read(), process.wait()) == (*shown, 0)
+        # A file is what it is: it may be written back.
+        assert sandbox.exec("sh", "-c", "echo $TOKEN >/tmp/file").wait() == 0
+        assert sandbox.filesystem.read_text("/tmp/file") == f"{VALUES['TOKEN']}\n"
+        # People see it masked in any case.
+        logs = [sys.executable, "-m", "wherry.cli.main", "sandbox", "logs", sandbox.object_id]
+        done = subprocess.run(logs, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout == "own ****\n"

@@ -98,7 +98,17 @@ class SandboxInside:
         """Its files: read, written, listed, watched. (reference: Sandbox.filesystem)"""
         from wherry.sandbox_files import SandboxFiles  # noqa: PLC0415 - start-up cost: for those who use it
 
-        return SandboxFiles(self.exec)
+        return SandboxFiles(self._exec_for_files)
+
+    def _exec_for_files(
+        self, *args: str, env: Mapping[str, str], text: bool, bufsize: int, timeout: float | None = None
+    ) -> ContainerProcess[Any]:
+        from wherry.container_process import start  # noqa: PLC0415 - start-up cost: as above
+
+        request = messages.ExecStart(
+            container_id=self._sandbox_id, args=list(args), env=dict(env), timeout_s=timeout or 0, is_content=True
+        )
+        return start(self._client, request, text=text, bufsize=bufsize)
 
     @blocking
     def open(self, path: str, mode: str = "r") -> FileIO[Any]:

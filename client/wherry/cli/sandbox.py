@@ -151,7 +151,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _output(sandbox_id: str, stream: int, follow: bool) -> Any:
-    request = SandboxOutputRequest(sandbox_id=sandbox_id, stream=stream, follow=follow)
+    request = SandboxOutputRequest(sandbox_id=sandbox_id, stream=stream, follow=follow, masked=True)
     for message in default_client().stream("Sandboxes.Output", request):
         yield message.data  # type: ignore[attr-defined]
 

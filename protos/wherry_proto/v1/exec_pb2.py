@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/exec.proto\x12\twherry.v1\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xec\x02\n\tExecStart\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x0b\n\x03pty\x18\x03 \x01(\x08\x12%\n\x04size\x18\x04 \x01(\x0b\x32\x17.wherry.v1.TerminalSize\x12*\n\x03\x65nv\x18\x05 \x03(\x0b\x32\x1d.wherry.v1.ExecStart.EnvEntry\x12\x0f\n\x07workdir\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\x12\n\nsecret_ids\x18\t \x03(\t\x12\x37\n\nsecret_env\x18\n \x03(\x0b\x32#.wherry.v1.ExecStart.SecretEnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x01\n\x0b\x45xecRequest\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x14.wherry.v1.ExecStart\x12\r\n\x05stdin\x18\x02 \x01(\x0c\x12\x11\n\tstdin_eof\x18\x03 \x01(\x08\x12\'\n\x06resize\x18\x04 \x01(\x0b\x32\x17.wherry.v1.TerminalSize\x12\x0c\n\x04kill\x18\x05 \x01(\x08\x12\x11\n\thand_over\x18\x06 \x01(\x08\x12\x14\n\x0cstreams_over\x18\x07 \x01(\x08\"\x18\n\x08\x45xecExit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x98\x01\n\tExecReply\x12\x0f\n\x07started\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x0c\x12\x0e\n\x06stderr\x18\x03 \x01(\x0c\x12!\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x13.wherry.v1.ExecExit\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12(\n\x0bhanded_over\x18\x06 \x01(\x0b\x32\x13.wherry.v1.HandOver\"\x18\n\x08HandOver\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x32@\n\x05\x45xecs\x12\x37\n\x03Run\x12\x16.wherry.v1.ExecRequest\x1a\x14.wherry.v1.ExecReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14wherry/v1/exec.proto\x12\twherry.v1\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\x80\x03\n\tExecStart\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x0b\n\x03pty\x18\x03 \x01(\x08\x12%\n\x04size\x18\x04 \x01(\x0b\x32\x17.wherry.v1.TerminalSize\x12*\n\x03\x65nv\x18\x05 \x03(\x0b\x32\x1d.wherry.v1.ExecStart.EnvEntry\x12\x0f\n\x07workdir\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\x12\n\nsecret_ids\x18\t \x03(\t\x12\x37\n\nsecret_env\x18\n \x03(\x0b\x32#.wherry.v1.ExecStart.SecretEnvEntry\x12\x12\n\nis_content\x18\x0b \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb4\x01\n\x0b\x45xecRequest\x12#\n\x05start\x18\x01 \x01(\x0b\x32\x14.wherry.v1.ExecStart\x12\r\n\x05stdin\x18\x02 \x01(\x0c\x12\x11\n\tstdin_eof\x18\x03 \x01(\x08\x12\'\n\x06resize\x18\x04 \x01(\x0b\x32\x17.wherry.v1.TerminalSize\x12\x0c\n\x04kill\x18\x05 \x01(\x08\x12\x11\n\thand_over\x18\x06 \x01(\x08\x12\x14\n\x0cstreams_over\x18\x07 \x01(\x08\"\x18\n\x08\x45xecExit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x98\x01\n\tExecReply\x12\x0f\n\x07started\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x0c\x12\x0e\n\x06stderr\x18\x03 \x01(\x0c\x12!\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x13.wherry.v1.ExecExit\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12(\n\x0bhanded_over\x18\x06 \x01(\x0b\x32\x13.wherry.v1.HandOver\"\x18\n\x08HandOver\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x32@\n\x05\x45xecs\x12\x37\n\x03Run\x12\x16.wherry.v1.ExecRequest\x1a\x14.wherry.v1.ExecReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,19 +38,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TERMINALSIZE']._serialized_start=35
   _globals['_TERMINALSIZE']._serialized_end=80
   _globals['_EXECSTART']._serialized_start=83
-  _globals['_EXECSTART']._serialized_end=447
-  _globals['_EXECSTART_ENVENTRY']._serialized_start=355
-  _globals['_EXECSTART_ENVENTRY']._serialized_end=397
-  _globals['_EXECSTART_SECRETENVENTRY']._serialized_start=399
-  _globals['_EXECSTART_SECRETENVENTRY']._serialized_end=447
-  _globals['_EXECREQUEST']._serialized_start=450
-  _globals['_EXECREQUEST']._serialized_end=630
-  _globals['_EXECEXIT']._serialized_start=632
-  _globals['_EXECEXIT']._serialized_end=656
-  _globals['_EXECREPLY']._serialized_start=659
-  _globals['_EXECREPLY']._serialized_end=811
-  _globals['_HANDOVER']._serialized_start=813
-  _globals['_HANDOVER']._serialized_end=837
-  _globals['_EXECS']._serialized_start=839
-  _globals['_EXECS']._serialized_end=903
+  _globals['_EXECSTART']._serialized_end=467
+  _globals['_EXECSTART_ENVENTRY']._serialized_start=375
+  _globals['_EXECSTART_ENVENTRY']._serialized_end=417
+  _globals['_EXECSTART_SECRETENVENTRY']._serialized_start=419
+  _globals['_EXECSTART_SECRETENVENTRY']._serialized_end=467
+  _globals['_EXECREQUEST']._serialized_start=470
+  _globals['_EXECREQUEST']._serialized_end=650
+  _globals['_EXECEXIT']._serialized_start=652
+  _globals['_EXECEXIT']._serialized_end=676
+  _globals['_EXECREPLY']._serialized_start=679
+  _globals['_EXECREPLY']._serialized_end=831
+  _globals['_HANDOVER']._serialized_start=833
+  _globals['_HANDOVER']._serialized_end=857
+  _globals['_EXECS']._serialized_start=859
+  _globals['_EXECS']._serialized_end=923
 # @@protoc_insertion_point(module_scope)

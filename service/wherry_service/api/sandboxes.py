@@ -95,7 +95,7 @@ class SandboxApi:
     @rpc("Sandboxes.Output", DEVELOP, ("sandbox_id",), inside=Inside.SANDBOX)
     async def output(self, request: SandboxOutputRequest) -> AsyncIterator[SandboxOutput]:
         pieces = self._sandboxes.streams.output(
-            _checked(request.sandbox_id), request.stream, request.offset, request.follow
+            _checked(request.sandbox_id), request.stream, request.offset, request.follow, request.masked
         )
         async for data in pieces:
             for start in range(0, len(data), _PIECE):

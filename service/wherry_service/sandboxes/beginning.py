@@ -129,6 +129,10 @@ class Beginning:
         values = await self._objects.secret_values_of(record.spec.secret_ids, record.environment)
         return secrets_of(record.spec, values)
 
+    async def own_secrets(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """Return the same of one that runs, as they were when it began, as far as this life of the service knows."""
+        return sandbox.secrets if sandbox.secrets is not None else await self.secrets_of(sandbox.record)
+
     async def more_secrets(self, record: SandboxRecord, secret_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the variables of other secrets of a sandbox's environment; raise `NotFound`."""
         return await self._objects.secret_values_of(secret_ids, record.environment)

@@ -67,6 +67,11 @@ class SandboxRegister:
             raise NotFound(f"sandbox {sandbox_id[:64]} does not exist, or ended over 7 days ago")
         return info_of(record)
 
+    async def masks_output(self, sandbox_id: str) -> bool:
+        """Whether the values of secrets are masked in what one prints or printed."""
+        record = await self.record(sandbox_id)
+        return record is not None and record.spec.masks_output
+
     def by_name(self, name: str, app_name: str, environment: str) -> SandboxInfo:
         """Return a running one by its name; raise `NotFound` naming those that there are."""
         names = []

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxOutbound, SandboxState
@@ -65,7 +65,7 @@ class Sandboxes:
         self._images = images
         self._saved = SavedOutput(directory)
         self.register = SandboxRegister(store)
-        self.streams = SandboxStreams(self.register, node, self._saved)
+        self.streams = SandboxStreams(self.register, node, self._saved, self._secrets_of)
         self._tasks = Tasks("a task of the sandboxes failed")
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
         self._probes = Probes(node)
@@ -75,6 +75,16 @@ class Sandboxes:
     def most_from_functions(self) -> int:
         """How many of one app may run when code in a container asks for one more."""
         return self.settings.most_from_functions
+
+    async def _secrets_of(self, sandbox_id: str) -> Iterable[str]:
+        """Return the values of a sandbox's secrets, also after its end, as far as they still exist."""
+        sandbox = self.register.find(sandbox_id)
+        if sandbox is not None:
+            return (await self._beginning.own_secrets(sandbox)).values()
+        record = await self._store.get(sandbox_id)
+        with contextlib.suppress(NotFound):
+            return (await self._beginning.secrets_of(record)).values() if record is not None else ()
+        return ()
 
     def has_app(self, app_id: str) -> bool:
         """Whether sandboxes of an app run."""
@@ -309,11 +319,14 @@ class Sandboxes:
         Raises `NotFound`.
         """
         sandbox = self.register.alive(sandbox_id)
-        if sandbox.secrets is None:
-            sandbox.secrets = await self._beginning.secrets_of(sandbox.record)
+        sandbox.secrets = await self._beginning.own_secrets(sandbox)
         if not secret_ids:
             return sandbox.secrets
         return {**sandbox.secrets, **await self._beginning.more_secrets(sandbox.record, secret_ids)}
+
+    def masks_output(self, sandbox_id: str) -> bool:
+        """Whether the values of secrets are masked in what the commands of one that runs print."""
+        return self.register.alive(sandbox_id).record.spec.masks_output
 
     def begin_use(self, sandbox_id: str) -> None:
         """Keep its idle timeout from passing, until `end_use`: an exec runs in it."""

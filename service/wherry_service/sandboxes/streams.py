@@ -1,9 +1,10 @@
 """What goes in and out of sandboxes: what their commands print, and what is written to them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import InvalidRequest, Unready
+from wherry_service.logs.stream_mask import StreamMask
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.sandboxes.output import STREAMS, SavedOutput
 from wherry_service.sandboxes.register import SandboxRegister
@@ -12,13 +13,39 @@ from wherry_service.sandboxes.register import SandboxRegister
 class SandboxStreams:
     """Reads from the container while it is there, and from what was kept of it afterwards."""
 
-    def __init__(self, register: SandboxRegister, node: SandboxNode, saved: SavedOutput) -> None:
+    def __init__(
+        self,
+        register: SandboxRegister,
+        node: SandboxNode,
+        saved: SavedOutput,
+        secrets_of: Callable[[str], Awaitable[Iterable[str]]],
+    ) -> None:
+        self._secrets_of = secrets_of
         self._register = register
         self._node = node
         self._saved = saved
 
-    async def output(self, sandbox_id: str, stream: int, offset: int, follow: bool) -> AsyncIterator[bytes]:
-        """Yield what its command has printed on a stream, from an offset on; if followed, until it ends."""
+    async def output(
+        self, sandbox_id: str, stream: int, offset: int, follow: bool, masked: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Yield what its command has printed on a stream, from an offset on; if followed, until it ends.
+
+        `masked`: with the values of its secrets masked, which is also done where the sandbox masks its output.
+        """
+        if not masked and not await self._register.masks_output(sandbox_id):
+            async for data in self._output(sandbox_id, stream, offset, follow):
+                yield data
+            return
+        mask = StreamMask(await self._secrets_of(sandbox_id))
+        async for data in self._output(sandbox_id, stream, 0, follow):
+            shown = mask.feed(data)
+            if shown[offset:]:
+                yield shown[offset:]
+            offset = max(0, offset - len(shown))
+        if rest := mask.rest()[offset:]:
+            yield rest
+
+    async def _output(self, sandbox_id: str, stream: int, offset: int, follow: bool) -> AsyncIterator[bytes]:
         if stream not in STREAMS:
             raise InvalidRequest("a sandbox's output is read from stream 1 (stdout) or 2 (stderr)")
         sandbox = self._register.find(sandbox_id)
