@@ -154,7 +154,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         of_app, of_app_variables = _apart(plan.secrets if plan is not None else ())
         spec = SandboxSpec(
             command=options.strings("a command's parts", command),
-            env={**of_app_variables, **variables, **options.variables(env)},
+            env=options.variables(env),
             workdir=workdir or "",
             timeout_s=checks.number("timeout", timeout, 1, checks.DAY_S, "s", DEFAULT_TIMEOUT_S),
             idle_timeout_s=checks.number("idle_timeout", idle_timeout, 1, checks.DAY_S, "s", 0),
@@ -182,6 +182,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             name=name or "",
             tags=options.tags_of(tags),
             spec=spec,
+            secret_env={**of_app_variables, **variables},
         )
         needs = Needs(
             recipe,

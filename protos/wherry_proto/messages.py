@@ -2388,8 +2388,8 @@ class SandboxSpec(Message):
 
 
 class SandboxCreateRequest(Message):
-    __slots__ = ("sandbox_id", "app_id", "environment", "name", "tags", "spec")
-    __kinds__ = "string string string string map SandboxSpec"
+    __slots__ = ("sandbox_id", "app_id", "environment", "name", "tags", "spec", "secret_env")
+    __kinds__ = "string string string string map SandboxSpec map"
 
     def __init__(
         self,
@@ -2400,6 +2400,7 @@ class SandboxCreateRequest(Message):
         name: str = "",
         tags: "dict[str, str] | None" = None,
         spec: "SandboxSpec | None" = None,
+        secret_env: "dict[str, str] | None" = None,
     ) -> None:
         self.sandbox_id = sandbox_id
         self.app_id = app_id
@@ -2407,6 +2408,7 @@ class SandboxCreateRequest(Message):
         self.name = name
         self.tags: dict[str, str] = {} if tags is None else tags
         self.spec = spec
+        self.secret_env: dict[str, str] = {} if secret_env is None else secret_env
 
 
 class SandboxTunnel(Message):

@@ -87,7 +87,7 @@ class Beginning:
             image = self._images.reference(record.spec.image_id)
             if record.spec.with_sdk:
                 image = await self._images.ready(record.spec.image_id)
-            secrets = sandbox.secrets = await self.secrets_of(record)
+            secrets = sandbox.secrets = {**await self.secrets_of(record), **(sandbox.secrets or {})}
             if volumes := [mount.volume_id for mount in record.spec.volumes]:
                 await self._objects.check_volumes(volumes, record.environment)
             buckets = await bucket_orders(

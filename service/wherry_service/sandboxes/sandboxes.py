@@ -18,7 +18,7 @@ from wherry_service.node.image_mounts import checked_mount_place
 from wherry_service.node.sandbox import SandboxNode
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.beginning import Beginning, SandboxImages, SandboxObjects
-from wherry_service.sandboxes.orders import check, check_tags, outbound_of
+from wherry_service.sandboxes.orders import check, check_tags, outbound_of, secrets_of
 from wherry_service.sandboxes.output import SavedOutput
 from wherry_service.sandboxes.probes import Probes
 from wherry_service.sandboxes.register import SandboxRegister
@@ -188,6 +188,7 @@ class Sandboxes:
         )
         # Known from here on, without waiting in between: an app that stops finds it.
         sandbox = Sandbox(record, self._end)
+        sandbox.secrets = secrets_of(spec, request.secret_env)
         self.register.add(sandbox)
         sandbox.begun = asyncio.ensure_future(self._beginning.begin(sandbox))
         # It is no fault where nobody waits for it any more.
