@@ -14,6 +14,11 @@ class Object:
 
     __slots__ = ()
 
+    @property
+    def object_id(self) -> Any:
+        """The id that the service has given it. (reference: Object.object_id)"""
+        raise NotImplementedError
+
     @blocking
     def hydrate(self: T, client: Any = None) -> T:
         """Look for it now, with this client if one is given, and return it; raise NotFoundError if there is none.
