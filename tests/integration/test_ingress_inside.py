@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def test_one_of_another_environment_is_as_if_it_were_not_there(tmp_path: Path, e
         assert reader is not None
 
     play(tmp_path, work)
+
+
+def test_code_in_a_container_is_no_proxy_whatever_is_trusted(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        async with inside(world, tmp_path / "web.sock", "main") as client:
+            told = {"x-forwarded-for": "10.9.9.9", "x-forwarded-proto": "https", "x-real-ip": "10.9.9.9"}
+            asked = asyncio.ensure_future(client.get("/a", headers={"host": HOST, **told}))
+            exchange, _ = await world.function.next()
+            head = head_of(exchange)
+            answer(exchange)
+            await asked
+            assert (head["client"], head["scheme"]) == (["127.0.0.1", 0], "http")
+            assert "10.9.9.9" not in str(head["headers"])
+
+    play(tmp_path, work, trusted=(ipaddress.ip_network("127.0.0.0/8"),))
 
 
 def test_a_websocket_of_another_environment_is_refused(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class WebRouter:
             await refusal.send(send, cors)
             return
         query = scope["query_string"].decode("latin-1")
-        peer = Peer(scope, self._settings.trusted)
+        peer = self._peer(scope)
         if result_urls.PARAMETER in query and (call_id := dict(parse_qsl(query)).get(result_urls.PARAMETER)):
             await self._result(scope, send, endpoint, peer, call_id, cors)
             return
@@ -145,7 +145,7 @@ class WebRouter:
             await receive()
             await function_id.send(send, prefix=REFUSED)
             return
-        head = self._head(scope, Peer(scope, self._settings.trusted), prefix)
+        head = self._head(scope, self._peer(scope), prefix)
         head["subprotocols"] = list(scope.get("subprotocols", []))
         await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head, function_id)
 
@@ -161,6 +161,10 @@ class WebRouter:
             return Answer(503, str(error))
         except NotFound:
             return Answer(404, "its app has just stopped")
+
+    def _peer(self, scope: dict[str, Any]) -> Peer:
+        # Code in a container comes from this machine, as a proxy may that is trusted: it is none.
+        return Peer(scope, self._settings.trusted if HOME not in scope else ())
 
     def _find(self, scope: dict[str, Any], host: str) -> tuple[Endpoint, str] | None:
         found = self._endpoints.find(host, scope["path"])
