@@ -45,8 +45,8 @@ PLAIN = {
     "args", "bucket", "command", "commit", "cron", "custom_domains", "default_json", "destination", "endpoint_url",
     "domains", "exec_args", "fields", "networks", "types",
     "file_name", "key", "key_prefix", "kind", "label", "link", "method", "module_name", "name", "new_name", "partition",
-    "path", "paths", "python", "qualname", "remote_path", "required_keys", "scopes", "search", "socket", "sources",
-    "sub_path", "tag", "timezone", "token_name", "type", "user", "version", "workdir", "web_url",
+    "path", "paths", "prefix", "python", "qualname", "remote_path", "required_keys", "scopes", "search", "socket",
+    "sources", "sub_path", "tag", "timezone", "token_name", "type", "user", "version", "workdir", "web_url",
 }  # fmt: skip
 
 Path = tuple[FieldDescriptor, ...]

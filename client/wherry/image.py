@@ -1,18 +1,22 @@
 """What a container's file system holds: an image, as an immutable chain of steps."""
 
+# large: one class, whose methods are those of the reference
+
 from __future__ import annotations
 
 import os
 
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.checks import environment
+from wherry._base.elsewhere import meet
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
 from wherry._base.object import Object
+from wherry._define.names import image_name
 from wherry._define.packages import Packages
 from wherry._define.recipe import Recipe
 from wherry._define.step import Step, absolute, deprecated, needs_list, no_gpu, strings
-from wherry.context import is_local
+from wherry.context import check_local, is_local
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -156,6 +160,31 @@ class Image(Recipe, Packages, Object):
         found = Image((Step("from_id", (image_id,)),))
         found.became(image_id)
         return found
+
+    @classmethod
+    def from_name(cls, name: str, *, environment_name: str | None = None, client: Any = None) -> Image:
+        """Return the image that has a name, "NAME", "NAME:TAG" or "ENVIRONMENT/NAME:TAG", given by `publish`.
+
+        It is looked for when it is used: the image that has the name then. (reference: Image.from_name)
+        """
+        return Image((Step("from_name", (image_name(name, ""),), given=(environment_name or "",)),))
+
+    @blocking
+    def publish(
+        self, name: str, *, environment_name: str | None = None, client: Any = None, experimental_options: Any = None
+    ) -> None:
+        """Give the image a name, "NAME" or "NAME:TAG", in an environment; it is built first, where it is not built.
+
+        A name that another image had is this one's from then on. Raises ImageBuildError; InvalidError for what can't be
+        a name. (reference: Image.publish)
+        """
+        if experimental_options:
+            meet("experimental_options", 2)
+        check_local("publishing an image")
+        from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
+        from wherry._publish.images import publish  # noqa: PLC0415 - start-up cost: as above
+
+        publish(client or default_client(), self, image_name(name, environment_name or ""))
 
     @classmethod
     def conda(cls, python_version: str | None = None, *, force_build: bool = False) -> Image:

@@ -2145,6 +2145,54 @@ class ImagePruneResponse(Message):
         self.freed_bytes = freed_bytes
 
 
+class ImageName(Message):
+    __slots__ = ("name", "environment", "image_id", "published_at_ms")
+    __kinds__ = "string string string uint64"
+
+    def __init__(self, *, name: str = "", environment: str = "", image_id: str = "", published_at_ms: int = 0) -> None:
+        self.name = name
+        self.environment = environment
+        self.image_id = image_id
+        self.published_at_ms = published_at_ms
+
+
+class ImagePublishRequest(Message):
+    __slots__ = ("name", "environment", "image_id")
+    __kinds__ = "string string string"
+
+    def __init__(self, *, name: str = "", environment: str = "", image_id: str = "") -> None:
+        self.name = name
+        self.environment = environment
+        self.image_id = image_id
+
+
+class ImageNameRequest(Message):
+    __slots__ = ("name", "environment")
+    __kinds__ = "string string"
+
+    def __init__(self, *, name: str = "", environment: str = "") -> None:
+        self.name = name
+        self.environment = environment
+
+
+class ImageNamesRequest(Message):
+    __slots__ = ("environment", "prefix", "name")
+    __kinds__ = "string string string"
+
+    def __init__(self, *, environment: str = "", prefix: str = "", name: str = "") -> None:
+        self.environment = environment
+        self.prefix = prefix
+        self.name = name
+
+
+class ImageNamesResponse(Message):
+    __slots__ = ("names",)
+    __kinds__ = "ImageName[]"
+
+    def __init__(self, *, names: "list[ImageName] | None" = None) -> None:
+        self.names: list[ImageName] = [] if names is None else names
+
+
 class QueuePutRequest(Message):
     __slots__ = ("queue_id", "operation_id", "partition", "values", "partition_ttl_s", "wait_s")
     __kinds__ = "string string string Payload[] double double"

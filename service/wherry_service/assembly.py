@@ -75,6 +75,7 @@ from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
+from wherry_service.store.image_names import ImageNames
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.schedules import ScheduleStore
@@ -176,6 +177,7 @@ class Published:
     apps: Apps
     deployments: Deployments
     pruner: Pruner
+    image_names: ImageNames
     source_use: SourceUse
     # Of volumes by a driver of Docker's, where they are so.
     driver_volumes: DriverVolumes | None
@@ -377,8 +379,11 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 
+    image_names = ImageNames(database)
+
     async def images_in_use() -> set[str]:
-        return set(apps.register.by_image()) | work.sandboxes.register.image_ids() | await deployments.store.image_ids()
+        running = set(apps.register.by_image()) | work.sandboxes.register.image_ids()
+        return running | await deployments.store.image_ids() | await image_names.image_ids()
 
     builder, records = machine.builder, (deployments.store, machine.builder.records)
     pruner = Pruner(machine.engine, builder, images_in_use)
@@ -388,7 +393,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         register = machine.objects.register
         driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, register.exists)
         register.on_gone.append(driver_volumes.gone)
-    return Published(store, web, ingress, apps, deployments, pruner, source_use, driver_volumes)
+    return Published(store, web, ingress, apps, deployments, pruner, image_names, source_use, driver_volumes)
 
 
 def _entrances(

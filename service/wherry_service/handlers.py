@@ -10,6 +10,7 @@ from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guest_sandboxes import GuestSandboxes
 from wherry_service.api.guests import Guests
+from wherry_service.api.image_names import ImageNameApi
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import Isolation, ServerApi
 from wherry_service.api.logs import LogApi
@@ -65,6 +66,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         DeploymentApi(published.deployments, published.store),
         EnvironmentApi(parts.entrances.environments),
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
+        ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
         SandboxApi(work.sandboxes, running),
         ScheduleApi(work.schedules, running),

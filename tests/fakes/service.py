@@ -34,6 +34,9 @@ from wherry_proto.messages import (
     FunctionStats,
     FunctionUpdateRequest,
     ImageEvent,
+    ImageName,
+    ImageNameRequest,
+    ImagePublishRequest,
     Input,
     LogLine,
     LogLines,
@@ -84,6 +87,8 @@ class FakeService:
         # Called when a blob is asked for, before it is given.
         self.before_blob: Callable[[], object] = lambda: None
         self.image_error = ""
+        # By environment and name.
+        self.image_names: dict[tuple[str, str], str] = {}
         self.app_stopped = AppStopResponse()
         self._calls: dict[str, CallStart] = {}
         self._answered: dict[str, list[SessionDown]] = {}
@@ -181,6 +186,16 @@ class FakeService:
 
     def _apps_stop(self, request: AppStopRequest) -> AppStopResponse:
         return self.app_stopped
+
+    def _images_publish(self, request: ImagePublishRequest) -> ImageName:
+        self.image_names[request.environment, request.name] = request.image_id
+        return ImageName(name=request.name, environment=request.environment, image_id=request.image_id)
+
+    def _images_named(self, request: ImageNameRequest) -> ImageName:
+        key = request.environment, request.name
+        if key not in self.image_names:
+            raise exception.NotFoundError(f"no image is named {request.name!r}")
+        return ImageName(name=request.name, environment=request.environment, image_id=self.image_names[key])
 
     def _blobs_missing(self, request: BlobMissingRequest) -> BlobMissingResponse:
         return BlobMissingResponse(blob_ids=[item for item in request.blob_ids if item not in self.uploads])

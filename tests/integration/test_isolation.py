@@ -311,6 +311,8 @@ def requests_for(world: World, method: str, ids: dict[str, str]) -> list[tuple[s
         for name, value in {"client_id": new_id("cl"), "name": "named", "lease_id": new_id("op")}.items():
             if hasattr(request, name):
                 setattr(request, name, value)
+        if method == "Images.Publish":
+            request.image_id = ids["image_id"]
         if method == "Functions.Lookup":
             request.app_name, request.name = "app", "f"
         value = named_by(method, field, ids)

@@ -38,6 +38,16 @@ def checked_tags(tags: Any) -> dict[str, str]:
     return found
 
 
+def image_name(name: Any, environment: str) -> str:
+    """Return "ENVIRONMENT/NAME:TAG" or "NAME:TAG" as it is given, with the environment where it names none.
+
+    Raises InvalidError for anything but a text.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidError(f'an image\'s name is {_shown(name)}: it is a string such as "base" or "base:v2"')
+    return f"{environment}/{name}" if environment and "/" not in name else name
+
+
 def _checked(what: str, name: Any, longest: int) -> str:
     if not isinstance(name, str) or not 0 < len(name) <= longest:
         raise InvalidError(f"{what} is {_shown(name)}: it must be a string of 1 to {longest} characters")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wherry._base.mounted import Mounted
+from wherry._define.names import image_name
 from wherry._define.step import Step
 from wherry._publish.build_function import build_spec, fingerprint
 from wherry._publish.ignore import matcher
@@ -16,7 +17,7 @@ from wherry._publish.secrets import WantedSecret
 from wherry._publish.shipping import described
 from wherry._publish.source import SourceFile
 from wherry.exception import InvalidError
-from wherry_proto.messages import ImageDefinition, ImageStep
+from wherry_proto.messages import ImageDefinition, ImageName, ImageNameRequest, ImageStep
 
 if TYPE_CHECKING:
     from wherry._define.recipe import Recipe
@@ -63,6 +64,11 @@ def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None") 
         own = reader(step, message)
         message.files = [described(file) for file in own]
         files.extend(own)
+    if step.kind == "from_name" and resolver is not None:
+        environment, _, name = image_name(step.args[0], step.given[0] or resolver.environment).partition("/")
+        asked = ImageNameRequest(name=name, environment=environment)
+        message.kind = "from_id"
+        message.args = [resolver.client.call("Images.Named", asked, ImageName).image_id]
     if step.kind == "run_function":
         (function,) = step.given
         message.options["fingerprint"] = fingerprint(function)

@@ -9,7 +9,7 @@ from wherry._publish.resolver import Resolver, Want
 from wherry._publish.shipping import send
 from wherry.context import is_local
 from wherry.exception import ImageBuildError, InvalidError
-from wherry_proto.messages import ImageEnsureRequest, ImageEvent
+from wherry_proto.messages import ImageEnsureRequest, ImageEvent, ImageName, ImagePublishRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,18 @@ def ensure_images(client: Client, images: Sequence[Recipe], *, environment: str 
     for image, image_id in zip(images, ids, strict=True):
         image.became(image_id)
     return ids
+
+
+def publish(client: Client, image: Recipe, name: str) -> ImageName:
+    """Give an image, which is built where it is not, a name: "[ENVIRONMENT/]NAME[:TAG]"."""
+    environment, slash, rest = name.partition("/")
+    if not slash:
+        environment, rest = client.environment, name
+    (image_id,) = ensure_images(client, [image], environment=environment, bare=True)
+    request = ImagePublishRequest(name=rest, environment=environment, image_id=image_id)
+    made = client.call("Images.Publish", request, ImageName)
+    client.listener.screen.step(f"Published {made.image_id} as {made.name} in environment {made.environment}")
+    return made
 
 
 def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str]:

@@ -23,7 +23,8 @@ def create_sandbox(client: Client, request: SandboxCreateRequest, image: Recipe,
     """Create it, its image built if it is not known to be; return the sandbox's id."""
     known = client.built_images
     wanted = image, request.environment
-    is_sure = wanted not in known or image.is_forced
+    # A name may be another image's by now.
+    is_sure = wanted not in known or image.is_forced or image.steps[0].kind == "from_name"
     if is_sure:
         known[wanted] = built(client, image, request.environment)
     spec = request.spec

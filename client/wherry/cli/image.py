@@ -11,11 +11,12 @@ from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._define.recipe import Recipe
 from wherry._publish.image_files import resolve
-from wherry._publish.images import ensure_images
+from wherry._publish.images import ensure_images, publish
 from wherry._screen.harmless import harmless
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of, use_environment
 from wherry.cli._ref import images_of
 from wherry.cli._usage import UsageError
+from wherry.cli.image_names import names
 from wherry.image import Image
 from wherry.output import screen_for_stdout
 from wherry.secret import Secret
@@ -32,9 +33,10 @@ from wherry_proto.messages import (
 )
 
 group = typer.Typer(help="Manage images: what containers are made of.", no_args_is_help=True)
+group.add_typer(names, name="names")
 
 _REF = typer.Argument(help="An image's id (im-...), file.py::function, file.py::variable, or file.py for all it has.")
-_NAME = typer.Option(None, "-t", "--name", help="Refused: images have ids, and no names.", hidden=True)
+_NAME = typer.Option(None, "-t", "--name", metavar="[ENV/]NAME[:TAG]", help="Publish it under this name.")
 _REGISTRY_SECRET = typer.Option(None, "--registry-secret", help="The secret with the registry's credentials.")
 _REGISTRY_VARIABLES = typer.Option(
     None, "--registry-secret-from-env", metavar="NAME,…", help="Variables here that hold the registry's credentials."
@@ -94,19 +96,21 @@ def build(
 
     Of a folder its Dockerfile is built; the files that it copies are those of the folder.
     """
-    _refuse_name(name)
     use_environment(environment)
     if not Path(ref).is_dir():
         if file is not None:
             raise UsageError(f"--file names the Dockerfile of a folder, and {ref} is none")
-        _build(images_of(ref), force, False, verbose, as_json)
+        images = images_of(ref)
+        if name is not None and len(images) > 1:
+            raise UsageError(f"--name names one image, and {ref} has {len(images)}: say which")
+        _build(images, force, False, verbose, as_json, name)
         return
     dockerfile = file or Path(ref) / "Dockerfile"
     if not dockerfile.is_file():
         raise UsageError(f"there is no file {dockerfile}: name the Dockerfile with --file")
     secret = _registry_secret(registry_secret, registry_variables)
     image = Image.from_dockerfile(dockerfile, context_dir=ref, registry_secret=secret)
-    _build([image], force, True, verbose, as_json)
+    _build([image], force, True, verbose, as_json, name)
 
 
 @group.command()
@@ -121,19 +125,22 @@ def pull(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Pull a registry's image, for Image.from_id and shells."""
-    _refuse_name(name)
     use_environment(environment)
     secret = _registry_secret(registry_secret, registry_variables)
-    _build([Image.from_registry(image, secret=secret)], force, True, verbose, as_json)
+    _build([Image.from_registry(image, secret=secret)], force, True, verbose, as_json, name)
 
 
-def _build(images: Sequence[Recipe], force: bool, bare: bool, verbose: bool, as_json: bool) -> None:
+def _build(
+    images: Sequence[Recipe], force: bool, bare: bool, verbose: bool, as_json: bool, name: str | None = None
+) -> None:
     client = default_client()
     if force:
         images = [image.forced() for image in images]
     client.listener.screen = screen = screen_for_stdout(quiet=as_json, verbose=verbose)
     try:
         ids = ensure_images(client, list(images), bare=bare)
+        if name is not None:
+            publish(client, images[0], name)
     finally:
         screen.close()
     if as_json:
@@ -141,13 +148,6 @@ def _build(images: Sequence[Recipe], force: bool, bare: bool, verbose: bool, as_
         return
     for image_id in dict.fromkeys(ids):
         typer.echo(image_id)
-
-
-def _refuse_name(name: str | None) -> None:
-    if name is not None:
-        raise UsageError(
-            f"images have no names here: leave --name {name} out, and use the id that is printed with Image.from_id"
-        )
 
 
 def _registry_secret(name: str | None, variables: str | None) -> Secret | None:
@@ -162,6 +162,7 @@ def _registry_secret(name: str | None, variables: str | None) -> Secret | None:
 def logs(
     image_id: str = typer.Argument(help="The image's id (im-...)."),
     follow: bool = typer.Option(False, "-f", "--follow", help="Go on until the build that runs has ended."),
+    everything: bool = typer.Option(False, "--all", help="Of all steps that were run; so it is."),
 ) -> None:
     """Print the log of an image's last build."""
     for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=image_id, follow=follow)):

@@ -26,6 +26,7 @@ from wherry_proto.messages import (
     ImageInfo,
     ImageListRequest,
     ImageListResponse,
+    ImagePublishRequest,
     ImageShowRequest,
     SandboxCreateRequest,
     SandboxMountRequest,
@@ -209,6 +210,10 @@ class Member:
     async def _check_secret(self, request: SecretCreateRequest, environment: str) -> None:
         if request.name and not allows(self._token, DEVELOP, environment):
             raise Denied(refusal(self._token, "Secrets.Create with a name", environment))
+
+    @checks("Images.Publish")
+    async def _check_published(self, request: ImagePublishRequest, environment: str) -> None:
+        await self._check_image(request.image_id)
 
     async def _check_image(self, image_id: str) -> None:
         if not any(reaches(self._token, place) for place in await self._places.of("image", image_id)):

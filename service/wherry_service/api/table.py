@@ -10,6 +10,7 @@ from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.dicts import DictApi
 from wherry_service.api.environments import EnvironmentApi
 from wherry_service.api.execs import ExecApi
+from wherry_service.api.image_names import ImageNameApi
 from wherry_service.api.images import ImageApi
 from wherry_service.api.info import ServerApi
 from wherry_service.api.logs import LogApi
@@ -27,8 +28,8 @@ from wherry_service.api.volumes import VolumeApi
 
 # Those of which there is one each, and those that serve several groups of rpcs.
 _APIS: tuple[type, ...] = (
-    AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, EnvironmentApi, ExecApi, ImageApi, LogApi, QueueApi,
-    SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi, Terminals, VolumeApi,
+    AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, EnvironmentApi, ExecApi, ImageApi, ImageNameApi,
+    LogApi, QueueApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi, Terminals, VolumeApi,
 )  # fmt: skip
 _GROUPS: Mapping[str, type] = {
     "Dicts": ObjectApi,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from wherry_service.store.database import Database
-from wherry_service.store.schema import environments, metadata, objects
+from wherry_service.store.schema import environments, image_names, metadata, objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class EnvironmentRecords:
         """Delete one that is empty; the record of its stopped apps goes under a name that nobody can ask for."""
 
         def work(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(image_names).where(image_names.c.environment == name))
             _move(connection, name, tombstone)
             connection.execute(sa.delete(environments).where(environments.c.name == name))
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
-HEAD = "0020"
+HEAD = "0021"
 
 metadata = MetaData()
 
@@ -312,6 +312,18 @@ image_environments = Table(
     metadata,
     Column("image_id", String(40), primary_key=True),
     Column("environment", Text, primary_key=True),
+)
+
+# What names images have had in environments; the latest row of a name is what it means.
+image_names = Table(
+    "image_names",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("environment", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("image_id", String(40), nullable=False),
+    Column("published_at_ms", BigInteger, nullable=False),
+    Index("image_names_by_name", "environment", "name"),
 )
 
 # Who may connect over TCP.

@@ -169,6 +169,6 @@ def test_a_dry_run_and_the_build_of_a_files_images(service: Recording, client: C
     import everything
 
     dry_run(everything.app.__wherry_owner__.plan(), None, "prod")
-    image_command.build(str(program), force=False, environment="prod", verbose=False, as_json=True)
+    image_command.build(str(program), None, False, None, None, None, environment="prod", verbose=False, as_json=True)
     assert {named for _, named in service.named()} == {"prod"}
     assert "Images.Ensure" in {method for method, _ in service.named()}
