@@ -13,6 +13,7 @@ Error
 │   ├── InteractiveTimeoutError
 │   └── OutputExpiredError
 ├── SandboxTerminatedError
+├── FilesystemExecutionError        an older name; SandboxFilesystemError is one
 ├── SandboxFilesystemError          each below is also the builtin of its kind, an OSError
 │   ├── SandboxFilesystemNotFoundError, SandboxFilesystemPathAlreadyExistsError, SandboxFilesystemPermissionError
 │   ├── SandboxFilesystemIsADirectoryError, SandboxFilesystemNotADirectoryError
@@ -101,7 +102,11 @@ class SandboxTerminatedError(Error):
     """A sandbox was ended from outside."""
 
 
-class SandboxFilesystemError(Error, OSError):
+class FilesystemExecutionError(Error):
+    """The older name of what `Sandbox.open` and its file raise."""
+
+
+class SandboxFilesystemError(FilesystemExecutionError, OSError):
     """A file of a sandbox could not be read or changed."""
 
 

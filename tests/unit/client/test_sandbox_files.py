@@ -161,6 +161,7 @@ def test_errors_are_of_modals_kinds_and_of_pythons(files: SandboxFiles, tmp_path
             work()
         assert all(isinstance(raised.value, kind) for kind in kinds), raised.value
         assert raised.value.filename
+        assert isinstance(raised.value, exception.FilesystemExecutionError)
     assert not (tmp_path / "here").exists()
     with pytest.raises(exception.InvalidError, match="is not the path of a file"):
         files.write_text("", "")
