@@ -182,7 +182,8 @@ def secrets_of(spec: SandboxSpec, values: Mapping[str, str]) -> Mapping[str, str
     for name, value in values.items():
         if "\0" in name + value:
             raise InvalidRequest(f"the secret variable {name[:80]!r} has a NUL character, which no variable can hold")
-    return {name: value for name, value in values.items() if name not in spec.env}
+    own = variables_of("", "")
+    return {name: value for name, value in values.items() if name not in spec.env and name not in own}
 
 
 def _check_command(spec: SandboxSpec) -> None:

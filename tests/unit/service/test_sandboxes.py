@@ -433,8 +433,11 @@ def test_secrets_are_variables_and_its_own_win(tmp_path: Path) -> None:
 def test_it_is_told_who_it_is(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
-        sandbox_id = await house.create(env={"MODAL_SANDBOX_ID": "mine", "MODAL_TOKEN_ID": "theirs"})
+        house.secrets = {"st-1": {"MODAL_TASK_ID": "mine", "MODAL_TOKEN_SECRET": "theirs"}}
+        own = {"MODAL_SANDBOX_ID": "mine", "MODAL_TOKEN_ID": "theirs"}
+        sandbox_id = await house.create(env=own, secret_ids=["st-1"])
         env = house.node.orders[sandbox_id].env
+        assert house.node.orders[sandbox_id].secrets == {"MODAL_TOKEN_SECRET": "theirs"}
         for name in ("MODAL_SANDBOX_ID", "MODAL_TASK_ID", "WHERRY_SANDBOX_ID", "WHERRY_CONTAINER_ID"):
             assert env[name] == sandbox_id
         assert env["MODAL_IMAGE_ID"] == env["WHERRY_IMAGE_ID"] == house.store.records[sandbox_id].spec.image_id
