@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from wherry.cluster import clustered as clustered
     from wherry.concurrency import batched as batched
     from wherry.concurrency import concurrent as concurrent
+    from wherry.concurrency import sessioned as sessioned
     from wherry.dict import Dict as Dict
     from wherry.environments import Environment as Environment
     from wherry.file_pattern_matcher import FilePatternMatcher as FilePatternMatcher
