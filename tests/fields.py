@@ -46,7 +46,8 @@ PLAIN = {
     "domains", "exec_args", "fields", "networks", "types",
     "file_name", "key", "key_prefix", "kind", "label", "link", "method", "module_name", "name", "new_name", "partition",
     "path", "paths", "prefix", "python", "qualname", "remote_path", "required_keys", "scopes", "search", "socket",
-    "sources", "sub_path", "tag", "timezone", "token_name", "type", "user", "version", "workdir", "web_url",
+    "sources", "sub_path", "tag", "timezone", "token_name", "type", "user", "user_data", "version", "workdir",
+    "web_url",
 }  # fmt: skip
 
 Path = tuple[FieldDescriptor, ...]

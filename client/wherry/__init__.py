@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from wherry.secret import Secret as Secret
     from wherry.server import Server as Server
     from wherry.tunnel import Tunnel as Tunnel
+    from wherry.tunnel import forward as forward
     from wherry.volume import Volume as Volume
     from wherry.workspace import Workspace as Workspace
 
@@ -93,10 +94,10 @@ _LAZY = {
     "Retries": "retries",
     "Sandbox": "sandbox",
     "SandboxSnapshot": "sandbox_snapshot",
+    "Tunnel": "tunnel",
     "SchedulerPlacement": "scheduler_placement",
     "Secret": "secret",
     "Server": "server",
-    "Tunnel": "tunnel",
     "Volume": "volume",
     "Workspace": "workspace",
     "__version__": "_base.version",
@@ -113,6 +114,7 @@ _LAZY = {
     "exit": "_classes.partial",
     "experimental": "",
     "fastapi_endpoint": "_classes.web",
+    "forward": "tunnel",
     "functions": "",
     "gather": "call",
     "gpu": "",

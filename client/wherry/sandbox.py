@@ -35,7 +35,7 @@ from wherry.exception import (
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
-from wherry.tunnel import Tunnel
+from wherry.tunnel import Tunnel, tunnel_at
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -374,7 +374,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         `timeout` is accepted: they are there from the beginning. (reference: Sandbox.tunnels)
         """
         info = self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
-        return {item.port: Tunnel(item.host, item.host_port) for item in info.tunnels}
+        return {item.port: tunnel_at(item.host, item.host_port, item.url) for item in info.tunnels}
 
     @blocking
     def get_tags(self) -> dict[str, str]:

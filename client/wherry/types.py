@@ -81,6 +81,14 @@ class ServerAutoscalerSettings:
 
 
 @dataclass(frozen=True)
+class SandboxConnectCredentials:
+    """With what a sandbox is reached over HTTP. (reference: types.SandboxConnectCredentials)"""
+
+    url: str
+    token: str
+
+
+@dataclass(frozen=True)
 class FunctionAutoscalerSettings:
     """How a function scales: counts of containers, and seconds; None: no limit.
 

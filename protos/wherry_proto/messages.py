@@ -1392,6 +1392,25 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ContainerForwardRequest(Message):
+    __slots__ = ("container_id", "port")
+    __kinds__ = "string uint32"
+
+    def __init__(self, *, container_id: str = "", port: int = 0) -> None:
+        self.container_id = container_id
+        self.port = port
+
+
+class ContainerForward(Message):
+    __slots__ = ("host", "host_port", "url")
+    __kinds__ = "string uint32 string"
+
+    def __init__(self, *, host: str = "", host_port: int = 0, url: str = "") -> None:
+        self.host = host
+        self.host_port = host_port
+        self.url = url
+
+
 class ContainerListRequest(Message):
     __slots__ = ("environment", "app_id")
     __kinds__ = "string string"
@@ -2460,14 +2479,17 @@ class SandboxCreateRequest(Message):
 
 
 class SandboxTunnel(Message):
-    __slots__ = ("port", "host", "host_port", "encrypted")
-    __kinds__ = "uint32 string uint32 bool"
+    __slots__ = ("port", "host", "host_port", "encrypted", "url")
+    __kinds__ = "uint32 string uint32 bool string"
 
-    def __init__(self, *, port: int = 0, host: str = "", host_port: int = 0, encrypted: bool = False) -> None:
+    def __init__(
+        self, *, port: int = 0, host: str = "", host_port: int = 0, encrypted: bool = False, url: str = ""
+    ) -> None:
         self.port = port
         self.host = host
         self.host_port = host_port
         self.encrypted = encrypted
+        self.url = url
 
 
 class SandboxInfo(Message):
@@ -2603,6 +2625,25 @@ class SandboxSetTagsRequest(Message):
     def __init__(self, *, sandbox_id: str = "", tags: "dict[str, str] | None" = None) -> None:
         self.sandbox_id = sandbox_id
         self.tags: dict[str, str] = {} if tags is None else tags
+
+
+class SandboxConnectTokenRequest(Message):
+    __slots__ = ("sandbox_id", "port", "user_data")
+    __kinds__ = "string uint32 string"
+
+    def __init__(self, *, sandbox_id: str = "", port: int = 0, user_data: str = "") -> None:
+        self.sandbox_id = sandbox_id
+        self.port = port
+        self.user_data = user_data
+
+
+class SandboxConnectToken(Message):
+    __slots__ = ("url", "token")
+    __kinds__ = "string string"
+
+    def __init__(self, *, url: str = "", token: str = "") -> None:
+        self.url = url
+        self.token = token
 
 
 class SandboxPauseRequest(Message):

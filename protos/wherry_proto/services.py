@@ -39,6 +39,9 @@ METHODS: dict[str, Method] = {
     "Containers.Stop": Method(
         "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
     ),
+    "Containers.Forward": Method(
+        "/wherry.v1.Containers/Forward", "ContainerForwardRequest", "ContainerForward", False, True
+    ),
     "Deployments.Create": Method(
         "/wherry.v1.Deployments/Create", "DeploymentCreateRequest", "DeploymentEvent", False, True
     ),
@@ -102,6 +105,9 @@ METHODS: dict[str, Method] = {
     "Sandboxes.Output": Method("/wherry.v1.Sandboxes/Output", "SandboxOutputRequest", "SandboxOutput", False, True),
     "Sandboxes.Input": Method(
         "/wherry.v1.Sandboxes/Input", "SandboxInputRequest", "SandboxInputResponse", False, False
+    ),
+    "Sandboxes.CreateConnectToken": Method(
+        "/wherry.v1.Sandboxes/CreateConnectToken", "SandboxConnectTokenRequest", "SandboxConnectToken", False, False
     ),
     "Sandboxes.Pause": Method("/wherry.v1.Sandboxes/Pause", "SandboxPauseRequest", "SandboxInfo", False, False),
     "Sandboxes.Resume": Method("/wherry.v1.Sandboxes/Resume", "SandboxResumeRequest", "SandboxInfo", False, False),

@@ -47,17 +47,21 @@ from wherry_service.images.settings import ImageSettings
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
+from wherry_service.ingress.tunnels import Tunnels
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
 from wherry_service.node.bucket_helper import Surroundings
 from wherry_service.node.buckets import Buckets
 from wherry_service.node.driver_volumes import DriverVolumes
 from wherry_service.node.execs import Execs
+from wherry_service.node.forwards import Forwards
 from wherry_service.node.local import LocalNode
 from wherry_service.node.local_container import ConnectGuest, ConnectWeb
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import LoadOrder
 from wherry_service.node.outbound import Outbounds
+from wherry_service.node.tunnel_names import FILE_NAME as TUNNELS_KEY
+from wherry_service.node.tunnel_names import TunnelNames
 from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
@@ -155,6 +159,7 @@ class Work:
 
     pools: Pools[Input]
     sandboxes: Sandboxes
+    forwards: Forwards
     execs: Execs
     calls: CallStore
     values: Values
@@ -174,6 +179,7 @@ class Published:
     store: AppStore
     web: WebStore
     ingress: Ingress
+    tunnels: Tunnels
     apps: Apps
     deployments: Deployments
     pruner: Pruner
@@ -320,12 +326,18 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         pool = pools.get(function_id)
         return pool.plan.load if pool is not None else None
 
+    async def address_of(container_id: str) -> str:
+        engine_id = machine.node.engine_id(container_id)
+        status = await machine.engine.inspect(engine_id) if engine_id else None
+        return status.address if status is not None else ""
+
     journal = Journal(calls, stores.blobs, values, load_of)
     clients = Clients()
     dispatcher = Dispatcher(pools, clients, journal, Diary(stores.logs, stores.masks), QueueLimit())
     return Work(
         pools,
         sandboxes,
+        Forwards(address_of, sandboxes.settings.tunnel_host),
         Execs(machine.engine, use.begin, use.end),
         calls,
         values,
@@ -342,6 +354,8 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     database, http = stores.database, basics.http
     web, endpoints = WebStore(database), Endpoints(Site())
     auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
+    names = TunnelNames(basics.state_dir / TUNNELS_KEY)
+    tunnels = Tunnels(names, endpoints, {"sb": work.sandboxes.target, "co": work.forwards.target})
     ingress = Ingress(
         http,
         endpoints,
@@ -352,6 +366,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         auth,
         by_query := ByQuery(),
         work.sessions,
+        tunnels,
     )
     store = AppStore(database)
 
@@ -393,7 +408,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         register = machine.objects.register
         driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, register.exists)
         register.on_gone.append(driver_volumes.gone)
-    return Published(store, web, ingress, apps, deployments, pruner, image_names, source_use, driver_volumes)
+    return Published(store, web, ingress, tunnels, apps, deployments, pruner, image_names, source_use, driver_volumes)
 
 
 def _entrances(

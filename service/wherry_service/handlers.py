@@ -28,7 +28,14 @@ class Handlers:
     def __init__(self, parts: Parts) -> None:
         work, entrances, apps = parts.work, parts.entrances, parts.published.apps.register
         terminals = Terminals(apps, work.pools)
-        containers = ContainerApi(apps, work.pools, parts.machine.node)
+        containers = ContainerApi(
+            apps,
+            work.pools,
+            parts.machine.node,
+            work.forwards,
+            parts.published.tunnels,
+            parts.published.ingress.ready,
+        )
         sandboxes = work.sandboxes
         execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes)
         table = _table(parts) | handlers_of(containers) | handlers_of(execs) | handlers_of(terminals)
@@ -68,7 +75,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
-        SandboxApi(work.sandboxes, running),
+        SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),
         parts.entrances.sessions,

@@ -1,13 +1,14 @@
 """Takes up what an earlier life of the service left: apps, containers, sandboxes, durable inputs, missed ticks."""
 
 import asyncio
+import contextlib
 import logging
 
 from wherry_proto.messages import CallKind
 from wherry_service.assembly import Parts
 from wherry_service.calls.call import Call, Input
 from wherry_service.engines.engine import EngineError
-from wherry_service.errors import ServiceError
+from wherry_service.errors import ServiceError, Unready
 from wherry_service.node.node import FoundContainer
 from wherry_service.store.blobs import bring_patiently
 from wherry_service.store.calls import OpenInput
@@ -111,6 +112,10 @@ class Recovery:
     async def _adopt_sandboxes(self) -> None:
         sandboxes, apps = self._work.sandboxes, self._published.apps
         await sandboxes.adopt()
+        if len(sandboxes.register):
+            # Somebody may have a URL, or a token, of one that runs on.
+            with contextlib.suppress(Unready):
+                await self._published.ingress.ready()
         for app_id in sandboxes.register.app_ids():
             if not apps.register.is_running(app_id):
                 await sandboxes.end_app(app_id, "It has stopped.")

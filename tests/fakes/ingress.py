@@ -16,6 +16,8 @@ from wherry_service.calls.exchange import Exchange, Refusal
 from wherry_service.ingress.auth import StaticProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
+from wherry_service.ingress.tunnels import Tunnels
+from wherry_service.node.tunnel_names import TunnelNames
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.database import Database
 from wherry_service.store.web import WebStore
@@ -158,6 +160,7 @@ def play(
             StaticProxyAuth(http.proxy_tokens),
             ByQuery(),
             sessions or PlayedSessions(),  # type: ignore[arg-type]
+            Tunnels(TunnelNames(tmp_path / "tunnels.key"), endpoints, {}),
         )
         await ingress.ready()
         port = int(endpoints.url("fu-1").rpartition(":")[2])

@@ -57,7 +57,7 @@ from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 MARK = "theirs"
 FAULTS = {"INTERNAL", "UNKNOWN", CLOSED}
 # Calls that last where they are allowed: how they go on is not looked at.
-LASTING = {"Terminals.Offer", "Calls.Values", "Sandboxes.Create"}
+LASTING = {"Terminals.Offer", "Calls.Values", "Sandboxes.Create", "Containers.Forward"}
 NOT_ASKED = {"Server.Stop"}
 MALFORMED = itertools.cycle(["x", "../../etc/passwd", "\0", "y" * 3000, "{prefix}-", "{prefix}-" + "!" * 26])
 

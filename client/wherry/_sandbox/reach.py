@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from wherry._base import checks
 from wherry._base.blocking import blocking
 from wherry.exception import InvalidError
+from wherry.types import SandboxConnectCredentials
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wherry._connection.client import Client
 
@@ -25,6 +28,29 @@ class SandboxReach:
     @property
     def _client(self) -> Client:
         raise NotImplementedError
+
+    @blocking
+    def create_connect_token(
+        self, user_metadata: str | Mapping[str, Any] | None = None, port: int = 8080
+    ) -> SandboxConnectCredentials:
+        """Return a URL and a token with which a port of it is reached over HTTP and web sockets.
+
+        A request carries the token as `Authorization: Bearer TOKEN`, or in its query as `_wherry_connect_token`.
+        `user_metadata`: a string, or what JSON can carry, which who answers is told in the header
+        X-Verified-User-Data. The token is good for as long as the sandbox runs. Raises InvalidError for metadata that
+        can't be a header, and for a sandbox without network; NotFoundError when it has ended.
+        (reference: Sandbox.create_connect_token)
+        """
+        data = user_metadata if isinstance(user_metadata, str) else ""
+        if user_metadata is not None and not isinstance(user_metadata, str):
+            data = json.dumps(user_metadata)
+        request = messages.SandboxConnectTokenRequest(
+            sandbox_id=self._sandbox_id,
+            port=int(checks.number("port", port, 1, 65535, "", 8080, whole=True)),
+            user_data=data,
+        )
+        made = self._client.call("Sandboxes.CreateConnectToken", request, messages.SandboxConnectToken)
+        return SandboxConnectCredentials(made.url, made.token)
 
     @blocking
     def pause(self) -> None:

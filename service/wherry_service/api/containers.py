@@ -1,8 +1,12 @@
 """Containers of functions: listed, stopped, and found for execs."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from wherry_proto.messages import (
+    ContainerForward,
+    ContainerForwardRequest,
     ContainerInfo,
     ContainerListRequest,
     ContainerListResponse,
@@ -11,11 +15,13 @@ from wherry_proto.messages import (
     FunctionInfo,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import ANY, DEPLOY, FIELD
+from wherry_service.api.rules import ADMIN, ANY, DEPLOY, FIELD, Inside, Where
+from wherry_service.api.sandboxes import Ready, TunnelUrls
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
 from wherry_service.ids import check_id
+from wherry_service.node.forwards import Forwards
 from wherry_service.pools.container import Container, State
 from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
@@ -30,8 +36,20 @@ class EngineIds(Protocol):
 class ContainerApi:
     """Serves containers."""
 
-    def __init__(self, apps: AppRegister, pools: Pools[Input], node: EngineIds) -> None:
+    def __init__(
+        self,
+        apps: AppRegister,
+        pools: Pools[Input],
+        node: EngineIds,
+        forwards: Forwards,
+        urls: TunnelUrls,
+        ready: Ready,
+    ) -> None:
         self._apps = apps
+        self._forwards = forwards
+        self._urls = urls
+        # Has the ingress listen.
+        self._ready = ready
         self._pools = pools
         self._node = node
 
@@ -56,6 +74,17 @@ class ContainerApi:
         else:
             container.kill("was stopped (wherry container stop)")
         return ContainerStopResponse(num_inputs=held)
+
+    # Code in a container asks for its own alone (guests.py).
+    @rpc("Containers.Forward", ADMIN, Where.NOWHERE, inside=Inside.APP)
+    async def forward(self, request: ContainerForwardRequest) -> AsyncIterator[ContainerForward]:
+        self._find(request.container_id)
+        async with self._forwards.opened(request.container_id, request.port) as tunnel:
+            if url := self._urls.url(request.container_id, request.port):
+                await self._ready()
+            yield ContainerForward(host=tunnel.host, host_port=tunnel.host_port, url=url)
+            # Until the stream is closed.
+            await asyncio.Event().wait()
 
     async def engine_id(self, container_id: str) -> str:
         """Return the engine's id of a running container; raise `NotFound` or `Unready`."""

@@ -18,6 +18,8 @@ from wherry_proto.messages import (
     BlobGetRequest,
     BucketMount,
     CallStart,
+    ContainerForward,
+    ContainerForwardRequest,
     ExecRequest,
     FunctionBindRequest,
     FunctionInfo,
@@ -281,6 +283,14 @@ class Guest:
     @instead("Execs.Run")
     def _exec(self, handler: Any, requests: AsyncIterator[ExecRequest]) -> Any:
         return handler(self._guests.sandboxes.exec(self._asking, requests))
+
+    @instead("Containers.Forward")
+    async def _forward(self, handler: Any, request: ContainerForwardRequest) -> AsyncIterator[ContainerForward]:
+        """Open a port of its own, whosever it names."""
+        request.container_id = self.container_id
+        async with contextlib.aclosing(handler(request)) as answers:
+            async for answer in answers:
+                yield answer
 
     @instead("Images.Ensure")
     async def _ensure(self, handler: Any, request: ImageEnsureRequest) -> AsyncIterator[ImageEvent]:

@@ -56,6 +56,10 @@ class Site:
             return False
         return not (domain.endswith(f".{self.domain}") and "--" in domain.partition(".")[0])
 
+    def at(self, name: str) -> str:
+        """Return the URL of a host below this service's domain."""
+        return f"{self.scheme}://{name}.{self.domain}{self._port}"
+
     @property
     def _port(self) -> str:
         usual = {"http": 80, "https": 443}.get(self.scheme)

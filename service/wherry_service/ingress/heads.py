@@ -8,6 +8,9 @@ from typing import Any
 from wherry_service.ingress.auth import credential_of
 from wherry_service.ingress.settings import Network
 
+# In a scope: the environment whose code asks from inside a container. It reaches no other's endpoints.
+HOME = "wherry.home"
+
 Headers = list[tuple[bytes, bytes]]
 
 HOP_BY_HOP = frozenset(

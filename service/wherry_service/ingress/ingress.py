@@ -17,6 +17,7 @@ from wherry_service.errors import ServiceError, Unready
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
+from wherry_service.ingress.tunnels import Tunnels
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.web import WebStore
 
@@ -47,9 +48,11 @@ class Ingress:
         auth: ProxyAuth,
         by_query: ByQuery,
         sessions: ServerSessions,
+        tunnels: Tunnels,
     ) -> None:
         self._by_query = by_query
         self._sessions = sessions
+        self._tunnels = tunnels
         self._settings = settings
         self._endpoints = endpoints
         self._exchanges = exchanges
@@ -131,6 +134,7 @@ class Ingress:
             self._refusals,
             self._sessions,
             self._by_query,
+            self._tunnels,
         )
         protocol = type(
             "Http",
@@ -182,7 +186,7 @@ class Ingress:
         return connect
 
     def _inside(self, app: Any, environment: Callable[[], str]) -> Any:
-        from wherry_service.ingress.router import HOME  # noqa: PLC0415 - start-up cost: as above
+        from wherry_service.ingress.heads import HOME  # noqa: PLC0415 - start-up cost: as above
 
         async def from_inside(scope: dict[str, Any], receive: Any, send: Any) -> None:
             try:

@@ -14,19 +14,20 @@ from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ingress import results as result_urls
 from wherry_service.ingress.answers import Answer
 from wherry_service.ingress.auth import ProxyAuth
-from wherry_service.ingress.heads import Headers, Peer, header, host_of, passed_on
+from wherry_service.ingress.heads import HOME, Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
 from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
 from wherry_service.ingress.sessions import SESSION_ID, SessionDoor, without_tokens
 from wherry_service.ingress.settings import HttpSettings
+from wherry_service.ingress.tunnel_requests import TunnelRequest, TunnelSocket
+from wherry_service.ingress.tunnels import Tunnels, tunnel_headers, tunnel_path
 from wherry_service.ingress.websocket import REFUSED, WebSocket
+from wherry_service.node.tunnel import Target
 
 log = logging.getLogger(__name__)
 
-# In a scope: the environment whose code asks from inside a container. It reaches no other's endpoints.
-HOME = "wherry.home"
 # Answers, on the ingress's own host, whether a domain leads here: Caddy asks before it gets a certificate.
 DOMAIN_PATH = "/.wherry/domain"
 
@@ -44,8 +45,10 @@ class WebRouter:
         refusals: Refusals,
         sessions: ServerSessions,
         by_query: ByQuery,
+        tunnels: Tunnels,
     ) -> None:
         self._door = SessionDoor(sessions)
+        self._tunnels = tunnels
         self._endpoints = endpoints
         self._by_query = by_query
         self._settings = settings
@@ -64,6 +67,9 @@ class WebRouter:
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
+        if (tunnel := self._tunnels.find(scope, host)) is not None:
+            await self._tunnel(scope, receive, send, tunnel)
+            return
         found = self._find(scope, host)
         if found is None:
             await self._unknown(scope, host).send(send)
@@ -130,6 +136,9 @@ class WebRouter:
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
+        if (tunnel := self._tunnels.find(scope, host)) is not None:
+            await self._tunnel(scope, receive, send, tunnel)
+            return
         found = self._find(scope, host)
         if found is not None and (server := found[0].web.server) is not None and server.max_sessions:
             await self._in_session(scope, receive, send, *found)
@@ -171,6 +180,25 @@ class WebRouter:
         home = scope.get(HOME)
         return found if found is None or home is None or found[0].environment == home else None
 
+    async def _tunnel(
+        self, scope: dict[str, Any], receive: Any, send: Any, found: "tuple[Target, str] | Answer"
+    ) -> None:
+        """Pass a request on to a port of a sandbox, or of a function's container."""
+        is_socket = scope["type"] == "websocket"
+        if not isinstance(found, Answer):
+            target, prefix = found
+            with self._tunnels.using(target) as has_room:
+                if has_room:
+                    served = (TunnelSocket if is_socket else TunnelRequest)(scope, receive, send, target)
+                    peer = Peer(scope, self._settings.trusted)
+                    headers = tunnel_headers(passed_on(scope, peer, self._auth.is_token), target)
+                    await served.serve(tunnel_path(scope, prefix, target), headers)
+                    return
+            found = Answer(503, "too many requests are open there already")
+        if is_socket:
+            await receive()
+        await found.send(send, prefix=REFUSED if is_socket else "http.response")
+
     def _refusal(self, scope: dict[str, Any], endpoint: Endpoint) -> Answer | None:
         if not endpoint.web.requires_proxy_auth or self._auth.allowed(scope["headers"], endpoint.environment):
             return None
@@ -203,7 +231,11 @@ class WebRouter:
     def _unknown(self, scope: dict[str, Any], host: str) -> Answer:
         if scope["path"] == DOMAIN_PATH:
             asked = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("domain", "")
-            return Answer(200, "it leads here") if self._endpoints.knows(asked) else Answer(404, "unknown domain")
+            return (
+                Answer(200, "it leads here")
+                if self._endpoints.knows(asked) or self._tunnels.knows(asked)
+                else Answer(404, "unknown domain")
+            )
         return Answer(404, f"nothing answers at {host[:255]}: is its app running?")
 
     async def _result(

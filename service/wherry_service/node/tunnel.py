@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from wherry_service.node.copying import copy
@@ -12,6 +13,24 @@ log = logging.getLogger(__name__)
 CONNECT_WITHIN_S = 10.0
 # Of one tunnel, at once: each takes two of the files that the service may have open.
 MAX_CONNECTIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A port of a sandbox or of a function's container, as a tunnel reaches it."""
+
+    owner_id: str
+    port: int
+    # Finds its address; "" if there is none. Raises `EngineError`.
+    address: Callable[[], Awaitable[str]]
+    begin_use: Callable[[], None]
+    end_use: Callable[[], None]
+    # What a token says of who uses it; None: nobody was asked for one.
+    metadata: str | None = None
+
+
+FindTarget = Callable[[str, int], Target | None]
+"""From an owner's id and a port to what answers there; port 0: whichever, since a token says it."""
 
 
 class Tunnel:

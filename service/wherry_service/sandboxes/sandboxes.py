@@ -10,15 +10,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxOutbound, SandboxState
+from wherry_proto.messages import SandboxCreateRequest, SandboxInfo, SandboxState
 from wherry_service.engines.engine import EngineError, ImageMissing
 from wherry_service.errors import InvalidRequest, NotFound, Unready
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.image_mounts import checked_mount_place
 from wherry_service.node.sandbox import SandboxNode
+from wherry_service.node.tunnel import Target
 from wherry_service.pools.capacity import Capacity
 from wherry_service.sandboxes.beginning import Beginning, SandboxImages, SandboxObjects
-from wherry_service.sandboxes.orders import check, check_tags, outbound_of, secrets_of
+from wherry_service.sandboxes.changes import SandboxChanges
+from wherry_service.sandboxes.orders import check, check_tags, secrets_of
 from wherry_service.sandboxes.output import SavedOutput
 from wherry_service.sandboxes.probes import Probes
 from wherry_service.sandboxes.register import SandboxRegister
@@ -47,7 +49,7 @@ class NeverBegan(NotFound):
 
 # large: what is asked of sandboxes, a method each.
 class Sandboxes:
-    """All sandboxes of the service; `register` finds them, `streams` reads and writes them."""
+    """All sandboxes of the service; `register` finds them, `streams` reads and writes, `changes` those that run."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Sandboxes:
         self._saved = SavedOutput(directory)
         self.register = SandboxRegister(store)
         self.streams = SandboxStreams(self.register, node, self._saved, self._secrets_of)
+        self.changes = SandboxChanges(self.register, store, node)
         self._tasks = Tasks("a task of the sandboxes failed")
         self._beginning = Beginning(self.register, store, node, capacity, images, objects, settings, self._tasks)
         self._probes = Probes(node)
@@ -132,18 +135,10 @@ class Sandboxes:
                 self._on_exit(sandbox.sandbox_id, item.exit)
             else:
                 self._beginning.note_begun(sandbox.record)
-                await self._hold_outbound(sandbox)
+                await self.changes.hold_outbound(sandbox)
                 sandbox.note_paused(item.paused)
                 await self._beginning.open_tunnels(sandbox)
                 sandbox.start_clocks()
-
-    async def _hold_outbound(self, sandbox: Sandbox) -> None:
-        """Have the list of one of an earlier life hold. Where that can't be, the kernel's rules of then go on."""
-        if (given := sandbox.record.spec.outbound) is not None:
-            try:
-                await self._node.set_outbound(sandbox.sandbox_id, outbound_of(given))
-            except EngineError as error:
-                log.warning("sandbox %s reaches less than it may: %s", sandbox.sandbox_id, error)
 
     async def _never_began(self, sandbox: Sandbox) -> None:
         """Forget one that has no container yet: whoever asked for it asks again."""
@@ -200,37 +195,6 @@ class Sandboxes:
         check_tags(tags)
         sandbox = self.register.alive(sandbox_id)
         sandbox.record.tags = dict(tags)
-        await self._store.change(sandbox.record)
-        return sandbox.info()
-
-    async def pause(self, sandbox_id: str, paused: bool) -> SandboxInfo:
-        """Stop its processes where they are, or have them go on; nothing where that is so already."""
-        sandbox = self.register.alive(sandbox_id)
-        await sandbox.wait_begun()
-        async with sandbox.pausing:
-            if sandbox.paused != paused:
-                try:
-                    await (self._node.pause if paused else self._node.resume)(sandbox_id)
-                except EngineError as error:
-                    raise Unready(str(error)) from error
-                sandbox.note_paused(paused)
-        return sandbox.info()
-
-    async def set_outbound(self, sandbox_id: str, given: SandboxOutbound) -> SandboxInfo:
-        """Replace what one may reach."""
-        outbound = outbound_of(given)
-        sandbox = self.register.alive(sandbox_id)
-        await sandbox.wait_begun()
-        if sandbox.record.spec.outbound is None:
-            raise InvalidRequest(
-                f"sandbox {sandbox_id} was created without a list of what it may reach, which can't be given later: "
-                'create it with one; outbound_cidr_allowlist=["0.0.0.0/0"] allows all'
-            )
-        try:
-            await self._node.set_outbound(sandbox_id, outbound)
-        except EngineError as error:
-            raise Unready(str(error)) from error
-        sandbox.record.spec.outbound = given
         await self._store.change(sandbox.record)
         return sandbox.info()
 
@@ -338,6 +302,15 @@ class Sandboxes:
         """Say that what began with `begin_use` is over."""
         if (sandbox := self.register.find(sandbox_id)) is not None:
             sandbox.end_use()
+
+    def target(self, sandbox_id: str, port: int) -> Target | None:
+        """Return what answers at a port that has a tunnel, 0: at any; None where there is none."""
+        sandbox = self.register.find(sandbox_id)
+        if sandbox is None or sandbox.ended.is_set():
+            return None
+        if port and all(item.port != port for item in sandbox.record.spec.ports):
+            return None
+        return Target(sandbox_id, port, lambda: self._node.address(sandbox_id), sandbox.begin_use, sandbox.end_use)
 
     # Their end
 

@@ -45,13 +45,13 @@ def test_a_list_changes_while_it_runs_and_is_kept(tmp_path: Path) -> None:
         assert house.node.orders[listed].outbound == Outbound(("10.0.0.0/8",), ("example.com",))
         assert house.node.orders[other].outbound is None
         changed = SandboxOutbound(domains=["*.example.org"])
-        await house.sandboxes.set_outbound(listed, changed)
+        await house.sandboxes.changes.set_outbound(listed, changed)
         assert house.node.outbound[listed] == Outbound((), ("*.example.org",))
         with pytest.raises(InvalidRequest, match="was created without a list"):
-            await house.sandboxes.set_outbound(other, changed)
+            await house.sandboxes.changes.set_outbound(other, changed)
         house.node.start_error = EngineError("the rules can't be held")
         with pytest.raises(Unready, match="the rules can't be held"):
-            await house.sandboxes.set_outbound(listed, SandboxOutbound())
+            await house.sandboxes.changes.set_outbound(listed, SandboxOutbound())
         house.node.start_error = None
         # The next life has it hold again.
         later = House(tmp_path, house.store)
@@ -176,10 +176,10 @@ def test_a_paused_one_is_not_idle_and_its_timeout_goes_on(tmp_path: Path) -> Non
         other = await house.create(timeout_s=300, idle_timeout_s=10)
         for one in (sandbox_id, other):
             await asyncio.sleep(3)
-            info = await house.sandboxes.pause(one, True)
+            info = await house.sandboxes.changes.pause(one, True)
             assert info.paused
         # Nothing happens twice, nor is it counted.
-        await house.sandboxes.pause(other, True)
+        await house.sandboxes.changes.pause(other, True)
         assert house.node.paused == {sandbox_id, other}
         with pytest.raises(Unready, match="is paused: resume it first"):
             await house.sandboxes.engine_id(other)
@@ -189,9 +189,9 @@ def test_a_paused_one_is_not_idle_and_its_timeout_goes_on(tmp_path: Path) -> Non
         house.sandboxes.begin_use(other)
         house.sandboxes.end_use(other)
         await asyncio.sleep(30)
-        info = await house.sandboxes.pause(other, False)
+        info = await house.sandboxes.changes.pause(other, False)
         assert not info.paused
-        await house.sandboxes.pause(other, False)
+        await house.sandboxes.changes.pause(other, False)
         await asyncio.sleep(8)
         assert other in house.node.running, "it counts from the beginning"
         await asyncio.sleep(4)
@@ -210,7 +210,7 @@ def test_a_paused_one_is_paused_in_the_next_life_and_can_be_ended(tmp_path: Path
     async def main() -> None:
         house = House(tmp_path)
         sandbox_id = await house.create(idle_timeout_s=10)
-        await house.sandboxes.pause(sandbox_id, True)
+        await house.sandboxes.changes.pause(sandbox_id, True)
         later = House(tmp_path, house.store)
         await later.sandboxes.restore()
         later.node.found = [FoundSandbox(sandbox_id, paused=True)]
@@ -221,7 +221,7 @@ def test_a_paused_one_is_paused_in_the_next_life_and_can_be_ended(tmp_path: Path
         assert (info.state, info.paused) == (SandboxState.RUNNING, True)
         assert (await later.sandboxes.terminate(sandbox_id)).returncode == 137
         with pytest.raises(NotFound, match="has ended"):
-            await later.sandboxes.pause(sandbox_id, False)
+            await later.sandboxes.changes.pause(sandbox_id, False)
         await house.sandboxes.close("over")
 
     run_fast(main())
@@ -233,7 +233,7 @@ def test_one_that_cannot_be_paused_is_not(tmp_path: Path) -> None:
         sandbox_id = await house.create()
         house.node.start_error = EngineError("no freezer")
         with pytest.raises(Unready, match="no freezer"):
-            await house.sandboxes.pause(sandbox_id, True)
+            await house.sandboxes.changes.pause(sandbox_id, True)
         assert not (await house.sandboxes.register.get(sandbox_id)).paused
         await house.sandboxes.close("over")
 
