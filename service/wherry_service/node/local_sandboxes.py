@@ -44,6 +44,8 @@ WAITING = ("sleep", "1000000")
 _INTERACTIVE = frozenset(("sh", "bash", "ash", "dash", "zsh", "python", "python3", "node", "irb"))
 # As a shell has it.
 _NOT_FOUND = 127
+# Of one that files are copied into between being created and being started.
+FILLED_LABEL = "wherry.filled"
 # Bytes of what a short command prints that are kept.
 MOST_TOLD = 1 << 20
 # Seconds after a kill for which the engine's event is waited for.
@@ -118,6 +120,8 @@ class LocalSandboxes:
             # What only waits needs none: its execs are given them.
             by_shell = bool(order.secrets) and not waits
             runs = with_secrets(command) if by_shell else command
+            if copied or by_shell:
+                bucket_labels = {**bucket_labels, FILLED_LABEL: "1"}
             spec = self._spec(order, runs, [*mounts, *bucket_mounts], bucket_labels)
             spec = await self._listed(order, spec)
             try:
@@ -171,6 +175,10 @@ class LocalSandboxes:
         for status in statuses:
             sandbox_id = status.labels.get("wherry.container", "")
             if sandbox_id in self._held:
+                continue
+            if not status.begun and FILLED_LABEL in status.labels:
+                # Perhaps it lacks what it was to have: it is made anew for the one who asks again.
+                await self._engine.remove(status.engine_id)
                 continue
             held = self._held[sandbox_id] = _Held(status.engine_id)
             if status.running or (not status.begun and await self._begin(sandbox_id, held)):

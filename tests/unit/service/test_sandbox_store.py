@@ -143,6 +143,54 @@ def test_what_a_sandbox_runs(image: EngineImage | None, command: tuple[str, ...]
         assert asyncio.run(node._command(replace(order, only_waits=True))) == WAITING
 
 
+def test_secrets_and_files_are_copied_in_before_it_starts_and_the_engine_is_told_neither(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("of the tree")
+
+    class Sources:
+        """One tree, of one file."""
+
+        def laid_out(self, source_id: str, is_file: bool) -> Path:
+            assert (source_id, is_file) == ("so-1", True)
+            return tmp_path / "file"
+
+    class NoBuckets:
+        """No sandbox has one."""
+
+        async def acquire(self, sandbox_id: str, orders: object) -> tuple[list[Any], dict[str, str]]:
+            return [], {}
+
+    async def main() -> None:
+        engine = FakeEngine({"image": {}})
+        arguments: Any = (
+            engine, "i", asyncio.Semaphore(2), tmp_path, Sources(), None, NoBuckets(), Containment(), NoLists()
+        )  # fmt: skip
+        node = LocalSandboxes(*arguments)
+        secrets = {"TOKEN": "hush"}
+        for number, (command, files) in enumerate(((("true",), False), (WAITING, False), (WAITING, True)), 1):
+            copied = [("/data/x", "so-1", True)] if files else []
+            order = SandboxOrder(f"sb-{number}", "", "image", command, secrets=secrets, copied_trees=copied)
+            await node.start(order)
+        made = [engine.containers[node.engine_id(f"sb-{number}")] for number in (1, 2, 3)]
+        assert "hush" not in str([container.spec for container in made])
+        assert [container.spec.command[0] for container in made] == ["sh", WAITING[0], WAITING[0]]
+        assert [[path for path, _ in container.copied] for container in made] == [["/"], [], ["/"]]
+        assert b"export TOKEN=hush" in made[0].copied[0][1]
+        assert b"of the tree" in made[2].copied[0][1]
+        await node.close()
+        # One that a service was killed before it had filled is not begun: whoever asks again has it made anew.
+        more: dict[str, dict[str, str]] = {"sb-90": {}, "sb-91": {"wherry.filled": "1"}}
+        for sandbox_id, extra in more.items():
+            labels = {"wherry.instance": "i", "wherry.kind": "sandbox", "wherry.container": sandbox_id, **extra}
+            await engine.create(ContainerSpec(sandbox_id, "image", WAITING, labels=labels))
+        later = LocalSandboxes(*arguments)
+        assert {found.sandbox_id for found in await later.find()} - {"sb-1", "sb-2", "sb-3"} == {"sb-90"}
+        assert "sb-91" not in {status.name for status in await engine.list({})}
+        await later.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
 class Refusing(FakeEngine):
     """Does not start what has such a name."""
 
