@@ -7,9 +7,8 @@ import wherry
 COMMANDS = {
     "program": "python {file} publish && python {file} use",
     "commands": """
-        mkdir context && printf 'FROM scratch\\\\nCOPY Dockerfile /named-here\\\\n' >context/Dockerfile
-        wherry image build -t case-built:v1 context >id 2>/dev/null &&
-          wherry image build -t case-built:v1 context >/dev/null
+        wherry image build -t case-built:v1 {file}::named >id 2>/dev/null &&
+          wherry image build -t case-built:v1 {file}::named >/dev/null
         wherry image names list --prefix case-built --json | grep -c "$(cat id)"
         wherry image names history case-built:v1 --json | grep -c "$(cat id)"
         wherry image names delete case-built:v1 -y | cut -c 1-30
@@ -22,6 +21,7 @@ EXPECTED = {
 }
 
 app = wherry.App("case-image-names")
+named = wherry.Image.debian_slim().run_commands("echo built > /named")
 
 
 @app.function(image=wherry.Image.from_name("case-published"))
