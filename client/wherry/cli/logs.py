@@ -87,6 +87,7 @@ def app_logs(
 @with_options(_asked)
 def function_logs(
     function: str = typer.Argument(help="Id, or APP/FUNCTION."),
+    all_variants: bool = typer.Option(False, "--all-variants", help="With an id: those of its variants too."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,
     *,
@@ -94,12 +95,13 @@ def function_logs(
 ) -> None:
     """Show what a function's containers printed.
 
-    Also what those printed that are gone, and those of its variants.
+    Also what those printed that are gone. A name means the function and its variants, an id only that one.
     """
     request = asked.request
     if function.startswith("fu-"):
-        request.app_id = find_function(function, environment).app_id
-        request.function = function
+        found = find_function(function, environment)
+        request.app_id = found.app_id
+        request.function = found.name if all_variants else function
     else:
         request.app_name, request.function = split_name(function)
         request.environment = environment or default_client().environment

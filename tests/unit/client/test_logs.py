@@ -14,7 +14,7 @@ from wherry.cli._logs import read_logs
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.exception import ConnectionError
-from wherry_proto.messages import AppStopRequest, AppStopResponse, LogLine, LogReadRequest, Stream
+from wherry_proto.messages import AppStopRequest, AppStopResponse, FunctionSpec, LogLine, LogReadRequest, Stream
 
 Run = Callable[..., int]
 NOW = datetime.datetime(2026, 3, 4, 12, 0, 0).timestamp()
@@ -128,6 +128,13 @@ def test_lines_may_begin_with_ids(run: Run, service: FakeService, capsys: pytest
     request = next(request for name, request in reversed(service.requests) if name == "Logs.Read")
     assert isinstance(request, LogReadRequest)
     assert (request.app_name, request.function, request.call_id) == ("demo", "f", "fc-1")
+    service.logs = [[], []]
+    service.specs["fu-f"] = FunctionSpec(name="f")
+    for words, named in (((), "fu-f"), (("--all-variants",), "f")):
+        assert run("function", "logs", "fu-f", *words) == 0
+        request = service.requests[-1][1]
+        assert isinstance(request, LogReadRequest)
+        assert (request.app_id, request.function) == ("ap-1", named)
     assert run("function", "logs", "demo") == 2
     assert "neither an id (fu-…) nor APP/FUNCTION" in capsys.readouterr().err
     assert run("container", "logs", "co-1", "--all", "-n", "5") == 2
