@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wherry.schedule import Schedule
     from wherry.secret import Secret
     from wherry.server import Server
+    from wherry.types import AppInfo
 
 else:
     parameter = None  # only type checkers ask which function it is
@@ -490,6 +491,13 @@ class App(OlderApp):
         from wherry._publish.apps import tags_of  # noqa: PLC0415 - start-up cost: as above
 
         return tags_of(*owner.reached("get_tags", client))
+
+    @blocking
+    def info(self, refresh: bool = False) -> AppInfo:
+        """Return its id, state, times and functions; asked for each time. (reference: App.info)"""
+        from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
+
+        return info_of(*self.__wherry_owner__.reached("info", None))
 
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""

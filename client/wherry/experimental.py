@@ -184,30 +184,17 @@ def _get_app_lifecycle(app_id: str, *, client: Client | None = None) -> AppLifec
     Raises NotFoundError where there is no app of that id ("ap-…").
     """
     from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
-    from wherry._objects.infos import time_of  # noqa: PLC0415 - start-up cost: as above
-    from wherry_proto.messages import (  # noqa: PLC0415 - start-up cost: as above
-        AppShowRequest,
-        AppShowResponse,
-        DeploymentListRequest,
-        DeploymentListResponse,
-    )
+    from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
 
-    client = client or default_client()
-    app = client.call("Apps.Show", AppShowRequest(app_id=app_id), AppShowResponse).app
-    if app is None:
-        raise InvalidError(f"the service says nothing of app {app_id}")
-    live = None
-    if app.version:
-        listed = client.call("Deployments.List", DeploymentListRequest(app_id=app_id), DeploymentListResponse)
-        live = next((one for one in listed.deployments if one.version == app.version), None)
+    found = info_of(client or default_client(), app_id).lifecycle
     return AppLifecycle(
-        version=app.version,
-        created_at=time_of(app.created_at_ms),
-        created_by=None,
-        deployed_at=time_of(live.created_at_ms) if live is not None else None,
-        deployed_by=(live.origin.token_name or None) if live is not None and live.origin is not None else None,
-        stopped_at=time_of(app.stopped_at_ms) if app.stopped_at_ms else None,
-        stopped_by=None,
+        version=found.version or 0,
+        created_at=found.created_at,
+        created_by=found.created_by,
+        deployed_at=found.deployed_at,
+        deployed_by=found.deployed_by,
+        stopped_at=found.stopped_at,
+        stopped_by=found.stopped_by,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -107,6 +108,46 @@ class ServerSessionCredentials:
 
     session_id: str
     token: str
+
+
+class AppState(enum.StrEnum):
+    """How an app stands. (reference: types.AppState)"""
+
+    EPHEMERAL = "ephemeral"
+    DETACHED = "detached"
+    DEPLOYED = "deployed"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    INITIALIZING = "initializing"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class AppLifecycle:
+    """When an app was created, deployed and stopped, in UTC. (reference: types.AppLifecycle)
+
+    `deployed_by` is the name of a token. `created_by` and `stopped_by` are None: nobody notes them.
+    """
+
+    state: AppState
+    version: int | None
+    created_at: datetime
+    created_by: str | None
+    deployed_at: datetime | None
+    deployed_by: str | None
+    stopped_at: datetime | None
+    stopped_by: str | None
+
+
+@dataclass(frozen=True)
+class AppInfo:
+    """An app, and the ids of its functions, classes and servers by name. (reference: types.AppInfo)"""
+
+    app_id: str
+    description: str
+    lifecycle: AppLifecycle
+    functions: dict[str, str]
+    servers: dict[str, str]
 
 
 class VolumeCreateOptions(dict[str, Any]):

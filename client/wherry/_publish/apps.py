@@ -4,19 +4,30 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wherry import types
+from wherry._objects.infos import time_of
 from wherry_proto.messages import (
     AppInfo,
     AppSetTagsRequest,
     AppShowRequest,
     AppShowResponse,
+    AppState,
     AppStopRequest,
     AppStopResponse,
+    DeploymentListRequest,
+    DeploymentListResponse,
 )
 
 if TYPE_CHECKING:
     from wherry._connection.client import Client
 
 log = logging.getLogger("wherry")
+_STATES = {
+    AppState.EPHEMERAL: types.AppState.EPHEMERAL,
+    AppState.DETACHED: types.AppState.DETACHED,
+    AppState.DEPLOYED: types.AppState.DEPLOYED,
+    AppState.STOPPED: types.AppState.STOPPED,
+}
 
 
 def stop(client: "Client", app_id: str) -> None:
@@ -33,6 +44,39 @@ def tags_of(client: "Client", app_id: str) -> dict[str, str]:
     """Return its tags."""
     found = client.call("Apps.Show", AppShowRequest(app_id=app_id), AppShowResponse).app
     return dict(found.tags) if found is not None else {}
+
+
+def info_of(client: "Client", app_id: str) -> types.AppInfo:
+    """Return what there is to know of it."""
+    shown = client.call("Apps.Show", AppShowRequest(app_id=app_id), AppShowResponse)
+    app = shown.app or AppInfo(app_id=app_id)
+    infos = [one.function for one in shown.functions if one.function is not None]
+    return types.AppInfo(
+        app_id=app_id,
+        description=app.name,
+        lifecycle=_lifecycle_of(client, app),
+        # Of functions nobody is told how they scale.
+        functions={info.name: info.function_id for info in infos if info.pool is None},
+        servers={info.name: info.function_id for info in infos if info.pool is not None},
+    )
+
+
+def _lifecycle_of(client: "Client", app: AppInfo) -> types.AppLifecycle:
+    live = None
+    if app.version:
+        request = DeploymentListRequest(app_id=app.app_id)
+        versions = client.call("Deployments.List", request, DeploymentListResponse).deployments
+        live = next((one for one in versions if one.version == app.version), None)
+    return types.AppLifecycle(
+        state=_STATES.get(app.state, types.AppState.INITIALIZING),
+        version=app.version or None,
+        created_at=time_of(app.created_at_ms),
+        created_by=None,
+        deployed_at=time_of(live.created_at_ms) if live is not None else None,
+        deployed_by=(live.origin.token_name or None) if live is not None and live.origin is not None else None,
+        stopped_at=time_of(app.stopped_at_ms) if app.stopped_at_ms else None,
+        stopped_by=None,
+    )
 
 
 def warn_of(left_over: Sequence[str]) -> None:

@@ -42,6 +42,7 @@ from wherry_proto.messages import (
     PoolSettings,
 )
 
+BEGAN_MS = 1_700_000_000_000
 PROFILES = """
 active = "one"
 [one]
@@ -270,14 +271,15 @@ class WithApps(FakeService):
         self.asked.append(request)
         infos = [
             FunctionInfo(function_id="fu-1", name="f"),
-            FunctionInfo(name="Model", methods=[MethodSpec(name="run")]),
+            FunctionInfo(function_id="fu-2", name="Model", methods=[MethodSpec(name="run")]),
+            FunctionInfo(function_id="fu-3", name="s", pool=PoolSettings()),
         ]
-        app = AppInfo(app_id="ap-1", name="mine", version=2, created_at_ms=1_700_000_000_000)
+        app = AppInfo(app_id="ap-1", name="mine", version=2, created_at_ms=BEGAN_MS, state=AppState.DEPLOYED)
         return AppShowResponse(app=app, functions=[FunctionStatus(function=info) for info in infos])
 
     def _deployments_list(self, request: Message) -> DeploymentListResponse:
         origin = DeploymentOrigin(token_name="ci")
-        versions = [Deployment(version=n, created_at_ms=1_700_000_000_000 + n * 1000, origin=origin) for n in (1, 2)]
+        versions = [Deployment(version=n, created_at_ms=BEGAN_MS + n * 1000, origin=origin) for n in (1, 2)]
         return DeploymentListResponse(deployments=versions)
 
 
@@ -287,12 +289,25 @@ def test_deployed_apps_are_listed_and_looked_into(monkeypatch: pytest.MonkeyPatc
     assert experimental.list_deployed_apps(client=client) == [experimental.AppInfo("ap-1", "of-main", 2)]
     assert asyncio.run(experimental.list_deployed_apps.aio("dev", client))[0].name == "of-dev"
     objects = experimental.get_app_objects("mine", environment_name="dev", client=client)
-    assert {name: type(one) for name, one in objects.items()} == {"f": wherry.Function, "Model": wherry.Cls}
+    assert {name: type(one) for name, one in objects.items()} == {
+        "f": wherry.Function,
+        "Model": wherry.Cls,
+        "s": wherry.Function,
+    }
     assert (service.asked[0].app_name, service.asked[0].environment) == ("mine", "dev")
     shown = experimental.get_app_lifecycle("ap-1", client=client)
     assert (shown.version, shown.deployed_by, shown.created_by, shown.stopped_at) == (2, "ci", None, None)
     assert shown.deployed_at is not None
     assert (shown.deployed_at - shown.created_at).total_seconds() == 2
+    app = App("mine")
+    app.__wherry_owner__.deployed_id = "ap-1"
+    monkeypatch.setattr("wherry._connection.client._client_of", lambda _pid: client)
+    info = app.info(refresh=True)
+    assert (info.app_id, info.description, info.functions) == ("ap-1", "mine", {"f": "fu-1", "Model": "fu-2"})
+    assert info.servers == {"s": "fu-3"}
+    assert (info.lifecycle.state, info.lifecycle.version) == (wherry.types.AppState.DEPLOYED, 2)
+    assert info.lifecycle.state == "deployed"
+    assert asyncio.run(app.info.aio()) == info
     stopped: list[Any] = []
     monkeypatch.setattr(App, "lookup", lambda *given: SimpleNamespace(stop=lambda client: stopped.append(given)))
     experimental.stop_app("mine", environment_name="dev", client=client)
