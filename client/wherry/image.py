@@ -8,7 +8,6 @@ import os
 
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.checks import environment
-from wherry._base.elsewhere import meet
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
 from wherry._base.object import Object
@@ -179,6 +178,8 @@ class Image(Recipe, Packages, Object):
         a name. (reference: Image.publish)
         """
         if experimental_options:
+            from wherry._base.elsewhere import meet  # noqa: PLC0415 - start-up cost: only for this
+
             meet("experimental_options", 2)
         check_local("publishing an image")
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: loads the session
