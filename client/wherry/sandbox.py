@@ -21,7 +21,7 @@ from wherry._sandbox import options
 from wherry._sandbox.inside import SandboxInside
 from wherry._sandbox.listing import Listing
 from wherry._sandbox.probe import Probe, probe_of
-from wherry._sandbox.reach import SandboxReach, outbound_of
+from wherry._sandbox.reach import SandboxReach, inbound_of, outbound_of
 from wherry.context import is_local
 from wherry.exception import (
     ConnectionError,
@@ -96,6 +96,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         block_network: bool = False,
         outbound_cidr_allowlist: Sequence[str] | None = None,
         outbound_domain_allowlist: Sequence[str] | None = None,
+        inbound_cidr_allowlist: Sequence[str] | None = None,
         cidr_allowlist: Sequence[str] | None = None,
         pty: bool = False,
         encrypted_ports: Sequence[int] = (),
@@ -131,7 +132,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
 
         `outbound_cidr_allowlist` and `outbound_domain_allowlist`: it reaches these networks ("10.1.0.0/16") and these
         domains ("example.com", "*.example.com", "*"; TLS on port 443 and HTTP on port 80), and nothing else;
-        `cidr_allowlist` is the first one's older name.
+        `cidr_allowlist` is the first one's older name. `inbound_cidr_allowlist`: from where its ports are reached.
 
         `name` is unique among the app's running sandboxes; `readiness_probe` is what `wait_until_ready` waits for.
         Raises InvalidError for values out of range, AlreadyExistsError when the name is taken, ExecutionError when the
@@ -161,6 +162,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             resources=options.resources(cpu, memory),
             gpus=[messages.GpuRequest(type=item.type, count=item.count) for item in gpus(gpu)],
             block_network=bool(block_network),
+            inbound=inbound_of(inbound_cidr_allowlist),
             outbound=outbound_of(outbound_cidr_allowlist, outbound_domain_allowlist, cidr_allowlist),
             pty=bool(pty or pty_info is not None),
             probe=probe_of(readiness_probe),

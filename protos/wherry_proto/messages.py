@@ -2377,6 +2377,14 @@ class SandboxProbe(Message):
         self.interval_ms = interval_ms
 
 
+class SandboxInbound(Message):
+    __slots__ = ("networks",)
+    __kinds__ = "string[]"
+
+    def __init__(self, *, networks: "list[str] | None" = None) -> None:
+        self.networks: list[str] = [] if networks is None else networks
+
+
 class SandboxSpec(Message):
     __slots__ = (
         "command",
@@ -2398,11 +2406,12 @@ class SandboxSpec(Message):
         "with_sdk",
         "only_waits",
         "outbound",
+        "inbound",
         "copies_local_mounts",
         "probe",
         "masks_output",
     )
-    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound bool SandboxProbe bool"
+    __kinds__ = "string[] string map string double double Resources GpuRequest[] bool bool SandboxPort[] string[] VolumeMount[] BucketMount[] string LocalMount[] bool bool SandboxOutbound SandboxInbound bool SandboxProbe bool"
 
     def __init__(
         self,
@@ -2426,6 +2435,7 @@ class SandboxSpec(Message):
         with_sdk: bool = False,
         only_waits: bool = False,
         outbound: "SandboxOutbound | None" = None,
+        inbound: "SandboxInbound | None" = None,
         copies_local_mounts: bool = False,
         probe: "SandboxProbe | None" = None,
         masks_output: bool = False,
@@ -2449,6 +2459,7 @@ class SandboxSpec(Message):
         self.with_sdk = with_sdk
         self.only_waits = only_waits
         self.outbound = outbound
+        self.inbound = inbound
         self.copies_local_mounts = copies_local_mounts
         self.probe = probe
         self.masks_output = masks_output

@@ -34,7 +34,7 @@ class World:
         self.tunnels = tunnels
         self.names = names
         self.sandbox_id = new_id("sb")
-        self.runs = True
+        self.runs = self.admits = True
         self.server_port = self.port = 0
         self.uses = 0
         self.asked: list[bytes] = []
@@ -54,7 +54,7 @@ class World:
         def end() -> None:
             self.uses -= 1
 
-        return Target(owner_id, port, address, begin, end)
+        return Target(owner_id, port, address, begin, end, lambda address: self.admits)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -247,6 +247,17 @@ def test_who_has_no_token_is_refused(tmp_path: Path) -> None:
         world.runs = False
         got = await world.get(world.connect_host, headers={"Authorization": f"Bearer {token}"})
         assert got.status_code == 404
+
+    play(tmp_path, work)
+
+
+def test_who_is_not_admitted_is_refused(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        world.admits = False
+        assert (await world.get(world.host)).status_code == 403
+        token = world.tunnels.token(world.sandbox_id, world.server_port, "")
+        got = await world.get(world.connect_host, headers={"Authorization": f"Bearer {token}"})
+        assert (got.status_code, world.asked) == (403, [])
 
     play(tmp_path, work)
 

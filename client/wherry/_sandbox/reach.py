@@ -106,6 +106,13 @@ def outbound_of(
     )
 
 
+def inbound_of(networks: Sequence[str] | None) -> messages.SandboxInbound | None:
+    """Return who may reach a sandbox's ports, None for all; raise InvalidError where it is no list of strings."""
+    if networks is None:
+        return None
+    return messages.SandboxInbound(networks=_texts("inbound_cidr_allowlist", networks))
+
+
 def _texts(name: str, given: Sequence[str] | None) -> list[str]:
     if given is not None and (isinstance(given, str) or not all(isinstance(item, str) for item in given)):
         raise InvalidError(f'{name} is {given!r}: it must be a list of strings, for example ["example.com"]')

@@ -187,10 +187,13 @@ class WebRouter:
         is_socket = scope["type"] == "websocket"
         if not isinstance(found, Answer):
             target, prefix = found
+            peer = Peer(scope, self._settings.trusted)
+            if not target.admits(peer.host):
+                await self._tunnel(scope, receive, send, Answer(403, "its ports are not for the address that asks"))
+                return
             with self._tunnels.using(target) as has_room:
                 if has_room:
                     served = (TunnelSocket if is_socket else TunnelRequest)(scope, receive, send, target)
-                    peer = Peer(scope, self._settings.trusted)
                     headers = tunnel_headers(passed_on(scope, peer, self._auth.is_token), target)
                     await served.serve(tunnel_path(scope, prefix, target), headers)
                     return

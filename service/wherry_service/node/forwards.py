@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from wherry_service.errors import Exhausted, InvalidRequest, Unready
-from wherry_service.node.tunnel import Target, Tunnel
+from wherry_service.node.tunnel import Target, Tunnel, anyone
 
 # Of one container, at once.
 MAX_FORWARDS = 16
@@ -27,7 +27,7 @@ class Forwards:
         if not 1 <= port <= 65535:
             raise InvalidRequest(f"port {port} can't be forwarded: a port is from 1 to 65535")
         own = self._open.setdefault(container_id, [])
-        tunnel = Tunnel(port, lambda: self._address(container_id), _nothing, _nothing)
+        tunnel = Tunnel(port, lambda: self._address(container_id), _nothing, _nothing, anyone)
         try:
             if len(own) >= MAX_FORWARDS:
                 raise Exhausted(f"this container has {MAX_FORWARDS} ports forwarded already: leave one of them first")
@@ -50,7 +50,7 @@ class Forwards:
         """Return what answers at a port that is forwarded; None where it is not."""
         if not any(tunnel.port == port for tunnel in self._open.get(container_id, ())):
             return None
-        return Target(container_id, port, lambda: self._address(container_id), _nothing, _nothing)
+        return Target(container_id, port, lambda: self._address(container_id), _nothing, _nothing, anyone)
 
 
 def _nothing() -> None:

@@ -25,12 +25,19 @@ class Target:
     address: Callable[[], Awaitable[str]]
     begin_use: Callable[[], None]
     end_use: Callable[[], None]
+    # Whether an address may reach it.
+    admits: Callable[[str], bool]
     # What a token says of who uses it; None: nobody was asked for one.
     metadata: str | None = None
 
 
 FindTarget = Callable[[str, int], Target | None]
 """From an owner's id and a port to what answers there; port 0: whichever, since a token says it."""
+
+
+def anyone(address: str) -> bool:
+    """Admit all addresses."""
+    return True
 
 
 class Tunnel:
@@ -42,7 +49,10 @@ class Tunnel:
         address: Callable[[], Awaitable[str]],
         on_open: Callable[[], None],
         on_close: Callable[[], None],
+        admits: Callable[[str], bool],
     ) -> None:
+        # Whether an address may connect.
+        self._admits = admits
         self.port = port
         self.host = ""
         self.host_port = 0
@@ -77,6 +87,9 @@ class Tunnel:
         assert task is not None
         if len(self._connections) >= MAX_CONNECTIONS:
             self._refuse(writer)
+            return
+        if not self._admits(str(writer.get_extra_info("peername")[0])):
+            writer.transport.abort()
             return
         self._full = self._full and len(self._connections) > MAX_CONNECTIONS // 2
         self._connections.add(task)

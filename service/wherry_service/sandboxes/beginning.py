@@ -199,7 +199,11 @@ class Beginning:
         """Open the ports of this host that lead into it; raise `Unready`."""
         for item in sandbox.record.spec.ports:
             tunnel = Tunnel(
-                item.port, lambda: self._node.address(sandbox.sandbox_id), sandbox.begin_use, sandbox.end_use
+                item.port,
+                lambda: self._node.address(sandbox.sandbox_id),
+                sandbox.begin_use,
+                sandbox.end_use,
+                sandbox.admits,
             )
             try:
                 await tunnel.open(self._settings.tunnel_host, sandbox.record.tunnels.get(item.port, 0))

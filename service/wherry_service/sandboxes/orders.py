@@ -64,6 +64,7 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         outbound_of(spec.outbound)
     if spec.probe is not None:
         check_probe(spec.probe)
+    _check_inbound(spec)
     volume_orders("the sandbox", spec.volumes, spec.local_mounts, spec.bucket_mounts)
     for mount in spec.local_mounts:
         if not mount.remote_path.startswith("/") or mount.remote_path.rstrip("/") == "" or ":" in mount.remote_path:
@@ -71,6 +72,20 @@ def check(request: SandboxCreateRequest) -> SandboxSpec:
         if spec.copies_local_mounts:
             _check_copied(spec, mount.remote_path)
     return spec
+
+
+def _check_inbound(spec: SandboxSpec) -> None:
+    networks = spec.inbound.networks if spec.inbound is not None else []
+    if len(networks) > MAX_LISTED:
+        raise InvalidRequest(f"a sandbox's list of who reaches it has at most {MAX_LISTED} networks")
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{text[:64]!r} is no network that could reach a sandbox: write an address or network, as in "
+                f"10.1.0.0/16 ({error})"
+            ) from None
 
 
 def outbound_of(given: SandboxOutbound) -> Outbound:

@@ -1,6 +1,7 @@
 """One sandbox: its record, its clocks, and who waits for it."""
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -110,6 +111,17 @@ class Sandbox:
             if self._idle is not None:
                 self._idle.cancel()
             self._idle = asyncio.get_running_loop().call_later(limit, self._end, self, SandboxState.TIMED_OUT, reason)
+
+    def admits(self, address: str) -> bool:
+        """Whether its ports may be reached from an address."""
+        inbound = self.record.spec.inbound
+        if inbound is None:
+            return True
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in ipaddress.ip_network(network) for network in inbound.networks)
 
     def note_paused(self, paused: bool) -> None:
         """Know whether it is paused: meanwhile it is not idle, and afterwards that counts from the beginning."""

@@ -310,7 +310,9 @@ class Sandboxes:
             return None
         if port and all(item.port != port for item in sandbox.record.spec.ports):
             return None
-        return Target(sandbox_id, port, lambda: self._node.address(sandbox_id), sandbox.begin_use, sandbox.end_use)
+        return Target(
+            sandbox_id, port, lambda: self._node.address(sandbox_id), sandbox.begin_use, sandbox.end_use, sandbox.admits
+        )
 
     # Their end
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from wherry_service.node import tunnel as tunnels
-from wherry_service.node.tunnel import Tunnel
+from wherry_service.node.tunnel import Tunnel, anyone
 
 LOCAL = "127.0.0.1"
 
@@ -36,7 +36,7 @@ async def local() -> str:
 
 async def opened(serve: Any, uses: Uses) -> tuple[Tunnel, asyncio.Server]:
     server = await asyncio.start_server(serve, LOCAL, 0)
-    tunnel = Tunnel(server.sockets[0].getsockname()[1], local, uses.begin, uses.end)
+    tunnel = Tunnel(server.sockets[0].getsockname()[1], local, uses.begin, uses.end, anyone)
     await tunnel.open(LOCAL)
     return tunnel, server
 
@@ -72,7 +72,7 @@ def test_nobody_listens_in_there() -> None:
         free = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        tunnel = Tunnel(free, local, uses.begin, uses.end)
+        tunnel = Tunnel(free, local, uses.begin, uses.end, anyone)
         await tunnel.open(LOCAL)
         reader, writer = await asyncio.open_connection(LOCAL, tunnel.host_port)
         with contextlib.suppress(ConnectionResetError):
@@ -112,14 +112,14 @@ def test_closing_ends_what_is_open_and_frees_the_port() -> None:
 def test_the_wanted_port_is_taken_again_if_it_is_free() -> None:
     async def main() -> None:
         uses = Uses()
-        first = Tunnel(1, local, uses.begin, uses.end)
+        first = Tunnel(1, local, uses.begin, uses.end, anyone)
         await first.open(LOCAL)
         port = first.host_port
-        second = Tunnel(1, local, uses.begin, uses.end)
+        second = Tunnel(1, local, uses.begin, uses.end, anyone)
         await second.open(LOCAL, port)
         assert second.host_port not in (0, port)
         first.close()
-        third = Tunnel(1, local, uses.begin, uses.end)
+        third = Tunnel(1, local, uses.begin, uses.end, anyone)
         await third.open(LOCAL, port)
         assert third.host_port == port
         second.close()
@@ -168,3 +168,25 @@ def test_connections_beyond_the_most_are_refused_and_those_before_go_on(
 
     run(main())
     assert caplog.text.count("has 3 connections: more are refused") == 1
+
+
+def test_who_is_not_admitted_is_refused_and_uses_nothing() -> None:
+    async def main() -> None:
+        uses = Uses()
+        asked: list[str] = []
+
+        def nobody(address: str) -> bool:
+            asked.append(address)
+            return False
+
+        tunnel = Tunnel(1, local, uses.begin, uses.end, nobody)
+        await tunnel.open("127.0.0.1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.host_port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read(10) == b""
+        writer.close()
+        tunnel.close()
+        assert asked == ["127.0.0.1"]
+        assert uses.all == 0
+
+    asyncio.run(main())
