@@ -196,6 +196,12 @@ class OwnNetwork:
 
     async def _look(self) -> Mapping[str, Any] | None:
         """Return this service's network, if it is there; remove those whose service has gone."""
+        if self._beside is not None:
+            await self._beside.tidy()
+        return await self.tidy()
+
+    async def tidy(self) -> Mapping[str, Any] | None:
+        """Remove networks of this kind whose service has gone; return this service's, if it is there."""
         rows = await self._engine(
             "list networks", lambda client: client.networks(filters={"label": f"wherry.kind={self.kind}"})
         )

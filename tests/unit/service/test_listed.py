@@ -10,7 +10,7 @@ import pytest
 from wherry_service.engines.engine import EngineError
 from wherry_service.engines.firewall import METADATA, Firewall, Place
 from wherry_service.engines.listed import Listed, ListedNetwork, ListedRules, may_pass
-from wherry_service.engines.network import NetworkSettings
+from wherry_service.engines.network import NetworkSettings, OwnNetwork
 from wherry_service.node.sandbox import Outbound
 
 
@@ -161,6 +161,23 @@ def test_the_next_life_holds_them_again(tmp_path: Path) -> None:
         await later.network.change("sb-1", Listed(("10.0.0.0/8",)), "192.168.64.2")
         assert "-s 192.168.64.2/32 -d 10.0.0.0/8 -j RETURN" in later.rules
         assert await later.network.admit("sb-2", Listed()) == "192.168.64.3"
+
+    play(tmp_path, scenario)
+
+
+def test_those_of_services_that_are_gone_are_removed_also_where_none_is_needed(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        here = {"wherry.kind": "listed-network", "wherry.state_dir": str(tmp_path / "state")}
+        gone = {**here, "wherry.state_dir": str(tmp_path / "gone")}
+        for name, labels in (("wherry-here-listed", here), ("wherry-gone-listed", gone)):
+            world.rows[name] = {"Name": name, "Id": name, "Labels": labels}
+        other = OwnNetwork(
+            NetworkSettings(), "abc", tmp_path / "state", firewall=Firewall(world._run), beside=world.network
+        )
+        other.connect(world._ask)
+        world.version = lambda: {"Components": []}  # type: ignore[attr-defined]
+        await other.name()
+        assert set(world.rows) == {"wherry-here-listed", "wherry-abc"}
 
     play(tmp_path, scenario)
 
