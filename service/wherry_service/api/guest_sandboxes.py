@@ -80,8 +80,7 @@ class GuestSandboxes:
                 raise Denied(f"sandbox {request.sandbox_id[:64]!r} belongs to somebody else") from None
             return
         spec = request.spec or SandboxSpec()
-        if asking.environment not in await self._places.of("image", spec.image_id):
-            raise NotFound(f"image {spec.image_id[:64]!r} does not exist in this container's environment")
+        await self.check_image(asking, spec.image_id)
         if lacks := self._lacks(asking, spec):
             raise Denied(f"code inside a container can't create this sandbox: {lacks}")
         most = self._sandboxes.most_from_functions
@@ -90,6 +89,11 @@ class GuestSandboxes:
                 f"this app has {most} sandboxes, the most that its functions may create: terminate others first, or "
                 "raise sandbox.from_functions on the server"
             )
+
+    async def check_image(self, asking: Asking, wanted: str) -> None:
+        """Raise `NotFound` for an image that is not the environment's."""
+        if asking.environment not in await self._places.of("image", wanted):
+            raise NotFound(f"image {wanted[:64]!r} does not exist in this container's environment")
 
     async def check_use(self, asking: Asking, sandbox_id: str) -> None:
         """Raise `NotFound` for a sandbox of another app, `Denied` for one that has what the caller's app has not."""

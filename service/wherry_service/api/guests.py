@@ -30,6 +30,7 @@ from wherry_proto.messages import (
     SandboxCreateRequest,
     SandboxGetRequest,
     SandboxListRequest,
+    SandboxMountRequest,
     SecretInfo,
     SecretLookupRequest,
     ServerInfo,
@@ -270,6 +271,12 @@ class Guest:
     @instead("Sandboxes.Create")
     async def _create_sandbox(self, handler: Any, request: SandboxCreateRequest) -> Any:
         await self._guests.sandboxes.check_new(self._asking, request)
+        return await handler(request)
+
+    @instead("Sandboxes.Mount")
+    async def _mount_image(self, handler: Any, request: SandboxMountRequest) -> Any:
+        if request.image_id:
+            await self._guests.sandboxes.check_image(self._asking, request.image_id)
         return await handler(request)
 
     @instead("Sandboxes.Get")

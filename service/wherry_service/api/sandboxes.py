@@ -165,7 +165,7 @@ class SandboxApi:
         sandbox_id = _checked(request.sandbox_id)
         return SandboxSnapshotResponse(image_id=await self._sandboxes.snapshot(sandbox_id, request.path, request.ttl_s))
 
-    @rpc("Sandboxes.Mount", DEVELOP, ("sandbox_id",), audited=True)
+    @rpc("Sandboxes.Mount", DEVELOP, ("sandbox_id",), audited=True, inside=Inside.SANDBOX)
     async def mount(self, request: SandboxMountRequest) -> SandboxMountResponse:
         await self._sandboxes.mount(_checked(request.sandbox_id), request.path, request.image_id)
         return SandboxMountResponse()

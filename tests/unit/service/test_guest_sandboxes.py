@@ -192,6 +192,10 @@ def test_an_image_is_one_of_its_environment(tmp_path: Path) -> None:
         for wanted in ("im-theirs", "im-nobodys"):
             with pytest.raises(NotFound, match=f"image '{wanted}' does not exist in this container's environment"):
                 await place.check(image_id=wanted)
+            # Nor is it shown to one that runs.
+            with pytest.raises(NotFound, match="does not exist in this container's environment"):
+                await place.guests.check_image(place.asking, wanted)
+        await place.guests.check_image(place.asking, IMAGE)
 
     scene(tmp_path, scenario)
 
