@@ -28,10 +28,10 @@ class CloudBucketMount:
         bucket_endpoint_url: str | None = None,
         key_prefix: str | None = None,
         secret: Secret | None = None,
+        oidc_auth_role_arn: str | None = None,
         read_only: bool = False,
         requester_pays: bool = False,
         force_path_style: bool = False,
-        oidc_auth_role_arn: str | None = None,
     ) -> None:
         # Stores other than Amazon's are always asked by path, so `force_path_style` has nothing left to change.
         if not isinstance(bucket_name, str) or not _BUCKET.match(bucket_name):

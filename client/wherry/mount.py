@@ -24,7 +24,7 @@ class Mount:
         self._mounted = mounted
 
     @staticmethod
-    def from_name(name: str, namespace: Any = None, environment_name: str | None = None, client: Any = None) -> Mount:
+    def from_name(name: str, namespace: Any = 1, environment_name: str | None = None, client: Any = None) -> Mount:
         """Raise InvalidError: mounts have no names. (reference: Mount.from_name)"""
         from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
 

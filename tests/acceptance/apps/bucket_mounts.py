@@ -20,7 +20,7 @@ def bucket(
     read_only: bool = False,
 ) -> wherry.CloudBucketMount:
     secret = wherry.Secret.from_dict({"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": secret_key})
-    return wherry.CloudBucketMount(name, endpoint, key_prefix, secret, read_only)
+    return wherry.CloudBucketMount(name, endpoint, key_prefix, secret, read_only=read_only)
 
 
 # Mounted alike, so that all who name it share one mount.

@@ -97,3 +97,10 @@ def test_a_sandbox_refuses_two_things_at_one_place(client: Client) -> None:
 def test_a_function_has_its_apps_buckets() -> None:
     app = App("x", volumes={"/b": CloudBucketMount("abc")})
     assert [place for place, _ in app.__wherry_owner__.volumes] == ["/b"]
+
+
+def test_parameters_have_the_places_of_the_reference() -> None:
+    mount = CloudBucketMount("abc", None, "data/", None, None, True)
+    assert (mount.key_prefix, mount.read_only) == ("data/", True)
+    with pytest.raises(InvalidError, match="no identity for oidc_auth_role_arn"):
+        CloudBucketMount("abc", None, None, None, "arn:aws:iam::1:role/x")
