@@ -18,7 +18,8 @@ def by_env() -> tuple[int, bool]:
 def by_secret() -> tuple[str, bool]:
     import wherry_runner
 
-    return sys.path[1], sys.path[-1] == "/wherry/sdk" and wherry_runner is not None
+    # Behind the two places of the source.
+    return sys.path[2], sys.path[-1] == "/wherry/sdk" and wherry_runner is not None
 
 
 @app.local_entrypoint()
