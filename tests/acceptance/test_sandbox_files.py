@@ -29,6 +29,17 @@ def test_what_ls_says_of_files(box: Sandbox) -> None:
             files.ls(path)  # type: ignore[arg-type]
 
 
+def test_a_file_that_is_opened_to_be_written_has_its_directories_made(box: Sandbox) -> None:
+    for mode in ("w", "ab", "x+"):
+        with box.open(f"/tmp/made/by-{mode}/file", mode) as file:
+            file.write(b"x" if "b" in mode else "x")
+        assert box.filesystem.read(f"/tmp/made/by-{mode}/file") == b"x"
+    with pytest.raises(FileNotFoundError):
+        box.open("/tmp/not-made/file", "r")
+    with pytest.raises(FileNotFoundError):
+        box.filesystem.open("/tmp/not-made/file", "w")
+
+
 @pytest.mark.parametrize("name", ["-d", "--", "-name", "(", "!", "a b", "$HOME", "-"])
 def test_odd_names(box: Sandbox, name: str) -> None:
     files = box.filesystem

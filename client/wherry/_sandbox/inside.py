@@ -114,11 +114,16 @@ class SandboxInside:
     def open(self, path: str, mode: str = "r") -> FileIO[Any]:
         """Open a file; modes are those of Python's `open`, and errors those of `filesystem`. (reference: Sandbox.open)
 
-        Unlike the file that `filesystem.open` returns, its methods have `.aio` forms.
+        Unlike the file that `filesystem.open` returns, its methods have `.aio` forms, and where it is written the
+        directories above it are made.
         """
         from wherry.file_io import FileIO  # noqa: PLC0415 - start-up cost: as above
 
-        return FileIO(self.filesystem.open(path, mode))
+        files = self.filesystem
+        above = path.rpartition("/")[0] if isinstance(path, str) else ""
+        if above and isinstance(mode, str) and mode[:1] in ("w", "a", "x"):
+            files.mkdir(above, parents=True)
+        return FileIO(files.open(path, mode))
 
     @blocking
     def ls(self, path: str = ".") -> list[str]:
