@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class LocalServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._restarts: list[float] = []
+        # How long the log was when the service was started here.
+        self._log_began = 0
 
     @property
     def log_path(self) -> Path:
@@ -91,13 +94,17 @@ class LocalServer:
             if started:
                 self._restarts.append(now)
 
-    def log_tail(self) -> str:
-        """Return the last lines of the service's log."""
+    def _told(self) -> str:
+        """Return the last lines that the service wrote since it was started here: those before are another's."""
         try:
-            lines = self.log_path.read_text(errors="replace").splitlines()
+            with open(self.log_path, "rb") as log:
+                log.seek(self._log_began)
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError:
-            return "(it has no log)"
-        return "\n".join(lines[-_LOG_TAIL:])
+            return f"it has no log ({self.log_path})"
+        if not lines:
+            return f"it wrote nothing into its log ({self.log_path})"
+        return f"the end of its log ({self.log_path}):\n" + "\n".join(lines[-_LOG_TAIL:])
 
     @contextlib.contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -127,6 +134,7 @@ class LocalServer:
         with self._writing():
             log = open(self.log_path, "ab")  # noqa: SIM115 - closed below
         with log:
+            self._log_began = log.tell()
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -150,12 +158,14 @@ class LocalServer:
                     process.returncode = 0
                     return
             if process.poll() not in (None, 0):
-                raise ConnectionError(
-                    f"the service ended with code {process.returncode} while starting; "
-                    f"the end of its log ({self.log_path}):\n{self.log_tail()}"
-                )
+                raise ConnectionError(f"the service {_ended(process.returncode)} while starting; {self._told()}")
             time.sleep(0.01)
-        raise ConnectionError(
-            f"the service did not answer within {START_DEADLINE_S:.0f} s; "
-            f"the end of its log ({self.log_path}):\n{self.log_tail()}"
-        )
+        raise ConnectionError(f"the service did not answer within {START_DEADLINE_S:.0f} s; {self._told()}")
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+    return f"was killed by signal {-code}"

@@ -29,6 +29,8 @@ STAND_IN = """
         file.write(f"{os.getpid()}\\n")
     if os.path.exists(state + "/broken"):
         sys.exit("no engine here")
+    if os.path.exists(state + "/killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
     path = state + "/wherry.sock"
     if os.path.exists(path):
         os.unlink(path)
@@ -91,6 +93,18 @@ def test_one_that_does_not_start_is_explained_with_its_log(state: Path) -> None:
     (state / "broken").touch()
     with pytest.raises(ConnectionError, match=r"code 1 (.|\n)*no engine here"):
         server(state).ensure(Answers())
+
+
+def test_one_that_is_killed_as_it_starts_is_told_so_without_an_older_log(state: Path) -> None:
+    state.mkdir()
+    (state / "server.log").write_text("Traceback of a life before\n")
+    (state / "killed").touch()
+    with pytest.raises(ConnectionError) as caught:
+        server(state).ensure(Answers())
+    assert "the service was killed by signal 9 (SIGKILL) while starting; it wrote nothing into its log" in str(
+        caught.value
+    )
+    assert "life before" not in str(caught.value)
 
 
 def test_configured_one_is_never_started(state: Path) -> None:
