@@ -240,6 +240,12 @@ class Guest:
                     f"code inside a container can't give functions of another app another {deep[0][:64]}: only its own"
                 )
             specs = self._guests.apps.specs_of(self._app_id)
+            _, base = self._guests.apps.find(request.function_id)
+            if "block_network" in request.fields and base.spec.block_network and not changes.block_network:
+                raise Denied(
+                    "code inside a container can't give a network to a function that has block_network=True: do it in "
+                    "the program that runs the app"
+                )
             if set(secrets_named(changes)) - self._guests.apps.secret_ids_of(self._app_id):
                 raise InvalidRequest(
                     "code inside a container can't give secrets to functions that its app does not have: do it in the "

@@ -76,7 +76,7 @@ class World:
             app = await self.apps.open(app_name, environment, new_id("cl"), detach=True)
             spec = FunctionSpec(name="f", module_name="m", qualname="f", image_id="im-1")
             (info,) = await self.apps.publish(app.app_id, [spec])
-            self.functions[app_name] = info
+            self.functions[app_name], self.spec = info, spec
         self.app_id = self.functions["first"].app_id
         self.places = Places(
             EnvironmentStore(self.database),
@@ -316,6 +316,26 @@ def test_a_variant_of_another_apps_function_runs_that_apps_code(tmp_path: Path) 
             await asked("first", "local_mounts", local_mounts=[LocalMount(remote_path="/x", source_id="so-1")])
         with pytest.raises(NotFound, match="does not exist"):
             await asked("third", "timeout_s", timeout_s=5.0)
+
+    run(tmp_path, scenario)
+
+
+def test_a_function_without_network_gets_none_by_a_variant(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        bind = world.guest.handlers()["Functions.Bind"]
+        spec = FunctionSpec(name="g", module_name="m", qualname="g", image_id="im-1", block_network=True)
+        _, blocked = await world.apps.publish(world.app_id, [world.spec, spec])
+
+        def asked(info: FunctionInfo, is_blocked: bool) -> Any:
+            changes = FunctionSpec(block_network=is_blocked)
+            return bind(FunctionBindRequest(function_id=info.function_id, changes=changes, fields=["block_network"]))
+
+        with pytest.raises(Denied, match="can't give a network to a function that has block_network=True"):
+            await asked(blocked, False)
+        closed = await asked(blocked, True)
+        assert closed.app_id == world.app_id
+        # One that has a network may be asked for with it.
+        assert (await asked(world.functions["first"], False)).app_id == world.app_id
 
     run(tmp_path, scenario)
 
