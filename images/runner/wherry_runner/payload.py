@@ -116,6 +116,10 @@ def _cloud_pickler() -> Any:
     try:
         # The SDK's: byte code then says which Python can run it.
         return __import__("wherry._connection.pickling", fromlist=["checked_pickler"]).checked_pickler()
+    except (ImportError, SyntaxError):
+        pass  # a Python that is too old for the SDK, and not for this
+    try:
+        return __import__("cloudpickle").Pickler
     except ImportError:
         return None
 
