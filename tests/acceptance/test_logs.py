@@ -140,7 +140,7 @@ def test_b68_an_app_that_will_not_stop_is_stopped_and_its_log_stays(service: Own
             # It ends by itself.
             with pytest.raises(AssertionError, match="it ended with code 0"):
                 until("for ever")
-    assert stopped.stdout == f"Stopped {app_id} and 1 containers.\n"
+    assert stopped.stdout == f"Stopped {app_id} and 1 container.\n"
     assert service.containers(app=app_id) == []
     assert said("app", "logs", "stubborn").stdout == "lingering\n"
 
