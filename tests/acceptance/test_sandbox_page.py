@@ -36,7 +36,7 @@ def test_a_program_of_the_page_runs(
     monkeypatch.setattr(wherry.Sandbox, "create", remembered)
     sandbox = wherry.Sandbox.create(timeout=120)
     try:
-        sandbox.mkdir("/work")
+        sandbox.mkdir("/project")
         names = {"wherry": wherry, "sandbox": sandbox, "app": wherry.App("of-the-page"), "__name__": "page"}
         exec(compile(PROGRAMS[begins], str(PAGE), "exec"), names)
     finally:

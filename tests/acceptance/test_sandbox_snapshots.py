@@ -10,7 +10,7 @@ from tests.acceptance.service import OwnService
 from wherry import Image, Sandbox
 from wherry.exception import InvalidError, NotFoundError
 
-FILL = "mkdir -p /work/sub && echo one >/work/sub/file && ln -s sub/file /work/link && chmod 700 /work/sub/file"
+FILL = "mkdir -p /project/sub && echo one >/project/sub/file && ln -s sub/file /project/link && chmod 700 /project/sub/file"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def box(service: OwnService) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def snapshot(box: Sandbox) -> Image:
     assert box.exec("sh", "-c", FILL).wait() == 0
-    return box.snapshot_directory("/work/")
+    return box.snapshot_directory("/project/")
 
 
 def test_a_directory_appears_in_another_sandbox(service: OwnService, snapshot: Image) -> None:
@@ -86,7 +86,7 @@ def test_how_long_they_are_kept(box: Sandbox) -> None:
     try:
         for image, ends in (
             (box.snapshot_filesystem(ttl=None), "never"),
-            (box.snapshot_directory("/work", ttl=60), ""),
+            (box.snapshot_directory("/project", ttl=60), ""),
         ):
             tag = f"wherry/image:{image.object_id.removeprefix('im-')}"
             assert engine.images.get(tag).labels["wherry.expires"].startswith(f"{image.object_id} {ends}")
