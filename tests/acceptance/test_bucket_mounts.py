@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 from wherry.exception import RemoteError
 
 pytestmark = pytest.mark.skipif(
-    not Path("/dev/fuse").exists(), reason="mounting a bucket needs FUSE, which this has not"
+    not Path("/dev/fuse").exists(), reason="mounting a bucket needs /dev/fuse, which this host has not"
 )
 
 SECRET_KEY = "kept-from-sight"

@@ -10,7 +10,7 @@ from tests.acceptance.service import OwnService
 from wherry import Image, Sandbox
 from wherry.exception import InvalidError, NotFoundError
 
-FILL = "mkdir -p /project/sub && echo one >/project/sub/file && ln -s sub/file /project/link && chmod 700 /project/sub/file"
+FILL = "mkdir -p /project/sub && cd /project && echo one >sub/file && ln -s sub/file link && chmod 700 sub/file"
 
 
 @pytest.fixture(scope="module")

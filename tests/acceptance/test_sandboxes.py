@@ -128,7 +128,7 @@ def busybox(service: OwnService, tmp_path_factory: pytest.TempPathFactory) -> wh
     tmp_path = tmp_path_factory.mktemp("busybox")
     linked = subprocess.run(["ldd", found], capture_output=True, text=True, check=False)
     if linked.returncode == 0:
-        pytest.skip("this host's busybox is not static")
+        pytest.skip("this host's busybox is not static, so it can't run in an image without a C library")
     (tmp_path / "busybox").write_bytes(Path(found).read_bytes())
     (tmp_path / "busybox").chmod(0o755)
     return (
