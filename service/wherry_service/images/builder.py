@@ -18,7 +18,7 @@ from wherry_service.engines.gpus import Gpus
 from wherry_service.errors import ServiceError, stack_of
 from wherry_service.ids import new_id
 from wherry_service.images.build import Build, OnEvent
-from wherry_service.images.definition import image_id, is_forced, prefix
+from wherry_service.images.definition import image_id, is_forced
 from wherry_service.images.errors import ImageBuildError
 from wherry_service.images.functions import BuildFunctions
 from wherry_service.images.logs import BuildLogs
@@ -228,8 +228,8 @@ class ImageBuilder:
             return
         making = Making(wanted, heard.log, heard.step)
         made = await self._maker.make(definition, making, environment)
-        for stage_id, length in made[:-1]:
-            part = ImageRecord(stage_id, prefix(definition, length), ImageState.BUILT, internal=True)
+        for stage in made[:-1]:
+            part = ImageRecord(stage.image_id, stage.definition, ImageState.BUILT, internal=True)
             part.built_at_ms = part.used_at_ms = time.time_ns() // 1_000_000
             await self.records.put(part)
         await self._registry.share(docker, tag_of(wanted), heard.log)

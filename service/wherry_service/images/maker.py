@@ -79,8 +79,8 @@ class Maker:
             self._cli = await host.find_build_cli()
         return self._cli
 
-    async def make(self, definition: ImageDefinition, making: Making, environment: str) -> list[tuple[str, int]]:
-        """Make the image; return the ids of its stages and how many steps each has, the image's own last.
+    async def make(self, definition: ImageDefinition, making: Making, environment: str) -> list[Stage]:
+        """Make the image; return its stages, the image's own last.
 
         Raises `ImageBuildError`, `InvalidRequest` and what the host lacks.
         """
@@ -96,18 +96,15 @@ class Maker:
         # Before the base, which may take a minute: what can't be rendered is refused at once.
         plan = stages(definition, lent)
         await self._look_up_objects(definition, making, environment)
-        made: list[tuple[str, int]] = []
-        length = 0
+        before = ""
         for stage in plan:
-            before = made[-1][0] if made else ""
-            length = max([length, *(number + 1 for number, _ in stage.steps)])
-            made.append((stage.image_id, length))
             # Stages are shared between chains: one is made once, whoever needs it first.
             async with self._locks.setdefault(stage.image_id, asyncio.Lock()):
                 last = stage is plan[-1]
                 if last or stage.forced or await self._engine.image(tag_of(stage.image_id)) is None:
                     await self._make_stage(stage, before, making, lent)
-        return made
+            before = stage.image_id
+        return plan
 
     async def build(
         self,

@@ -32,6 +32,8 @@ class Stage:
     function: ImageStep | None = None
     # Steps are to run even if they have run before.
     forced: bool = False
+    # The whole chain up to here, base and all: what the stage's image is made by.
+    definition: ImageDefinition = field(default_factory=ImageDefinition)
 
     @property
     def titles(self) -> list[str]:
@@ -122,7 +124,8 @@ def _copies(step: ImageStep) -> bool:
 
 
 def _finish(stage: Stage, definition: ImageDefinition, length: int) -> None:
-    stage.image_id = image_id(prefix(definition, length))
+    stage.definition = prefix(definition, length)
+    stage.image_id = image_id(stage.definition)
 
 
 def _is_forced(base: ImageStep | None) -> bool:

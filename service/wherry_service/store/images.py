@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from wherry_proto import codec
-from wherry_proto.messages import ImageDefinition, ImageState
+from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.store.database import Database
 from wherry_service.store.schema import image_environments, images
 
@@ -115,9 +115,12 @@ def _belong(connection: sa.Connection, wanted: set[str], environment: str) -> No
 
 def _record(row: "sa.Row[tuple[object, ...]]") -> ImageRecord:
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's own name for it
+    definition = codec.deserialize(ImageDefinition, values["definition"])
+    if not definition.steps:  # 0.1.0 wrote such rows for a base alone, where a function runs on it
+        definition.steps = [ImageStep(kind="from_id", args=[values["image_id"]])]
     return ImageRecord(
         image_id=values["image_id"],
-        definition=codec.deserialize(ImageDefinition, values["definition"]),
+        definition=definition,
         state=values["state"],
         internal=bool(values["internal"]),
         built_at_ms=values["built_at_ms"],

@@ -412,6 +412,30 @@ def test_b57_a_build_is_recorded_with_its_end_and_its_log(builder: ImageBuilder,
     assert (record.state, record.error) == (ImageState.BUILT, "")
 
 
+def test_what_a_chain_is_built_by_way_of_is_recorded_with_its_own_steps(builder: ImageBuilder) -> None:
+    """A base alone too, where the first step is a stage of its own."""
+    copies = ImageStep(kind="dockerfile_commands", args=["COPY a /a"])
+    whole = ImageDefinition(steps=[ImageStep(kind="debian_slim"), copies, ImageStep(kind="workdir", args=["/a"])])
+
+    async def main() -> list[ImageRecord]:
+        await builder.ensure(whole, ignore)
+        return await builder.records.list()
+
+    records = asyncio.run(main())
+    assert sorted(len(record.definition.steps) for record in records) == [1, 2, 3]
+    assert [image_id(record.definition) for record in records] == [record.image_id for record in records]
+
+
+def test_a_row_of_before_without_steps_is_an_image_that_is_there(builder: ImageBuilder) -> None:
+    async def main() -> ImageRecord | None:
+        await builder.records.put(ImageRecord(WANTED, ImageDefinition(), ImageState.BUILT, internal=True))
+        return await builder.records.get(WANTED)
+
+    record = asyncio.run(main())
+    assert record is not None
+    assert record.definition.steps == [ImageStep(kind="from_id", args=[WANTED])]
+
+
 def test_a_build_of_an_earlier_life_is_told_as_failed(builder: ImageBuilder) -> None:
     async def main() -> ImageRecord | None:
         await builder.records.put(ImageRecord(WANTED, chain(), ImageState.BUILDING))

@@ -9,7 +9,7 @@ import pytest
 
 from wherry_proto.messages import ImageDefinition, ImageStep, SourceFile
 from wherry_service.errors import InvalidRequest
-from wherry_service.images.definition import OTHERS
+from wherry_service.images.definition import OTHERS, image_id
 from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
 from wherry_service.images.steps import stage_ids, stages
 
@@ -247,3 +247,15 @@ def test_an_environment_of_conda_comes_from_one_file() -> None:
     definition = ImageDefinition(steps=[ImageStep(kind="conda"), ImageStep(kind="conda_update")])
     with pytest.raises(InvalidRequest, match="takes one file: the environment"):
         stages(definition, Lent())
+
+
+def test_each_stage_knows_the_whole_chain_that_its_image_is_made_by() -> None:
+    def alone() -> ImageStep:
+        return step("dockerfile_commands", "COPY a /a")
+
+    definition = ImageDefinition(
+        steps=[step("debian_slim"), alone(), step("run_commands", "one"), step("workdir", "/srv"), alone(), alone()]
+    )
+    plan = stages(definition, Lent())
+    assert [len(stage.definition.steps) for stage in plan] == [1, 2, 4, 5, 6]
+    assert [image_id(stage.definition) for stage in plan] == [stage.image_id for stage in plan]
