@@ -1,9 +1,8 @@
-"""Writes docs/configuration.md from the service's settings: `python docs/make_configuration.py [--check]`."""
+"""Writes docs/configuration.md from the service's settings: `python -m docs.make_configuration [--check]`."""
 
-import argparse
-import sys
 from pathlib import Path
 
+from docs.made_page import write
 from wherry_service.settings import FIELDS, variable
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -12,7 +11,7 @@ HEAD = """# Configuration
 `wherry server run --config wherry.yaml` reads settings from a YAML file. A variable of the environment goes
 before the file, and may be given as a file itself: `WHERRY_DATABASE_PASSWORD_FILE=/run/secrets/password` has the
 value in that file. A key that is not in this table is an error. This page is made from
-`service/wherry_service/settings.py` by `python docs/make_configuration.py`.
+`service/wherry_service/settings.py` by `python -m docs.make_configuration`.
 
 ```yaml
 listen:
@@ -50,17 +49,6 @@ A profile's secret is sent to the profile's server alone: with another `WHERRY_S
 """
 
 
-def main() -> None:
-    """Write the page, or with --check fail if it is not what would be written."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit("docs/configuration.md is not what the settings say: run python docs/make_configuration.py")
-
-
 def page() -> str:
     """Return the page's text."""
     rows = []
@@ -74,4 +62,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    write(PAGE, page, "python -m docs.make_configuration", __doc__)

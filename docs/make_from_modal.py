@@ -1,12 +1,11 @@
 """Writes docs/from-modal.md from the table of `wherry._base.elsewhere`: `./dev docs [--check]`."""
 
-import argparse
 import re
-import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from docs.made_page import write
 from wherry._base.elsewhere import ROWS, Row
 
 PAGE = Path(__file__).parent / "from-modal.md"
@@ -46,17 +45,6 @@ To run a program without changing its imports, see [Programs written for Modal](
 ## What differs
 
 """
-
-
-def main() -> None:
-    """Write the page, or with --check fail if it is not what would be written."""
-    parser = argparse.ArgumentParser(prog="./dev docs", description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit("docs/from-modal.md is not what the table says: run ./dev docs")
 
 
 def page() -> str:
@@ -121,4 +109,4 @@ def _sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    write(PAGE, page, "./dev docs", __doc__)

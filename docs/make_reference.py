@@ -1,16 +1,15 @@
 """Writes docs/reference.md from the docstrings of everything public: `./dev docs [--check]`."""
 
-import argparse
 import enum
 import importlib
 import inspect
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import wherry
+from docs.made_page import write
 from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, making
 from wherry._base.elsewhere import Refused
 
@@ -22,17 +21,6 @@ in the API that Wherry is compatible with. A method marked `.aio` blocks when ca
 asynchronous form: `await f.remote.aio(x)`, or `async for` where it iterates.
 """
 _BLOCKING = (blocking, blocking_classmethod, iterating, making)
-
-
-def main() -> None:
-    """Write the page, or with --check fail if it is not what would be written."""
-    parser = argparse.ArgumentParser(prog="./dev docs", description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit("docs/reference.md is not what the docstrings say: run ./dev docs")
 
 
 def page() -> str:
@@ -140,4 +128,4 @@ def _anchor(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    write(PAGE, page, "./dev docs", __doc__)

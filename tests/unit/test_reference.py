@@ -1,23 +1,13 @@
 """docs/reference.md covers every public name."""
 
-import importlib.util
 import inspect
 from pathlib import Path
-from types import ModuleType
 
 import wherry
+from docs import make_reference
 from wherry._base.elsewhere import Refused
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-def make_reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_reference_has_every_public_name_and_is_up_to_date() -> None:
@@ -26,7 +16,7 @@ def test_the_reference_has_every_public_name_and_is_up_to_date() -> None:
     own = [name for name in wherry.__all__ if not isinstance(getattr(wherry, name), Refused)]
     missing = [name for name in own if name != "__version__" and f"## wherry.{name}\n" not in text]
     assert missing == []
-    assert text == make_reference().page()
+    assert text == make_reference.page()
 
 
 def test_every_public_name_says_what_it_is() -> None:

@@ -24,7 +24,7 @@ def main() -> None:
     if given.shrink:
         left = [name for name in listed() if name in missing()]
         MISSING.write_text("".join(f"{name}\n" for name in left))
-        subprocess.run([sys.executable, "docs/make_from_modal.py"], check=True)
+        subprocess.run([sys.executable, "-m", "docs.make_from_modal"], check=True)
     print(", ".join(f"{count} {state}" for state, count in sorted(numbers().items(), reverse=True)))
 
 
