@@ -1,0 +1,146 @@
+"""Programs and command lines of all pages: they can be read, and name what exists.
+
+What they do when they run is for `./dev test docs`, and for the tests of single pages.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import wherry
+from wherry.cli.main import commands
+
+ROOT = Path(__file__).parents[2]
+# Made by programs: signatures, and a table of what does not exist.
+MADE = {"reference.md", "from-modal.md"}
+FOUND = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "extras").rglob("*.md"))]
+PAGES = [page for page in FOUND if page.name not in MADE]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Handles that pages call by these names, without a line that makes them.
+USUAL = {"app": wherry.App, "sandbox": wherry.Sandbox, "image": wherry.Image}
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def programs(page: Path) -> list[str]:
+    return [text for language, text in BLOCK.findall(page.read_text()) if language == "python"]
+
+
+def parsed(text: str) -> ast.Module:
+    return compile(text, "page", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def found(node: ast.expr) -> Any:
+    """Return what an expression such as `wherry.Image.debian_slim` names; raise AttributeError if nothing."""
+    if isinstance(node, ast.Name):
+        return wherry if node.id == "wherry" else USUAL.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = found(node.value)
+        if owner is None or not (isinstance(owner, ModuleType | type) or callable(owner)):
+            return None
+        if isinstance(owner, ModuleType) and not hasattr(owner, node.attr):
+            return importlib.import_module(f"{owner.__name__}.{node.attr}")
+        # What an object has, as `app.name`, its class need not have.
+        return getattr(owner, node.attr) if ast.unparse(node).startswith("wherry.") else getattr(owner, node.attr, None)
+    return None
+
+
+def wrong_names(text: str) -> Iterator[str]:
+    """Yield what a program names of Wherry's that does not exist."""
+    for node in ast.walk(parsed(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wherry":
+            module = importlib.import_module(node.module or "")
+            yield from (f"{node.module}.{name.name}" for name in node.names if not hasattr(module, name.name))
+        elif isinstance(node, ast.Attribute):
+            try:
+                found(node)
+            except (AttributeError, ModuleNotFoundError):
+                yield ast.unparse(node)
+
+
+def wrong_arguments(text: str) -> Iterator[str]:
+    """Yield keywords that what is called does not take."""
+    for node in ast.walk(parsed(text)):
+        if not isinstance(node, ast.Call):
+            continue
+        try:
+            called = found(node.func)
+            called = wherry.App.function if called == wherry.App.cls else called  # it takes the same
+            parameters = inspect.signature(called).parameters if called is not None else {}
+        except (AttributeError, ModuleNotFoundError, TypeError, ValueError):
+            continue
+        # `private` takes those of other programs' insides: names that begin with an underscore.
+        open_ended = any(each.kind is each.VAR_KEYWORD and name != "private" for name, each in parameters.items())
+        if parameters and not open_ended:
+            for keyword in node.keywords:
+                if keyword.arg and keyword.arg not in parameters:
+                    yield f"{ast.unparse(node.func)}({keyword.arg}=…)"
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """Yield the command lines of a page that begin with `wherry`, of blocks and within sentences."""
+    text = page.read_text()
+    for language, block in BLOCK.findall(text):
+        if language in {"", "sh", "bash", "console"}:
+            for line in block.replace("\\\n", " ").splitlines():
+                if match := re.match(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(wherry .*)$", line):
+                    yield match[1]
+    for line in re.findall(r"`(wherry [^`\n]+)`", BLOCK.sub("", text)):
+        yield line.replace("\\|", "|")
+
+
+def wrong_command(line: str) -> str | None:
+    """Return what is wrong with a command line, None if nothing is."""
+    line = re.split(r"\s(?:#|\||<|>|&&)\s|\s<<", f"{line} ")[0].strip()
+    words = (shlex.split(line) if line.count("'") % 2 == 0 else line.split())[1:]
+    here: Any = commands()
+    while hasattr(here, "commands") and words and not words[0].startswith("-"):
+        if words[0] in {"…", "COMMAND"}:
+            return None
+        names = words[0].split("|")
+        for name in names:
+            if name not in here.commands:
+                return f"{line}: no command {name}"
+        here, words = here.commands[names[0]], words[1:]
+    options = {name for each in here.params for name in (*each.opts, *each.secondary_opts)} | {"-h", "--help"}
+    for word in words:
+        name = word.split("=")[0].strip("[](),.:")
+        if word == "--" or (here.name in {"run", "exec"} and (name == "-" or not name.startswith("-"))):
+            return None  # the rest belongs to what is run
+        short = re.fullmatch(r"-\w\w+", name) and all(f"-{letter}" in options for letter in name[1:])
+        for each in name.split("|"):
+            if len(each) > 1 and each.startswith("-") and not short and each not in options:
+                return f"{line}: no option {each}"
+    return None
+
+
+@each_page
+def test_programs_name_what_exists(page: Path) -> None:
+    wrong = [name for text in programs(page) for name in [*wrong_names(text), *wrong_arguments(text)]]
+    assert wrong == []
+
+
+@each_page
+def test_commands_name_what_exists(page: Path) -> None:
+    assert [wrong for line in command_lines(page) if (wrong := wrong_command(line))] == []
+
+
+def test_what_does_not_exist_is_found() -> None:
+    assert list(wrong_names("wherry.Image.debian()\nfrom wherry.gpu import Z80\nwherry.nothing\nwherry.mock")) == [
+        "wherry.gpu.Z80",
+        "wherry.nothing",
+        "wherry.mock",
+        "wherry.Image.debian",
+    ]
+    text = "@app.function(memroy=1)\ndef f(): ...\nwherry.Retries(max_retries=1, often=2)"
+    assert sorted(wrong_arguments(text)) == ["app.function(memroy=…)", "wherry.Retries(often=…)"]
+    assert wrong_command("wherry app list --fast") == "wherry app list --fast: no option --fast"
+    assert wrong_command("wherry image list|shw") == "wherry image list|shw: no command shw"
+    assert wrong_command("wherry run a.py --of-mine") is None
