@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, Generic
 
 import wherry
 from docs.made_page import write
 from wherry._base.blocking import Bound, blocking, blocking_classmethod, iterating, making
 from wherry._base.elsewhere import Refused
+from wherry._base.object import Object
 
 PAGE = Path(__file__).parent / "reference.md"
 HEAD = """# Reference
@@ -73,15 +74,20 @@ def _entry(name: str, item: Any, level: int = 2) -> list[str]:
 
 
 def _bases(item: type) -> str:
-    hidden = ("object", "Generic", "Packages", "Recipe", "SharedObject")
-    named = [base.__name__ for base in item.__bases__ if base.__name__ not in hidden]
+    known = [base for base in item.__bases__ if base not in (object, Generic)]
+    named = [base.__name__ for base in known if base is Object or not _is_part(base)]
     return f"  # is a {', '.join(named)}" if named else ""
+
+
+def _is_part(base: type) -> bool:
+    """Whether a class is private, or stands in a private module: it is part of those that are made of it."""
+    return any(part.startswith("_") for part in (*base.__module__.split("."), base.__name__))
 
 
 def _members(item: type) -> Iterator[tuple[str, Any]]:
     kinds = (FunctionType, classmethod, staticmethod, property, enum.Enum, *_BLOCKING)
     # Parts of a class that stand in modules of their own are not shown as its bases, but as its own.
-    parts = [base for base in item.__mro__[1:] if any(part.startswith("_") for part in base.__module__.split("."))]
+    parts = [base for base in item.__mro__[1:] if _is_part(base)]
     found = {name: member for part in (*reversed(parts), item) for name, member in vars(part).items()}
     own = vars(item)
     for name, member in sorted(found.items(), key=lambda pair: pair[0] not in own):

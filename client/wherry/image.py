@@ -1,7 +1,5 @@
 """What a container's file system holds: an image, as an immutable chain of steps."""
 
-# large: one class, whose methods are those of the reference
-
 from __future__ import annotations
 
 import os
@@ -11,6 +9,7 @@ from wherry._base.checks import environment
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
 from wherry._base.object import Object
+from wherry._define.files import Files, frozen
 from wherry._define.names import image_name
 from wherry._define.packages import Packages
 from wherry._define.recipe import Recipe
@@ -23,15 +22,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from wherry._calling.owner import AppLike
-
-    Ignore = Sequence[str] | Callable[[Any], bool]
-
-# Where `Image.add_local_python_source(copy=True)` puts modules.
-SOURCE_PATH = "/opt/source"
+    from wherry._define.files import Ignore
 
 
 # large: its methods are those of the reference
-class Image(Recipe, Packages, Object):
+class Image(Recipe, Packages, Files, Object):
     """A chain of build steps. Each method returns a new image; the service builds it when an app first needs it.
 
     An image's id is made of its definition and of the files that it copies, so the same definition has the same id on
@@ -138,7 +133,7 @@ class Image(Recipe, Packages, Object):
         if registry_secret is not None:
             _refuse("registry_secret")
         file = absolute(path)
-        given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), _frozen(ignore))
+        given = (file, absolute(context_dir) if context_dir is not None else os.path.dirname(file), frozen(ignore))
         args = environment(build_args, "Image.from_dockerfile build_args got")
         base: Image = cls((Step("dockerfile", options=args, given=given, secrets=secrets, force_build=force_build),))
         return base._with_python(add_python).env(env or {})
@@ -248,7 +243,7 @@ class Image(Recipe, Packages, Object):
 
             lines = with_args(lines, environment(build_args, "Image.dockerfile_commands build_args got"))
         files = tuple((name, absolute(path)) for name, path in (context_files or {}).items())
-        given = (absolute(context_dir) if context_dir is not None else None, files, _frozen(ignore))
+        given = (absolute(context_dir) if context_dir is not None else None, files, frozen(ignore))
         step = Step("dockerfile_commands", lines, given=given, secrets=secrets, force_build=force_build)
         with_env: Image = self.env(env or {})
         return with_env._then(step)
@@ -289,81 +284,7 @@ class Image(Recipe, Packages, Object):
         function = BuildFunction(raw_f, tuple(args), dict(kwargs or {}), options)
         return self._then(Step("run_function", (function.name,), given=(function,), force_build=force_build))
 
-    # Files
-
-    def add_local_file(self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False) -> Image:
-        """Add a file of this machine; a `remote_path` that ends with "/" is the directory it is put into.
-
-        With `copy=False` it appears in each container as it starts, read-only, and a change rebuilds nothing; no build
-        step may follow. With `copy=True` it is part of the image. (reference: Image.add_local_file)
-        """
-        local = absolute(local_path)
-        remote = _remote("add_local_file", remote_path)
-        if str(remote_path).endswith("/"):
-            remote = f"{remote.rstrip('/')}/{os.path.basename(local)}"
-        if copy:
-            return self._then(Step("copy", (remote,), given=("file", local, ())))
-        return self._mounting(Mounted("file", local, remote, ()))
-
-    def add_local_dir(
-        self, local_path: str | os.PathLike[str], remote_path: str, *, copy: bool = False, ignore: Ignore = ()
-    ) -> Image:
-        """Add a directory of this machine, without what `ignore` names: patterns of a .dockerignore, or a function
-        that takes a path relative to it and returns True for what to leave out.
-
-        With `copy=False` it appears in each container as it starts, read-only, in place of what the image has there,
-        and a change rebuilds nothing; no build step may follow. With `copy=True` it is part of the image.
-        (reference: Image.add_local_dir)
-        """
-        local, remote = absolute(local_path), _remote("add_local_dir", remote_path)
-        if copy:
-            return self._then(Step("copy", (remote,), given=("dir", local, _frozen(ignore))))
-        return self._mounting(Mounted("dir", local, remote, _frozen(ignore)))
-
-    def add_local_python_source(self, *modules: str, copy: bool = False, ignore: Ignore = ()) -> Image:
-        """Add importable modules or packages of this machine, by name, to where Python looks in the container.
-
-        (reference: Image.add_local_python_source)
-        """
-        names = strings("add_local_python_source", modules)
-        for name in names:
-            if not all(part.isidentifier() for part in name.split(".")):
-                raise InvalidError(f"Image.add_local_python_source got {name!r}: it takes names of modules")
-        if not copy:
-            return self._mounting(*(Mounted("module", name, "", _frozen(ignore)) for name in names))
-        image: Image = self._then(Step("copy", (SOURCE_PATH,), given=("modules", names, _frozen(ignore))))
-        return image.env({"PYTHONPATH": SOURCE_PATH})
-
-    def copy_local_file(self, local_path: str | os.PathLike[str], remote_path: str = "./") -> Image:
-        """Copy a file of this machine into the image; a relative `remote_path` is below the working directory.
-
-        (reference: Image.copy_local_file)
-        """
-        local, remote = absolute(local_path), str(remote_path)
-        if remote.endswith("/") or remote in (".", ""):
-            remote = f"{remote.rstrip('/') or '.'}/{os.path.basename(local)}"
-        return self._then(Step("copy", (remote,), given=("file", local, ())))
-
-    def copy_local_dir(
-        self, local_path: str | os.PathLike[str], remote_path: str = ".", *, ignore: Ignore = ()
-    ) -> Image:
-        """Copy a directory of this machine into the image; a relative `remote_path` is below the working directory.
-
-        (reference: Image.copy_local_dir)
-        """
-        given = ("dir", absolute(local_path), _frozen(ignore))
-        return self._then(Step("copy", (str(remote_path) or ".",), given=given))
-
-    def copy_mount(self, mount: Any, remote_path: str = ".") -> Image:
-        """Copy what a `Mount` holds into the image: its files keep their paths there, below `remote_path`.
-
-        Modules are put into `remote_path` itself. (reference: Image.copy_mount)
-        """
-        from wherry.mount import Mount  # noqa: PLC0415 - start-up cost: not needed to define an image
-
-        if not isinstance(mount, Mount):
-            raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
-        return self._then(Step("copy", (str(remote_path) or ".",), given=("mount", mount, ())))
+    # Others' functions
 
     def pipe(self, func: Callable[..., Image], *args: Any, **kwargs: Any) -> Image:
         """Return what a function makes of this image: `func(image, *args, **kwargs)`. (reference: Image.pipe)
@@ -513,18 +434,3 @@ def _version(name: str, value: str | None) -> str | None:
     if not isinstance(value, str) or len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
         raise InvalidError(f'{name} is {value!r}: it must be a string such as "3.13"')
     return value
-
-
-def _frozen(ignore: Ignore) -> Any:
-    if callable(ignore):
-        return ignore
-    return needs_list("ignore", ignore)
-
-
-def _remote(method: str, path: Any) -> str:
-    remote = str(path)
-    if not remote.startswith("/"):
-        raise InvalidError(f"Image.{method}: remote_path is {remote!r}; it must be absolute, such as /data")
-    if remote.rstrip("/") == "":
-        raise InvalidError(f"Image.{method}: remote_path is {remote!r}, the whole file system; name a place below it")
-    return remote.rstrip("/")
