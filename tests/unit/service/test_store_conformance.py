@@ -16,6 +16,7 @@ from wherry_proto.messages import (
     FunctionSpec,
     ImageDefinition,
     ImageState,
+    ImageStep,
     Output,
     Payload,
     TokenInfo,
@@ -148,7 +149,8 @@ def test_calls_and_their_graphs(run: Run) -> None:
 def test_images_and_whose_they_are(run: Run) -> None:
     async def scenario(database: Database) -> None:
         store, places = ImageStore(database), EnvironmentStore(database)
-        record = ImageRecord("im-1", ImageDefinition(), int(ImageState.BUILDING), internal=True, seconds=1.5)
+        definition = ImageDefinition(steps=[ImageStep(kind="debian_slim")])
+        record = ImageRecord("im-1", definition, int(ImageState.BUILDING), internal=True, seconds=1.5)
         await store.put(record)
         assert await store.get("im-1") == record
         await store.put(record, "main")
