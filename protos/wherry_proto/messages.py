@@ -102,6 +102,7 @@ class ImageState:
     BUILT = 2
     FAILED = 3
     PRUNED = 4
+    STOPPED = 5
 
 
 class SandboxState:
@@ -2039,8 +2040,8 @@ class ImageStepEnd(Message):
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason", "python")
-    __kinds__ = "uint32 string string bool double string ImageStepEnd string string"
+    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason", "python", "engine_away")
+    __kinds__ = "uint32 string string bool double string ImageStepEnd string string bool"
 
     def __init__(
         self,
@@ -2054,6 +2055,7 @@ class ImageEvent(Message):
         step: "ImageStepEnd | None" = None,
         reason: str = "",
         python: str = "",
+        engine_away: bool = False,
     ) -> None:
         self.index = index
         self.log = log
@@ -2064,6 +2066,7 @@ class ImageEvent(Message):
         self.step = step
         self.reason = reason
         self.python = python
+        self.engine_away = engine_away
 
 
 class ImageShowRequest(Message):
@@ -2087,8 +2090,9 @@ class ImageInfo(Message):
         "error",
         "dockerfile",
         "apps",
+        "steps",
     )
-    __kinds__ = "string enum string uint64 uint64 double uint64 string string string[]"
+    __kinds__ = "string enum string uint64 uint64 double uint64 string string string[] string[]"
 
     def __init__(
         self,
@@ -2103,6 +2107,7 @@ class ImageInfo(Message):
         error: str = "",
         dockerfile: str = "",
         apps: "list[str] | None" = None,
+        steps: "list[str] | None" = None,
     ) -> None:
         self.image_id = image_id
         self.state = state
@@ -2114,6 +2119,7 @@ class ImageInfo(Message):
         self.error = error
         self.dockerfile = dockerfile
         self.apps: list[str] = [] if apps is None else apps
+        self.steps: list[str] = [] if steps is None else steps
 
 
 class ImageListRequest(Message):

@@ -87,6 +87,7 @@ class FakeService:
         # Called when a blob is asked for, before it is given.
         self.before_blob: Callable[[], object] = lambda: None
         self.image_error = ""
+        self.engine_away = False
         # By environment and name.
         self.image_names: dict[tuple[str, str], str] = {}
         self.app_stopped = AppStopResponse()
@@ -119,7 +120,7 @@ class FakeService:
             for index, _ in enumerate(request.images):
                 yield ImageEvent(index=index, log="building")
                 if self.image_error:
-                    yield ImageEvent(index=index, error=self.image_error)
+                    yield ImageEvent(index=index, error=self.image_error, engine_away=self.engine_away)
                 else:
                     yield ImageEvent(index=index, image_id=f"im-{index}", built=True, seconds=1.0)
 

@@ -8,7 +8,7 @@ from wherry._publish.image_files import OWN_PYTHON, resolve
 from wherry._publish.resolver import Resolver, Want
 from wherry._publish.shipping import send
 from wherry.context import is_local
-from wherry.exception import ImageBuildError, InvalidError
+from wherry.exception import ConnectionError, ImageBuildError, InvalidError
 from wherry_proto.messages import ImageEnsureRequest, ImageEvent, ImageName, ImagePublishRequest
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str
                 builds[event.index].because(event.reason)
             if event.step is not None:
                 builds[event.index].layer(event.step)
+            if event.engine_away:
+                # Nothing is wrong with the image.
+                raise ConnectionError(f"nothing can be built or run: {event.error}")
             if event.error:
                 which = f"{distinct[event.index]!r}" + (f" ({event.image_id})" if event.image_id else "")
                 raise ImageBuildError(f"{which} could not be built: {event.error}")

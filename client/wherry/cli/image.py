@@ -13,7 +13,16 @@ from wherry._define.recipe import Recipe
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images, publish
 from wherry._screen.harmless import harmless
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table, size_of, time_of, use_environment
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    say,
+    show_json,
+    show_table,
+    size_of,
+    time_of,
+    use_environment,
+)
 from wherry.cli._ref import images_of
 from wherry.cli._usage import UsageError
 from wherry.cli.image_names import names
@@ -46,6 +55,7 @@ _STATES = {
     ImageState.BUILT: "built",
     ImageState.FAILED: "failed",
     ImageState.PRUNED: "removed",
+    ImageState.STOPPED: "stopped",
 }
 
 
@@ -71,13 +81,19 @@ def list_images(as_json: bool = JSON_OPTION) -> None:
 
 
 @group.command()
-def show(ref: str = _REF, as_json: bool = JSON_OPTION) -> None:
-    """Show the Dockerfile that an image's steps become; builds nothing."""
+def show(
+    ref: str = _REF,
+    full: bool = typer.Option(False, "--full", help="The whole Dockerfile, as it is built."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show the steps that an image is made of; builds nothing."""
     found = [_shown(request) for request in _requests(ref)]
     if as_json:
         show_json([{**_described(info), "dockerfile": info.dockerfile} for info in found])
         return
-    typer.echo("\n".join(info.dockerfile.rstrip("\n") + "\n" for info in found), nl=False)
+    texts = [info.dockerfile if full else "\n".join([f"# {info.image_id}", *info.steps]) for info in found]
+    # Others may have written what is in them.
+    say("\n\n".join(text.rstrip("\n") for text in texts))
 
 
 @group.command()

@@ -21,13 +21,13 @@ from wherry_proto.messages import (
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ADMIN, DEPLOY, FIELD, Inside, Where
 from wherry_service.api.statuses import status_of
-from wherry_service.engines.engine import Engine, EngineError
+from wherry_service.engines.engine import Engine, EngineError, is_unreachable
 from wherry_service.errors import InvalidRequest, NotFound, ServiceError
 from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.definition import image_id, summary
 from wherry_service.images.errors import ImageBuildError
-from wherry_service.images.maker import described, tag_of
+from wherry_service.images.maker import described, steps_of, tag_of
 from wherry_service.images.prune import Pruner
 from wherry_service.store.images import ImageRecord
 
@@ -81,7 +81,7 @@ class ImageApi:
         else:
             record = await self._known(request.image_id)
         info = await self._info(record)
-        info.dockerfile = described(record.definition)
+        info.dockerfile, info.steps = described(record.definition), steps_of(record.definition)
         return info
 
     @rpc("Images.List", DEPLOY, Where.ANYWHERE)
@@ -146,7 +146,9 @@ class ImageApi:
         try:
             built = await self._builder.ensure(definition, OnEvent(log, step, reason), environment, bare=request.bare)
         except ImageBuildError as error:
-            events.put_nowait(ImageEvent(index=index, error=error.what, image_id=error.image_id))
+            events.put_nowait(
+                ImageEvent(index=index, error=error.what, image_id=error.image_id, engine_away=is_unreachable(error))
+            )
         except (ServiceError, InvalidRequest) as error:
             events.put_nowait(ImageEvent(index=index, error=str(error)))
         except Exception as error:  # noqa: BLE001 - the stream must end with a word on every image

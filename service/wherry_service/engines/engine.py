@@ -14,6 +14,14 @@ class EngineUnreachable(EngineError):
     """The engine does not answer; the message says what to do."""
 
 
+def is_unreachable(error: BaseException) -> bool:
+    """Whether an error, or what it came of, is an engine's that does not answer."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, EngineUnreachable):
+        found = found.__cause__
+    return found is not None
+
+
 class ImageMissing(EngineError):
     """The engine does not have the image."""
 

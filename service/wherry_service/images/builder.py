@@ -182,8 +182,9 @@ class ImageBuilder:
         try:
             await self._pull_or_make(wanted, definition, environment, heard)
         except BaseException as error:
-            record.state = ImageState.FAILED
-            record.error = in_words(error) or "it was stopped: nobody waited for it any more"
+            stopped = isinstance(error, asyncio.CancelledError)
+            record.state = ImageState.STOPPED if stopped else ImageState.FAILED
+            record.error = "it was stopped: nobody waited for it any more" if stopped else in_words(error)
             # Shielded: a build that is cancelled is recorded too.
             await asyncio.shield(self._note_end(noted, record))
             if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):

@@ -324,6 +324,19 @@ def described(definition: ImageDefinition) -> str:
     return "\n".join(parts)
 
 
+def steps_of(definition: ImageDefinition) -> list[str]:
+    """Return what a definition is made of, a line each: FROM, and each step as a person calls it."""
+    found: list[str] = []
+    for stage in stages(definition, render.Lent()):
+        if stage.function is not None:
+            found.append(f"run_function {stage.function.args[0]}")
+            continue
+        if stage.base is not None and stage.base.kind != "dockerfile":
+            found.append(f"FROM {_base_name(stage.base)}")
+        found += [instruction.title for instruction in stage.instructions]
+    return found
+
+
 def _base_name(step: ImageStep) -> str:
     if step.kind == "debian_slim":
         version = ".".join((step.options.get("python_version") or DEFAULT_PYTHON).split(".")[:2])

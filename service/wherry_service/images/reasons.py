@@ -30,6 +30,8 @@ def _again(own: ImageRecord) -> str:
         return "it was pruned"
     if own.state == ImageState.BUILT:
         return "the engine has it no more"
+    if own.state == ImageState.STOPPED:
+        return "its last build was stopped"
     return "its last build did not end well"
 
 

@@ -95,12 +95,12 @@ class ImageStore:
         return [_record(row) for row in found]
 
     async def interrupted(self) -> int:
-        """Mark the builds of an earlier life as failed; return how many there were."""
+        """Mark the builds of an earlier life as stopped; return how many there were."""
         change = (
             sa.update(images)
             .where(images.c.state == ImageState.BUILDING)
             .values(
-                state=ImageState.FAILED, error="the service ended while it was being built; it is built when asked for"
+                state=ImageState.STOPPED, error="the service ended while it was being built; it is built when asked for"
             )
         )
         return int(await self._database.write(lambda connection: connection.execute(change).rowcount))

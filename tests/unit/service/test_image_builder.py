@@ -436,7 +436,24 @@ def test_a_row_of_before_without_steps_is_an_image_that_is_there(builder: ImageB
     assert record.definition.steps == [ImageStep(kind="from_id", args=[WANTED])]
 
 
-def test_a_build_of_an_earlier_life_is_told_as_failed(builder: ImageBuilder) -> None:
+def test_a_build_that_nobody_waits_for_is_stopped_and_not_failed(builder: ImageBuilder, docker: Docker) -> None:
+    docker.does(image="echo '#5 [2/3] RUN one'\nexec sleep 600")
+
+    async def main() -> ImageRecord | None:
+        running = asyncio.Event()
+        told = OnEvent(lambda line: running.set(), lambda title, seconds, cached: None)
+        only = asyncio.ensure_future(builder.ensure(chain(), told))
+        await asyncio.wait_for(running.wait(), 30)
+        only.cancel()
+        await asyncio.wait([only])
+        return await builder.records.get(WANTED)
+
+    record = asyncio.run(main())
+    assert record is not None
+    assert (record.state, record.error) == (ImageState.STOPPED, "it was stopped: nobody waited for it any more")
+
+
+def test_a_build_of_an_earlier_life_is_told_as_stopped(builder: ImageBuilder) -> None:
     async def main() -> ImageRecord | None:
         await builder.records.put(ImageRecord(WANTED, chain(), ImageState.BUILDING))
         await builder.begin()
@@ -444,7 +461,7 @@ def test_a_build_of_an_earlier_life_is_told_as_failed(builder: ImageBuilder) -> 
 
     record = asyncio.run(main())
     assert record is not None
-    assert record.state == ImageState.FAILED
+    assert record.state == ImageState.STOPPED
     assert "the service ended while it was being built" in record.error
 
 

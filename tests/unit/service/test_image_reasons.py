@@ -72,6 +72,7 @@ def test_of_equals_the_one_used_last_counts() -> None:
         (ImageState.PRUNED, "it was pruned"),
         (ImageState.BUILT, "the engine has it no more"),
         (ImageState.FAILED, "its last build did not end well"),
+        (ImageState.STOPPED, "its last build was stopped"),
     ],
 )
 def test_one_that_was_known_is_told_what_became_of_it(state: int, told: str) -> None:

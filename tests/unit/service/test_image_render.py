@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from wherry_proto.messages import ImageDefinition, ImageStep, SourceFile
+from wherry_proto.messages import FunctionSpec, ImageDefinition, ImageStep, SourceFile
 from wherry_service.errors import InvalidRequest
 from wherry_service.images.definition import OTHERS, image_id
+from wherry_service.images.maker import steps_of
 from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
 from wherry_service.images.steps import stage_ids, stages
 
@@ -259,3 +260,22 @@ def test_each_stage_knows_the_whole_chain_that_its_image_is_made_by() -> None:
     plan = stages(definition, Lent())
     assert [len(stage.definition.steps) for stage in plan] == [1, 2, 4, 5, 6]
     assert [image_id(stage.definition) for stage in plan] == [stage.image_id for stage in plan]
+
+
+def test_steps_are_shown_as_people_call_them() -> None:
+    steps = [
+        ImageStep(kind="debian_slim", options={"python_version": "3.11"}),
+        ImageStep(kind="pip_install", args=["six", "numpy<2"]),
+        ImageStep(kind="run_commands", args=["echo a  b"]),
+        ImageStep(kind="run_function", args=["fetch"], function=FunctionSpec(name="fetch")),
+        ImageStep(kind="env", options={"A": "1"}),
+    ]
+    assert steps_of(ImageDefinition(steps=steps)) == [
+        "FROM wherry/base:bookworm",
+        "pip install 'numpy<2' six",
+        "run echo a  b",
+        "run_function fetch",
+        "env A",
+    ]
+    own = ImageStep(kind="dockerfile", args=["FROM debian:12\nRUN echo  x\n"])
+    assert steps_of(ImageDefinition(steps=[own])) == ["FROM debian:12", "RUN echo x"]

@@ -196,6 +196,17 @@ async def ensured(builder: ImageBuilder, docker: Docker) -> list[ImageEvent]:
     return [event async for event in api.ensure(ImageEnsureRequest(images=[chain()]))]
 
 
+def test_an_engine_that_is_away_is_told_apart_from_a_build_that_fails(builder: ImageBuilder, docker: Docker) -> None:
+    docker.reachable = False
+    *_, last = asyncio.run(ensured(builder, docker))
+    assert (last.error, last.engine_away) == ("the fake engine was told not to answer", True)
+    docker.reachable = True
+    docker.does(image="echo 'ERROR: no such package'; exit 1")
+    *_, last = asyncio.run(ensured(builder, docker))
+    assert "no such package" in last.error
+    assert not last.engine_away
+
+
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
 def test_an_image_whose_record_can_not_be_written_is_told_and_known_when_asked_for_again(
     builder: ImageBuilder, docker: Docker, database: Failing, caplog: pytest.LogCaptureFixture, trouble: Exception

@@ -161,7 +161,7 @@ def test_images_and_whose_they_are(run: Run) -> None:
         assert await places.images_of([]) == set()
         assert await store.interrupted() == 1
         (found,) = await store.list()
-        assert (found.state, found.internal, found.used_at_ms, found.seconds) == (ImageState.FAILED, False, BIG, 1.5)
+        assert (found.state, found.internal, found.used_at_ms, found.seconds) == (ImageState.STOPPED, False, BIG, 1.5)
 
     run(scenario)
 
