@@ -456,7 +456,7 @@ def test_found_by_id_name_and_tags(box: Sandbox) -> None:
     box.set_tags({"suite": "yes", "more": "1"})
     assert box.get_tags() == {"suite": "yes", "more": "1"}
     assert pickle.loads(pickle.dumps(box)) == box
-    with pytest.raises(NotFoundError, match=r"no sandbox runs under the name 'boks'.*box"):
+    with pytest.raises(NotFoundError, match=r"no sandbox named 'boks' runs in .*box"):
         Sandbox.from_name(None, "boks")
     with pytest.raises(AlreadyExistsError, match=f"{box.object_id} runs under the name 'box'"):
         Sandbox.create(name="box")
@@ -513,7 +513,7 @@ def test_b60_commands(box: Sandbox, run: Callable[..., Sandbox], environment: di
     logs = wherry_command(environment, "logs", "--json", other.object_id)
     assert json.loads(logs.stdout)["stdout"] == "out\n"
     for code, wrong, told in (
-        (1, ("exec", "nobody", "ls"), "no sandbox runs under the name 'nobody'"),
+        (1, ("exec", "nobody", "ls"), "no sandbox named 'nobody' runs in environment"),
         (1, ("logs", "sb-x"), "is not the id of a sandbox"),
         (2, ("list", "--tag", "x"), "write NAME=VALUE"),
     ):

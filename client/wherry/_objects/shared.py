@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 H = TypeVar("H")
 
 
+def nothing_to_delete(error: NotFoundError) -> NotFoundError:
+    """Return the error without the service's advice to create what somebody wants to delete."""
+    return NotFoundError(str(error).partition(": create it with `")[0])
+
+
 class SharedObject(Object):
     """What `Dict` and `Queue` have in common. Two handles on one object are equal when both were used."""
 
@@ -140,9 +145,9 @@ class SharedObject(Object):
         try:
             found = cls.from_name(name, environment_name=environment_name, client=client)
             found.discard()
-        except NotFoundError:
+        except NotFoundError as error:
             if not allow_missing:
-                raise
+                raise nothing_to_delete(error) from None
 
     @classmethod
     def _of_id(cls, client: Client | None, **named: str | None) -> Self:

@@ -113,9 +113,11 @@ def _hole(file: int, offset: int) -> int:
 class UploadBatch:
     """Collects files, and uploads them when its block ends without an error. (reference: Volume.batch_upload)"""
 
-    def __init__(self, volume: Target, force: bool) -> None:
+    def __init__(self, volume: Target, force: bool, how_to_force: str = "batch_upload(force=True)") -> None:
         self._volume = volume
         self._force = force
+        # What a message says replaces files.
+        self._how_to_force = how_to_force
         self._items: dict[str, UploadItem] = {}
 
     def put_file(
@@ -191,7 +193,7 @@ class UploadBatch:
         if not items:
             return
         client, volume_id = self._volume.reached()
-        sending = _Sending(volume_id, items, self._force, report)
+        sending = _Sending(volume_id, items, self._force, report, self._how_to_force)
         client.persist(lambda: sending.run(client))
 
     def _add(self, item: UploadItem) -> None:
@@ -201,10 +203,13 @@ class UploadBatch:
 class _Sending:
     """One upload; run again when the service went and came back."""
 
-    def __init__(self, volume_id: str, items: Sequence[UploadItem], force: bool, report: Report | None) -> None:
+    def __init__(
+        self, volume_id: str, items: Sequence[UploadItem], force: bool, report: Report | None, how_to_force: str
+    ) -> None:
         self._volume_id = volume_id
         self._items = items
         self._force = force
+        self._how_to_force = how_to_force
         self._report = report or (lambda size: None)
         # Sent whole in an earlier try: there since, perhaps.
         self._sent: set[str] = set()
@@ -216,7 +221,7 @@ class _Sending:
         there = [item.remote for item in self._items if item.remote in exist and item.remote not in self._sent]
         if there and not self._force:
             more = f" and {len(there) - 1} others are" if len(there) > 1 else " is"
-            raise VolumeFileExistsError(f"{there[0]!r}{more} in the volume already: use force to replace, or remove")
+            raise VolumeFileExistsError(f"{there[0]!r}{more} in the volume already: {self._how_to_force} replaces")
         chunks = self._chunks(exist, offsets)
         # None: an earlier try had done it all, and only its answer was lost.
         if (first := next(chunks, None)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from wherry._connection.client import default_client
-from wherry._objects.shared import SharedObject
+from wherry._objects.shared import SharedObject, nothing_to_delete
 from wherry.cli._common import confirm, say, show_json, show_table, time_of
 from wherry.cli._usage import UsageError
 from wherry.exception import DeserializationError, NotFoundError
@@ -18,12 +18,19 @@ PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 
 
 
 def make(cls: type[SharedObject], name: str, environment: str | None, as_json: bool) -> None:
-    """Make an object of that name, unless there is one."""
-    made = cls.lookup(name, environment_name=environment, create_if_missing=True)
+    """Create an object of that name if it does not exist, and say which of the two it was."""
+    try:
+        made = cls.lookup(name, environment_name=environment)
+        existed = True
+    except NotFoundError:
+        # Where the environment is what is missing, this says so.
+        made = cls.lookup(name, environment_name=environment, create_if_missing=True)
+        existed = False
     if as_json:
         show_json({f"{cls._kind}_id": made.object_id, "name": name})
-    else:
-        typer.echo(f'{cls.__name__} {name} is there: wherry.{cls.__name__}.from_name("{name}")')
+        return
+    said = f"{cls.__name__} {name} exists already" if existed else f"Created {cls._kind} {name}"
+    typer.echo(f'{said}. Use it as wherry.{cls.__name__}.from_name("{name}").')
 
 
 def show_all(cls: type[SharedObject], what: str, environment: str | None, as_json: bool) -> None:
@@ -58,9 +65,10 @@ def missing_allowed(allowed: bool) -> Iterator[None]:
     try:
         yield
     except NotFoundError as error:
+        told = nothing_to_delete(error)
         if not allowed:
-            raise
-        typer.echo(f"Nothing to do: {error}", err=True)
+            raise told from None
+        typer.echo(f"Nothing to do: {told}", err=True)
         raise typer.Exit from None
 
 

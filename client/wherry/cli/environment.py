@@ -19,16 +19,21 @@ from wherry_proto.messages import (
 group = typer.Typer(help="Manage environments: namespaces for apps and data.", no_args_is_help=True)
 
 _NAME = typer.Argument(help="Name of the environment.")
+# The one that is always there.
+_DEFAULT = "main"
 
 
 @group.command()
 def create(name: str = _NAME, as_json: bool = JSON_OPTION) -> None:
     """Create an environment if it does not exist."""
-    made = default_client().call("Environments.Create", EnvironmentCreateRequest(name=name), EnvironmentInfo)
+    client = default_client()
+    existed = any(info.name == name for info in _all(client))
+    made = client.call("Environments.Create", EnvironmentCreateRequest(name=name), EnvironmentInfo)
     if as_json:
-        show_json(_described(made, default_client()))
-    else:
-        typer.echo(f"Environment {name} is there: use it with --env {name}, or WHERRY_ENVIRONMENT={name}")
+        show_json(_described(made, client))
+        return
+    said = f"Environment {name} exists already" if existed else f"Created environment {name}"
+    typer.echo(f"{said}. Use it with --env {name}, or WHERRY_ENVIRONMENT={name}.")
 
 
 @group.command("list")
@@ -101,6 +106,8 @@ def delete(
     known = {info.name: info for info in _all(client)}
     if name not in known:
         raise NotFoundError(f"there is no environment {name!r}{near(name, known)}")
+    if name == _DEFAULT:
+        raise InvalidError(f"environment {name} can't be deleted: every service has it")
     info = known[name]
     running = _counted((info.num_apps, "running app", "running apps"), (info.num_sandboxes, "sandbox", "sandboxes"))
     if running and not force:

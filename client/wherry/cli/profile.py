@@ -74,8 +74,16 @@ def add(
         "environment": environment,
         "certificate": pem,
     }
-    Profiles(profiles_path()).set(name, values)
+    profiles = Profiles(profiles_path())
+    was_active = profiles.active
+    profiles.set(name, values)
     typer.echo(f"Wrote profile {name!r} ({profiles_path()}).")
+    if profiles.active != was_active:
+        typer.echo(f"It is your first, and in use now: commands go to {url}. Undo this with `wherry profile use`.")
+    elif profiles.active == name:
+        typer.echo(f"It is in use: commands go to {url}.")
+    else:
+        typer.echo(f"Not in use yet: `wherry profile use {name}`, or --profile {name} for one command.")
 
 
 @group.command("activate")

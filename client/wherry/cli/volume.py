@@ -152,7 +152,7 @@ def _add_files(group: typer.Typer, found: Found) -> None:
     ) -> None:
         """Upload a file, or a directory with all below. Given again, it goes on where it broke off."""
         one = found(name, environment)
-        batch = UploadBatch(one, force)
+        batch = UploadBatch(one, force, "--force")
         if Path(local).is_dir():
             into_it = remote.endswith("/")
             inner = f"{remote}{Path(local).resolve().name}" if into_it else remote

@@ -110,7 +110,7 @@ class GuestSandboxes:
             return await handler(request)
         own = self._apps.running(asking.app_id).record.name
         request.app_name, request.environment = request.app_name or own, asking.environment
-        missing = NotFound(f"no sandbox of app {request.app_name[:64]!r} runs under the name {request.name[:64]!r}")
+        missing = NotFound(f"no sandbox of app {request.app_name[:64]!r} named {request.name[:64]!r} runs")
         if request.app_name != own:
             raise missing
         # By its own name, and not another app's that is called the same.

@@ -89,7 +89,8 @@ class VolumeNames(ObjectApi):
         users = self._apps.users_of_volume(request.object_id) if record.is_named and not request.force else []
         if users:
             raise InvalidRequest(
-                f"{self._kind} {record.name!r} is in the containers of {', '.join(users)}: stop that first, or force it"
+                f"{self._kind} {record.name!r} is in the containers of {', '.join(users)}: stop that first, or "
+                f"delete it with `wherry {self._kind} delete --force`"
             )
         return await super().delete(request)
 

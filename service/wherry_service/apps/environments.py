@@ -106,7 +106,7 @@ class Environments:
         async with self._lock:
             self._expect_named(name)
             if name == DEFAULT:
-                raise InvalidRequest(f"environment {DEFAULT!r} is always there: it can't be renamed")
+                raise InvalidRequest(f"environment {DEFAULT!r} can't be renamed: every service has it")
             check_name(new_name)
             if new_name == name:
                 return await self._info(name)
@@ -124,7 +124,7 @@ class Environments:
         async with self._lock:
             self._expect_named(name)
             if name == DEFAULT:
-                raise InvalidRequest(f"environment {DEFAULT!r} is always there: it can't be deleted")
+                raise InvalidRequest(f"environment {DEFAULT!r} can't be deleted: every service has it")
             found = await self._info(name)
             running = [
                 f"{number} {what}{'s' if number > 1 else ''}"
@@ -133,7 +133,9 @@ class Environments:
             ]
             if running and not force:
                 running_text = " and ".join(running).replace("sandboxs", "sandboxes")
-                raise InvalidRequest(f"{running_text} run in environment {name!r}: stop them first, or force it")
+                raise InvalidRequest(
+                    f"{running_text} run in environment {name!r}: stop them first, or delete it with --force"
+                )
             await asyncio.shield(asyncio.ensure_future(self._delete(name)))
         return found
 

@@ -20,12 +20,15 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def not_there(kind: str, name: str, environment: str, names: Iterable[str]) -> str:
-    """Return the message for a name that there is not, with the names near it."""
+def not_there(kind: str, name: str, environment: str, names: Iterable[str], *, creates: bool = True) -> str:
+    """Return the message for a name that does not exist, with the names near it.
+
+    With `creates` it says how to create it, which is no advice to somebody who wants to delete it.
+    """
     known = list(names)
     near = difflib.get_close_matches(name, known, n=3)
     if near:
         hint = f"; did you mean {', '.join(repr(item) for item in near)}?"
     else:
-        hint = f": make it with `wherry {kind} create {name}`"
+        hint = f": create it with `wherry {kind} create {name}`" if creates else ""
     return f"environment {environment!r} has no {kind} {name!r}{hint}"

@@ -98,14 +98,23 @@ class Secrets:
         return found
 
     async def lookup(
-        self, name: str, environment: str, secret_id: str = "", required_keys: Sequence[str] = ()
+        self,
+        name: str,
+        environment: str,
+        secret_id: str = "",
+        required_keys: Sequence[str] = (),
+        *,
+        creates: bool = True,
     ) -> SecretRecord:
-        """Return a secret by id or name; raise `NotFound` where it, or one of the keys, is missing."""
+        """Return a secret by id or name; raise `NotFound` where it, or one of the keys, is missing.
+
+        With `creates` the error says how to create it.
+        """
         environment = environment or DEFAULT_ENVIRONMENT
         found = await self.get(secret_id) if secret_id else await self._store.find(environment, name)
         if found is None:
             names = [record.object.name for record in await self._store.named(environment)]
-            raise NotFound(not_there(KIND, name, environment, names))
+            raise NotFound(not_there(KIND, name, environment, names, creates=creates))
         missing = [key for key in required_keys if key not in found.keys]
         if missing:
             raise NotFound(
@@ -119,7 +128,7 @@ class Secrets:
 
     async def delete(self, name: str, environment: str, secret_id: str = "") -> SecretRecord:
         """Delete a secret and return what it was; new containers of functions that use it fail to start."""
-        found = await self.lookup(name, environment, secret_id)
+        found = await self.lookup(name, environment, secret_id, creates=False)
         await self._objects.delete(found.secret_id)
         log.info("deleted secret %s (%s)", found.object.name, found.secret_id)
         return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from wherry_proto.messages import SandboxInfo, SandboxSpec
-from wherry_service.errors import AlreadyExists, NotFound
+from wherry_service.errors import AlreadyExists, NotFound, near
 from wherry_service.sandboxes.sandbox import Sandbox, info_of
 from wherry_service.store.sandboxes import SandboxRecord, SandboxStore
 from wherry_service.store.secrets import secrets_named
@@ -83,8 +83,7 @@ class SandboxRegister:
                 if record.name:
                     names.append(record.name)
         of_app = f" of app {app_name!r}" if app_name else ""
-        shown = f"; running are: {', '.join(sorted(names)[:5])}" if names else ""
-        raise NotFound(f"no sandbox{of_app} runs under the name {name[:64]!r}{shown}")
+        raise NotFound(f"no sandbox{of_app} named {name[:64]!r} runs in environment {environment!r}{near(name, names)}")
 
     async def latest(self, name: str, app_name: str, environment: str) -> SandboxInfo:
         """Return the one that runs under a name, else the one that ended last; raise `NotFound`."""

@@ -201,7 +201,7 @@ def test_a_renamed_one_keeps_what_is_in_it_and_what_runs(disk: Disk) -> None:
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         with pytest.raises(AlreadyExists, match="there is an environment 'test' already"):
             await world.api.rename(EnvironmentRenameRequest(name="dev", new_name="test"))
-        with pytest.raises(InvalidRequest, match="'main' is always there"):
+        with pytest.raises(InvalidRequest, match="'main' can't be renamed"):
             await world.api.rename(EnvironmentRenameRequest(name="main", new_name="other"))
         with pytest.raises(NotFound, match="no environment 'gone'"):
             await world.api.rename(EnvironmentRenameRequest(name="gone", new_name="other"))
@@ -232,7 +232,7 @@ def test_one_in_which_something_runs_is_deleted_only_by_force_and_then_with_all(
         await world.api.create(EnvironmentCreateRequest(name="dev"))
         assert await world.apps.register.list("dev", include_stopped=True) == []
         await world.api.delete(EnvironmentDeleteRequest(name="dev"))
-        with pytest.raises(InvalidRequest, match="'main' is always there"):
+        with pytest.raises(InvalidRequest, match="'main' can't be deleted"):
             await world.api.delete(EnvironmentDeleteRequest(name="main", force=True))
         with pytest.raises(NotFound, match="no environment 'dev'"):
             await world.api.delete(EnvironmentDeleteRequest(name="dev", force=True))

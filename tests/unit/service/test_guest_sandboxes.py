@@ -231,7 +231,7 @@ def test_by_name_and_in_lists_it_finds_its_own(tmp_path: Path) -> None:
         found = await place.guests.get(place.asking, never, SandboxGetRequest(name="mine"))
         assert found.sandbox_id == own
         for name, app_name in (("theirs", ""), ("mine", "second"), ("", "")):
-            with pytest.raises(NotFound, match="runs under the name"):
+            with pytest.raises(NotFound, match=r"no sandbox of app .* named .* runs"):
                 await place.guests.get(place.asking, never, SandboxGetRequest(name=name, app_name=app_name))
 
         async def listed(request: SandboxListRequest) -> SandboxListResponse:

@@ -177,7 +177,7 @@ def test_names_are_unique_while_they_run(tmp_path: Path) -> None:
         in_app = await house.create(name="one", app="ap-1")
         assert house.sandboxes.register.by_name("one", "", "main").sandbox_id == first
         assert house.sandboxes.register.by_name("one", "app", "main").sandbox_id == in_app
-        with pytest.raises(NotFound, match=r"no sandbox runs under the name 'two'.* one"):
+        with pytest.raises(NotFound, match=r"no sandbox named 'two' runs in environment 'main'.* 'one'"):
             house.sandboxes.register.by_name("two", "", "main")
         await house.sandboxes.terminate(first)
         assert await house.create(name="one") != first

@@ -76,7 +76,7 @@ def test_names_are_found_in_their_environment_and_near_ones_told(disk: Disk) -> 
         assert (await world.secrets.lookup("database", "")).secret_id == made.secret_id
         with pytest.raises(NotFound, match="environment 'main' has no secret 'databse'; did you mean 'database'"):
             await world.secrets.lookup("databse", "main")
-        with pytest.raises(NotFound, match="make it with `wherry secret create zzz`"):
+        with pytest.raises(NotFound, match="create it with `wherry secret create zzz`"):
             await world.secrets.lookup("zzz", "main")
         with pytest.raises(NotFound, match="secret 'database' lacks USER, PASSWORD; it has URL"):
             await world.secrets.lookup("database", "main", "", ["URL", "USER", "PASSWORD"])
