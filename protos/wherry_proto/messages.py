@@ -2877,13 +2877,17 @@ class ServerInfoRequest(Message):
 
 
 class EngineInfo(Message):
-    __slots__ = ("reachable", "version", "error")
-    __kinds__ = "bool string string"
+    __slots__ = ("reachable", "version", "error", "address", "origin")
+    __kinds__ = "bool string string string string"
 
-    def __init__(self, *, reachable: bool = False, version: str = "", error: str = "") -> None:
+    def __init__(
+        self, *, reachable: bool = False, version: str = "", error: str = "", address: str = "", origin: str = ""
+    ) -> None:
         self.reachable = reachable
         self.version = version
         self.error = error
+        self.address = address
+        self.origin = origin
 
 
 class IsolationInfo(Message):

@@ -6,10 +6,11 @@ import fcntl
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from wherry_service.open_files import OpenFiles, raise_limit
-from wherry_service.settings import SettingsError, load
+from wherry_service.settings import Settings, SettingsError, load
 
 LOCK_NAME = "server.lock"
 # The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
@@ -69,10 +70,17 @@ def main() -> int:
     except BlockingIOError:
         print(f"a service for {state_dir} is already running", file=sys.stderr)
         return 0
+    return _serve(state_dir, settings)
+
+
+def _serve(state_dir: Path, settings: Settings) -> int:
     # The service only forks to exec at once; gRPC's own handlers would log a warning each time.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     import uvloop  # noqa: PLC0415 - start-up cost: 100 ms, not for one that finds another serving
 
+    from wherry_service.engines.docker import DockerEngine  # noqa: PLC0415 - start-up cost: as above
+    from wherry_service.engines.docker_connection import DockerConnection  # noqa: PLC0415 - start-up cost: as above
+    from wherry_service.engines.endpoint import OneEngine  # noqa: PLC0415 - start-up cost: as above
     from wherry_service.errors import ServiceError  # noqa: PLC0415 - start-up cost: as above
     from wherry_service.server import Service  # noqa: PLC0415 - start-up cost: the rest is loaded only by the one that serves
     from wherry_service.store.database import DatabaseTooNew  # noqa: PLC0415 - start-up cost: as above
@@ -82,7 +90,8 @@ def main() -> int:
     async def serve() -> None:
         watching = asyncio.ensure_future(OpenFiles(limit).watch())
         try:
-            await Service(state_dir, settings).run()
+            connection = DockerConnection(OneEngine(os.environ))
+            await Service(state_dir, settings, partial(DockerEngine, connection=connection)).run()
         finally:
             watching.cancel()
 

@@ -128,7 +128,8 @@ class Client:
         self.has_told_python = False
         self._begin()
         own = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _become_child(own))
+        if hasattr(os, "register_at_fork"):  # Windows has no fork
+            os.register_at_fork(after_in_child=lambda: _become_child(own))
 
     @blocking_classmethod
     def from_env(cls) -> "Client":

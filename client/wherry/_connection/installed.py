@@ -2,16 +2,24 @@
 
 import importlib.metadata
 import importlib.util
+import platform
 import re
 
 from wherry.exception import ConnectionError
 
 _OF_SERVICE = re.compile(r"\s*([A-Za-z0-9._-]+).*;.*extra\s*==\s*['\"]service['\"]")
+_SYSTEMS = {"Darwin": "macOS"}
 _NAMED = 4  # in a message; what is missing is mostly all or one
 
 
 def check_service_installed() -> None:
     """Raise ConnectionError unless the service could be started from this installation."""
+    if (system := platform.system()) != "Linux":
+        raise ConnectionError(
+            f"the service runs on Linux, and this is {_SYSTEMS.get(system, system)}: start it on a Linux machine "
+            "with a Docker engine of its own (docs/server.md), and set WHERRY_SERVER_URL here, or use "
+            "`wherry profile add`"
+        )
     if importlib.util.find_spec("wherry_service") is None:
         raise ConnectionError(f"the service is not installed here: {_ADVICE}")
     if missing := _missing():

@@ -1,7 +1,6 @@
 """The local service: started when none is configured and none runs, and left running."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -43,6 +42,8 @@ class LocalServer:
 
     def answers(self) -> bool:
         """Whether someone listens on the socket; raise ConnectionError where this user may not ask."""
+        if not hasattr(socket, "AF_UNIX"):  # Windows
+            return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(5)
             try:
@@ -108,6 +109,8 @@ class LocalServer:
 
     @contextlib.contextmanager
     def _start_lock(self) -> Iterator[None]:
+        import fcntl  # noqa: PLC0415 - not on Windows, where no service is started
+
         with self._writing():
             self._settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = open(self._settings.state_dir / "start.lock", "w")  # noqa: SIM115 - closed below

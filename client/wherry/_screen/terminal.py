@@ -6,9 +6,7 @@ import select
 import signal
 import socket
 import sys
-import termios
 import threading
-import tty
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -20,7 +18,8 @@ _PIECE = 1 << 16
 # What programs leave switched on when they are cut off: mouse reports, bracketed paste, application keys, the
 # alternate screen, a hidden cursor, colours.
 _RESET = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?1049l\x1b[?25h\x1b[0m"
-_ENDINGS = (signal.SIGHUP, signal.SIGTERM)
+# Windows has no SIGHUP.
+_ENDINGS = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name))
 
 
 class Connected(Protocol):
@@ -102,9 +101,16 @@ class _Raw:
     """The terminal in raw mode, put back however the block is left, also by a signal that ends the process."""
 
     def __init__(self, stdin: int, stdout: int) -> None:
+        try:
+            import termios  # noqa: PLC0415 - not on Windows, where all else works
+            import tty  # noqa: PLC0415 - as above
+        except ImportError:
+            raise Error("a shell needs a terminal as Linux and macOS have it: on Windows run it inside WSL") from None
         self.was_cut_off = False
         self._stdin = stdin
         self._stdout = stdout
+        self._termios = termios
+        self._set_raw = tty.setraw
         self._before = termios.tcgetattr(stdin)
         self._handlers: dict[int, Any] = {}
 
@@ -112,7 +118,7 @@ class _Raw:
         if threading.current_thread() is threading.main_thread():
             for number in _ENDINGS:
                 self._handlers[number] = signal.signal(number, self.end)
-        tty.setraw(self._stdin)
+        self._set_raw(self._stdin)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -123,12 +129,12 @@ class _Raw:
             signal.signal(number, handler)
 
     def _restore(self) -> None:
-        with contextlib.suppress(OSError, termios.error):
+        with contextlib.suppress(OSError, self._termios.error):
             if self.was_cut_off:
                 # What is said about it begins a line of its own.
                 os.write(self._stdout, _RESET + b"\r\n")
             # What was typed and not read yet is not for the shell outside.
-            termios.tcsetattr(self._stdin, termios.TCSAFLUSH, self._before)
+            self._termios.tcsetattr(self._stdin, self._termios.TCSAFLUSH, self._before)
 
     def end(self, number: int, frame: object) -> None:
         """Put the terminal back, and end this process by the signal that has come."""

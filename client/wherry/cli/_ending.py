@@ -6,7 +6,8 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-_NUMBERS = (signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP.
+_NUMBERS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Ending:

@@ -4,6 +4,7 @@ import typer
 
 from wherry._base.misuse import near
 from wherry._connection.client import default_client
+from wherry._connection.engine import engine_here
 from wherry._connection.profiles import Profiles, profiles_path
 from wherry._connection.settings import Settings
 from wherry.cli._common import JSON_OPTION, show_json
@@ -50,6 +51,8 @@ def show(
     values = {
         "state_dir": str(settings.state_dir),
         "server_url": settings.server_url,
+        # Of a service that is started here; one elsewhere has its own.
+        "engine": engine_here() if remote is None else "",
         "environment": settings.environment,
         "profile": settings.profile,
         "token_id": remote.token_id if remote is not None else "",

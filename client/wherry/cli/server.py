@@ -1,6 +1,5 @@
 """`wherry server`: the local service."""
 
-import fcntl
 import os
 import sys
 import time
@@ -19,6 +18,7 @@ from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.exception import ConnectionError, InvalidError
 from wherry_proto.messages import (
+    EngineInfo,
     IsolationInfo,
     NetworkIsolation,
     ServerInfo,
@@ -87,7 +87,8 @@ def status(as_json: bool = JSON_OPTION) -> None:
     if info.state_dir:
         typer.echo(f"State: {info.state_dir}")
     if engine is not None:
-        typer.echo(f"Engine: Docker {engine.version}" if engine.reachable else f"Engine: {engine.error}")
+        where = f" at {engine.address} ({engine.origin})" if engine.address else ""
+        typer.echo(f"Engine: Docker {engine.version}{where}" if engine.reachable else f"Engine: {engine.error}")
     if (isolation := info.isolation) is not None:
         typer.echo(f"Isolation: {_sentence(isolation)}")
         if isolation.network_problem:
@@ -179,10 +180,20 @@ def _described(info: ServerInfo) -> dict[str, object]:
         "pid": info.pid,
         "started_at": time_of(info.started_at_ms),
         "state_dir": info.state_dir,
-        "engine": {"reachable": engine.reachable, "version": engine.version, "error": engine.error} if engine else None,
+        "engine": _engine(engine) if engine else None,
         "isolation": _isolation(info.isolation) if info.isolation else None,
         "apps": info.num_apps,
         "containers": info.num_containers,
+    }
+
+
+def _engine(info: EngineInfo) -> dict[str, object]:
+    return {
+        "reachable": info.reachable,
+        "version": info.version,
+        "error": info.error,
+        "address": info.address,
+        "origin": info.origin,
     }
 
 
@@ -229,6 +240,8 @@ def _builds(info: IsolationInfo) -> str:
 
 def _wait_until_gone(settings: Settings) -> None:
     """Wait until the service has let go of its lock: only then is everything cleaned up."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where no service runs
+
     lock = settings.state_dir / "server.lock"
     deadline = time.monotonic() + STOP_DEADLINE_S
     while time.monotonic() < deadline:

@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/server.proto\x12\twherry.v1\"(\n\x11ServerInfoRequest\x12\x13\n\x0bwith_engine\x18\x01 \x01(\x08\"?\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xd8\x01\n\rIsolationInfo\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x17\n\x0fsandbox_runtime\x18\x02 \x01(\t\x12,\n\x07network\x18\x03 \x01(\x0e\x32\x1b.wherry.v1.NetworkIsolation\x12\x17\n\x0fnetwork_problem\x18\x04 \x01(\t\x12\x17\n\x0fuser_namespaces\x18\x05 \x01(\x08\x12\x18\n\x10memory_limit_mib\x18\x06 \x01(\r\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x15\n\rbuild_runtime\x18\x08 \x01(\t\"\x8f\x02\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x04\x12\x11\n\tstate_dir\x18\x06 \x01(\t\x12\x14\n\x0chandover_dir\x18\x07 \x01(\t\x12%\n\x06\x65ngine\x18\x08 \x01(\x0b\x32\x15.wherry.v1.EngineInfo\x12\x10\n\x08num_apps\x18\t \x01(\r\x12\x16\n\x0enum_containers\x18\n \x01(\r\x12+\n\tisolation\x18\x0b \x01(\x0b\x32\x18.wherry.v1.IsolationInfo\"\"\n\x11ServerStopRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"4\n\x12ServerStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r*\x8b\x01\n\x10NetworkIsolation\x12!\n\x1dNETWORK_ISOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16NETWORK_ISOLATION_FULL\x10\x01\x12\x1d\n\x19NETWORK_ISOLATION_PARTIAL\x10\x02\x12\x19\n\x15NETWORK_ISOLATION_OFF\x10\x03\x32\x8a\x01\n\x06Server\x12;\n\x04Info\x12\x1c.wherry.v1.ServerInfoRequest\x1a\x15.wherry.v1.ServerInfo\x12\x43\n\x04Stop\x12\x1c.wherry.v1.ServerStopRequest\x1a\x1d.wherry.v1.ServerStopResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/server.proto\x12\twherry.v1\"(\n\x11ServerInfoRequest\x12\x13\n\x0bwith_engine\x18\x01 \x01(\x08\"`\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0e\n\x06origin\x18\x05 \x01(\t\"\xd8\x01\n\rIsolationInfo\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x17\n\x0fsandbox_runtime\x18\x02 \x01(\t\x12,\n\x07network\x18\x03 \x01(\x0e\x32\x1b.wherry.v1.NetworkIsolation\x12\x17\n\x0fnetwork_problem\x18\x04 \x01(\t\x12\x17\n\x0fuser_namespaces\x18\x05 \x01(\x08\x12\x18\n\x10memory_limit_mib\x18\x06 \x01(\r\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x15\n\rbuild_runtime\x18\x08 \x01(\t\"\x8f\x02\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x04\x12\x11\n\tstate_dir\x18\x06 \x01(\t\x12\x14\n\x0chandover_dir\x18\x07 \x01(\t\x12%\n\x06\x65ngine\x18\x08 \x01(\x0b\x32\x15.wherry.v1.EngineInfo\x12\x10\n\x08num_apps\x18\t \x01(\r\x12\x16\n\x0enum_containers\x18\n \x01(\r\x12+\n\tisolation\x18\x0b \x01(\x0b\x32\x18.wherry.v1.IsolationInfo\"\"\n\x11ServerStopRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"4\n\x12ServerStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r*\x8b\x01\n\x10NetworkIsolation\x12!\n\x1dNETWORK_ISOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16NETWORK_ISOLATION_FULL\x10\x01\x12\x1d\n\x19NETWORK_ISOLATION_PARTIAL\x10\x02\x12\x19\n\x15NETWORK_ISOLATION_OFF\x10\x03\x32\x8a\x01\n\x06Server\x12;\n\x04Info\x12\x1c.wherry.v1.ServerInfoRequest\x1a\x15.wherry.v1.ServerInfo\x12\x43\n\x04Stop\x12\x1c.wherry.v1.ServerStopRequest\x1a\x1d.wherry.v1.ServerStopResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NETWORKISOLATION']._serialized_start=728
-  _globals['_NETWORKISOLATION']._serialized_end=867
+  _globals['_NETWORKISOLATION']._serialized_start=761
+  _globals['_NETWORKISOLATION']._serialized_end=900
   _globals['_SERVERINFOREQUEST']._serialized_start=37
   _globals['_SERVERINFOREQUEST']._serialized_end=77
   _globals['_ENGINEINFO']._serialized_start=79
-  _globals['_ENGINEINFO']._serialized_end=142
-  _globals['_ISOLATIONINFO']._serialized_start=145
-  _globals['_ISOLATIONINFO']._serialized_end=361
-  _globals['_SERVERINFO']._serialized_start=364
-  _globals['_SERVERINFO']._serialized_end=635
-  _globals['_SERVERSTOPREQUEST']._serialized_start=637
-  _globals['_SERVERSTOPREQUEST']._serialized_end=671
-  _globals['_SERVERSTOPRESPONSE']._serialized_start=673
-  _globals['_SERVERSTOPRESPONSE']._serialized_end=725
-  _globals['_SERVER']._serialized_start=870
-  _globals['_SERVER']._serialized_end=1008
+  _globals['_ENGINEINFO']._serialized_end=175
+  _globals['_ISOLATIONINFO']._serialized_start=178
+  _globals['_ISOLATIONINFO']._serialized_end=394
+  _globals['_SERVERINFO']._serialized_start=397
+  _globals['_SERVERINFO']._serialized_end=668
+  _globals['_SERVERSTOPREQUEST']._serialized_start=670
+  _globals['_SERVERSTOPREQUEST']._serialized_end=704
+  _globals['_SERVERSTOPRESPONSE']._serialized_start=706
+  _globals['_SERVERSTOPRESPONSE']._serialized_end=758
+  _globals['_SERVER']._serialized_start=903
+  _globals['_SERVER']._serialized_end=1041
 # @@protoc_insertion_point(module_scope)

@@ -97,7 +97,13 @@ class ServerApi:
         )
         if request.with_engine:
             status = await self._engine.status()
-            info.engine = EngineInfo(reachable=status.reachable, version=status.version, error=status.error)
+            info.engine = EngineInfo(
+                reachable=status.reachable,
+                version=status.version,
+                error=status.error,
+                address=status.address,
+                origin=status.origin,
+            )
             if status.reachable:
                 info.isolation = await self._isolation.told(status)
         return info

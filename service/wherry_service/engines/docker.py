@@ -5,13 +5,14 @@ import contextlib
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
 from wherry_service.engines.docker_body import create_body
+from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.docker_exec import open_exec
 from wherry_service.engines.docker_files import copy_image, save_directory
 from wherry_service.engines.docker_life import kill, set_paused
@@ -29,7 +30,6 @@ from wherry_service.engines.engine import (
     Exec,
     ExecSpec,
     ImageMissing,
-    RuntimeMissing,
     Stdin,
 )
 from wherry_service.engines.network import DEFAULT, OwnNetwork
@@ -43,14 +43,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS = 8
-TIMEOUT_S = 60
 
 
 # large: what `Engine` has, each a request of its own.
 class DockerEngine:
-    """Implements `engine.Engine`. DOCKER_HOST and the other DOCKER_ variables are honoured."""
+    """Implements `engine.Engine`. Which engine that is, `endpoint.find` says, unless the connection is another's."""
 
-    def __init__(self, volume_driver: VolumeDriver | None = None, network: OwnNetwork | None = None) -> None:
+    def __init__(
+        self,
+        volume_driver: VolumeDriver | None = None,
+        network: OwnNetwork | None = None,
+        connection: DockerConnection | None = None,
+    ) -> None:
+        self._connection = connection or DockerConnection()
         self._volume_driver = volume_driver
         # None: containers are on the engine's own bridge.
         self._network = network
@@ -66,12 +71,19 @@ class DockerEngine:
 
     async def status(self) -> EngineStatus:
         try:
+            endpoint = self._connection.endpoint()
+        except EngineUnreachable as error:
+            return EngineStatus(reachable=False, error=str(error))
+        address, origin = endpoint.address, endpoint.origin
+        try:
             info = await self._run("info", lambda client: client.info())
         except EngineError as error:
-            return EngineStatus(reachable=False, error=str(error))
+            return EngineStatus(reachable=False, error=str(error), address=address, origin=origin)
         remapped = any(option.startswith("name=userns") for option in info.get("SecurityOptions") or ())
         return EngineStatus(
             reachable=True,
+            address=address,
+            origin=origin,
             version=info["ServerVersion"],
             cpus=info["NCPU"],
             memory_mib=info["MemTotal"] >> 20,
@@ -194,38 +206,40 @@ class DockerEngine:
 
     def output(self, engine_id: str, stream: int, follow: bool) -> AsyncIterator[bytes]:
         return read_output(
-            lambda: open_output(_connect(timeout=None), engine_id, stream, follow),
-            lambda: _translated(f"read what container {engine_id[:12]} prints"),
+            lambda: open_output(self._connection.open(timeout=None), engine_id, stream, follow),
+            lambda: self._connection.translated(f"read what container {engine_id[:12]} prints"),
         )
 
     async def open_stdin(self, engine_id: str) -> Stdin:
         params = {"stdin": 1, "stream": 1}
         what = f"write to container {engine_id[:12]}"
         socket = await self._run(what, lambda client: client.attach_socket(engine_id, params=params))
-        return DockerStdin(socket, lambda: _translated(what))
+        return DockerStdin(socket, lambda: self._connection.translated(what))
 
     async def exec(self, engine_id: str, spec: ExecSpec) -> Exec:
         what = f"run {spec.command[0]!r} in container {engine_id[:12]}"
-        return await self._run(what, lambda client: open_exec(client, engine_id, spec, lambda: _translated(what)))
+        return await self._run(
+            what, lambda client: open_exec(client, engine_id, spec, lambda: self._connection.translated(what))
+        )
 
     async def copy_in(self, engine_id: str, path: str, archive: bytes | Iterable[bytes]) -> None:
         def put(client: "docker.APIClient") -> None:
             # Much of it takes longer than other requests.
-            with contextlib.closing(_connect(timeout=None)) as patient:
+            with contextlib.closing(self._connection.open(timeout=None)) as patient:
                 patient.put_archive(engine_id, path, archive)
 
         await self._run(f"copy files into container {engine_id[:12]}", put)
 
     async def save_directory(self, engine_id: str, path: str, reference: str, labels: Mapping[str, str]) -> None:
         def save(client: "docker.APIClient") -> None:
-            with contextlib.closing(_connect(timeout=None)) as patient:
+            with contextlib.closing(self._connection.open(timeout=None)) as patient:
                 save_directory(patient, engine_id, path, reference, labels)
 
         await self._run(f"make an image of {path} in container {engine_id[:12]}", save)
 
     async def copy_image(self, reference: str, engine_id: str, path: str, labels: Mapping[str, str]) -> None:
         def copy(client: "docker.APIClient") -> None:
-            with contextlib.closing(_connect(timeout=None)) as patient:
+            with contextlib.closing(self._connection.open(timeout=None)) as patient:
                 copy_image(patient, reference, engine_id, path, labels)
 
         await self._run(f"copy {reference} into container {engine_id[:12]}", copy)
@@ -244,7 +258,7 @@ class DockerEngine:
             image = client.inspect_image(container["Image"])  # type: ignore[no-untyped-call]
             config = clean_config(container["Config"], image.get("Config") or {}, labels)
             # A large file system takes longer than other requests.
-            with contextlib.closing(_connect(timeout=None)) as patient:
+            with contextlib.closing(self._connection.open(timeout=None)) as patient:
                 patient.commit(engine_id, repository=repository, tag=tag, conf=config)
 
         await self._run(f"make an image of container {engine_id[:12]}", commit)
@@ -346,12 +360,12 @@ class DockerEngine:
     def _connected(self) -> "docker.APIClient":
         with self._lock:
             if self._client is None:
-                self._client = _connect()
+                self._client = self._connection.open()
             return self._client
 
     async def _run(self, what: str, work: "Callable[[docker.APIClient], T]") -> T:
         def run() -> T:
-            with _translated(what):
+            with self._connection.translated(what):
                 return work(self._connected())
 
         try:
@@ -375,7 +389,10 @@ class DockerEngine:
                 loop.call_soon_threadsafe(queue.put_nowait, event)
 
         def follow() -> None:
-            with _translated("follow events"), contextlib.closing(_connect(timeout=None)) as client:
+            with (
+                self._connection.translated("follow events"),
+                contextlib.closing(self._connection.open(timeout=None)) as client,
+            ):
                 stream = client.events(decode=True, filters=filters)
                 put(EngineEvent("reconnected"))
                 for row in stream:
@@ -395,73 +412,14 @@ class DockerEngine:
                 retrying(follow)
 
 
-def _connect(timeout: int | None = TIMEOUT_S) -> "docker.APIClient":
-    import docker  # noqa: PLC0415 - start-up cost: 150 ms: loaded when the first container or image is asked for
-    import docker.utils as docker_utils  # noqa: PLC0415 - start-up cost: as above
-
-    # The SDK takes None for "no limit", which its stubs do not know.
-    return docker.APIClient(timeout=timeout, **docker_utils.kwargs_from_env())  # type: ignore[arg-type]
-
-
 def _inspect_image(reference: str) -> "Callable[[docker.APIClient], Any]":
     return lambda client: client.inspect_image(reference)  # type: ignore[no-untyped-call]
-
-
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    import docker.errors  # noqa: PLC0415 - start-up cost: 50 ms, loaded by `_connect`
-    import requests  # noqa: PLC0415 - start-up cost: as above
-
-    try:
-        yield
-    except docker.errors.NotFound as error:
-        kind = ImageMissing if "image" in str(error.explanation).lower() else ContainerMissing
-        raise kind(f"could not {what}: {error.explanation}") from error
-    except docker.errors.APIError as error:
-        text = str(error.explanation or error)
-        if "device information" in text:
-            raise DeviceMissing(f"this host lacks a device: {text}") from error
-        if any(sign in text for sign in _NO_GPU):
-            raise DeviceMissing(_without_gpu(text)) from error
-        if any(sign in text.lower() for sign in _NO_RUNTIME):
-            raise RuntimeMissing(
-                f"could not {what}: {text}; add the runtime to the engine's configuration, or change "
-                "containers.runtime and sandbox.runtime (docs/security.md, gVisor)"
-            ) from error
-        raise EngineError(f"could not {what}: {text}") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        raise EngineUnreachable(_unreachable(error)) from error
 
 
 def _remapped_root(directory: str) -> tuple[int, int] | None:
     # An engine with `userns-remap` keeps everything in a directory that is called so: /var/lib/docker/100000.100000.
     found = re.fullmatch(r"(\d+)\.(\d+)", directory.rstrip("/").rpartition("/")[2])
     return (int(found[1]), int(found[2])) if found else None
-
-
-def _unreachable(error: Exception) -> str:
-    text = str(error)
-    if "Permission denied" in text:
-        return "Docker refuses this user: add it to the group `docker` (and log in again), or run as root"
-    if "timed out" in text.lower():
-        return f"Docker does not answer within {TIMEOUT_S} s: look at its log (`journalctl -u docker`)"
-    return "Docker does not answer: start it (`systemctl start docker`, or `dockerd`), or set DOCKER_HOST"
-
-
-# How engines say that their configuration does not have a runtime.
-_NO_RUNTIME = ("unknown runtime specified", "invalid runtime name")
-
-# How engine and toolkit say that there is no such GPU.
-_NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia-container-runtime")
-
-
-def _without_gpu(text: str) -> str:
-    if _NO_GPU[0] in text:
-        return (
-            "asks for a GPU, and Docker on this host has no driver for them: install nvidia-container-toolkit, run "
-            f"`nvidia-ctk runtime configure --runtime=docker` and restart Docker ({text})"
-        )
-    return f"asks for a GPU that this host can't give: compare `nvidia-smi -L` with what was asked for ({text})"
 
 
 def _address(network: Mapping[str, Any]) -> str:

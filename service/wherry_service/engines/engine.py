@@ -142,6 +142,9 @@ class EngineStatus:
     reachable: bool
     version: str = ""
     error: str = ""
+    # Where it is, as DOCKER_HOST has it, and who says so.
+    address: str = ""
+    origin: str = ""
     cpus: int = 0
     memory_mib: int = 0
     # OCI runtimes by name, and the one that containers have which ask for none; (), "" where it does not say.

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -204,6 +205,40 @@ def test_sources_without_an_installation_are_no_reason_to_refuse(monkeypatch: py
 
     monkeypatch.setattr(importlib.metadata, "requires", requires)
     check_service_installed()
+
+
+@pytest.mark.parametrize(("system", "name"), [("Darwin", "macOS"), ("Windows", "Windows")])
+def test_elsewhere_than_on_linux_no_service_is_started(
+    state: Path, monkeypatch: pytest.MonkeyPatch, system: str, name: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    for start in (
+        check_service_installed,
+        lambda: server(state).ensure(Answers()),
+        lambda: run_service(None, None, False),
+    ):
+        with pytest.raises(ConnectionError, match=f"runs on Linux, and this is {name}: .* set WHERRY_SERVER_URL"):
+            start()
+
+
+def test_a_client_needs_nothing_that_windows_has_not() -> None:
+    program = """
+import os, signal, socket, sys
+for name in ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"):
+    sys.modules[name] = None
+for place, names in ((os, ("fork", "geteuid", "getuid", "register_at_fork")), (signal, ("SIGHUP", "SIGWINCH"))):
+    for name in names:
+        delattr(place, name)
+import wherry, wherry.cli.main
+for name in wherry.__all__:
+    getattr(wherry, name)
+del socket.AF_UNIX
+sys.argv = ["wherry", "server", "status"]
+wherry.cli.main.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert ran.stdout.startswith("No service is running")
 
 
 @pytest.mark.parametrize(

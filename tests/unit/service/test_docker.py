@@ -7,9 +7,9 @@ from typing import Any
 import docker.errors
 import pytest
 
-from wherry_service.engines import docker as docker_engine
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.engines.docker_body import create_body
+from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.docker_streams import clean_config
 from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Mount, RuntimeMissing
 
@@ -40,7 +40,7 @@ def test_what_mounts_for_others_has_the_rights_for_that() -> None:
 
 def test_a_device_that_the_host_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told = 'error gathering device information while adding custom device "/dev/fuse": no such file or directory'
-    monkeypatch.setattr(docker_engine, "_connect", lambda: Client(told))
+    monkeypatch.setattr(DockerConnection, "open", lambda connection: Client(told))
 
     async def start() -> None:
         await DockerEngine().start("abc")
@@ -131,7 +131,7 @@ class Client:
 
 
 def run(client: Client, monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
-    monkeypatch.setattr(docker_engine, "_connect", lambda: client)
+    monkeypatch.setattr(DockerConnection, "open", lambda connection: client)
 
     async def main() -> None:
         engine = DockerEngine()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from wherry_service.engines import docker as docker_engine
 from wherry_service.engines import network as network_module
 from wherry_service.engines.docker import DockerEngine
+from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.engine import ContainerMissing, ContainerSpec, EngineError, EngineUnreachable
 from wherry_service.engines.firewall import Firewall
 from wherry_service.engines.network import NetworkSettings, OwnNetwork
@@ -420,7 +420,7 @@ def test_a_container_whose_network_was_lost_starts_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Losing()
-    monkeypatch.setattr(docker_engine, "_connect", lambda: client)
+    monkeypatch.setattr(DockerConnection, "open", lambda connection: client)
 
     async def run(script: str) -> tuple[int, str, str]:
         return 0, "1", ""
