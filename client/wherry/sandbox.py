@@ -1,5 +1,4 @@
 """Sandboxes: containers of their own that run any command, trusted or not."""
-# large: one class, whose methods are those of the reference
 
 from __future__ import annotations
 
@@ -11,20 +10,18 @@ from wherry._base.blocking import blocking, blocking_classmethod, iterating_clas
 from wherry._base.ids import check_id, new_id
 from wherry._base.object import Object
 from wherry._base.waiting import in_thread
-from wherry._calling.owner import owner_of
 from wherry._define.options import gpus
 from wherry._define.places import placed
-from wherry._define.recipe import Recipe, checked_recipe
 from wherry._publish.needs import Needs
 from wherry._publish.sandboxes import create_sandbox
 from wherry._sandbox import options
 from wherry._sandbox.inside import SandboxInside
 from wherry._sandbox.listing import Listing
+from wherry._sandbox.origin import apart, origin_of
 from wherry._sandbox.probe import Probe, probe_of
 from wherry._sandbox.reach import SandboxReach, inbound_of, outbound_of
-from wherry.context import is_local
+from wherry._sandbox.streams import SandboxStreams
 from wherry.exception import (
-    ConnectionError,
     ExecutionError,
     InvalidError,
     NotFoundError,
@@ -40,7 +37,7 @@ from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from wherry._calling.owner import AppLike
     from wherry._connection.client import Client
@@ -49,8 +46,6 @@ __all__ = ["Listing", "Probe", "Sandbox", "Tunnel"]
 
 DEFAULT_TIMEOUT_S = 300.0
 _WAIT_S = 30.0
-# Bytes of input in one message.
-_PIECE = 1 << 20
 
 
 # large: its methods are those of the reference
@@ -64,13 +59,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         self._sandbox_id = check_id(sandbox_id, "sb", "sandbox")
         self._known_client = client
         self._ended: SandboxInfo | None = None
-        self._writer_id = new_id("cl")
-        self._written = 0
-        self._stdin = StreamWriter(self._write)
-        self._stdout: StreamReader[str] = StreamReader(lambda: self._output(1), True, before=self._stdin.drain)
-        self._stderr: StreamReader[str] = StreamReader(
-            lambda: self._output(2), True, before=self._stdin.drain, file_descriptor=2
-        )
+        self._streams = SandboxStreams(sandbox_id, lambda: self._client)
 
     # Made and found
 
@@ -148,11 +137,10 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             include_oidc_identity_token=include_oidc_identity_token,
             experimental_options=experimental_options,
         )
-        given, variables = _apart(secrets_of("secrets", secrets if secrets is not None else ()))
-        app_id, recipe, client = _app_of(app, image, client)
-        owner = owner_of(app)
-        plan = owner.plan() if owner is not None else None
-        of_app, of_app_variables = _apart(plan.secrets if plan is not None else ())
+        own = secrets_of("secrets", secrets if secrets is not None else ())
+        origin = origin_of(app, image)
+        given, variables = apart((*origin.secrets, *own))
+        client = client or origin.client or _default_client()
         spec = SandboxSpec(
             command=options.strings("a command's parts", command),
             env=options.variables(env),
@@ -178,20 +166,20 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         )
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
-            app_id=app_id,
+            app_id=origin.app_id,
             # With an app it is in the app's.
-            environment=(plan.environment if plan is not None else "") or environment_name or client.environment,
+            environment=origin.environment or environment_name or client.environment,
             name=name or "",
             tags=options.tags_of(tags),
             spec=spec,
-            secret_env={**of_app_variables, **variables},
+            secret_env=variables,
         )
         needs = Needs(
-            recipe,
-            secrets=(*of_app, *given),
+            origin.image,
+            secrets=given,
             volumes=(*placed("volumes", volumes or {}), *placed("network_file_systems", network_file_systems or {})),
         )
-        return Sandbox(create_sandbox(client, request, recipe, needs), client)
+        return Sandbox(create_sandbox(client, request, origin.image, needs), client)
 
     @blocking_classmethod
     def from_id(cls, sandbox_id: str, client: Client | None = None) -> Sandbox:
@@ -276,17 +264,17 @@ class Sandbox(SandboxInside, SandboxReach, Object):
     @property
     def stdin(self) -> StreamWriter:
         """What its command reads. (reference: Sandbox.stdin)"""
-        return self._stdin
+        return self._streams.stdin
 
     @property
     def stdout(self) -> StreamReader[str]:
         """What its command prints, as text; kept for 7 days after its end. (reference: Sandbox.stdout)"""
-        return self._stdout
+        return self._streams.stdout
 
     @property
     def stderr(self) -> StreamReader[str]:
         """As `stdout`, of its standard error; empty with `pty=True`. (reference: Sandbox.stderr)"""
-        return self._stderr
+        return self._streams.stderr
 
     # Its end
 
@@ -312,7 +300,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         Raises SandboxTimeoutError when it ended by a timeout, and SandboxTerminatedError when it was terminated,
         unless `raise_on_termination` is False. (reference: Sandbox.wait)
         """
-        self._stdin.drain()
+        self._streams.stdin.drain()
         while self._ended is None:
             request = messages.SandboxWaitRequest(sandbox_id=self._sandbox_id, timeout_s=_WAIT_S)
             self._note(self._call("Wait", request))
@@ -365,7 +353,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
     @blocking
     def detach(self) -> None:
         """Send what was written to its input, and leave it alone: it runs on. (reference: Sandbox.detach)"""
-        self._stdin.drain()
+        self._streams.stdin.drain()
 
     # What is in it
 
@@ -439,63 +427,9 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         if info.state != SandboxState.RUNNING:
             self._ended = info
 
-    def _output(self, stream: int) -> Iterator[bytes]:
-        """Yield what comes on a stream, to its end; goes on where it was when the service comes back."""
-        offset = 0
-        while True:
-            request = messages.SandboxOutputRequest(
-                sandbox_id=self._sandbox_id, stream=stream, offset=offset, follow=True
-            )
-            try:
-                for message in self._client.stream("Sandboxes.Output", request):
-                    data: bytes = message.data  # type: ignore[attr-defined]
-                    offset += len(data)
-                    yield data
-                return
-            except ConnectionError:
-                # Waits until the service is back, or gives up with this error.
-                self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
-
-    def _write(self, data: bytes, eof: bool) -> None:
-        for start in range(0, max(1, len(data)), _PIECE):
-            piece = data[start : start + _PIECE]
-            request = messages.SandboxInputRequest(
-                sandbox_id=self._sandbox_id,
-                writer_id=self._writer_id,
-                offset=self._written,
-                data=piece,
-                eof=eof and start + _PIECE >= len(data),
-            )
-            self._client.call("Sandboxes.Input", request, messages.SandboxInputResponse)
-            self._written += len(piece)
-
 
 # Within `Sandbox` the name is that of its method.
 list_of = list
-
-
-def _app_of(app: AppLike | None, image: Recipe | None, client: Client | None) -> tuple[str, Recipe, Client]:
-    image = checked_recipe(image)
-    if app is None:
-        return "", image or Image.debian_slim(), client or _default_client()
-    owner = owner_of(app)
-    if owner is not None and owner.app_id is None and not is_local():
-        # The service knows whose container asks: it is that app's.
-        return "", image or owner.plan().image, client or _default_client()
-    if owner is None or owner.app_id is None:
-        raise ExecutionError(
-            f"{app!r} is not running: create its sandboxes within `with app.run():` or under `wherry run`, "
-            "or leave out app="
-        )
-    return owner.app_id, image or owner.plan().image, client or owner.client or _default_client()
-
-
-def _apart(secrets: Sequence[Secret]) -> tuple[list_of[Secret], dict[str, str]]:
-    """Return the secrets that the service has or stores, and the variables of those made inside a container."""
-    variables: dict[str, str] = {}
-    for secret in secrets:
-        variables.update(secret.unsent or {})
-    return [secret for secret in secrets if secret.unsent is None], variables
 
 
 def _default_client() -> Client:
