@@ -1,14 +1,13 @@
 """Apps: functions that run together."""
 
-# large: its decorators name each of their parameters
 from __future__ import annotations
 
+from wherry._app.asked import AskedApp
+from wherry._app.older_app import OlderApp
+from wherry._app.roster import FunctionDecorator, LocalEntrypoint, Roster
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
-from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform, overload
-from wherry._calling.older_app import OlderApp
-from wherry._calling.owner import Own, Owner
-from wherry._define.definition import Definition
-from wherry._define.entrypoint import LocalEntrypoint
+from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform
+from wherry._calling.owner import Owner
 from wherry._define.names import check_app_name, checked_tags, is_app_id
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.recipe import checked_recipe
@@ -16,7 +15,7 @@ from wherry.exception import InvalidError
 from wherry.function import Function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wherry._calling.app_run import AppRun
     from wherry._classes.parameters import parameter
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from wherry.schedule import Schedule
     from wherry.secret import Secret
     from wherry.server import Server
-    from wherry.types import AppInfo
 
 else:
     parameter = None  # only type checkers ask which function it is
@@ -38,7 +36,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class App(OlderApp):
+class App(OlderApp, AskedApp):
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
     `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
@@ -85,8 +83,7 @@ class App(OlderApp):
             tags=checked_tags(tags),
         )
         self._include_source = include_source is not False
-        self._functions: dict[str, Function[..., Any]] = {}
-        self._entrypoints: dict[str, LocalEntrypoint[..., Any]] = {}
+        self._roster = Roster(self.__wherry_owner__, {}, {})
         self.own(objects)
 
     @property
@@ -94,7 +91,15 @@ class App(OlderApp):
         """The name that it was given, None for an app without."""
         return self.__wherry_owner__.name
 
+    def __getstate__(self) -> dict[str, Any]:
+        # As every version has it.
+        state, roster = dict(self.__dict__), self._roster
+        del state["_roster"]
+        return {**state, "_functions": roster.functions, "_entrypoints": roster.entrypoints}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        functions, entrypoints = state.pop("_functions"), state.pop("_entrypoints")
         self.__dict__.update(state)
         if "__wherry_owner__" not in state:  # pickled by a version before
             self.__wherry_owner__ = Owner(
@@ -106,6 +111,7 @@ class App(OlderApp):
                 mounts=state["_mounts"],
                 default_image=_default_image,
             )
+        self._roster = Roster(self.__wherry_owner__, functions, entrypoints)
 
     @property
     def image(self) -> Image | None:
@@ -131,27 +137,22 @@ class App(OlderApp):
     @property
     def registered_functions(self) -> dict[str, Function[..., Any]]:
         """The functions, by name."""
-        return {n: f for n, f in self._functions.items() if f.definition is None or not f.definition.is_class}
+        return self._roster.plain_functions
 
     @property
     def registered_classes(self) -> dict[str, type]:
         """The plain classes that `@app.cls()` was on, by name."""
-        classes: dict[str, Any] = {n: f.definition for n, f in self._functions.items()}
-        return {name: one.function for name, one in classes.items() if one is not None and one.is_class}
+        return self._roster.classes
 
     @property
     def registered_web_endpoints(self) -> list[str]:
         """The names of the web endpoints, those of a class as "Class.method"."""
-        found: list[str] = []
-        for name, function in self._functions.items():
-            if function.definition is not None:
-                found += function.definition.web_names(name)
-        return found
+        return self._roster.web_endpoints
 
     @property
     def registered_entrypoints(self) -> dict[str, LocalEntrypoint[..., Any]]:
         """The local entrypoints, by name."""
-        return dict(self._entrypoints)
+        return dict(self._roster.entrypoints)
 
     def function(
         self,
@@ -199,7 +200,7 @@ class App(OlderApp):
         proxy: Any = None,
         experimental_options: Any = None,
         **private: Any,
-    ) -> _FunctionDecorator:
+    ) -> FunctionDecorator:
         """Make the function below one that runs in containers.
 
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
@@ -230,7 +231,7 @@ class App(OlderApp):
             **private,
         }  # fmt: skip
         options = FunctionOptions(**{"include_source": self._include_source, **translate(given, stacklevel=2)})
-        return _FunctionDecorator(self.__wherry_owner__, self._register, name, is_generator, options)
+        return FunctionDecorator(self._roster, name, is_generator, options)
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
@@ -248,10 +249,10 @@ class App(OlderApp):
             if hasattr(user_class, "__wherry_http_server__"):
                 from wherry.server import made_of_class  # noqa: PLC0415 - start-up cost: only where there are such
 
-                return made_of_class(self.__wherry_owner__, self._register, user_class, name, checked)
+                return made_of_class(self._roster, user_class, name, checked)
             from wherry.cls import make  # noqa: PLC0415 - start-up cost: only where there are classes
 
-            return make(self.__wherry_owner__, self._register, user_class, name, checked)
+            return make(self._roster, user_class, name, checked)
 
         return decorate
 
@@ -322,7 +323,7 @@ class App(OlderApp):
             unauthenticated=unauthenticated, target_concurrency=target_concurrency, max_concurrency=max_concurrency,
             scaleup_window=scaleup_window, label=label, custom_domains=custom_domains,
         )  # fmt: skip
-        return lambda user_class: make(self.__wherry_owner__, self._register, user_class, name, options, server)
+        return lambda user_class: make(self._roster, user_class, name, options, server)
 
     def _experimental_server(self, *, proxy_regions: Any = None, region: Any = None, **options: Any) -> Any:
         """Old name of `server`, whose requests needed no token."""
@@ -341,15 +342,7 @@ class App(OlderApp):
                 "parentheses are missing: write @app.local_entrypoint() instead of @app.local_entrypoint"
             )
 
-        def decorate(function: Callable[P, R]) -> LocalEntrypoint[P, R]:
-            own_name = name or function.__qualname__
-            if own_name in self._entrypoints:
-                raise InvalidError(f"the app has two local entrypoints named {own_name!r}: give one another name=")
-            entrypoint = LocalEntrypoint(function, own_name, self)
-            self._entrypoints[own_name] = entrypoint
-            return entrypoint
-
-        return decorate
+        return lambda function: self._roster.add_entrypoint(function, name or function.__qualname__, self)
 
     def include(self, other_app: App, inherit_tags: bool = True) -> App:
         """Make the functions and classes of another app this one's, too, and return this one.
@@ -360,8 +353,7 @@ class App(OlderApp):
         """
         if not isinstance(other_app, App):
             raise InvalidError(f"App.include got {other_app!r}: it takes another App")
-        self.__wherry_owner__.include(other_app.__wherry_owner__, inherit_tags)
-        self._functions.update(other_app._functions)
+        self._roster.include(other_app._roster, inherit_tags)
         return self
 
     @iterating
@@ -443,71 +435,11 @@ class App(OlderApp):
         owner.became(found.app_id, found.name, found.environment, client)
         return app
 
-    @blocking
-    def get_dashboard_url(self) -> str:
-        """Raise InvalidError: Wherry has no web pages of its own. (reference: App.get_dashboard_url)"""
-        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
-
-        raise refusal("get_dashboard_url", "modal.App.get_dashboard_url")
-
-    @property
-    def sandboxes(self) -> Any:
-        """Raise InvalidError: what sandboxes cost is nothing that Wherry counts. (reference: App.sandboxes)"""
-        from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
-
-        raise refusal("App.sandboxes", "modal.App.sandboxes")
-
-    @blocking
-    def stop(self, client: Client | None = None) -> None:
-        """Stop the app: its containers and sandboxes end, and nobody can call its functions.
-
-        Raises ExecutionError unless it runs, was deployed here, or comes from `lookup`. (reference: App.stop)
-        """
-        from wherry._publish.apps import stop  # noqa: PLC0415 - start-up cost: loads the session
-
-        owner = self.__wherry_owner__
-        stop(*owner.reached("stop", client))
-        owner.stopped()
-
-    @blocking
-    def set_tags(self, tags: Mapping[str, str], client: Client | None = None) -> None:
-        """Replace the app's tags; those of an app that does not run yet are sent when it does.
-
-        Raises InvalidError unless names and values are strings. (reference: App.set_tags)
-        """
-        owner, checked = self.__wherry_owner__, checked_tags(tags)
-        if owner.app_id is not None:
-            from wherry._publish.apps import set_tags  # noqa: PLC0415 - start-up cost: as above
-
-            set_tags(*owner.reached("set_tags", client), checked)
-        owner.tags = checked
-
-    @blocking
-    def get_tags(self, client: Client | None = None) -> dict[str, str]:
-        """Return the app's tags. (reference: App.get_tags)"""
-        owner = self.__wherry_owner__
-        if owner.app_id is None:
-            return dict(owner.tags)
-        from wherry._publish.apps import tags_of  # noqa: PLC0415 - start-up cost: as above
-
-        return tags_of(*owner.reached("get_tags", client))
-
-    @blocking
-    def info(self, refresh: bool = False) -> AppInfo:
-        """Return its id, state, times and functions; asked for each time. (reference: App.info)"""
-        from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
-
-        return info_of(*self.__wherry_owner__.reached("info", None))
-
     def spawn_sandbox(self, *command: str, **options: Any) -> Sandbox:
         """As `Sandbox.create(*command, app=self, …)`, its older spelling. (reference: Stub.spawn_sandbox)"""
         from wherry.sandbox import Sandbox  # noqa: PLC0415 - start-up cost: for those who use it
 
         return Sandbox.create(*command, app=self, **options)
-
-    def _register(self, function: Function[..., Any], callee: Own) -> None:
-        self.__wherry_owner__.register(function.info, callee)
-        self._functions[function.name] = function
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -536,56 +468,6 @@ def _default_image() -> Image:
 
 
 Stub = App
-
-
-class _FunctionDecorator:
-    """What `@app.function(...)` gives: makes a `Function` of a plain function, keeping its signature."""
-
-    def __init__(
-        self,
-        owner: Owner,
-        register: Callable[[Function[..., Any], Own], None],
-        name: str | None,
-        is_generator: bool | None,
-        options: FunctionOptions,
-    ) -> None:
-        self._owner = owner
-        self._register = register
-        self._name = name
-        self._is_generator = is_generator
-        self._options = options
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R]) -> Function[P, R]: ...
-    def __call__(self, function: Any) -> Any:
-        if isinstance(function, Function):
-            raise InvalidError(f"{function!r} is a function of an app already: decorate it once")
-        if isinstance(function, LocalEntrypoint):
-            raise InvalidError("a function is either @app.function() or @app.local_entrypoint(), not both")
-        if isinstance(function, type):
-            raise InvalidError(f"@app.function() is on class {function.__qualname__}: write @app.cls() there")
-        web = getattr(function, "web", None) if hasattr(function, "raw_f") else None
-        if web is not None:
-            function = function.raw_f
-        if hasattr(function, "raw_f"):
-            raise InvalidError(
-                f"{function.__qualname__} has both @app.function() and @wherry.{function.kind}(): leave out "
-                "@app.function(), and write @app.cls() above its class"
-            )
-        names = function.__code__.co_varnames if hasattr(function, "__code__") else ()
-        if names[:1] == ("self",) and "." in function.__qualname__.rpartition("<locals>.")[2]:
-            raise InvalidError(
-                f"@app.function() is on the method {function.__qualname__}: "
-                f"{'leave it out' if web is not None else 'write @wherry.method() there'}, and "
-                f"{'write ' if web is not None else ''}@app.cls() above its class"
-            )
-        definition = Definition(function, self._name, self._is_generator, self._options, web)
-        callee = Own(definition.name, definition.module_name, self._owner)
-        made: Function[..., Any] = Function(definition.name, owner=self._owner, definition=definition, callee=callee)
-        self._register(made, callee)
-        return made
 
 
 def __getattr__(name: str) -> Any:

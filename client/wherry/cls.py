@@ -8,7 +8,6 @@ from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.misuse import near
 from wherry._base.object import Object, given
 from wherry._calling.callee import Callee, Derived, own_by_name
-from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import ARGUMENTS, Blueprint, Handle
 from wherry._classes.definition import ClassDefinition
 from wherry._classes.local_object import LocalObject
@@ -21,8 +20,7 @@ from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry.function import Function, _imported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from wherry._app.roster import Roster
     from wherry._calling.caller import Caller
     from wherry._calling.variants import Changes
     from wherry._classes.partial import PartialFunction
@@ -419,8 +417,7 @@ class Method(Function[Any, Any]):
 
 
 def make(
-    owner: Owner,
-    register: Callable[[Function[..., Any], Own], None],
+    roster: Roster,
     user_class: Any,
     name: str | None,
     options: FunctionOptions,
@@ -438,9 +435,7 @@ def make(
         _warn_of_warm(blueprint, options.min_containers)
         options.min_containers = 0
     definition = ClassDefinition(blueprint, name, options, _SentClass)
-    callee = Own(definition.name, definition.module_name, owner)
-    service: Function[..., Any] = Function(definition.name, owner=owner, definition=definition, callee=callee)
-    register(service, callee)
+    service = roster.add(definition)
     made = Cls(definition.name, service, blueprint)
     setattr(user_class, HANDLE, Handle(made, _method_of))
     return made

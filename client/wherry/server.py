@@ -7,7 +7,6 @@ from wherry._base.checks import DAY_S, number
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.object import Object
 from wherry._calling.callee import own_by_name
-from wherry._calling.owner import Own, Owner
 from wherry._classes.blueprint import Blueprint
 from wherry._classes.server_definition import MOST_REQUESTS, ServerDefinition, ServerOptions
 from wherry._define.marks import is_sessioned
@@ -16,8 +15,7 @@ from wherry.function import Function, _imported
 from wherry.types import ServerAutoscalerSettings, ServerSessionCredentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from wherry._app.roster import Roster
     from wherry._connection.client import Client
     from wherry._define.options import FunctionOptions
     from wherry_proto.messages import PoolSettings
@@ -261,8 +259,7 @@ def _scaled(server: Server, given: dict[str, Any], *, is_change: bool = False) -
 
 
 def make(
-    owner: Owner,
-    register: Callable[[Function[..., Any], Own], None],
+    roster: Roster,
     user_class: Any,
     name: str | None,
     options: FunctionOptions,
@@ -279,15 +276,12 @@ def make(
     blueprint = Blueprint(user_class, is_server=True)
     filled = server.fill(options, has_sessions=is_sessioned(user_class))
     definition = ServerDefinition(blueprint, name, filled, _SentServer, server.web)
-    callee = Own(definition.name, definition.module_name, owner)
-    service: Function[..., Any] = Function(definition.name, owner=owner, definition=definition, callee=callee)
-    register(service, callee)
+    service = roster.add(definition)
     return Server(definition.name, service, blueprint)
 
 
 def made_of_class(
-    owner: Owner,
-    register: Callable[[Function[..., Any], Own], None],
+    roster: Roster,
     user_class: Any,
     name: str | None,
     options: FunctionOptions,
@@ -302,7 +296,7 @@ def made_of_class(
     server = ServerOptions(
         **given, unauthenticated=True, target_concurrency=target or None, max_concurrency=min(most, MOST_REQUESTS)
     )
-    return make(owner, register, user_class, name, options, server)
+    return make(roster, user_class, name, options, server)
 
 
 class _SentServer:

@@ -1,6 +1,6 @@
 """The name of the reference's `stub` module, of 2023: an app was called a stub."""
 
-from wherry._define.entrypoint import LocalEntrypoint
+from wherry._app.roster import LocalEntrypoint
 from wherry.app import Stub
 
 __all__ = ["LocalEntrypoint", "Stub"]

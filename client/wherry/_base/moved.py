@@ -9,6 +9,7 @@ from typing import Any
 # Where what was in a module is now, first to last.
 _MOVED = {
     "wherry._blueprint": ("wherry._classes.blueprint",),
+    "wherry._define.entrypoint": ("wherry._app.roster",),
     "wherry._definition": ("wherry._define.definition", "wherry._classes.definition"),
     "wherry._derived": ("wherry.function",),
     "wherry._image": (),

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wherry._app.roster import LocalEntrypoint
 from wherry._base import modal_name
 from wherry._base.code import script_name
 from wherry._base.misuse import near
 from wherry._define.definition import Definition
-from wherry._define.entrypoint import LocalEntrypoint
 from wherry._define.plan import Plan
 from wherry._define.recipe import Recipe
 from wherry.app import App

@@ -12,11 +12,11 @@ from typing import Any
 
 import typer
 
+from wherry._app.roster import LocalEntrypoint
 from wherry._base import modal_name
 from wherry._calling.app_run import AppRun
 from wherry._connection.client import Client, default_client
 from wherry._connection.failure import hide_internals
-from wherry._define.entrypoint import LocalEntrypoint
 from wherry._screen.output import Output
 from wherry._screen.plain import Plain
 from wherry._screen.stamps import Stamped

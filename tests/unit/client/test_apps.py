@@ -261,7 +261,7 @@ def test_apps_of_2023_have_objects_by_name_and_know_where_they_are(monkeypatch: 
     with pytest.raises(InvalidError, match="App has no parameter 'imag'"):
         App("x", imag=Image.debian_slim().object_id)
     assert not app.is_inside()
-    monkeypatch.setattr("wherry._calling.older_app.is_local", lambda: False)
+    monkeypatch.setattr("wherry._app.older_app.is_local", lambda: False)
     assert app.is_inside(Image.debian_slim())
 
 

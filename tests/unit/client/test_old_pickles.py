@@ -54,6 +54,18 @@ def test_an_app_travels_without_the_code_of_its_functions() -> None:
     assert (arrived.name, list(arrived.registered_functions)) == ("new", ["f"])
 
 
+def test_a_local_entrypoint_was_somewhere_else() -> None:
+    assert pickle.loads(b"cwherry._define.entrypoint\nLocalEntrypoint\n.") is wherry.stub.LocalEntrypoint
+
+
+def test_an_app_is_pickled_as_every_version_has_it() -> None:
+    app = wherry.App("new")
+    app.function(serialized=True, name="f")(lambda: 1)
+    state = app.__getstate__()
+    assert {"_functions", "_entrypoints"} < state.keys()
+    assert not any(type(value).__module__.startswith("wherry._app") for value in state.values())
+
+
 def test_variants_keep_their_changes() -> None:
     row = loaded("a variant").__reduce__()[1]
     assert set(row[1].fields) >= {"resources.memory_request_mib", "image_id", "secret_ids"}

@@ -186,7 +186,7 @@ class C:
     exec(compile(text, str(tree / "script.py"), "exec"), space)
     app = space["app"]
     assert isinstance(app, wherry.App)
-    for function in app._functions.values():
+    for function in app._roster.functions.values():
         assert function.info.module_name == "script"
         assert function.info.module is not None
         assert "script.py" in names(function.info.module)
