@@ -72,8 +72,7 @@ class LocalServer:
             # Another client may have started it while this one waited for the lock.
             if self.answers():
                 return False
-            process = self._spawn()
-            self._wait(transport, process)
+            self._wait(transport, self._begin())
         return True
 
     def revive(self, transport: Transport) -> None:
@@ -128,6 +127,18 @@ class LocalServer:
                 f"({error.strerror}): {_ELSEWHERE}"
             ) from None
 
+    def _begin(self) -> "subprocess.Popen[bytes] | None":
+        """Have systemd start it, where it is a unit, or start it; return what was started here."""
+        from wherry._connection.unit import Unit  # noqa: PLC0415 - start-up cost: only where a service is started
+
+        unit = Unit(self._settings.state_dir)
+        if unit.is_installed:
+            with contextlib.suppress(OSError):
+                self._log_began = self.log_path.stat().st_size
+            if unit.start():
+                return None
+        return self._spawn()
+
     def _spawn(self) -> "subprocess.Popen[bytes]":
         environ = dict(os.environ)
         if path := environ.get("PYTHONPATH"):
@@ -148,7 +159,7 @@ class LocalServer:
                 start_new_session=True,
             )
 
-    def _wait(self, transport: Transport, process: "subprocess.Popen[bytes]") -> None:
+    def _wait(self, transport: Transport, process: "subprocess.Popen[bytes] | None") -> None:
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
             if self.answers():
@@ -157,10 +168,11 @@ class LocalServer:
                 except ConnectionError:
                     pass  # it listens, and is not ready yet
                 else:
-                    # It outlives us: nobody will wait for it, and Popen must not warn about that.
-                    process.returncode = 0
+                    if process is not None:
+                        # It outlives us: nobody will wait for it, and Popen must not warn about that.
+                        process.returncode = 0
                     return
-            if process.poll() not in (None, 0):
+            if process is not None and process.poll() not in (None, 0):
                 raise ConnectionError(f"the service {_ended(process.returncode)} while starting; {self._told()}")
             time.sleep(0.01)
         raise ConnectionError(f"the service did not answer within {START_DEADLINE_S:.0f} s; {self._told()}")

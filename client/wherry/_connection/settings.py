@@ -116,6 +116,11 @@ def default_state_dir() -> Path:
     return _state_dir(os.environ)
 
 
+def usual_state_dir() -> Path:
+    """Return where it would, if WHERRY_STATE_DIR named no other place."""
+    return _state_dir({name: value for name, value in os.environ.items() if name != "WHERRY_STATE_DIR"})
+
+
 def _state_dir(environ: "os._Environ[str] | dict[str, str]") -> Path:
     if given := environ.get("WHERRY_STATE_DIR"):
         return Path(given).absolute()

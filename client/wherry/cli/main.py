@@ -28,6 +28,7 @@ from wherry.cli import (
 )
 from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
+from wherry.cli._install import install, uninstall
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.logs import app_logs, function_logs
@@ -60,6 +61,8 @@ cli.command("run", context_settings={"allow_extra_args": True, "allow_interspers
 cli.command("serve")(serve)
 cli.command("deploy")(deploy)
 cli.command("shell")(shell)
+server.group.command("install")(install)
+server.group.command("uninstall")(uninstall)
 cli.add_typer(server.group, name="server")
 app.group.command("logs")(app_logs)
 app.group.command("history")(history)

@@ -1,0 +1,203 @@
+"""The local service as a unit of systemd, which starts it when the machine does."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from wherry._connection.settings import usual_state_dir
+from wherry.exception import ConnectionError
+
+_BOOTED = Path("/run/systemd/system")
+_SYSTEM_UNITS = Path("/etc/systemd/system")
+_VARIABLES = "server.env"
+# Beside WHERRY_…: what the service, docker's command line, pip and the stores of blobs read.
+_KEPT = re.compile(
+    r"(WHERRY|DOCKER|PIP|AWS)_[A-Z0-9_]+|PATH|(HTTP|HTTPS|NO)_PROXY|(http|https|no)_proxy|SSL_CERT_FILE|"
+    r"REQUESTS_CA_BUNDLE|PYTHONPATH"
+)
+# Of the client, or said by the unit.
+_LEFT_OUT = re.compile(
+    r"WHERRY_(SERVER_URL|TOKEN_ID|TOKEN_SECRET|TLS_CA|PROFILE|CONFIG_PATH|ENVIRONMENT|STATE_DIR|MODAL|CONTAINER.*)"
+)
+# In double quotes.
+_SPECIAL = re.compile(r'([\\"$`])')
+_ESCAPED = r"\\\1"
+_WITHIN_S = 60
+
+
+class Unit:
+    """The unit of a state directory: root's starts with the machine, another user's with their manager."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        key = "" if state_dir == usual_state_dir() else "-" + hashlib.sha256(str(state_dir).encode()).hexdigest()[:8]
+        self.name = f"wherry{key}.service"
+        self.is_system = os.geteuid() == 0
+        own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user"
+        self.path = (_SYSTEM_UNITS if self.is_system else own) / self.name
+        self.variables_path = state_dir / _VARIABLES
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether systemd has been told of it."""
+        return self.path.exists()
+
+    def text(self, config: Path | None = None) -> str:
+        """Return the file; `config`: a file of settings."""
+        words = [sys.executable, "-P", "-m", "wherry_service", "--state-dir", str(self.state_dir)]
+        words += ["--config", str(config)] if config is not None else []
+        log = _literal(str(self.state_dir / "server.log"))
+        if self.is_system:
+            order, target = ["Wants=network-online.target", "After=network-online.target docker.service"], "multi-user"
+        else:
+            order, target = [], "default"
+        lines = [
+            "# Made by `wherry server install`, removed by `wherry server uninstall`.",
+            "[Unit]",
+            f"Description=Wherry, for {_literal(str(self.state_dir))}",
+            *order,
+            "StartLimitIntervalSec=60",
+            "StartLimitBurst=5",
+            "",
+            "[Service]",
+            "Type=exec",
+            f"ExecStart={' '.join(_word(word) for word in words)}",
+            f"EnvironmentFile=-{_literal(str(self.variables_path))}",
+            f"StandardOutput=append:{log}",
+            f"StandardError=append:{log}",
+            "UMask=0077",
+            # The service ends its containers by itself.
+            "KillMode=mixed",
+            "TimeoutStopSec=90",
+            # `wherry server stop` ends it in order, and it stays so.
+            "Restart=on-failure",
+            "RestartSec=1",
+            "",
+            "[Install]",
+            f"WantedBy={target}.target",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def check(self) -> None:
+        """Raise ConnectionError unless this machine runs systemd."""
+        if not _BOOTED.is_dir() or shutil.which("systemctl") is None:
+            raise ConnectionError(
+                "this machine does not run systemd, which starts services at boot: have whatever starts programs here "
+                f"run `{sys.executable} -m wherry server run` as this user"
+            )
+
+    def install(self, text: str, variables: str) -> None:
+        """Write the unit and the variables, and have systemd start it from the next boot on."""
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write(self.variables_path, variables, 0o600)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(self.path, text, 0o644)
+        except OSError as error:
+            raise ConnectionError(f"{error.filename or self.path} can't be written: {error.strerror}") from None
+        self.systemctl("daemon-reload")
+        self.systemctl("enable", "--quiet", self.name)
+
+    def uninstall(self) -> bool:
+        """Have systemd forget it; the service goes on if it runs. Return whether it was there."""
+        self.variables_path.unlink(missing_ok=True)
+        if not self.is_installed:
+            return False
+        if _BOOTED.is_dir():
+            self.systemctl("disable", "--quiet", self.name)
+        self.path.unlink(missing_ok=True)
+        if _BOOTED.is_dir():
+            self.systemctl("daemon-reload")
+        return True
+
+    def start(self) -> bool:
+        """Have systemd start it; False where it can't, as in a shell without the user's manager."""
+        with contextlib.suppress(ConnectionError):  # mostly it has not failed
+            # After a few failures in a row it would refuse; here somebody asks.
+            self.systemctl("reset-failed", self.name)
+        try:
+            self.systemctl("start", self.name)
+        except ConnectionError:
+            return False
+        return True
+
+    def linger(self) -> bool:
+        """Have this user's units start at boot, not at login; return whether they do."""
+        if self.is_system:
+            return True
+        user = str(os.geteuid())
+        if self.lingers():
+            return True
+        return _ran("loginctl", "enable-linger", user).returncode == 0 and self.lingers()
+
+    def lingers(self) -> bool:
+        """Whether it starts at boot, not at the user's first login."""
+        return self.is_system or "yes" in _ran("loginctl", "show-user", str(os.geteuid()), "-p", "Linger").stdout
+
+    def systemctl(self, *words: str) -> None:
+        """Run systemctl; raise ConnectionError with what it says where it fails."""
+        line = ["systemctl", *([] if self.is_system else ["--user"]), *words]
+        ended = _ran(*line)
+        if ended.returncode:
+            said = ended.stderr.strip() or f"exit code {ended.returncode}"
+            raise ConnectionError(f"`{' '.join(line)}` failed: {said}")
+
+
+def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the service reads of this environment."""
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if _KEPT.fullmatch(name) and not _LEFT_OUT.fullmatch(name)
+    }
+
+
+def as_file(variables: Mapping[str, str]) -> str:
+    """Return variables as systemd reads them from a file."""
+    lines = [f'{name}="{_SPECIAL.sub(_ESCAPED, value)}"\n' for name, value in variables.items()]
+    return "# What `wherry server install` found in its environment; there may be passwords in it.\n" + "".join(lines)
+
+
+def _ran(*line: str) -> "subprocess.CompletedProcess[str]":
+    environ = dict(os.environ)
+    # Not set in a shell that su or cron has started.
+    environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+    try:
+        return subprocess.run(
+            line,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_WITHIN_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(line, 1, "", str(error))
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a file in one step: systemd never reads half of it, and nobody reads it before it has its mode."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _literal(text: str) -> str:
+    """Return text in which systemd finds nothing to replace."""
+    return text.replace("%", "%%")
+
+
+def _word(text: str) -> str:
+    """Return one word of a command line of a unit."""
+    escaped = _literal(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{escaped}"' if re.search(r"[\s\"'\\;]", text) else escaped
