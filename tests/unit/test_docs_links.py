@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from docs import make_site
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
@@ -84,3 +86,23 @@ def test_the_index_has_every_page() -> None:
     listed = {target.partition("#")[0] for target in links(ROOT / "docs/index.md")}
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     assert sorted(pages - listed - {"index.md"}) == []
+
+
+@pytest.mark.parametrize("name", ["docs/llms.txt", "extras/skill/SKILL.md"])
+def test_lists_for_agents_have_every_page(name: str) -> None:
+    listed = {(ROOT / name).parent.joinpath(target).resolve() for target in links(ROOT / name)}
+    assert sorted({*(ROOT / "docs").rglob("*.md")} - listed - {ROOT / "docs/index.md"}) == []
+
+
+def test_what_the_site_takes_along_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_site, "WORK", tmp_path)
+    make_site.copy_pages()
+    wrong = [
+        f"{page.name}: {problem}"
+        for page in sorted((tmp_path / "pages").rglob("*.md"))
+        for target in links(page)
+        if (problem := broken(page, target))
+    ]
+    assert wrong == []
+    assert (tmp_path / "pages/files/examples/code_interpreter.py").exists()
+    assert make_site.settings()["nav"][0] == {"Wherry": "index.md"}

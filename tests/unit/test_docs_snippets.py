@@ -5,7 +5,9 @@ What they do when they run is for `./dev test docs`, and for the tests of single
 
 import ast
 import importlib
+import importlib.util
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,16 +16,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 import wherry
+from tests.docs.pages import ROOT, Section, is_shown, sections
 from wherry.cli.main import commands
 
-ROOT = Path(__file__).parents[2]
 # Made by programs: signatures, and a table of what does not exist.
 MADE = {"reference.md", "from-modal.md"}
 FOUND = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "extras").rglob("*.md"))]
 PAGES = [page for page in FOUND if page.name not in MADE]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NAMED = [section for page in PAGES for section in sections(str(page.relative_to(ROOT))) if section.files]
 # Handles that pages call by these names, without a line that makes them.
 USUAL = {"app": wherry.App, "sandbox": wherry.Sandbox, "image": wherry.Image}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -144,3 +148,32 @@ def test_what_does_not_exist_is_found() -> None:
     assert wrong_command("wherry app list --fast") == "wherry app list --fast: no option --fast"
     assert wrong_command("wherry image list|shw") == "wherry image list|shw: no command shw"
     assert wrong_command("wherry run a.py --of-mine") is None
+
+
+@each_page
+def test_settings_can_be_read(page: Path) -> None:
+    for language, text in BLOCK.findall(page.read_text()):
+        if language == "json":
+            json.loads(text)
+        elif language == "yaml":
+            yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("section", NAMED, ids=lambda section: section.name)
+def test_programs_with_names_load(section: Section, tmp_path: Path) -> None:
+    for name, text in section.files.items():
+        if name.endswith(".py"):
+            (tmp_path / name).write_text(text)
+            spec = importlib.util.spec_from_file_location(f"page_{Path(name).stem}", tmp_path / name)
+            assert spec is not None
+            assert spec.loader is not None
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_what_is_shown_is_compared() -> None:
+    assert is_shown("a …\nb\n", "a long tail\nb\n")
+    assert is_shown("…\nb\n", "one\ntwo\nb\n")
+    assert is_shown("…\nb\n", "b\n")
+    assert not is_shown("a\n", "a\nb\n")
+    assert not is_shown("a.c\n", "abc\n")
+    assert not is_shown("", "a\n")
