@@ -93,9 +93,10 @@ class FunctionCall(Object, Generic[R]):
 
     @blocking
     def get_call_graph(self) -> list[InputInfo]:
-        """Return what the call has led to so far: its inputs, each with the inputs of the calls it made.
+        """Return the graph that the call is part of, as it is now: inputs, each with those of the calls that it made.
 
-        Raises NotFoundError when there is no such call. (reference: FunctionCall.get_call_graph)
+        It begins with the call's own inputs, or with the request or input that led to the call. Raises NotFoundError
+        when there is no such call. (reference: FunctionCall.get_call_graph)
         """
         from wherry.call_graph import roots_of  # noqa: PLC0415 - start-up cost: loads the messages
         from wherry_proto.messages import CallGraph, CallGraphRequest  # noqa: PLC0415 - start-up cost: as above

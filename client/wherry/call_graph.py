@@ -1,4 +1,4 @@
-"""What a call has led to: the inputs of its own, and of the calls that these made."""
+"""What a call is part of: what has led to it, its own inputs, and those of the calls that these made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class InputInfo:
 
 
 def roots_of(graph: CallGraph) -> list[InputInfo]:
-    """Return the graph as trees, one for each input of the call that was asked about."""
+    """Return the graph as trees, one for each input that no other has led to."""
     found: dict[str, InputInfo] = {}
     roots: list[InputInfo] = []
     for node in graph.nodes:

@@ -163,9 +163,9 @@ class CallGraphs:
                 self._forget(oldest)
 
     def graph(self, call_id: str) -> CallGraph | None:
-        """Return what a call has led to; None if it is in no graph."""
+        """Return the graph that a call is in, from the inputs that no other has led to; None if it is in none."""
         nodes = self._by_call.get(call_id)
-        return self._graph(nodes, nodes[0].root) if nodes else None
+        return self._graph(nodes[0].root.nodes, nodes[0].root) if nodes else None
 
     def function_of(self, call_id: str) -> str | None:
         """Return the id of the function that a call in a graph is of."""
@@ -193,18 +193,31 @@ class CallGraphs:
             waiting.extend(node.children)
 
 
-def below(graph: CallGraph, input_id: str) -> CallGraph | None:
-    """Return the part of a graph that begins with an input, which is the root then; None if it is not in there."""
+def around(graph: CallGraph, input_id: str) -> CallGraph | None:
+    """Return what has led to an input, and what it has led to itself; None if it is not in the graph.
+
+    It is shown as the input of a call of its own.
+    """
+    parents = {node.input_id: node.parent_input_id for node in graph.nodes}
+    if input_id not in parents:
+        return None
+    above: set[str] = set()
+    one = input_id
+    while one := parents.get(one, ""):
+        above.add(one)
     found: list[CallGraphNode] = []
     within: set[str] = set()
     for node in graph.nodes:  # parents come before their children
         if node.input_id == input_id:
-            top = copy.copy(node)
-            top.call_id, top.parent_input_id = call_of_input(input_id), ""
-            found.append(top)
+            alone = copy.copy(node)
+            alone.call_id = call_of_input(input_id)
+            found.append(alone)
         elif node.parent_input_id in within:
             found.append(node)
+        elif node.input_id in above:
+            found.append(node)
+            continue
         else:
             continue
         within.add(node.input_id)
-    return CallGraph(nodes=found, truncated=graph.truncated) if found else None
+    return CallGraph(nodes=found, truncated=graph.truncated)

@@ -17,7 +17,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
-from wherry_service.calls.graph import CallGraphs, Describe, below
+from wherry_service.calls.graph import CallGraphs, Describe, around
 from wherry_service.calls.values import Values
 from wherry_service.calls.watching import Watching
 from wherry_service.errors import NotFound, Rarely, ServiceError
@@ -345,18 +345,18 @@ class Journal:
             self._note(item)
 
     async def graph(self, call_id: str) -> CallGraph:
-        """Return what a call has led to, from memory or from disk; raise `NotFound`."""
+        """Return the graph that a call is in, from memory or from disk; raise `NotFound`."""
         found = self.graphs.graph(call_id) or await self._store.graph(call_id) or await self._graph_of_input(call_id)
         if found is None:
             raise NotFound(f"there is no call graph of {call_id[:64]}: it was not spawned, or was forgotten")
         return found
 
     async def _graph_of_input(self, call_id: str) -> CallGraph | None:
-        """Return what one input of a call has led to; None if there is no such input."""
+        """Return what is around one input of a call; None if there is no such input."""
         input_id = input_of_call(call_id)
         owner = await self._store.call_of(input_id)
         whole = (self.graphs.graph(owner) or await self._store.graph(owner)) if owner is not None else None
-        return below(whole, input_id) if whole is not None else None
+        return around(whole, input_id) if whole is not None else None
 
     # Forgetting
 

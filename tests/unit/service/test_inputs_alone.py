@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.service.test_dispatcher import FUNCTION, World, run
+from wherry.call_graph import roots_of
 from wherry_proto.messages import CallGraph, CallGraphNode, CallKind, CallState, FailureKind, Output
 from wherry_service.calls.call import Call, Input
-from wherry_service.calls.graph import below
+from wherry_service.calls.graph import around
 from wherry_service.errors import NotFound
 from wherry_service.ids import call_of_input, input_of_call, new_id
 from wherry_service.store.calls import CallStore
@@ -115,17 +116,43 @@ def test_the_disk_knows_where_an_input_belongs(tmp_path: Path) -> None:
 
 
 def test_the_graph_of_an_input_is_a_part_of_its_calls() -> None:
-    ids = [new_id("in") for _ in range(5)]
-    parents = ["", "", ids[0], ids[1], ids[3]]
+    ids = [new_id("in") for _ in range(7)]
+    # A request (0) has made the call of 1 and 2; 1 has led to 3, and that to 4; 2 to 5; 6 is another root.
+    parents = ["", ids[0], ids[0], ids[1], ids[3], ids[2], ""]
     nodes = [
         CallGraphNode(input_id=i, call_id="fc-whole", parent_input_id=p) for i, p in zip(ids, parents, strict=True)
     ]
-    found = below(CallGraph(nodes=nodes, truncated=True), ids[1])
+    found = around(CallGraph(nodes=nodes, truncated=True), ids[1])
     assert found is not None
     assert [(node.input_id, node.parent_input_id) for node in found.nodes] == [
-        (ids[1], ""), (ids[3], ids[1]), (ids[4], ids[3])
+        (ids[0], ""), (ids[1], ids[0]), (ids[3], ids[1]), (ids[4], ids[3])
     ]  # fmt: skip
-    assert found.nodes[0].call_id == call_of_input(ids[1])
+    assert [node.call_id for node in found.nodes[:2]] == ["fc-whole", call_of_input(ids[1])]
     assert found.truncated
     assert nodes[1].call_id == "fc-whole"
-    assert below(CallGraph(nodes=nodes), new_id("in")) is None
+    top = around(CallGraph(nodes=nodes), ids[0])
+    assert top is not None
+    assert [node.input_id for node in top.nodes] == ids[:6]
+    assert around(CallGraph(nodes=nodes), new_id("in")) is None
+
+
+def test_a_graph_begins_with_what_led_to_the_call(tmp_path: Path) -> None:
+    """Also where that was not spawned itself: a web request, or a plain call from outside."""
+
+    async def scenario(world: World) -> None:
+        (request,) = world.call(1, CallKind.REMOTE)
+        (asked,) = world.client.calls
+        await world.until(lambda: any(c.inputs for c in world.node.containers))
+        first, second = world.call(2, CallKind.SPAWN, parent=request)
+        (job,) = world.client.calls - {asked}
+        (deep,) = world.call(1, CallKind.REMOTE, parent=second)
+        (below_it,) = world.client.calls - {asked, job}
+        for call_id in (asked, job, below_it):
+            graph = await world.journal.graph(call_id)
+            assert [(node.input_id, node.parent_input_id) for node in graph.nodes] == [
+                (request, ""), (first, request), (second, request), (deep, second)
+            ]  # fmt: skip
+        (root,) = roots_of(graph)
+        assert [child.function_call_id for child in root.children] == [job, job]
+
+    run(tmp_path, scenario, max_containers=1)
