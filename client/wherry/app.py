@@ -420,7 +420,8 @@ class App(OlderApp, AskedApp):
 
         Its functions are not in it: `Function.from_name` finds those. `create_if_missing` deploys it, without
         functions. In place of the name the id ("ap-…") of any running app will do. Raises NotFoundError if there is
-        none. (reference: App.lookup)
+        none. In a container none is created: its own app, whose all its sandboxes are, stands for a missing one.
+        (reference: App.lookup)
         """
         from wherry._publish.deploying import looked_up  # noqa: PLC0415 - start-up cost: loads the session
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wherry import types
 from wherry._objects.infos import time_of
+from wherry.context import is_local
 from wherry_proto.messages import (
     AppInfo,
     AppSetTagsRequest,
@@ -63,7 +64,8 @@ def info_of(client: "Client", app_id: str) -> types.AppInfo:
 
 def _lifecycle_of(client: "Client", app: AppInfo) -> types.AppLifecycle:
     live = None
-    if app.version:
+    # Code in a container is not told of versions.
+    if app.version and is_local():
         request = DeploymentListRequest(app_id=app.app_id)
         versions = client.call("Deployments.List", request, DeploymentListResponse).deployments
         live = next((one for one in versions if one.version == app.version), None)

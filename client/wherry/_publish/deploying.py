@@ -13,7 +13,7 @@ from wherry._publish.image_files import resolve
 from wherry._publish.running import Published, announce, open_app, prepared
 from wherry._screen.output import Output, Silent
 from wherry._screen.plain import Cells, Steps
-from wherry.context import GUARD, check_local
+from wherry.context import GUARD, check_local, is_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
 from wherry_proto.messages import (
     AppInfo,
@@ -90,9 +90,9 @@ def deploy(
 def looked_up(plan: Plan, client: Client | None, environment: str | None, creates: bool, app_id: str = "") -> AppInfo:
     """Return the deployed app of the plan's name, which is made if it is missing and `creates`; or that of an id.
 
-    Raises NotFoundError.
+    In a container none is made: there its own app stands for one that is missing, since sandboxes become its own
+    app's in any case. Raises NotFoundError.
     """
-    check_local("looking up an app", GUARD)
     client = client or default_client()
     environment = environment or client.environment
     request = (
@@ -104,13 +104,17 @@ def looked_up(plan: Plan, client: Client | None, environment: str | None, create
         if app_id:
             raise
         found = None
-    if found is not None and (app_id or found.version):
+    # Of a container, in which its own app is found, also while that only runs.
+    own_id = os.environ.get("WHERRY_APP_ID", "") if not is_local() else ""
+    if found is not None and (app_id or found.version or found.app_id == own_id):
         return found
     if not creates:
         raise NotFoundError(
             f"no app {plan.name!r} is deployed in environment {environment!r}: deploy it, or pass "
             "create_if_missing=True"
         )
+    if not is_local():
+        return AppInfo(app_id=own_id, name=plan.name or "", environment=environment)
     made = _deployed(plan, client, plan.name or "", environment, "", "rolling")
     return AppInfo(app_id=made.app_id, name=made.app_name, environment=environment, version=made.version)
 

@@ -37,18 +37,18 @@ class Resolved:
         self.files = files
 
 
-def resolve(image: "Recipe", resolver: "Resolver | None") -> Resolved:
+def resolve(image: "Recipe", resolver: "Resolver | None", *, names: "Resolver | None" = None) -> Resolved:
     """Read what the steps name, and have the resolver bring up what they need.
 
-    Without one (for a look at the image) functions are described, not sent. Raises InvalidError for a file that is
-    missing or says nothing usable, and what the resolver raises.
+    Without one (for a look at the image) functions are described, not sent; `names` finds images by their names
+    then. Raises InvalidError for a file that is missing or says nothing usable, and what the resolver raises.
     """
     files: list[SourceFile] = []
-    steps = [_resolved(step, files, resolver) for step in image.steps]
+    steps = [_resolved(step, files, resolver, resolver or names) for step in image.steps]
     return Resolved(ImageDefinition(steps=steps), files)
 
 
-def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None") -> ImageStep:
+def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None", names: "Resolver | None") -> ImageStep:
     message = ImageStep(
         kind=step.kind,
         args=list(step.args),
@@ -64,11 +64,11 @@ def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None") 
         own = reader(step, message)
         message.files = [described(file) for file in own]
         files.extend(own)
-    if step.kind == "from_name" and resolver is not None:
-        environment, _, name = image_name(step.args[0], step.given[0] or resolver.environment).partition("/")
+    if step.kind == "from_name" and names is not None:
+        environment, _, name = image_name(step.args[0], step.given[0] or names.environment).partition("/")
         asked = ImageNameRequest(name=name, environment=environment)
         message.kind = "from_id"
-        message.args = [resolver.client.call("Images.Named", asked, ImageName).image_id]
+        message.args = [names.client.call("Images.Named", asked, ImageName).image_id]
     if step.kind == "run_function":
         (function,) = step.given
         message.options["fingerprint"] = fingerprint(function)

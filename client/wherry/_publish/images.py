@@ -62,7 +62,7 @@ def publish(client: Client, image: Recipe, name: str) -> ImageName:
 def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str]:
     client = resolver.client
     # Inside a container nothing is built, only named: the service sends and reads nothing for that.
-    resolved = [resolve(image, resolver if is_local() else None) for image in distinct]
+    resolved = [resolve(image, resolver if is_local() else None, names=resolver) for image in distinct]
     if is_local():
         send(client, [file for one in resolved for file in one.files], as_read=True)
     request = ImageEnsureRequest(

@@ -43,7 +43,9 @@ def origin_of(app: AppLike | None, image: Recipe | None) -> Origin:
             "or leave out app="
         )
     plan = owner.plan()
-    return Origin(image or plan.image, owner.app_id or "", plan.environment, owner.client, plan.secrets)
+    # In a container it is the container's own app's, whichever is named.
+    app_id = owner.app_id if is_local() else None
+    return Origin(image or plan.image, app_id or "", plan.environment, owner.client, plan.secrets)
 
 
 def apart(secrets: Sequence[Secret]) -> tuple[list[Secret], dict[str, str]]:

@@ -79,7 +79,7 @@ class AppApi:
     async def set_tags(self, request: AppSetTagsRequest) -> AppInfo:
         return await self._apps.set_tags(request.app_id, request.tags)
 
-    @rpc("Apps.Show", ANY, ("app_id", "environment"))
+    @rpc("Apps.Show", ANY, ("app_id", "environment"), inside=Inside.ENVIRONMENT)
     async def show(self, request: AppShowRequest) -> AppShowResponse:
         apps = self._apps.register
         app = apps.running(request.app_id) if request.app_id else apps.named(request.app_name, request.environment)

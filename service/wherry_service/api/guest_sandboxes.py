@@ -104,16 +104,13 @@ class GuestSandboxes:
             raise Denied(f"code inside a container can't use sandbox {sandbox_id}: {lacks}")
 
     async def get(self, asking: Asking, handler: Any, request: SandboxGetRequest) -> Any:
-        """Find one by id or name."""
+        """Find one by id or name: of its own app, whichever is named, since that has all that containers make."""
         if request.sandbox_id:
             await self.check_use(asking, request.sandbox_id)
             return await handler(request)
         own = self._apps.running(asking.app_id).record.name
         request.app_name, request.environment = request.app_name or own, asking.environment
         missing = NotFound(f"no sandbox of app {request.app_name[:64]!r} named {request.name[:64]!r} runs")
-        if request.app_name != own:
-            raise missing
-        # By its own name, and not another app's that is called the same.
         for sandbox in self._sandboxes.register.of_app(asking.app_id):
             if sandbox.record.name == request.name and request.name and not sandbox.ended.is_set():
                 await self.check_use(asking, sandbox.sandbox_id)

@@ -14,6 +14,8 @@ from typing import Any
 
 from wherry_proto import services
 from wherry_proto.messages import (
+    AppShowRequest,
+    AppShowResponse,
     BlobChunk,
     BlobGetRequest,
     BucketMount,
@@ -24,6 +26,7 @@ from wherry_proto.messages import (
     FunctionBindRequest,
     FunctionInfo,
     FunctionLookupRequest,
+    FunctionStatus,
     ImageEnsureRequest,
     ImageEvent,
     ObjectOpenRequest,
@@ -267,6 +270,17 @@ class Guest:
                     raise self.missing("source tree", mount.source_id)
         found: FunctionInfo = await handler(request)
         return found
+
+    @instead("Apps.Show")
+    async def _show_app(self, handler: Any, request: AppShowRequest) -> AppShowResponse:
+        """Tell of an app what its functions' ids and names would; without a name, of its own app."""
+        own = self._guests.apps.running(self._app_id).record
+        if not request.app_id and request.app_name in ("", own.name):
+            # Several apps may be called so: its own one is meant.
+            request.app_id = self._app_id
+        shown: AppShowResponse = await handler(request)
+        functions = [FunctionStatus(function=status.function) for status in shown.functions]
+        return AppShowResponse(app=shown.app, functions=functions)
 
     # Sandboxes
 

@@ -11,7 +11,7 @@ from wherry_proto.messages import (
     ImageState,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import DEPLOY, FIELD
+from wherry_service.api.rules import DEPLOY, FIELD, Inside
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.store.image_names import MOST_NAMES, ImageNames, TooManyNames
@@ -40,7 +40,7 @@ class ImageNameApi:
                 "`wherry image names delete`"
             ) from None
 
-    @rpc("Images.Named", DEPLOY, FIELD)
+    @rpc("Images.Named", DEPLOY, FIELD, inside=Inside.SANDBOX)
     async def named(self, request: ImageNameRequest) -> ImageName:
         return await self._known(request)
 

@@ -11,6 +11,7 @@ from tests.fakes.service import FakeService
 from wherry import App, Image, Secret
 from wherry._connection.client import Client
 from wherry._publish.needs import needs_of
+from wherry._sandbox.origin import origin_of
 from wherry.cli._ref import find_app
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -197,6 +198,23 @@ def test_an_app_is_looked_up_by_its_id(client: Client) -> None:
         App.lookup("ap-1", create_if_missing=True, client=client)
     with pytest.raises(NotFoundError, match="no app 'nobody' is deployed"):
         App.lookup("nobody", client=client)
+
+
+def test_an_app_is_looked_up_in_a_container_where_its_own_stands_for_a_missing_one(
+    service: Apps, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHERRY_CONTAINER", "/run/wherry")
+    monkeypatch.setenv("WHERRY_APP_ID", "ap-own")
+    assert App.lookup("deployed", client=client).app_id == "ap-deployed"
+    with pytest.raises(NotFoundError, match="no app 'pool' is deployed"):
+        App.lookup("pool", client=client)
+    pool = App.lookup("pool", client=client, create_if_missing=True)
+    assert (pool.name, pool.app_id) == ("pool", "ap-own")
+    assert not {"Apps.Open", "Deployments.Create"} & {method for method, _ in service.requests}
+    info = pool.info()
+    assert (info.app_id, info.lifecycle.deployed_at) == ("ap-own", None)
+    # Whichever is named, the service knows whose container asks.
+    assert origin_of(pool, None).app_id == origin_of(App("x"), None).app_id == ""
 
 
 def test_what_an_app_says_of_itself() -> None:

@@ -92,3 +92,13 @@ def test_an_image_is_used_by_its_name(service: FakeService, client: Client) -> N
     assert list(_asked(service).images[0].steps[0].args) == ["im-9"]
     with pytest.raises(InvalidError, match="an image's name is None"):
         wherry.Image.from_name(None)  # type: ignore[arg-type]
+
+
+def test_an_image_is_used_by_its_name_in_a_container_that_builds_none(
+    service: FakeService, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.image_names["main", "base"] = "im-7"
+    monkeypatch.setattr("wherry._publish.images.is_local", lambda: False)
+    ensure_images(client, [wherry.Image.from_name("base").env({"A": "b"})])
+    (definition,) = _asked(service).images
+    assert [(step.kind, list(step.args)) for step in definition.steps] == [("from_id", ["im-7"]), ("env", [])]

@@ -230,7 +230,10 @@ def test_by_name_and_in_lists_it_finds_its_own(tmp_path: Path) -> None:
 
         found = await place.guests.get(place.asking, never, SandboxGetRequest(name="mine"))
         assert found.sandbox_id == own
-        for name, app_name in (("theirs", ""), ("mine", "second"), ("", "")):
+        # What a container makes is its own app's, whichever app it names.
+        found = await place.guests.get(place.asking, never, SandboxGetRequest(name="mine", app_name="second"))
+        assert found.sandbox_id == own
+        for name, app_name in (("theirs", ""), ("theirs", "app"), ("", "")):
             with pytest.raises(NotFound, match=r"no sandbox of app .* named .* runs"):
                 await place.guests.get(place.asking, never, SandboxGetRequest(name=name, app_name=app_name))
 

@@ -14,6 +14,8 @@ from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
     AppInfo,
+    AppShowRequest,
+    AppShowResponse,
     BucketMount,
     CallCancel,
     CallKind,
@@ -24,6 +26,7 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionLookupRequest,
     FunctionSpec,
+    FunctionStatus,
     Hello,
     Input,
     InputsEnd,
@@ -85,7 +88,12 @@ class World:
             cast("Sandboxes", None),
             cast("LogStore", None),
         )
-        handlers = {"Server.Info": _info, "Functions.Lookup": self._lookup, "Functions.Bind": self._bind}
+        handlers = {
+            "Server.Info": _info,
+            "Functions.Lookup": self._lookup,
+            "Functions.Bind": self._bind,
+            "Apps.Show": self._show,
+        }
         self.guests = Guests(
             handlers,
             self.sessions,
@@ -104,6 +112,17 @@ class World:
 
     async def _bind(self, request: FunctionBindRequest) -> FunctionInfo:
         return self.apps.register.function(request.function_id)
+
+    async def _show(self, request: AppShowRequest) -> AppShowResponse:
+        register = self.apps.register
+        app = (
+            register.running(request.app_id)
+            if request.app_id
+            else register.named(request.app_name, request.environment)
+        )
+        infos = [register.function_info(app, base) for base in app.bases]
+        functions = [FunctionStatus(function=info, image_id="im-1", backlog=3) for info in infos]
+        return AppShowResponse(app=register.info(app.record.app_id), functions=functions)
 
     async def ask(self, **names: Any) -> FunctionInfo:
         handler: Handler = self.guest.handlers()["Functions.Lookup"]
@@ -165,10 +184,32 @@ def test_another_environment_is_out_of_reach(tmp_path: Path) -> None:
 def test_methods_that_change_apps_or_tell_of_the_host_are_not_there(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         handlers = world.guest.handlers()
-        assert not [
-            name for name in handlers if name.startswith(("Apps.", "Images.", "Logs.")) or name == "Server.Stop"
-        ]
+        assert not [name for name in handlers if name.startswith(("Images.", "Logs.")) or name == "Server.Stop"]
+        assert [name for name in handlers if name.startswith("Apps.")] == ["Apps.Show"]
         assert await handlers["Server.Info"](ServerInfoRequest()) == ServerInfo(version="1", protocol=1)
+
+    run(tmp_path, scenario)
+
+
+def test_a_container_is_told_of_an_app_what_its_functions_names_tell(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        show = world.guest.handlers()["Apps.Show"]
+        for request, name in (
+            (AppShowRequest(), "first"),
+            (AppShowRequest(app_name="first"), "first"),
+            (AppShowRequest(app_name="second"), "second"),
+            (AppShowRequest(app_id=world.functions["second"].app_id), "second"),
+        ):
+            shown = await show(request)
+            assert (shown.app.app_id, shown.app.name) == (world.functions[name].app_id, name)
+            assert shown.functions == [FunctionStatus(function=world.functions[name])]
+        for request, error in (
+            (AppShowRequest(app_name="third"), NotFound),
+            (AppShowRequest(app_name="third", environment="other"), InvalidRequest),
+            (AppShowRequest(app_id=world.functions["third"].app_id), NotFound),
+        ):
+            with pytest.raises(error):
+                await show(request)
 
     run(tmp_path, scenario)
 
