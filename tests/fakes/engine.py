@@ -43,6 +43,8 @@ class FakeEngine:
     def __init__(self, images: Mapping[str, Mapping[str, str]]) -> None:
         self.images_here = dict(images)
         self.reachable = True
+        # A directory that containers have in place of their own, as where the engine sees other files than the service.
+        self.elsewhere = ""
         self.containers: dict[str, _Process] = {}
         self.volumes_here: dict[str, dict[str, str]] = {}
         self._listeners: list[asyncio.Queue[EngineEvent]] = []
@@ -78,7 +80,7 @@ class FakeEngine:
             return  # it runs, which is what was wanted
         command = [sys.executable if part == "python3" else part for part in container.spec.command]
         if container.spec.command == COMMAND:
-            command = [sys.executable, RUNNER, container.spec.mounts[0].source]
+            command = [sys.executable, RUNNER, self.elsewhere or container.spec.mounts[0].source]
         container.process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -203,7 +205,8 @@ class FakeEngine:
         process = container.process
         assert process is not None
         assert process.stdout is not None
-        container.output = await process.stdout.read()
+        while piece := await process.stdout.read(1 << 16):
+            container.output += piece
         code = await process.wait()
         # As a shell and Docker say it.
         container.exit_code = 128 - code if code < 0 else code

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ from wherry_service.engines.engine import ContainerSpec, ContainerStatus, Engine
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node import deaths
+from wherry_service.node import deaths, silence
 from wherry_service.node.container_files import ContainerFiles
 from wherry_service.node.local import LocalNode
 from wherry_service.pools import starts
@@ -454,6 +455,32 @@ def test_a_container_that_the_engine_lost_as_it_started_is_made_again(
         await world.receive(1)
         assert lost == 4
         os.kill(world.values()[0], signal.SIGCONT)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("sees_files", [False, True])
+def test_an_engine_that_does_not_see_this_machine_is_found_out_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees_files: bool
+) -> None:
+    monkeypatch.setattr(silence, "LOOKS_AFTER_S", (0.01,) * 1000)
+
+    async def scenario(world: World) -> None:
+        # Another machine's directory is empty; behind a virtual machine's shared one nobody listens.
+        world.engine.elsewhere = str(tmp_path / "elsewhere")
+        Path(world.engine.elsewhere).mkdir()
+        if sees_files:
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(f"{world.engine.elsewhere}/runner.sock")
+        world.call(world.open("pid"), ())
+        await world.receive(1)
+        failure = world.outputs[0].failure
+        assert failure is not None
+        assert failure.kind == FailureKind.STARTUP
+        assert "does not see this service's files or sockets: the engine is on another machine" in failure.message
+        assert "point WHERRY_SERVER_URL at it" in failure.message
+        # The first container told: no second one was tried.
+        assert failure.message.count("no service is reached at") == 1
 
     run(tmp_path, scenario)
 

@@ -70,6 +70,7 @@ class Runner:
         self._terminal: Terminal | None = None
         self._ending = False
         self._has_said_bye = False
+        self._has_told_alone = False
 
     def run(self) -> int:
         """Return the exit code."""
@@ -226,7 +227,15 @@ class Runner:
     # Frames: in the main thread, or in the keeper's
 
     def _connect(self) -> int:
-        return self._link.connect(list(self._intake.held), self._executor is not None)
+        try:
+            return self._link.connect(list(self._intake.held), self._executor is not None)
+        except OSError as error:
+            if self._load is None and not self._has_told_alone:
+                # Its engine may see other files than the service does: it looks for this line (node/silence.py).
+                self._has_told_alone = True
+                text = f"wherry: no service is reached at {self._directory}/runner.sock: {error.strerror}\n"
+                os.write(self._pipes.original_stderr, text.encode())
+            raise
 
     def _on_frames(self, frames: list[Frame]) -> None:
         for header, parts in frames:

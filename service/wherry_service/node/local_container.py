@@ -28,6 +28,7 @@ from wherry_service.node.events import ContainerExit, Hearer
 from wherry_service.node.node import ContainerOrder, LoadOrder
 from wherry_service.node.passing import is_passing
 from wherry_service.node.runner_load import RunnerLoad
+from wherry_service.node.silence import Silence
 from wherry_service.node.value_receiver import ValueReceiver
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
@@ -98,8 +99,7 @@ class LocalContainer:
         masker = host.masks.masker(load.app_id, container_id)
         self.conversation = Conversation(container_id, self._load, self, self._files, host.buckets, masker, hearer)
         self._memory_limit = NO_LIMIT
-        # Ends it unless something is heard in time.
-        self._watchdog: asyncio.TimerHandle | None = None
+        self._silence = Silence(self.kill)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -162,6 +162,7 @@ class LocalContainer:
         # On a busy machine the runner may be there before the engine says that it has started it.
         if not self.conversation.callers.was_greeted:
             self.watch(HELLO_DEADLINE_S, f"did not answer within {HELLO_DEADLINE_S:.0f} s of its start")
+            self.spawn(self._silence.look_into(self._host.engine, self.engine_id))
 
     async def adopt(self, engine_id: str) -> None:
         """Listen again for a runner that an earlier life of the service left running."""
@@ -233,13 +234,10 @@ class LocalContainer:
             self.on_died(None)
 
     def watch(self, seconds: float, reason: str) -> None:
-        self.heard()
-        self._watchdog = asyncio.get_running_loop().call_later(seconds, self.kill, reason)
+        self._silence.watch(seconds, reason)
 
     def heard(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
+        self._silence.heard()
 
     def fell_silent(self) -> None:
         if not self.is_dying:
@@ -297,6 +295,7 @@ class LocalContainer:
                 reason=self.kill_reason,
                 log_tail=tail,
                 not_started=not loaded,
+                permanent=self._silence.is_unreached,
                 # An engine that was killed meanwhile: it says nothing of what ran.
                 host_failed=not loaded
                 and (self._load.lacks_disk or (death.exit_code is None and not self.kill_reason)),
