@@ -106,7 +106,7 @@ def test_schedules_are_listed_run_paused_and_resumed(service: OwnService, app_id
     assert info["last"]["call_id"] == made["last"]["call_id"]
     assert (info["last"]["state"], info["last"]["error"]) == ("failed", "ValueError: no year")
     assert len(info["next"]) == 3
-    assert "failed, asked for: ValueError: no year" in command("schedule", "list")
+    assert "failed (manual): ValueError: no year" in command("schedule", "list")
     log = ("app", "logs", app_id, "--call", made["last"]["call_id"])
     wait_until(lambda: "ValueError: no year" in command(*log), "its traceback is in the log")
 

@@ -1,6 +1,5 @@
 """What commands share: times, tables, JSON."""
 
-import datetime
 import json
 import os
 import sys
@@ -10,7 +9,8 @@ import typer
 
 from wherry._base import modal_name
 from wherry._connection.client import default_client
-from wherry._screen.harmless import harmless, in_one_line
+from wherry._screen.harmless import harmless
+from wherry._screen.moments import iso
 from wherry._screen.stream import ScreenStream
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
@@ -74,35 +74,4 @@ def show_json(value: Any) -> None:
 
 def time_of(ms: int) -> str | None:
     """Return local time in ISO format, None for 0."""
-    if not ms:
-        return None
-    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
-
-
-def size_of(size: int) -> str:
-    """Return a number of bytes as people read it; "" for 0."""
-    if not size:
-        return ""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return ""
-
-
-def show_table(columns: list[str], rows: list[list[Any]]) -> None:
-    """Print rows under their columns' names. What is in them are texts of others: no markup, nothing that steers."""
-    from rich.console import Console  # noqa: PLC0415 - start-up cost: only for tables
-    from rich.table import Table  # noqa: PLC0415 - start-up cost: as above
-    from rich.text import Text  # noqa: PLC0415 - start-up cost: as above
-
-    table = Table(*columns, box=None, pad_edge=False)
-    texts = [["" if item is None else in_one_line(str(item)) for item in row] for row in rows]
-    for row in texts:
-        table.add_row(*map(Text, row))
-    console = Console(soft_wrap=True)
-    # Cut off, an id is of no use: a line that is too long wraps.
-    widths = [max(len(text) for text in column) for column in zip(columns, *texts, strict=True)]
-    console.width = max(console.width, sum(widths) + 2 * len(columns))
-    console.print(table)
+    return iso(ms) or None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from wherry._connection.client import default_client
+from wherry.cli._ids import whole
 from wherry.cli._usage import UsageError
 from wherry_proto.messages import (
     AppShowRequest,
@@ -26,7 +27,7 @@ def split_name(function: str) -> tuple[str, str]:
 def find_function(function: str, environment: str | None) -> FunctionInfo:
     """Return a function of a running app by its id, or by APP/FUNCTION; raise NotFoundError or UsageError."""
     client = default_client()
-    request = FunctionLookupRequest(function_id=function)
+    request = FunctionLookupRequest(function_id=whole(function, environment))
     if not function.startswith("fu-"):
         app_name, name = split_name(function)
         request = FunctionLookupRequest(
@@ -42,10 +43,15 @@ def status_of(info: FunctionInfo) -> FunctionStatus | None:
     return own[0] if own else None
 
 
+def function_of(status: FunctionStatus) -> FunctionInfo:
+    """Return what a function is called, and its URLs."""
+    assert status.function is not None
+    return status.function
+
+
 def describe_function(status: FunctionStatus, next_runs: dict[str, list[str | None]]) -> dict[str, Any]:
     """Return a function as JSON shows it; `next_runs` are those of schedules, by function id."""
-    function = status.function
-    assert function is not None
+    function = function_of(status)
     return {
         "function_id": function.function_id,
         "name": function.name,

@@ -5,6 +5,7 @@ import datetime
 from wherry._base.ids import new_id
 from wherry._base.misuse import near
 from wherry._connection.client import Client
+from wherry._screen.moments import iso, relative
 from wherry.exception import InvalidError, NotFoundError
 from wherry.schedule import from_message
 from wherry_proto.messages import (
@@ -78,24 +79,25 @@ def described(info: ScheduleInfo) -> dict[str, object]:
     }
 
 
-def next_text(info: ScheduleInfo, now_ms: int) -> str:
-    """Return when a function runs next: "paused", or the time and how soon that is."""
+def next_of(info: ScheduleInfo) -> int | str:
+    """Return when a function runs next, in milliseconds since 1970; "paused" or "never" where it does not."""
     if info.paused:
         return "paused"
-    return f"{clock(info.next_ms[0])} (in {_span(info.next_ms[0] - now_ms)})" if info.next_ms else "never"
+    return info.next_ms[0] if info.next_ms else "never"
+
+
+def next_text(info: ScheduleInfo, now_ms: int) -> str:
+    """Return when a function runs next: "paused", or the time and how soon that is."""
+    at = next_of(info)
+    return f"{clock(at)} ({relative(at, now_ms)})" if isinstance(at, int) else at
 
 
 def last_text(info: ScheduleInfo) -> str:
-    """Return when a function ran last and how that went, and of one that runs how it went before; "" if never."""
+    """Return how a function's last run went, and of one that runs how it went before; "" if it never ran."""
     if info.last is None:
         return ""
     before = info.last_ended if info.last.state == ScheduledState.RUNNING else None
-    return _went(info.last) + (f"; {_went(before)}" if before is not None else "")
-
-
-def iso(ms: int) -> str:
-    """Return local time with its offset, to the second."""
-    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
+    return _went(info.last) + (f"; before that {_went(before)}" if before is not None else "")
 
 
 def clock(ms: int) -> str:
@@ -115,14 +117,6 @@ def _run(run: ScheduledRun) -> dict[str, object]:
 
 
 def _went(run: ScheduledRun) -> str:
-    asked = ", asked for" if run.manual else ""
+    manual = " (manual)" if run.manual else ""
     error = f": {run.error.splitlines()[0][:80]}" if run.error else ""
-    return f"{clock(run.tick_ms)} {STATES.get(run.state, '')}{asked}{error}"
-
-
-def _span(ms: int) -> str:
-    seconds = max(0, -(-ms // 1000))
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    return f"{STATES.get(run.state, '')}{manual}{error}"

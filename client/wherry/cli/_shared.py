@@ -9,7 +9,9 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._objects.shared import SharedObject, nothing_to_delete
-from wherry.cli._common import confirm, say, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import confirm, say, show_json, time_of
+from wherry.cli._listing import Listed
 from wherry.cli._usage import UsageError
 from wherry.exception import DeserializationError, NotFoundError
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
@@ -33,16 +35,27 @@ def make(cls: type[SharedObject], name: str, environment: str | None, as_json: b
     typer.echo(f'{said}. Use it as wherry.{cls.__name__}.from_name("{name}").')
 
 
-def show_all(cls: type[SharedObject], what: str, environment: str | None, as_json: bool) -> None:
-    """List an environment's objects, with how many of `what` they hold."""
+def listed(cls: type[SharedObject], what: str = "", command: str = "") -> Listed[ObjectInfo]:
+    """Return what lists objects of a kind, with how many of `what` they hold, if that is counted."""
+    kind = command or cls._kind
+    columns = [Column[ObjectInfo]("name", lambda info: info.name)]
+    if what:
+        columns.append(Column(what, lambda info: info.num_items, leaves=2))
+    columns.append(Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1))
+    return Listed[ObjectInfo](
+        *columns,
+        key=lambda info: info.name,
+        keys="names",
+        described=lambda info: described(cls, info, what),
+        empty=f"There are none here. Make one with `wherry {kind} create NAME`.",
+    )
+
+
+def objects(cls: type[SharedObject], environment: str | None) -> list[ObjectInfo]:
+    """Return an environment's objects of a kind."""
     client = default_client()
     request = ObjectListRequest(environment=environment or client.environment)
-    objects = client.call(f"{cls._service}.List", request, ObjectListResponse).objects
-    if as_json:
-        show_json([described(cls, info, what) for info in objects])
-        return
-    rows = [[info.name, info.num_items, time_of(info.created_at_ms)] for info in objects]
-    show_table(["name", what, "created"], rows)
+    return client.call(f"{cls._service}.List", request, ObjectListResponse).objects
 
 
 def remove(
@@ -78,7 +91,7 @@ def described(cls: type[SharedObject], info: ObjectInfo, what: str) -> dict[str,
         f"{cls._kind}_id": info.object_id,
         "name": info.name,
         "environment": info.environment,
-        what: info.num_items,
+        **({what: info.num_items} if what else {}),
         "created_at": time_of(info.created_at_ms),
     }
 

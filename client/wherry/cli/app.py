@@ -6,13 +6,17 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, time_of
+from wherry.cli._find import list_of_apps
+from wherry.cli._ids import whole
+from wherry.cli._listing import Listed, Listing
 from wherry.exception import NotFoundError
-from wherry_proto.messages import AppInfo, AppListRequest, AppListResponse, AppState, AppStopRequest, AppStopResponse
+from wherry_proto.messages import AppInfo, AppState, AppStopRequest, AppStopResponse
 
 group = typer.Typer(help="Manage apps.", no_args_is_help=True)
 
-_STATES = {
+STATES = {
     AppState.EPHEMERAL: "ephemeral",
     AppState.DETACHED: "detached",
     AppState.DEPLOYED: "deployed",
@@ -20,30 +24,43 @@ _STATES = {
 }
 
 
+def _described(app: AppInfo) -> dict[str, object]:
+    return {
+        "app_id": app.app_id,
+        "name": app.name,
+        "environment": app.environment,
+        "state": STATES.get(app.state),
+        "version": app.version or None,
+        "containers": app.num_containers,
+        "created_at": time_of(app.created_at_ms),
+        "stopped_at": time_of(app.stopped_at_ms),
+    }
+
+
+APPS = Listed[AppInfo](
+    Column("name", lambda app: app.name),
+    Column("id", lambda app: app.app_id, Kind.ID),
+    Column("state", lambda app: STATES.get(app.state), Kind.STATE),
+    Column("version", lambda app: app.version or None, leaves=3),
+    Column("containers", lambda app: app.num_containers, leaves=2),
+    Column("environment", lambda app: app.environment, leaves=7),
+    Column("created", lambda app: app.created_at_ms, Kind.TIME, leaves=1),
+    key=lambda app: app.app_id,
+    described=_described,
+    empty="No app runs here. Start one with `wherry run FILE.py` or `wherry deploy FILE.py`; --all shows stopped ones.",
+)
+
+
 @group.command("list")
+@APPS.command()
 def list_apps(
     stopped: bool = typer.Option(False, "--all", help="Show stopped ones too."),
-    limit: int = typer.Option(0, "--limit", help="At most so many, the latest; 0: all.", min=0),
     environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
+    *,
+    listing: Listing[AppInfo],
 ) -> None:
     """List apps, the latest first."""
-    apps = _list(environment, stopped)[: limit or None]
-    if as_json:
-        show_json([_described(app) for app in apps])
-        return
-    rows = [
-        [
-            app.app_id,
-            app.name,
-            _STATES.get(app.state),
-            app.version or "",
-            app.num_containers,
-            time_of(app.created_at_ms),
-        ]
-        for app in apps
-    ]
-    show_table(["id", "name", "state", "version", "containers", "created"], rows)
+    listing.show(lambda: list_of_apps(environment, stopped))
 
 
 @group.command()
@@ -58,7 +75,7 @@ def stop(
 
     Exits with 1, and names them, if containers are left.
     """
-    app_id = app if app.startswith("ap-") else _id_of(app, environment)
+    app_id = whole(app, environment) if app.startswith("ap-") else _id_of(app, environment)
     client = default_client()
     if not as_json and sys.stderr.isatty():
         typer.echo(f"Stopping {app}: what runs gets a moment to end …", err=True)
@@ -79,14 +96,8 @@ def stop(
         raise typer.Exit(1)
 
 
-def _list(environment: str | None, stopped: bool) -> list[AppInfo]:
-    client = default_client()
-    request = AppListRequest(environment=environment or client.environment, include_stopped=stopped)
-    return client.call("Apps.List", request, AppListResponse).apps
-
-
 def _id_of(name: str, environment: str | None) -> str:
-    running = _list(environment, False)
+    running = list_of_apps(environment, False)
     found = [app.app_id for app in running if app.name == name]
     if len(found) == 1:
         return found[0]
@@ -97,16 +108,3 @@ def _id_of(name: str, environment: str | None) -> str:
         raise NotFoundError(f"{len(found)} apps named {name!r} are running: say which by id: {', '.join(found)}")
     names = ", ".join(sorted({app.name for app in running})) or "none"
     raise NotFoundError(f"no app named {name!r} is running; running are: {names}")
-
-
-def _described(app: AppInfo) -> dict[str, object]:
-    return {
-        "app_id": app.app_id,
-        "name": app.name,
-        "environment": app.environment,
-        "state": _STATES.get(app.state),
-        "version": app.version or None,
-        "containers": app.num_containers,
-        "created_at": time_of(app.created_at_ms),
-        "stopped_at": time_of(app.stopped_at_ms),
-    }

@@ -3,7 +3,9 @@
 import typer
 
 from wherry._connection.client import default_client
-from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import time_of
+from wherry.cli._listing import Listed, Listing
 from wherry_proto.messages import AuditEntry, AuditListRequest, AuditListResponse
 
 # What was done, by the method of the service that does it.
@@ -47,21 +49,6 @@ def audit() -> None:
     """The audit log: who did what."""
 
 
-@group.command("list")
-def list_entries(
-    limit: int = typer.Option(100, "-n", "--limit", min=1, max=10_000, help="How many, the latest first."),
-    as_json: bool = JSON_OPTION,
-) -> None:
-    """Show what was changed, and who was refused."""
-    entries = default_client().call("Audit.List", AuditListRequest(limit=limit), AuditListResponse).entries
-    names = ("token_id", "token_name", "action", "environment", "target", "outcome", "peer")
-    if as_json:
-        show_json([{"at": time_of(e.at_ms), **{name: getattr(e, name) for name in names}} for e in entries])
-        return
-    rows = [[time_of(e.at_ms), _who(e), words_of(e.action), e.target, _outcome(e.outcome), e.peer] for e in entries]
-    show_table(["at", "who", "action", "target", "outcome", "peer"], rows)
-
-
 def _who(entry: AuditEntry) -> str:
     return "this machine's user" if entry.token_id == "local" else entry.token_name or entry.token_id
 
@@ -69,3 +56,32 @@ def _who(entry: AuditEntry) -> str:
 def _outcome(outcome: str) -> str:
     """Return "not found" for NOT_FOUND."""
     return outcome.lower().replace("_", " ")
+
+
+_NAMES = ("token_id", "token_name", "action", "environment", "target", "outcome", "peer")
+_ENTRIES = Listed[AuditEntry](
+    Column("who", _who),
+    Column("action", lambda entry: words_of(entry.action)),
+    Column("target", lambda entry: entry.target, leaves=3, cut=True),
+    Column("outcome", lambda entry: _outcome(entry.outcome), Kind.STATE, leaves=2),
+    Column("peer", lambda entry: entry.peer, leaves=4),
+    Column("at", lambda entry: entry.at_ms, Kind.TIME),
+    key=lambda entry: entry.target,
+    keys="targets",
+    described=lambda entry: {"at": time_of(entry.at_ms), **{name: getattr(entry, name) for name in _NAMES}},
+    empty="Nothing was changed yet, and nobody was refused.",
+)
+
+
+@group.command("list")
+@_ENTRIES.command(limit=False)
+def list_entries(
+    limit: int = typer.Option(
+        100, "-n", "--limit", metavar="N", min=1, max=10_000, help="Show at most N, the latest first."
+    ),
+    *,
+    listing: Listing[AuditEntry],
+) -> None:
+    """Show what was changed, and who was refused."""
+    request = AuditListRequest(limit=limit)
+    listing.show(lambda: default_client().call("Audit.List", request, AuditListResponse).entries)

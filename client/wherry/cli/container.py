@@ -6,9 +6,12 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, time_of
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container, running_containers
+from wherry.cli._ids import running_app, whole
+from wherry.cli._listing import Listed, Listing
 from wherry.cli.logs import container_logs
 from wherry_proto.messages import ContainerInfo, ContainerStopRequest, ContainerStopResponse
 
@@ -17,79 +20,6 @@ group = typer.Typer(help="Look into containers, and stop them.", no_args_is_help
 _CONTAINER = typer.Argument(metavar="CONTAINER", help="Id (co-... or sb-...).", autocompletion=complete_container)
 _CONTAINERS = typer.Argument(metavar="CONTAINER…", help="Ids (co-...).", autocompletion=complete_container)
 _COMMAND = typer.Argument(help="The command and its arguments.")
-
-
-@group.command("list")
-def list_containers(
-    app: str = typer.Option("", "--app", "--app-id", help="Only those of the app with that id."),
-    environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
-) -> None:
-    """List the containers of functions, the latest first.
-
-    `wherry sandbox list` shows sandboxes.
-    """
-    found = running_containers(environment, app)
-    if as_json:
-        show_json([_described(info) for info in found])
-        return
-    rows = [
-        [
-            info.container_id,
-            info.app_name,
-            info.function_name,
-            info.state,
-            info.num_inputs,
-            info.num_execs or None,
-            time_of(info.created_at_ms),
-        ]
-        for info in found
-    ]
-    show_table(["id", "app", "function", "state", "inputs", "shells", "created"], rows)
-
-
-@group.command(
-    "exec",
-    context_settings={"allow_interspersed_args": False},
-)
-def exec_in_container(
-    container: str = _CONTAINER,
-    command: list[str] = _COMMAND,
-    pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
-    timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
-    workdir: str = typer.Option("", help="The directory in which it runs."),
-    user: str = typer.Option("", help="The user it runs as."),
-) -> None:
-    """Run a command in a running container.
-
-    It has this terminal's input and output. Exits with the command's code.
-    """
-    code = execute(default_client(), container, command, pty=pty, timeout=timeout, workdir=workdir, user=user)
-    raise typer.Exit(code)
-
-
-@group.command()
-def stop(
-    containers: list[str] = _CONTAINERS,
-    graceful: bool = typer.Option(False, "--graceful", help="Let it finish the inputs it has."),
-    yes: bool = NEVER_ASKS_OPTION,
-    as_json: bool = JSON_OPTION,
-) -> None:
-    """Stop containers. What they were working on runs again elsewhere."""
-    client = default_client()
-    stopped: dict[str, int] = {}
-    for container_id in containers:
-        request = ContainerStopRequest(container_id=container_id, graceful=graceful)
-        stopped[container_id] = client.call("Containers.Stop", request, ContainerStopResponse).num_inputs
-    if as_json:
-        show_json([{"container_id": name, "inputs": count} for name, count in stopped.items()])
-        return
-    for name, count in stopped.items():
-        what = f"finishes {counted(count, 'input')}, then goes" if graceful and count else "goes"
-        typer.echo(f"Container {name} {what}.")
-
-
-group.command("logs")(container_logs)
 
 
 def _described(info: ContainerInfo) -> dict[str, Any]:
@@ -104,3 +34,81 @@ def _described(info: ContainerInfo) -> dict[str, Any]:
         "execs": info.num_execs,
         "created_at": time_of(info.created_at_ms),
     }
+
+
+CONTAINERS = Listed[ContainerInfo](
+    Column("function", lambda info: info.function_name),
+    Column("app", lambda info: info.app_name, leaves=2),
+    Column("id", lambda info: info.container_id, Kind.ID),
+    Column("state", lambda info: info.state, Kind.STATE),
+    Column("inputs", lambda info: info.num_inputs, leaves=3),
+    Column("shells", lambda info: info.num_execs or None, leaves=4),
+    Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1),
+    key=lambda info: info.container_id,
+    described=_described,
+    empty="No container of a function runs here. A call starts one; `wherry sandbox list` shows sandboxes.",
+)
+
+
+@group.command("list")
+@CONTAINERS.command()
+def list_containers(
+    app: str = typer.Option("", "--app", "--app-id", metavar="APP", help="Show those of this app: its id or name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    *,
+    listing: Listing[ContainerInfo],
+) -> None:
+    """List the containers of functions, the latest first.
+
+    `wherry sandbox list` shows sandboxes.
+    """
+    app_id = running_app(app, environment) if app else ""
+    listing.show(lambda: running_containers(environment, app_id))
+
+
+@group.command(
+    "exec",
+    context_settings={"allow_interspersed_args": False},
+)
+def exec_in_container(
+    container: str = _CONTAINER,
+    command: list[str] = _COMMAND,
+    pty: bool | None = typer.Option(None, "--pty/--no-pty", help="With a terminal; by default if there is one here."),
+    timeout: float = typer.Option(0.0, help="Seconds until it is killed; its exit code is then 124."),
+    workdir: str = typer.Option("", help="The directory in which it runs."),
+    user: str = typer.Option("", help="The user it runs as."),
+    environment: str | None = ENVIRONMENT_OPTION,
+) -> None:
+    """Run a command in a running container.
+
+    It has this terminal's input and output. Exits with the command's code.
+    """
+    container = whole(container, environment)
+    code = execute(default_client(), container, command, pty=pty, timeout=timeout, workdir=workdir, user=user)
+    raise typer.Exit(code)
+
+
+@group.command()
+def stop(
+    containers: list[str] = _CONTAINERS,
+    graceful: bool = typer.Option(False, "--graceful", help="Let it finish the inputs it has."),
+    yes: bool = NEVER_ASKS_OPTION,
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Stop containers. What they were working on runs again elsewhere."""
+    client = default_client()
+    stopped: dict[str, int] = {}
+    # All of them before the first is stopped: a wrong one stops none.
+    for container_id in [whole(one, environment) for one in containers]:
+        request = ContainerStopRequest(container_id=container_id, graceful=graceful)
+        stopped[container_id] = client.call("Containers.Stop", request, ContainerStopResponse).num_inputs
+    if as_json:
+        show_json([{"container_id": name, "inputs": count} for name, count in stopped.items()])
+        return
+    for name, count in stopped.items():
+        what = f"finishes {counted(count, 'input')}, then goes" if graceful and count else "goes"
+        typer.echo(f"Container {name} {what}.")
+
+
+group.command("logs")(container_logs)

@@ -14,19 +14,22 @@ from wherry._publish.deploying import dry_run as ask
 from wherry._publish.deploying import rollback as roll_back
 from wherry._publish.deploying import rollover as roll_over
 from wherry._screen.output import Output, Silent
+from wherry._screen.table import Column, Kind
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
     JSON_OPTION,
     MODAL_OPTION,
     MODULE_OPTION,
     TIMESTAMPS_OPTION,
+    say,
     show_json,
-    show_table,
     time_of,
     use_environment,
     use_modal,
 )
-from wherry.cli._functions import describe_function, urls_of
+from wherry.cli._functions import describe_function, function_of, urls_of
+from wherry.cli._ids import whole
+from wherry.cli._listing import Listed, Listing, show_rows
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._usage import UsageError
 from wherry.cli.logs import Prefix, show_logs
@@ -42,6 +45,7 @@ from wherry_proto.messages import (
     DeploymentListResponse,
     DeploymentState,
     FunctionChangeKind,
+    FunctionStatus,
     LogReadRequest,
     ScheduleListRequest,
     ScheduleListResponse,
@@ -117,21 +121,63 @@ def deploy(
         show_logs(request, Prefix(timestamps), as_json=False)
 
 
+def _by(one: Deployment) -> str:
+    return one.origin.token_name if one.origin is not None and one.origin.token_name else "local"
+
+
+def _code(one: Deployment) -> str:
+    if one.origin is None or not one.origin.commit:
+        return ""
+    return one.origin.commit[:10] + ("+" if one.origin.dirty else "")
+
+
+def _note(one: Deployment) -> str:
+    parts = [one.origin.tag if one.origin is not None else ""]
+    parts.append(f"as version {one.rollback_of}" if one.rollback_of else "")
+    parts.append(one.error.partition("\n")[0])
+    return "; ".join(part for part in parts if part)
+
+
+def _described(one: Deployment) -> dict[str, Any]:
+    origin = one.origin
+    return {
+        "version": one.version,
+        "deployment_id": one.deployment_id,
+        "state": _STATES.get(one.state),
+        "deployed_at": time_of(one.created_at_ms),
+        "by": _by(one),
+        "tag": origin.tag if origin is not None else "",
+        "commit": origin.commit if origin is not None else "",
+        "dirty": bool(origin is not None and origin.dirty),
+        "rollback_of": one.rollback_of or None,
+        "error": one.error,
+        "functions": [item.spec.name for item in one.functions if item.spec is not None],
+    }
+
+
+_VERSIONS = Listed[Deployment](
+    Column("version", lambda one: one.version),
+    Column("state", lambda one: _STATES.get(one.state), Kind.STATE),
+    Column("deployed", lambda one: one.created_at_ms, Kind.TIME),
+    Column("by", _by, leaves=2),
+    Column("commit", _code, leaves=3),
+    Column("note", _note, leaves=1, cut=True),
+    key=lambda one: str(one.version),
+    keys="versions",
+    described=_described,
+    empty="It was never deployed.",
+)
+
+
+@_VERSIONS.command()
 def history(
     app: str = typer.Argument(help="Id or name."),
     environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
+    *,
+    listing: Listing[Deployment],
 ) -> None:
     """List the versions of an app, the latest first."""
-    answer = _versions(app, environment)
-    if as_json:
-        show_json([_described(one) for one in answer.deployments])
-        return
-    rows = [
-        [one.version, _STATES.get(one.state), time_of(one.created_at_ms), _by(one), _code(one), _note(one)]
-        for one in answer.deployments
-    ]
-    show_table(["version", "state", "deployed", "by", "commit", "note"], rows)
+    listing.show(lambda: _versions(app, environment).deployments)
 
 
 def rollback(
@@ -194,12 +240,18 @@ def info(
         about = ", ".join(text for text in (_code(live), _note(live)) if text)
         tail = f": {about}" if about else ""
         typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {_by(live)}{tail}")
-    rows = []
-    for status in shown.functions:
-        own = describe_function(status, next_runs)
-        urls = "\n".join(own["urls"])
-        rows.append([own["name"], own["containers"], own["waiting"], urls, "\n".join(own["next_runs"])])
-    show_table(["function", "containers", "waiting", "url", "next runs"], rows)
+    runs = {one.function_id: next(iter(one.next_ms), 0) for one in schedules}
+    show_rows(
+        Column[FunctionStatus]("function", lambda status: function_of(status).name),
+        Column[FunctionStatus]("containers", lambda status: status.num_containers, leaves=2),
+        Column[FunctionStatus]("waiting", lambda status: status.backlog, leaves=1),
+        Column[FunctionStatus](
+            "next run", lambda status: runs.get(function_of(status).function_id, 0), Kind.TIME, leaves=3
+        ),
+        rows=shown.functions,
+    )
+    for name, url in (pair for status in shown.functions for pair in urls_of(function_of(status))):
+        say(f"{name}: {url}")
 
 
 def _again(app: str, environment: str | None, as_json: bool, deploy_again: Callable[[AppInfo], Deployed]) -> None:
@@ -220,7 +272,7 @@ def _shown(app: str, environment: str | None) -> AppShowResponse:
     client = default_client()
     request = AppShowRequest(app_name=app, environment=environment or client.environment)
     if app.startswith("ap-"):
-        request = AppShowRequest(app_id=app)
+        request = AppShowRequest(app_id=whole(app, environment))
     return client.call("Apps.Show", request, AppShowResponse)
 
 
@@ -228,7 +280,7 @@ def _versions(app: str, environment: str | None) -> DeploymentListResponse:
     client = default_client()
     request = DeploymentListRequest(app_name=app, environment=environment or client.environment)
     if app.startswith("ap-"):
-        request = DeploymentListRequest(app_id=app)
+        request = DeploymentListRequest(app_id=whole(app, environment))
     answer = client.call("Deployments.List", request, DeploymentListResponse)
     if not answer.deployments:
         raise NotFoundError(f"app {app!r} was never deployed: `wherry deploy` does that")
@@ -263,37 +315,3 @@ def _tell(deployed: Deployed, dry_run: bool, as_json: bool, seconds: float) -> N
         typer.echo(f"{deployed.app_name}: nothing was done{serves}")
     else:
         typer.echo(f"{deployed.app_name}: version {deployed.version} serves ({seconds:.1f} s)")
-
-
-def _described(one: Deployment) -> dict[str, Any]:
-    origin = one.origin
-    return {
-        "version": one.version,
-        "deployment_id": one.deployment_id,
-        "state": _STATES.get(one.state),
-        "deployed_at": time_of(one.created_at_ms),
-        "by": _by(one),
-        "tag": origin.tag if origin is not None else "",
-        "commit": origin.commit if origin is not None else "",
-        "dirty": bool(origin is not None and origin.dirty),
-        "rollback_of": one.rollback_of or None,
-        "error": one.error,
-        "functions": [item.spec.name for item in one.functions if item.spec is not None],
-    }
-
-
-def _by(one: Deployment) -> str:
-    return one.origin.token_name if one.origin is not None and one.origin.token_name else "local"
-
-
-def _code(one: Deployment) -> str:
-    if one.origin is None or not one.origin.commit:
-        return ""
-    return one.origin.commit[:10] + ("+" if one.origin.dirty else "")
-
-
-def _note(one: Deployment) -> str:
-    parts = [one.origin.tag if one.origin is not None else ""]
-    parts.append(f"as version {one.rollback_of}" if one.rollback_of else "")
-    parts.append(one.error.partition("\n")[0])
-    return "; ".join(part for part in parts if part)

@@ -1,8 +1,11 @@
 """`wherry dict`: dicts that programs share."""
 
+from typing import Any
+
 import typer
 
 from wherry._connection.client import default_client
+from wherry._screen.table import Column
 from wherry.cli import _shared
 from wherry.cli._common import (
     ALLOW_MISSING_OPTION,
@@ -12,11 +15,12 @@ from wherry.cli._common import (
     confirm,
     say,
     show_json,
-    show_table,
 )
+from wherry.cli._listing import Listing, show_rows
 from wherry.cli._values import only_shown
 from wherry.dict import Dict
 from wherry.exception import AlreadyExistsError, NotFoundError
+from wherry_proto.messages import ObjectInfo
 
 group = typer.Typer(help="Manage dicts that programs share.", no_args_is_help=True)
 
@@ -32,9 +36,10 @@ def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_j
 
 
 @group.command("list")
-def list_dicts(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+@_shared.listed(Dict, "entries").command()
+def list_dicts(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[ObjectInfo]) -> None:
     """List the dicts of an environment."""
-    _shared.show_all(Dict, "entries", environment, as_json)
+    listing.show(lambda: _shared.objects(Dict, environment))
 
 
 @group.command()
@@ -55,7 +60,14 @@ def items(
         shown = repr if as_repr else _shared.jsonable
         show_json([{"key": shown(key), "value": shown(value)} for key, value in pairs])
         return
-    show_table(["key", "value"], [[repr(key), repr(value)] for key, value in pairs])
+    if not pairs:
+        typer.echo(f"Dict {name} is empty. Write an entry with `wherry dict put {name} KEY VALUE`.", err=True)
+        return
+    columns = [
+        Column[Any]("key", lambda pair: repr(pair[0])),
+        Column[Any]("value", lambda pair: repr(pair[1]), cut=True),
+    ]
+    show_rows(*columns, rows=pairs)
     if limit and len(pairs) == limit and (rest := found.len() - limit) > 0:
         typer.echo(f"and {rest} more: --limit 0 shows all", err=True)
 

@@ -4,7 +4,9 @@ import typer
 
 from wherry._base.misuse import near
 from wherry._connection.client import Client, default_client
-from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, time_of
+from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -36,28 +38,27 @@ def create(name: str = _NAME, as_json: bool = JSON_OPTION) -> None:
     typer.echo(f"{said}. Use it with --env {name}, or WHERRY_ENVIRONMENT={name}.")
 
 
+_ENVIRONMENTS = Listed[EnvironmentInfo](
+    Column("name", lambda info: f"{info.name} *" if info.name == default_client().environment else info.name),
+    Column("apps", lambda info: info.num_apps),
+    Column("sandboxes", lambda info: info.num_sandboxes, leaves=2),
+    Column("objects", lambda info: info.num_objects, leaves=1),
+    Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=3),
+    key=lambda info: info.name,
+    keys="names",
+    described=lambda info: _described(info, default_client()),
+    empty="This token is for no environment.",
+)
+
+
 @group.command("list")
-def list_environments(as_json: bool = JSON_OPTION) -> None:
+@_ENVIRONMENTS.command()
+def list_environments(*, listing: Listing[EnvironmentInfo]) -> None:
     """List environments, and what runs in them.
 
     The star marks the one that is used unless another is named.
     """
-    client = default_client()
-    found = _all(client)
-    if as_json:
-        show_json([_described(info, client) for info in found])
-        return
-    rows = [
-        [
-            f"{info.name} *" if info.name == client.environment else info.name,
-            info.num_apps,
-            info.num_sandboxes,
-            info.num_objects,
-            time_of(info.created_at_ms),
-        ]
-        for info in found
-    ]
-    show_table(["name", "apps", "sandboxes", "objects", "created"], rows)
+    listing.show(lambda: _all(default_client()))
 
 
 @group.command()

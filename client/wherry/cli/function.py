@@ -6,8 +6,12 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
+from wherry._screen.table import Column, Kind
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, time_of
-from wherry.cli._functions import describe_function, find_function, status_of
+from wherry.cli._find import functions_in
+from wherry.cli._functions import describe_function, find_function, function_of, status_of, urls_of
+from wherry.cli._ids import running_app
+from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
 from wherry.function import Function
@@ -19,6 +23,33 @@ group.add_typer(autoscaler, name="autoscaler")
 
 _FUNCTION = typer.Argument(help="Id, or APP/FUNCTION.")
 _SCALING = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
+
+
+FUNCTIONS = Listed[FunctionStatus](
+    Column("function", lambda status: f"{function_of(status).app_name}/{function_of(status).name}"),
+    Column("id", lambda status: function_of(status).function_id, Kind.ID, leaves=2),
+    Column("containers", lambda status: status.num_containers),
+    Column("waiting", lambda status: status.backlog),
+    Column("variants", lambda status: status.num_variants or None, leaves=4),
+    Column("image", lambda status: status.image_id, Kind.ID, leaves=3),
+    Column("url", lambda status: next((url for _, url in urls_of(function_of(status))), ""), leaves=1),
+    key=lambda status: function_of(status).function_id,
+    described=lambda status: {"app_name": function_of(status).app_name, **describe_function(status, {})},
+    empty="No running app has functions here. `wherry run FILE.py` and `wherry deploy FILE.py` make some.",
+)
+
+
+@group.command("list")
+@FUNCTIONS.command()
+def list_functions(
+    app: str = typer.Option("", "--app", metavar="APP", help="Show those of this app: its id or name."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    *,
+    listing: Listing[FunctionStatus],
+) -> None:
+    """List the functions of running apps."""
+    app_id = running_app(app, environment) if app else ""
+    listing.show(lambda: functions_in(environment, app_id))
 
 
 @group.command()

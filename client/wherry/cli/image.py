@@ -13,16 +13,10 @@ from wherry._define.recipe import Recipe
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images, publish
 from wherry._screen.harmless import harmless
-from wherry.cli._common import (
-    ENVIRONMENT_OPTION,
-    JSON_OPTION,
-    say,
-    show_json,
-    show_table,
-    size_of,
-    time_of,
-    use_environment,
-)
+from wherry._screen.table import Column, Kind, size_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, use_environment
+from wherry.cli._ids import whole
+from wherry.cli._listing import Listed, Listing
 from wherry.cli._ref import images_of
 from wherry.cli._usage import UsageError
 from wherry.cli.image_names import names
@@ -50,6 +44,9 @@ _REGISTRY_SECRET = typer.Option(None, "--registry-secret", help="The secret with
 _REGISTRY_VARIABLES = typer.Option(
     None, "--registry-secret-from-env", metavar="NAME,…", help="Variables here that hold the registry's credentials."
 )
+_NO_ENVIRONMENT = typer.Option(
+    None, "-e", "--env", metavar="NAME", help="Accepted for scripts: images belong to no environment."
+)
 _STATES = {
     ImageState.BUILDING: "building",
     ImageState.BUILT: "built",
@@ -59,30 +56,44 @@ _STATES = {
 }
 
 
+def _described(image: ImageInfo) -> dict[str, Any]:
+    return {
+        "image_id": image.image_id,
+        "state": _STATES.get(image.state, "not built"),
+        "steps": image.summary,
+        "size_bytes": image.size_bytes,
+        "built_at": time_of(image.built_at_ms),
+        "used_at": time_of(image.used_at_ms),
+        "build_seconds": round(image.seconds, 1),
+        "error": image.error,
+        "apps": list(image.apps),
+    }
+
+
+_IMAGES = Listed[ImageInfo](
+    Column("steps", lambda image: image.summary if len(image.summary) <= 60 else image.summary[:59] + "…", cut=True),
+    Column("id", lambda image: image.image_id, Kind.ID),
+    Column("state", lambda image: _STATES.get(image.state, "not built"), Kind.STATE),
+    Column("size", lambda image: image.size_bytes, Kind.SIZE, leaves=2),
+    Column("used", lambda image: image.used_at_ms, Kind.TIME, leaves=3),
+    Column("apps", lambda image: ", ".join(image.apps), leaves=1, cut=True),
+    key=lambda image: image.image_id,
+    described=_described,
+    empty="There are no images yet. `wherry run`, `wherry deploy` and `wherry image build` build them.",
+)
+
+
 @group.command("list")
-def list_images(as_json: bool = JSON_OPTION) -> None:
+@_IMAGES.command()
+def list_images(environment: str | None = _NO_ENVIRONMENT, *, listing: Listing[ImageInfo]) -> None:
     """List images, the latest used first."""
-    images = default_client().call("Images.List", ImageListRequest(), ImageListResponse).images
-    if as_json:
-        show_json([_described(image) for image in images])
-        return
-    rows = [
-        [
-            image.image_id,
-            _STATES.get(image.state, "not built"),
-            size_of(image.size_bytes),
-            time_of(image.used_at_ms),
-            ", ".join(image.apps),
-            image.summary if len(image.summary) <= 60 else image.summary[:59] + "…",
-        ]
-        for image in images
-    ]
-    show_table(["id", "state", "size", "used", "apps", "steps"], rows)
+    listing.show(lambda: default_client().call("Images.List", ImageListRequest(), ImageListResponse).images)
 
 
 @group.command()
 def show(
     ref: str = _REF,
+    environment: str | None = _NO_ENVIRONMENT,
     full: bool = typer.Option(False, "--full", help="The whole Dockerfile, as it is built."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -179,9 +190,10 @@ def logs(
     image_id: str = typer.Argument(help="The image's id (im-...)."),
     follow: bool = typer.Option(False, "-f", "--follow", help="Go on until the build that runs has ended."),
     everything: bool = typer.Option(False, "--all", help="Of all steps that were run; so it is."),
+    environment: str | None = _NO_ENVIRONMENT,
 ) -> None:
     """Print the log of an image's last build."""
-    for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=image_id, follow=follow)):
+    for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=whole(image_id), follow=follow)):
         text = cast("ImageLogChunk", chunk).text
         sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
@@ -218,23 +230,9 @@ def prune(
 
 def _requests(ref: str) -> list[ImageShowRequest]:
     if ref.startswith("im-") and not Path(ref).exists():
-        return [ImageShowRequest(image_id=ref)]
+        return [ImageShowRequest(image_id=whole(ref))]
     return [ImageShowRequest(definition=resolve(image, None).definition) for image in images_of(ref)]
 
 
 def _shown(request: ImageShowRequest) -> ImageInfo:
     return default_client().call("Images.Show", request, ImageInfo)
-
-
-def _described(image: ImageInfo) -> dict[str, Any]:
-    return {
-        "image_id": image.image_id,
-        "state": _STATES.get(image.state, "not built"),
-        "steps": image.summary,
-        "size_bytes": image.size_bytes,
-        "built_at": time_of(image.built_at_ms),
-        "used_at": time_of(image.used_at_ms),
-        "build_seconds": round(image.seconds, 1),
-        "error": image.error,
-        "apps": list(image.apps),
-    }

@@ -3,7 +3,9 @@
 import typer
 
 from wherry._connection.client import default_client
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, time_of
+from wherry.cli._listing import Listed, Listing
 from wherry_proto.messages import (
     ImageName,
     ImageNameRequest,
@@ -16,28 +18,49 @@ names = typer.Typer(help="Manage names of images, for Image.from_name.", no_args
 _NAME = typer.Argument(metavar="NAME[:TAG]", help="The name; without a tag NAME:latest.")
 
 
+def _described(one: ImageName) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "environment": one.environment,
+        "image_id": one.image_id,
+        "published_at": time_of(one.published_at_ms),
+    }
+
+
+_NAMES = Listed[ImageName](
+    Column("name", lambda one: one.name),
+    Column("image", lambda one: one.image_id, Kind.ID),
+    Column("published", lambda one: one.published_at_ms, Kind.TIME, leaves=1),
+    key=lambda one: one.name,
+    keys="names",
+    described=_described,
+    empty="No image has a name here. Give one with `wherry image build FILE.py -t NAME`.",
+)
+_HISTORY = Listed[ImageName](
+    *_NAMES.table.columns,
+    key=lambda one: one.image_id,
+    described=_described,
+    empty="No image has had that name.",
+)
+
+
 @names.command("list")
+@_NAMES.command()
 def list_names(
-    prefix: str = typer.Option("", "--prefix", help="Only names that begin so."),
+    prefix: str = typer.Option("", "--prefix", metavar="TEXT", help="Show only names that begin so."),
     environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
+    *,
+    listing: Listing[ImageName],
 ) -> None:
     """List the names of an environment, and their images."""
-    client = default_client()
-    request = ImageNamesRequest(environment=environment or client.environment, prefix=prefix)
-    _show(client.call("Images.Names", request, ImageNamesResponse).names, as_json)
+    listing.show(lambda: _named(environment, prefix=prefix))
 
 
 @names.command()
-def history(
-    name: str = _NAME,
-    environment: str | None = ENVIRONMENT_OPTION,
-    as_json: bool = JSON_OPTION,
-) -> None:
+@_HISTORY.command()
+def history(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[ImageName]) -> None:
     """List the images that have had a name, the latest first."""
-    client = default_client()
-    request = ImageNamesRequest(environment=environment or client.environment, name=name)
-    _show(client.call("Images.Names", request, ImageNamesResponse).names, as_json)
+    listing.show(lambda: _named(environment, name=name))
 
 
 @names.command()
@@ -59,19 +82,7 @@ def delete(
         typer.echo(f"Deleted the name {found.name}; image {found.image_id} stays.")
 
 
-def _show(found: list[ImageName], as_json: bool) -> None:
-    if as_json:
-        show_json([_described(one) for one in found])
-        return
-    show_table(
-        ["name", "image", "published"], [[one.name, one.image_id, time_of(one.published_at_ms)] for one in found]
-    )
-
-
-def _described(one: ImageName) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "environment": one.environment,
-        "image_id": one.image_id,
-        "published_at": time_of(one.published_at_ms),
-    }
+def _named(environment: str | None, name: str = "", prefix: str = "") -> list[ImageName]:
+    client = default_client()
+    request = ImageNamesRequest(environment=environment or client.environment, name=name, prefix=prefix)
+    return client.call("Images.Names", request, ImageNamesResponse).names

@@ -13,6 +13,7 @@ from wherry._screen.harmless import harmless
 from wherry._screen.stamps import stamp_of
 from wherry.cli._common import ENVIRONMENT_OPTION
 from wherry.cli._functions import find_function, split_name
+from wherry.cli._ids import whole
 from wherry.cli._logs import read_logs
 from wherry.cli._options import with_options
 from wherry.cli._times import read_time
@@ -60,7 +61,7 @@ def _asked(
     show_container: bool = _CONTAINER_IDS,
 ) -> _Asked:
     request = _request(follow, since, until, tail, search, call, stream)
-    request.container_id = _container_id(container)
+    request.container_id = whole(_container_id(container))
     return _Asked(request, Prefix(timestamps, show_function, show_call, show_container))
 
 
@@ -76,7 +77,7 @@ def app_logs(
     """Show what an app's containers printed, also those that are gone."""
     request = asked.request
     if app.startswith("ap-"):
-        request.app_id = app
+        request.app_id = whole(app, environment)
     else:
         request.app_name = app
         request.environment = environment or default_client().environment
@@ -99,6 +100,7 @@ def function_logs(
     """
     request = asked.request
     if function.startswith("fu-"):
+        function = whole(function, environment)
         found = find_function(function, environment)
         request.app_id = found.app_id
         request.function = found.name if all_variants else function
@@ -119,13 +121,14 @@ def container_logs(
     stream: str = _STREAM,
     timestamps: bool = _TIMESTAMPS,
     everything: bool = typer.Option(False, "--all", help="All lines that are kept; so it is unless --tail is given."),
+    environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,
 ) -> None:
     """Show what a container printed, also one that is gone."""
     if everything and tail is not None:
         raise UsageError("--all shows all lines, and --tail some of them: use one of them")
     request = _request(follow, since, until, tail, search, call, stream)
-    request.container_id = _container_id(container)
+    request.container_id = whole(_container_id(container), environment)
     show_logs(request, Prefix(timestamps), as_json)
 
 

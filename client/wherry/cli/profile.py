@@ -3,22 +3,44 @@
 import hashlib
 import ssl
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from wherry._connection.profiles import Profiles, profiles_path
 from wherry._connection.settings import Remote, Settings
-from wherry.cli._common import JSON_OPTION, show_json, show_table
+from wherry._screen.table import Column, Kind
+from wherry.cli._listing import Listed, Listing
 from wherry.exception import ConnectionError, InvalidError
 
 group = typer.Typer(help="Manage profiles: services by name, in ~/.wherry.toml.", no_args_is_help=True)
 
 
+_PROFILES = Listed[dict[str, Any]](
+    Column("name", lambda row: f"{row['name']} *" if row["active"] else row["name"]),
+    Column("server", lambda row: row["server_url"], cut=True),
+    Column("token", lambda row: row["token_id"], Kind.ID, leaves=2),
+    Column("environment", lambda row: row["environment"], leaves=1),
+    key=lambda row: row["name"],
+    keys="names",
+    described=lambda row: row,
+    empty="There are no profiles: commands use the local service. `wherry profile add NAME --url …` makes one.",
+)
+
+
 @group.command("list")
-def list_profiles(as_json: bool = JSON_OPTION) -> None:
-    """List the profiles; secrets are not shown."""
+@_PROFILES.command(watch=False)
+def list_profiles(*, listing: Listing[dict[str, Any]]) -> None:
+    """List the profiles; secrets are not shown.
+
+    The star marks the one that is used.
+    """
+    listing.show(_rows)
+
+
+def _rows() -> list[dict[str, Any]]:
     profiles = Profiles(profiles_path())
-    rows = [
+    return [
         {
             "name": name,
             "active": name == profiles.active,
@@ -29,14 +51,6 @@ def list_profiles(as_json: bool = JSON_OPTION) -> None:
         }
         for name, values in profiles.by_name.items()
     ]
-    if as_json:
-        show_json(rows)
-        return
-    shown = [
-        ["*" if row["active"] else "", row["name"], row["server_url"], row["token_id"], row["environment"]]
-        for row in rows
-    ]
-    show_table(["", "name", "server", "token", "environment"], shown)
 
 
 @group.command()

@@ -7,9 +7,11 @@ import typer
 from wherry._connection.client import default_client
 from wherry.cli import _shared
 from wherry.cli._common import ALLOW_MISSING_OPTION, ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json
+from wherry.cli._listing import Listing
 from wherry.cli._values import only_shown
 from wherry.exception import NotFoundError, ResourceExhaustedError
 from wherry.queue import Queue
+from wherry_proto.messages import ObjectInfo
 
 group = typer.Typer(help="Manage queues that programs share.", no_args_is_help=True)
 
@@ -27,9 +29,10 @@ def create(name: str = _NAME, environment: str | None = ENVIRONMENT_OPTION, as_j
 
 
 @group.command("list")
-def list_queues(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+@_shared.listed(Queue, "items").command()
+def list_queues(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[ObjectInfo]) -> None:
     """List the queues of an environment."""
-    _shared.show_all(Queue, "items", environment, as_json)
+    listing.show(lambda: _shared.objects(Queue, environment))
 
 
 @group.command("len")

@@ -7,8 +7,11 @@ from typing import Any
 import typer
 
 from wherry._connection.client import default_client
-from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.cli._exec import copy, copy_beside, execute
+from wherry.cli._ids import any_app, whole
+from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.sandbox import Sandbox
 from wherry_proto.messages import (
@@ -35,31 +38,58 @@ _SANDBOXES = typer.Argument(metavar="SANDBOX…", help="Ids, or names of running
 _SANDBOX = typer.Argument(metavar="SANDBOX", help="Id, or the name of a running one; APP/NAME where it has an app.")
 
 
+def _described(info: SandboxInfo) -> dict[str, object]:
+    return {
+        "sandbox_id": info.sandbox_id,
+        "app_id": info.app_id or None,
+        "app_name": info.app_name or None,
+        "environment": info.environment,
+        "name": info.name or None,
+        "tags": info.tags,
+        "state": _STATES.get(info.state),
+        "returncode": info.returncode if info.state != SandboxState.RUNNING else None,
+        "reason": info.reason or None,
+        "command": info.command,
+        "image_id": info.image_id,
+        "timeout": info.timeout_s,
+        "tunnels": {str(item.port): f"{item.host}:{item.host_port}" for item in info.tunnels},
+        "created_at": time_of(info.created_at_ms),
+        "ended_at": time_of(info.ended_at_ms),
+    }
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else line[:39] + "…"
+
+
+_LISTED = Listed[SandboxInfo](
+    Column("name", lambda info: info.name or "-"),
+    Column("id", lambda info: info.sandbox_id, Kind.ID),
+    Column("state", lambda info: _STATES.get(info.state), Kind.STATE),
+    Column("code", lambda info: info.returncode if info.state != SandboxState.RUNNING else None, leaves=2),
+    Column("command", lambda info: _short(" ".join(info.command) or "(waits)"), leaves=3, cut=True),
+    Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1),
+    key=lambda info: info.sandbox_id,
+    described=_described,
+    empty="No sandbox runs here. A program makes one with wherry.Sandbox.create(); --all shows those that have ended.",
+)
+
+
 @group.command("list")
+@_LISTED.command()
 def list_sandboxes(
     ended: bool = typer.Option(False, "--all", help="Show those that have ended too."),
-    app: str = typer.Option("", "--app", help="Only those of the app with that id."),
+    app: str = typer.Option("", "--app", metavar="APP", help="Show those of this app: its id or name."),
     tag: list[str] = _TAGS,
     environment: str | None = _ENVIRONMENT,
-    as_json: bool = JSON_OPTION,
+    *,
+    listing: Listing[SandboxInfo],
 ) -> None:
     """List sandboxes, the latest first."""
-    found = _list(environment, app, dict(_tag(item) for item in tag), ended)
-    if as_json:
-        show_json([_described(info) for info in found])
-        return
-    rows = [
-        [
-            info.sandbox_id,
-            info.name,
-            _STATES.get(info.state),
-            info.returncode if info.state != SandboxState.RUNNING else None,
-            _short(" ".join(info.command) or "(waits)"),
-            time_of(info.created_at_ms),
-        ]
-        for info in found
-    ]
-    show_table(["id", "name", "state", "code", "command", "created"], rows)
+    tags = dict(_tag(item) for item in tag)
+    app_id = any_app(app, environment) if app else ""
+    listing.show(lambda: _list(environment, app_id, tags, ended))
 
 
 @group.command(
@@ -122,7 +152,7 @@ def terminate(
 
 def _find(sandbox: str, environment: str | None) -> Sandbox:
     if sandbox.startswith("sb-"):
-        return Sandbox.from_id(sandbox)
+        return Sandbox.from_id(whole(sandbox, environment))
     app_name, _, name = sandbox.rpartition("/")
     if app_name:
         return Sandbox.from_name(app_name, name, environment_name=environment)
@@ -154,28 +184,3 @@ def _output(sandbox_id: str, stream: int, follow: bool) -> Any:
     request = SandboxOutputRequest(sandbox_id=sandbox_id, stream=stream, follow=follow, masked=True)
     for message in default_client().stream("Sandboxes.Output", request):
         yield message.data  # type: ignore[attr-defined]
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 40 else line[:39] + "…"
-
-
-def _described(info: SandboxInfo) -> dict[str, object]:
-    return {
-        "sandbox_id": info.sandbox_id,
-        "app_id": info.app_id or None,
-        "app_name": info.app_name or None,
-        "environment": info.environment,
-        "name": info.name or None,
-        "tags": info.tags,
-        "state": _STATES.get(info.state),
-        "returncode": info.returncode if info.state != SandboxState.RUNNING else None,
-        "reason": info.reason or None,
-        "command": info.command,
-        "image_id": info.image_id,
-        "timeout": info.timeout_s,
-        "tunnels": {str(item.port): f"{item.host}:{item.host_port}" for item in info.tunnels},
-        "created_at": time_of(info.created_at_ms),
-        "ended_at": time_of(info.ended_at_ms),
-    }

@@ -5,8 +5,10 @@ import time
 import typer
 
 from wherry._connection.client import default_client
+from wherry._screen.table import Column, Kind
 from wherry.cli import _schedules
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, show_table
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json
+from wherry.cli._listing import Listed, Listing
 from wherry.schedule import from_message
 from wherry_proto.messages import ScheduledState, ScheduleInfo
 
@@ -15,26 +17,28 @@ group = typer.Typer(help="Manage schedules: functions that run by the clock.", n
 _FUNCTION = typer.Argument(help="Name, APP/FUNCTION, or id.")
 
 
+def _named(info: ScheduleInfo) -> str:
+    return f"{info.app_name}/{info.function_name}"
+
+
+_LISTED = Listed[ScheduleInfo](
+    Column("function", _named),
+    Column("schedule", lambda info: repr(from_message(info.schedule)) if info.schedule else "", leaves=2, cut=True),
+    Column("next run", _schedules.next_of, Kind.TIME),
+    Column("last run", lambda info: info.last.tick_ms if info.last is not None else 0, Kind.TIME, leaves=1),
+    Column("outcome", _schedules.last_text, Kind.STATE, cut=True),
+    key=_named,
+    keys="names",
+    described=_schedules.described,
+    empty="No function of a deployed app has a schedule here. `schedule=wherry.Cron(…)` of @app.function gives one.",
+)
+
+
 @group.command("list")
-def list_schedules(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+@_LISTED.command()
+def list_schedules(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[ScheduleInfo]) -> None:
     """List schedules, when each runs next, and how the last run went. Times are local."""
-    found = _schedules.schedules(default_client(), environment)
-    if as_json:
-        show_json([_schedules.described(info) for info in found])
-        return
-    if not found:
-        typer.echo("No function of a deployed app has a schedule here.", err=True)
-    now_ms = int(time.time() * 1000)
-    rows = [
-        [
-            f"{info.app_name}/{info.function_name}",
-            repr(from_message(info.schedule)) if info.schedule is not None else "",
-            _schedules.next_text(info, now_ms),
-            _schedules.last_text(info),
-        ]
-        for info in found
-    ]
-    show_table(["function", "schedule", "next run", "last run"], rows)
+    listing.show(lambda: _schedules.schedules(default_client(), environment))
 
 
 @group.command()
@@ -84,7 +88,3 @@ def resume(
         show_json(_schedules.described(info))
     else:
         typer.echo(f"{_named(info)} runs next at {_schedules.next_text(info, int(time.time() * 1000))}.")
-
-
-def _named(info: ScheduleInfo) -> str:
-    return f"{info.app_name}/{info.function_name}"

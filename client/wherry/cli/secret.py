@@ -11,6 +11,7 @@ from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._objects import secrets
 from wherry._objects.dotenv import read
+from wherry._screen.table import Column, Kind
 from wherry.cli._common import (
     ALLOW_MISSING_OPTION,
     ENVIRONMENT_OPTION,
@@ -18,10 +19,10 @@ from wherry.cli._common import (
     YES_OPTION,
     confirm,
     show_json,
-    show_table,
     stdin_is_terminal,
     time_of,
 )
+from wherry.cli._listing import Listed, Listing
 from wherry.cli._shared import missing_allowed
 from wherry.cli._usage import UsageError
 from wherry.exception import AlreadyExistsError, InvalidError
@@ -69,18 +70,35 @@ def create(
     typer.echo(f'    def function():\n        os.environ["{info.keys[0]}"]')
 
 
+def _described(info: SecretInfo) -> dict[str, object]:
+    return {
+        "secret_id": info.secret_id,
+        "name": info.name,
+        "environment": info.environment,
+        "keys": info.keys,
+        "created_at": time_of(info.created_at_ms),
+        "updated_at": time_of(info.updated_at_ms),
+        "used_at": time_of(info.used_at_ms),
+    }
+
+
+_LISTED = Listed[SecretInfo](
+    Column("name", lambda info: info.name),
+    Column("values", lambda info: ", ".join(info.keys), leaves=3, cut=True),
+    Column("changed", lambda info: info.updated_at_ms, Kind.TIME, leaves=2),
+    Column("last used", lambda info: info.used_at_ms, Kind.TIME, leaves=1),
+    key=lambda info: info.name,
+    keys="names",
+    described=_described,
+    empty="There are no secrets here. Store one with `wherry secret create NAME KEY=VALUE`.",
+)
+
+
 @group.command("list")
-def list_secrets(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+@_LISTED.command()
+def list_secrets(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[SecretInfo]) -> None:
     """List the secrets of an environment, without their values."""
-    found = secrets.listed(None, environment or "")
-    if as_json:
-        show_json([_described(info) for info in found])
-        return
-    rows = [
-        [info.name, ", ".join(info.keys), time_of(info.updated_at_ms), time_of(info.used_at_ms) or "never"]
-        for info in found
-    ]
-    show_table(["name", "values", "changed", "last used"], rows)
+    listing.show(lambda: secrets.listed(None, environment or ""))
 
 
 @group.command()
@@ -160,15 +178,3 @@ def _from_json(path: str) -> dict[str, str]:
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
         raise InvalidError(f'--from-json: {where} must hold one object of strings, as {{"KEY": "value"}}')
     return values
-
-
-def _described(info: SecretInfo) -> dict[str, object]:
-    return {
-        "secret_id": info.secret_id,
-        "name": info.name,
-        "environment": info.environment,
-        "keys": info.keys,
-        "created_at": time_of(info.created_at_ms),
-        "updated_at": time_of(info.updated_at_ms),
-        "used_at": time_of(info.used_at_ms),
-    }

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +15,7 @@ from wherry._screen.terminal import is_terminal
 from wherry.cli._common import ENVIRONMENT_OPTION, MODAL_OPTION, MODULE_OPTION, use_environment, use_modal
 from wherry.cli._exec import execute
 from wherry.cli._find import complete_container
+from wherry.cli._ids import whole
 from wherry.cli._ref import check_module, find_definition
 from wherry.cli._usage import UsageError
 from wherry.image import Image
@@ -77,6 +79,8 @@ def shell(
     if command is None and pty is False:
         raise UsageError("--no-pty needs --cmd: say what to run")
     values = dict(_variable(item) for item in variables)
+    if ref is not None and not Path(ref).exists():
+        ref = whole(ref, environment)
     if ref is not None and ref[:3] in ("co-", "sb-"):
         _refuse(excluded, f"{ref} is a container that runs already")
         raise typer.Exit(execute(client, ref, line, pty=pty, env=values))

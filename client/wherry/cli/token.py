@@ -4,7 +4,10 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._connection.profiles import Profiles, profiles_path
-from wherry.cli._common import JSON_OPTION, show_json, show_table, time_of
+from wherry._screen.table import Column, Kind
+from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.cli._ids import whole
+from wherry.cli._listing import Listed, Listing
 from wherry.exception import InvalidError
 from wherry_proto.messages import (
     TokenCreated,
@@ -63,34 +66,44 @@ def new(
         typer.echo("The secret is not shown again.", err=True)
 
 
+def _described(token: TokenInfo) -> dict[str, object]:
+    return {
+        "token_id": token.token_id,
+        "name": token.name,
+        "scopes": token.scopes,
+        "environments": token.environments,
+        "created_at": time_of(token.created_at_ms),
+        "revoked_at": time_of(token.revoked_at_ms),
+    }
+
+
+_LISTED = Listed[TokenInfo](
+    Column("name", lambda token: token.name),
+    Column("id", lambda token: token.token_id, Kind.ID),
+    Column("scopes", lambda token: ", ".join(token.scopes), leaves=1),
+    Column("environments", lambda token: ", ".join(token.environments), leaves=3, cut=True),
+    Column("created", lambda token: token.created_at_ms, Kind.TIME, leaves=4),
+    Column("revoked", lambda token: token.revoked_at_ms, Kind.TIME, leaves=2),
+    key=lambda token: token.token_id,
+    described=_described,
+    empty="There are no tokens. `wherry token new NAME` makes one.",
+)
+
+
 @group.command("list")
+@_LISTED.command()
 def list_tokens(
-    revoked: bool = typer.Option(False, "--all", help="Show revoked ones too."), as_json: bool = JSON_OPTION
+    revoked: bool = typer.Option(False, "--all", help="Show revoked ones too."), *, listing: Listing[TokenInfo]
 ) -> None:
     """List tokens."""
     request = TokenListRequest(include_revoked=revoked)
-    tokens = default_client().call("Tokens.List", request, TokenListResponse).tokens
-    if as_json:
-        show_json([_described(token) for token in tokens])
-        return
-    rows = [
-        [
-            token.token_id,
-            token.name,
-            ", ".join(token.scopes),
-            ", ".join(token.environments),
-            time_of(token.created_at_ms),
-            time_of(token.revoked_at_ms),
-        ]
-        for token in tokens
-    ]
-    show_table(["id", "name", "scopes", "environments", "created", "revoked"], rows)
+    listing.show(lambda: default_client().call("Tokens.List", request, TokenListResponse).tokens)
 
 
 @group.command()
 def revoke(token_id: str = typer.Argument(help="Its id."), as_json: bool = JSON_OPTION) -> None:
     """End a token at once; its open sessions end too."""
-    token = default_client().call("Tokens.Revoke", TokenRevokeRequest(token_id=token_id), TokenInfo)
+    token = default_client().call("Tokens.Revoke", TokenRevokeRequest(token_id=whole(token_id)), TokenInfo)
     if as_json:
         show_json(_described(token))
     else:
@@ -106,14 +119,3 @@ def info(as_json: bool = JSON_OPTION) -> None:
         return
     who = f"token {token.token_id} ({token.name})" if token.token_id else "the service's own user, on its socket"
     typer.echo(f"{who}: {', '.join(token.scopes)} in {', '.join(token.environments)}")
-
-
-def _described(token: TokenInfo) -> dict[str, object]:
-    return {
-        "token_id": token.token_id,
-        "name": token.name,
-        "scopes": token.scopes,
-        "environments": token.environments,
-        "created_at": time_of(token.created_at_ms),
-        "revoked_at": time_of(token.revoked_at_ms),
-    }

@@ -8,11 +8,11 @@ from pathlib import Path
 import typer
 
 from wherry._base.words import counted
-from wherry._connection.client import default_client
 from wherry._objects.volume_download import Download
 from wherry._objects.volume_files import VolumeFiles
 from wherry._objects.volume_upload import UploadBatch
 from wherry._screen.harmless import in_one_line
+from wherry._screen.table import Column, Kind, size_of
 from wherry.cli import _shared
 from wherry.cli._common import (
     ALLOW_MISSING_OPTION,
@@ -22,14 +22,13 @@ from wherry.cli._common import (
     YES_OPTION,
     confirm,
     show_json,
-    show_table,
-    size_of,
     time_of,
 )
+from wherry.cli._listing import Listing, show_rows
 from wherry.cli._usage import UsageError
 from wherry.network_file_system import NetworkFileSystem
-from wherry.volume import FileEntryType, Volume
-from wherry_proto.messages import ObjectListRequest, ObjectListResponse
+from wherry.volume import FileEntry, FileEntryType, Volume
+from wherry_proto.messages import ObjectInfo
 
 _NAME = typer.Argument(help="Name of it.")
 _FORCE = typer.Option(False, "-f", "--force", help="Replace what is there.")
@@ -40,19 +39,19 @@ Found = Callable[[str, str | None], VolumeFiles]
 """Returns the one of a name, in an environment."""
 
 
-def group_of(cls: type[VolumeFiles], what: str) -> typer.Typer:
+def group_of(cls: type[VolumeFiles], name: str, what: str) -> typer.Typer:
     """Return the commands for one kind of directories."""
     group = typer.Typer(help=f"Manage {what} that programs share.", no_args_is_help=True)
 
     def found(name: str, environment: str | None) -> VolumeFiles:
         return cls.lookup(name, environment_name=environment)
 
-    _add_whole(group, cls, found)
+    _add_whole(group, cls, name, found)
     _add_files(group, found)
     return group
 
 
-def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None:
+def _add_whole(group: typer.Typer, cls: type[VolumeFiles], command: str, found: Found) -> None:
     """Add what is done with such a directory as a whole."""
 
     @group.command()
@@ -61,26 +60,10 @@ def _add_whole(group: typer.Typer, cls: type[VolumeFiles], found: Found) -> None
         _shared.make(cls, name, environment, as_json)
 
     @group.command("list")
-    def list_all(environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
+    @_shared.listed(cls, command=command).command()
+    def list_all(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing[ObjectInfo]) -> None:
         """List those of an environment."""
-        client = default_client()
-        request = ObjectListRequest(environment=environment or client.environment)
-        objects = client.call(f"{cls._service}.List", request, ObjectListResponse).objects
-        if as_json:
-            key = f"{cls._kind}_id"
-            show_json(
-                [
-                    {
-                        key: info.object_id,
-                        "name": info.name,
-                        "environment": info.environment,
-                        "created_at": time_of(info.created_at_ms),
-                    }
-                    for info in objects
-                ]
-            )
-            return
-        show_table(["name", "created"], [[info.name, time_of(info.created_at_ms)] for info in objects])
+        listing.show(lambda: _shared.objects(cls, environment))
 
     @group.command()
     def delete(
@@ -139,8 +122,15 @@ def _add_files(group: typer.Typer, found: Found) -> None:
                 ]
             )
             return
-        rows = [[_shown(entry.path, entry.type), size_of(entry.size), time_of(entry.mtime * 1000)] for entry in entries]
-        show_table(["path", "size", "modified"], [list(row) for row in rows])
+        if not entries:
+            typer.echo(f"{path} of {name} is empty.", err=True)
+            return
+        show_rows(
+            Column[FileEntry]("path", lambda entry: _shown(entry.path, entry.type)),
+            Column[FileEntry]("size", lambda entry: entry.size, Kind.SIZE, leaves=1),
+            Column[FileEntry]("modified", lambda entry: entry.mtime * 1000, Kind.TIME, leaves=2),
+            rows=entries,
+        )
 
     @group.command()
     def put(
@@ -236,5 +226,5 @@ def _bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.advance(task, done)
 
 
-volumes = group_of(Volume, "volumes: directories")
-file_systems = group_of(NetworkFileSystem, "network file systems: directories")
+volumes = group_of(Volume, "volume", "volumes: directories")
+file_systems = group_of(NetworkFileSystem, "nfs", "network file systems: directories")
