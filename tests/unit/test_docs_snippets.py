@@ -98,10 +98,12 @@ def command_lines(page: Path) -> Iterator[str]:
                     yield match[1]
     for line in re.findall(r"`(wherry [^`\n]+)`", BLOCK.sub("", text)):
         yield line.replace("\\|", "|")
+    yield from re.findall(r"\$\((wherry [^)\n]+)\)", text)
 
 
 def wrong_command(line: str) -> str | None:
     """Return what is wrong with a command line, None if nothing is."""
+    line = re.sub(r"\$\([^)]*\)", "VALUE", line)
     line = re.split(r"\s(?:#|\||<|>|&&)\s|\s<<", f"{line} ")[0].strip()
     words = (shlex.split(line) if line.count("'") % 2 == 0 else line.split())[1:]
     here: Any = commands()
@@ -148,6 +150,7 @@ def test_what_does_not_exist_is_found() -> None:
     assert wrong_command("wherry app list --fast") == "wherry app list --fast: no option --fast"
     assert wrong_command("wherry image list|shw") == "wherry image list|shw: no command shw"
     assert wrong_command("wherry run a.py --of-mine") is None
+    assert wrong_command("wherry app stop $(wherry app list --json)") is None
 
 
 @each_page
