@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.engine import FakeEngine
 from wherry_service.server import Service
 from wherry_service.settings import Settings, SettingsError
+from wherry_service.store import kept
 
 # What clients see depends on this order: the log's followers hear of the end before their connection closes, spawned
 # inputs are kept for the next life before their containers end, nothing is written once the database is closed.
@@ -98,14 +99,20 @@ async def _serving(service: Service, state_dir: Path) -> AsyncIterator[None]:
 def test_all_ends_in_the_reverse_order(tmp_path: Path, force: bool) -> None:
     called: list[str] = []
 
+    made: set[Path] = set()
+
     async def main() -> None:
         service = Service(tmp_path, Settings(), lambda driver, network: FakeEngine({}))
         _spied(service, called)
         async with _serving(service, tmp_path):
+            made.update(tmp_path.iterdir())
             service.request_stop(force)
 
     asyncio.run(main())
     assert called == ORDER
+    # Else `wherry server purge` would take what a service makes for somebody else's.
+    known = [name for names in kept.PARTS.values() for name in names]
+    assert [path.name for path in made if not any(path.match(name) for name in known)] == []
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".sock")]
 
 

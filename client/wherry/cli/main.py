@@ -29,6 +29,7 @@ from wherry.cli import (
 from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._install import install, uninstall
+from wherry.cli._purge import purge
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.logs import app_logs, function_logs
@@ -63,6 +64,7 @@ cli.command("deploy")(deploy)
 cli.command("shell")(shell)
 server.group.command("install")(install)
 server.group.command("uninstall")(uninstall)
+server.group.command("purge")(purge)
 cli.add_typer(server.group, name="server")
 app.group.command("logs")(app_logs)
 app.group.command("history")(history)

@@ -113,7 +113,7 @@ def stop(
         return
     transport = _transport(settings)
     answer = cast("ServerStopResponse", transport.call("Server.Stop", ServerStopRequest(force=force)))
-    _wait_until_gone(settings)
+    wait_until_gone(settings)
     if as_json:
         show_json({"stopped": True, "containers": answer.num_containers_stopped})
     else:
@@ -238,7 +238,7 @@ def _builds(info: IsolationInfo) -> str:
     return f"{what}, and the engine's default network" + ("; Docker has no such settings for builds" if lacks else "")
 
 
-def _wait_until_gone(settings: Settings) -> None:
+def wait_until_gone(settings: Settings) -> None:
     """Wait until the service has let go of its lock: only then is everything cleaned up."""
     import fcntl  # noqa: PLC0415 - not on Windows, where no service runs
 
