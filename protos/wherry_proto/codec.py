@@ -8,7 +8,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
-from wherry_proto import Message, hot_codec
+from wherry_proto import Message, hot_codec, v1
 from wherry_proto.kinds import Field, fields_of
 
 T = TypeVar("T", bound=Message)
@@ -62,7 +62,7 @@ def _coder_of(kind: type[Message]) -> _Coder:
 
 def pb_class(kind: type[Message]) -> Any:
     """Return protobuf's class for a class of messages."""
-    return next(getattr(module, kind.__name__) for module in hot_codec.MODULES if hasattr(module, kind.__name__))
+    return next(getattr(module, kind.__name__) for module in v1.MODULES if hasattr(module, kind.__name__))
 
 
 def filler(kind: type[Message]) -> Fill:

@@ -4,56 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wherry_proto import Message, messages
-from wherry_proto.v1 import (
-    app_pb2,
-    blob_pb2,
-    call_pb2,
-    container_pb2,
-    deployment_pb2,
-    dict_pb2,
-    environment_pb2,
-    exec_pb2,
-    function_pb2,
-    image_pb2,
-    log_pb2,
-    object_pb2,
-    payload_pb2,
-    queue_pb2,
-    sandbox_pb2,
-    schedule_pb2,
-    secret_pb2,
-    server_pb2,
-    terminal_pb2,
-    token_pb2,
-    volume_pb2,
-    web_pb2,
-)
 
-# Where protobuf's classes are.
-MODULES: tuple[Any, ...] = (
-    app_pb2,
-    blob_pb2,
-    call_pb2,
-    container_pb2,
-    deployment_pb2,
-    dict_pb2,
-    environment_pb2,
-    exec_pb2,
-    function_pb2,
-    image_pb2,
-    log_pb2,
-    object_pb2,
-    payload_pb2,
-    queue_pb2,
-    sandbox_pb2,
-    schedule_pb2,
-    secret_pb2,
-    server_pb2,
-    terminal_pb2,
-    token_pb2,
-    volume_pb2,
-    web_pb2,
-)
 _new = object.__new__
 
 

@@ -1,6 +1,5 @@
 """gRPC over TCP, for those who have a token; health checks and reflection are for everyone."""
 
-import importlib
 import logging
 import ssl
 from pathlib import Path
@@ -77,8 +76,6 @@ class TcpServer:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = sorted({method.path.split("/")[1] for method in services.METHODS.values()})
-        for module in sorted(Path(services.__file__).parent.glob("v1/*_pb2.py")):
-            importlib.import_module(f"wherry_proto.v1.{module.stem}")
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         try:
             if self._credentials is None:
