@@ -21,16 +21,12 @@ from wherry_proto.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry._define.plan import Plan
 
-# bash where there is one.
-DEFAULT_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash -i || exec sh -i")
-# Without a terminal: it runs what is piped in, and says nothing of its own.
-PIPED_COMMAND = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
+# Where the image names no directory of its own, as functions are.
+_TO_ROOT = 'if [ "$(pwd)" = / ]; then cd /root 2>/dev/null; fi; '
 # Seconds that a container made for a shell outlives its last one.
 LINGER_S = 2.0
 _PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
@@ -72,14 +68,24 @@ def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> st
     return fresh(client, needs, spec, with_sdk=True, environment=plan.environment)
 
 
-def enter(client: Client, container_id: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
-    """Open a shell in a container with this terminal; return its exit code.
+def shell_command(*, with_terminal: bool, from_root: bool) -> list[str]:
+    """Return what starts bash where there is one, else sh.
+
+    Without a terminal it runs what is piped in, and says nothing of its own. `from_root`: it begins in /root where
+    the image names no directory of its own.
+    """
+    flag = " -i" if with_terminal else ""
+    begin = _TO_ROOT if from_root else ""
+    return ["/bin/sh", "-c", f"{begin}command -v bash >/dev/null && exec bash{flag} || exec sh{flag}"]
+
+
+def enter(client: Client, start: ExecStart) -> int:
+    """Run a command in a container with this terminal; return its exit code.
 
     Raises InvalidError without a terminal.
     """
     if not terminal.is_terminal():
         raise InvalidError("a shell needs a terminal: use --no-pty with --cmd in scripts")
-    start = ExecStart(container_id=container_id, args=list(command), env=dict(env or {}))
     return terminal.run_in_terminal(client, start)
 
 
@@ -87,7 +93,8 @@ def open_shell(client: Client, plan: Plan, definition: Definition) -> int:
     """Open a shell in a fresh container as a function's; return its exit code."""
     container_id = fresh_for_function(client, plan, definition)
     try:
-        return enter(client, container_id, DEFAULT_COMMAND)
+        args = shell_command(with_terminal=True, from_root=True)
+        return enter(client, ExecStart(container_id=container_id, args=args))
     finally:
         end(client, container_id)
 

@@ -26,11 +26,11 @@ def execute(
     env: dict[str, str] | None = None,
 ) -> int:
     """Run a command; return its exit code. `pty` None: a terminal if this process has one."""
-    if pty or (pty is None and is_terminal()):
-        return enter(client, container_id, command, env)
     request = ExecStart(
         container_id=container_id, args=command, timeout_s=timeout, workdir=workdir, env=env or {}, user=user
     )
+    if pty or (pty is None and is_terminal()):
+        return enter(client, request)
     process: Any = start(client, request, text=False, bufsize=0)
     threading.Thread(target=_feed, args=(process,), daemon=True).start()
     errors = threading.Thread(target=copy_beside, args=(process.stderr, sys.stderr.buffer))

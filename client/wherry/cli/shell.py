@@ -10,7 +10,7 @@ import typer
 from wherry._connection.client import Client, default_client
 from wherry._define.places import placed
 from wherry._publish.needs import Needs
-from wherry._publish.shell import DEFAULT_COMMAND, PIPED_COMMAND, end, fresh, fresh_for_function
+from wherry._publish.shell import end, fresh, fresh_for_function, shell_command
 from wherry._screen.terminal import is_terminal
 from wherry.cli._common import ENVIRONMENT_OPTION, MODAL_OPTION, MODULE_OPTION, use_environment, use_modal
 from wherry.cli._exec import execute
@@ -72,8 +72,10 @@ def shell(
         "--add-local": add_local, "--cpu": cpu, "--memory": memory, "--gpu": gpu,
     }  # fmt: skip
     excluded = [name for name, value in given.items() if value]
-    by_default = DEFAULT_COMMAND if pty or is_terminal() else PIPED_COMMAND
-    line = _words(command) if command is not None else list(by_default)
+    # A sandbox's own shells are where its other commands are.
+    is_sandbox = ref is not None and ref.startswith("sb-")
+    by_default = shell_command(with_terminal=bool(pty or is_terminal()), from_root=not is_sandbox)
+    line = _words(command) if command is not None else by_default
     if not line:
         raise UsageError("--cmd is empty: say what to run")
     if command is None and pty is False:

@@ -1,6 +1,7 @@
 """The command line, on a fake service."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry._base.misuse import near
-from wherry._publish.shell import PIPED_COMMAND
+from wherry._publish.shell import shell_command
+from wherry._screen import terminal
 from wherry.cli import main as cli
-from wherry_proto.messages import LogLine, Notice, SessionDown, Stream
+from wherry.cli._exec import execute
+from wherry_proto.messages import ExecStart, LogLine, Notice, SessionDown, Stream
 
 Run = Callable[..., int]
 
@@ -345,5 +348,25 @@ def test_a_terminal_shows_what_each_command_does_as_a_whole(
 
 
 def test_a_shell_without_a_terminal_runs_what_is_piped_in_and_says_nothing() -> None:
-    ran = subprocess.run(PIPED_COMMAND, input="echo $((6 * 7))\nexit 3\n", capture_output=True, text=True, check=False)
+    command = shell_command(with_terminal=False, from_root=True)
+    ran = subprocess.run(command, input="echo $((6 * 7))\nexit 3\n", capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("42\n", "", 3)
+
+
+def test_a_shell_begins_in_root_where_the_image_names_no_directory(tmp_path: Path) -> None:
+    root = "/root" if os.access("/root", os.X_OK) else "/"
+    for cwd, from_root, place in (("/", True, root), ("/", False, "/"), (str(tmp_path), True, str(tmp_path))):
+        command = shell_command(with_terminal=False, from_root=from_root)
+        ran = subprocess.run(command, input="pwd", capture_output=True, text=True, check=True, cwd=cwd)
+        assert (ran.stdout, ran.stderr) == (f"{place}\n", "")
+
+
+def test_an_exec_with_a_terminal_has_its_directory_user_and_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[ExecStart] = []
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "run_in_terminal", lambda _client, start: started.append(start) or 0)
+    client: Any = None
+    assert execute(client, "co-1", ["ls"], pty=True, workdir="/srv", timeout=3, user="www", env={"A": "b"}) == 0
+    (start,) = started
+    assert (start.container_id, start.args, start.workdir, start.timeout_s) == ("co-1", ["ls"], "/srv", 3)
+    assert (start.user, start.env) == ("www", {"A": "b"})
