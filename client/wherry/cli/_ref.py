@@ -61,7 +61,7 @@ def find_target(ref: str) -> Target:
             found = functions[own[0]]
         if found is None:
             raise UsageError(
-                f"{place} has no entrypoint or function {name!r}; {_listed(place, entrypoints, functions)}"
+                f"{_subject(place)} has no entrypoint or function {name!r}; {_listed(place, entrypoints, functions)}"
             )
         return found
     if len(entrypoints) == 1:
@@ -69,7 +69,7 @@ def find_target(ref: str) -> Target:
     if not entrypoints and len(functions) == 1:
         return next(iter(functions.values()))
     if not entrypoints and not functions:
-        raise UsageError(f"{place} has an app without functions: decorate one with @app.function()")
+        raise UsageError(f"{_subject(place)} has an app without functions: decorate one with @app.function()")
     raise UsageError(f"say what to run; {_listed(place, entrypoints, {} if entrypoints else functions)}")
 
 
@@ -84,13 +84,15 @@ def find_app(ref: str) -> App:
         app = getattr(module, name, None)
         if not isinstance(app, App):
             variables = [own for own, value in vars(module).items() if isinstance(value, App)]
-            raise UsageError(f"{place} has no app {name!r}; it has {', '.join(variables) or 'none'}")
+            raise UsageError(f"{_subject(place)} has no app {name!r}; it has {', '.join(variables) or 'none'}")
         return app
     apps = _apps(module)
     if not apps:
         raise _no_app(place)
     if len(apps) > 1:
-        raise UsageError(f"{place} has {len(apps)} apps: say which, as {place}::NAME_OF_THE_VARIABLE")
+        raise UsageError(
+            f"{_subject(place)} has {len(apps)} apps: say which, as {_written(place)}::NAME_OF_THE_VARIABLE"
+        )
     return apps[0]
 
 
@@ -104,15 +106,17 @@ def find_definition(ref: str) -> tuple[Plan, Definition]:
     plans = [app.__wherry_owner__.plan() for app in _apps(module)]
     found = {definition.name: (plan, definition) for plan in plans for definition in plan.definitions}
     if not found:
-        raise UsageError(f"{place} has no app with functions: decorate one with @app.function()")
+        raise UsageError(f"{_subject(place)} has no app with functions: decorate one with @app.function()")
     if not name and len(found) == 1:
         return next(iter(found.values()))
     # A method's container is its class's.
     methods = {own: found[own.rpartition(".")[0]] for app in _apps(module) for own in methods_of(app)}
     known = found.get(name) or methods.get(name)
     if known is None:
-        listed = "\n".join(f"  {place}::{own}" for own in (*found, *methods))
-        raise UsageError(f"{f'{place} has no function {name!r}' if name else 'say which'}; there are:\n{listed}")
+        listed = "\n".join(f"  {_written(place)}::{own}" for own in (*found, *methods))
+        raise UsageError(
+            f"{f'{_subject(place)} has no function {name!r}' if name else 'say which'}; there are:\n{listed}"
+        )
     return known
 
 
@@ -137,9 +141,10 @@ def images_of(ref: str) -> list[Recipe]:
     if not name:
         found += [vars(module)[own] for own in variables]
     if not found:
-        there = "\n".join(f"  {place}::{own}" for own in (*variables, *names))
+        there = "\n".join(f"  {_written(place)}::{own}" for own in (*variables, *names))
         raise UsageError(
-            f"{place} has no image{f' {name!r}' if name else ''}" + (f"; there are:\n{there}" if there else "")
+            f"{_subject(place)} has no image{f' {name!r}' if name else ''}"
+            + (f"; there are:\n{there}" if there else "")
         )
     return list(dict.fromkeys(found))
 
@@ -149,17 +154,24 @@ def _no_app(place: str) -> UsageError:
     if loaded is not None and not modal_name.is_taken():
         where = getattr(loaded, "__file__", None)
         return UsageError(
-            f"{place} has no app of Wherry's: its `import modal` is the package in {where}. With --modal, or "
+            f"{_subject(place)} has no app of Wherry's: its `import modal` is the package in {where}. With --modal, or "
             "WHERRY_MODAL=1, it means Wherry"
         )
-    return UsageError(f"{place} has no app: make one with `app = wherry.App()`")
+    return UsageError(f"{_subject(place)} has no app: make one with `app = wherry.App()`")
 
 
 def _listed(place: str, entrypoints: dict[str, Target], functions: dict[str, Target]) -> str:
-    # What begins with "-" would be an option.
-    shown = "-- -" if place == STDIN else place
-    names = [f"  {shown}::{name}" for name in (*entrypoints, *functions)]
+    names = [f"  {_written(place)}::{name}" for name in (*entrypoints, *functions)]
     return "there are:\n" + "\n".join(names)
+
+
+def _subject(place: str) -> str:
+    return "the script on stdin" if place == STDIN else place
+
+
+def _written(place: str) -> str:
+    # What begins with "-" would be an option.
+    return "-- -" if place == STDIN else place
 
 
 def _is_file(place: str) -> bool:

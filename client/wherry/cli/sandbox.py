@@ -150,6 +150,41 @@ def terminate(
         typer.echo(f"Sandbox {info.sandbox_id} {info.reason}.")
 
 
+@group.command()
+def pause(
+    sandboxes: list[str] = _SANDBOXES,
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Stop all processes of sandboxes, until `resume`.
+
+    They keep their memory and take no processor time. Timeouts go on.
+    """
+    for sandbox in (found := [_find(name, environment) for name in sandboxes]):
+        sandbox.pause()
+    _show_done(found, "paused", as_json)
+
+
+@group.command()
+def resume(
+    sandboxes: list[str] = _SANDBOXES,
+    environment: str | None = _ENVIRONMENT,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Let the processes of paused sandboxes go on."""
+    for sandbox in (found := [_find(name, environment) for name in sandboxes]):
+        sandbox.resume()
+    _show_done(found, "resumed", as_json)
+
+
+def _show_done(sandboxes: list[Sandbox], word: str, as_json: bool) -> None:
+    if as_json:
+        show_json([{"sandbox_id": sandbox.object_id} for sandbox in sandboxes])
+        return
+    for sandbox in sandboxes:
+        typer.echo(f"Sandbox {sandbox.object_id} is {word}.")
+
+
 def _find(sandbox: str, environment: str | None) -> Sandbox:
     if sandbox.startswith("sb-"):
         return Sandbox.from_id(whole(sandbox, environment))

@@ -1,6 +1,7 @@
 """The command line as people expect it who know other ones, on a fake service."""
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,18 @@ from typing import Any
 import pytest
 
 from tests.fakes.service import FakeService
+from wherry._connection.client import Client
 from wherry._screen.stamps import Stamped
 from wherry.cli import main as cli
-from wherry_proto.messages import AppOpenRequest, LogLine, SessionDown, Stream
+from wherry_proto.messages import (
+    AppOpenRequest,
+    LogLine,
+    SandboxGetRequest,
+    SandboxInfo,
+    SandboxPauseRequest,
+    SessionDown,
+    Stream,
+)
 
 Run = Callable[..., int]
 
@@ -176,6 +186,14 @@ def main(n: int = 4):
 """
 
 
+def _without_app(
+    monkeypatch: pytest.MonkeyPatch, run: Run, capsys: pytest.CaptureFixture[str], text: str, *words: str
+) -> str:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert run("", "run", "-q", *words) == 2
+    return capsys.readouterr().err
+
+
 def test_a_program_may_come_from_standard_input(
     run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,5 +213,48 @@ def test_a_program_may_come_from_standard_input(
     assert 'File "<stdin>", line 14, in main\n    1 / n\n' in capsys.readouterr().err
     assert piped("run", "-q", "--", "-::nope") == 2
     assert "\n  -- -::double\n" in capsys.readouterr().err
+    err = _without_app(monkeypatch, run, capsys, "import wherry\n", "-")
+    assert "the script on stdin has no app: make one with `app = wherry.App()`" in err
+    err = _without_app(monkeypatch, run, capsys, STDIN.partition("@app.func")[0], "-")
+    assert "the script on stdin has an app without functions" in err
+    err = _without_app(monkeypatch, run, capsys, STDIN, "--", "-::nope")
+    assert "the script on stdin has no entrypoint or function 'nope'; there are:\n  -- -::main\n" in err
     assert piped("serve", "-") == 2
     assert "only `wherry run` reads a program from standard input" in capsys.readouterr().err
+
+
+class Sandboxes(FakeService):
+    """Has one sandbox, by name."""
+
+    def _sandboxes_get(self, request: SandboxGetRequest) -> SandboxInfo:
+        return SandboxInfo(sandbox_id=SANDBOX_ID, name="box")
+
+    def _sandboxes_pause(self, request: SandboxPauseRequest) -> SandboxInfo:
+        return SandboxInfo(sandbox_id=request.sandbox_id)
+
+    _sandboxes_resume = _sandboxes_pause
+
+
+SANDBOX_ID = "sb-" + "0" * 26
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_sandboxes_are_paused_and_resumed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    service = Sandboxes()
+    client = Client(service, "main", give_up_s=5)
+    monkeypatch.setattr("wherry._connection.client._client_of", lambda _pid: client)
+
+    def said(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["wherry", "sandbox", verb, *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None)
+        return capsys.readouterr().out
+
+    assert said("app/box", SANDBOX_ID) == f"Sandbox {SANDBOX_ID} is {verb.removesuffix('e')}{'ed'}.\n" * 2
+    assert json.loads(said("app/box", "--json")) == [{"sandbox_id": SANDBOX_ID}]
+    asked = [request for method, request in service.requests if method == f"Sandboxes.{verb.capitalize()}"]
+    assert [request.sandbox_id for request in asked] == [SANDBOX_ID] * 3
+    client.close()
