@@ -173,6 +173,11 @@ class _Moved:
 
 sys.meta_path.append(_Moved)
 
+if "IPython" in sys.modules:
+    from wherry._connection.notebook import hide_internals_in_ipython
+
+    hide_internals_in_ipython()
+
 if os.environ.get("WHERRY_MODAL"):
     from wherry._base import modal_name
 
