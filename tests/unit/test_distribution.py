@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import venv
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -170,3 +171,62 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(str(node.module).partition(".")[0])
     return found
+
+
+@pytest.fixture(scope="module")
+def with_modal(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an empty environment with the wheels that `pip install wherry[modal]` installs, and no more."""
+    made = tmp_path_factory.mktemp("modal")
+    line = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--wheel",
+        "--outdir",
+        str(made),
+        str(ROOT / "extras/modal"),
+    ]
+    built = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (extra,) = made.glob("*.whl")
+    venv.create(made / "venv", symlinks=True)
+    python = made / "venv/bin/python"
+    line = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python), "install", "--quiet"]
+    subprocess.run([*line, "--no-deps", "--no-index", str(wheel), str(extra)], check=True, capture_output=True)
+    return python
+
+
+MODAL = """
+import modal, sys
+import modal.exception
+import wherry
+assert modal is wherry
+assert modal.exception is wherry.exception
+app = modal.App("program")
+
+@app.function(image=modal.Image.debian_slim().pip_install("numpy"), secrets=[modal.Secret.from_name("mine")])
+def f(): pass
+
+print(list(app.registered_functions), modal.__file__.startswith(sys.prefix))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "has_other", "said"),
+    [
+        ("", False, "['f'] True"),
+        ("0", False, "ModuleNotFoundError: No module named 'modal'"),
+        # A package of that name is never hidden by what is installed, only by what is asked for.
+        ("", True, "the other one"),
+        ("1", True, "['f'] True"),
+    ],
+)
+def test_with_the_extra_modal_is_wherry_where_there_is_no_other(
+    with_modal: Path, tmp_path: Path, given: str, has_other: bool, said: str
+) -> None:
+    if has_other:
+        (tmp_path / "modal.py").write_text("raise SystemExit('the other one')")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path), "WHERRY_MODAL": given}
+    ran = subprocess.run([with_modal, "-c", MODAL], env=env, cwd="/", capture_output=True, text=True, check=False)
+    assert said in ran.stdout + ran.stderr, ran.stderr
