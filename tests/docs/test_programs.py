@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.servers import BucketServer
 from tests.docs.pages import Section, is_shown, sections
 
-PAGES = ["README.md", "docs/getting-started.md", "docs/classes.md", "docs/cookbook.md"]
+PAGES = ["README.md", "docs/getting-started.md", "docs/classes.md", "docs/deploy.md", "docs/cookbook.md"]
 SECTIONS = [section for page in PAGES for section in sections(page) if section.steps]
 
 
