@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from wherry._define.plan import Plan
     from wherry._define.recipe import Recipe
     from wherry._objects.shared import SharedObject
-    from wherry._publish.running import Published, Running
+    from wherry._publish.published import Published
+    from wherry._publish.running import Running
     from wherry.secret import Secret
 
     class AppLike(Protocol):

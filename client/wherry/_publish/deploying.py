@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from wherry._connection.client import default_client
 from wherry._define.names import check_app_name
 from wherry._publish.image_files import resolve
-from wherry._publish.running import Published, announce, open_app, prepared
+from wherry._publish.opening import opened
+from wherry._publish.preparing import prepared
+from wherry._publish.published import Published
 from wherry._screen.output import Output, Silent
 from wherry._screen.plain import Cells, Steps
 from wherry.context import GUARD, check_local, is_local
@@ -19,7 +21,6 @@ from wherry_proto.messages import (
     AppInfo,
     AppShowRequest,
     AppShowResponse,
-    AppStopRequest,
     DeploymentCreateRequest,
     DeploymentEvent,
     DeploymentOrigin,
@@ -121,22 +122,15 @@ def looked_up(plan: Plan, client: Client | None, environment: str | None, create
 
 def _deployed(plan: Plan, client: Client, app_name: str, environment: str | None, tag: str, strategy: str) -> Deployed:
     chosen = strategy_of(strategy)
-    _ = client.session  # connected first: until it is deployed, the service ties the app to it
     environment = environment or client.environment
-    info = open_app(plan, client, client.client_id, False, environment, app_name, deploys=True)
-    is_new = not info.version
-    try:
+    with opened(plan, client, environment, app_name, deploys=True) as info:
         ready = prepared(plan, client, info.app_id, environment, name=app_name)
         request = DeploymentCreateRequest(
             app_id=info.app_id, functions=ready.specs, strategy=chosen, origin=_origin(tag, ready.root)
         )
         result = follow(client, "Deployments.Create", request)
-    except BaseException:
-        if is_new:
-            client.tell("Apps.Stop", AppStopRequest(app_id=info.app_id))
-        raise
-    announce(client, plan.definitions, result.functions)
     published = Published(client, environment, ready, result.functions)
+    published.announce(plan)
     return Deployed(info.app_id, app_name, result, published=published)
 
 

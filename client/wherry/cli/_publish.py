@@ -7,17 +7,19 @@ import json
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 from wherry._connection.client import default_client
 from wherry._connection.failure import hide_internals
-from wherry._publish.running import open_app, publish
+from wherry._publish.opening import opened
+from wherry._publish.running import publish
 from wherry.cli._common import use_environment
 from wherry.cli._ref import find_app
 from wherry.cli._usage import UsageError
 from wherry.exception import Error
 from wherry.output import screen_for_stdout
-from wherry_proto.messages import AppStopRequest
+from wherry_proto.messages import AppInfo
 
 OWNER, APP, ENVIRONMENT = "WHERRY_SERVE_OWNER", "WHERRY_SERVE_APP", "WHERRY_SERVE_ENVIRONMENT"
 NAME = "WHERRY_SERVE_NAME"
@@ -42,15 +44,16 @@ def _publish(ref: str, report: Path) -> None:
     client = default_client()
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     app_id = os.environ.get(APP, "")
-    opened, name = not app_id, os.environ.get(NAME) or plan.name or ""
-    if opened:
-        app_id = open_app(plan, client, os.environ[OWNER], False, client.environment, name).app_id
+    name = os.environ.get(NAME) or plan.name or ""
+    opening = (
+        nullcontext(AppInfo(app_id=app_id))
+        if app_id
+        else opened(plan, client, client.environment, name, owner_id=os.environ[OWNER])
+    )
     try:
-        files = publish(plan, client, app_id, client.environment, name or None).ready.files
-    except BaseException:
-        if opened:
-            client.tell("Apps.Stop", AppStopRequest(app_id=app_id))
-        raise
+        with opening as info:
+            app_id = info.app_id
+            files = publish(plan, client, app_id, client.environment, name or None).ready.files
     finally:
         screen.close()
     report.write_text(json.dumps({"app_id": app_id, "name": name, "files": {str(f.local): f.blob_id for f in files}}))

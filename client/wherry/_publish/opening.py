@@ -1,0 +1,49 @@
+"""Opens apps, which have no functions yet; one that comes to nothing is stopped."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wherry._base.code import importable_name
+from wherry._publish.needs import modules_of
+from wherry_proto.messages import AppInfo, AppOpenRequest, AppSetTagsRequest, AppStopRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wherry._connection.client import Client
+    from wherry._define.plan import Plan
+
+
+@contextmanager
+def opened(
+    plan: Plan,
+    client: Client,
+    environment: str,
+    name: str | None = None,
+    *,
+    owner_id: str = "",
+    detach: bool = False,
+    deploys: bool = False,
+) -> Iterator[AppInfo]:
+    """Have the app open, under its own name or another. What fails within stops it, unless a version of it serves.
+
+    It ends with the client `owner_id`, by default this one, unless it is detached, or deployed by then.
+    """
+    modules = modules_of(plan.definitions)
+    if not owner_id:
+        _ = client.session  # connected first: the service ties the app to it
+        owner_id = client.client_id
+    name = name or plan.name
+    name = name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
+    request = AppOpenRequest(name=name[:64], environment=environment, client_id=owner_id, detach=detach, deploy=deploys)
+    info = client.call("Apps.Open", request, AppInfo)
+    try:
+        if plan.tags and info.tags != plan.tags:
+            client.call("Apps.SetTags", AppSetTagsRequest(app_id=info.app_id, tags=dict(plan.tags)), AppInfo)
+        yield info
+    except BaseException:
+        if not info.version:
+            client.tell("Apps.Stop", AppStopRequest(app_id=info.app_id))
+        raise
