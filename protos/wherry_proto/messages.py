@@ -2925,6 +2925,16 @@ class IsolationInfo(Message):
         self.build_runtime = build_runtime
 
 
+class DiskSpace(Message):
+    __slots__ = ("path", "free_bytes", "total_bytes")
+    __kinds__ = "string uint64 uint64"
+
+    def __init__(self, *, path: str = "", free_bytes: int = 0, total_bytes: int = 0) -> None:
+        self.path = path
+        self.free_bytes = free_bytes
+        self.total_bytes = total_bytes
+
+
 class ServerInfo(Message):
     __slots__ = (
         "version",
@@ -2938,8 +2948,9 @@ class ServerInfo(Message):
         "num_apps",
         "num_containers",
         "isolation",
+        "disks",
     )
-    __kinds__ = "string uint32 string uint32 uint64 string string EngineInfo uint32 uint32 IsolationInfo"
+    __kinds__ = "string uint32 string uint32 uint64 string string EngineInfo uint32 uint32 IsolationInfo DiskSpace[]"
 
     def __init__(
         self,
@@ -2955,6 +2966,7 @@ class ServerInfo(Message):
         num_apps: int = 0,
         num_containers: int = 0,
         isolation: "IsolationInfo | None" = None,
+        disks: "list[DiskSpace] | None" = None,
     ) -> None:
         self.version = version
         self.protocol = protocol
@@ -2967,6 +2979,63 @@ class ServerInfo(Message):
         self.num_apps = num_apps
         self.num_containers = num_containers
         self.isolation = isolation
+        self.disks: list[DiskSpace] = [] if disks is None else disks
+
+
+class DiskPart(Message):
+    __slots__ = ("name", "bytes", "files", "complete")
+    __kinds__ = "string uint64 uint64 bool"
+
+    def __init__(self, *, name: str = "", bytes: int = 0, files: int = 0, complete: bool = False) -> None:
+        self.name = name
+        self.bytes = bytes
+        self.files = files
+        self.complete = complete
+
+
+class ServerDiskRequest(Message):
+    __slots__ = ()
+    __kinds__ = ""
+
+
+class ServerDisk(Message):
+    __slots__ = ("parts", "disks", "num_images", "images_bytes", "cache_bytes", "cache_unused_bytes", "engine_error")
+    __kinds__ = "DiskPart[] DiskSpace[] uint32 uint64 uint64 uint64 string"
+
+    def __init__(
+        self,
+        *,
+        parts: "list[DiskPart] | None" = None,
+        disks: "list[DiskSpace] | None" = None,
+        num_images: int = 0,
+        images_bytes: int = 0,
+        cache_bytes: int = 0,
+        cache_unused_bytes: int = 0,
+        engine_error: str = "",
+    ) -> None:
+        self.parts: list[DiskPart] = [] if parts is None else parts
+        self.disks: list[DiskSpace] = [] if disks is None else disks
+        self.num_images = num_images
+        self.images_bytes = images_bytes
+        self.cache_bytes = cache_bytes
+        self.cache_unused_bytes = cache_unused_bytes
+        self.engine_error = engine_error
+
+
+class ServerPruneCacheRequest(Message):
+    __slots__ = ("dry_run",)
+    __kinds__ = "bool"
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        self.dry_run = dry_run
+
+
+class ServerPruneCacheResponse(Message):
+    __slots__ = ("freed_bytes",)
+    __kinds__ = "uint64"
+
+    def __init__(self, *, freed_bytes: int = 0) -> None:
+        self.freed_bytes = freed_bytes
 
 
 class ServerStopRequest(Message):

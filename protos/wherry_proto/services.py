@@ -127,6 +127,10 @@ METHODS: dict[str, Method] = {
     "Secrets.Rotate": Method("/wherry.v1.Secrets/Rotate", "SecretRotateRequest", "SecretRotateResponse", False, False),
     "Server.Info": Method("/wherry.v1.Server/Info", "ServerInfoRequest", "ServerInfo", False, False),
     "Server.Stop": Method("/wherry.v1.Server/Stop", "ServerStopRequest", "ServerStopResponse", False, False),
+    "Server.Disk": Method("/wherry.v1.Server/Disk", "ServerDiskRequest", "ServerDisk", False, False),
+    "Server.PruneCache": Method(
+        "/wherry.v1.Server/PruneCache", "ServerPruneCacheRequest", "ServerPruneCacheResponse", False, False
+    ),
     "Terminals.Offer": Method("/wherry.v1.Terminals/Offer", "TerminalOffer", "TerminalAsk", False, True),
     "Terminals.Ask": Method("/wherry.v1.Terminals/Ask", "TerminalAsk", "TerminalAskResponse", False, False),
     "Tokens.Create": Method("/wherry.v1.Tokens/Create", "TokenCreateRequest", "TokenCreated", False, False),

@@ -6,6 +6,7 @@ from wherry_service.api.calls import CallApi
 from wherry_service.api.chain import chained
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
+from wherry_service.api.disk import DiskApi
 from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.guest_sandboxes import GuestSandboxes
@@ -71,6 +72,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         BlobApi(stores.blobs, stores.sources),
         CallApi(work.journal, work.values),
         DeploymentApi(published.deployments, published.store),
+        DiskApi(parts.basics.state_dir, parts.basics.settings.volumes_dir, machine.engine),
         EnvironmentApi(parts.entrances.environments),
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),

@@ -21,7 +21,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from wherry_service.engines.docker_stock import DockerStock, Kept, KeptImage, Stock, bytes_of
+from wherry_service.engines.docker_purge import DockerStock
+from wherry_service.engines.docker_stock import Kept, KeptImage, Stock, bytes_of
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import ServiceError
 from wherry_service.host import database_url

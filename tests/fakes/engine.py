@@ -14,6 +14,7 @@ from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
+    EngineDisk,
     EngineError,
     EngineEvent,
     EngineImage,
@@ -43,6 +44,7 @@ class FakeEngine:
     def __init__(self, images: Mapping[str, Mapping[str, str]]) -> None:
         self.images_here = dict(images)
         self.reachable = True
+        self.cache_unused = 300
         # A directory that containers have in place of their own, as where the engine sees other files than the service.
         self.elsewhere = ""
         self.containers: dict[str, _Process] = {}
@@ -170,6 +172,15 @@ class FakeEngine:
             return False
         self.images_here.pop(tag, None)
         return True
+
+    async def disk(self) -> EngineDisk:
+        self._check()
+        return EngineDisk("/", len(self.images_here), 1000, 500, self.cache_unused)
+
+    async def prune_cache(self) -> int:
+        self._check()
+        freed, self.cache_unused = self.cache_unused, 0
+        return freed
 
     async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
         self._check()

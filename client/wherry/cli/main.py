@@ -23,6 +23,7 @@ from wherry.cli import (
     schedule,
     secret,
     server,
+    system,
     token,
     volume,
 )
@@ -66,6 +67,7 @@ server.group.command("install")(install)
 server.group.command("uninstall")(uninstall)
 server.group.command("purge")(purge)
 cli.add_typer(server.group, name="server")
+cli.add_typer(system.group, name="system")
 app.group.command("logs")(app_logs)
 app.group.command("history")(history)
 app.group.command("rollback")(rollback)

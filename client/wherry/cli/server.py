@@ -14,8 +14,10 @@ from wherry._connection.server import LocalServer
 from wherry._connection.settings import Settings, default_state_dir
 from wherry._connection.transport import open_transport
 from wherry._connection.transport.transport import Transport
+from wherry._connection.unit import Unit
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.cli._disk import described, lines, warnings
 from wherry.exception import ConnectionError, InvalidError
 from wherry_proto.messages import (
     EngineInfo,
@@ -95,7 +97,13 @@ def status(as_json: bool = JSON_OPTION) -> None:
             typer.echo(f"  Network: {isolation.network_problem}")
         if isolation.build_runtime:
             typer.echo(f"  Image builds: {_builds(isolation)}")
+    for line in lines(info.disks):
+        typer.echo(f"Disk: {line}")
+    if settings.is_default_server and (unit := Unit(settings.state_dir)).is_installed:
+        typer.echo(f"Starts with this machine: {unit.name}")
     typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
+    for line in warnings(info.disks):
+        typer.echo(line, err=True)
 
 
 @group.command()
@@ -182,6 +190,7 @@ def _described(info: ServerInfo) -> dict[str, object]:
         "state_dir": info.state_dir,
         "engine": _engine(engine) if engine else None,
         "isolation": _isolation(info.isolation) if info.isolation else None,
+        "disks": described(info.disks),
         "apps": info.num_apps,
         "containers": info.num_containers,
     }

@@ -1,5 +1,6 @@
 """Server: what runs here, and stopping it."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from wherry_proto.messages import (
     ServerStopResponse,
 )
 from wherry_service import __version__
+from wherry_service.api.disk import disks
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ADMIN, ANY, Inside, Where
 from wherry_service.api.sessions import CLIENT_PROTOCOL
@@ -104,6 +106,7 @@ class ServerApi:
                 address=status.address,
                 origin=status.origin,
             )
+            info.disks = await asyncio.to_thread(disks, self._state_dir, status.directory)
             if status.reachable:
                 info.isolation = await self._isolation.told(status)
         return info

@@ -291,6 +291,7 @@ class Member:
             started_at_ms=info.started_at_ms,
             engine=info.engine if everywhere else None,
             isolation=info.isolation if everywhere else None,
+            disks=info.disks if everywhere else [],
             num_apps=info.num_apps if everywhere else 0,
             num_containers=info.num_containers if everywhere else 0,
         )

@@ -8,6 +8,7 @@ from wherry_service.api.calls import CallApi
 from wherry_service.api.containers import ContainerApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.dicts import DictApi
+from wherry_service.api.disk import DiskApi
 from wherry_service.api.environments import EnvironmentApi
 from wherry_service.api.execs import ExecApi
 from wherry_service.api.image_names import ImageNameApi
@@ -28,8 +29,9 @@ from wherry_service.api.volumes import VolumeApi
 
 # Those of which there is one each, and those that serve several groups of rpcs.
 _APIS: tuple[type, ...] = (
-    AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, EnvironmentApi, ExecApi, ImageApi, ImageNameApi,
-    LogApi, QueueApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi, Terminals, VolumeApi,
+    AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, DiskApi, EnvironmentApi, ExecApi, ImageApi,
+    ImageNameApi, LogApi, QueueApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi, Terminals,
+    VolumeApi,
 )  # fmt: skip
 _GROUPS: Mapping[str, type] = {
     "Dicts": ObjectApi,

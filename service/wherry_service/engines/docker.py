@@ -16,12 +16,14 @@ from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.docker_exec import open_exec
 from wherry_service.engines.docker_files import copy_image, save_directory
 from wherry_service.engines.docker_life import kill, set_paused
+from wherry_service.engines.docker_stock import disk_of, prune_cache
 from wherry_service.engines.docker_streams import DockerStdin, clean_config, open_output, read_output
 from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
     DeviceMissing,
+    EngineDisk,
     EngineError,
     EngineEvent,
     EngineImage,
@@ -85,6 +87,7 @@ class DockerEngine:
             address=address,
             origin=origin,
             version=info["ServerVersion"],
+            directory=str(info.get("DockerRootDir") or ""),
             cpus=info["NCPU"],
             memory_mib=info["MemTotal"] >> 20,
             runtimes=tuple(info.get("Runtimes") or ()),
@@ -313,6 +316,12 @@ class DockerEngine:
             log.debug("%s", error)
             return False
         return True
+
+    async def disk(self) -> EngineDisk:
+        return await self._run("ask what takes room there", disk_of)
+
+    async def prune_cache(self) -> int:
+        return await self._run("remove build cache", prune_cache)
 
     async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
         made = await self._run(f"create volume {name}", lambda client: client.create_volume(name, labels=dict(labels)))

@@ -1,17 +1,19 @@
-"""What Wherry keeps in an engine, whichever service it belongs to: to count it, and to remove it."""
+"""What takes room in an engine: what Wherry keeps there, whichever service it belongs to, and the build cache."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wherry_service.engines.docker import DockerEngine
-from wherry_service.engines.engine import ContainerMissing
+from wherry_service.engines.engine import EngineDisk
 
 if TYPE_CHECKING:
     import docker
 
 INSTANCE = "wherry.instance"
 _TAG = "wherry/"
+# Seconds: an engine goes through all of its cache, and may have millions of files to remove.
+_LOOK_WITHIN_S = 120
+_PRUNE_WITHIN_S = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +47,25 @@ class Stock:
     images: list[KeptImage] = field(default_factory=list)
 
 
-class DockerStock(DockerEngine):
-    """An engine that is asked what Wherry keeps there. Its methods raise `EngineError`."""
-
-    async def stock(self) -> Stock:
-        """Return what has Wherry's labels; images also have a name of Wherry's, since others' inherit its labels."""
-        return await self._run("list what Wherry keeps there", stock_of)
-
-    async def remove_network(self, engine_id: str) -> None:
-        """Remove a network; one that is gone is fine."""
-        try:
-            await self._run("remove a network", lambda client: client.remove_network(engine_id))
-        except ContainerMissing:
-            return
-
-
 def stock_of(client: "docker.APIClient") -> Stock:
     """Return what has Wherry's labels."""
     ours = {"label": INSTANCE}
-    found = Stock(
+    return Stock(
         [_kept(row, row["Id"]) for row in client.containers(all=True, filters=ours)],
         [_kept(row, row["Id"]) for row in client.networks(filters=ours)],
         [_kept(row, row["Name"]) for row in client.volumes(filters=ours).get("Volumes") or ()],
+        _images(client),
     )
+
+
+def _images(client: "docker.APIClient") -> list[KeptImage]:
+    """Return images that have a label and a name of Wherry's: what others build on one has the label alone."""
+    found = []
     for row in client.images(filters={"label": "wherry.kind"}):
         tags = tuple(tag for tag in row.get("RepoTags") or () if tag.startswith(_TAG))
         if tags:
             image_id = (row.get("Labels") or {}).get("wherry.image", "")
-            found.images.append(KeptImage(tags, image_id, int(row.get("Size") or 0), _layers(client, row["Id"])))
+            found.append(KeptImage(tags, image_id, int(row.get("Size") or 0), _layers(client, row["Id"])))
     return found
 
 
@@ -97,3 +90,40 @@ def bytes_of(images: "list[KeptImage]") -> int:
 def _kept(row: Mapping[str, Any], engine_id: str) -> Kept:
     labels = row.get("Labels") or {}
     return Kept(engine_id, labels.get(INSTANCE, ""), labels.get("wherry.state_dir", ""))
+
+
+def disk_of(client: "docker.APIClient") -> EngineDisk:
+    """Return what takes room."""
+    images = _images(client)
+    # What volumes and containers take would have it look at all of their files.
+    told = _json(client.get(_address(client, "system/df"), params={"type": "build-cache"}, timeout=_LOOK_WITHIN_S))
+    cache = [row for row in told.get("BuildCache") or () if not row.get("Shared")]
+    return EngineDisk(
+        str(client.info().get("DockerRootDir") or ""),
+        len({image.layers for image in images}),
+        bytes_of(images),
+        sum(int(row.get("Size") or 0) for row in cache),
+        sum(int(row.get("Size") or 0) for row in cache if not row.get("InUse")),
+    )
+
+
+def prune_cache(client: "docker.APIClient") -> int:
+    """Remove what nothing uses of the build cache; return how many bytes that was."""
+    told = _json(client.post(_address(client, "build/prune"), timeout=_PRUNE_WITHIN_S))
+    return int(told.get("SpaceReclaimed") or 0)
+
+
+def _address(client: "docker.APIClient", path: str) -> str:
+    return f"{client.base_url}/v{client.api_version}/{path}"
+
+
+def _json(answer: Any) -> dict[str, Any]:
+    import docker.errors  # noqa: PLC0415 - start-up cost: as in docker.py
+    import requests  # noqa: PLC0415 - start-up cost: as in docker.py
+
+    try:
+        answer.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+    found: dict[str, Any] = answer.json()
+    return found

@@ -147,6 +147,8 @@ class EngineStatus:
     origin: str = ""
     cpus: int = 0
     memory_mib: int = 0
+    # Where it keeps everything, as its host calls it.
+    directory: str = ""
     # OCI runtimes by name, and the one that containers have which ask for none; (), "" where it does not say.
     runtimes: tuple[str, ...] = ()
     default_runtime: str = ""
@@ -168,6 +170,20 @@ class EngineImage:
     command: tuple[str, ...] = ()
     # Instructions that its ONBUILD lines hold for the next build.
     on_build: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDisk:
+    """What takes room in an engine."""
+
+    # Where it keeps everything, as its host calls it; "" if it does not say.
+    directory: str = ""
+    # Images with a name of Wherry's, whichever service made them.
+    num_images: int = 0
+    images_bytes: int = 0
+    # The build cache, whoever made it; and what of it no build and no other cache needs.
+    cache_bytes: int = 0
+    cache_unused_bytes: int = 0
 
 
 class Stdin(Protocol):
@@ -228,6 +244,7 @@ class Exec(Protocol):
         """Let go of it; it is not ended."""
 
 
+# large: all that is asked of an engine, each once.
 class Engine(Protocol):
     """All methods raise `EngineUnreachable` when there is no answer, other `EngineError`s as they say."""
 
@@ -318,6 +335,12 @@ class Engine(Protocol):
 
     async def remove_image(self, tag: str) -> bool:
         """Take a tag away, and the image with its last one; False if a container uses it. A missing one is fine."""
+
+    async def disk(self) -> EngineDisk:
+        """Return what takes room; it may take seconds."""
+
+    async def prune_cache(self) -> int:
+        """Remove what nothing uses of the build cache; return how many bytes that was."""
 
     async def create_volume(self, name: str, labels: Mapping[str, str]) -> str:
         """Create a volume unless it is there; return its directory as the engine's host calls it.

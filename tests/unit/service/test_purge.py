@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from wherry_service import purge
-from wherry_service.engines.docker_stock import DockerStock, Kept, KeptImage, Stock, bytes_of
+from wherry_service.engines.docker_purge import DockerStock
+from wherry_service.engines.docker_stock import Kept, KeptImage, Stock, bytes_of
 from wherry_service.engines.engine import EngineError
 from wherry_service.ids import instance_of
 from wherry_service.settings import Settings
