@@ -3,7 +3,7 @@
 import contextlib
 
 from wherry._connection.client import default_client
-from wherry.exception import Error, NotFoundError
+from wherry.exception import NotFoundError
 from wherry_proto.messages import (
     AppInfo,
     AppListRequest,
@@ -50,18 +50,3 @@ def list_of_sandboxes(environment: str | None, ended: bool) -> list[SandboxInfo]
     client = default_client()
     request = SandboxListRequest(environment=environment or client.environment, include_ended=ended)
     return client.call("Sandboxes.List", request, SandboxListResponse).sandboxes
-
-
-def complete_container(incomplete: str) -> list[tuple[str, str]]:
-    """Return the ids that begin so, of functions' containers and of sandboxes, with what they are."""
-    try:
-        client = default_client()
-        sandboxes = client.call(
-            "Sandboxes.List", SandboxListRequest(environment=client.environment), SandboxListResponse
-        ).sandboxes
-        found = [(info.container_id, f"{info.app_name}: {info.function_name}") for info in running_containers()]
-    except Error:
-        # No service, no ids: completion is no place for an error.
-        return []
-    found += [(info.sandbox_id, info.name or "sandbox") for info in sandboxes]
-    return [pair for pair in found if pair[0].startswith(incomplete)]

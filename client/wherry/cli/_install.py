@@ -23,8 +23,6 @@ def install(
 
     Makes a unit of systemd: the system's as root, else your own, with lingering. Deployed apps and schedules are
     back after a reboot. Settings from this shell's variables are kept for the service; run it again to change them.
-
-    Example: wherry server install --dry-run
     """
     settings, unit = _unit_of("install")
     check_service_installed()

@@ -32,8 +32,6 @@ def purge(
 
     Stops the service, then removes its state directory, with volumes, secrets and results, and its containers and
     networks. Other state directories stay, and so does all that is not Wherry's.
-
-    Example: wherry server purge --images --dry-run
     """
     settings = Settings.from_environment()
     if not settings.is_default_server:

@@ -9,7 +9,7 @@ from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, time_of
 from wherry.cli._exec import execute
-from wherry.cli._find import complete_container, running_containers
+from wherry.cli._find import running_containers
 from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli.logs import container_logs
@@ -17,8 +17,8 @@ from wherry_proto.messages import ContainerInfo, ContainerStopRequest, Container
 
 group = typer.Typer(help="Look into containers, and stop them.", no_args_is_help=True)
 
-_CONTAINER = typer.Argument(metavar="CONTAINER", help="Id (co-... or sb-...).", autocompletion=complete_container)
-_CONTAINERS = typer.Argument(metavar="CONTAINER…", help="Ids (co-...).", autocompletion=complete_container)
+_CONTAINER = typer.Argument(help="Id (co-... or sb-...).")
+_CONTAINERS = typer.Argument(help="Ids (co-...).")
 _COMMAND = typer.Argument(help="The command and its arguments.")
 
 

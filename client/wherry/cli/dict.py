@@ -45,7 +45,7 @@ def list_dicts(environment: str | None = ENVIRONMENT_OPTION, *, listing: Listing
 @group.command()
 def items(
     name: str = _NAME,
-    count: int | None = typer.Argument(None, metavar="[N]", help="As --limit.", min=0),
+    count: int | None = typer.Argument(None, metavar="N", help="As --limit.", min=0),
     limit: int = typer.Option(20, "-n", "--limit", help="How many; 0: all.", min=0),
     everything: bool = typer.Option(False, "-a", "--all", help="All of them."),
     as_repr: bool = typer.Option(False, "-r", "--repr", help="As Python shows them; so it is without --json."),

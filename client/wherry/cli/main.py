@@ -29,6 +29,7 @@ from wherry.cli import (
 )
 from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
+from wherry.cli._help import dress, usage_of
 from wherry.cli._install import install, uninstall
 from wherry.cli._purge import purge
 from wherry.cli._usage import UsageError
@@ -105,6 +106,12 @@ def commands() -> Any:
     made = typer.main.get_command(cli)
     stand_in(made)
     _add_option(made, *typer.main.get_command(_profiled).params)
+    dress(made)
+    if "_WHERRY_COMPLETE" in os.environ:
+        from wherry.cli import _completion  # noqa: PLC0415 - start-up cost: only for TAB
+
+        _completion.join_words(os.environ)
+        _completion.complete(made)
     return made
 
 
@@ -145,10 +152,12 @@ def main() -> None:
     """Run the command line; the exit codes are those of docs/commands.md."""
     with ends_as_ctrl_c() as ending:
         try:
-            commands()(standalone_mode=True)
+            commands()(prog_name="wherry", standalone_mode=True)
         except SystemExit as end:
             sys.exit(ending.code(end.code))
         except Error as error:
+            if isinstance(error, UsageError):
+                typer.echo(usage_of(commands(), sys.argv[1:]), err=True)
             typer.echo(f"Error: {harmless(str(error))}", err=True)
             sys.exit(ending.code(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)))
         except KeyboardInterrupt:

@@ -54,7 +54,7 @@ def length(
 @group.command()
 def peek(
     name: str = _NAME,
-    first: int | None = typer.Argument(None, metavar="[N]", help="As --count.", min=1),
+    first: int | None = typer.Argument(None, metavar="N", help="As --count.", min=1),
     count: int = _COUNT,
     partition: str | None = _PARTITION,
     environment: str | None = ENVIRONMENT_OPTION,

@@ -34,8 +34,8 @@ _STATES = {
 _ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
 _TAGS = typer.Option([], "--tag", help="NAME=VALUE: only those that have it. May be repeated.")
 _COMMAND = typer.Argument(help="The command and its arguments.")
-_SANDBOXES = typer.Argument(metavar="SANDBOX…", help="Ids, or names of running ones.")
-_SANDBOX = typer.Argument(metavar="SANDBOX", help="Id, or the name of a running one; APP/NAME where it has an app.")
+_SANDBOXES = typer.Argument(help="Ids, or names of running ones.")
+_SANDBOX = typer.Argument(help="Id, or the name of a running one; APP/NAME where it has an app.")
 
 
 def _described(info: SandboxInfo) -> dict[str, object]:
@@ -171,7 +171,7 @@ def resume(
     environment: str | None = _ENVIRONMENT,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Let the processes of paused sandboxes go on."""
+    """Resume paused sandboxes: their processes go on."""
     for sandbox in (found := [_find(name, environment) for name in sandboxes]):
         sandbox.resume()
     _show_done(found, "resumed", as_json)

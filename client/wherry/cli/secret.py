@@ -31,7 +31,7 @@ from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateR
 
 group = typer.Typer(help="Manage secrets: values for environment variables.", no_args_is_help=True)
 
-_VALUES = typer.Argument(None, metavar="[KEY=VALUE]…", help="KEY=- reads the value from stdin.")
+_VALUES = typer.Argument(None, metavar="KEY=VALUE", help="KEY=- reads the value from stdin.")
 _DOTENV = typer.Option(None, "--from-dotenv", help="Take the values of a .env file.")
 _JSON = typer.Option(None, "--from-json", help="Take the values of a JSON object; - reads stdin.")
 

@@ -14,7 +14,6 @@ from wherry._publish.shell import end, fresh, fresh_for_function, shell_command
 from wherry._screen.terminal import is_terminal
 from wherry.cli._common import ENVIRONMENT_OPTION, MODAL_OPTION, MODULE_OPTION, use_environment, use_modal
 from wherry.cli._exec import execute
-from wherry.cli._find import complete_container
 from wherry.cli._ids import whole
 from wherry.cli._ref import check_module, find_definition
 from wherry.cli._usage import UsageError
@@ -31,7 +30,6 @@ _REF = typer.Argument(
     None,
     help="A container's id (co-..., sb-...), an image's (im-...), file.py::function or file.py::Class. "
     "Nothing: a fresh container of --image.",
-    autocompletion=complete_container,
 )
 _VARIABLES = typer.Option([], "--variable", help="NAME=VALUE: a variable of the shell. May be repeated.")
 _SECRETS = typer.Option([], "--secret", help="The name of a secret whose values are variables. May be repeated.")

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -321,30 +321,6 @@ def test_names_that_are_not_near_are_listed_and_not_suggested() -> None:
     assert near("h", []) == ""
     assert near("zzz", list("gfedcba")) == "; there are 'a', 'b', 'c', 'd', 'e' and 2 more"
     assert near("lnog", ["long", "g"]) == "; did you mean 'long'?"
-
-
-def _helps(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    yield words
-    for name, one in getattr(command, "commands", {}).items():
-        if not one.hidden:  # those only say why they can't be
-            yield from _helps(one, (*words, name))
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_a_terminal_shows_what_each_command_does_as_a_whole(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    cut = []
-    for words in _helps(cli.commands(), ()):
-        monkeypatch.setattr("sys.argv", ["wherry", *words, "--help"])
-        with pytest.raises(SystemExit):
-            cli.main()
-        text = capsys.readouterr().out
-        assert max(map(len, text.splitlines())) <= width
-        listed = text.partition("Commands:")[2].splitlines()
-        cut += [(words, line) for line in listed if line.endswith("...")]
-    assert cut == []
 
 
 def test_a_shell_without_a_terminal_runs_what_is_piped_in_and_says_nothing() -> None:
