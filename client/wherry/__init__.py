@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wherry._base.version import __version__ as __version__
     from wherry._calling.interact import interact as interact
     from wherry._classes.parameters import parameter as parameter
+    from wherry._classes.parametrized import Parametrized as Parametrized
     from wherry._classes.partial import PartialFunction as PartialFunction
     from wherry._classes.partial import build as build
     from wherry._classes.partial import enter as enter
@@ -86,6 +87,7 @@ _LAZY = {
     "Image": "image",
     "Mount": "mount",
     "NetworkFileSystem": "network_file_system",
+    "Parametrized": "_classes.parametrized",
     "PartialFunction": "_classes.partial",
     "Period": "schedule",
     "Proxy": "proxy",
@@ -156,7 +158,8 @@ def _loaded(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    # What is public; of the rest only what Python itself puts there.
+    return sorted({*(name for name in globals() if name.startswith("__")), *_EAGER, *_LAZY})
 
 
 class _Moved:

@@ -1,5 +1,6 @@
 """Apps: functions that run together."""
 
+# large: its decorators name each of their parameters
 from __future__ import annotations
 
 from wherry._app.asked import AskedApp
@@ -16,6 +17,7 @@ from wherry.function import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Never
 
     from wherry._calling.app_run import AppRun
     from wherry._classes.parameters import parameter
@@ -199,7 +201,7 @@ class App(OlderApp, AskedApp):
         i6pn: bool | None = None,
         proxy: Any = None,
         experimental_options: Any = None,
-        **private: Any,
+        **private: Never,
     ) -> FunctionDecorator:
         """Make the function below one that runs in containers.
 
@@ -215,27 +217,55 @@ class App(OlderApp, AskedApp):
         """
         if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
-        given = {
-            "image": image, "env": env, "cpu": cpu, "memory": memory, "retries": retries, "timeout": timeout,
-            "startup_timeout": startup_timeout, "max_containers": max_containers, "min_containers": min_containers,
-            "buffer_containers": buffer_containers, "scaledown_window": scaledown_window,
-            "concurrency_limit": concurrency_limit, "keep_warm": keep_warm,
-            "container_idle_timeout": container_idle_timeout, "allow_concurrent_inputs": allow_concurrent_inputs,
-            "serialized": serialized, "block_network": block_network, "include_source": include_source,
-            "secret": secret, "secrets": secrets, "volumes": volumes, "network_file_systems": network_file_systems,
-            "mounts": mounts, "mount": mount, "gpu": gpu, "ephemeral_disk": ephemeral_disk, "schedule": schedule,
-            "interactive": interactive, "single_use_containers": single_use_containers, "max_inputs": max_inputs,
-            "cloud": cloud, "region": region, "routing_region": routing_region, "nonpreemptible": nonpreemptible,
-            "enable_memory_snapshot": enable_memory_snapshot, "restrict_modal_access": restrict_modal_access,
-            "i6pn": i6pn, "proxy": proxy, "experimental_options": experimental_options,
-            **private,
-        }  # fmt: skip
-        options = FunctionOptions(**{"include_source": self._include_source, **translate(given, stacklevel=2)})
+        options = self._options(locals())
         return FunctionDecorator(self._roster, name, is_generator, options)
 
     @dataclass_transform(field_specifiers=(parameter,), kw_only_default=True)
     def cls(
-        self, _warn_parentheses_missing: Any = None, *, name: str | None = None, **options: Any
+        self,
+        _warn_parentheses_missing: Any = None,
+        *,
+        name: str | None = None,
+        image: Image | None = None,
+        env: Mapping[str, str] | None = None,
+        cpu: float | tuple[float, float] | None = None,
+        memory: int | tuple[int, int] | None = None,
+        retries: int | Retries | None = None,
+        timeout: float | None = 300,
+        startup_timeout: float | None = None,
+        max_containers: int | None = None,
+        min_containers: int | None = None,
+        buffer_containers: int | None = None,
+        scaledown_window: float | None = None,
+        concurrency_limit: int | None = None,
+        keep_warm: int | None = None,
+        container_idle_timeout: float | None = None,
+        allow_concurrent_inputs: int | None = None,
+        serialized: bool = False,
+        block_network: bool = False,
+        include_source: bool | None = None,
+        secret: Secret | None = None,
+        secrets: Sequence[Secret] | None = None,
+        volumes: Any = None,
+        network_file_systems: Any = None,
+        mounts: Any = None,
+        mount: Any = None,
+        gpu: Any = None,
+        ephemeral_disk: int | None = None,
+        schedule: Schedule | None = None,
+        interactive: Any = None,
+        single_use_containers: bool = False,
+        max_inputs: int | None = None,
+        cloud: Any = None,
+        region: Any = None,
+        routing_region: Any = None,
+        nonpreemptible: bool = False,
+        enable_memory_snapshot: bool = False,
+        restrict_modal_access: bool = False,
+        i6pn: bool | None = None,
+        proxy: Any = None,
+        experimental_options: Any = None,
+        **private: Never,
     ) -> Callable[[type[T]], type[T]]:
         """Make the class below one whose methods with `@method()` run in containers.
 
@@ -243,7 +273,7 @@ class App(OlderApp, AskedApp):
         """
         if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.cls() instead of @app.cls")
-        checked = FunctionOptions(**{"include_source": self._include_source, **translate(options, stacklevel=2)})
+        checked = self._options(locals())
 
         def decorate(user_class: Any) -> Any:
             if hasattr(user_class, "__wherry_http_server__"):
@@ -441,6 +471,13 @@ class App(OlderApp, AskedApp):
         from wherry.sandbox import Sandbox  # noqa: PLC0415 - start-up cost: for those who use it
 
         return Sandbox.create(*command, app=self, **options)
+
+    def _options(self, given: dict[str, Any]) -> FunctionOptions:
+        """Return the options among all that `function` or `cls` was given."""
+        options = {**given, **given["private"]}
+        for own in ("self", "_warn_parentheses_missing", "name", "is_generator", "private"):
+            options.pop(own, None)
+        return FunctionOptions(**{"include_source": self._include_source, **translate(options, stacklevel=3)})
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"

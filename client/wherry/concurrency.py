@@ -10,6 +10,8 @@ from wherry.exception import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from wherry._calling.typed import Batched
+
 F = TypeVar("F")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -76,9 +78,11 @@ class _BatchedDecorator:
         self._wait_ms = wait_ms
 
     @overload
-    def __call__(self, function: Callable[..., Coroutine[Any, Any, list[R]]]) -> Callable[..., R]: ...
+    def __call__(
+        self, function: Callable[..., Coroutine[Any, Any, list[R]]]
+    ) -> Batched[R, Coroutine[Any, Any, list[R]]]: ...
     @overload
-    def __call__(self, function: Callable[..., list[R]]) -> Callable[..., R]: ...
+    def __call__(self, function: Callable[..., list[R]]) -> Batched[R, list[R]]: ...
     def __call__(self, function: Any) -> Any:
         values = f"max_batch_size={self._max_batch_size}, wait_ms={self._wait_ms}"
         _check_place(function, "batched", values)

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, iterating, iterating_classmethod
-from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from wherry._objects.managed import Managed
 from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
     from wherry._objects.infos import DictInfo
+    from wherry._objects.managers import DictManager
+    from wherry._objects.typed import DictGet, DictPop
     from wherry_proto.messages import DictValue
+
+# A dict whose types nobody has said is one of anything.
+K = TypeVar("K", default=Any)
+V = TypeVar("V", default=Any)
+A = TypeVar("A")
+B = TypeVar("B")
+
+if TYPE_CHECKING:
+
+    class getting:
+        """Decorates `get`, which type checkers see as `DictGet`."""
+
+        def __init__(self, method: Callable[..., Any]) -> None: ...
+        @overload
+        def __get__(self, instance: None, owner: type) -> Any: ...
+        @overload
+        def __get__(self, instance: Dict[A, B], owner: type) -> DictGet[A, B]: ...
+        def __get__(self, instance: Any, owner: type) -> Any:
+            """Give what the method is of a dict."""
+
+    class popping:
+        """Decorates `pop`, which type checkers see as `DictPop`."""
+
+        def __init__(self, method: Callable[..., Any]) -> None: ...
+        @overload
+        def __get__(self, instance: None, owner: type) -> Any: ...
+        @overload
+        def __get__(self, instance: Dict[A, B], owner: type) -> DictPop[A, B]: ...
+        def __get__(self, instance: Any, owner: type) -> Any:
+            """Give what the method is of a dict."""
+
+else:
+    getting = popping = blocking
 
 
 class _Absent:
@@ -31,28 +66,28 @@ _MOST = 2000
 _BYTES = 4 << 20
 
 
-class Dict(SharedObject):
+class Dict(SharedObject, Generic[K, V]):
     """A dict that functions and programs share; on the service's disk, and never expiring by itself.
 
     Keys and values are whatever pickles. Keys are equal when their pickles are: 1 and 1.0 are two keys, and plain data
     (strings, numbers, tuples of them) makes the best ones. Each key is read and written whole: there is no moment at
     which it is half of one value and half of another. A value is a copy: after changing it, put it back.
-    (reference: Dict)
+    Type checkers know what is in it where that is said: `Dict[str, int].from_name("counts")`. (reference: Dict)
     """
 
     _kind, _prefix, _service = "dict", "di", "Dicts"
 
-    objects: Any = Managed("DictManager")
+    objects: Managed[DictManager] = Managed("DictManager")
 
     def __init__(self, **how: Any) -> None:
-        self._data: Mapping[Any, Any] | None = how.pop("data", None)
+        self._data: Mapping[K, V] | None = how.pop("data", None)
         super().__init__(**how)
 
     @classmethod
     def from_name(
         cls,
         name: str,
-        data: Mapping[Any, Any] | None = None,
+        data: Mapping[K, V] | None = None,
         *,
         environment_name: str | None = None,
         create_if_missing: bool = False,
@@ -91,12 +126,26 @@ class Dict(SharedObject):
         return found
 
     @classmethod
-    def new(cls, data: Mapping[Any, Any] | None = None) -> Self:
+    def new(cls, data: Mapping[K, V] | None = None) -> Self:
         """Return a dict that an app has as its own, with these entries at first: `app.results = Dict.new()`.
 
         It goes with the app. (reference: Dict.new)
         """
         return cls(is_own=True, data=data)
+
+    if TYPE_CHECKING:
+
+        @blocking_classmethod
+        def lookup(  # of one whose types nobody has said
+            cls,
+            name: str,
+            namespace: Any = None,
+            client: Client | None = None,
+            environment_name: str | None = None,
+            create_if_missing: bool = False,
+        ) -> Dict[Any, Any]:
+            """As `from_name`, looked for at once. (reference: lookup)"""
+            raise NotImplementedError
 
     @iterating_classmethod
     def ephemeral(
@@ -104,24 +153,24 @@ class Dict(SharedObject):
         data: Mapping[Any, Any] | None = None,
         client: Client | None = None,
         environment_name: str | None = None,
-    ) -> Ephemeral[Dict]:
+    ) -> Ephemeral[Dict[Any, Any]]:
         """Return what makes a dict for the length of a `with` or `async with` block. (reference: Dict.ephemeral)
 
         It is deleted with this program, too, however that ends.
         """
-        made: Ephemeral[Dict] = cls._ephemeral(client, environment_name, data=data)
+        made: Ephemeral[Dict[Any, Any]] = cls._ephemeral(client, environment_name, data=data)
         return made
 
     # Reading
 
-    @blocking
+    @getting
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the value of a key, or `default`. (reference: Dict.get)"""
         value = self._get(key)
         return default if value is _ABSENT else value
 
     @blocking
-    def contains(self, key: Any) -> bool:
+    def contains(self, key: K) -> bool:
         """Return whether the key is there. (reference: Dict.contains)"""
         return self._ask(key, without_value=True).found
 
@@ -134,7 +183,7 @@ class Dict(SharedObject):
         return count
 
     @iterating
-    def keys(self) -> Pages[Any]:
+    def keys(self) -> Pages[K]:
         """Iterate the keys, in the order in which they came, with `for` or `async for`. (reference: Dict.keys)
 
         What is written while this goes on may come or not; of what is there all the while nothing is left out, and
@@ -143,19 +192,19 @@ class Dict(SharedObject):
         return self._pages(False, lambda key, value: key())
 
     @iterating
-    def values(self) -> Pages[Any]:
+    def values(self) -> Pages[V]:
         """Iterate the values, as `keys`. (reference: Dict.values)"""
         return self._pages(True, lambda key, value: value())
 
     @iterating
-    def items(self) -> Pages[tuple[Any, Any]]:
+    def items(self) -> Pages[tuple[K, V]]:
         """Iterate pairs of key and value, as `keys`. (reference: Dict.items)"""
         return self._pages(True, lambda key, value: (key(), value()))
 
     # Writing
 
     @blocking
-    def put(self, key: Any, value: Any, *, skip_if_exists: bool = False, ttl: float | None = None) -> bool:
+    def put(self, key: K, value: V, *, skip_if_exists: bool = False, ttl: float | None = None) -> bool:
         """Write an entry; return whether it was written.
 
         `skip_if_exists`: only where the key is not there; of many who try at once, one gets True. `ttl`: seconds
@@ -166,11 +215,12 @@ class Dict(SharedObject):
         return self._put_all([(key, value)], skip_if_exists, ttl or 0.0) == 1
 
     @blocking
-    def update(self, other: Mapping[Any, Any] | None = None, /, **kwargs: Any) -> None:
+    def update(self, other: Mapping[K, V] | None = None, /, **kwargs: V) -> None:
         """Write many entries; each is written whole, all of them not at one moment. (reference: Dict.update)"""
-        self._put_all(list({**dict(other or {}), **kwargs}.items()), False, 0.0)
+        entries: dict[Any, V] = {**dict(other or {}), **kwargs}
+        self._put_all(list(entries.items()), False, 0.0)
 
-    @blocking
+    @popping
     def pop(self, key: Any, default: Any = _ABSENT) -> Any:
         """Take an entry out and return its value; of many who try, one gets it.
 
@@ -194,24 +244,24 @@ class Dict(SharedObject):
     # As a dict
 
     @blocking
-    def __getitem__(self, key: Any) -> Any:
-        value = self._get(key)
+    def __getitem__(self, key: K) -> V:
+        value: V = self._get(key)
         if value is _ABSENT:
             raise KeyError(key)
         return value
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: K, value: V) -> None:
         self.put(key, value)
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: K) -> None:
         self.pop(key)
 
     @blocking
-    def __contains__(self, key: Any) -> bool:
+    def __contains__(self, key: K) -> bool:
         return self.contains(key)
 
     # As `list(d)` asks for a length first, and `for key in d` would try numbers without this.
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[K]:
         return iter(self.keys())
 
     def _fill(self, object_id: str) -> None:

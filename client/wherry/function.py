@@ -1,5 +1,6 @@
 """Functions: handles on code that runs in containers."""
 
+# large: its methods are those of the reference, each with its `.aio` form beside it
 from __future__ import annotations
 
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
@@ -18,17 +19,23 @@ if TYPE_CHECKING:
     from wherry._calling.opening import Opening
     from wherry._calling.owner import Owner
     from wherry._calling.results import Results
+    from wherry._calling.typed import generating, mapping, starring, visiting
     from wherry._calling.variants import Changes
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry.call import FunctionCall
+else:
+    generating = mapping = starring = iterating
+    visiting = blocking
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# What the plain function gives where it is called, as `local` does: of coroutine functions a coroutine.
+L = TypeVar("L", default=R)
 
 
 # large: its methods are those of the reference, each with its `.aio` form beside it
-class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
+class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     """A handle on a function that runs in containers; made by `@app.function()`, `from_name` or `lookup`.
 
     (reference: Function)
@@ -53,6 +60,12 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
             self.__module__ = definition.function.__module__
             self.__wrapped__ = definition.function
 
+    if TYPE_CHECKING:
+
+        def __wherry_signature__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Tell type checkers, which check inputs by it, what the function takes and gives."""
+            raise NotImplementedError
+
     # Calling
 
     @blocking
@@ -76,7 +89,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         value: R = await caller.remote_async(args, kwargs)
         return value
 
-    @iterating
+    @generating
     def remote_gen(self, /, *args: P.args, **kwargs: P.kwargs) -> Results[Any]:
         """Run the generator function in a container; iterate its values as they come, with `for` or `async for`.
 
@@ -89,7 +102,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
 
         return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
 
-    @iterating
+    @mapping
     def map(
         self,
         *input_iterators: Iterable[Any] | AsyncIterable[Any],
@@ -110,7 +123,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
             raise InvalidError(f"{self._name}.map needs at least one iterable of inputs")
         return self._mapped("map", input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions)
 
-    @iterating
+    @starring
     def starmap(
         self,
         input_iterator: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]],
@@ -125,7 +138,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
             "starmap", (input_iterator,), kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
         )
 
-    @blocking
+    @visiting
     def for_each(
         self,
         *input_iterators: Iterable[Any] | AsyncIterable[Any],
@@ -215,7 +228,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         warnings.warn(f"{self._name}.call is now called {new}", DeprecationError, stacklevel=2)
         return self.remote_gen(*args, **kwargs) if self.is_generator else self.remote(*args, **kwargs)
 
-    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> L:
         """Run the plain function, here. Raises ExecutionError without its source. (reference: Function.local)"""
         return self.get_raw_f()(*args, **kwargs)
 
@@ -300,7 +313,7 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
 
     # Scaling
 
-    def _variant(self, changes: Changes) -> Function[P, R]:
+    def _variant(self, changes: Changes) -> Function[P, R, L]:
         return Variant(self, changes)
 
     def from_parametrized(self, obj: Any, args: Any, kwargs: dict[str, Any]) -> Function[..., Any]:
@@ -364,13 +377,14 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
     def _web_url(self) -> str:
         return self.callee.resolved().web_url
 
-    def get_raw_f(self) -> Callable[P, Any]:
+    def get_raw_f(self) -> Callable[P, L]:
         """Return the plain function. Raises ExecutionError on a handle that was looked up."""
         if self.definition is None:
             raise ExecutionError(
                 f"{self._name} was looked up, so its source is not here: use .remote(), or import the module"
             )
-        return self.definition.function
+        plain: Callable[P, L] = self.definition.function
+        return plain
 
     def __repr__(self) -> str:
         return f"Function({self._name!r})"
@@ -438,10 +452,10 @@ class Function(Object, Scaling["Function[P, R]"], Generic[P, R]):
         )
 
 
-class Variant(Function[P, R]):
+class Variant(Function[P, R, L]):
     """A function with other options, in containers of its own. (reference: Function.with_options)"""
 
-    def __init__(self, base: Function[P, R], changes: Changes) -> None:
+    def __init__(self, base: Function[P, R, L], changes: Changes) -> None:
         definition = base.definition
         if definition is not None and definition.is_generator and changes.retries:
             raise InvalidError(
@@ -457,7 +471,7 @@ class Variant(Function[P, R]):
         self._of = base
         self._changes = changes
 
-    def _variant(self, changes: Changes) -> Function[P, R]:
+    def _variant(self, changes: Changes) -> Function[P, R, L]:
         return Variant(self._of, changes.over(self._changes))
 
     def __reduce__(self) -> Any:

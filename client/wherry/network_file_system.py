@@ -25,6 +25,21 @@ class NetworkFileSystem(VolumeFiles):
 
     _kind, _prefix, _service = "nfs", "sv", "NetworkFileSystems"
 
+    if TYPE_CHECKING:
+
+        @classmethod
+        def from_name(
+            cls,
+            name: str,
+            *,
+            environment_name: str | None = None,
+            create_if_missing: bool = False,
+            namespace: Any = None,
+            client: Client | None = None,
+        ) -> Self:
+            """Stand here too: jedi takes what an inherited one returns for an object of the class it stands in."""
+            raise NotImplementedError
+
     @iterating_classmethod
     def ephemeral(
         cls: Any, client: Client | None = None, environment_name: str | None = None

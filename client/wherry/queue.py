@@ -2,40 +2,92 @@
 
 from __future__ import annotations
 
-from wherry._base.blocking import blocking, iterating, iterating_classmethod
-from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._base.blocking import blocking, blocking_classmethod, iterating, iterating_classmethod
+from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from wherry._objects.managed import Managed
 from wherry._objects.shared import Ephemeral, SharedObject
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Self
 
     from wherry._base.pages import Pages
     from wherry._connection.client import Client
     from wherry._objects.infos import QueueInfo
+    from wherry._objects.managers import QueueManager
+    from wherry._objects.typed import QueueGet
+
+# A queue whose type nobody has said is one of anything.
+T = TypeVar("T", default=Any)
+A = TypeVar("A")
+
+if TYPE_CHECKING:
+
+    class getting:
+        """Decorates `get`, which type checkers see as `QueueGet`."""
+
+        def __init__(self, method: Callable[..., Any]) -> None: ...
+        def awaiting(self, method: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+            """Decorate the coroutine function that is the `.aio` form."""
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Any: ...
+        @overload
+        def __get__(self, instance: Queue[A], owner: type) -> QueueGet[A]: ...
+        def __get__(self, instance: Any, owner: type) -> Any:
+            """Give what the method is of a queue."""
+
+else:
+    getting = blocking
 
 
-class Queue(SharedObject):
+class Queue(SharedObject, Generic[T]):
     """A queue that functions and programs share: first in, first out, on the service's disk.
 
     Items are whatever pickles. Each is given to one getter: one that ends before it had the answer leaves the item at
     its place. Partitions, each named by a string, are queues of their own within one; each holds 5,000 items.
-    (reference: Queue)
+    Type checkers know what is in it where that is said: `Queue[str].from_name("jobs")`. (reference: Queue)
     """
 
     _kind, _prefix, _service = "queue", "qu", "Queues"
 
-    objects: Any = Managed("QueueManager")
+    objects: Managed[QueueManager] = Managed("QueueManager")
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def from_name(
+            cls,
+            name: str,
+            *,
+            environment_name: str | None = None,
+            create_if_missing: bool = False,
+            namespace: Any = None,
+            client: Client | None = None,
+        ) -> Self:
+            """Stand here too: jedi takes what an inherited one returns for an object of the class it stands in."""
+            raise NotImplementedError
+
+        @blocking_classmethod
+        def lookup(  # of one whose type nobody has said
+            cls,
+            name: str,
+            namespace: Any = None,
+            client: Client | None = None,
+            environment_name: str | None = None,
+            create_if_missing: bool = False,
+        ) -> Queue[Any]:
+            """As `from_name`, looked for at once. (reference: lookup)"""
+            raise NotImplementedError
 
     @iterating_classmethod
-    def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Queue]:
+    def ephemeral(cls: Any, client: Client | None = None, environment_name: str | None = None) -> Ephemeral[Queue[Any]]:
         """Return what makes a new queue for the length of a `with` or `async with` block.
 
         It is deleted with this program, too, however that ends. (reference: Queue.ephemeral)
         """
-        made: Ephemeral[Queue] = cls._ephemeral(client, environment_name)
+        made: Ephemeral[Queue[Any]] = cls._ephemeral(client, environment_name)
         return made
 
     @classmethod
@@ -56,7 +108,7 @@ class Queue(SharedObject):
         found: QueueInfo = self._looked_at(QueueInfo)
         return found
 
-    @blocking
+    @getting
     def get(self, block: bool = True, timeout: float | None = None, *, partition: str | None = None) -> Any:
         """Take the first item and return it.
 
@@ -74,7 +126,7 @@ class Queue(SharedObject):
     @blocking
     def get_many(
         self, n_values: int, block: bool = True, timeout: float | None = None, *, partition: str | None = None
-    ) -> list[Any]:
+    ) -> list[T]:
         """Take up to `n_values` items: as many as there are, but one at least, waiting for that as `get` does.
 
         With `block=False` the list may be empty. (reference: Queue.get_many)
@@ -84,13 +136,13 @@ class Queue(SharedObject):
     @get_many.awaiting
     async def _get_many_aio(
         self, n_values: int, block: bool = True, timeout: float | None = None, *, partition: str | None = None
-    ) -> list[Any]:
+    ) -> list[T]:
         return await self._get_async(n_values, block, timeout, partition)
 
     @blocking
     def put(
         self,
-        v: Any,
+        v: T,
         block: bool = True,
         timeout: float | None = None,
         *,
@@ -108,7 +160,7 @@ class Queue(SharedObject):
     @put.awaiting
     async def _put_aio(
         self,
-        v: Any,
+        v: T,
         block: bool = True,
         timeout: float | None = None,
         *,
@@ -120,7 +172,7 @@ class Queue(SharedObject):
     @blocking
     def put_many(
         self,
-        vs: Sequence[Any],
+        vs: Sequence[T],
         block: bool = True,
         timeout: float | None = None,
         *,
@@ -136,7 +188,7 @@ class Queue(SharedObject):
     @put_many.awaiting
     async def _put_many_aio(
         self,
-        vs: Sequence[Any],
+        vs: Sequence[T],
         block: bool = True,
         timeout: float | None = None,
         *,
@@ -170,7 +222,7 @@ class Queue(SharedObject):
         self._call("Clear", request, QueueCount)
 
     @iterating
-    def iterate(self, *, partition: str | None = None, item_poll_timeout: float = 0.0) -> Pages[Any]:
+    def iterate(self, *, partition: str | None = None, item_poll_timeout: float = 0.0) -> Pages[T]:
         """Iterate the items that wait, with `for` or `async for`, and leave them where they are.
 
         At the end, wait so many seconds for more. (reference: Queue.iterate)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from wherry._connection.client import Client
     from wherry._objects.infos import SecretInfo
+    from wherry._objects.managers import SecretManager
 
 
 class Secret(Object):
@@ -24,7 +25,7 @@ class Secret(Object):
     that is made of values here goes when no app uses it any more. No method gives the values back.
     """
 
-    objects: Any = Managed("SecretManager")
+    objects: Managed[SecretManager] = Managed("SecretManager")
 
     __slots__ = ("_client", "_environment", "_id", "_name", "_required", "_values")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from wherry._connection.client import Client
     from wherry._objects.infos import VolumeInfo
+    from wherry._objects.managers import VolumeManager
     from wherry._objects.shared import Ephemeral
 
 __all__ = ["FileEntry", "FileEntryType", "Volume"]
@@ -25,7 +26,7 @@ class Volume(VolumeFiles):
 
     _kind, _prefix, _service = "volume", "vo", "Volumes"
 
-    objects: Any = Managed("VolumeManager")
+    objects: Managed[VolumeManager] = Managed("VolumeManager")
 
     @iterating_classmethod
     def ephemeral(

@@ -108,7 +108,7 @@ def classes() -> None:
     assert_type(next(model.predict.map([1])), float)
     assert_type(model.predict.with_options(timeout=5).remote(1), float)
     assert_type(Greeter().greet.remote("you"), str)
-    # Type checkers know parameters from `dataclass_transform`; mypy does not see it on a method such as `app.cls`.
+    # mypy sees no `dataclass_transform` on a method such as `app.cls`: it needs `wherry.Parametrized`, or the plugin.
     Greeter(greeting="hi")  # type: ignore[call-arg]
     # Nor what a decorator makes of a class.
     Model.with_options(timeout=5)  # type: ignore[attr-defined]

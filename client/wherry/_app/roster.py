@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from wherry._calling.owner import Owner
+    from wherry._calling.typed import Batched
     from wherry._define.options import FunctionOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
+L = TypeVar("L")
 
 
 class LocalEntrypoint(Generic[P, R]):
@@ -103,7 +105,9 @@ class FunctionDecorator:
         self._options = options
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R]: ...
+    def __call__(self, function: Batched[R, L]) -> Function[..., R, L]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Function[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R]) -> Function[P, R]: ...
     def __call__(self, function: Any) -> Any:

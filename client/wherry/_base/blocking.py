@@ -1,8 +1,15 @@
-"""Methods that block, each with an `.aio` form that awaits: one definition gives both, with their types."""
+"""Methods that block, each with an `.aio` form that awaits: one definition gives both, with their types.
+
+What gives something back stands here twice: for type checkers with its types, and without for what runs. Editors that
+use jedi know no `ParamSpec`; they find out by what the body without types returns.
+"""
 
 from __future__ import annotations
 
-from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from wherry._base.hints import Any, Generic, ParamSpec, TypeVar, overload
+
+# Not that of `hints`: jedi is to read what runs.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,8 +35,14 @@ class Bound(Generic[P, R]):
         self._blocking = blocking
         self._awaiting = awaiting
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._blocking(*self._first, *args, **kwargs)
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    else:
+
+        def __call__(self, /, *args, **kwargs):
+            return self._blocking(*self._first, *args, **kwargs)
 
     def __reduce__(self) -> Any:
         # As a bound method of Python's own: the object and a name, so that no code travels.
@@ -81,14 +94,20 @@ class blocking(Generic[S, P, R]):
         """Do the same without blocking the event loop."""
         return self.__get__(instance, type(instance)).aio(*args, **kwargs)
 
-    @overload
-    def __get__(self, instance: None, owner: type[S]) -> blocking[S, P, R]: ...
-    @overload
-    def __get__(self, instance: S, owner: type[S]) -> Bound[P, R]: ...
-    def __get__(self, instance: S | None, owner: type[S]) -> blocking[S, P, R] | Bound[P, R]:
-        if instance is None:
-            return self
-        return Bound((instance,), self.plain, self._awaiting)
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type[S]) -> blocking[S, P, R]: ...
+        @overload
+        def __get__(self, instance: S, owner: type[S]) -> Bound[P, R]: ...
+        def __get__(self, instance: S | None, owner: type[S]) -> blocking[S, P, R] | Bound[P, R]: ...
+
+    else:
+
+        def __get__(self, instance, owner):
+            if instance is None:
+                return self
+            return Bound((instance,), self.plain, self._awaiting)
 
 
 class blocking_classmethod(Generic[P, R]):
@@ -98,8 +117,18 @@ class blocking_classmethod(Generic[P, R]):
         self.plain = method
         self.__doc__ = method.__doc__
 
-    def __get__(self, instance: object, owner: type) -> Bound[P, R]:
-        return Bound((owner,), self.plain, None)
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type) -> Bound[P, R]: ...
+
+    else:
+
+        def __get__(self, instance, owner):
+            return Bound((owner,), self.plain, None)
+
+        def __call__(self, /, *args, **kwargs):
+            # Nobody gets here: jedi asks no descriptor of a class.
+            return self.plain(None, *args, **kwargs)
 
 
 class making(Generic[P]):
@@ -109,8 +138,18 @@ class making(Generic[P]):
         self.plain = method
         self.__doc__ = method.__doc__
 
-    def __get__(self, instance: object, owner: type[S]) -> Bound[P, S]:
-        return Bound((owner,), self.plain, None)
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type[S]) -> Bound[P, S]: ...
+
+    else:
+
+        def __get__(self, instance, owner):
+            return Bound((owner,), self.plain, None)
+
+        def __call__(self, /, *args, **kwargs):
+            # As above.
+            return self.plain(None, *args, **kwargs)
 
 
 class BoundIteration(Generic[P, R]):
@@ -122,8 +161,14 @@ class BoundIteration(Generic[P, R]):
         self._instance = instance
         self._method = method
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._method(self._instance, *args, **kwargs)
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    else:
+
+        def __call__(self, /, *args, **kwargs):
+            return self._method(self._instance, *args, **kwargs)
 
     def __reduce__(self) -> Any:
         return getattr, (self._instance, self.__name__)
@@ -156,14 +201,20 @@ class iterating(Generic[S, P, R]):
         """Return the same results, to be iterated with `async for`."""
         return self.plain(instance, *args, **kwargs)
 
-    @overload
-    def __get__(self, instance: None, owner: type[S]) -> iterating[S, P, R]: ...
-    @overload
-    def __get__(self, instance: S, owner: type[S]) -> BoundIteration[P, R]: ...
-    def __get__(self, instance: S | None, owner: type[S]) -> iterating[S, P, R] | BoundIteration[P, R]:
-        if instance is None:
-            return self
-        return BoundIteration(instance, self.plain)
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type[S]) -> iterating[S, P, R]: ...
+        @overload
+        def __get__(self, instance: S, owner: type[S]) -> BoundIteration[P, R]: ...
+        def __get__(self, instance: S | None, owner: type[S]) -> iterating[S, P, R] | BoundIteration[P, R]: ...
+
+    else:
+
+        def __get__(self, instance, owner):
+            if instance is None:
+                return self
+            return BoundIteration(instance, self.plain)
 
 
 class iterating_classmethod(Generic[P, R]):
@@ -173,5 +224,15 @@ class iterating_classmethod(Generic[P, R]):
         self.plain = method
         self.__doc__ = method.__doc__
 
-    def __get__(self, instance: object, owner: type) -> BoundIteration[P, R]:
-        return BoundIteration(owner, self.plain)
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: type) -> BoundIteration[P, R]: ...
+
+    else:
+
+        def __get__(self, instance, owner):
+            return BoundIteration(owner, self.plain)
+
+        def __call__(self, /, *args, **kwargs):
+            # As above.
+            return self.plain(None, *args, **kwargs)

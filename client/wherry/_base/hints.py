@@ -4,10 +4,13 @@ Importing `typing` (with `re`, `collections`, `contextlib`) takes as long as all
 user's module imports. Those import it from here.
 """
 
-TYPE_CHECKING = False
+# False. jedi, which completes names in editors, would leave out all that stands below a plain `False`.
+TYPE_CHECKING = bool(0)
 
 if TYPE_CHECKING:
-    from typing import Any, Generic, ParamSpec, TypeVar, dataclass_transform, overload
+    from typing import Any, Generic, ParamSpec, dataclass_transform, overload
+
+    from typing_extensions import TypeVar  # Python 3.11's has no defaults; type checkers bring it with them
 else:
     Any = object
 

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Concatenate
 
+    from wherry._calling.typed import Batched
     from wherry.function import Function
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# What the plain function gives where it is called; batched ones give lists, and coroutine functions coroutines.
+L = TypeVar("L", default=R)
 
 # A bit of `co_flags`: a wrapper that takes whatever it is given.
 _VARARGS = 0x04
@@ -23,7 +26,7 @@ METHOD, ENTER, EXIT, BUILD = "method", "enter", "exit", "build"
 HANDLE = "__wherry_class__"
 
 
-class PartialFunction(Generic[P, R]):
+class PartialFunction(Generic[P, R, L]):
     """A function in a class that `@app.cls()` has still to make something of. (reference: PartialFunction)"""
 
     def __init__(
@@ -43,9 +46,9 @@ class PartialFunction(Generic[P, R]):
         self.__wrapped__ = raw_f
 
     @overload
-    def __get__(self, instance: None, owner: type) -> PartialFunction[P, R]: ...
+    def __get__(self, instance: None, owner: type) -> PartialFunction[P, R, L]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Function[P, R]: ...
+    def __get__(self, instance: object, owner: type) -> Function[P, R, L]: ...
     def __get__(self, instance: object, owner: type) -> Any:
         if instance is None:
             return self
@@ -80,7 +83,11 @@ class _MethodDecorator:
         self._is_generator = is_generator
 
     @overload
-    def __call__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> PartialFunction[P, R]: ...
+    def __call__(self, function: Batched[R, L]) -> PartialFunction[..., R, L]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+    ) -> PartialFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[Concatenate[Any, P], R]) -> PartialFunction[P, R]: ...
     def __call__(self, function: Any) -> Any:

@@ -136,7 +136,7 @@ def wsgi_app(
 
 
 def web_server(
-    port: Any = None,
+    port: int | None = None,
     *,
     startup_timeout: float = 5.0,
     label: str | None = None,

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
     from wherry._connection.client import Client
+    from wherry._sandbox.typed import executing, opening
     from wherry.container_process import ContainerProcess
     from wherry.file_io import FileIO
     from wherry.sandbox_files import SandboxFiles
     from wherry.sandbox_watch import FileWatch
     from wherry.secret import Secret
     from wherry.types import FileWatchEventType
+else:
+    executing = opening = blocking
 
 # Seconds for which snapshots are kept if nothing else is said.
 SNAPSHOT_TTL_S = 30 * 86_400
@@ -39,7 +42,7 @@ class SandboxInside:
     def _client(self) -> Client:
         raise NotImplementedError
 
-    @blocking
+    @executing
     def exec(
         self,
         *args: str,
@@ -110,7 +113,7 @@ class SandboxInside:
         )
         return start(self._client, request, text=text, bufsize=bufsize)
 
-    @blocking
+    @opening
     def open(self, path: str, mode: str = "r") -> FileIO[Any]:
         """Open a file; modes are those of Python's `open`, and errors those of `filesystem`. (reference: Sandbox.open)
 
