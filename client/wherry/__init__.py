@@ -53,8 +53,10 @@ if TYPE_CHECKING:
     from wherry.dict import Dict as Dict
     from wherry.environments import Environment as Environment
     from wherry.file_pattern_matcher import FilePatternMatcher as FilePatternMatcher
+    from wherry.functions import lookup as lookup
     from wherry.image import Image as Image
     from wherry.mount import Mount as Mount
+    from wherry.mount import create_package_mounts as create_package_mounts
     from wherry.network_file_system import NetworkFileSystem as NetworkFileSystem
     from wherry.output import enable_output as enable_output
     from wherry.proxy import Proxy as Proxy
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from wherry.scheduler_placement import SchedulerPlacement as SchedulerPlacement
     from wherry.secret import Secret as Secret
     from wherry.server import Server as Server
+    from wherry.shared_volume import SharedVolume as SharedVolume
     from wherry.tunnel import Tunnel as Tunnel
     from wherry.tunnel import forward as forward
     from wherry.volume import Volume as Volume
@@ -100,6 +103,7 @@ _LAZY = {
     "SchedulerPlacement": "scheduler_placement",
     "Secret": "secret",
     "Server": "server",
+    "SharedVolume": "shared_volume",
     "Volume": "volume",
     "Workspace": "workspace",
     "__version__": "_base.version",
@@ -111,6 +115,7 @@ _LAZY = {
     "cls": "",
     "clustered": "cluster",
     "concurrent": "concurrency",
+    "create_package_mounts": "mount",
     "enable_output": "output",
     "enter": "_classes.partial",
     "exit": "_classes.partial",
@@ -121,6 +126,7 @@ _LAZY = {
     "gather": "call",
     "gpu": "",
     "interact": "_calling.interact",
+    "lookup": "functions",
     "method": "_classes.partial",
     "parameter": "_classes.parameters",
     "sessioned": "concurrency",

@@ -216,7 +216,7 @@ class App(OlderApp, AskedApp):
         version lacks. (reference: Stub.function)
         """
         if _warn_parentheses_missing is not None:
-            raise InvalidError("parentheses are missing: write @app.function() instead of @app.function")
+            return self.without_parentheses("function", _warn_parentheses_missing)  # type: ignore[no-any-return]
         options = self._options(locals())
         return FunctionDecorator(self._roster, name, is_generator, options)
 
@@ -368,10 +368,7 @@ class App(OlderApp, AskedApp):
         (reference: Stub.local_entrypoint)
         """
         if _warn_parentheses_missing is not None:
-            raise InvalidError(
-                "parentheses are missing: write @app.local_entrypoint() instead of @app.local_entrypoint"
-            )
-
+            return self.without_parentheses("local_entrypoint", _warn_parentheses_missing)  # type: ignore[no-any-return]
         return lambda function: self._roster.add_entrypoint(function, name or function.__qualname__, self)
 
     def include(self, other_app: App, inherit_tags: bool = True) -> App:

@@ -74,6 +74,15 @@ class Config:
 
 
 config = Config()
+
+
+def __getattr__(name: str) -> Any:
+    # Private there; programs put the workspace's name into URLs by it.
+    if name == "_profile":
+        return config.get("profile") or ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 logger = logging.getLogger("wherry")
 user_config_path = str(profiles_path())
 

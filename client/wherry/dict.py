@@ -342,6 +342,8 @@ class Dict(SharedObject, Generic[K, V]):
 
 
 def __getattr__(name: str) -> Any:
+    if name == "DictHandle":  # of 2023: what functions were given
+        return Dict
     if name == "DictManager":
         from wherry._objects.managers import DictManager  # noqa: PLC0415 - start-up cost: only for those who name it
 

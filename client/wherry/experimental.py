@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wherry._connection.client import Client
+    from wherry.image import Image
 
 __all__ = [
     "AppInfo",
@@ -44,6 +45,8 @@ __all__ = [
     "image_delete",
     "list_cluster_reservations",
     "list_deployed_apps",
+    "raw_dockerfile_image",
+    "raw_registry_image",
     "server_forward",
     "set_local_input_concurrency",
     "stop_app",
@@ -73,6 +76,22 @@ StreamWriter = refused("modal.experimental.StreamWriter")
 stop_fetching_inputs = refused("modal.experimental.stop_fetching_inputs")
 get_local_input_concurrency = refused("modal.experimental.get_local_input_concurrency")
 set_local_input_concurrency = refused("modal.experimental.set_local_input_concurrency")
+
+
+def raw_registry_image(
+    tag: str, registry_secret: Any = None, credential_type: Any = None, force_build: bool = False
+) -> Image:
+    """As `Image.from_registry(tag, registry_secret)`, an experiment of 2025. (reference: raw_registry_image)"""
+    from wherry.image import Image  # noqa: PLC0415 - start-up cost: only for those who use it
+
+    return Image.from_registry(tag, registry_secret, force_build=force_build)
+
+
+def raw_dockerfile_image(path: str, force_build: bool = False) -> Image:
+    """As `Image.from_dockerfile(path)`, an experiment of 2025. (reference: raw_dockerfile_image)"""
+    from wherry.image import Image  # noqa: PLC0415 - start-up cost: as above
+
+    return Image.from_dockerfile(path, force_build=force_build)
 
 
 def http_server(

@@ -70,12 +70,14 @@ class A10G(Gpu):
 
 
 class A100(Gpu):
-    """NVIDIA A100; `size` is "40GB" or "80GB", or `memory` 40 or 80; unset: either."""
+    """NVIDIA A100; `size` is "40GB" or "80GB", or `memory` 40 or 80; unset, or 20: either."""
 
     __slots__ = ()
 
     def __init__(self, *, count: int = 1, size: str | None = None, memory: int | None = None) -> None:
         wanted = size.upper() if isinstance(size, str) else (f"{memory}GB" if memory else None)
+        if wanted in ("0GB", "20GB"):  # 20 GB were half of one, in 2023
+            wanted = None
         if wanted not in (None, "40GB", "80GB"):
             given = f"size is {size!r}" if size is not None else f"memory is {memory!r}"
             raise InvalidError(f"gpu.A100: {given}: there are 40 GB and 80 GB")

@@ -71,6 +71,8 @@ class Image(Recipe, Packages, Files, Object):
     def from_dockerhub(cls, tag: str, **options: Any) -> Image:
         """Older name of `from_registry`. (reference: Image.from_dockerhub)"""
         deprecated("Image.from_dockerhub", "Image.from_registry")
+        if commands := options.pop("setup_commands", ()):
+            options["setup_dockerfile_commands"] = [f"RUN {command}" for command in commands]
         return cls.from_registry(tag, **options)
 
     @classmethod

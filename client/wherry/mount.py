@@ -6,6 +6,7 @@ import os
 
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
+from wherry.context import is_local
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -20,7 +21,24 @@ class Mount:
     (reference: Mount)
     """
 
-    def __init__(self, mounted: tuple[Mounted, ...] = ()) -> None:
+    def __init__(
+        self,
+        remote_dir: str | os.PathLike[str] | None = None,
+        *,
+        local_dir: str | os.PathLike[str] | None = None,
+        local_file: str | os.PathLike[str] | None = None,
+        condition: Condition = None,
+        recursive: bool = True,
+        mounted: tuple[Mounted, ...] = (),
+    ) -> None:
+        # The spelling of early 2023: a file goes below the directory under its own name.
+        if local_dir is not None:
+            mounted = self.from_local_dir(
+                local_dir, condition=condition, recursive=recursive, remote_path=remote_dir
+            ).mounted
+        if local_file is not None:
+            remote = os.path.join(remote_dir, os.path.basename(local_file)) if remote_dir is not None else None
+            mounted = (*mounted, *self.from_local_file(local_file, remote).mounted)
         self._mounted = mounted
 
     @staticmethod
@@ -65,7 +83,7 @@ class Mount:
             if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
                 raise InvalidError(f"Mount.from_local_python_packages got {name!r}: it takes names of modules")
         left_out: Any = tuple(ignore) if condition is None else _unless(condition, True)
-        return cls(tuple(Mounted("module", name, "", left_out) for name in module_names))
+        return cls(mounted=tuple(Mounted("module", name, "", left_out) for name in module_names))
 
     def add_local_dir(
         self,
@@ -77,21 +95,22 @@ class Mount:
     ) -> Mount:
         """Return this with a directory besides. (reference: Mount.add_local_dir)"""
         local = os.path.abspath(local_path)
-        if not os.path.isdir(local):
+        # In a container it is at its place there, and named by the path that it had at home.
+        if is_local() and not os.path.isdir(local):
             told = "is a file" if os.path.exists(local) else "does not exist"
             raise InvalidError(f"Mount.from_local_dir: {local} {told}")
         ignore: Any = () if condition is None and recursive else _unless(condition, recursive)
-        return Mount((*self._mounted, Mounted("dir", local, _remote(remote_path, local), ignore)))
+        return Mount(mounted=(*self._mounted, Mounted("dir", local, _remote(remote_path, local), ignore)))
 
     def add_local_file(
         self, local_path: str | os.PathLike[str], remote_path: str | os.PathLike[str] | None = None
     ) -> Mount:
         """Return this with a file besides. (reference: Mount.add_local_file)"""
         local = os.path.abspath(local_path)
-        if not os.path.isfile(local):
+        if is_local() and not os.path.isfile(local):
             told = "is a directory" if os.path.isdir(local) else "does not exist"
             raise InvalidError(f"Mount.from_local_file: {local} {told}")
-        return Mount((*self._mounted, Mounted("file", local, _remote(remote_path, local), ())))
+        return Mount(mounted=(*self._mounted, Mounted("file", local, _remote(remote_path, local), ())))
 
     @property
     def mounted(self) -> tuple[Mounted, ...]:
@@ -100,6 +119,12 @@ class Mount:
 
     def __repr__(self) -> str:
         return f"Mount({', '.join(item.local for item in self._mounted)})"
+
+
+def create_package_mounts(module_names: Sequence[str]) -> list[Mount]:
+    """As `[Mount.from_local_python_packages(…)]`, its older spelling. (reference: create_package_mounts)"""
+    names = [module_names] if isinstance(module_names, str) else module_names
+    return [Mount.from_local_python_packages(name) for name in names]
 
 
 def mounts_of(given: Any) -> tuple[Mount, ...]:

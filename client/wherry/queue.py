@@ -308,6 +308,8 @@ def _seconds(name: str, value: float) -> float:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "QueueHandle":  # of 2023: what functions were given
+        return Queue
     if name == "QueueManager":
         from wherry._objects.managers import QueueManager  # noqa: PLC0415 - start-up cost: only for those who name it
 

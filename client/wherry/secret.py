@@ -31,6 +31,7 @@ class Secret(Object):
 
     def __init__(
         self,
+        env_dict: Mapping[str, str | None] | None = None,
         *,
         name: str = "",
         environment: str = "",
@@ -42,7 +43,8 @@ class Secret(Object):
         self._name = name
         self._environment = environment
         self._required = tuple(required_keys)
-        self._values = values
+        # The spelling of early 2023: `Secret({"KEY": "value"})`.
+        self._values = _strings("Secret", env_dict) if env_dict is not None else values
         self._id = secret_id
         self._client = client
 

@@ -1,8 +1,9 @@
-"""What apps of 2023 have: objects of their own, by name, and the question where the code runs."""
+"""What apps of 2023 have: objects of their own, by name, and decorators of those days."""
 
 from __future__ import annotations
 
 from wherry._base.hints import TYPE_CHECKING, Any
+from wherry._define.step import deprecated
 from wherry.context import is_local
 from wherry.exception import InvalidError
 
@@ -42,6 +43,51 @@ class OlderApp:
         (reference: Stub.is_inside)
         """
         return not is_local()
+
+    def webhook(
+        self,
+        _function: Any = None,
+        *,
+        method: str = "GET",
+        label: str | None = None,
+        wait_for_response: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Older spelling of `@app.function(…)` above `@wherry.web_endpoint(…)`. (reference: Stub.webhook)"""
+        from wherry._classes.web import web_endpoint  # noqa: PLC0415 - start-up cost: only for programs of early 2023
+
+        web = web_endpoint(method=method, label=label, wait_for_response=wait_for_response)
+        return self._with_web("webhook", "web_endpoint", web, _function, options)
+
+    def asgi(
+        self, _function: Any = None, *, label: str | None = None, wait_for_response: bool = True, **options: Any
+    ) -> Any:
+        """Older spelling of `@app.function(…)` above `@wherry.asgi_app(…)`. (reference: Stub.asgi)"""
+        from wherry._classes.web import asgi_app  # noqa: PLC0415 - start-up cost: as above
+
+        web = asgi_app(label=label, wait_for_response=wait_for_response)
+        return self._with_web("asgi", "asgi_app", web, _function, options)
+
+    def wsgi(
+        self, _function: Any = None, *, label: str | None = None, wait_for_response: bool = True, **options: Any
+    ) -> Any:
+        """Older spelling of `@app.function(…)` above `@wherry.wsgi_app(…)`. (reference: Stub.wsgi)"""
+        from wherry._classes.web import wsgi_app  # noqa: PLC0415 - start-up cost: as above
+
+        web = wsgi_app(label=label, wait_for_response=wait_for_response)
+        return self._with_web("wsgi", "wsgi_app", web, _function, options)
+
+    def _with_web(self, old: str, new: str, web: Any, function: Any, options: dict[str, Any]) -> Any:
+        deprecated(f"@app.{old}", f"@wherry.{new}(), below @app.function()", stacklevel=4)
+        make: Any = self.function(**options)  # type: ignore[attr-defined]
+        return make(web(function)) if function is not None else lambda given: make(web(given))
+
+    def without_parentheses(self, name: str, function: Any) -> Any:
+        """Inside wherry: decorate a plain function as `@app.NAME` did; raise InvalidError for anything else."""
+        if not hasattr(function, "__code__"):
+            raise InvalidError(f"parentheses are missing: write @app.{name}() instead of @app.{name}")
+        deprecated(f"@app.{name}", f"@app.{name}(), with parentheses", stacklevel=4)
+        return getattr(self, name)()(function)
 
     def own(self, objects: dict[str, Any]) -> None:
         """Inside wherry: have what was given to the app by name, as its own; raise InvalidError for anything else."""

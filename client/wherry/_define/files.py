@@ -6,7 +6,7 @@ import os
 
 from wherry._base.hints import TYPE_CHECKING, Any
 from wherry._base.mounted import Mounted
-from wherry._define.step import Step, absolute, needs_list, strings
+from wherry._define.step import Step, absolute, deprecated, needs_list, strings
 from wherry.exception import InvalidError
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ class Files:
         if not isinstance(mount, Mount):
             raise InvalidError(f"Image.copy_mount got {mount!r}: it takes a wherry.Mount")
         return self._then(Step("copy", (str(remote_path) or ".",), given=("mount", mount, ())))
+
+    def copy(self, mount: Any, remote_path: str = ".") -> Self:
+        """Older name of `copy_mount`. (reference: Image.copy)"""
+        deprecated("Image.copy", "Image.copy_mount")
+        return self.copy_mount(mount, remote_path)
 
 
 def frozen(ignore: Ignore) -> Any:

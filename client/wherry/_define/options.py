@@ -40,6 +40,7 @@ OLD_NAMES = {
     "container_idle_timeout": "scaledown_window",
     "secret": "secrets",
     "mount": "mounts",
+    "shared_volumes": "network_file_systems",
 }
 
 

@@ -88,12 +88,12 @@ def absolute(path: str | os.PathLike[str]) -> str:
         raise InvalidError(f"{path!r} is not a path") from None
 
 
-def deprecated(old: str, new: str) -> None:
+def deprecated(old: str, new: str, stacklevel: int = 3) -> None:
     """Warn that a name is an older one, once per place; containers run the same source and say nothing."""
     if is_local():
         import warnings  # noqa: PLC0415 - start-up cost: only where an old name is used
 
-        warnings.warn(f"{old} is now called {new}", DeprecationError, stacklevel=3)
+        warnings.warn(f"{old} is now called {new}", DeprecationError, stacklevel=stacklevel)
 
 
 def no_gpu(method: str, gpu: Any) -> None:

@@ -30,6 +30,9 @@ from wherry.network_file_system import NetworkFileSystem
 from wherry.volume import FileEntry, FileEntryType, Volume
 from wherry_proto.messages import ObjectInfo
 
+# What programs of 2023 and 2024 import from here.
+FileType = FileEntryType
+
 _NAME = typer.Argument(help="Name of it.")
 _FORCE = typer.Option(False, "-f", "--force", help="Replace what is there.")
 _RECURSIVE = typer.Option(False, "-r", "--recursive", help="Directories, too, with all below.")
