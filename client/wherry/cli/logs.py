@@ -1,9 +1,11 @@
-"""`wherry app logs`, `wherry container logs` and `wherry function logs`: what containers printed."""
+"""`wherry logs`, `wherry app logs`, `wherry container logs` and `wherry function logs`: what containers printed."""
 
+import contextlib
+import copy
 import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
 from wherry._screen.stamps import stamp_of
+from wherry.cli._all_logs import AllLogs, FunctionNames, apps_named, colour_of
 from wherry.cli._common import ENVIRONMENT_OPTION
 from wherry.cli._functions import find_function, split_name
 from wherry.cli._ids import whole
@@ -18,6 +21,7 @@ from wherry.cli._logs import read_logs
 from wherry.cli._options import with_options
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
+from wherry.exception import NotFoundError
 from wherry_proto.messages import LogLine, LogReadRequest, Stream
 
 _STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
@@ -63,6 +67,39 @@ def _asked(
     request = _request(follow, since, until, tail, search, call, stream)
     request.container_id = whole(_container_id(container))
     return _Asked(request, Prefix(timestamps, show_function, show_call, show_container))
+
+
+@with_options(_asked)
+def logs(
+    apps: list[str] = typer.Argument(None, metavar="[APP]...", help="Only of these apps, by name or id."),
+    everything: bool = typer.Option(False, "--all", help="Also of apps that have stopped."),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = _JSON,
+    *,
+    asked: _Asked,
+) -> None:
+    """Show what the containers of all apps printed, each line with its app and function.
+
+    With -f it goes on until you stop it, also with apps that begin later.
+    """
+    names = [whole(name, environment) for name in apps or ()]
+    read = AllLogs(default_client(), lambda: copy.copy(asked.request), environment, everything, apps_named(names))
+    functions = FunctionNames(environment)
+    asked.prefix.owner = lambda line: "/".join(filter(None, (read.app_name(line), functions.of(line))))
+    printer = _printer(asked.prefix, as_json)
+    if names and not read.apps() and not (asked.request.follow and asked.request.only_new):
+        there = "running or stopped" if everything else "running; --all shows those that have stopped, too"
+        raise NotFoundError(f"no app named {' or '.join(names)} is {there}")
+    any_line = False
+    for chunk in read.kept():
+        any_line = True
+        printer.show(chunk)
+    if asked.request.follow:
+        with contextlib.closing(read.to_come()) as coming:
+            for chunk in coming:
+                printer.show(chunk)
+    printer.end()
+    _say_if_none(any_line, as_json)
 
 
 @with_options(_asked)
@@ -169,6 +206,8 @@ class Prefix:
         self._show_function = show_function
         self._show_call = show_call
         self._show_container = show_container
+        # Says whose line it is, where lines of several are shown.
+        self.owner: Callable[[LogLine], str] | None = None
 
     def of(self, line: LogLine) -> str:
         """Return the words for a line, each with a space behind it."""
@@ -178,21 +217,30 @@ class Prefix:
             line.call_id or "-" if self._show_call else "",
             line.container_id if self._show_container else "",
         ]
-        return "".join(f"{word} " for word in words if word)
+        owner = [f"{self.owner(line)} |"] if self.owner is not None else []
+        return "".join(f"{word} " for word in (*words, *owner) if word)
 
 
 def show_logs(request: LogReadRequest, prefix: Prefix, as_json: bool) -> None:
     """Print the lines that are asked for, until there are no more."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that does not know a character shows another, instead of an error here.
-            stream.reconfigure(errors="replace")
-    printer = _Json(sys.stdout) if as_json else _Plain(sys.stdout, sys.stderr, prefix)
+    printer = _printer(prefix, as_json)
     any_line = False
     for lines in read_logs(default_client(), request):
         any_line = True
         printer.show(lines)
     printer.end()
+    _say_if_none(any_line, as_json)
+
+
+def _printer(prefix: Prefix, as_json: bool) -> "_Json | _Plain":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that does not know a character shows another, instead of an error here.
+            stream.reconfigure(errors="replace")
+    return _Json(sys.stdout, prefix) if as_json else _Plain(sys.stdout, sys.stderr, prefix)
+
+
+def _say_if_none(any_line: bool, as_json: bool) -> None:
     if not any_line and not as_json and sys.stderr.isatty():
         typer.echo("No such line is kept.", err=True)
 
@@ -200,12 +248,15 @@ def show_logs(request: LogReadRequest, prefix: Prefix, as_json: bool) -> None:
 class _Json:
     """One object a line."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, prefix: Prefix) -> None:
         self._out = out
+        self._prefix = prefix
 
     def show(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
+            owner = {"of": self._prefix.owner(line)} if self._prefix.owner is not None else {}
             described = {
+                **owner,
                 "at": stamp_of(line.at_ms),
                 "stream": _STREAMS.get(line.stream),
                 "text": line.text,
@@ -261,6 +312,8 @@ class _Plain:
         if colour:
             text = f"{colour}{text}\x1b[0m"
         prefix = self._prefix.of(line)
+        if on_terminal and self._prefix.owner is not None:
+            prefix = f"{colour_of(self._prefix.owner(line))}{harmless(prefix)}\x1b[0m"
         if prefix and self._begun is None:
             text = f"{prefix}{text}"
         if prefix and "\r" in text:

@@ -34,7 +34,9 @@ from wherry.cli._install import install, uninstall
 from wherry.cli._purge import purge
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
-from wherry.cli.logs import app_logs, function_logs
+from wherry.cli.init import init
+from wherry.cli.logs import app_logs, function_logs, logs
+from wherry.cli.open import open_endpoint
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.shell import shell
@@ -64,6 +66,9 @@ cli.command("run", context_settings={"allow_extra_args": True, "allow_interspers
 cli.command("serve")(serve)
 cli.command("deploy")(deploy)
 cli.command("shell")(shell)
+cli.command("init")(init)
+cli.command("open")(open_endpoint)
+cli.command("logs")(logs)
 server.group.command("install")(install)
 server.group.command("uninstall")(uninstall)
 server.group.command("purge")(purge)
