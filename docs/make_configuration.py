@@ -8,10 +8,11 @@ from wherry_service.settings import FIELDS, variable
 PAGE = Path(__file__).parent / "configuration.md"
 HEAD = """# Configuration
 
-`wherry server run --config wherry.yaml` reads settings from a YAML file. A variable of the environment goes
-before the file, and may be given as a file itself: `WHERRY_DATABASE_PASSWORD_FILE=/run/secrets/password` has the
-value in that file. A key that is not in this table is an error. This page is made from
-`service/wherry_service/settings.py` by `python -m docs.make_configuration`.
+`wherry server run --config wherry.yaml` reads settings from a YAML file. A variable of the environment replaces the
+key in the file. A value can also be in a file of its own: with `WHERRY_DATABASE_PASSWORD_FILE=/run/secrets/password`,
+the password is read from that file. A key that is not in this table is an error.
+
+This page is made from `service/wherry_service/settings.py` by `python -m docs.make_configuration`.
 
 ```yaml
 listen:
@@ -27,25 +28,24 @@ log:
 |---|---|---|---|
 """
 TAIL = """
-`WHERRY_SECRET_KEY` is read from the environment alone: the keys that secrets are encrypted with, 32 bytes in base 64
-each, separated by commas ([secrets](storage.md#secrets)). Unset: a key in the state directory.
+`WHERRY_SECRET_KEY` is read only from the environment. It has the keys that secrets are encrypted with, 32 bytes in
+base 64 each, separated by commas ([secrets](storage.md#secrets)). Unset: a key in the state directory.
 
-## The client's
+## The client's settings
 
-The SDK and the commands read these variables, and what they leave open from the profile in use:
-`$WHERRY_PROFILE`, else the active one of `~/.wherry.toml` (`$WHERRY_CONFIG_PATH`). `wherry config show` shows
-what is in force.
+The SDK and the commands read these variables. If a variable is not set, they use the profile: `$WHERRY_PROFILE`,
+else the active one of `~/.wherry.toml` (`$WHERRY_CONFIG_PATH`). `wherry config show` shows the settings in use.
 
 | variable | key in a profile | what |
 |---|---|---|
 | `WHERRY_SERVER_URL` | `server_url` | `https://HOST:PORT`, or `unix:///path/to/wherry.sock`; unset: the local service |
-| `WHERRY_TOKEN_ID`, `WHERRY_TOKEN_SECRET` | `token_id`, `token_secret` | who asks; `wherry token new` makes them |
-| `WHERRY_ENVIRONMENT` | `environment` | which environment is meant; default `main` |
+| `WHERRY_TOKEN_ID`, `WHERRY_TOKEN_SECRET` | `token_id`, `token_secret` | the token; `wherry token new` creates one |
+| `WHERRY_ENVIRONMENT` | `environment` | the environment; default `main` |
 | `WHERRY_TLS_CA` | | PEM file of the authorities to trust instead of the system's |
 | | `certificate` | PEM of the one certificate to trust (`wherry profile add --pin`) |
 | `WHERRY_STATE_DIR` | | where the local service keeps everything |
 
-A profile's secret is sent to the profile's server alone: with another `WHERRY_SERVER_URL` the profile is not used.
+A profile's secret is sent only to the profile's server: with another `WHERRY_SERVER_URL` the profile is not used.
 """
 
 

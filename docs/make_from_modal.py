@@ -12,10 +12,10 @@ PAGE = Path(__file__).parent / "from-modal.md"
 MISSING = Path(__file__).parents[1] / "tests" / "unit" / "parity" / "missing.txt"
 HEAD = """# From Modal to Wherry
 
-Wherry's API follows that of Modal's Python SDK, in its spelling of 2023 and of 1.6. A test compares
-every public name, parameter and command of Modal 1.6.4 with Wherry's (`./dev parity` counts them).
-This page lists what is the same, what is more, what differs, and what does not exist. Parts of it are
-made from the table that the errors and warnings come from: `client/wherry/_base/elsewhere.py`.
+Wherry has the API of Modal's Python SDK, with its names of 2023 and of 1.6. A test compares every public
+name, parameter and command of Modal 1.6.4 with Wherry's (`./dev parity` counts them). This page lists what
+is the same, what is more, what differs, and what does not exist. Its tables are made from the one that
+errors and warnings use: `client/wherry/_base/elsewhere.py`.
 
 To run a program without changing its imports, see [Programs written for Modal](modal-programs.md).
 
@@ -38,8 +38,8 @@ To run a program without changing its imports, see [Programs written for Modal](
 - The service can be killed at any moment: open calls go on, and each result comes once.
 - A new version of an app serves only when its containers are warm. `wherry deploy --dry-run` shows what would change.
 - `Dict.put(ttl=…)` sets how long an entry stays. Dicts, queues and volumes never expire by themselves.
-- What one container writes into a volume all others see at once. `commit()` and `reload()` are not needed.
-- Functions work in any image with Python 3.10 or newer, with no packages of Wherry's.
+- All other containers see at once what one container writes into a volume. `commit()` and `reload()` are not needed.
+- Functions work in any image with Python 3.10 or newer. They need no packages of Wherry's.
 - `wherry schedule list|run|pause`, `wherry audit`, `wherry image show|prune`, and the logs of containers that are gone.
 
 ## What differs

@@ -52,20 +52,18 @@ _ROOMS = (
         "workspace", "wherry", "The first word of the URLs of web endpoints: `http://WORKSPACE--LABEL.localhost:8720`."
     ),
     Key("http.host", "127.0.0.1", "Where web endpoints listen."),
-    Key("http.port", "", "Their port. Unset: 8720, or any other where that is taken.", "whole"),
-    Key(
-        "http.url", "", "How they are reached from outside, where a proxy stands in front: `https://apps.example.com`."
-    ),
+    Key("http.port", "", "The port of web endpoints. Unset: 8720, or any other if that is taken.", "whole"),
+    Key("http.url", "", "The address of web endpoints behind a proxy: `https://apps.example.com`."),
     Key("http.trusted_proxies", "", "Addresses or networks whose `X-Forwarded-*` headers are believed.", "list"),
     Key(
         "http.response_timeout",
         150.0,
-        "Seconds without a response after which a request is led to a result URL; 0: never.",
+        "Seconds without a response after which a request is redirected to a result URL; 0: never.",
         "number",
     ),
     Key("http.head_timeout", 20.0, "Seconds that a request's head may take.", "number"),
     Key("http.body_timeout", 60.0, "Seconds between two pieces of a request's body.", "number"),
-    Key("http.write_timeout", 120.0, "Seconds for which a client may take nothing of its response.", "number"),
+    Key("http.write_timeout", 120.0, "Seconds that a client may go without reading its response.", "number"),
     Key("http.keep_alive", 65.0, "Seconds that an idle connection stays open.", "number"),
     Key("http.max_header_kib", 64, "KiB of a request's head, at most.", "whole"),
     Key("http.max_body_mib", 4096, "MiB of a request's body, at most; 0: no limit.", "whole"),
@@ -85,45 +83,49 @@ _ROOMS = (
     ),
     Key("blobs.endpoint", "", "Where that bucket's service is, `https://HOST:PORT`. Unset: Amazon's."),
     Key("blobs.region", "", "Its region."),
-    Key("blobs.access_key", "", "Who logs in there. Unset: what the `AWS_…` variables or the machine's role say."),
-    Key("blobs.secret_key", "", "With which secret; best as a variable."),
+    Key(
+        "blobs.access_key",
+        "",
+        "The access key for the bucket. Unset: that of the `AWS_…` variables or the machine's role.",
+    ),
+    Key("blobs.secret_key", "", "The secret key for the bucket; best as a variable."),
     Key("blobs.cache_mib", 10240, "MiB of what is in the bucket that stay on this host's disk, too.", "whole"),
     Key("images.registry", "", "`HOST:PORT/FOLDER` that built images are pushed to, and pulled from before building."),
-    Key("images.registry_username", "", "Who logs in there."),
-    Key("images.registry_password", "", "With which password; best as a variable."),
+    Key("images.registry_username", "", "The user name for that registry."),
+    Key("images.registry_password", "", "The password for that registry; best as a variable."),
     Key("images.keep_days", 30.0, "Days that an image is kept which nothing uses; 0 keeps all.", "number"),
     Key(
         "images.python",
         "",
-        "Where `debian_slim` finds Pythons that Debian has not: `python:{version}-slim`.",
+        "Where `debian_slim` finds versions of Python that Debian lacks: `python:{version}-slim`.",
     ),
     Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
     Key(
         "images.add_urls",
         "refuse",
-        "What becomes of `ADD https://…` in a Dockerfile: `refuse`, or `allow`. The engine fetches it from the host's "
-        "network, where it also reaches what listens on 127.0.0.1.",
+        "What happens with `ADD https://…` in a Dockerfile: `refuse`, or `allow`. The engine fetches the URL from the "
+        "host's network, where it also reaches servers on 127.0.0.1.",
         choices=("refuse", "allow"),
     ),
     Key(
         "network.isolate",
         "auto",
-        "What keeps containers from each other, from this host and from the cloud's metadata: `auto` does all that "
-        "this host allows, `require` starts no container with a network where that is not all, `off` has them share "
-        "the engine's own bridge.",
+        "Separates containers from each other, from this host and from the cloud's metadata. `auto`: as far as this "
+        "host allows. `require`: if this host does not allow all of it, no container with a network starts. `off`: "
+        "containers share the engine's own bridge.",
         choices=("auto", "require", "off"),
     ),
     Key(
         "network.allow",
         "",
-        "What containers may reach nevertheless: IPv4 addresses or networks, with a port if only that is meant, such "
+        "What containers may reach all the same: IPv4 addresses or networks, with a port to allow only that port, such "
         "as `10.0.0.5:5432`.",
         "list",
     ),
     Key(
         "network.block",
         "",
-        "What they may not reach besides: IPv4 addresses or networks, such as `10.0.0.0/8`.",
+        "What containers may not reach in addition: IPv4 addresses or networks, such as `10.0.0.0/8`.",
         "list",
     ),
     Key(
@@ -135,25 +137,25 @@ _ROOMS = (
     Key(
         "containers.memory_limit",
         "",
-        "What a function's container, a sandbox or a build's function may use that asks for no limit of memory, such "
-        "as `4GiB`; `0`: all that the host has. Unset: 80 % of the host's memory, which is what containers share.",
+        "The memory limit of a function's container, a sandbox or a build's function that sets none itself, such as "
+        "`4GiB`; `0`: all of the host's memory. Unset: 80 % of it, the share of all containers.",
         "size",
     ),
     Key(
         "containers.user",
         "",
-        "`UID:GID` in numbers of what functions, shells and sandboxes run as; with a home of its own in memory, where "
-        "`pip install` puts packages. Unset: root, or the `USER` of the image.",
+        "`UID:GID`, in numbers: the user that functions, shells and sandboxes run as. Its home is in memory; `pip "
+        "install` puts packages there. Unset: root, or the `USER` of the image.",
     ),
     Key(
         "gpus.devices",
         "",
-        "The GPUs that containers may have, `ID=TYPE`, the id being a number or UUID as `nvidia-smi -L` shows it, such "
-        "as `0=A100-80GB`. Unset: all that `nvidia-smi` lists where the service runs.",
+        "The GPUs that containers may have, `ID=TYPE`, such as `0=A100-80GB`. The id is a number or UUID as in "
+        "`nvidia-smi -L`. Unset: all that `nvidia-smi` lists where the service runs.",
         "list",
     ),
     Key("gpus.containers_per_gpu", 1, "Containers that may have the same GPU at the same time.", "whole"),
-    Key("sandbox.runtime", "", "That of sandboxes alone. Unset: `containers.runtime`."),
+    Key("sandbox.runtime", "", "The OCI runtime of sandboxes alone. Unset: `containers.runtime`."),
     Key("sandbox.pids", 1024, "Processes and threads that one sandbox may have.", "whole"),
     Key(
         "sandbox.from_functions",
@@ -161,12 +163,12 @@ _ROOMS = (
         "Sandboxes of one app that may run when code inside its functions creates another; 0: functions create none.",
         "whole",
     ),
-    Key("sandbox.log_mib", 32, "MiB of each one's output that are kept at least; twice that at most.", "whole"),
+    Key("sandbox.log_mib", 32, "MiB of each sandbox's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
     Key(
         "schedule.catch_up",
         "newest",
-        "What runs of the ticks that a schedule missed while the service was down: `newest`, or `none`.",
+        "Which ticks run that a schedule missed while the service was down: `newest`, or `none`.",
         choices=("newest", "none"),
     ),
 )
@@ -209,16 +211,16 @@ class Settings:
         "Unset: SQLite in the state directory.",
     )
     database_password: str = _key(
-        "database.password", "", "The password for `database.url`, where that has none; best in a file of its own."
+        "database.password", "", "The password for `database.url`, if that has none; best in a file of its own."
     )
     volumes_dir: Path | None = _key(
-        "volumes.dir", None, "Where volumes lie. Unset: `volumes` in the state directory.", "path"
+        "volumes.dir", None, "Where volumes are stored. Unset: `volumes` in the state directory.", "path"
     )
     volumes_driver: str = _key(
         "volumes.driver",
         "",
-        "Docker's driver that gives containers their volumes, such as `local`. Unset: they have the directories in "
-        "`volumes.dir`. Set: that is where the service itself reads and writes the same files.",
+        "Docker's driver that gives containers their volumes, such as `local`. Unset: containers get the directories "
+        "in `volumes.dir`. If it is set, the service itself reads and writes the same files in `volumes.dir`.",
     )
     volumes_options: Mapping[str, str] = field(
         default_factory=dict,
@@ -235,29 +237,30 @@ class Settings:
     sources_keep_days: float = _key(
         "sources.keep_days",
         7.0,
-        "Days that source files are kept which nothing uses and no client has asked for; 0 keeps all.",
+        "Days that a source file is kept after nothing uses it and no client asks for it; 0 keeps all.",
         "number",
     )
     log_level: str = _key(
         "log.level",
         "info",
-        "Of the service's own log: `debug`, `info`, `warning` or `error`.",
+        "How much the service's own log says: `debug`, `info`, `warning` or `error`.",
         choices=("debug", "info", "warning", "error"),
     )
     logs_max_bytes: int = _key(
-        "logs.max_bytes", 1 << 30, "How much is kept of what containers print, such as `200MB` or `2GiB`.", "size"
+        "logs.max_bytes", 1 << 30, "Disk for what containers print, such as `200MB` or `2GiB`.", "size"
     )
     failed_logins: int = _key(
         "limits.failed_logins",
         10,
-        "How often an address may fail to log in within a minute; then it is refused unheard for the rest of it.",
+        "Failed log-ins of one address within a minute; after that it is refused for the rest of the minute.",
         "whole",
     )
     containers_per_core: int = _key(
         "limits.containers_per_core",
         12,
-        "Containers without `cpu=` that run for each core whatever the processors do. More are started while less than "
-        "75 % of the processors' time is used, since those that are there are idle or wait, and while there is memory.",
+        "Containers without `cpu=` that run for each core, also when the processors are busy. More start while less "
+        "than 75 % of the processors' time is used, because then the running ones are idle or wait, and while there is "
+        "memory.",
         "whole",
     )
     starts_at_once: int = _key(

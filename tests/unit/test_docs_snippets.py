@@ -20,6 +20,7 @@ import yaml
 
 import wherry
 from tests.docs.pages import ROOT, Section, is_shown, sections
+from wherry._base.elsewhere import ROWS
 from wherry.cli.main import commands
 
 # Made by programs: signatures, and a table of what does not exist.
@@ -136,6 +137,13 @@ def test_programs_name_what_exists(page: Path) -> None:
 @each_page
 def test_commands_name_what_exists(page: Path) -> None:
     assert [wrong for line in command_lines(page) if (wrong := wrong_command(line))] == []
+
+
+def test_commands_in_errors_about_modal_exist() -> None:
+    texts = [f"{row.why} {row.instead}" for row in ROWS]
+    lines = [line for text in texts for line in re.findall(r"`(wherry [^`]+)`", text)]
+    assert len(lines) > 5
+    assert [wrong for line in lines if (wrong := wrong_command(line))] == []
 
 
 def test_what_does_not_exist_is_found() -> None:

@@ -226,7 +226,7 @@ ROWS = (
          "modal environment roles *", "modal.Environment.members", "modal.Environment.roles",
          "modal environment create --restricted", "modal environment create --default-role"),
         "there are no accounts: tokens say who may do what",
-        "create one for each person or program with `wherry token create`",
+        "create one for each person or program with `wherry token new`",
     ),
     Row(
         "Clusters of containers",
