@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -246,3 +248,19 @@ def test_values_are_written_as_systemd_reads_them() -> None:
     assert as_file({"A": 'say "$x" `y` \\ %h', "B": "two\nlines"}).split("\n", 1)[1] == (
         'A="say \\"\\$x\\" \\`y\\` \\\\ %h"\nB="two\nlines"\n'
     )
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="this host has no systemd-analyze; the unit's lines are tested anyway",
+)
+@pytest.mark.parametrize("name", ["state", 'a "b" %h $HOME'])
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_systemd_finds_nothing_wrong_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, uid: int
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    path = tmp_path / "wherry-test.service"
+    path.write_text(Unit(tmp_path / name).text(tmp_path / "settings.yaml"))
+    checked = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
