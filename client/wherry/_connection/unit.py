@@ -3,10 +3,12 @@
 import contextlib
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +31,8 @@ _LEFT_OUT = re.compile(
 _SPECIAL = re.compile(r'([\\"$`])')
 _ESCAPED = r"\\\1"
 _WITHIN_S = 60
+# Seconds in which a user's manager starts.
+_MANAGER_WITHIN_S = 10.0
 
 
 class Unit:
@@ -94,6 +98,7 @@ class Unit:
 
     def install(self, text: str, variables: str) -> None:
         """Write the unit and the variables, and have systemd start it from the next boot on."""
+        was = self.is_installed
         try:
             self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write(self.variables_path, variables, 0o600)
@@ -101,8 +106,15 @@ class Unit:
             _write(self.path, text, 0o644)
         except OSError as error:
             raise ConnectionError(f"{error.filename or self.path} can't be written: {error.strerror}") from None
-        self.systemctl("daemon-reload")
-        self.systemctl("enable", "--quiet", self.name)
+        try:
+            self.systemctl("daemon-reload")
+            self.systemctl("enable", "--quiet", self.name)
+        except ConnectionError:
+            # What systemd does not know is not installed.
+            if not was:
+                self.path.unlink()
+                self.variables_path.unlink()
+            raise
 
     def uninstall(self) -> bool:
         """Have systemd forget it; the service goes on if it runs. Return whether it was there."""
@@ -128,13 +140,18 @@ class Unit:
         return True
 
     def linger(self) -> bool:
-        """Have this user's units start at boot, not at login; return whether they do."""
-        if self.is_system:
+        """Have this user's units start at boot, not at login; return whether they do.
+
+        That also starts the user's manager, which a shell of su or cron does not have: before `install`.
+        """
+        if self.is_system or self.lingers():
             return True
-        user = str(os.geteuid())
-        if self.lingers():
-            return True
-        return _ran("loginctl", "enable-linger", user).returncode == 0 and self.lingers()
+        if _ran("loginctl", "enable-linger", str(os.geteuid())).returncode or not self.lingers():
+            return False
+        until = time.monotonic() + _MANAGER_WITHIN_S
+        while time.monotonic() < until and _ran("systemctl", "--user", "show-environment").returncode:
+            time.sleep(0.1)
+        return True
 
     def lingers(self) -> bool:
         """Whether it starts at boot, not at the user's first login."""
@@ -146,7 +163,20 @@ class Unit:
         ended = _ran(*line)
         if ended.returncode:
             said = ended.stderr.strip() or f"exit code {ended.returncode}"
+            if not self.is_system and "connect to bus" in said:
+                said += (
+                    "; this user has no manager of systemd yet: log in as this user (su is no login), or have root run "
+                    f"`loginctl enable-linger {user_name()}`"
+                )
             raise ConnectionError(f"`{' '.join(line)}` failed: {said}")
+
+
+def user_name() -> str:
+    """Return what this user is called."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def variables_of(environ: Mapping[str, str]) -> dict[str, str]:

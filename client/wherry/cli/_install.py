@@ -9,7 +9,7 @@ from wherry._connection.installed import check_service_installed
 from wherry._connection.server import LocalServer
 from wherry._connection.settings import Settings
 from wherry._connection.transport import open_transport
-from wherry._connection.unit import Unit, as_file, variables_of
+from wherry._connection.unit import Unit, as_file, user_name, variables_of
 from wherry.cli._common import JSON_OPTION, show_json
 from wherry.exception import InvalidError
 
@@ -46,8 +46,8 @@ def install(
             typer.echo(f"# {unit.path}\n{text}\n# {unit.variables_path}: {', '.join(variables) or 'no variables'}")
         return
     unit.check()
-    unit.install(text, as_file(variables))
     lingers = unit.linger()
+    unit.install(text, as_file(variables))
     # One that runs already goes on: its calls are not worth less than a tidy process tree.
     started = not LocalServer(settings).answers() and LocalServer(settings).ensure(open_transport(settings))
     if as_json:
@@ -57,7 +57,7 @@ def install(
     if not lingers:
         typer.echo(
             "It starts when you log in, not at boot, until somebody runs this as root: "
-            f"loginctl enable-linger {_user()}",
+            f"loginctl enable-linger {user_name()}",
             err=True,
         )
     if not started:
@@ -92,7 +92,3 @@ def _unit_of(command: str) -> tuple[Settings, Unit]:
             "run it there, or unset WHERRY_SERVER_URL or the profile (`wherry profile use`)"
         )
     return settings, Unit(settings.state_dir)
-
-
-def _user() -> str:
-    return os.environ.get("USER") or str(os.geteuid())

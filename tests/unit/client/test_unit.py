@@ -96,11 +96,12 @@ def test_it_is_installed_started_and_removed(
     assert "WHERRY_HTTP_PORT" in said["variables"]
     assert "WHERRY_TOKEN_SECRET" not in said["variables"]
     assert systemd.told() == [
-        "systemctl --user daemon-reload",
-        f"systemctl --user enable --quiet {unit.name}",
         "loginctl show-user 1000 -p Linger",
         "loginctl enable-linger 1000",
         "loginctl show-user 1000 -p Linger",
+        "systemctl --user show-environment",
+        "systemctl --user daemon-reload",
+        f"systemctl --user enable --quiet {unit.name}",
         f"systemctl --user reset-failed {unit.name}",
         f"systemctl --user start {unit.name}",
     ]
@@ -147,7 +148,7 @@ def test_without_lingering_it_says_what_root_is_to_run(
 ) -> None:
     systemd.make(lingers=False)
     monkeypatch.setenv("WHERRY_STATE_DIR", str(state))
-    monkeypatch.setenv("USER", "anna")
+    monkeypatch.setattr("wherry.cli._install.user_name", lambda: "anna")
     monkeypatch.setattr("wherry._connection.server.LocalServer.answers", lambda self: True)
     code, _, err = wherry(capsys, monkeypatch, "server", "install")
     assert code == 0
@@ -192,6 +193,8 @@ def test_what_systemd_refuses_is_said(
     monkeypatch.setenv("WHERRY_STATE_DIR", str(state))
     code, _, err = wherry(capsys, monkeypatch, "server", "install")
     assert (code, err) == (3, f"Error: `systemctl --user enable --quiet {Unit(state).name}` failed: no such bus\n")
+    assert not Unit(state).is_installed
+    assert not Unit(state).variables_path.exists()
 
 
 def test_a_service_elsewhere_is_not_installed_here(
