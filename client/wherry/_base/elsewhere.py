@@ -63,7 +63,7 @@ ROWS = (
         "ignored",
         ("*(proxy=)",),
         "containers reach the network from the address of their machine, which does not change",
-        "allow that address where a static one is asked for",
+        "allow that address where a static one is needed",
     ),
     Row(
         "`enable_memory_snapshot=`",
@@ -242,7 +242,7 @@ ROWS = (
         "refused",
         ("modal.Proxy*", "modal.proxy*"),
         "containers reach the network from the address of their machine, which does not change",
-        "allow that address where a static one is asked for",
+        "allow that address where a static one is needed",
     ),
     Row(
         "Memory snapshots of sandboxes",
