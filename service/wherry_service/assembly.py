@@ -28,6 +28,7 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.calls.values import Values
 from wherry_service.engines.containment import Containment
@@ -367,6 +368,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         by_query := ByQuery(),
         work.sessions,
         tunnels,
+        RequestLog(stores.logs, stores.masks, work.dispatcher, work.clients),
     )
     store = AppStore(database)
 

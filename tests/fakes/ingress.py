@@ -109,6 +109,31 @@ class PlayedFunction:
         return exchange, container
 
 
+class NotedRequests:
+    """Stands in for `RequestLog`: what it is told."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, bytes, bool, int]] = []
+
+    def note(
+        self,
+        app_id: str,
+        function_id: str,
+        method: str,
+        raw_path: bytes,
+        has_query: bool,
+        status: int,
+        exchange: Exchange | None,
+        seconds: float,
+    ) -> None:
+        assert (app_id, function_id) == ("ap-1", "fu-1")
+        assert seconds >= 0
+        self.noted.append((method, exchange.request_id if exchange is not None else "", raw_path, has_query, status))
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
 class World:
     def __init__(self, function: PlayedFunction, port: int, client: httpx.AsyncClient, ingress: Ingress) -> None:
         self.function = function
@@ -141,6 +166,7 @@ def play(
     work: Callable[[World], Awaitable[None]],
     web: WebSpec | None = None,
     sessions: "PlayedSessions | None" = None,
+    requests: NotedRequests | None = None,
     **settings: Any,
 ) -> None:
     async def main() -> None:
@@ -161,6 +187,7 @@ def play(
             ByQuery(),
             sessions or PlayedSessions(),  # type: ignore[arg-type]
             Tunnels(TunnelNames(tmp_path / "tunnels.key"), endpoints, {}),
+            requests or NotedRequests(),  # type: ignore[arg-type]
         )
         await ingress.ready()
         port = int(endpoints.url("fu-1").rpartition(":")[2])

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.ingress import HOST, PlayedContainer, World, answer, head_of, play
+from tests.fakes.ingress import HOST, NotedRequests, PlayedContainer, World, answer, head_of, play
 from wherry_proto.messages import Failure, FailureKind, Output, WebKind, WebSpec
 from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
 
@@ -488,3 +488,33 @@ def test_what_let_a_request_in_is_not_seen_by_the_app(
     play(tmp_path, work, web, proxy_tokens=("id:hushhush",))
     said = [record.getMessage() for record in caplog.records if record.name.startswith(("wherry", "uvicorn"))]
     assert not any(secret in text for text in said for secret in secrets)
+
+
+def test_each_request_is_noted_with_its_status_and_input(tmp_path: Path) -> None:
+    requests = NotedRequests()
+
+    async def work(world: World) -> None:
+        asked = asyncio.ensure_future(world.client.get("/item?token=x"))
+        exchange, _ = await world.function.next()
+        answer(exchange, status=201)
+        await asked
+        assert requests.noted == [("GET", exchange.request_id, b"/item", True, 201)]
+        world.function.refusal, world.function.status = Failure(kind=FailureKind.EXHAUSTED, message="full"), 503
+        await world.client.post("/more")
+        ((method, input_id, *rest),) = requests.noted[1:]
+        assert (method, bool(input_id), rest) == ("POST", True, [b"/more", False, 503])
+        # What is for no endpoint is in nobody's log.
+        await world.client.get("/", headers={"host": "other.localhost"})
+        assert len(requests.noted) == 2
+
+    play(tmp_path, work, requests=requests)
+
+
+def test_a_request_without_the_token_is_noted_too(tmp_path: Path) -> None:
+    requests = NotedRequests()
+
+    async def work(world: World) -> None:
+        assert (await world.client.get("/secret")).status_code == 401
+        assert requests.noted == [("GET", "", b"/secret", False, 401)]
+
+    play(tmp_path, work, web=WebSpec(kind=WebKind.ASGI, requires_proxy_auth=True), requests=requests)

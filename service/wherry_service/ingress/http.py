@@ -73,6 +73,11 @@ class HttpRequest:
         # The client sends its body when it is told to go on, and has not been told yet.
         self._waits = False
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """What the container is given, once there is something."""
+        return self._exchange
+
     async def _send(self, message: dict[str, Any]) -> None:
         if self._waits and message["type"] == "http.response.start":
             # Whether it sends its body now is its own choice: what comes next on this connection can't be told apart.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import ServiceError, Unready
 from wherry_service.ingress.auth import ProxyAuth
@@ -49,7 +50,9 @@ class Ingress:
         by_query: ByQuery,
         sessions: ServerSessions,
         tunnels: Tunnels,
+        requests: RequestLog,
     ) -> None:
+        self._requests = requests
         self._by_query = by_query
         self._sessions = sessions
         self._tunnels = tunnels
@@ -135,6 +138,7 @@ class Ingress:
             self._sessions,
             self._by_query,
             self._tunnels,
+            self._requests,
         )
         protocol = type(
             "Http",
@@ -206,6 +210,7 @@ class Ingress:
         self._server.should_exit = True
         await asyncio.gather(self._serving, return_exceptions=True)
         self._refusals.close()
+        self._requests.close()
         if self._results is not None:
             await self._results.close()
 

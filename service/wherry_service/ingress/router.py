@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,6 +11,7 @@ from wherry_proto.messages import WebKind
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoint, Endpoints
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
 from wherry_service.ingress import results as result_urls
@@ -19,6 +22,7 @@ from wherry_service.ingress.http import HttpRequest
 from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
+from wherry_service.ingress.seen import Seen
 from wherry_service.ingress.sessions import SESSION_ID, SessionDoor, without_tokens
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.ingress.tunnel_requests import TunnelRequest, TunnelSocket
@@ -46,7 +50,9 @@ class WebRouter:
         sessions: ServerSessions,
         by_query: ByQuery,
         tunnels: Tunnels,
+        requests: RequestLog,
     ) -> None:
+        self._requests = requests
         self._door = SessionDoor(sessions)
         self._tunnels = tunnels
         self._endpoints = endpoints
@@ -74,7 +80,34 @@ class WebRouter:
         if found is None:
             await self._unknown(scope, host).send(send)
             return
-        endpoint, prefix = found
+        await self._noted(self._answered, scope, receive, send, *found)
+
+    async def _noted(
+        self,
+        serve: Callable[[dict[str, Any], Any, Seen, Endpoint, str], Awaitable[None]],
+        scope: dict[str, Any],
+        receive: Any,
+        send: Any,
+        endpoint: Endpoint,
+        prefix: str,
+    ) -> None:
+        """Serve a request to an endpoint, and note in its app's log how that went."""
+        seen, began = Seen(send), time.monotonic()
+        try:
+            await serve(scope, receive, seen, endpoint, prefix)
+        finally:
+            self._requests.note(
+                endpoint.app_id,
+                endpoint.function_id,
+                scope.get("method", "WS"),
+                scope["raw_path"],
+                bool(scope["query_string"]),
+                seen.status,
+                seen.exchange,
+                time.monotonic() - began,
+            )
+
+    async def _answered(self, scope: dict[str, Any], receive: Any, send: Seen, endpoint: Endpoint, prefix: str) -> None:
         if endpoint.web.server is not None and endpoint.web.server.max_sessions:
             await self._in_session(scope, receive, send, endpoint, prefix)
             return
@@ -94,11 +127,12 @@ class WebRouter:
         request = HttpRequest(
             scope, receive, send, endpoint, self._settings, self._exchanges, self._results, cors, self._refusals
         )
+        send.served = request
         head = self._head(scope, peer, prefix)
         await request.serve(head, function_id, lambda call_id: _result_url(scope, peer, call_id, 1))
 
     async def _in_session(
-        self, scope: dict[str, Any], receive: Any, send: Any, endpoint: Endpoint, prefix: str
+        self, scope: dict[str, Any], receive: Any, send: Seen, endpoint: Endpoint, prefix: str
     ) -> None:
         if self._door.is_control(scope, prefix):
             answer = self._refusal(scope, endpoint) or await self._door.control(scope, prefix, endpoint)
@@ -117,6 +151,7 @@ class WebRouter:
             if is_socket:
                 head["subprotocols"] = list(scope.get("subprotocols", []))
                 socket = WebSocket(scope, receive, send, endpoint, self._exchanges, session.container)
+                send.served = socket
                 await socket.serve(head, endpoint.function_id)
                 return
             request = HttpRequest(
@@ -131,6 +166,7 @@ class WebRouter:
                 self._refusals,
                 session.container,
             )
+            send.served = request
             function_id = endpoint.function_id
             await request.serve(head, function_id, lambda call_id: _result_url(scope, peer, call_id, 1))
 
@@ -140,15 +176,20 @@ class WebRouter:
             await self._tunnel(scope, receive, send, tunnel)
             return
         found = self._find(scope, host)
-        if found is not None and (server := found[0].web.server) is not None and server.max_sessions:
-            await self._in_session(scope, receive, send, *found)
-            return
-        refusal = self._unknown(scope, host) if found is None else self._refusal(scope, found[0])
-        if found is None or refusal is not None:
+        if found is None:
             await receive()
-            await (refusal or self._unknown(scope, host)).send(send, prefix=REFUSED)
+            await self._unknown(scope, host).send(send, prefix=REFUSED)
             return
-        endpoint, prefix = found
+        await self._noted(self._joined, scope, receive, send, *found)
+
+    async def _joined(self, scope: dict[str, Any], receive: Any, send: Seen, endpoint: Endpoint, prefix: str) -> None:
+        if (server := endpoint.web.server) is not None and server.max_sessions:
+            await self._in_session(scope, receive, send, endpoint, prefix)
+            return
+        if (refusal := self._refusal(scope, endpoint)) is not None:
+            await receive()
+            await refusal.send(send, prefix=REFUSED)
+            return
         function_id = await self._function_of(endpoint, scope["query_string"].decode("latin-1"))
         if isinstance(function_id, Answer):
             await receive()
@@ -156,7 +197,8 @@ class WebRouter:
             return
         head = self._head(scope, self._peer(scope), prefix)
         head["subprotocols"] = list(scope.get("subprotocols", []))
-        await WebSocket(scope, receive, send, endpoint, self._exchanges).serve(head, function_id)
+        send.served = socket = WebSocket(scope, receive, send, endpoint, self._exchanges)
+        await socket.serve(head, function_id)
 
     async def _function_of(self, endpoint: Endpoint, query: str) -> str | Answer:
         """Return the function that answers, or why none does."""

@@ -40,12 +40,14 @@ class WebSocket:
         self._exchanges = exchanges
         self._pieces: list[bytes] = []
         self._size = 0
+        # What the container is given, once there is something.
+        self.exchange: Exchange | None = None
 
     async def serve(self, head: dict[str, Any], function_id: str) -> None:
         """Pass the handshake on to the endpoint's function or a variant, then messages, until either side closes."""
         if (await self._receive())["type"] != "websocket.connect":
             return
-        exchange = Exchange(function_id, self._endpoint.method, head, b"")
+        exchange = self.exchange = Exchange(function_id, self._endpoint.method, head, b"")
         if (refusal := self._exchanges.open(exchange, affinity_of(self._scope), self._container)) is not None:
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
             return
