@@ -1,6 +1,6 @@
 """`python -m wherry`: the `wherry` command."""
 
-from wherry.cli.main import main
+from wherry.cli.start import main
 
 if __name__ == "__main__":
     main()

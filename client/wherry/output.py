@@ -24,6 +24,17 @@ def enable_output(show_progress: bool = True) -> Iterator[None]:
         listener.screen = before
 
 
+def screen_for_stderr() -> Output:
+    """Return the output for a command whose standard output is for what was asked: all else goes to stderr."""
+    if ScreenStream(sys.stderr).isatty():
+        from rich.console import Console  # noqa: PLC0415 - start-up cost: as below
+
+        from wherry._screen.live import Terminal  # noqa: PLC0415 - start-up cost: as below
+
+        return Terminal(console=Console(stderr=True))
+    return Plain()
+
+
 def screen_for_stdout(
     *, quiet: bool, verbose: bool, timestamps: bool = False, on_gone: Callable[[], None] = lambda: None
 ) -> Output:

@@ -374,6 +374,12 @@ def _fill_Notice(m: messages.Notice, pb: Any) -> None:
         pb.text = m.text
     if m.warning:
         pb.warning = m.warning
+    if m.waits:
+        pb.waits = m.waits
+    if m.seconds:
+        pb.seconds = m.seconds
+    if m.over:
+        pb.over = m.over
 
 
 def _read_Notice(pb: Any) -> messages.Notice:
@@ -382,6 +388,9 @@ def _read_Notice(pb: Any) -> messages.Notice:
     m.function_id = pb.function_id
     m.text = pb.text
     m.warning = pb.warning
+    m.waits = pb.waits
+    m.seconds = pb.seconds
+    m.over = pb.over
     return m
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wherry_proto import Message, messages
-from wherry_proto.row_checks import Body, are, bad_field, other_fields
+from wherry_proto.row_checks import Body, are, bad_field, is_double, other_fields
 
 _new = object.__new__
 
@@ -405,20 +405,31 @@ def _read_CallState(row: Any, body: Body) -> messages.CallState:
 
 
 def _write_Notice(m: messages.Notice, parts: list[bytes]) -> list[Any]:
-    return [m.app_id, m.function_id, m.text, m.warning]
+    return [m.app_id, m.function_id, m.text, m.warning, m.waits, m.seconds, m.over]
 
 
 def _read_Notice(row: Any, body: Body) -> messages.Notice:
-    if type(row) is not list or len(row) != 4:
+    if type(row) is not list or len(row) != 7:
         raise other_fields(messages.Notice)
-    f0, f1, f2, f3 = row
-    if not (type(f0) is str and type(f1) is str and type(f2) is str and type(f3) is bool):
+    f0, f1, f2, f3, f4, f5, f6 = row
+    if not (
+        type(f0) is str
+        and type(f1) is str
+        and type(f2) is str
+        and type(f3) is bool
+        and type(f4) is bool
+        and is_double(f5)
+        and type(f6) is bool
+    ):
         raise bad_field(messages.Notice)
     m = _new(messages.Notice)
     m.app_id = f0
     m.function_id = f1
     m.text = f2
     m.warning = f3
+    m.waits = f4
+    m.seconds = f5
+    m.over = f6
     return m
 
 

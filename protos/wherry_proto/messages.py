@@ -1129,14 +1129,27 @@ class LogReadRequest(Message):
 
 
 class Notice(Message):
-    __slots__ = ("app_id", "function_id", "text", "warning")
-    __kinds__ = "string string string bool"
+    __slots__ = ("app_id", "function_id", "text", "warning", "waits", "seconds", "over")
+    __kinds__ = "string string string bool bool double bool"
 
-    def __init__(self, *, app_id: str = "", function_id: str = "", text: str = "", warning: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        function_id: str = "",
+        text: str = "",
+        warning: bool = False,
+        waits: bool = False,
+        seconds: float = 0.0,
+        over: bool = False,
+    ) -> None:
         self.app_id = app_id
         self.function_id = function_id
         self.text = text
         self.warning = warning
+        self.waits = waits
+        self.seconds = seconds
+        self.over = over
 
 
 class Hello(Message):

@@ -86,20 +86,21 @@ def test_changes_are_taken_up_under_the_same_ids_and_errors_survived(server: Ser
 
     server.write("main.py", SOURCE.format(greeting="goodbye"))
     server.write("helper.py", 'WORD = "moon"\n')
-    wait_until(lambda: server.said("took the change up"), "the change is taken up")
+    wait_until(lambda: server.said("wherry: reloaded in"), "the change is taken up")
     assert server.call() == "goodbye moon"
     assert wherry.Function.lookup("served", "say").object_id == before
-    assert not server.said("took the change up", times=2), "a burst of changes is one"
+    assert not server.said("reloaded in", times=2), "a burst of changes is one"
 
     server.write("main.py", "def broken(:\n")
     wait_until(lambda: server.said("the last version keeps running"), "the error is told")
     assert server.said("SyntaxError: invalid syntax")
+    assert not server.said("reloaded in", times=2), "what failed was not reloaded"
     assert server.call() == "goodbye moon"
 
     server.write("main.py", SOURCE.format(greeting="welcome").replace("helper", "other"))
     wait_until(lambda: server.said("No module named 'other'"), "the missing module is told")
     server.write("other.py", 'WORD = "back"\n')
-    wait_until(lambda: server.said("serving served", times=3), "the new module is taken up")
+    wait_until(lambda: server.said("reloaded in", times=2), "the new module is taken up")
     assert server.call() == "welcome back"
 
     os.kill(server.process.pid, signal.SIGINT)
@@ -126,7 +127,8 @@ def test_b56_a_url_stays_while_its_app_changes(service: OwnService, tmp_path: Pa
             r"Serving site at (http://wherry--served-web-site-dev\.localhost:\d+)", server.output.read_text()
         )
         with client_of(url) as client:
-            assert client.get("/").text == "hello"
+            assert client.get("/some/page?token=x").text == "hello"
+            wait_until(lambda: server.said("GET /some/page?… → 200 ("), "the request is shown")
             server.write("main.py", WEB.format(greeting="goodbye"))
             # Nothing is refused in between.
             wait_until(lambda: client.get("/").raise_for_status().text == "goodbye", "the new version answers")

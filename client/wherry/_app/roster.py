@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry._app.reminder import remind_at_exit
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry._calling.owner import Own
 from wherry._define.definition import Definition
@@ -33,6 +34,7 @@ class LocalEntrypoint(Generic[P, R]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.app.__wherry_owner__.was_used = True
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -86,6 +88,8 @@ class Roster:
         if name in self.entrypoints:
             raise InvalidError(f"the app has two local entrypoints named {name!r}: give one another name=")
         entrypoint = LocalEntrypoint(function, name, app)
+        if not self.entrypoints:
+            remind_at_exit(function, self._owner)
         self.entrypoints[name] = entrypoint
         return entrypoint
 

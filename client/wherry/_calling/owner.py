@@ -61,6 +61,8 @@ class Owner:
         # Those that were there when it began to run.
         self.bound: list[Own] = []
         self.running: Running | None = None
+        # Whether it has run, or an entrypoint of it was called: `python file.py` does more then than define it.
+        self.was_used = False
         # Which client it was looked up by; None: the process's.
         self._asking: Client | None = None
         # Apps whose functions are this one's, too, by the functions' names; and those that have this one's.
@@ -200,6 +202,7 @@ class Owner:
 
         if self.running is not None:
             raise ExecutionError(f"{self!r} is running already: run it once at a time")
+        self.was_used = True
         self.running, published = start(self.plan(), client, detach, environment, name)
         self.bind(published)
 

@@ -233,6 +233,8 @@ class Results(Generic[T]):
             opened.acks.ended(event)
             if opened.progress is not None:
                 opened.progress.advance()
+                if event.failure is not None:
+                    opened.progress.failed()
             if event.failure is None:
                 if event.num_yields or self._is_generator:
                     return _NOTHING

@@ -1,5 +1,6 @@
 """Payloads too large for a message."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from wherry._base.ids import new_id
 from wherry._connection import pickling
 from wherry._connection.transport.transport import Transport
+from wherry._screen.output import NoProgress, Transfer
 from wherry.exception import DeserializationError, NotFoundError, RemoteError, ResourceExhaustedError
 from wherry_proto.messages import (
     BlobAdoptRequest,
@@ -23,13 +25,22 @@ from wherry_proto.messages import (
 )
 
 CHUNK = 1 << 20
+# Transfers of so many bytes are shown.
+SHOWN_FROM = 8 << 20
 
 
 class Blobs:
     """Puts and gets blobs: as files handed over where the service is on this machine, in chunks elsewhere."""
 
-    def __init__(self, transport: Transport, handover_dir: Path | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        handover_dir: Path | None,
+        transfer: Callable[[str, int], Transfer] = lambda what, size: NoProgress(),
+    ) -> None:
         self._transport = transport
+        # What shows a large value on its way.
+        self._transfer = transfer
         # None: the service is on another machine.
         self._handover_dir = handover_dir
         # How values are read: whoever only shows them reads them otherwise.
@@ -53,12 +64,14 @@ class Blobs:
 
         return self.put(write)
 
-    def put_content(self, blob_id: str, file: BinaryIO, size: int) -> None:
-        """Store the first `size` bytes of a file under that id, which is their hash.
+    def put_content(
+        self, blob_id: str, file: BinaryIO, size: int, report: Callable[[int], None] = lambda size: None
+    ) -> None:
+        """Store the first `size` bytes of a file under that id, which is their hash. `report` hears of each piece.
 
         Raises InvalidError where they have another.
         """
-        self._transport.upload("Blobs.Put", _chunks(blob_id, file, size))
+        self._transport.upload("Blobs.Put", _chunks(blob_id, file, size, report))
 
     def load(self, payload: Payload) -> Any:
         """Return the value that a payload holds, None where it holds none.
@@ -82,9 +95,11 @@ class Blobs:
             location = cast("BlobLocation", self._transport.call("Blobs.Locate", request))
             with open(location.path, "rb") as file:
                 return self.load_file(file)
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile() as file, self._shown("Fetching a value", payload.size) as report:
             for chunk in self._transport.stream("Blobs.Get", request):
-                file.write(cast("BlobChunk", chunk).data)
+                data = cast("BlobChunk", chunk).data
+                file.write(data)
+                report(len(data))
             file.seek(0)
             return pickling.load(cast("BinaryIO", file))
 
@@ -106,9 +121,23 @@ class Blobs:
     def _send(self, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
         with tempfile.TemporaryFile() as file:
             write(cast("BinaryIO", file))
+            size = file.tell()
             file.seek(0)
-            info = cast("BlobInfo", self._transport.upload("Blobs.Put", _chunks(blob_id, cast("BinaryIO", file))))
+            with self._shown("Sending a value", size) as report:
+                chunks = _chunks(blob_id, cast("BinaryIO", file), report=report)
+                info = cast("BlobInfo", self._transport.upload("Blobs.Put", chunks))
         return info.size
+
+    @contextlib.contextmanager
+    def _shown(self, what: str, size: int) -> Iterator[Callable[[int], None]]:
+        if size < SHOWN_FROM:
+            yield lambda size: None
+            return
+        transfer = self._transfer(what, size)
+        try:
+            yield transfer.advance
+        finally:
+            transfer.end()
 
 
 def handover_dir(path: str) -> Path | None:
@@ -116,9 +145,13 @@ def handover_dir(path: str) -> Path | None:
     return Path(path) if path and os.access(path, os.W_OK | os.X_OK) else None
 
 
-def _chunks(blob_id: str, file: BinaryIO, size: int | None = None) -> Iterator[BlobChunk]:
+def _chunks(
+    blob_id: str, file: BinaryIO, size: int | None = None, report: Callable[[int], None] = lambda size: None
+) -> Iterator[BlobChunk]:
     left = size if size is not None else sys.maxsize
     data = file.read(min(CHUNK, left))
     yield BlobChunk(blob_id=blob_id, data=data)
+    report(len(data))
     while (left := left - len(data)) > 0 and (data := file.read(min(CHUNK, left))):
         yield BlobChunk(data=data)
+        report(len(data))

@@ -27,7 +27,7 @@ from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, S
 
 if TYPE_CHECKING:
     from wherry._connection.transport.transport import Exchange, Transport
-    from wherry._screen.output import Progress
+    from wherry._screen.output import Progress, Transfer, Waiting
 
 PROTOCOL = 1
 # How long calls wait for a service that has gone.
@@ -104,6 +104,10 @@ class ScreenListener:
                 return False
             self._held.append(item)
             return True
+
+    def waiting(self, what: str) -> "Waiting":
+        """Return what shows that something is waited for."""
+        return self.screen.waiting(what)
 
     def progress(self, name: str, total: int | None) -> "Progress":
         """Return what shows the progress of a map of so many inputs; None: it is not known how many."""
@@ -226,8 +230,11 @@ class Client:
             with self._lock:
                 if self._blobs is None:
                     info = self.info()
-                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir))
+                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir), self._transfer)
         return self._blobs
+
+    def _transfer(self, what: str, size: int) -> "Transfer":
+        return self.listener.screen.transfer(what, size)
 
     @property
     def failures(self) -> Failures:
@@ -397,9 +404,12 @@ def _connected(settings: Settings) -> Client:
     from wherry._connection.server import LocalServer  # noqa: PLC0415 - start-up cost: loaded with the connection
     from wherry._connection.transport import open_transport  # noqa: PLC0415 - start-up cost: as above
 
-    server: Server = LocalServer(settings)
+    local = LocalServer(settings)
+    server: Server = local
     if settings.remote is not None:
         from wherry._connection.remote import RemoteServer  # noqa: PLC0415 - start-up cost: only for services elsewhere
 
         server = RemoteServer(settings)
-    return Client(open_transport(settings), settings.environment, server)
+    client = Client(open_transport(settings), settings.environment, server)
+    local.waiting = client.listener.waiting
+    return client

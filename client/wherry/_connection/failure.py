@@ -2,6 +2,7 @@
 
 import linecache
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from wherry_proto.messages import Failure, FailureKind, Payload
 _INSTALLED = str(Path(exception.__file__).parent)
 # Where a container has the source, in the order in which it looks for a module.
 _SOURCES = ("/root/", "/run/wherry/source/")
+
+# Where a container has the SDK and the runner.
+_INSIDE = re.compile(r"<[^<>]*>:/wherry/(sdk|runner)/")
 
 # Each container that fails has its own.
 _MAX_SHOWN = 200
@@ -140,10 +144,15 @@ def hide_internals(error: BaseException) -> None:
             waiting += current.exceptions
 
 
+def _is_internal(file: str) -> bool:
+    """Whether a file is Wherry's own, here or in a container: what is there is called `<co-…>:/wherry/…`."""
+    return file.startswith(_INSTALLED) or bool(_INSIDE.match(file))
+
+
 def _without_internals(traceback: TracebackType | None) -> TracebackType | None:
     frames: list[TracebackType] = []
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_INSTALLED):
+        if not _is_internal(traceback.tb_frame.f_code.co_filename):
             frames.append(traceback)
         traceback = traceback.tb_next
     chain: TracebackType | None = None

@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 from wherry._connection.installed import check_service_installed
 from wherry._connection.settings import Settings
 from wherry._connection.transport.transport import Transport
+from wherry._screen.output import NoProgress, Waiting
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import ServerInfo, ServerInfoRequest
 
@@ -32,6 +33,8 @@ class LocalServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._restarts: list[float] = []
+        # What shows that it is waited for.
+        self.waiting: Callable[[str], Waiting] = lambda what: NoProgress()
         # How long the log was when the service was started here.
         self._log_began = 0
 
@@ -72,7 +75,11 @@ class LocalServer:
             # Another client may have started it while this one waited for the lock.
             if self.answers():
                 return False
-            self._wait(transport, self._begin())
+            starting = self.waiting("The service starts")
+            try:
+                self._wait(transport, self._begin())
+            finally:
+                starting.end()
         return True
 
     def revive(self, transport: Transport) -> None:

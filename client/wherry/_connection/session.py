@@ -108,6 +108,8 @@ class Session:
         self._welcomed = threading.Event()
         self._closing = threading.Event()
         self._error: Error | None = None
+        # Inputs that have been answered, which is told at the end of a run.
+        self.num_answered = 0
         # Connections in a row that ended with a fault and brought no answer.
         self._faults = 0
         # What is said of calls that have failed for it, with the next hello.
@@ -332,6 +334,7 @@ class Session:
             return
         if outputs:
             self._faults = 0
+            self.num_answered += len(outputs)
         if self._unconfirmed and not call.takes_outputs:
             # An answer says as much as a confirmation; an input that is offered again is to be confirmed again.
             for output in outputs:

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, cast
 
 from wherry._base.blocking import blocking
 from wherry._base.walk import walk
+from wherry._base.words import counted
+from wherry._connection.blobs import SHOWN_FROM
 from wherry.exception import InvalidError, VolumeFileExistsError
 from wherry_proto.messages import (
     VolumeCheckRequest,
@@ -193,8 +195,16 @@ class UploadBatch:
         if not items:
             return
         client, volume_id = self._volume.reached()
+        transfer = None
+        if report is None and self.size >= SHOWN_FROM:
+            transfer = client.listener.screen.transfer(f"Uploading {counted(len(items), 'file')}", self.size)
+            report = transfer.advance
         sending = _Sending(volume_id, items, self._force, report, self._how_to_force)
-        client.persist(lambda: sending.run(client))
+        try:
+            client.persist(lambda: sending.run(client))
+        finally:
+            if transfer is not None:
+                transfer.end()
 
     def _add(self, item: UploadItem) -> None:
         self._items[item.remote] = item

@@ -52,7 +52,13 @@ def bring_up(
     InvalidError for files that can't be sent, NotFoundError.
     """
     built = built or {}
-    images = [[Built(needs.image, bare)] if needs.image is not None else [] for needs in wanted]
+    names: dict[Recipe, dict[str, None]] = {}
+    for needs in wanted:
+        if needs.image is not None:
+            names.setdefault(needs.image, {}).update({needs.wanted_by: None} if needs.wanted_by else {})
+    images = [
+        [Built(needs.image, bare, tuple(names[needs.image]))] if needs.image is not None else [] for needs in wanted
+    ]
     resolver = Resolver(client, app_id=app_id, environment=environment, creates=creates)
     for recipe, image_id in built.items():
         resolver.note(Built(recipe, bare), image_id)

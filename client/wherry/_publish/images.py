@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from wherry._base.words import counted
 from wherry._publish.image_files import OWN_PYTHON, resolve
 from wherry._publish.resolver import Resolver, Want
 from wherry._publish.shipping import send
@@ -19,21 +20,27 @@ if TYPE_CHECKING:
     from wherry._screen.output import Build
 
 
+# Functions that are named as those that want an image.
+_MOST_NAMED = 3
+
+
 class Built(Want[str]):
     """An image, built where it is not yet: its id. A bare one needs no Python. Equal images are one."""
 
     STAGE = 1
 
-    __slots__ = ("bare", "recipe")
+    __slots__ = ("bare", "recipe", "wanted_by")
 
-    def __init__(self, recipe: Recipe, bare: bool) -> None:
+    def __init__(self, recipe: Recipe, bare: bool, wanted_by: Sequence[str] = ()) -> None:
         super().__init__(recipe, bare)
         self.recipe = recipe
         self.bare = bare
+        # The functions that want it.
+        self.wanted_by = wanted_by
 
     @classmethod
     def bring_up_all(cls, resolver: Resolver, wants: Sequence[Built]) -> list[str]:
-        return _ids(resolver.for_builds(), [want.recipe for want in wants], any(want.bare for want in wants))
+        return _ids(resolver.for_builds(), wants)
 
 
 def ensure_images(client: Client, images: Sequence[Recipe], *, environment: str = "", bare: bool = False) -> list[str]:
@@ -59,8 +66,8 @@ def publish(client: Client, image: Recipe, name: str) -> ImageName:
     return made
 
 
-def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str]:
-    client = resolver.client
+def _ids(resolver: Resolver, wants: Sequence[Built]) -> list[str]:
+    client, distinct, bare = resolver.client, [want.recipe for want in wants], any(want.bare for want in wants)
     # Inside a container nothing is built, only named: the service sends and reads nothing for that.
     resolved = [resolve(image, resolver if is_local() else None, names=resolver) for image in distinct]
     if is_local():
@@ -71,11 +78,17 @@ def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str
     ids: dict[int, str] = {}
     builds: dict[int, Build] = {}
     screen = client.listener.screen
+
+    def begun(index: int) -> Build:
+        return screen.build(repr(distinct[index]), _named(wants[index].wanted_by), len(distinct) > 1)
+
+    asking = screen.waiting(f"The service looks for {counted(len(distinct), 'image')}")
     try:
         for message in client.stream("Images.Ensure", request, repeat=True):
+            asking.end()
             event = cast("ImageEvent", message)
             if event.index not in builds and (event.log or event.reason or event.step is not None):
-                builds[event.index] = screen.build(repr(distinct[event.index]))
+                builds[event.index] = begun(event.index)
             if event.log:
                 builds[event.index].line(event.log)
             if event.reason:
@@ -93,14 +106,21 @@ def _ids(resolver: Resolver, distinct: Sequence[Recipe], bare: bool) -> list[str
                 client.pythons[event.image_id] = event.python
                 _note_python(client, distinct[event.index], event.python)
                 if event.built:
-                    build = builds.get(event.index) or screen.build(repr(distinct[event.index]))
+                    build = builds.get(event.index) or begun(event.index)
                     build.end(event.image_id, event.seconds)
     finally:
+        asking.end()
         for build in builds.values():
             build.abandon()
     if len(ids) < len(distinct):
         raise ImageBuildError("the service ended the build without saying how it went; see its log")
     return [ids[index] for index in range(len(distinct))]
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return "a, b, c and 4 more"."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def check_python(client: Client, name: str, image_id: str) -> None:

@@ -61,7 +61,7 @@ class Source(Want[Shipped]):
 class Needs:
     """What one kind of container needs. `modules`: those whose source it imports; None: it is no place for source."""
 
-    __slots__ = ("buckets", "image", "local", "secrets", "shared", "source", "volumes")
+    __slots__ = ("buckets", "image", "local", "secrets", "shared", "source", "volumes", "wanted_by")
 
     def __init__(
         self,
@@ -72,10 +72,13 @@ class Needs:
         secrets: Sequence[Secret] = (),
         volumes: Placed = (),
         network_file_systems: Placed = (),
+        wanted_by: str = "",
     ) -> None:
         # Files of this machine: the image's, and others besides.
         mounted = mounts_together(image, mounts)
         self.image = image
+        # What people call who needs it; "": nobody who has a name.
+        self.wanted_by = wanted_by
         self.source = [Source(modules, mounted)] if modules is not None else []
         self.local = local_mounts(mounted)
         self.secrets = [WantedSecret(secret) for secret in secrets]
@@ -136,6 +139,7 @@ def needs_of(plan: Plan, definition: Definition, modules: Sequence[Any]) -> Need
         secrets=(*own.secrets, *options.secrets),
         volumes=together("volumes", own.volumes, options.volumes),
         network_file_systems=options.network_file_systems,
+        wanted_by=definition.name,
     )
 
 

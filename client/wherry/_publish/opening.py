@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from wherry._base.code import importable_name
 from wherry._publish.needs import modules_of
-from wherry_proto.messages import AppInfo, AppOpenRequest, AppSetTagsRequest, AppStopRequest
+from wherry_proto.messages import AppInfo, AppOpenRequest, AppSetTagsRequest, AppStopRequest, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wherry._connection.client import Client
     from wherry._define.plan import Plan
+
+
+# What is shown at once when Ctrl-C has been pressed: containers may take some seconds to end.
+STOPPING = "Stopping (again Ctrl-C: at once) …"
 
 
 @contextmanager
@@ -43,7 +47,9 @@ def opened(
         if plan.tags and info.tags != plan.tags:
             client.call("Apps.SetTags", AppSetTagsRequest(app_id=info.app_id, tags=dict(plan.tags)), AppInfo)
         yield info
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not deploys:
+            client.listener.screen.notice(Notice(text=STOPPING))
         if not info.version:
             client.tell("Apps.Stop", AppStopRequest(app_id=info.app_id))
         raise

@@ -53,6 +53,7 @@ def start(
     if type(client.listener.screen) is Silent and in_notebook():
         client.listener.screen = Cells()
     with opened(plan, client, environment, name, detach=detach) as info:
+        client.listener.screen.begin(f"App {info.name} ({info.app_id})")
         published = publish(plan, client, info.app_id, environment, name)
         if scheduled := [one.name for one in plan.definitions if one.options.schedule is not None]:
             tell_of_schedules(scheduled)

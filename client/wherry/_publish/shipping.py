@@ -5,13 +5,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from wherry._base.words import counted
+from wherry._connection.blobs import SHOWN_FROM
 from wherry._publish.source import SourceFile as LocalFile
 from wherry._publish.source import source_files
+from wherry._screen.output import NoProgress
 from wherry.exception import InvalidError
 from wherry_proto.messages import BlobMissingRequest, BlobMissingResponse, SourceFile, SourceInfo, SourceTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from wherry._connection.client import Client
 
@@ -58,20 +61,26 @@ def send(client: "Client", files: "Sequence[LocalFile]", *, as_read: bool = Fals
     began = time.monotonic()
     request = BlobMissingRequest(blob_ids=list(by_id))
     missing = client.call("Blobs.Missing", request, BlobMissingResponse).blob_ids
-    for blob_id in missing:
-        for file in by_id[blob_id]:
-            if _put(client, file, as_read):
-                break  # the others have the same
+    size = sum(by_id[blob_id][0].size for blob_id in missing)
+    what = f"Sending {counted(len(missing), 'file')}"
+    transfer = client.listener.screen.transfer(what, size) if size >= SHOWN_FROM else NoProgress()
+    try:
+        for blob_id in missing:
+            for file in by_id[blob_id]:
+                if _put(client, file, as_read, transfer.advance):
+                    break  # the others have the same
+    finally:
+        transfer.end()
     return len(missing), time.monotonic() - began
 
 
-def _put(client: "Client", file: LocalFile, as_read: bool) -> bool:
+def _put(client: "Client", file: LocalFile, as_read: bool, report: "Callable[[int], None]") -> bool:
     """Send a file's content; return whether it is the one that was read first."""
     try:
         try:
             with file.local.open("rb") as content:
                 # What was written to its end since then (it is a log, perhaps) does not belong to it.
-                client.blobs.put_content(file.blob_id, content, file.size)
+                client.blobs.put_content(file.blob_id, content, file.size, report)
             return True
         except InvalidError:
             with tempfile.TemporaryFile() as copy:

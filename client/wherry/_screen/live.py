@@ -2,30 +2,23 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO, cast
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.control import Control
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.progress import Progress as Moving
+from rich.progress import TaskID
 from rich.segment import ControlType
-from rich.table import Column
 from rich.text import Text
 
 from wherry._screen.harmless import harmless
-from wherry._screen.output import Build, NoBuild, NoProgress, Progress, describe
+from wherry._screen.moving import Bar, MovingBuild, MovingTransfer, MovingWait, bars, spinners
+from wherry._screen.output import Build, NoBuild, NoProgress, Progress, Transfer, Waiting
+from wherry._screen.pace import Pace
 from wherry._screen.stream import ScreenStream
-from wherry_proto.messages import ImageStepEnd, LogLine, Notice, Stream
+from wherry_proto.messages import LogLine, Notice, Stream
 
 # A longer one that has begun is printed instead of being shown with what moves.
 _LONGEST_BELOW = 500
@@ -35,6 +28,7 @@ _MOST_SHOWN = 8
 _MOST_KEPT = 1000
 
 
+# large: the console, and what is said of all that is on it.
 class Terminal:
     """Everything goes through one console, so that what moves and lines do not run into each other."""
 
@@ -50,26 +44,10 @@ class Terminal:
         self._unended: dict[_Owner, _Begun] = {}
         # The lines that have not ended, while something moves.
         self._below = _Below()
-        self._bars = Moving(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
-        self._builds = Moving(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn(
-                "{task.fields[doing]}",
-                style="dim",
-                markup=False,
-                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-            ),
-            console=self._console,
-            expand=True,
-        )
+        self._bars = bars(self._console)
+        self._spinners = spinners(self._console)
+        # What each function is said to wait for.
+        self._waits: dict[str, MovingWait] = {}
         # One at a time is all that a console can keep moving.
         self._live: Live | None = None
         self._moving = 0
@@ -168,8 +146,29 @@ class Terminal:
             self._console.print(text, soft_wrap=True)
 
     def notice(self, notice: Notice) -> None:
-        if notice.warning or not self._quiet:
+        if notice.waits:
+            self._wait(notice)
+        elif notice.warning or not self._quiet:
             self._print_line(Text(harmless(notice.text), style="yellow" if notice.warning else "dim"))
+
+    def _wait(self, notice: Notice) -> None:
+        before = self._waits.pop(notice.function_id, None)
+        if before is not None and before.what == notice.text and not notice.over:
+            self._waits[notice.function_id] = before
+            return
+        if not notice.over and not self._quiet:
+            self._waits[notice.function_id] = MovingWait(self, self._spinners, notice.text, 0.0, notice.seconds)
+        # After the other is there: what moves goes on moving.
+        if before is not None:
+            before.end()
+
+    def begin(self, text: str) -> None:
+        if not self._quiet:
+            self._print_line(Text(harmless(text)))
+
+    def closing(self, text: str) -> None:
+        if not self._quiet:
+            self._print_line(Text.assemble(("└── ", "dim"), harmless(text)))
 
     def step(self, text: str) -> None:
         if not self._quiet:
@@ -179,21 +178,29 @@ class Terminal:
         if self._verbose and not self._quiet:
             self._print_line(Text.assemble(("│   ", "dim"), (harmless(text), "dim")))
 
-    def build(self, image: str) -> Build:
-        return NoBuild() if self._quiet else _Build(self, self._builds, image, self._verbose)
+    def build(self, image: str, wanted_by: str = "", several: bool = False) -> Build:
+        if self._quiet:
+            return NoBuild()
+        return MovingBuild(self, self._spinners, image, wanted_by, several, self._verbose)
 
     def progress(self, name: str, total: int | None) -> Progress:
-        return NoProgress() if self._quiet else _Bar(self, self._bars, name, total)
+        return NoProgress() if self._quiet else Bar(self, self._bars, name, Pace(total))
 
-    def show(self, moving: Moving, description: str, total: int | None) -> TaskID:
-        """Keep a line moving below all that is printed, until it is hidden."""
+    def transfer(self, what: str, size: int) -> Transfer:
+        return NoProgress() if self._quiet else MovingTransfer(self, self._bars, what, Pace(size))
+
+    def waiting(self, what: str) -> Waiting:
+        return NoProgress() if self._quiet else MovingWait(self, self._spinners, what)
+
+    def show(self, moving: Moving, description: str, total: int | None, words: Callable[[], str]) -> TaskID:
+        """Keep a line moving below all that is printed, until it is hidden; `words` end it."""
         with self._lock:
-            task = moving.add_task(harmless(description), total=total, doing="")
+            task = moving.add_task(harmless(description), total=total, words=words)
             self._moving += 1
             if self._live is None:
                 with self._writing:
                     self._erase()
-                    shown = Group(self._below, self._builds, self._bars)
+                    shown = Group(self._below, self._spinners, self._bars)
                     self._live = Live(shown, console=self._console, transient=True)
                     self._show_below()
                     self._live.start()
@@ -212,6 +219,9 @@ class Terminal:
         self._print_line(Text("\n").join(lines))
 
     def close(self) -> None:
+        for wait in self._waits.values():
+            wait.end()
+        self._waits.clear()
         with self._lock:
             self._stop()
         with self._writing:
@@ -261,67 +271,6 @@ def _shown(stream: int, text: str) -> Text:
     part = Text.from_ansi(text) if "\x1b" in text else Text(text)
     if stream == Stream.STDERR:
         part.stylize("yellow")
+    elif stream == Stream.SYSTEM:
+        part.stylize("dim")
     return part
-
-
-class _Build:
-    """One image's build: a line that moves, and the tree of its layers when it is there."""
-
-    def __init__(self, terminal: Terminal, moving: Moving, image: str, verbose: bool) -> None:
-        self._terminal = terminal
-        self._moving = moving
-        self._verbose = verbose
-        self._layers: list[ImageStepEnd] = []
-        self._reason = ""
-        self._task: TaskID | None = terminal.show(moving, f"Building {_short(image)}", None)
-
-    def line(self, text: str) -> None:
-        if self._task is not None:
-            self._moving.update(self._task, doing=" ".join(Text.from_ansi(harmless(text)).plain.split()))
-        if self._verbose:
-            self._terminal.detail(text)
-
-    def because(self, reason: str) -> None:
-        self._reason = f", because {reason}"
-
-    def layer(self, step: ImageStepEnd) -> None:
-        self._layers.append(step)
-
-    def end(self, image_id: str, seconds: float) -> None:
-        self.abandon()
-        head = Text.assemble(("├── ", "dim"), f"Built image {image_id} in {seconds:.1f} s", (self._reason, "dim"))
-        branches = ["│   ├── "] * (len(self._layers) - 1) + ["│   └── "]
-        self._terminal.lines(
-            head,
-            *(
-                Text.assemble((branch, "dim"), (harmless(describe(step)), "dim" if step.cached else ""))
-                for branch, step in zip(branches, self._layers, strict=False)
-            ),
-        )
-
-    def abandon(self) -> None:
-        if self._task is not None:
-            self._terminal.hide(self._moving, self._task)
-            self._task = None
-
-
-class _Bar:
-    """One map's bar. Steps are gathered: a bar can't follow 30,000 of them a second."""
-
-    def __init__(self, terminal: Terminal, moving: Moving, name: str, total: int | None) -> None:
-        self._terminal = terminal
-        self._moving = moving
-        self._task = terminal.show(moving, name, total)
-        self._steps = 0
-
-    def advance(self) -> None:
-        self._steps += 1
-        if self._steps & 63 == 0 or self._steps < 64:
-            self._moving.update(self._task, completed=self._steps)
-
-    def end(self) -> None:
-        self._terminal.hide(self._moving, self._task)
-
-
-def _short(image: str) -> str:
-    return image if len(image) <= 50 else image[:49] + "…"

@@ -12,8 +12,28 @@ class Progress(Protocol):
     def advance(self) -> None:
         """One input more has been answered."""
 
+    def failed(self) -> None:
+        """Of those that were answered, one more has failed."""
+
     def end(self) -> None:
         """No more will be."""
+
+
+class Transfer(Protocol):
+    """What is sent or fetched, as far as it has come."""
+
+    def advance(self, size: int) -> None:
+        """So many bytes more have passed."""
+
+    def end(self) -> None:
+        """All have, or it was given up."""
+
+
+class Waiting(Protocol):
+    """Something that is waited for."""
+
+    def end(self) -> None:
+        """It is there, or nobody waits any more; said again, this does nothing."""
 
 
 class Build(Protocol):
@@ -44,26 +64,41 @@ class Output(Protocol):
     def notice(self, notice: Notice) -> None:
         """Something the service wants the person to know."""
 
+    def begin(self, text: str) -> None:
+        """What the steps that follow belong to."""
+
     def step(self, text: str) -> None:
         """Something was done: an image built, a function made."""
+
+    def closing(self, text: str) -> None:
+        """How that ended which began: the last of its steps."""
 
     def detail(self, text: str) -> None:
         """Something that is of interest to few, for example a file that was sent."""
 
-    def build(self, image: str) -> Build:
-        """The build of an image has begun."""
+    def build(self, image: str, wanted_by: str = "", several: bool = False) -> Build:
+        """The build of an image has begun, for functions of these names; `several`: there are others at once."""
 
     def progress(self, name: str, total: int | None) -> Progress:
         """A map has begun."""
+
+    def transfer(self, what: str, size: int) -> Transfer:
+        """So many bytes are about to be sent, or fetched."""
+
+    def waiting(self, what: str) -> Waiting:
+        """Something is waited for: it is shown if that takes longer than a moment."""
 
     def close(self) -> None:
         """Show nothing any more."""
 
 
 class NoProgress:
-    """Progress that is not shown."""
+    """Progress, or something that is waited for, that is not shown."""
 
-    def advance(self) -> None:
+    def advance(self, size: int = 1) -> None:
+        """Show nothing."""
+
+    def failed(self) -> None:
         """Show nothing."""
 
     def end(self) -> None:
@@ -98,16 +133,28 @@ class Silent:
     def notice(self, notice: Notice) -> None:
         """Show nothing."""
 
+    def begin(self, text: str) -> None:
+        """Show nothing."""
+
     def step(self, text: str) -> None:
+        """Show nothing."""
+
+    def closing(self, text: str) -> None:
         """Show nothing."""
 
     def detail(self, text: str) -> None:
         """Show nothing."""
 
-    def build(self, image: str) -> Build:
+    def build(self, image: str, wanted_by: str = "", several: bool = False) -> Build:
         return NoBuild()
 
     def progress(self, name: str, total: int | None) -> Progress:
+        return NoProgress()
+
+    def transfer(self, what: str, size: int) -> Transfer:
+        return NoProgress()
+
+    def waiting(self, what: str) -> Waiting:
         return NoProgress()
 
     def close(self) -> None:
@@ -119,3 +166,8 @@ def describe(step: ImageStepEnd) -> str:
     title = " ".join(step.title.split())
     short = title if len(title) <= 100 else title[:99] + "…"
     return f"{short} (cached)" if step.cached else f"{short} ({step.seconds:.1f} s)"
+
+
+def cut(text: str, length: int = 50) -> str:
+    """Return the beginning of a text, with "…" where it is longer than that."""
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -6,16 +6,15 @@
 import json
 import os
 import sys
-import traceback
 from contextlib import nullcontext
 from pathlib import Path
 
 from wherry._connection.client import default_client
-from wherry._connection.failure import hide_internals
 from wherry._publish.opening import opened
 from wherry._publish.running import publish
 from wherry.cli._common import use_environment
 from wherry.cli._ref import find_app
+from wherry.cli._trace import show_error
 from wherry.cli._usage import UsageError
 from wherry.exception import Error
 from wherry.output import screen_for_stdout
@@ -33,9 +32,8 @@ def main() -> None:
     except (UsageError, Error) as error:
         sys.exit(f"Error: {error}")
     except BaseException as error:  # noqa: BLE001 - importing runs the user's code, which may raise anything
-        hide_internals(error)
-        lines = traceback.format_exception(error)
-        sys.exit("".join(line for line in lines if 'File "<frozen importlib' not in line).rstrip())
+        show_error(error)
+        sys.exit(1)
 
 
 def _publish(ref: str, report: Path) -> None:

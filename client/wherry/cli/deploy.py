@@ -31,9 +31,9 @@ from wherry.cli._functions import describe_function, function_of, urls_of
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing, show_rows
 from wherry.cli._ref import check_module, find_app
+from wherry.cli._trace import show_error
 from wherry.cli._usage import UsageError
 from wherry.cli.logs import Prefix, show_logs
-from wherry.cli.run import show_error
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
 from wherry_proto.messages import (

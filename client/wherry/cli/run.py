@@ -5,22 +5,20 @@ import asyncio
 import contextlib
 import inspect
 import signal
-import sys
-import traceback
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 
 from wherry._app.roster import LocalEntrypoint
-from wherry._base import modal_name
 from wherry._calling.app_run import AppRun
 from wherry._connection.client import Client, default_client
-from wherry._connection.failure import hide_internals
+from wherry._publish.opening import STOPPING
 from wherry._screen.output import Output
+from wherry._screen.pace import span
 from wherry._screen.plain import Plain
 from wherry._screen.stamps import Stamped
-from wherry._screen.stream import ScreenStream
 from wherry.app import App
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -36,10 +34,12 @@ from wherry.cli._interactive import check, offering
 from wherry.cli._methods import MethodTarget
 from wherry.cli._parameters import parse
 from wherry.cli._ref import Target, check_module, find_target
+from wherry.cli._trace import show_error
 from wherry.cli._usage import UsageError
 from wherry.exception import Error, InvalidError
 from wherry.function import Function
 from wherry.output import screen_for_stdout
+from wherry_proto.messages import Notice
 
 _INTERACTIVE = typer.Option(
     False, "-i", "--interactive", help="Give this terminal to the functions: breakpoint(), interact()."
@@ -82,7 +82,7 @@ def run(
     client.listener.screen = screen = _screen(quiet, verbose, timestamps, interactive, reader)
     try:
         with_app = target.app.run(client=client, detach=detach, environment_name=environment, name=name)
-        value = _run(client, target, args, kwargs, with_app, interactive, reader)
+        value = _run(client, target, args, kwargs, with_app, interactive, reader, detach)
     except typer.Exit:
         if reader.is_gone:
             raise typer.Exit(128 + signal.SIGPIPE) from None
@@ -142,25 +142,77 @@ def _run(
     with_app: AppRun[App],
     interactive: bool,
     reader: _Reader,
+    detach: bool,
 ) -> Any:
-    started = False
+    report = _Report(client, detach)
     try:
         with with_app as app:
-            started = True
             assert app.app_id is not None
-            with offering(client, app.app_id) if interactive else contextlib.nullcontext():
-                return _call(target, args, kwargs)
+            report.begins(app.app_id)
+            with offering(client, app.app_id) if interactive else contextlib.nullcontext(), report.hearing(reader):
+                value = _call(target, args, kwargs)
     except KeyboardInterrupt:
-        if not reader.is_gone:
+        if not reader.is_gone and not report.runs_on:
             typer.echo("Stopped.", err=True)
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
     except Exception as error:
-        if isinstance(error, Error) and not started:
+        if isinstance(error, Error) and not report.app_id:
             raise
         show_error(error)
+        report.ends("Failed after")
         raise typer.Exit(1) from None
+    report.ends("Done in")
+    return value
+
+
+class _Report:
+    """What a run says of itself: how long it took, how much it was, where its log is."""
+
+    def __init__(self, client: Client, detach: bool) -> None:
+        # "": it has not begun.
+        self.app_id = ""
+        self._client = client
+        self._detach = detach
+        self._began = time.monotonic()
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether the app is left running."""
+        return self._detach and bool(self.app_id)
+
+    def begins(self, app_id: str) -> None:
+        """Note that the app runs."""
+        self.app_id = app_id
+
+    @contextlib.contextmanager
+    def hearing(self, reader: _Reader) -> Iterator[None]:
+        """Say at once that Ctrl-C was heard."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not reader.is_gone:
+                self._screen.notice(Notice(text=self._left() if self.runs_on else STOPPING))
+            raise
+
+    def ends(self, how: str) -> None:
+        """Say how it ended, and after how long."""
+        number = self._client.session.num_answered
+        calls = f"{number:,} {'call' if number == 1 else 'calls'}"
+        seconds = time.monotonic() - self._began
+        text = f"{how} {f'{seconds:.1f} s' if seconds < 10 else span(seconds)}, {calls}"
+        self._screen.closing(f"{text}. {self._left() if self.runs_on else f'Log: wherry app logs {self.app_id}'}")
+
+    def _left(self) -> str:
+        return (
+            f"The app runs on until its last call ends. Stop it: wherry app stop {self.app_id}; "
+            f"its log: wherry app logs {self.app_id}"
+        )
+
+    @property
+    def _screen(self) -> Output:
+        return self._client.listener.screen
 
 
 def _call(target: LocalEntrypoint[..., Any] | Function[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -176,15 +228,6 @@ def _call(target: LocalEntrypoint[..., Any] | Function[..., Any], args: tuple[An
 
 async def _awaited(value: Any) -> Any:
     return await value
-
-
-def show_error(error: BaseException) -> None:
-    """Print an exception as Python does, without our own frames and those of the import machinery."""
-    hide_internals(error)
-    lines = traceback.format_exception(error)
-    ScreenStream(sys.stderr).write("".join(line for line in lines if 'File "<frozen importlib' not in line))
-    if isinstance(error, ModuleNotFoundError) and error.name == modal_name.NAME:
-        typer.echo("wherry: programs that `import modal` run as they are with --modal, or WHERRY_MODAL=1", err=True)
 
 
 def _write(path: str, value: Any) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from wherry._connection.client import Client, default_client
 from wherry._define.names import check_app_name
+from wherry._publish.opening import STOPPING
 from wherry.cli import _publish
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -71,7 +72,7 @@ def serve(
         served.publish()
         served.follow(stop)
     except KeyboardInterrupt:
-        pass
+        typer.echo(f"wherry: {STOPPING}", err=True)
     finally:
         served.stop()
         screen.close()
@@ -94,8 +95,11 @@ class Served:
         if place.is_file():
             self._files[str(place.resolve())] = ""
 
-    def publish(self) -> None:
-        """Load the source in a process of its own and publish it; what fails there leaves the last version running."""
+    def publish(self) -> bool:
+        """Load the source in a process of its own and publish it; return whether that went well.
+
+        What fails there says why, and leaves the last version running.
+        """
         before = {path: _digest(path) for path in (*self._files, *self._around())}
         with tempfile.TemporaryDirectory(prefix="wherry-serve-") as scratch:
             report = Path(scratch) / "report"
@@ -120,10 +124,13 @@ class Served:
                 typer.echo(f"wherry: this could not be published; {kept}. Waiting for a change.", err=True)
                 # Not again until something changes: what was sent, or a module that may be the missing one.
                 self._failed, self._files = True, before
-                return
+                return False
             found = json.loads(report.read_text())
+        is_first = not self._app_id
         self._app_id, self._files, self._failed = found["app_id"], found["files"], False
-        typer.echo(f"wherry: serving {found['name'] or self._ref} ({self._app_id}); Ctrl-C stops it", err=True)
+        if is_first:
+            typer.echo(f"wherry: serving {found['name'] or self._ref} ({self._app_id}); Ctrl-C stops it", err=True)
+        return True
 
     def follow(self, stop: threading.Event) -> None:
         """Publish after each burst of changes, until `stop` is set."""
@@ -144,9 +151,9 @@ class Served:
             for _ in changes:
                 # Also after a time of quiet: what changed while the last version was being published.
                 if self._is_stale():
-                    began = time.monotonic()
-                    self.publish()
-                    typer.echo(f"wherry: took the change up in {time.monotonic() - began:.1f} s", err=True)
+                    began, runs = time.monotonic(), bool(self._app_id)
+                    if self.publish() and runs:
+                        typer.echo(f"wherry: reloaded in {time.monotonic() - began:.1f} s", err=True)
                     if self._folders() != folders:
                         break
 

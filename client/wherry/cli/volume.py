@@ -27,6 +27,7 @@ from wherry.cli._common import (
 from wherry.cli._listing import Listing, show_rows
 from wherry.cli._usage import UsageError
 from wherry.network_file_system import NetworkFileSystem
+from wherry.output import screen_for_stderr
 from wherry.volume import FileEntry, FileEntryType, Volume
 from wherry_proto.messages import ObjectInfo
 
@@ -216,17 +217,12 @@ def _shown(path: str, kind: FileEntryType) -> str:
 
 @contextmanager
 def _bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show how far a transfer is, on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - start-up cost: only on terminals
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415 - start-up cost: as above
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=size)
-        yield lambda done: progress.advance(task, done)
+    """Show how far a transfer is: what is sent may be asked for on standard output."""
+    transfer = screen_for_stderr().transfer(what, size)
+    try:
+        yield transfer.advance
+    finally:
+        transfer.end()
 
 
 volumes = group_of(Volume, "volume", "volumes: directories")

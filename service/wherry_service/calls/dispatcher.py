@@ -13,6 +13,7 @@ from wherry_service.calls.journal import Journal
 from wherry_service.calls.notices import Notices
 from wherry_service.calls.queue import FunctionQueue, QueueLimit
 from wherry_service.calls.retry import MAX_LOSSES, RetryPolicy
+from wherry_service.calls.waits import Waits
 from wherry_service.logs.batch import LogRow
 from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
 from wherry_service.node.node import FoundContainer
@@ -41,6 +42,7 @@ class Dispatcher(PoolEvents[Input]):
         self._notices = Notices(clients)
         self._tasks = Tasks("containers of an earlier version could not be retired")
         self._queues: dict[str, FunctionQueue] = {}
+        self._waits = Waits(clients, self._queues)
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
@@ -216,6 +218,8 @@ class Dispatcher(PoolEvents[Input]):
                 for item in batch:
                     item.container = container
                 container.send(batch)
+            if queue.client_id and (queue or not (rooms and rooms[0][0].ready)):
+                self._waits.look()
         pool.set_backlog(len(queue))
 
     # PoolEvents

@@ -202,6 +202,13 @@ class Gpus:
             "them where the service runs, or gpus.devices must name them; then restart the service"
         )
 
+    def waits_for(self, wanted: Sequence[Gpu]) -> str:
+        """Return what who wants these waits for, as people say it; "" if nothing holds it back."""
+        lack = self.lack(wanted)
+        return (
+            f"GPUs ({in_words(wanted)}): {lack.partition(': ')[2] or 'it is found out which are free'}" if lack else ""
+        )
+
     def lack(self, wanted: Sequence[Gpu]) -> str:
         """Return what holds back who wants these, with the figures; "" if nothing does."""
         if not wanted:

@@ -66,6 +66,11 @@ class Starts(Generic[A]):
         """Which of the host's limits holds another container back; "" if none does."""
         return self._capacity.lack(self._pool.plan.share) if self.lacks_capacity else ""
 
+    @property
+    def waits_for(self) -> str:
+        """What another container waits for, as people say it; "" if the host has room for it."""
+        return self._capacity.waits_for(self._pool.plan.share) if self.lacks_capacity else ""
+
     def start(self, count: int, beyond_cpu: Callable[[], bool]) -> None:
         """Start that many containers, or as many as the host carries; none while it backs off."""
         if self._gave_up or _now() < self._retry_at:
