@@ -91,8 +91,8 @@ def write_page(rows: dict[str, Any]) -> None:
     lines = [
         "# How fast it is",
         "",
-        "Written by `./dev bench`: everything below was measured in one run, in turn with what it is compared with, so",
-        "that a machine that slows down slows both. Ratios travel from machine to machine; milliseconds do not.",
+        "This page is written by `./dev bench`. Each figure was measured in turn with the one it is compared with,",
+        "in one run, so a machine that slows down slows both. Ratios can be compared between machines; times can't.",
         "",
         f"{conditions['date']}, {conditions['cores']} cores, {conditions['system']}, Python {conditions['python']}, "
         f"load {conditions['load_at_start']} at the start, {conditions['seconds']:.0f} s in all.",
@@ -105,7 +105,7 @@ def write_page(rows: dict[str, Any]) -> None:
         "|---|---|---|",
         *(f"| {name} | {p50} | {p99} |" for name, p50, p99 in _figures(rows)),
         "",
-        "What is compared with:",
+        "What the names mean:",
         "",
         "- `pool_apply`, `pool_apply_async_10k`: a `multiprocessing.Pool` of two processes and the same no-op.",
         "  On a virtual machine with two cores `Pool.apply` was seen at two speeds, 0.05 ms and 0.25 ms, for whole",
