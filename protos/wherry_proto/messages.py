@@ -775,8 +775,12 @@ class AppInfo(Message):
         "num_containers",
         "version",
         "tags",
+        "num_functions",
+        "url",
+        "last_error",
+        "last_error_at_ms",
     )
-    __kinds__ = "string string string enum uint64 uint64 uint32 uint32 map"
+    __kinds__ = "string string string enum uint64 uint64 uint32 uint32 map uint32 string string uint64"
 
     def __init__(
         self,
@@ -790,6 +794,10 @@ class AppInfo(Message):
         num_containers: int = 0,
         version: int = 0,
         tags: "dict[str, str] | None" = None,
+        num_functions: int = 0,
+        url: str = "",
+        last_error: str = "",
+        last_error_at_ms: int = 0,
     ) -> None:
         self.app_id = app_id
         self.name = name
@@ -800,6 +808,10 @@ class AppInfo(Message):
         self.num_containers = num_containers
         self.version = version
         self.tags: dict[str, str] = {} if tags is None else tags
+        self.num_functions = num_functions
+        self.url = url
+        self.last_error = last_error
+        self.last_error_at_ms = last_error_at_ms
 
 
 class AppPublishRequest(Message):
@@ -886,8 +898,14 @@ class FunctionStatus(Message):
         "gpus",
         "timeout_s",
         "startup_timeout_s",
+        "num_running",
+        "num_active_containers",
+        "num_succeeded",
+        "num_failed",
+        "last_error",
+        "last_error_at_ms",
     )
-    __kinds__ = "FunctionInfo string uint32 uint32 uint32 Resources PoolSettings RetryPolicy GpuRequest[] double double"
+    __kinds__ = "FunctionInfo string uint32 uint32 uint32 Resources PoolSettings RetryPolicy GpuRequest[] double double uint32 uint32 uint64 uint64 string uint64"
 
     def __init__(
         self,
@@ -903,6 +921,12 @@ class FunctionStatus(Message):
         gpus: "list[GpuRequest] | None" = None,
         timeout_s: float = 0.0,
         startup_timeout_s: float = 0.0,
+        num_running: int = 0,
+        num_active_containers: int = 0,
+        num_succeeded: int = 0,
+        num_failed: int = 0,
+        last_error: str = "",
+        last_error_at_ms: int = 0,
     ) -> None:
         self.function = function
         self.image_id = image_id
@@ -915,6 +939,12 @@ class FunctionStatus(Message):
         self.gpus: list[GpuRequest] = [] if gpus is None else gpus
         self.timeout_s = timeout_s
         self.startup_timeout_s = startup_timeout_s
+        self.num_running = num_running
+        self.num_active_containers = num_active_containers
+        self.num_succeeded = num_succeeded
+        self.num_failed = num_failed
+        self.last_error = last_error
+        self.last_error_at_ms = last_error_at_ms
 
 
 class AppShowResponse(Message):
@@ -1426,12 +1456,13 @@ class ContainerForward(Message):
 
 
 class ContainerListRequest(Message):
-    __slots__ = ("environment", "app_id")
-    __kinds__ = "string string"
+    __slots__ = ("environment", "app_id", "with_usage")
+    __kinds__ = "string string bool"
 
-    def __init__(self, *, environment: str = "", app_id: str = "") -> None:
+    def __init__(self, *, environment: str = "", app_id: str = "", with_usage: bool = False) -> None:
         self.environment = environment
         self.app_id = app_id
+        self.with_usage = with_usage
 
 
 class ContainerInfo(Message):
@@ -1445,8 +1476,11 @@ class ContainerInfo(Message):
         "created_at_ms",
         "num_inputs",
         "num_execs",
+        "cpu_ns",
+        "memory_bytes",
+        "measured_at_ms",
     )
-    __kinds__ = "string string string string string string uint64 uint32 uint32"
+    __kinds__ = "string string string string string string uint64 uint32 uint32 uint64 uint64 uint64"
 
     def __init__(
         self,
@@ -1460,6 +1494,9 @@ class ContainerInfo(Message):
         created_at_ms: int = 0,
         num_inputs: int = 0,
         num_execs: int = 0,
+        cpu_ns: int = 0,
+        memory_bytes: int = 0,
+        measured_at_ms: int = 0,
     ) -> None:
         self.container_id = container_id
         self.app_id = app_id
@@ -1470,6 +1507,9 @@ class ContainerInfo(Message):
         self.created_at_ms = created_at_ms
         self.num_inputs = num_inputs
         self.num_execs = num_execs
+        self.cpu_ns = cpu_ns
+        self.memory_bytes = memory_bytes
+        self.measured_at_ms = measured_at_ms
 
 
 class ContainerListResponse(Message):

@@ -20,6 +20,7 @@ from wherry_service.api.rpc import Handler, handlers_of
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.terminals import Terminals
+from wherry_service.api.usages import Usages
 from wherry_service.assembly import Parts
 
 
@@ -36,6 +37,7 @@ class Handlers:
             work.forwards,
             parts.published.tunnels,
             parts.published.ingress.ready,
+            Usages(parts.machine.engine),
         )
         sandboxes = work.sandboxes
         execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes)

@@ -14,6 +14,7 @@ from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
+    ContainerUsage,
     EngineDisk,
     EngineError,
     EngineEvent,
@@ -146,11 +147,12 @@ class FakeEngine:
         self._get(engine_id)
         return None
 
-    async def memory_bytes(self, engine_id: str) -> int:
+    async def usage(self, engine_id: str) -> ContainerUsage:
         process = self._get(engine_id).process
         assert process is not None
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        ticks = sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return ContainerUsage(ticks * 10**9 // os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE"))
 
     async def image_labels(self, reference: str) -> Mapping[str, str] | None:
         self._check()

@@ -158,7 +158,9 @@ def test_a_killed_container_says_so(kind: str, tmp_path: Path) -> None:
         engine_id = await engine.create(spec(labels, WAIT))
         await engine.start(engine_id)
         assert [status.running for status in await engine.list(labels)] == [True]
-        assert await engine.memory_bytes(engine_id) > 0
+        used = await engine.usage(engine_id)
+        assert used.memory_bytes > 0
+        assert 0 <= used.cpu_ns < 10**11
         await engine.kill(engine_id)
         assert (await next_die(events)).exit_code == 137
         await engine.kill(engine_id)

@@ -143,6 +143,10 @@ def _functions(environment: str, incomplete: str) -> Hints:
                     yield Hint(status.function.function_id, name)
 
 
+def _apps_and_functions(environment: str, incomplete: str) -> Hints:
+    return _functions(environment, incomplete) if "/" in incomplete else _apps(environment, incomplete)
+
+
 def _function_names(environment: str, incomplete: str) -> Hints:
     for hint in _functions(environment, ""):
         yield Hint(hint.value.partition("/")[2])
@@ -305,6 +309,7 @@ _BY_PLACE: dict[tuple[tuple[str, ...], str], Callable[[str, str], Hints]] = {
     (("image",), "ref"): _image_refs,
     (("image",), "name"): _image_names,
     (("app",), "function"): _function_names,
+    (("open",), "name"): _apps_and_functions,
     (("schedule",), "function"): _schedules,
     (("secret",), "name"): _secrets,
     (("dict",), "name"): _objects("Dicts"),
@@ -319,6 +324,7 @@ _BY_PLACE: dict[tuple[tuple[str, ...], str], Callable[[str, str], Hints]] = {
 _BY_NAME: dict[str, Callable[[str, str], Hints]] = {
     "add_local": _paths,
     "app": _apps,
+    "apps": _apps,
     "certificate": _paths,
     "config": _paths,
     "container": _containers,

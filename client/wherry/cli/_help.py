@@ -92,7 +92,9 @@ def _dress(command: Any, words: tuple[str, ...]) -> None:
     for param in command.params:
         if not getattr(param, "is_flag", False) and param.metavar is None:
             # A command of a user's function has words of its own.
-            param.metavar = _METAVARS.get(param.name) or _BY_TYPE.get(param.type.name, param.name.upper())
+            choices = "|".join(map(str, getattr(param.type, "choices", ())))
+            word = _METAVARS.get(param.name) or _BY_TYPE.get(param.type.name, param.name.upper())
+            param.metavar = choices or word
         if param.param_type_name == "argument":
             param.make_metavar = functools.partial(_argument, param)
     subcommands = getattr(command, "commands", None)

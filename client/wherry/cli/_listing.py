@@ -79,9 +79,7 @@ class Listing(Generic[T]):
         elif not rows:
             typer.echo(self._listed.empty, err=True)
         elif ScreenStream(sys.stdout).isatty():
-            console = terminal_console()
-            for line in self._lines(everything, console.width):
-                console.print(line, crop=False, soft_wrap=True)
+            show_lines(self._lines(everything, terminal_console().width))
         else:
             for text in self._listed.table.plain(rows):
                 say(text)
@@ -117,6 +115,13 @@ def watch(lines: Callable[[int], list[Any]], every_s: float = _EVERY_S) -> None:
             time.sleep(every_s)
 
 
+def show_lines(lines: Sequence[Any]) -> None:
+    """Print lines that were made for a terminal."""
+    console = terminal_console()
+    for line in lines:
+        console.print(line, crop=False, soft_wrap=True)
+
+
 def show_rows(*columns: Column[T], rows: Sequence[T]) -> None:
     """Print a table that has no options of its own: under others' lines, or of things without ids."""
     table = Table(*columns)
@@ -124,9 +129,7 @@ def show_rows(*columns: Column[T], rows: Sequence[T]) -> None:
         for text in table.plain(rows):
             say(text)
         return
-    console = terminal_console()
-    for line in table.fitted(rows, console.width, int(time.time() * 1000)):
-        console.print(line, crop=False, soft_wrap=True)
+    show_lines(table.fitted(rows, terminal_console().width, int(time.time() * 1000)))
 
 
 def _options(listed: Listed[Any], limit: bool, watching: bool) -> Callable[..., Listing[Any]]:

@@ -32,6 +32,8 @@ FUNCTIONS = Listed[FunctionStatus](
     Column("waiting", lambda status: status.backlog),
     Column("variants", lambda status: status.num_variants or None, leaves=4),
     Column("image", lambda status: status.image_id, Kind.ID, leaves=3),
+    Column("running", lambda status: status.num_running),
+    Column("failed", lambda status: status.num_failed or None, leaves=5),
     Column("url", lambda status: next((url for _, url in urls_of(function_of(status))), ""), leaves=1),
     key=lambda status: function_of(status).function_id,
     described=lambda status: {"app_name": function_of(status).app_name, **describe_function(status, {})},

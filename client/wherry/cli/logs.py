@@ -71,7 +71,7 @@ def _asked(
 
 @with_options(_asked)
 def logs(
-    apps: list[str] = typer.Argument(None, metavar="[APP]...", help="Only of these apps, by name or id."),
+    apps: list[str] = typer.Argument(None, metavar="APP", help="Only of these apps, by name or id."),
     everything: bool = typer.Option(False, "--all", help="Also of apps that have stopped."),
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = _JSON,

@@ -37,9 +37,11 @@ from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.init import init
 from wherry.cli.logs import app_logs, function_logs, logs
 from wherry.cli.open import open_endpoint
+from wherry.cli.ps import ps
 from wherry.cli.run import run
 from wherry.cli.serve import serve
 from wherry.cli.shell import shell
+from wherry.cli.top import top
 from wherry.exception import AuthError, ConnectionError, DeploymentError, Error, ImageBuildError, PermissionDeniedError
 
 # What scripts can tell apart; any other error is 1, and 2 a command line that can't be read.
@@ -72,6 +74,8 @@ cli.command("logs")(logs)
 server.group.command("install")(install)
 server.group.command("uninstall")(uninstall)
 server.group.command("purge")(purge)
+cli.command("ps")(ps)
+cli.command("top")(top)
 cli.add_typer(server.group, name="server")
 cli.add_typer(system.group, name="system")
 app.group.command("logs")(app_logs)
@@ -99,7 +103,7 @@ cli.add_typer(audit.group, name="audit")
 
 
 @cli.callback(invoke_without_command=True)
-def top(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+def options(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
     """Options that belong to no command."""
     if version:
         typer.echo(f"wherry {__version__}")

@@ -20,7 +20,7 @@ _LISTED = 20
 
 
 def open_endpoint(
-    name: str = typer.Argument("", metavar="[APP[/FUNCTION]]", help="Whose. Not needed if there is only one."),
+    name: str = typer.Argument("", metavar="APP[/FUNCTION]", help="Whose. Not needed if there is only one."),
     environment: str | None = ENVIRONMENT_OPTION,
     prints: bool = typer.Option(False, "--print", help="Print the URL, and open no browser."),
 ) -> None:

@@ -63,7 +63,7 @@ def _short(text: str) -> str:
     return line if len(line) <= 40 else line[:39] + "…"
 
 
-_LISTED = Listed[SandboxInfo](
+SANDBOXES = Listed[SandboxInfo](
     Column("name", lambda info: info.name or "-"),
     Column("id", lambda info: info.sandbox_id, Kind.ID),
     Column("state", lambda info: _STATES.get(info.state), Kind.STATE),
@@ -77,7 +77,7 @@ _LISTED = Listed[SandboxInfo](
 
 
 @group.command("list")
-@_LISTED.command()
+@SANDBOXES.command()
 def list_sandboxes(
     ended: bool = typer.Option(False, "--all", help="Show those that have ended too."),
     app: str = typer.Option("", "--app", metavar="APP", help="Show those of this app: its id or name."),

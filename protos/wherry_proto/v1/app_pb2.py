@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wherry_proto.v1 import function_pb2 as wherry_dot_v1_dot_function__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/app.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\"f\n\x0e\x41ppOpenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x12\x0e\n\x06\x64\x65ploy\x18\x05 \x01(\x08\"\x90\x02\n\x07\x41ppInfo\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.wherry.v1.AppState\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12\x15\n\rstopped_at_ms\x18\x06 \x01(\x04\x12\x16\n\x0enum_containers\x18\x07 \x01(\r\x12\x0f\n\x07version\x18\x08 \x01(\r\x12*\n\x04tags\x18\t \x03(\x0b\x32\x1c.wherry.v1.AppInfo.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11\x41ppPublishRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12*\n\tfunctions\x18\x02 \x03(\x0b\x32\x17.wherry.v1.FunctionSpec\"@\n\x12\x41ppPublishResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.wherry.v1.FunctionInfo\"4\n\x0e\x41ppStopRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x12\n\ndeadline_s\x18\x02 \x01(\r\"D\n\x0f\x41ppStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r\x12\x11\n\tleft_over\x18\x02 \x03(\t\"\x86\x01\n\x11\x41ppSetTagsRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x34\n\x04tags\x18\x02 \x03(\x0b\x32&.wherry.v1.AppSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x0e\x41ppListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x17\n\x0finclude_stopped\x18\x02 \x01(\x08\"3\n\x0f\x41ppListResponse\x12 \n\x04\x61pps\x18\x01 \x03(\x0b\x32\x12.wherry.v1.AppInfo\"G\n\x0e\x41ppShowRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"`\n\x0f\x41ppShowResponse\x12\x1f\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x12.wherry.v1.AppInfo\x12,\n\tfunctions\x18\x02 \x03(\x0b\x32\x19.wherry.v1.FunctionStatus\"\xd6\x02\n\x0e\x46unctionStatus\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.wherry.v1.FunctionInfo\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x16\n\x0enum_containers\x18\x03 \x01(\r\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\r\x12\x14\n\x0cnum_variants\x18\x05 \x01(\r\x12\'\n\tresources\x18\x06 \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\x07 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x08 \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12#\n\x04gpus\x18\t \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x11\n\ttimeout_s\x18\n \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\x0b \x01(\x01*\x85\x01\n\x08\x41ppState\x12\x19\n\x15\x41PP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41PP_STATE_EPHEMERAL\x10\x01\x12\x16\n\x12\x41PP_STATE_DETACHED\x10\x02\x12\x16\n\x12\x41PP_STATE_DEPLOYED\x10\x03\x12\x15\n\x11\x41PP_STATE_STOPPED\x10\x04\x32\xff\x02\n\x04\x41pps\x12\x35\n\x04Open\x12\x19.wherry.v1.AppOpenRequest\x1a\x12.wherry.v1.AppInfo\x12\x46\n\x07Publish\x12\x1c.wherry.v1.AppPublishRequest\x1a\x1d.wherry.v1.AppPublishResponse\x12=\n\x04Stop\x12\x19.wherry.v1.AppStopRequest\x1a\x1a.wherry.v1.AppStopResponse\x12=\n\x04List\x12\x19.wherry.v1.AppListRequest\x1a\x1a.wherry.v1.AppListResponse\x12=\n\x04Show\x12\x19.wherry.v1.AppShowRequest\x1a\x1a.wherry.v1.AppShowResponse\x12;\n\x07SetTags\x12\x1c.wherry.v1.AppSetTagsRequest\x1a\x12.wherry.v1.AppInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13wherry/v1/app.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\"f\n\x0e\x41ppOpenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x12\x0e\n\x06\x64\x65ploy\x18\x05 \x01(\x08\"\xe2\x02\n\x07\x41ppInfo\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.wherry.v1.AppState\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x04\x12\x15\n\rstopped_at_ms\x18\x06 \x01(\x04\x12\x16\n\x0enum_containers\x18\x07 \x01(\r\x12\x0f\n\x07version\x18\x08 \x01(\r\x12*\n\x04tags\x18\t \x03(\x0b\x32\x1c.wherry.v1.AppInfo.TagsEntry\x12\x15\n\rnum_functions\x18\n \x01(\r\x12\x0b\n\x03url\x18\x0b \x01(\t\x12\x12\n\nlast_error\x18\x0c \x01(\t\x12\x18\n\x10last_error_at_ms\x18\r \x01(\x04\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11\x41ppPublishRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12*\n\tfunctions\x18\x02 \x03(\x0b\x32\x17.wherry.v1.FunctionSpec\"@\n\x12\x41ppPublishResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.wherry.v1.FunctionInfo\"4\n\x0e\x41ppStopRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x12\n\ndeadline_s\x18\x02 \x01(\r\"D\n\x0f\x41ppStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r\x12\x11\n\tleft_over\x18\x02 \x03(\t\"\x86\x01\n\x11\x41ppSetTagsRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x34\n\x04tags\x18\x02 \x03(\x0b\x32&.wherry.v1.AppSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x0e\x41ppListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x17\n\x0finclude_stopped\x18\x02 \x01(\x08\"3\n\x0f\x41ppListResponse\x12 \n\x04\x61pps\x18\x01 \x03(\x0b\x32\x12.wherry.v1.AppInfo\"G\n\x0e\x41ppShowRequest\x12\x0e\n\x06\x61pp_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\"`\n\x0f\x41ppShowResponse\x12\x1f\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x12.wherry.v1.AppInfo\x12,\n\tfunctions\x18\x02 \x03(\x0b\x32\x19.wherry.v1.FunctionStatus\"\xe3\x03\n\x0e\x46unctionStatus\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.wherry.v1.FunctionInfo\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x16\n\x0enum_containers\x18\x03 \x01(\r\x12\x0f\n\x07\x62\x61\x63klog\x18\x04 \x01(\r\x12\x14\n\x0cnum_variants\x18\x05 \x01(\r\x12\'\n\tresources\x18\x06 \x01(\x0b\x32\x14.wherry.v1.Resources\x12%\n\x04pool\x18\x07 \x01(\x0b\x32\x17.wherry.v1.PoolSettings\x12%\n\x05retry\x18\x08 \x01(\x0b\x32\x16.wherry.v1.RetryPolicy\x12#\n\x04gpus\x18\t \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x11\n\ttimeout_s\x18\n \x01(\x01\x12\x19\n\x11startup_timeout_s\x18\x0b \x01(\x01\x12\x13\n\x0bnum_running\x18\x0c \x01(\r\x12\x1d\n\x15num_active_containers\x18\r \x01(\r\x12\x15\n\rnum_succeeded\x18\x0e \x01(\x04\x12\x12\n\nnum_failed\x18\x0f \x01(\x04\x12\x12\n\nlast_error\x18\x10 \x01(\t\x12\x18\n\x10last_error_at_ms\x18\x11 \x01(\x04*\x85\x01\n\x08\x41ppState\x12\x19\n\x15\x41PP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41PP_STATE_EPHEMERAL\x10\x01\x12\x16\n\x12\x41PP_STATE_DETACHED\x10\x02\x12\x16\n\x12\x41PP_STATE_DEPLOYED\x10\x03\x12\x15\n\x11\x41PP_STATE_STOPPED\x10\x04\x32\xff\x02\n\x04\x41pps\x12\x35\n\x04Open\x12\x19.wherry.v1.AppOpenRequest\x1a\x12.wherry.v1.AppInfo\x12\x46\n\x07Publish\x12\x1c.wherry.v1.AppPublishRequest\x1a\x1d.wherry.v1.AppPublishResponse\x12=\n\x04Stop\x12\x19.wherry.v1.AppStopRequest\x1a\x1a.wherry.v1.AppStopResponse\x12=\n\x04List\x12\x19.wherry.v1.AppListRequest\x1a\x1a.wherry.v1.AppListResponse\x12=\n\x04Show\x12\x19.wherry.v1.AppShowRequest\x1a\x1a.wherry.v1.AppShowResponse\x12;\n\x07SetTags\x12\x1c.wherry.v1.AppSetTagsRequest\x1a\x12.wherry.v1.AppInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,36 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPINFO_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_APPSETTAGSREQUEST_TAGSENTRY']._loaded_options = None
   _globals['_APPSETTAGSREQUEST_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_APPSTATE']._serialized_start=1481
-  _globals['_APPSTATE']._serialized_end=1614
+  _globals['_APPSTATE']._serialized_start=1704
+  _globals['_APPSTATE']._serialized_end=1837
   _globals['_APPOPENREQUEST']._serialized_start=60
   _globals['_APPOPENREQUEST']._serialized_end=162
   _globals['_APPINFO']._serialized_start=165
-  _globals['_APPINFO']._serialized_end=437
-  _globals['_APPINFO_TAGSENTRY']._serialized_start=394
-  _globals['_APPINFO_TAGSENTRY']._serialized_end=437
-  _globals['_APPPUBLISHREQUEST']._serialized_start=439
-  _globals['_APPPUBLISHREQUEST']._serialized_end=518
-  _globals['_APPPUBLISHRESPONSE']._serialized_start=520
-  _globals['_APPPUBLISHRESPONSE']._serialized_end=584
-  _globals['_APPSTOPREQUEST']._serialized_start=586
-  _globals['_APPSTOPREQUEST']._serialized_end=638
-  _globals['_APPSTOPRESPONSE']._serialized_start=640
-  _globals['_APPSTOPRESPONSE']._serialized_end=708
-  _globals['_APPSETTAGSREQUEST']._serialized_start=711
-  _globals['_APPSETTAGSREQUEST']._serialized_end=845
-  _globals['_APPSETTAGSREQUEST_TAGSENTRY']._serialized_start=394
-  _globals['_APPSETTAGSREQUEST_TAGSENTRY']._serialized_end=437
-  _globals['_APPLISTREQUEST']._serialized_start=847
-  _globals['_APPLISTREQUEST']._serialized_end=909
-  _globals['_APPLISTRESPONSE']._serialized_start=911
-  _globals['_APPLISTRESPONSE']._serialized_end=962
-  _globals['_APPSHOWREQUEST']._serialized_start=964
-  _globals['_APPSHOWREQUEST']._serialized_end=1035
-  _globals['_APPSHOWRESPONSE']._serialized_start=1037
-  _globals['_APPSHOWRESPONSE']._serialized_end=1133
-  _globals['_FUNCTIONSTATUS']._serialized_start=1136
-  _globals['_FUNCTIONSTATUS']._serialized_end=1478
-  _globals['_APPS']._serialized_start=1617
-  _globals['_APPS']._serialized_end=2000
+  _globals['_APPINFO']._serialized_end=519
+  _globals['_APPINFO_TAGSENTRY']._serialized_start=476
+  _globals['_APPINFO_TAGSENTRY']._serialized_end=519
+  _globals['_APPPUBLISHREQUEST']._serialized_start=521
+  _globals['_APPPUBLISHREQUEST']._serialized_end=600
+  _globals['_APPPUBLISHRESPONSE']._serialized_start=602
+  _globals['_APPPUBLISHRESPONSE']._serialized_end=666
+  _globals['_APPSTOPREQUEST']._serialized_start=668
+  _globals['_APPSTOPREQUEST']._serialized_end=720
+  _globals['_APPSTOPRESPONSE']._serialized_start=722
+  _globals['_APPSTOPRESPONSE']._serialized_end=790
+  _globals['_APPSETTAGSREQUEST']._serialized_start=793
+  _globals['_APPSETTAGSREQUEST']._serialized_end=927
+  _globals['_APPSETTAGSREQUEST_TAGSENTRY']._serialized_start=476
+  _globals['_APPSETTAGSREQUEST_TAGSENTRY']._serialized_end=519
+  _globals['_APPLISTREQUEST']._serialized_start=929
+  _globals['_APPLISTREQUEST']._serialized_end=991
+  _globals['_APPLISTRESPONSE']._serialized_start=993
+  _globals['_APPLISTRESPONSE']._serialized_end=1044
+  _globals['_APPSHOWREQUEST']._serialized_start=1046
+  _globals['_APPSHOWREQUEST']._serialized_end=1117
+  _globals['_APPSHOWRESPONSE']._serialized_start=1119
+  _globals['_APPSHOWRESPONSE']._serialized_end=1215
+  _globals['_FUNCTIONSTATUS']._serialized_start=1218
+  _globals['_FUNCTIONSTATUS']._serialized_end=1701
+  _globals['_APPS']._serialized_start=1840
+  _globals['_APPS']._serialized_end=2223
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,7 @@ from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.variants import scaled_as
 from wherry_service.calls.client import Clients
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.outcomes import Outcomes
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import NotFound
 from wherry_service.ids import check_id
@@ -91,10 +92,13 @@ class AppApi:
         variants = [one.function_id for one in app.functions.values() if one.base_id == base.function_id]
         queues = [queue for one in (base.function_id, *variants) if (queue := self._dispatcher.queue(one)) is not None]
         spec = scaled_as(base.spec, base.live)
+        containers = [container for queue in queues for container in queue.pool.containers.values()]
+        outcomes = [queue.outcomes for queue in queues]
+        last = max(outcomes, key=lambda one: one.last_error_at_ms, default=Outcomes())
         return FunctionStatus(
             function=self._apps.register.function_info(app, base),
             image_id=spec.image_id,
-            num_containers=sum(len(queue.pool.containers) for queue in queues),
+            num_containers=len(containers),
             backlog=sum(len(queue) for queue in queues),
             num_variants=len(variants),
             resources=spec.resources,
@@ -103,11 +107,28 @@ class AppApi:
             gpus=spec.gpus,
             timeout_s=spec.timeout_s,
             startup_timeout_s=spec.startup_timeout_s,
+            num_running=sum(len(container.held) for container in containers),
+            num_active_containers=sum(1 for container in containers if container.held),
+            num_succeeded=sum(one.num_succeeded for one in outcomes),
+            num_failed=sum(one.num_failed for one in outcomes),
+            last_error=last.last_error,
+            last_error_at_ms=last.last_error_at_ms,
         )
 
     @rpc("Apps.List", ANY, FIELD)
     async def list(self, request: AppListRequest) -> AppListResponse:
-        return AppListResponse(apps=await self._apps.register.list(request.environment, request.include_stopped))
+        apps = await self._apps.register.list(request.environment, request.include_stopped)
+        for info in apps:
+            if self._apps.register.is_running(info.app_id):
+                self._tell_error(info)
+        return AppListResponse(apps=apps)
+
+    def _tell_error(self, info: AppInfo) -> None:
+        """Say how an input of an app failed last."""
+        queues = [self._dispatcher.queue(one) for one in self._apps.register.running(info.app_id).functions]
+        outcomes = [queue.outcomes for queue in queues if queue is not None]
+        last = max(outcomes, key=lambda one: one.last_error_at_ms, default=Outcomes())
+        info.last_error, info.last_error_at_ms = last.last_error, last.last_error_at_ms
 
     @rpc("Functions.Lookup", ANY, ("function_id", "environment"), inside=Inside.ENVIRONMENT)
     async def lookup(self, request: FunctionLookupRequest) -> FunctionInfo:

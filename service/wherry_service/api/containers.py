@@ -1,7 +1,7 @@
 """Containers of functions: listed, stopped, and found for execs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from wherry_proto.messages import (
@@ -17,6 +17,7 @@ from wherry_proto.messages import (
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ADMIN, ANY, DEPLOY, FIELD, Inside, Where
 from wherry_service.api.sandboxes import Ready, TunnelUrls
+from wherry_service.api.usages import Usages
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
@@ -44,6 +45,7 @@ class ContainerApi:
         forwards: Forwards,
         urls: TunnelUrls,
         ready: Ready,
+        usages: Usages,
     ) -> None:
         self._apps = apps
         self._forwards = forwards
@@ -52,6 +54,7 @@ class ContainerApi:
         self._ready = ready
         self._pools = pools
         self._node = node
+        self._usages = usages
 
     @rpc("Containers.List", ANY, FIELD)
     async def list(self, request: ContainerListRequest) -> ContainerListResponse:
@@ -63,7 +66,16 @@ class ContainerApi:
             if app.environment == environment and request.app_id in ("", app.app_id):
                 found += [_info(container, function, app.name) for container in pool.containers.values()]
         found.sort(key=lambda info: info.created_at_ms, reverse=True)
+        if request.with_usage:
+            await self._measure(found)
         return ContainerListResponse(containers=found)
+
+    async def _measure(self, found: Sequence[ContainerInfo]) -> None:
+        ids = {info.container_id: self._node.engine_id(info.container_id) for info in found}
+        measured = await self._usages.of(ids.values())
+        for info in found:
+            if (one := measured.get(ids[info.container_id])) is not None:
+                info.cpu_ns, info.memory_bytes, info.measured_at_ms = *one.usage, one.at_ms
 
     @rpc("Containers.Stop", DEPLOY, ("container_id",), audited=True)
     async def stop(self, request: ContainerStopRequest) -> ContainerStopResponse:

@@ -172,6 +172,8 @@ class AppRegister:
             num_containers=sum(len(pool.containers) for pool in pools if pool is not None),
             version=app.deployment.version if app is not None and app.deployment is not None else 0,
             tags=dict(record.tags),
+            num_functions=len(list(app.bases)) if app is not None else 0,
+            url=_first_url(app, self._endpoints) if app is not None else "",
         )
 
     def function(self, function_id: str) -> FunctionInfo:
@@ -216,6 +218,14 @@ class AppRegister:
             web=method.web,
             web_url=url,
         )
+
+
+def _first_url(app: App, endpoints: Endpoints) -> str:
+    for record in app.bases:
+        for method in ("", *(method.name for method in record.spec.methods)):
+            if url := endpoints.url(record.function_id, method):
+                return url
+    return ""
 
 
 def _secrets(app: App) -> set[str]:

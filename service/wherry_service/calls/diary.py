@@ -47,18 +47,24 @@ class Diary:
         load = container.pool.plan.load
         return self._logs.append(load.app_id, load.function_id, container.container_id, rows, calls, container.handle)
 
-    def failed(self, container: Container[Input], input_id: str, failure: Failure) -> None:
-        """Keep the traceback of an input that raised, or of code that could not be loaded."""
+    def failed(self, container: Container[Input], input_id: str, failure: Failure) -> str:
+        """Keep the traceback of an input that raised, or of code that could not be loaded.
+
+        Return what it was, in a line that may be shown, or "" where its function is not to blame.
+        """
         if failure.kind not in _TOLD:
-            return
+            return ""
         text = failure.traceback
         if not text or failure.kind == FailureKind.TIMEOUT:
             text += f"{failure.type_name}: {failure.message}"
-        masked = self._masks.masker(container.pool.plan.load.app_id, container.container_id).text(text)
+        masker = self._masks.masker(container.pool.plan.load.app_id, container.container_id)
+        masked = masker.text(text)
         at_ms = int(time.time() * 1000)
         rows = self._logs.ends(container.container_id, at_ms, _STDERR, input_id)
         rows += ((_STDERR, input_id, at_ms, line, False) for line in masked.splitlines())
         self.printed(container, rows)
+        kind = failure.type_name.removeprefix("builtins.")
+        return masker.text(f"{kind}: {failure.message}" if kind else failure.message)
 
     def ended(self, container: Container[Input], exit: ContainerExit) -> None:
         """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""

@@ -73,12 +73,14 @@ class Dispatcher(PoolEvents[Input]):
         function_id = pool.plan.function_id
         old = self._queues.pop(function_id, None)
         before = self._pools.put(pool)
-        self._queues[function_id] = FunctionQueue(function_id, app_id, client_id, pool, retry, self._queue_limit)
+        queue = FunctionQueue(function_id, app_id, client_id, pool, retry, self._queue_limit)
+        self._queues[function_id] = queue
         if before is not None:
             self._tasks.spawn(self._pools.retire(before, grace_s))
         if old is not None:
+            queue.outcomes = old.outcomes
             self.submit(old.take_all())
-        self._pump(self._queues[function_id])
+        self._pump(queue)
 
     def replace_function(self, plan: PoolPlan, retry: RetryPolicy, app_id: str, client_id: str, grace_s: float) -> None:
         """Serve a function by another plan from now on, as `switch_function`; its containers have yet to start."""
@@ -233,6 +235,9 @@ class Dispatcher(PoolEvents[Input]):
         self._claims.claimed(container, input_ids, self._queues.get(container.pool.plan.function_id))
 
     def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
+        queue = self._queues.get(container.pool.plan.function_id)
+        if queue is not None:
+            queue.outcomes.num_succeeded += len(rows)
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
@@ -259,7 +264,7 @@ class Dispatcher(PoolEvents[Input]):
                 )
 
     def on_failure(self, container: Container[Input], input_id: str, failure: Failure, num_yields: int) -> None:
-        self._diary.failed(container, input_id, failure)
+        error = self._diary.failed(container, input_id, failure)
         item = container.release(input_id)
         if item is None:
             self._answered_early(container, input_id, failure, num_yields)
@@ -280,6 +285,8 @@ class Dispatcher(PoolEvents[Input]):
             queue.num_retrying += 1
             asyncio.get_running_loop().call_later(delay, self._run_again, item, queue)
             return
+        if queue is not None and failure.kind != FailureKind.CANCELLED:
+            queue.outcomes.failed(1, error)
         self._answers.fail(item, failure, num_yields)
 
     def on_log(self, container: Container[Input], rows: Sequence[LogRow]) -> None:
@@ -290,7 +297,9 @@ class Dispatcher(PoolEvents[Input]):
             client.log(batch.lines(), container.handle)
 
     def on_load_failed(self, container: Container[Input], failure: Failure) -> None:
-        self._diary.failed(container, "", failure)
+        error = self._diary.failed(container, "", failure)
+        if (queue := self._queues.get(container.pool.plan.function_id)) is not None:
+            queue.outcomes.failed(0, error)
 
     def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
         self._diary.ended(container, exit)
@@ -325,7 +334,10 @@ class Dispatcher(PoolEvents[Input]):
             # Of a request nobody knows what it has done already: who sent it decides whether to send it again.
             if item.losses > MAX_LOSSES or item.is_cancelled or ends_here or item.stream is not None:
                 item.container = None
-                self._answers.fail(item, lost(item, container, exit))
+                failure = lost(item, container, exit)
+                if queue is not None:
+                    queue.outcomes.failed(1, failure.message)
+                self._answers.fail(item, failure)
             else:
                 again.append(item)
         for item in again:
@@ -340,6 +352,7 @@ class Dispatcher(PoolEvents[Input]):
         queue = self._queues.get(pool.plan.function_id)
         if queue is not None and queue.pool is pool:
             waiting = queue.take_all()
+            queue.outcomes.failed(len(waiting), "")
             if pool.plan.is_server or any(item.stream is not None for item in waiting):
                 # Who sent a request is not told why: that is for who runs the app.
                 self.on_notice(

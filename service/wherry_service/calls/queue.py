@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wherry_service.calls.call import Call, Input
+from wherry_service.calls.outcomes import Outcomes
 from wherry_service.calls.retry import RetryPolicy
 from wherry_service.pools.pool import Pool
 
@@ -36,6 +37,7 @@ class FunctionQueue:
         self.noticed: dict[str, float] = {}
         # Inputs that failed and wait for the time of their retry.
         self.num_retrying = 0
+        self.outcomes = Outcomes()
         # In order. What was removed stays in place, unmarked, until its turn comes or too much of it is there.
         self._waiting: deque[Input] = deque()
         self._count = 0

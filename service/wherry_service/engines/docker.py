@@ -22,6 +22,7 @@ from wherry_service.engines.engine import (
     ContainerMissing,
     ContainerSpec,
     ContainerStatus,
+    ContainerUsage,
     DeviceMissing,
     EngineDisk,
     EngineError,
@@ -266,12 +267,16 @@ class DockerEngine:
 
         await self._run(f"make an image of container {engine_id[:12]}", commit)
 
-    async def memory_bytes(self, engine_id: str) -> int:
+    async def usage(self, engine_id: str) -> ContainerUsage:
         stats = await self._run("read stats", lambda client: client.stats(engine_id, stream=False, one_shot=True))
         memory = stats.get("memory_stats") or {}
         detail = memory.get("stats") or {}
         reclaimable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
-        return max(0, int(memory.get("usage", 0)) - int(reclaimable))
+        processor = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
+        return ContainerUsage(
+            cpu_ns=int(processor.get("total_usage", 0)),
+            memory_bytes=max(0, int(memory.get("usage", 0)) - int(reclaimable)),
+        )
 
     async def image(self, reference: str) -> EngineImage | None:
         try:

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 class EngineError(Exception):
@@ -123,6 +123,16 @@ class ContainerStatus:
     begun: bool = True
     # What it may use of memory; None: no limit, or it was not looked at.
     memory_limit_mib: int | None = None
+
+
+class ContainerUsage(NamedTuple):
+    """What a container uses: nanoseconds of processor time since it began, and bytes of memory charged to it now.
+
+    Page cache that can be had back is not counted.
+    """
+
+    cpu_ns: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +331,8 @@ class Engine(Protocol):
         What the container's environment adds to its image's is set to nothing there, since it may be secret.
         """
 
-    async def memory_bytes(self, engine_id: str) -> int:
-        """Return the memory charged to it now, in bytes, without reclaimable page cache."""
+    async def usage(self, engine_id: str) -> ContainerUsage:
+        """Return the processor time and the memory that it uses; raises `ContainerMissing`."""
 
     async def image(self, reference: str) -> "EngineImage | None":
         """Return what is known of an image, or None if it is not here."""

@@ -12,12 +12,15 @@ from tests.fakes.calls import journal_of
 from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import (
+    AppListRequest,
+    AppShowRequest,
     AppStopRequest,
     CallKind,
     CallStart,
     Failure,
     FailureKind,
     FunctionSpec,
+    FunctionStatus,
     LogLine,
     LogReadRequest,
     PoolSettings,
@@ -297,5 +300,45 @@ def test_a_stop_answers_at_its_deadline_names_what_is_left_and_goes_on(tmp_path:
         container.exit(ContainerExit(exit_code=0))
         assert await again == (1, [])
         assert not world.apps.register.is_running(app_id)
+
+    run(tmp_path, scenario)
+
+
+def test_how_inputs_of_an_app_ended_is_counted_and_its_last_error_masked(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        app_id, function_id = await world.run()
+        world.masks.add(app_id, ["hunter22"])
+
+        async def status() -> FunctionStatus:
+            (found,) = (await world.app_api.show(AppShowRequest(app_id=app_id))).functions
+            return found
+
+        container, _, _ = await world.call(function_id)
+        busy = await status()
+        assert (busy.num_running, busy.num_active_containers, busy.num_containers) == (1, 1, 1)
+        container.finish()
+        container, input_id, _ = await world.call(function_id)
+        raised = Failure(kind=FailureKind.EXCEPTION, type_name="builtins.KeyError", message="hunter22\nmore")
+        container.inputs.clear()
+        container.events.on_failure(input_id, raised, 0)
+        container, input_id, _ = await world.call(function_id)
+        container.answer_cancelled(input_id)
+        done = await status()
+        assert (done.num_succeeded, done.num_failed, done.num_active_containers) == (1, 1, 1)
+        assert done.last_error == "KeyError: ****"
+        (app,) = (await world.app_api.list(AppListRequest(environment="main"))).apps
+        assert (app.last_error, app.last_error_at_ms) == (done.last_error, done.last_error_at_ms)
+        assert (app.num_functions, app.url) == (1, "")
+
+    run(tmp_path, scenario)
+
+
+def test_code_that_can_not_be_loaded_is_the_last_error(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        _, function_id = await world.run()
+        container, _, _ = await world.call(function_id)
+        container.fail_to_load()
+        (app,) = (await world.app_api.list(AppListRequest(environment="main"))).apps
+        assert app.last_error == "ImportError: no such module"
 
     run(tmp_path, scenario)
