@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry._screen.harmless import harmless, in_one_line
-from wherry.cli._common import say, show_table
+from wherry._screen.table import Column, Table
+from wherry.cli._common import say
 
 
 @pytest.mark.parametrize(
@@ -64,10 +65,10 @@ def test_a_name_is_in_one_line(name: str, shown: str) -> None:
     assert in_one_line(name) == shown
 
 
-def test_what_is_in_a_table_is_text(capsys: pytest.CaptureFixture[str]) -> None:
-    show_table(["name", "size"], [["[/x]", 1], ["[red]r[/red]", None], ["a\nb\x1b]52;c;x\x07", 2]])
-    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert shown == [
+def test_what_is_in_a_table_is_text() -> None:
+    table = Table[tuple[str, int | None]](Column("name", lambda row: row[0]), Column("size", lambda row: row[1]))
+    shown = table.plain([("[/x]", 1), ("[red]r[/red]", None), ("a\nb\x1b]52;c;x\x07", 2)])
+    assert [line.rstrip() for line in shown] == [
         "name                 size",
         "[/x]                 1",
         "[red]r[/red]",

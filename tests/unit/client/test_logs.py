@@ -17,6 +17,8 @@ from wherry.exception import ConnectionError
 from wherry_proto.messages import AppStopRequest, AppStopResponse, FunctionSpec, LogLine, LogReadRequest, Stream
 
 Run = Callable[..., int]
+# Whole ids: what is shorter is looked for.
+APP, CONTAINER, FUNCTION = (f"{prefix}-01KB8ZQ4M3AAAAAAAAAAAAAAAA" for prefix in ("ap", "co", "fu"))
 NOW = datetime.datetime(2026, 3, 4, 12, 0, 0).timestamp()
 
 
@@ -65,26 +67,26 @@ def test_lines_do_not_steer_a_terminal_and_are_as_they_came_elsewhere(
 
 def test_options_become_the_request(run: Run, service: FakeService) -> None:
     service.logs = [[]]
-    words = (
-        "-n 5 --search x --function f --call fc-1 --container wherry-co-1 --stream stderr --since 1970-01-02 -e prod"
+    words = "-n 5 --search x --function f --call fc-1 --stream stderr --since 1970-01-02 -e prod --container"
+    assert (
+        run("app", "logs", "demo", *words.split(), f"wherry-{CONTAINER}", "--until", "2026-01-01T00:00:00+00:00") == 0
     )
-    assert run("app", "logs", "demo", *words.split(), "--until", "2026-01-01T00:00:00+00:00") == 0
     request = asked(service)
     assert (request.tail, request.search, request.function, request.call_id) == (5, "x", "f", "fc-1")
-    assert (request.container_id, request.stream, request.environment) == ("co-1", Stream.STDERR, "prod")
+    assert (request.container_id, request.stream, request.environment) == (CONTAINER, Stream.STDERR, "prod")
     assert 0 < request.since_ms < 3 * 86_400_000
     assert request.until_ms == 1_767_225_600_000
 
 
 def test_an_app_and_a_container_by_id(run: Run, service: FakeService) -> None:
     service.logs = [[], []]
-    assert run("app", "logs", "ap-1", "-f", "-n", "0") == 0
+    assert run("app", "logs", APP, "-f", "-n", "0") == 0
     request = asked(service)
-    assert (request.app_id, request.app_name, request.follow, request.only_new) == ("ap-1", "", True, True)
+    assert (request.app_id, request.app_name, request.follow, request.only_new) == (APP, "", True, True)
     service.requests.clear()
-    assert run("container", "logs", "co-1", "--follow") == 0
+    assert run("container", "logs", CONTAINER, "--follow") == 0
     request = asked(service)
-    assert (request.container_id, request.app_id, request.follow, request.only_new) == ("co-1", "", True, False)
+    assert (request.container_id, request.app_id, request.follow, request.only_new) == (CONTAINER, "", True, False)
 
 
 def test_json_is_one_object_a_line(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,15 +131,15 @@ def test_lines_may_begin_with_ids(run: Run, service: FakeService, capsys: pytest
     assert isinstance(request, LogReadRequest)
     assert (request.app_name, request.function, request.call_id) == ("demo", "f", "fc-1")
     service.logs = [[], []]
-    service.specs["fu-f"] = FunctionSpec(name="f")
-    for words, named in (((), "fu-f"), (("--all-variants",), "f")):
-        assert run("function", "logs", "fu-f", *words) == 0
+    service.specs[FUNCTION] = FunctionSpec(name="f")
+    for words, named in (((), FUNCTION), (("--all-variants",), "f")):
+        assert run("function", "logs", FUNCTION, *words) == 0
         request = service.requests[-1][1]
         assert isinstance(request, LogReadRequest)
         assert (request.app_id, request.function) == ("ap-1", named)
     assert run("function", "logs", "demo") == 2
     assert "neither an id (fu-…) nor APP/FUNCTION" in capsys.readouterr().err
-    assert run("container", "logs", "co-1", "--all", "-n", "5") == 2
+    assert run("container", "logs", CONTAINER, "--all", "-n", "5") == 2
 
 
 @pytest.mark.parametrize(
@@ -209,8 +211,8 @@ def test_one_who_wants_only_new_lines_gets_those_of_the_time_without_a_connectio
 
 def test_app_stop(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
     service.app_stopped = AppStopResponse(num_containers_stopped=2)
-    assert run("app", "stop", "ap-1", "--timeout", "5") == 0
-    assert capsys.readouterr().out == "Stopped ap-1 and 2 containers.\n"
+    assert run("app", "stop", APP, "--timeout", "5") == 0
+    assert capsys.readouterr().out == f"Stopped {APP} and 2 containers.\n"
     _, request = service.requests[-1]
     assert isinstance(request, AppStopRequest)
     assert request.deadline_s == 5
@@ -218,9 +220,9 @@ def test_app_stop(run: Run, service: FakeService, capsys: pytest.CaptureFixture[
 
 def test_app_stop_names_what_is_left(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
     service.app_stopped = AppStopResponse(left_over=["wherry-co-1", "wherry-co-2"])
-    assert run("app", "stop", "ap-1") == 1
+    assert run("app", "stop", APP) == 1
     err = capsys.readouterr().err
     assert "2 containers that are still there: wherry-co-1, wherry-co-2" in err
     assert "docker ps -a" in err
-    assert run("app", "stop", "ap-1", "--json") == 1
+    assert run("app", "stop", APP, "--json") == 1
     assert json.loads(capsys.readouterr().out)["left_over"] == ["wherry-co-1", "wherry-co-2"]
