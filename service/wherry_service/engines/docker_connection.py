@@ -75,7 +75,10 @@ class DockerConnection:
                 f"Docker refuses this user at {where}: add it to the group `docker` (and log in again), or run as root"
             )
         if "timed out" in text.lower():
-            return f"Docker does not answer within {TIMEOUT_S} s at {where}: look at its log (`journalctl -u docker`)"
+            return (
+                f"Docker does not answer within {TIMEOUT_S} s at {where}: look at its log (`journalctl -u docker`), or "
+                "restart it (`systemctl restart docker`): calls go on by themselves"
+            )
         if where.is_named:
             return f"Docker does not answer at {where}: start that engine, or choose another: {_CHOICE}"
         return (
