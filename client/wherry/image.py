@@ -58,13 +58,15 @@ class Image(Recipe, Packages, Files, Object):
         setup_dockerfile_commands: Sequence[str] = (),
         add_python: str | None = None,
         force_build: bool = False,
+        **of_steps: Any,
     ) -> Image:
         """Return the image of a registry, for example "python:3.12-slim".
 
         It needs Python 3.10 or newer, or `add_python="3.13"`, which lays one beside what it has. `secret` holds
-        REGISTRY_USERNAME and REGISTRY_PASSWORD. Raises InvalidError when the tag is empty.
-        (reference: Image.from_registry)
+        REGISTRY_USERNAME and REGISTRY_PASSWORD. `secrets`, `env` and `gpu` are for steps: pulling has none of them.
+        Raises InvalidError when the tag is empty. (reference: Image.from_registry)
         """
+        _check_of_steps("from_registry", of_steps)
         return cls._registry("from_registry", tag, {}, secret, setup_dockerfile_commands, add_python, force_build)
 
     @classmethod
@@ -84,11 +86,13 @@ class Image(Recipe, Packages, Files, Object):
         setup_dockerfile_commands: Sequence[str] = (),
         add_python: str | None = None,
         force_build: bool = False,
+        **of_steps: Any,
     ) -> Image:
         """Return an image of Google's registry; `secret` holds SERVICE_ACCOUNT_JSON, a service account's key.
 
         (reference: Image.from_gcp_artifact_registry)
         """
+        _check_of_steps("from_gcp_artifact_registry", of_steps)
         options = {"registry": "gcp"}
         return cls._registry("from_registry", tag, options, secret, setup_dockerfile_commands, add_python, force_build)
 
@@ -101,11 +105,13 @@ class Image(Recipe, Packages, Files, Object):
         setup_dockerfile_commands: Sequence[str] = (),
         add_python: str | None = None,
         force_build: bool = False,
+        **of_steps: Any,
     ) -> Image:
         """Return an image of Amazon's registry; `secret` holds AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 
         (reference: Image.from_aws_ecr)
         """
+        _check_of_steps("from_aws_ecr", of_steps)
         options = {"registry": "aws"}
         return cls._registry("from_registry", tag, options, secret, setup_dockerfile_commands, add_python, force_build)
 
@@ -419,6 +425,13 @@ def _refuse(what: str) -> None:
 
     method, _, parameter = what.rpartition(" ")
     raise refusal(what, f"modal.Image.{method or 'from_dockerfile'}({parameter}=)")
+
+
+def _check_of_steps(method: str, given: Mapping[str, Any]) -> None:
+    """Let pass what is only for the steps of a build; raise TypeError for any other keyword."""
+    for name in given:
+        if name not in ("secrets", "env", "gpu"):
+            raise TypeError(f"Image.{method}() got an unexpected keyword argument {name!r}")
 
 
 def _of_builder(image: Image) -> Image:

@@ -245,6 +245,11 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         """The id, "sb-…"."""
         return self._sandbox_id
 
+    @blocking
+    def _get_task_id(self) -> str:
+        """As `object_id`. Private in Modal: frameworks put it into links all the same."""
+        return self._sandbox_id
+
     @property
     def client(self) -> Client:
         """The connection that it uses."""

@@ -1,5 +1,6 @@
 """Spellings of Modal's first half of 2023, and of later programs that use what was private or an experiment."""
 
+import asyncio
 import os
 import warnings
 from collections.abc import Iterator
@@ -154,6 +155,20 @@ def test_the_profile_in_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("HOME", os.fspath(tmp_path))
     monkeypatch.setenv("WHERRY_PROFILE", "work")
     assert config._profile == "work"
+
+
+def test_a_sandbox_has_the_private_id_that_frameworks_ask_for() -> None:
+    sandbox = wherry.Sandbox("sb-" + "0" * 26)
+    assert sandbox._get_task_id() == asyncio.run(sandbox._get_task_id.aio()) == sandbox.object_id
+
+
+@pytest.mark.parametrize("name", ["from_registry", "from_gcp_artifact_registry", "from_aws_ecr"])
+def test_an_image_of_a_registry_takes_what_steps_take(name: str) -> None:
+    make: Any = getattr(wherry.Image, name)
+    secret = wherry.Secret.from_dict({"A": "b"})
+    assert make("node", secrets=[secret], env={"A": "b"}, gpu="any") == make("node", secrets=None) == make("node")
+    with pytest.raises(TypeError, match=rf"Image.{name}\(\) got an unexpected keyword argument 'secrts'"):
+        make("node", secrts=[])
 
 
 def test_images_of_registries_and_gpus_of_20_gb() -> None:
