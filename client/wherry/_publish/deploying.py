@@ -13,7 +13,7 @@ from wherry._publish.image_files import resolve
 from wherry._publish.opening import opened
 from wherry._publish.preparing import prepared
 from wherry._publish.published import Published
-from wherry._screen.output import Output, Silent
+from wherry._screen.output import Output, Silent, waited
 from wherry._screen.plain import Cells, Steps
 from wherry.context import GUARD, check_local, is_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
@@ -211,7 +211,8 @@ def follow(
     # Asked again after the service has come back, it finds that nothing has changed, or begins anew. To go back by one
     # version twice would be to stay.
     is_repeatable = not isinstance(request, DeploymentRollbackRequest) or request.version > 0
-    result = client.persist(ask) if is_repeatable else ask()
+    with waited(screen, "The new version starts, and takes over when its containers are ready"):
+        result = client.persist(ask) if is_repeatable else ask()
     if result.deployment is not None and result.deployment.state == DeploymentState.FAILED:
         raise DeploymentError(result.deployment.error)
     return result

@@ -10,6 +10,7 @@ from wherry._base.ids import new_id
 from wherry._publish.bring_up import bring_up
 from wherry._publish.needs import Needs, needs_of
 from wherry._screen import terminal
+from wherry._screen.output import waited
 from wherry.exception import InvalidError
 from wherry_proto.messages import (
     ExecStart,
@@ -44,7 +45,8 @@ def fresh(client: Client, needs: Needs, spec: SandboxSpec, *, with_sdk: bool, en
     request = SandboxCreateRequest(
         sandbox_id=new_id("sb"), environment=environment, tags={"made-for": "shell"}, spec=spec
     )
-    return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
+    with waited(client.listener.screen, "The container starts"):
+        return client.call("Sandboxes.Create", request, SandboxInfo).sandbox_id
 
 
 def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> str:

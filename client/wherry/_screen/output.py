@@ -1,6 +1,7 @@
 """The interface of outputs, and the silent one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from wherry_proto.messages import ImageStepEnd, LogLine, Notice
@@ -171,3 +172,13 @@ def describe(step: ImageStepEnd) -> str:
 def cut(text: str, length: int = 50) -> str:
     """Return the beginning of a text, with "…" where it is longer than that."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@contextmanager
+def waited(screen: Output, what: str) -> Iterator[None]:
+    """Show within this block what is waited for, if that takes longer than a moment."""
+    waiting = screen.waiting(what)
+    try:
+        yield
+    finally:
+        waiting.end()

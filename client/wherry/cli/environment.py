@@ -4,11 +4,13 @@ import typer
 
 from wherry._base.misuse import near
 from wherry._connection.client import Client, default_client
+from wherry._screen.output import waited
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, time_of
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
+from wherry.output import screen_for_stderr
 from wherry_proto.messages import (
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
@@ -122,7 +124,8 @@ def delete(
         (info.num_objects, "object", "objects (secrets, dicts, queues, volumes)"),
     )
     confirm(f"Delete environment {name} with {held or 'nothing in it'}? This can't be undone.", yes)
-    client.call("Environments.Delete", EnvironmentDeleteRequest(name=name, force=force), EnvironmentInfo)
+    with waited(screen_for_stderr(), f"Environment {name} is deleted with all that is in it"):
+        client.call("Environments.Delete", EnvironmentDeleteRequest(name=name, force=force), EnvironmentInfo)
     if as_json:
         show_json({"name": name, "apps": info.num_apps, "sandboxes": info.num_sandboxes, "objects": info.num_objects})
     else:

@@ -13,6 +13,7 @@ from wherry._define.recipe import Recipe
 from wherry._publish.image_files import resolve
 from wherry._publish.images import ensure_images, publish
 from wherry._screen.harmless import harmless
+from wherry._screen.output import waited
 from wherry._screen.table import Column, Kind, size_of
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, use_environment
 from wherry.cli._ids import whole
@@ -21,7 +22,7 @@ from wherry.cli._ref import images_of
 from wherry.cli._usage import UsageError
 from wherry.cli.image_names import names
 from wherry.image import Image
-from wherry.output import screen_for_stdout
+from wherry.output import screen_for_stderr, screen_for_stdout
 from wherry.secret import Secret
 from wherry_proto.messages import (
     ImageInfo,
@@ -218,7 +219,8 @@ def prune(
                 typer.echo(f"{image.image_id}  {size_of(image.size_bytes)}  {image.summary}", err=True)
             typer.confirm(f"Remove {counted(len(found.removed), 'image')}?", abort=True, err=True)
         request = ImagePruneRequest(older_than_days=older_than)
-        found = client.call("Images.Prune", request, ImagePruneResponse)
+        with waited(screen_for_stderr(), f"{counted(len(found.removed), 'image')} are removed"):
+            found = client.call("Images.Prune", request, ImagePruneResponse)
     if as_json:
         show_json({"removed": [_described(image) for image in found.removed], "freed_bytes": found.freed_bytes})
         return

@@ -15,10 +15,12 @@ from wherry._connection.settings import Settings, default_state_dir
 from wherry._connection.transport import open_transport
 from wherry._connection.transport.transport import Transport
 from wherry._connection.unit import Unit
+from wherry._screen.output import waited
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.cli._disk import described, lines, warnings
 from wherry.exception import ConnectionError, InvalidError
+from wherry.output import screen_for_stderr
 from wherry_proto.messages import (
     EngineInfo,
     IsolationInfo,
@@ -61,7 +63,8 @@ def start(as_json: bool = JSON_OPTION) -> None:
     """Start the local service, unless it runs."""
     settings = _local_settings("start")
     transport = _transport(settings)
-    started = LocalServer(settings).ensure(transport)
+    with waited(screen_for_stderr(), "The service starts"):
+        started = LocalServer(settings).ensure(transport)
     info = _info(transport)
     if as_json:
         show_json({**_described(info), "started": started})
@@ -120,8 +123,9 @@ def stop(
             typer.echo("No service is running.")
         return
     transport = _transport(settings)
-    answer = cast("ServerStopResponse", transport.call("Server.Stop", ServerStopRequest(force=force)))
-    wait_until_gone(settings)
+    with waited(screen_for_stderr(), "The service stops: what runs gets some seconds to end"):
+        answer = cast("ServerStopResponse", transport.call("Server.Stop", ServerStopRequest(force=force)))
+        wait_until_gone(settings)
     if as_json:
         show_json({"stopped": True, "containers": answer.num_containers_stopped})
     else:

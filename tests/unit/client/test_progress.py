@@ -11,6 +11,7 @@ from tests.fakes.service import FakeService
 from tests.waiting import wait_until
 from wherry._connection.client import Client
 from wherry._screen.live import Terminal
+from wherry._screen.output import waited
 from wherry._screen.pace import Pace, amount, span
 from wherry._screen.plain import Plain
 from wherry._screen.ticker import Ticker
@@ -262,3 +263,10 @@ def test_a_map_counts_what_failed(service: FakeService, client: Client) -> None:
         found = list(made.map([1, 0, 2], return_exceptions=True))
     assert isinstance(found[1], ZeroDivisionError)
     assert counted == ["one", "one", "failed", "one", "end"]
+
+
+def test_what_a_command_waits_for_is_shown_while_it_waits() -> None:
+    terminal, shown = _moving(80)
+    with waited(terminal, "The service stops"):
+        wait_until(lambda: any("The service stops" in line for line in shown()), "the wait")
+    assert shown() == []
