@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--default-state-dir", type=Path, help="the same, where the settings do not say")
     parser.add_argument("--config", type=Path, help="YAML file of settings (docs/configuration.md)")
     parser.add_argument("--listen", metavar="HOST:PORT", help="sets listen.address")
+    parser.add_argument("--test-notify", action="store_true", help="post a test event to notify.url, and end")
     parser.add_argument("--dev-tls", action="store_true", help="sets tls.mode to dev")
     arguments = parser.parse_args()
     try:
@@ -38,6 +41,8 @@ def main() -> int:
     except SettingsError as error:
         print(f"wherry: {error}", file=sys.stderr)
         return 1
+    if arguments.test_notify:
+        return _test_notify(settings)
     chosen = settings.state_dir or arguments.default_state_dir
     if chosen is None:
         parser.error("say where the service keeps everything: --state-dir, or state_dir in the settings")
@@ -71,6 +76,28 @@ def main() -> int:
         print(f"a service for {state_dir} is already running", file=sys.stderr)
         return 0
     return _serve(state_dir, settings)
+
+
+def _test_notify(settings: Settings) -> int:
+    """Post a test event; return the exit code."""
+    from wherry_service.errors import ServiceError  # noqa: PLC0415 - start-up cost: only for this
+    from wherry_service.notify import notifier  # noqa: PLC0415 - start-up cost: as above
+    from wherry_service.notify.settings import TEST, NotifySettings  # noqa: PLC0415 - start-up cost: as above
+
+    try:
+        found = NotifySettings.from_environment(settings.rooms)
+    except ServiceError as error:
+        print(f"wherry: {settings.told(error)}", file=sys.stderr)
+        return 1
+    if not found.url:
+        print(
+            "wherry: notify.url is not set: set WHERRY_NOTIFY_URL, or name the settings with --config", file=sys.stderr
+        )
+        return 1
+    event = notifier.described(TEST, "This is a test of Wherry's notifications.", {}, time.time())
+    problem, _ = notifier.tried(notifier.post_json, found.url, json.dumps(event).encode())
+    print(f"wherry: {problem}" if problem else "The webhook took the test event.", file=sys.stderr)
+    return 1 if problem else 0
 
 
 def _serve(state_dir: Path, settings: Settings) -> int:

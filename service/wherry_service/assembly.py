@@ -63,6 +63,8 @@ from wherry_service.node.node import LoadOrder
 from wherry_service.node.outbound import Outbounds
 from wherry_service.node.tunnel_names import FILE_NAME as TUNNELS_KEY
 from wherry_service.node.tunnel_names import TunnelNames
+from wherry_service.notify.notifier import Notifier
+from wherry_service.notify.settings import NotifySettings
 from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
@@ -119,6 +121,8 @@ class Basics:
     stop: StopRequest
     # What runs beside everything else, until the service ends.
     tasks: Tasks
+    # Who tells the webhook of what went wrong.
+    notifier: Notifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,8 @@ def assemble(
     """
     http = HttpSettings.from_environment(settings.rooms)
     tasks = Tasks("a task of the service failed")
-    basics = Basics(state_dir, settings, http, new_id("sv"), StopRequest(), tasks)
+    notifier = Notifier(NotifySettings.from_environment(settings.rooms))
+    basics = Basics(state_dir, settings, http, new_id("sv"), StopRequest(), tasks, notifier)
     stores = _stores(basics)
     machine = _machine(basics, stores, make_engine, connect_guest, connect_web)
     work = _work(basics, stores, machine)

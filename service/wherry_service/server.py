@@ -20,6 +20,7 @@ from wherry_service.housekeeping import Housekeeping
 from wherry_service.node.node import FoundContainer
 from wherry_service.recovery import Recovery
 from wherry_service.settings import Settings
+from wherry_service.watchman import Watchman
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Service:
         self.parts = assemble(state_dir, settings, self._connect_guest, self._connect_web, make_engine)
         self.handlers = Handlers(self.parts)
         self._recovery = Recovery(self.parts)
+        self._watchman = Watchman(self.parts)
         self._state_dir = state_dir
         self._local_socket = state_dir / LOCAL_SOCKET_NAME
         self._stop = self.parts.basics.stop
@@ -135,6 +137,9 @@ class Service:
         spawn(machine.capacity.gpus.look())
         for goes_on in Housekeeping(self.parts).works():
             spawn(goes_on)
+        self._watchman.begin()
+        ends.push_async_callback(asyncio.to_thread, self._watchman.close)
+        spawn(self._watchman.run())
         log.info("wherry %s serves %s, process %d", __version__, self._state_dir, os.getpid())
         ends.callback(self._hurry)
 

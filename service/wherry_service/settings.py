@@ -1,9 +1,7 @@
-"""The service's settings: a YAML file, and WHERRY_… variables that go before it. docs/configuration.md is made of this.
+"""The service's settings: a YAML file, and WHERRY_… variables that go before it. The page about them is made of it."""
 
-A key such as `tls.certificate` is `certificate:` below `tls:` in the file, and WHERRY_TLS_CERTIFICATE in the
-environment.
-"""
-
+# large: every key there is, with what it means
+# A key such as `tls.certificate` is `certificate:` below `tls:` in the file, and WHERRY_TLS_CERTIFICATE as a variable.
 import difflib
 import os
 import re
@@ -165,6 +163,25 @@ _ROOMS = (
     ),
     Key("sandbox.log_mib", 32, "MiB of each sandbox's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
+    Key(
+        "notify.url",
+        "",
+        "A webhook, `https://HOST/PATH`, that is told of what went wrong; best as a variable. "
+        "[What it gets](server.md#notifications).",
+    ),
+    Key(
+        "notify.events",
+        "",
+        "Which events it gets: `schedule_failed`, `deploy_failed`, `crash_loop`, `disk_low`, `service_restarted`. "
+        "Unset: all.",
+        "list",
+    ),
+    Key(
+        "notify.disk_free",
+        10.0,
+        "Percent of the state directory's disk that are free, below which the disk counts as low; 0: never.",
+        "number",
+    ),
     Key(
         "schedule.catch_up",
         "newest",

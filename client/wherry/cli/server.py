@@ -1,6 +1,7 @@
 """`wherry server`: the local service."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from wherry._screen.output import waited
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.cli._disk import described, lines, warnings
+from wherry.cli._usage import UsageError
 from wherry.exception import ConnectionError, InvalidError
 from wherry.output import screen_for_stderr
 from wherry_proto.messages import (
@@ -56,6 +58,24 @@ def run(
     if dev_tls:
         command.append("--dev-tls")
     os.execv(command[0], command)
+
+
+@group.command()
+def notify(
+    test: bool = typer.Option(False, "--test", help="Send a test event."),
+    config: Path | None = typer.Option(None, "--config", help="YAML file of settings (docs/configuration.md)."),
+) -> None:
+    """Send a test event to the webhook of the settings.
+
+    Exits with 1, and says why, if the webhook does not take it.
+    """
+    if not test:
+        raise UsageError("say --test: it sends an event to notify.url")
+    check_service_installed()
+    command = [sys.executable, "-P", "-m", "wherry_service", "--test-notify"]
+    if config is not None:
+        command += ["--config", str(config)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 @group.command()

@@ -60,6 +60,8 @@ class Deployments:
         self.store = store
         self._pools = pools
         self._host = host
+        # Called with the app, and with why its new version did not start.
+        self.on_failed: list[Callable[[App, str], None]] = []
 
     async def restore(self) -> None:
         """Take note of the versions that serve, after `Apps.restore`."""
@@ -181,6 +183,8 @@ class Deployments:
     async def _note_failure(self, app: App, wanted: Deployment, error: str) -> None:
         log.warning("a new version of %s did not start: %s", app, error.partition("\n")[0])
         wanted.state, wanted.error = DeploymentState.FAILED, error
+        for hear in self.on_failed:
+            hear(app, error)
         # Of an app that was never deployed nothing is kept.
         if app.record.state == AppState.DEPLOYED:
             await self.store.add_failed(wanted)

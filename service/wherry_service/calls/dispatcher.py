@@ -26,6 +26,7 @@ from wherry_service.pools.pools import Pools
 from wherry_service.tasks import Tasks
 
 
+# large: a method for each event of pools, and for each thing that can be done with a function
 class Dispatcher(PoolEvents[Input]):
     """Queues, by function, and the inputs that are open."""
 
@@ -43,6 +44,8 @@ class Dispatcher(PoolEvents[Input]):
         self._tasks = Tasks("containers of an earlier version could not be retired")
         self._queues: dict[str, FunctionQueue] = {}
         self._waits = Waits(clients, self._queues)
+        # Called with a pool whose containers end before they can work, and with why.
+        self.on_crash_loop: list[Callable[[Home, str], None]] = []
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
@@ -347,6 +350,10 @@ class Dispatcher(PoolEvents[Input]):
                 f"its input runs again ({item.losses} of {MAX_LOSSES})",
             )
         self.on_back(pool, again)
+
+    def on_crashing(self, pool: Home, error: str) -> None:
+        for hear in self.on_crash_loop:
+            hear(pool, error)
 
     def on_start_failed(self, pool: Home, failure: Failure) -> None:
         queue = self._queues.get(pool.plan.function_id)

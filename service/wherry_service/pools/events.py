@@ -29,5 +29,8 @@ class PoolEvents(ContainerEvents[Container[A]], Generic[A]):
     def on_start_failed(self, pool: Home, failure: Failure) -> None:
         """Hear that the pool can't get a container to run; what waits must not wait on."""
 
+    def on_crashing(self, pool: Home, error: str) -> None:
+        """Hear that containers end, one after the other, before they have imported the user's code."""
+
     def on_notice(self, pool: Home, text: str) -> None:
         """Hear something the people who wait should know."""

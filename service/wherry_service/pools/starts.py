@@ -169,6 +169,8 @@ class Starts(Generic[A]):
         """Hear that a container could not import the user's code."""
         self._strikes += 1
         self._back_off()
+        if self._strikes >= MAX_STRIKES:
+            self.watcher.on_crashing(self._pool, f"{failure.type_name.removeprefix('builtins.')}: {failure.message}")
         self.watcher.on_start_failed(self._pool, failure)
 
     def failed(self, exit: ContainerExit) -> None:
@@ -188,6 +190,7 @@ class Starts(Generic[A]):
 
     def _fail(self, text: str) -> None:
         message = f"No container of function {self._pool.plan.name!r} could start: it {text}"
+        self.watcher.on_crashing(self._pool, message)
         self.watcher.on_start_failed(self._pool, Failure(kind=FailureKind.STARTUP, message=message))
 
     def _back_off(self) -> None:

@@ -224,6 +224,10 @@ class Schedules:
         runs = await self._store.last_runs([one.record.function_id for one in found])
         return [self._info(one, runs.get(one.record.function_id)) for one in found]
 
+    async def all(self) -> list[ScheduleInfo]:
+        """Return the schedules of all apps."""
+        return await self.infos(list({one.record.app_id for one in self._scheduled.values()}))
+
     async def run_now(self, function_id: str, operation_id: str) -> ScheduleInfo:
         """Run a function beside its schedule, paused or not; the same operation asked for twice runs once."""
         # Not to be interrupted by a client that goes: what was written must be queued, too.

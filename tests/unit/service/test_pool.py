@@ -72,6 +72,9 @@ class Listener(PoolEvents[Input]):
     def on_lost(self, container: Container[Input], inputs: Sequence[Input], exit: ContainerExit) -> None:
         self.events += (("lost", item.input_id) for item in inputs)
 
+    def on_crashing(self, pool: Home, error: str) -> None:
+        self.events.append(("crashing", error))
+
     def on_start_failed(self, pool: Home, failure: Failure) -> None:
         self.events.append(("start failed", failure))
 
@@ -275,6 +278,7 @@ def test_containers_that_die_while_they_start_are_tried_again_ever_later_and_the
         for strike in range(MAX_STRIKES):
             await world.until(lambda: pool.live() and pool.live()[0].handle is not None)
             assert not world.listener.of("start failed")
+            assert not world.listener.of("crashing")
             fake(pool.live()[0]).exit(ContainerExit(exit_code=1, log_tail="no such file"))
             assert pool.starts._retry_at > pool.now() + 0.2 * 2**strike
             # Nothing is started before that.
@@ -285,6 +289,21 @@ def test_containers_that_die_while_they_start_are_tried_again_ever_later_and_the
                 pool.scale()
         ((_, failure),) = world.listener.of("start failed")
         assert "Its last output:\nno such file" in failure.message
+        assert world.listener.of("crashing") == [("crashing", failure.message)]
+
+    run(scenario, auto=False)
+
+
+def test_code_that_can_not_be_imported_time_and_again_is_a_crash_loop() -> None:
+    async def scenario(world: World) -> None:
+        pool = world.open()
+        for _ in range(MAX_STRIKES):
+            assert not world.listener.of("crashing")
+            pool.starts.could_not_load(Failure(type_name="builtins.ImportError", message="no module"))
+        assert world.listener.of("crashing") == [("crashing", "ImportError: no module")]
+        pool.starts.succeeded()
+        pool.starts.could_not_load(Failure(type_name="builtins.ImportError", message="no module"))
+        assert len(world.listener.of("crashing")) == 1
 
     run(scenario, auto=False)
 

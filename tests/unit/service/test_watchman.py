@@ -1,0 +1,152 @@
+"""What the service has its webhook told of."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.service.test_deployments import Run, run, spec
+from tests.unit.service.test_deployments import World as Deploying
+from wherry_proto.messages import ScheduledRun, ScheduledState, ScheduleInfo
+from wherry_service.assembly import Parts
+from wherry_service.logs.masks import Masks
+from wherry_service.notify.notifier import Notifier
+from wherry_service.notify.settings import NotifySettings
+from wherry_service.watchman import Watchman
+
+__all__ = ["run"]
+
+
+class World:
+    """A watchman, with all that it listens to."""
+
+    def __init__(self, state_dir: Path, **settings: Any) -> None:
+        self.told: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.masks = Masks()
+        self.schedules: list[ScheduleInfo] = []
+        self.on_failed: list[Any] = []
+        self.on_crash_loop: list[Any] = []
+        notifier = Notifier(NotifySettings("http://127.0.0.1:9/", **settings))
+        notifier.begin = lambda: None  # type: ignore[method-assign]
+        notifier.tell = self._tell  # type: ignore[method-assign]
+        self.record = SimpleNamespace(app_id="ap-1", name="shop", environment="main")
+        app = SimpleNamespace(record=self.record)
+        register = SimpleNamespace(is_running=lambda app_id: app_id == "ap-1", running=lambda app_id: app)
+        parts = SimpleNamespace(
+            basics=SimpleNamespace(notifier=notifier, state_dir=state_dir),
+            stores=SimpleNamespace(masks=self.masks),
+            work=SimpleNamespace(
+                schedules=SimpleNamespace(all=self._all), dispatcher=SimpleNamespace(on_crash_loop=self.on_crash_loop)
+            ),
+            published=SimpleNamespace(
+                deployments=SimpleNamespace(on_failed=self.on_failed), apps=SimpleNamespace(register=register)
+            ),
+        )
+        self.watchman = Watchman(cast("Parts", parts))
+
+    def _tell(self, event: str, subject: str, text: str, facts: dict[str, Any] | None = None) -> None:
+        self.told.append((event, subject, text, dict(facts or {})))
+
+    async def _all(self) -> list[ScheduleInfo]:
+        return self.schedules
+
+    def look(self) -> None:
+        asyncio.run(self.watchman._look_at_schedules())
+        self.watchman._look_at_disk()
+
+
+def ran(ended_ms: int, state: int, error: str = "", function_id: str = "fu-1") -> ScheduleInfo:
+    last = ScheduledRun(tick_ms=ended_ms, finished_at_ms=ended_ms, call_id="fc-1", state=state, error=error)
+    return ScheduleInfo(function_id=function_id, function_name="report", app_id="ap-1", last_ended=last)
+
+
+def test_a_scheduled_run_that_fails_is_told_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    # What failed before the service began is known already.
+    world.schedules = [ran(1000, ScheduledState.FAILED, "old"), ScheduleInfo(function_id="fu-2", app_id="ap-1")]
+    world.look()
+    world.look()
+    assert world.told == []
+    world.schedules = [ran(2000, ScheduledState.SUCCEEDED)]
+    world.look()
+    assert world.told == []
+    world.masks.add("ap-1", ["hunter22"])
+    world.schedules = [ran(3000, ScheduledState.FAILED, "ValueError: the password is hunter22\nand more")]
+    world.look()
+    world.look()
+    facts = {
+        "app_id": "ap-1",
+        "app": "shop",
+        "environment": "main",
+        "function": "report",
+        "call_id": "fc-1",
+        "error": "ValueError: the password is ****",
+    }
+    assert world.told == [("schedule_failed", "fu-1", "A scheduled run of function report failed.", facts)]
+    # One whose first run fails, too.
+    world.schedules.append(ran(3500, ScheduledState.SKIPPED, "full", "fu-3"))
+    world.look()
+    assert world.told[1][:3] == ("schedule_failed", "fu-3", "A scheduled run of function report was not started.")
+
+
+def test_deploys_and_crash_loops_are_told_with_their_first_line(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.watchman.begin()
+    world.masks.add("ap-1", ["hunter22"])
+    app = SimpleNamespace(record=world.record)
+    world.on_failed[0](app, "function 'f' could not start: KeyError: hunter22\nTraceback")
+    plan = SimpleNamespace(function_id="fu-1", name="f", load=SimpleNamespace(app_id="ap-1"))
+    world.on_crash_loop[0](SimpleNamespace(plan=plan), "it exited with code 1\nIts last output:\nhunter22")
+    (deploy, crash) = world.told
+    assert deploy[:2] == ("deploy_failed", "ap-1")
+    assert deploy[3]["error"] == "function 'f' could not start: KeyError: ****"
+    assert crash[:2] == ("crash_loop", "fu-1")
+    assert (crash[3]["function"], crash[3]["error"]) == ("f", "it exited with code 1")
+
+
+def test_a_low_disk_is_told_once_until_there_is_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, disk_free=10.0)
+    for free, told in ((50, 0), (9, 1), (8, 1), (11, 1), (9, 1), (13, 1), (9, 2)):
+        usage = SimpleNamespace(total=100, free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, usage=usage: usage)
+        world.look()
+        assert len(world.told) == told, free
+    assert world.told[0] == (
+        "disk_low",
+        "",
+        "The disk of the Wherry service is nearly full: 9.0 % are free.",
+        {"free_bytes": 9, "free_percent": 9.0},
+    )
+    never = World(tmp_path, disk_free=0.0)
+    never.look()
+    assert never.told == []
+
+
+def test_a_restart_is_told_and_whether_the_life_before_was_killed(tmp_path: Path) -> None:
+    first = World(tmp_path)
+    first.watchman.begin()
+    assert first.told == []
+    # It was killed.
+    second = World(tmp_path)
+    second.watchman.begin()
+    assert [(event, facts["was_killed"]) for event, _, _, facts in second.told] == [("service_restarted", True)]
+    second.watchman.close()
+    third = World(tmp_path)
+    third.watchman.begin()
+    assert [(event, facts["was_killed"]) for event, _, _, facts in third.told] == [("service_restarted", False)]
+
+
+def test_who_deploys_says_that_a_version_did_not_start(run: Run) -> None:
+    async def scenario(world: Deploying) -> None:
+        app_id = await world.open()
+        heard: list[tuple[str, str]] = []
+        world.deployments.on_failed.append(lambda app, error: heard.append((app.record.app_id, error)))
+        await world.deploy(app_id, spec("f"))
+        world.node.broken.add("bad")
+        await world.deploy(app_id, spec("g", 2, qualname="bad"))
+        assert heard == [(app_id, "function 'g' could not start: ImportError: no such module")]
+
+    run(scenario)
