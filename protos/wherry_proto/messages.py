@@ -2988,6 +2988,28 @@ class DiskSpace(Message):
         self.total_bytes = total_bytes
 
 
+class HostLoad(Message):
+    __slots__ = ("cores", "free_cores", "memory_mib", "free_memory_mib", "busy", "num_waiting")
+    __kinds__ = "double double uint32 uint32 double uint32"
+
+    def __init__(
+        self,
+        *,
+        cores: float = 0.0,
+        free_cores: float = 0.0,
+        memory_mib: int = 0,
+        free_memory_mib: int = 0,
+        busy: float = 0.0,
+        num_waiting: int = 0,
+    ) -> None:
+        self.cores = cores
+        self.free_cores = free_cores
+        self.memory_mib = memory_mib
+        self.free_memory_mib = free_memory_mib
+        self.busy = busy
+        self.num_waiting = num_waiting
+
+
 class ServerInfo(Message):
     __slots__ = (
         "version",
@@ -3002,8 +3024,11 @@ class ServerInfo(Message):
         "num_containers",
         "isolation",
         "disks",
+        "load",
     )
-    __kinds__ = "string uint32 string uint32 uint64 string string EngineInfo uint32 uint32 IsolationInfo DiskSpace[]"
+    __kinds__ = (
+        "string uint32 string uint32 uint64 string string EngineInfo uint32 uint32 IsolationInfo DiskSpace[] HostLoad"
+    )
 
     def __init__(
         self,
@@ -3020,6 +3045,7 @@ class ServerInfo(Message):
         num_containers: int = 0,
         isolation: "IsolationInfo | None" = None,
         disks: "list[DiskSpace] | None" = None,
+        load: "HostLoad | None" = None,
     ) -> None:
         self.version = version
         self.protocol = protocol
@@ -3033,6 +3059,7 @@ class ServerInfo(Message):
         self.num_containers = num_containers
         self.isolation = isolation
         self.disks: list[DiskSpace] = [] if disks is None else disks
+        self.load = load
 
 
 class DiskPart(Message):

@@ -1,5 +1,6 @@
 """The rpcs as they are served by each way in."""
 
+from wherry_proto.messages import HostLoad
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.calls import CallApi
@@ -68,6 +69,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         lambda: work.pools.num_containers + len(work.sandboxes.register),
         parts.basics.stop.ask,
         Isolation(machine.node.containment, work.sandboxes.settings.runtime, machine.network),
+        lambda: _load(parts),
     )
     served = (
         AppApi(published.apps, published.deployments, work.clients, work.dispatcher, work.sessions),
@@ -89,3 +91,15 @@ def _table(parts: Parts) -> dict[str, Handler]:
     for api in served:
         table |= handlers_of(api)
     return table
+
+
+def _load(parts: Parts) -> HostLoad:
+    cores, free_cores, memory_mib, free_memory_mib, busy = parts.machine.capacity.load()
+    return HostLoad(
+        cores=cores,
+        free_cores=free_cores,
+        memory_mib=memory_mib,
+        free_memory_mib=free_memory_mib,
+        busy=busy,
+        num_waiting=parts.work.dispatcher.num_waiting,
+    )

@@ -317,6 +317,7 @@ _BY_PLACE: dict[tuple[tuple[str, ...], str], Callable[[str, str], Hints]] = {
     (("volume",), "name"): _objects("Volumes"),
     (("nfs",), "name"): _objects("NetworkFileSystems"),
     (("environment",), "name"): _environments,
+    (("config",), "key"): _words("environment", "server_url", "token_id", "token_secret"),
     (("profile",), "name"): _profiles,
     (("volume",), "local"): _paths,
     (("nfs",), "local"): _paths,

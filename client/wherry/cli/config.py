@@ -6,12 +6,16 @@ from wherry._base.misuse import near
 from wherry._connection.client import default_client
 from wherry._connection.engine import engine_here
 from wherry._connection.profiles import Profiles, profiles_path
-from wherry._connection.settings import Settings
+from wherry._connection.settings import Remote, Settings
 from wherry.cli._common import JSON_OPTION, show_json
+from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import EnvironmentListRequest, EnvironmentListResponse
 
 group = typer.Typer(help="Show and change what is configured.", no_args_is_help=True)
+
+
+_KEYS = ("environment", "server_url", "token_id", "token_secret")
 
 
 @group.callback()
@@ -38,6 +42,28 @@ def set_environment(environment: str = typer.Argument(help="Its name.")) -> None
         raise NotFoundError(f"there is no environment {environment!r}{near(environment, names)}")
     Profiles(profiles_path()).set_environment(name, environment)
     typer.echo(f"Profile {name!r} uses environment {environment} now.")
+
+
+@group.command("set")
+def set_value(
+    key: str = typer.Argument(help="environment, server_url, token_id or token_secret."),
+    value: str = typer.Argument(help="What it is from now on."),
+) -> None:
+    """Change one setting of the profile in use."""
+    if key not in _KEYS:
+        raise UsageError(f"{key!r} is no setting of a profile{near(key, _KEYS)}")
+    if key == "environment":
+        set_environment(value)
+        return
+    name = Settings.from_environment().profile
+    if not name:
+        raise InvalidError("no profile is in use that could keep it: make one with `wherry profile add`")
+    profiles = Profiles(profiles_path())
+    values = {**profiles.get(name), key: value}
+    # Raises where it can't be one.
+    Remote(values.get("server_url", ""), values.get("token_id", ""), values.get("token_secret", ""))
+    profiles.set(name, values, activate=False)
+    typer.echo(f"Profile {name!r} has another {key} now.")
 
 
 @group.command()

@@ -25,6 +25,7 @@ from wherry.exception import ConnectionError, InvalidError
 from wherry.output import screen_for_stderr
 from wherry_proto.messages import (
     EngineInfo,
+    HostLoad,
     IsolationInfo,
     NetworkIsolation,
     ServerInfo,
@@ -124,6 +125,8 @@ def status(as_json: bool = JSON_OPTION) -> None:
         typer.echo(f"Disk: {line}")
     if settings.is_default_server and (unit := Unit(settings.state_dir)).is_installed:
         typer.echo(f"Starts with this machine: {unit.name}")
+    if info.load is not None:
+        typer.echo(f"Load: {_load(info.load)}")
     typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
     for line in warnings(info.disks):
         typer.echo(line, err=True)
@@ -215,9 +218,28 @@ def _described(info: ServerInfo) -> dict[str, object]:
         "engine": _engine(engine) if engine else None,
         "isolation": _isolation(info.isolation) if info.isolation else None,
         "disks": described(info.disks),
+        "load": _load_fields(info.load) if info.load else None,
         "apps": info.num_apps,
         "containers": info.num_containers,
     }
+
+
+def _load_fields(load: HostLoad) -> dict[str, object]:
+    return {
+        "cores": load.cores,
+        "free_cores": round(load.free_cores, 3),
+        "memory_mib": load.memory_mib,
+        "free_memory_mib": load.free_memory_mib,
+        "busy": round(load.busy, 3),
+        "waiting": load.num_waiting,
+    }
+
+
+def _load(load: HostLoad) -> str:
+    inputs = f"{counted(load.num_waiting, 'input')} waiting"
+    memory = f"{load.free_memory_mib} of {load.memory_mib} MiB"
+    free = f"{load.free_cores:.3g} of {load.cores:g} cores and {memory} not reserved"
+    return f"{free}, processors {load.busy:.0%} busy, {inputs}"
 
 
 def _engine(info: EngineInfo) -> dict[str, object]:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/server.proto\x12\twherry.v1\"(\n\x11ServerInfoRequest\x12\x13\n\x0bwith_engine\x18\x01 \x01(\x08\"`\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0e\n\x06origin\x18\x05 \x01(\t\"\xd8\x01\n\rIsolationInfo\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x17\n\x0fsandbox_runtime\x18\x02 \x01(\t\x12,\n\x07network\x18\x03 \x01(\x0e\x32\x1b.wherry.v1.NetworkIsolation\x12\x17\n\x0fnetwork_problem\x18\x04 \x01(\t\x12\x17\n\x0fuser_namespaces\x18\x05 \x01(\x08\x12\x18\n\x10memory_limit_mib\x18\x06 \x01(\r\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x15\n\rbuild_runtime\x18\x08 \x01(\t\"\xb4\x02\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x04\x12\x11\n\tstate_dir\x18\x06 \x01(\t\x12\x14\n\x0chandover_dir\x18\x07 \x01(\t\x12%\n\x06\x65ngine\x18\x08 \x01(\x0b\x32\x15.wherry.v1.EngineInfo\x12\x10\n\x08num_apps\x18\t \x01(\r\x12\x16\n\x0enum_containers\x18\n \x01(\r\x12+\n\tisolation\x18\x0b \x01(\x0b\x32\x18.wherry.v1.IsolationInfo\x12#\n\x05\x64isks\x18\x0c \x03(\x0b\x32\x14.wherry.v1.DiskSpace\"B\n\tDiskSpace\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\"H\n\x08\x44iskPart\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\r\n\x05\x66iles\x18\x03 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"\x13\n\x11ServerDiskRequest\"\xc6\x01\n\nServerDisk\x12\"\n\x05parts\x18\x01 \x03(\x0b\x32\x13.wherry.v1.DiskPart\x12#\n\x05\x64isks\x18\x02 \x03(\x0b\x32\x14.wherry.v1.DiskSpace\x12\x12\n\nnum_images\x18\x03 \x01(\r\x12\x14\n\x0cimages_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12\x63\x61\x63he_unused_bytes\x18\x06 \x01(\x04\x12\x14\n\x0c\x65ngine_error\x18\x07 \x01(\t\"*\n\x17ServerPruneCacheRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"/\n\x18ServerPruneCacheResponse\x12\x13\n\x0b\x66reed_bytes\x18\x01 \x01(\x04\"\"\n\x11ServerStopRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"4\n\x12ServerStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r*\x8b\x01\n\x10NetworkIsolation\x12!\n\x1dNETWORK_ISOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16NETWORK_ISOLATION_FULL\x10\x01\x12\x1d\n\x19NETWORK_ISOLATION_PARTIAL\x10\x02\x12\x19\n\x15NETWORK_ISOLATION_OFF\x10\x03\x32\x9e\x02\n\x06Server\x12;\n\x04Info\x12\x1c.wherry.v1.ServerInfoRequest\x1a\x15.wherry.v1.ServerInfo\x12\x43\n\x04Stop\x12\x1c.wherry.v1.ServerStopRequest\x1a\x1d.wherry.v1.ServerStopResponse\x12;\n\x04\x44isk\x12\x1c.wherry.v1.ServerDiskRequest\x1a\x15.wherry.v1.ServerDisk\x12U\n\nPruneCache\x12\".wherry.v1.ServerPruneCacheRequest\x1a#.wherry.v1.ServerPruneCacheResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16wherry/v1/server.proto\x12\twherry.v1\"(\n\x11ServerInfoRequest\x12\x13\n\x0bwith_engine\x18\x01 \x01(\x08\"`\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0e\n\x06origin\x18\x05 \x01(\t\"\xd8\x01\n\rIsolationInfo\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x17\n\x0fsandbox_runtime\x18\x02 \x01(\t\x12,\n\x07network\x18\x03 \x01(\x0e\x32\x1b.wherry.v1.NetworkIsolation\x12\x17\n\x0fnetwork_problem\x18\x04 \x01(\t\x12\x17\n\x0fuser_namespaces\x18\x05 \x01(\x08\x12\x18\n\x10memory_limit_mib\x18\x06 \x01(\r\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x15\n\rbuild_runtime\x18\x08 \x01(\t\"\xd7\x02\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08protocol\x18\x02 \x01(\r\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x15\n\rstarted_at_ms\x18\x05 \x01(\x04\x12\x11\n\tstate_dir\x18\x06 \x01(\t\x12\x14\n\x0chandover_dir\x18\x07 \x01(\t\x12%\n\x06\x65ngine\x18\x08 \x01(\x0b\x32\x15.wherry.v1.EngineInfo\x12\x10\n\x08num_apps\x18\t \x01(\r\x12\x16\n\x0enum_containers\x18\n \x01(\r\x12+\n\tisolation\x18\x0b \x01(\x0b\x32\x18.wherry.v1.IsolationInfo\x12#\n\x05\x64isks\x18\x0c \x03(\x0b\x32\x14.wherry.v1.DiskSpace\x12!\n\x04load\x18\r \x01(\x0b\x32\x13.wherry.v1.HostLoad\"}\n\x08HostLoad\x12\r\n\x05\x63ores\x18\x01 \x01(\x01\x12\x12\n\nfree_cores\x18\x02 \x01(\x01\x12\x12\n\nmemory_mib\x18\x03 \x01(\r\x12\x17\n\x0f\x66ree_memory_mib\x18\x04 \x01(\r\x12\x0c\n\x04\x62usy\x18\x05 \x01(\x01\x12\x13\n\x0bnum_waiting\x18\x06 \x01(\r\"B\n\tDiskSpace\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x04\"H\n\x08\x44iskPart\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\r\n\x05\x66iles\x18\x03 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"\x13\n\x11ServerDiskRequest\"\xc6\x01\n\nServerDisk\x12\"\n\x05parts\x18\x01 \x03(\x0b\x32\x13.wherry.v1.DiskPart\x12#\n\x05\x64isks\x18\x02 \x03(\x0b\x32\x14.wherry.v1.DiskSpace\x12\x12\n\nnum_images\x18\x03 \x01(\r\x12\x14\n\x0cimages_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12\x63\x61\x63he_unused_bytes\x18\x06 \x01(\x04\x12\x14\n\x0c\x65ngine_error\x18\x07 \x01(\t\"*\n\x17ServerPruneCacheRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"/\n\x18ServerPruneCacheResponse\x12\x13\n\x0b\x66reed_bytes\x18\x01 \x01(\x04\"\"\n\x11ServerStopRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"4\n\x12ServerStopResponse\x12\x1e\n\x16num_containers_stopped\x18\x01 \x01(\r*\x8b\x01\n\x10NetworkIsolation\x12!\n\x1dNETWORK_ISOLATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16NETWORK_ISOLATION_FULL\x10\x01\x12\x1d\n\x19NETWORK_ISOLATION_PARTIAL\x10\x02\x12\x19\n\x15NETWORK_ISOLATION_OFF\x10\x03\x32\x9e\x02\n\x06Server\x12;\n\x04Info\x12\x1c.wherry.v1.ServerInfoRequest\x1a\x15.wherry.v1.ServerInfo\x12\x43\n\x04Stop\x12\x1c.wherry.v1.ServerStopRequest\x1a\x1d.wherry.v1.ServerStopResponse\x12;\n\x04\x44isk\x12\x1c.wherry.v1.ServerDiskRequest\x1a\x15.wherry.v1.ServerDisk\x12U\n\nPruneCache\x12\".wherry.v1.ServerPruneCacheRequest\x1a#.wherry.v1.ServerPruneCacheResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NETWORKISOLATION']._serialized_start=1255
-  _globals['_NETWORKISOLATION']._serialized_end=1394
+  _globals['_NETWORKISOLATION']._serialized_start=1417
+  _globals['_NETWORKISOLATION']._serialized_end=1556
   _globals['_SERVERINFOREQUEST']._serialized_start=37
   _globals['_SERVERINFOREQUEST']._serialized_end=77
   _globals['_ENGINEINFO']._serialized_start=79
@@ -40,23 +40,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISOLATIONINFO']._serialized_start=178
   _globals['_ISOLATIONINFO']._serialized_end=394
   _globals['_SERVERINFO']._serialized_start=397
-  _globals['_SERVERINFO']._serialized_end=705
-  _globals['_DISKSPACE']._serialized_start=707
-  _globals['_DISKSPACE']._serialized_end=773
-  _globals['_DISKPART']._serialized_start=775
-  _globals['_DISKPART']._serialized_end=847
-  _globals['_SERVERDISKREQUEST']._serialized_start=849
-  _globals['_SERVERDISKREQUEST']._serialized_end=868
-  _globals['_SERVERDISK']._serialized_start=871
-  _globals['_SERVERDISK']._serialized_end=1069
-  _globals['_SERVERPRUNECACHEREQUEST']._serialized_start=1071
-  _globals['_SERVERPRUNECACHEREQUEST']._serialized_end=1113
-  _globals['_SERVERPRUNECACHERESPONSE']._serialized_start=1115
-  _globals['_SERVERPRUNECACHERESPONSE']._serialized_end=1162
-  _globals['_SERVERSTOPREQUEST']._serialized_start=1164
-  _globals['_SERVERSTOPREQUEST']._serialized_end=1198
-  _globals['_SERVERSTOPRESPONSE']._serialized_start=1200
-  _globals['_SERVERSTOPRESPONSE']._serialized_end=1252
-  _globals['_SERVER']._serialized_start=1397
-  _globals['_SERVER']._serialized_end=1683
+  _globals['_SERVERINFO']._serialized_end=740
+  _globals['_HOSTLOAD']._serialized_start=742
+  _globals['_HOSTLOAD']._serialized_end=867
+  _globals['_DISKSPACE']._serialized_start=869
+  _globals['_DISKSPACE']._serialized_end=935
+  _globals['_DISKPART']._serialized_start=937
+  _globals['_DISKPART']._serialized_end=1009
+  _globals['_SERVERDISKREQUEST']._serialized_start=1011
+  _globals['_SERVERDISKREQUEST']._serialized_end=1030
+  _globals['_SERVERDISK']._serialized_start=1033
+  _globals['_SERVERDISK']._serialized_end=1231
+  _globals['_SERVERPRUNECACHEREQUEST']._serialized_start=1233
+  _globals['_SERVERPRUNECACHEREQUEST']._serialized_end=1275
+  _globals['_SERVERPRUNECACHERESPONSE']._serialized_start=1277
+  _globals['_SERVERPRUNECACHERESPONSE']._serialized_end=1324
+  _globals['_SERVERSTOPREQUEST']._serialized_start=1326
+  _globals['_SERVERSTOPREQUEST']._serialized_end=1360
+  _globals['_SERVERSTOPRESPONSE']._serialized_start=1362
+  _globals['_SERVERSTOPRESPONSE']._serialized_end=1414
+  _globals['_SERVER']._serialized_start=1559
+  _globals['_SERVER']._serialized_end=1845
 # @@protoc_insertion_point(module_scope)

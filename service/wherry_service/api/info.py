@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wherry_proto.messages import (
     EngineInfo,
+    HostLoad,
     IsolationInfo,
     NetworkIsolation,
     ServerInfo,
@@ -73,7 +74,9 @@ class ServerApi:
         num_containers: Callable[[], int],
         request_stop: Callable[[bool], None],
         isolation: Isolation,
+        load: Callable[[], HostLoad],
     ) -> None:
+        self._load = load
         self._isolation = isolation
         self._instance_id = instance_id
         self._state_dir = state_dir
@@ -98,6 +101,7 @@ class ServerApi:
             num_containers=self._num_containers(),
         )
         if request.with_engine:
+            info.load = self._load()
             status = await self._engine.status()
             info.engine = EngineInfo(
                 reachable=status.reachable,

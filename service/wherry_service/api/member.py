@@ -292,6 +292,7 @@ class Member:
             engine=info.engine if everywhere else None,
             isolation=info.isolation if everywhere else None,
             disks=info.disks if everywhere else [],
+            load=info.load if everywhere else None,
             num_apps=info.num_apps if everywhere else 0,
             num_containers=info.num_containers if everywhere else 0,
         )

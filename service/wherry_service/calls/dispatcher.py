@@ -118,6 +118,11 @@ class Dispatcher(PoolEvents[Input]):
         """Return the function's queue, if it is served."""
         return self._queues.get(function_id)
 
+    @property
+    def num_waiting(self) -> int:
+        """How many inputs wait, of all functions."""
+        return sum(map(len, self._queues.values()))
+
     # Inputs
 
     def gate(self) -> Callable[[Input], Failure | None]:

@@ -155,6 +155,11 @@ class Capacity:
         """Call nobody on behalf of `who`."""
         self._waiting.pop(who, None)
 
+    def load(self) -> tuple[float, float, int, int, float]:
+        """Return cores and those not set aside, MiB and those not asked for, and the part of the processors' time."""
+        free = max(0.0, self.cpu - self._cpu_used), max(0, self.memory_mib - self._memory_used)
+        return self.cpu, free[0], self.memory_mib, free[1], self._busy()[1]
+
     @property
     def contended(self) -> bool:
         """Whether somebody waits."""

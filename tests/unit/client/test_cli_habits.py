@@ -103,6 +103,29 @@ def test_profiles_are_activated_and_keep_an_environment(
     assert capsys.readouterr().out == "b\n"
 
 
+def test_one_setting_of_the_profile_in_use_is_changed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "profiles"
+    monkeypatch.setenv("WHERRY_PROFILE", "")
+    monkeypatch.setenv("WHERRY_CONFIG_PATH", str(path))
+    assert run("", "config", "set", "server_url", "https://h:2") == 1
+    assert "no profile is in use" in capsys.readouterr().err
+    path.write_text(
+        'active = "b"\n["a"]\nserver_url = "https://h:1"\ntoken_id = "tk-1"\ntoken_secret = "ws-s"\n["b"]\n'
+    )
+    monkeypatch.setenv("WHERRY_PROFILE", "a")
+    assert run("", "config", "set", "server_url", "https://h:2") == 0
+    text = path.read_text()
+    assert 'active = "b"' in text
+    assert 'server_url = "https://h:2"' in text
+    assert 'token_secret = "ws-s"' in text
+    assert run("", "config", "set", "server_url", "nonsense") != 0
+    assert path.read_text() == text
+    assert run("", "config", "set", "servr_url", "x") == 2
+    assert "did you mean 'server_url'?" in capsys.readouterr().err
+
+
 def test_a_run_may_have_a_name_of_its_own(run: Run, service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("", "run", "SCRIPT::double", "--n", "1") == 0
     assert _opened(service).name == "demo"

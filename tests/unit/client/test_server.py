@@ -1,6 +1,7 @@
 """Starting, finding and reviving the local service: on a stand-in for its module."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import signal
@@ -19,9 +20,10 @@ import pytest
 from wherry._connection.installed import check_service_installed
 from wherry._connection.server import MAX_RESTARTS, LocalServer
 from wherry._connection.settings import Settings
+from wherry.cli import server as commands
 from wherry.cli.server import run as run_service
 from wherry.exception import ConnectionError, Error
-from wherry_proto.messages import Message, ServerInfo
+from wherry_proto.messages import HostLoad, Message, ServerInfo
 
 STAND_IN = """
     import os, signal, socket, sys
@@ -280,3 +282,22 @@ def test_the_service_of_another_user_is_no_service_that_is_down(state: Path, mon
         with pytest.raises(ConnectionError, match=r"this user may not use .*, which belongs to another"):
             asked()
     assert started(state) == []
+
+
+def test_the_status_tells_the_load(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    load = HostLoad(cores=4, free_cores=1.5, memory_mib=8000, free_memory_mib=1200, busy=0.337, num_waiting=1)
+    monkeypatch.setattr(commands.LocalServer, "answers", lambda self: True)
+    monkeypatch.setattr(commands, "_transport", lambda settings: None)
+    monkeypatch.setattr(commands, "_info", lambda transport, with_engine: ServerInfo(version="1", load=load))
+    commands.status(as_json=False)
+    said = "1.5 of 4 cores and 1200 of 8000 MiB not reserved, processors 34% busy, 1 input waiting"
+    assert f"Load: {said}\n" in capsys.readouterr().out
+    commands.status(as_json=True)
+    assert json.loads(capsys.readouterr().out)["load"] == {
+        "cores": 4,
+        "free_cores": 1.5,
+        "memory_mib": 8000,
+        "free_memory_mib": 1200,
+        "busy": 0.337,
+        "waiting": 1,
+    }

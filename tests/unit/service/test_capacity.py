@@ -119,3 +119,13 @@ def test_processors_that_say_nothing_count_as_busy() -> None:
     assert Processors(unknown).busy()[1] == 1.0
     number, busy = Processors().busy()
     assert (number, busy) == (1, 1.0)
+
+
+def test_the_load_is_what_is_left_and_how_busy_it_is() -> None:
+    capacity = Capacity(2, 1000, Busy(0.3), CONTAINERS_PER_CORE, gpus_of())
+    assert capacity.load() == (2, 2, 1000, 1000, 0.3)
+    assert capacity.take(Capacity.share(1.5, 600), "co-1")
+    assert capacity.load() == (2, 0.5, 1000, 400, 0.3)
+    # Found after a restart: more than there is.
+    capacity.add(Capacity.share(3.0, 4000))
+    assert capacity.load() == (2, 0, 1000, 0, 0.3)
