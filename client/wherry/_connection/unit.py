@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -174,6 +173,8 @@ class Unit:
 def user_name() -> str:
     """Return what this user is called."""
     try:
+        import pwd  # noqa: PLC0415 - not on Windows, where no service runs
+
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
