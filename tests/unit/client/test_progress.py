@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -270,3 +271,59 @@ def test_what_a_command_waits_for_is_shown_while_it_waits() -> None:
     with waited(terminal, "The service stops"):
         wait_until(lambda: any("The service stops" in line for line in shown()), "the wait")
     assert shown() == []
+
+
+def test_builds_are_labelled_with_the_functions_that_want_them(service: FakeService, client: Client) -> None:
+    err = io.StringIO()
+    client.listener.screen = Plain(verbose=True, err=err)
+    app = wherry.App("test")
+    other = wherry.Image.debian_slim().pip_install("six")
+    for name, image in (("square", None), ("cube", None), ("root", other)):
+        app.function(serialized=True, name=name, image=image)(lambda n: n)
+    with app.run(client=client):
+        pass
+    lines = [line for line in err.getvalue().splitlines() if "uil" in line and "source" not in line]
+    assert lines == [
+        "wherry:   [square, cube] building",
+        "wherry: Built image im-0 for square, cube in 1.0 s",
+        "wherry:   [root] building",
+        "wherry: Built image im-1 for root in 1.0 s",
+    ]
+    client.listener.screen = Plain(err=err)
+    err.truncate(0)
+    many = wherry.App("many")
+    for number in range(6):
+        many.function(serialized=True, name=f"f{number}")(lambda n: n)
+    with many.run(client=client):
+        pass
+    assert "Built image im-0 for f0, f1, f2 and 3 more in 1.0 s" in err.getvalue()
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1 << 20, False), (9 << 20, True)])
+def test_large_files_on_their_way_are_shown(
+    service: FakeService, client: Client, tmp_path: Path, size: int, shown: bool
+) -> None:
+    file = tmp_path / "data.bin"
+    file.write_bytes(bytes(size))
+    begun: list[tuple[str, int]] = []
+    sent: list[int] = []
+
+    class Screen(Plain):
+        def transfer(self, what: str, size: int) -> "Sent":  # type: ignore[override]
+            begun.append((what, size))
+            return Sent()
+
+    class Sent:
+        def advance(self, size: int) -> None:
+            sent.append(size)
+
+        def end(self) -> None:
+            begun.append(("end", 0))
+
+    client.listener.screen = Screen(quiet=True)
+    app = wherry.App("test", image=wherry.Image.debian_slim().add_local_file(file, "/data.bin"))
+    app.function(serialized=True)(lambda n: n)
+    with app.run(client=client):
+        pass
+    assert begun == ([("Sending 1 file", size), ("end", 0)] if shown else [])
+    assert sum(sent) == (size if shown else 0)
