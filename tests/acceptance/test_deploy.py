@@ -281,7 +281,7 @@ def test_who_breaks_it_off_has_deployed_nothing(service: OwnService, repository:
         deploying.send_signal(signal.SIGINT)
         out, _ = deploying.communicate(timeout=30)
     assert deploying.returncode == 130, out
-    assert out.endswith("Stopped: the version before serves on, unless the new one had taken over already.\n")
+    assert out.endswith("taken over already: wherry app history shows it.\n")
     assert "Traceback" not in out
     wait_until(lambda: len(service.containers(app=app_id)) == 1, "the new version's container is gone", 20)
     assert time.monotonic() - began < 25, "it was not waited for its import"

@@ -110,7 +110,11 @@ def deploy(
         plan = app.__wherry_owner__.plan()
         deployed = ask(plan, name, environment) if dry_run else deploy_app(plan, None, name, environment, tag, strategy)
     except KeyboardInterrupt:
-        typer.echo("Stopped: the version before serves on, unless the new one had taken over already.", err=True)
+        typer.echo(
+            "Stopped. What served before serves on, unless the new version had taken over already: wherry app history "
+            "shows it.",
+            err=True,
+        )
         raise typer.Exit(130) from None
     finally:
         screen.close()

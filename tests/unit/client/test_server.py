@@ -91,6 +91,31 @@ def test_started_once_by_many_at_once(state: Path) -> None:
     assert state.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("starts", [True, False])
+def test_that_it_starts_is_told_until_it_answers_or_fails(state: Path, starts: bool) -> None:
+    told: list[str] = []
+
+    class Waiting:
+        def __init__(self, what: str) -> None:
+            told.append(what)
+
+        def end(self) -> None:
+            told.append("end")
+
+    local = server(state)
+    local.waiting = Waiting
+    if starts:
+        local.ensure(Answers())
+        # One that runs is not waited for.
+        local.ensure(Answers())
+    else:
+        state.mkdir()
+        (state / "broken").touch()
+        with pytest.raises(ConnectionError):
+            local.ensure(Answers())
+    assert told == ["The service starts", "end"]
+
+
 def test_one_that_does_not_start_is_explained_with_its_log(state: Path) -> None:
     state.mkdir()
     (state / "broken").touch()
