@@ -25,7 +25,7 @@ _UPWARD = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(?:#[^)]*)?\)")
 
 def settings() -> dict[str, Any]:
     """Return what mkdocs is told; the order of pages is the index's."""
-    nav: list[Any] = [{"Wherry": "index.md"}]
+    nav: list[Any] = [{"All pages": "index.md"}]
     nav += [{heading: [{name: path} for name, path, _ in pages]} for heading, pages in sections()]
     return {
         "site_name": "Wherry",

@@ -105,4 +105,4 @@ def test_what_the_site_takes_along_is_found(tmp_path: Path, monkeypatch: pytest.
     ]
     assert wrong == []
     assert (tmp_path / "pages/files/examples/code_interpreter.py").exists()
-    assert make_site.settings()["nav"][0] == {"Wherry": "index.md"}
+    assert make_site.settings()["nav"][0] == {"All pages": "index.md"}
