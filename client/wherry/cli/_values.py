@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from wherry._connection.client import Client
 from wherry._connection.pickling import reading
 
+_PATHS = ("PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 # Calling these does nothing but make them.
 _PLAIN = {
     "builtins": ("bytearray", "complex", "frozenset", "range", "set", "slice"),
@@ -19,7 +20,8 @@ _PLAIN = {
     "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
     "decimal": ("Decimal",),
     "fractions": ("Fraction",),
-    "pathlib": ("PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath"),
+    "pathlib": _PATHS,
+    "pathlib._local": _PATHS,  # their home in Python 3.13
     "uuid": ("UUID",),
 }
 # What makes a class of its parts, or looks for it first: its objects are made of that.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import unpack
 from wherry_service.node.sandbox_secrets import archive, lacked_a_shell, with_secrets
 
 SECRETS = {
@@ -27,7 +28,7 @@ PRINT = "import json, os; print(json.dumps({n: os.environ.get(n) for n in %r}))"
 
 def unpacked(secrets: dict[str, str], root: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(archive(secrets))) as tar:
-        tar.extractall(root, filter="data")
+        unpack(tar, root)
     (file,) = (path for path in root.rglob("*") if path.is_file())
     assert file == root / "run/.wherry-secrets"
     return file
