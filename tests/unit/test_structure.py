@@ -1,7 +1,9 @@
 """ci/structure.py sees what it is there for: circles, imports upward, what is too large."""
 
 import importlib.util
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +11,8 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "ci" / "structure.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "ci" / "structure.py"
 
 
 @pytest.fixture
@@ -111,3 +114,19 @@ def test_this_house(structure: Any) -> None:
         rooms = structure.rooms_of(folder)
         assert structure.circles_of(rooms) == []
         assert structure.too_large(rooms) == []
+
+
+@pytest.mark.parametrize("package", ["wherry_service", "wherry"])
+def test_the_floors_that_contributing_draws_are_those_of_the_layers(structure: Any, package: str) -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = structure.layers_of(package, settings)
+    rank = {name.partition(".")[2]: number for number, row in enumerate(layers) for name in row}
+    pictures = re.findall(r"^```\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
+    (picture,) = [text for text in pictures if "_define" in text] if package == "wherry" else pictures[:1]
+    # Right of it stand the words that explain it.
+    drawn = [line[:29].split() for line in picture.splitlines()]
+    found = [[rank[name] for name in row if name in rank] for row in drawn]
+    order = [number for row in found for number in row]
+    assert order == sorted(order)
+    folders = {name for name in rank if (structure.PACKAGES[package] / name).is_dir()}
+    assert folders <= {name for row in drawn for name in row}
