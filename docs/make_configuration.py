@@ -12,6 +12,14 @@ HEAD = """# Configuration
 key in the file. A value can also be in a file of its own: with `WHERRY_DATABASE_PASSWORD_FILE=/run/secrets/password`,
 the password is read from that file. A key that is not in this table is an error.
 
+`wherry config schema` prints a JSON schema of the file. Editors complete and check by it:
+
+```
+wherry config schema > wherry.schema.json
+```
+
+and as the first line of `wherry.yaml`: `# yaml-language-server: $schema=wherry.schema.json`.
+
 This page is made from `service/wherry_service/settings.py` by `python -m docs.make_configuration`.
 
 ```yaml
@@ -55,7 +63,11 @@ def page() -> str:
     for key, item in FIELDS.items():
         value = item.default
         if isinstance(value, float) or (item.kind == "size" and value):
-            value = f"{value:g}" if isinstance(value, float) else f"{value >> 30}GiB"
+            value = (
+                f"{value:g}"
+                if isinstance(value, float)
+                else (f"{value >> 30}GiB" if value >> 30 else f"{value >> 20}MiB")
+            )
         default = "" if value in (None, "") else f"`{value}`"
         rows.append(f"| `{key}` | `{variable(key)}` | {default} | {item.doc} |\n")
     return HEAD + "".join(rows) + TAIL

@@ -4,13 +4,13 @@ import argparse
 import asyncio
 import fcntl
 import json
-import logging
 import os
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
+from wherry_service import own_log
 from wherry_service.open_files import OpenFiles, raise_limit
 from wherry_service.settings import Settings, SettingsError, load
 
@@ -55,10 +55,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    own_log.begin(settings.log_level, settings.log_format)
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         state_dir.chmod(0o700)
@@ -115,12 +112,14 @@ def _serve(state_dir: Path, settings: Settings) -> int:
     limit = raise_limit()
 
     async def serve() -> None:
-        watching = asyncio.ensure_future(OpenFiles(limit).watch())
+        log_file = own_log.LogFile(state_dir / own_log.FILE_NAME, settings.log_max_bytes)
+        watching = [asyncio.ensure_future(work) for work in (OpenFiles(limit).watch(), log_file.watch())]
         try:
             connection = DockerConnection(OneEngine(os.environ))
             await Service(state_dir, settings, partial(DockerEngine, connection=connection)).run()
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
     try:
         uvloop.run(serve())

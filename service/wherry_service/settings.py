@@ -263,6 +263,19 @@ class Settings:
         "How much the service's own log says: `debug`, `info`, `warning` or `error`.",
         choices=("debug", "info", "warning", "error"),
     )
+    log_format: str = _key(
+        "log.format",
+        "text",
+        "How its lines look: `text`, or `json` with `at`, `level`, `logger`, `text` and `traceback`.",
+        choices=("text", "json"),
+    )
+    log_max_bytes: int = _key(
+        "log.max_bytes",
+        20 << 20,
+        "How large the file of the service's own log, `server.log`, becomes before a new one is begun. Four older ones "
+        "are kept. `0`: without limit.",
+        "size",
+    )
     logs_max_bytes: int = _key(
         "logs.max_bytes", 1 << 30, "Disk for what containers print, such as `200MB` or `2GiB`.", "size"
     )

@@ -105,7 +105,8 @@ class LocalServer:
         """Return the last lines that the service wrote since it was started here: those before are another's."""
         try:
             with open(self.log_path, "rb") as log:
-                log.seek(self._log_began)
+                # Less than there was: a new file has been begun.
+                log.seek(self._log_began if log.seek(0, os.SEEK_END) >= self._log_began else 0)
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return f"it has no log ({self.log_path})"

@@ -1,5 +1,7 @@
 """`wherry config`: what is configured."""
 
+from pathlib import Path
+
 import typer
 
 from wherry._base.misuse import near
@@ -64,6 +66,15 @@ def set_value(
     Remote(values.get("server_url", ""), values.get("token_id", ""), values.get("token_secret", ""))
     profiles.set(name, values, activate=False)
     typer.echo(f"Profile {name!r} has another {key} now.")
+
+
+@group.command()
+def schema() -> None:
+    """Print the JSON schema of the service's settings file.
+
+    Editors complete and check wherry.yaml by it: docs/configuration.md says how.
+    """
+    typer.echo(Path(__file__).with_name("settings.schema.json").read_text(encoding="utf-8"), nl=False)
 
 
 @group.command()

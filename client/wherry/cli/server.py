@@ -20,6 +20,7 @@ from wherry._screen.output import waited
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.cli._disk import described, lines, warnings
+from wherry.cli._own_log import OwnLog
 from wherry.cli._usage import UsageError
 from wherry.exception import ConnectionError, InvalidError
 from wherry.output import screen_for_stderr
@@ -161,19 +162,17 @@ def logs(
     lines: int = typer.Option(100, "-n", "--lines", help="How many lines from the end.", min=0),
 ) -> None:
     """Show the service's log."""
-    path = LocalServer(_local_settings("logs")).log_path
-    try:
-        file = path.open(errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        typer.echo(f"There is no log yet ({path}).", err=True)
-        raise typer.Exit(1) from None
-    except OSError as error:
-        raise InvalidError(f"the log {path} can't be read: {error.strerror}") from None
-    with file:
-        tail = file.readlines()
-        typer.echo("".join(tail[-lines:] if lines else []), nl=False)
+    with OwnLog(LocalServer(_local_settings("logs")).log_path) as log:
+        try:
+            for line in log.tail(lines):
+                typer.echo(line, nl=False)
+        except (FileNotFoundError, NotADirectoryError):
+            typer.echo(f"There is no log yet ({log.path}).", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            raise InvalidError(f"the log {log.path} can't be read: {error.strerror}") from None
         while follow:
-            if line := file.readline():
+            if line := log.next_line():
                 typer.echo(line, nl=False)
             else:
                 time.sleep(0.2)

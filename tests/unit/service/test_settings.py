@@ -5,9 +5,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
-from docs import make_configuration
+from docs import make_configuration, make_settings_schema
 from wherry_service.images.settings import ImageSettings
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -144,3 +146,90 @@ def test_a_service_with_a_wrong_setting_says_so_and_does_not_start(tmp_path: Pat
         "wherry: WHERRY_LOGS_MAX_BYTES is 'lots', which is no size: write bytes, or for example 200MB or 2GiB\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+# The JSON schema
+
+
+def fits(text: str) -> bool:
+    try:
+        jsonschema.validate(yaml.safe_load(text), make_settings_schema.schema())
+    except jsonschema.ValidationError:
+        return False
+    return True
+
+
+def loads(tmp_path: Path, text: str) -> bool:
+    try:
+        load(write(tmp_path, text), {})
+    except SettingsError:
+        return False
+    return True
+
+
+def test_the_schema_that_is_shipped_is_that_of_the_settings() -> None:
+    assert make_settings_schema.PLACE.read_text() == make_settings_schema.text()
+    jsonschema.Draft202012Validator.check_schema(make_settings_schema.schema())
+    command = [sys.executable, "-m", "wherry.cli.main", "config", "schema"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown == make_settings_schema.text()
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_the_schema_and_the_loader_agree_about_each_key(tmp_path: Path, key: str) -> None:
+    item = FIELDS[key]
+    *above, name = key.split(".")
+    good = {
+        "text": ["a: b", "''", "7"],
+        "path": ["/a"],
+        "whole": ["7"],
+        "number": ["7", "0.5"],
+        "size": ["1000", "2GiB", "200 MB"],
+        "list": ["[a, b]", "a,b", "[1]"],
+        "mapping": ["{a: b}", "{a: 1}"],
+    }[item.kind]
+    bad = {
+        "text": ["[a]", "{a: b}", "true"],
+        "path": ["[a]"],
+        "whole": ["many", "0.5", "[7]"],
+        "number": ["many", "[7]", "true"],
+        "size": ["large", "[7]", "true"],
+        "list": ["{a: b}", "true"],
+        "mapping": ["[a]", "{a: [b]}"],
+    }[item.kind]
+    if item.choices:
+        good, bad = list(item.choices), ["nonsense", "[a]"]
+
+    def made(value: str) -> str:
+        text = f"{name}: {value}\n" if value != "a: b" else f"{name}: 'a: b'\n"
+        for group in reversed(above):
+            text = f"{group}:\n" + "".join(f"  {line}\n" for line in text.splitlines())
+        return text
+
+    for value in [*good, "null", ""]:
+        assert fits(made(value)), value
+    for value in bad:
+        assert not fits(made(value)), value
+        assert not loads(tmp_path, made(value)), value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "listen:\n",
+        "tls: {mode: off}",
+        "log: {level: debug, format: json, max_bytes: 5MB}",
+        "state_dir: /a",
+        "stop:\n  grace_s: 3",
+    ],
+)
+def test_what_the_loader_takes_fits_the_schema(tmp_path: Path, text: str) -> None:
+    assert loads(tmp_path, text)
+    assert fits(text)
+
+
+@pytest.mark.parametrize("text", ["lissten: {}", "listen: {adress: a}", "listen: 7433", "- a", "tls: {mode: strict}"])
+def test_what_does_not_fit_the_loader_does_not_take(tmp_path: Path, text: str) -> None:
+    assert not loads(tmp_path, text)
+    assert not fits(text)
