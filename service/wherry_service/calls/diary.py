@@ -8,7 +8,7 @@ from wherry_proto.messages import Failure, FailureKind
 from wherry_service.calls.call import Input
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.masks import Masks
-from wherry_service.node.events import ContainerExit
+from wherry_service.node.events import UNNEEDED, ContainerExit
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.container import Container
 
@@ -85,4 +85,6 @@ def _is_worth_a_line(exit: ContainerExit) -> bool:
     if exit.not_started and exit.exit_code is None:
         # It never was: what waited for it is told why.
         return exit.permanent
+    if exit.reason == UNNEEDED and not exit.oom_killed:
+        return False
     return bool(exit.exit_code or exit.reason or exit.oom_killed or exit.exit_code is None)

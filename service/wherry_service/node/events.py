@@ -33,6 +33,10 @@ class YieldRow(NamedTuple):
     payload: Payload
 
 
+# Why a container ends that was started for work which others have done: as ordinary as an end can be.
+UNNEEDED = "was not needed any more"
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerExit:
     """How a container ended. `reason` is set when the agent itself ended it or could not start it."""

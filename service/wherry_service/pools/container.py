@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
+from wherry_service.node.events import UNNEEDED
 from wherry_service.node.node import Assignment, NodeContainer
 from wherry_service.pools.plan import PoolPlan
 
@@ -193,7 +194,7 @@ class Container(Generic[A]):
             if connected:
                 self.handle.drain()
             elif not self.held:
-                self.handle.kill("was not needed any more")
+                self.handle.kill(UNNEEDED)
 
     def kill(self, reason: str) -> None:
         """End it now."""

@@ -10,7 +10,7 @@ from typing import Generic, Protocol
 from wherry_proto.messages import Failure, FailureKind
 from wherry_service.errors import ServiceError
 from wherry_service.ids import new_id
-from wherry_service.node.events import ContainerExit, Hearer
+from wherry_service.node.events import UNNEEDED, ContainerExit, Hearer
 from wherry_service.node.node import FoundContainer, Node
 from wherry_service.node.passing import is_passing
 from wherry_service.pools.capacity import Capacity
@@ -200,7 +200,7 @@ class Starts(Generic[A]):
 
 
 def _unneeded() -> ContainerExit:
-    return ContainerExit(reason="was not needed any more", not_started=True)
+    return ContainerExit(reason=UNNEEDED, not_started=True)
 
 
 def _now() -> float:

@@ -39,7 +39,7 @@ from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 from wherry_service.logs.store import LogStore
-from wherry_service.node.events import ContainerExit
+from wherry_service.node.events import UNNEEDED, ContainerExit
 from wherry_service.pools.pools import Pools
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
@@ -202,13 +202,24 @@ def test_the_end_of_a_container_is_told_with_its_last_words(tmp_path: Path) -> N
     run(tmp_path, scenario)
 
 
-def test_an_orderly_end_is_not_worth_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (ContainerExit(exit_code=0), []),
+        # It was started for work that others have done meanwhile, and was killed before it was ready.
+        (ContainerExit(exit_code=137, reason=UNNEEDED), []),
+        (ContainerExit(exit_code=137, reason="was killed with its app"), ["was killed with its app"]),
+        (ContainerExit(exit_code=137, reason=UNNEEDED, oom_killed=True), [UNNEEDED]),
+    ],
+)
+def test_an_orderly_end_is_not_worth_a_line(tmp_path: Path, end: ContainerExit, said: list[str]) -> None:
     async def scenario(world: World) -> None:
         app_id, function_id = await world.run()
         container, _, _ = await world.call(function_id)
         container.finish()
-        container.exit(ContainerExit(exit_code=0))
-        assert await world.texts(app_id=app_id) == []
+        container.exit(end)
+        lines = [f"container {container.container_id} {text}" for text in said]
+        assert await world.texts(app_id=app_id) == lines
 
     run(tmp_path, scenario)
 
