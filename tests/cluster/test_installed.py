@@ -152,6 +152,14 @@ def test_a_client_alone_says_what_is_missing(wheel: Path, place: Place) -> None:
     assert "pydantic" not in place.run(place.python, "-m", "pip", "list")
 
 
+def test_a_git_address_installs_it_too(place: Place) -> None:
+    place.run(sys.executable, "-m", "venv", place.folder / "venv")
+    # With the name before it, as the pages have it, pip takes no address without a host.
+    what = f"git+file://{CHECKOUT}"
+    place.run(place.python, "-m", "pip", "install", "--quiet", what)
+    assert place.wherry("--version").startswith("wherry ")
+
+
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of the last commit whose database was of the version before."""
@@ -176,7 +184,7 @@ def test_an_upgrade_keeps_what_was_there_and_there_is_no_way_back(earlier: Path,
     assert place.run(place.python, "-c", CALL.format("anna")) == "hello anna from a container\n"
 
     def renew(wheel: Path) -> None:
-        # As the page says: install, then stop the service of before. Both are of one version in name.
+        # Both are of one version in name.
         place.run(place.python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", wheel)
         place.run(place.python, "-m", "pip", "install", "--quiet", f"{wheel}[service]")
 
