@@ -27,7 +27,11 @@ PACKAGES = {
     "wherry_service": "service/wherry_service",
 }
 # Imported where they are there: what needs them says so.
-OPTIONAL = {"boto3"}
+OPTIONAL = {
+    "boto3",
+    # Imports wherry.mypy, its plugin.
+    "mypy",
+}
 # The service is never without the client, which is in the same distribution.
 CLIENT = {"wherry", "wherry_proto"}
 NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -156,6 +160,14 @@ def test_nobody_is_made_to_install_what_only_others_need(metadata: email.message
     assert everyones - needed == set()
 
 
+def test_protobuf_is_as_new_as_the_code_that_was_generated(metadata: email.message.Message) -> None:
+    # An older one is installed without a word, and refuses the messages when the first is needed.
+    text = (ROOT / "protos/wherry_proto/v1/app_pb2.py").read_text()
+    found = re.search(r"ValidateProtobufRuntimeVersion\(\s*[\w.]+,\s*(\d+),\s*(\d+),\s*(\d+)", text)
+    assert found is not None
+    assert f"protobuf>={'.'.join(found.groups())}" in metadata.get_all("Requires-Dist", [])
+
+
 def name_of(requirement: str) -> str:
     match = NAME.match(requirement)
     assert match is not None
@@ -163,9 +175,13 @@ def name_of(requirement: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Return the top-level modules that a file imports, at whatever place."""
+    """Return the top-level modules that a file imports, at whatever place; not those that only type checkers read."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
+            block.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
