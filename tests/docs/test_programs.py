@@ -11,7 +11,15 @@ import pytest
 from tests.acceptance.servers import BucketServer
 from tests.docs.pages import Section, is_shown, sections
 
-PAGES = ["README.md", "docs/getting-started.md", "docs/classes.md", "docs/deploy.md", "docs/cookbook.md"]
+PAGES = [
+    "README.md",
+    "docs/getting-started.md",
+    "docs/classes.md",
+    "docs/deploy.md",
+    "docs/editors.md",
+    "docs/cookbook.md",
+    "extras/skill/SKILL.md",
+]
 SECTIONS = [section for page in PAGES for section in sections(page) if section.steps]
 
 
