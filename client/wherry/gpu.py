@@ -76,7 +76,7 @@ class A100(Gpu):
 
     def __init__(self, *, count: int = 1, size: str | None = None, memory: int | None = None) -> None:
         wanted = size.upper() if isinstance(size, str) else (f"{memory}GB" if memory else None)
-        if wanted in ("0GB", "20GB"):  # 20 GB were half of one, in 2023
+        if size is None and wanted in ("0GB", "20GB"):  # 20 GB were half of one, in 2023
             wanted = None
         if wanted not in (None, "40GB", "80GB"):
             given = f"size is {size!r}" if size is not None else f"memory is {memory!r}"

@@ -212,7 +212,7 @@ def test_gpus_that_make_no_sense(value: Any, said: list[str]) -> None:
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("make", [lambda: gpu.T4(count=0), lambda: gpu.A100(size="20GB"), lambda: gpu.A100(memory=20)])
+@pytest.mark.parametrize("make", [lambda: gpu.T4(count=0), lambda: gpu.A100(size="20GB"), lambda: gpu.A100(memory=30)])
 def test_gpu_objects_check_their_values(make: Decorator) -> None:
     with pytest.raises(InvalidError, match="gpu"):
         make()
