@@ -32,6 +32,8 @@ class Plain:
         on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._quiet = quiet
+        # Whether it is told what functions wait for.
+        self._tells_waits = not quiet
         self._verbose = verbose
         self._out = ScreenStream(out or sys.stdout, on_gone)
         self._err = ScreenStream(err or sys.stderr)
@@ -67,7 +69,7 @@ class Plain:
     def _wait(self, notice: Notice) -> None:
         if notice.over:
             self._waits.pop(notice.function_id, None)
-        elif not self._quiet and notice.seconds >= _WAITED_S:
+        elif self._tells_waits and notice.seconds >= _WAITED_S:
             text, at = self._waits.get(notice.function_id, ("", 0.0))
             if text != notice.text or notice.seconds - at >= _WAITED_AGAIN_S:
                 self._waits[notice.function_id] = (notice.text, notice.seconds)
@@ -117,10 +119,14 @@ class Plain:
 
 
 class Cells(Plain):
-    """What notebooks show unless an output is enabled: what containers print, and warnings."""
+    """What notebooks show unless an output is enabled: what containers print, warnings, and what is waited for."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
+        self._tells_waits = True
+
+    def waiting(self, what: str) -> Waiting:
+        return _PlainWaiting(self._ticker, what)
 
 
 class Steps(Silent):

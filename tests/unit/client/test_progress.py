@@ -14,7 +14,7 @@ from wherry._connection.client import Client
 from wherry._screen.live import Terminal
 from wherry._screen.output import waited
 from wherry._screen.pace import Pace, amount, span
-from wherry._screen.plain import Plain
+from wherry._screen.plain import Cells, Plain
 from wherry._screen.ticker import Ticker
 from wherry_proto.messages import ImageStepEnd, Notice
 
@@ -168,6 +168,14 @@ def test_piped_a_function_that_waits_is_told_of_once_it_takes_some_seconds() -> 
     quiet = Plain(quiet=True, err=err)
     quiet.notice(_waits("hold waits", 9.0))
     assert "hold waits (" not in err.getvalue()
+
+
+def test_a_notebook_is_told_what_a_function_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = Cells()
+    cells.notice(_waits("A container of hold starts", 3.0))
+    cells.step("a step")
+    cells.waiting("The service starts").end()
+    assert capsys.readouterr().err == "wherry: A container of hold starts (3 s)\n"
 
 
 def _moving(width: int) -> tuple[Terminal, Callable[[], list[str]]]:
