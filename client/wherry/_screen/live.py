@@ -192,10 +192,12 @@ class Terminal:
     def waiting(self, what: str) -> Waiting:
         return NoProgress() if self._quiet else MovingWait(self, self._spinners, what)
 
-    def show(self, moving: Moving, description: str, total: int | None, words: Callable[[], str]) -> TaskID:
-        """Keep a line moving below all that is printed, until it is hidden; `words` end it."""
+    def show(
+        self, moving: Moving, description: str, total: int | None, words: Callable[[], str], doing: Callable[[], str]
+    ) -> TaskID:
+        """Keep a line moving below all that is printed, until it is hidden; `words` and `doing` are asked each time."""
         with self._lock:
-            task = moving.add_task(harmless(description), total=total, words=words)
+            task = moving.add_task(harmless(description), total=total, words=words, doing=doing)
             self._moving += 1
             if self._live is None:
                 with self._writing:

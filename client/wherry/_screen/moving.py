@@ -23,7 +23,9 @@ _MOST_OF_A_NAME = 24
 class Below(Protocol):
     """The terminal, as what moves needs it."""
 
-    def show(self, moving: Moving, description: str, total: int | None, words: Callable[[], str], /) -> TaskID:
+    def show(
+        self, moving: Moving, description: str, total: int | None, words: Callable[[], str], doing: Callable[[], str], /
+    ) -> TaskID:
         """Keep a line moving."""
 
     def hide(self, moving: Moving, task: TaskID, /) -> None:
@@ -47,6 +49,17 @@ class _Words(ProgressColumn):
         return Text(harmless(task.fields["words"]()), style="dim")
 
 
+class _Doing(ProgressColumn):
+    """What a task does just now, as far as there is room for it."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self.max_refresh = None
+
+    def render(self, task: Task) -> Text:
+        return Text(harmless(task.fields["doing"]()), style="dim")
+
+
 def bars(console: Console) -> Moving:
     """Return what shows bars: a name, how far it has come, and how fast."""
     return Moving(
@@ -62,8 +75,10 @@ def spinners(console: Console) -> Moving:
     """Return what shows that something goes on that has no measure: its name, for how long, and its last words."""
     return Moving(
         SpinnerColumn(),
+        # First: where the line is too long, it is the rest that is cut.
+        _Words(Column(no_wrap=True, justify="right", min_width=4)),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-        _Words(Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        _Doing(Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         console=console,
         expand=True,
     )
@@ -83,11 +98,7 @@ class MovingBuild:
         self._doing = ""
         pace = Pace(None)
         what = f"Building the image of {wanted_by}" if wanted_by else f"Building {image}"
-
-        def words() -> str:
-            return f"{span(pace.seconds)}  {self._doing}".rstrip()
-
-        self._task: TaskID | None = below.show(moving, cut(what), None, words)
+        self._task: TaskID | None = below.show(moving, cut(what), None, lambda: span(pace.seconds), lambda: self._doing)
 
     def line(self, text: str) -> None:
         if self._task is not None:
@@ -127,7 +138,7 @@ class _Measured:
         self._below = below
         self._moving = moving
         self._pace = pace
-        self._task: TaskID | None = below.show(moving, cut(what, _MOST_OF_A_NAME), pace.total, words)
+        self._task: TaskID | None = below.show(moving, cut(what, _MOST_OF_A_NAME), pace.total, words, str)
 
     def end(self) -> None:
         if self._task is not None:
@@ -188,7 +199,7 @@ class MovingWait:
         with self._lock:
             if not self._over:
                 self._task = self._below.show(
-                    self._moving, self.what, None, lambda: span(self._waited_s + self._pace.seconds)
+                    self._moving, self.what, None, lambda: span(self._waited_s + self._pace.seconds), str
                 )
 
     def end(self) -> None:

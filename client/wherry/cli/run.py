@@ -193,7 +193,8 @@ class _Report:
             yield
         except KeyboardInterrupt:
             if not reader.is_gone:
-                self._screen.notice(Notice(text=self._left() if self.runs_on else STOPPING))
+                text = "\n".join(self._left()) if self.runs_on else STOPPING
+                self._screen.notice(Notice(text=text))
             raise
 
     def ends(self, how: str) -> None:
@@ -202,13 +203,21 @@ class _Report:
         calls = f"{number:,} {'call' if number == 1 else 'calls'}"
         seconds = time.monotonic() - self._began
         text = f"{how} {f'{seconds:.1f} s' if seconds < 10 else span(seconds)}, {calls}"
-        self._screen.closing(f"{text}. {self._left() if self.runs_on else f'Log: wherry app logs {self.app_id}'}")
+        self._screen.step(text)
+        if self.runs_on:
+            *lines, last = self._left()
+            for line in lines:
+                self._screen.step(line)
+            self._screen.closing(last)
+        else:
+            self._screen.closing(f"Log: wherry app logs {self.app_id}")
 
-    def _left(self) -> str:
-        return (
-            f"The app runs on until its last call ends. Stop it: wherry app stop {self.app_id}; "
-            f"its log: wherry app logs {self.app_id}"
-        )
+    def _left(self) -> list[str]:
+        return [
+            "The app runs on until its last call ends",
+            f"Stop it: wherry app stop {self.app_id}",
+            f"Log: wherry app logs {self.app_id}",
+        ]
 
     @property
     def _screen(self) -> Output:

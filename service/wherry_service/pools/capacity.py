@@ -106,13 +106,14 @@ class Capacity:
         """Return what such a container waits for, as people say it; "" if there is room for it."""
         if self._lacks_memory(share):
             free = max(0, self.memory_mib - self._memory_used)
-            return f"{share.memory_mib} MiB of memory: others have it, {free} of {self.memory_mib} MiB are free"
+            return f"{share.memory_mib} MiB of memory: {free} of {self.memory_mib} MiB are free"
         if not self._lacks_cpu(share):
             return self.gpus.waits_for(share.gpus)
         if share.cpu:
             free_cpu = max(0.0, self.cpu - self._cpu_used)
             cores = f"{share.cpu:g} core{'' if share.cpu == 1 else 's'}"
-            return f"{cores}: other functions have them, {free_cpu:.3g} of {self.cpu:g} are free"
+            some = f"{free_cpu:.3g} of {self.cpu:g} are free"
+            return f"{cores}: {some if free_cpu >= 0.1 else 'other functions have them'}"
         _, busy = self._busy()
         return f"the processors: {self._sharing} containers share them, and they are {busy:.0%} busy"
 

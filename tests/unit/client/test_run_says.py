@@ -25,14 +25,15 @@ def test_a_run_begins_with_the_app_and_ends_with_a_summary(run: Run, capsys: Tol
     assert run(ENTRYPOINT, "run", "SCRIPT", "--n", "3") == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "wherry: App demo (ap-1)"
-    assert re.fullmatch(r"wherry: Done in \d\.\d s, 3 calls\. Log: wherry app logs ap-1", lines[-1]), lines
+    assert re.fullmatch(r"wherry: Done in \d\.\d s, 3 calls", lines[-2]), lines
+    assert lines[-1] == "wherry: Log: wherry app logs ap-1"
 
 
 def test_a_run_that_fails_says_after_how_long(run: Run, capsys: Told) -> None:
     assert run("", "run", "SCRIPT::fail", "--n", "1") == 1
     err = capsys.readouterr().err
     assert re.search(
-        r"LookupError: \('bad', 1\)\nwherry: Failed after \d\.\d s, 1 call\. Log: wherry app logs ap-1", err
+        r"LookupError: \('bad', 1\)\nwherry: Failed after \d\.\d s, 1 call\nwherry: Log: wherry app logs ap-1", err
     )
 
 
@@ -44,7 +45,8 @@ def test_quiet_says_none_of_it(run: Run, capsys: Told) -> None:
 def test_a_detached_run_says_how_to_stop_it(run: Run, capsys: Told) -> None:
     assert run(ENTRYPOINT, "run", "-d", "SCRIPT") == 0
     assert capsys.readouterr().err.endswith(
-        "The app runs on until its last call ends. Stop it: wherry app stop ap-1; its log: wherry app logs ap-1\n"
+        "wherry: The app runs on until its last call ends\nwherry: Stop it: wherry app stop ap-1\n"
+        "wherry: Log: wherry app logs ap-1\n"
     )
 
 
@@ -60,7 +62,7 @@ def test_a_detached_app_is_not_called_stopped(run: Run, capsys: Told, service: F
     assert run(CTRL_C, "run", "-d", "SCRIPT") == 130
     err = capsys.readouterr().err
     assert "Stopp" not in err
-    assert err.endswith("its log: wherry app logs ap-1\n")
+    assert err.endswith("Stop it: wherry app stop ap-1\nLog: wherry app logs ap-1\n")
     assert "Apps.Stop" not in [name for name, _ in service.requests]
 
 

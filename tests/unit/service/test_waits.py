@@ -68,7 +68,7 @@ def test_memory_that_others_have_is_told_until_it_is_given_back(tmp_path: Path) 
     async def scenario(world: World) -> None:
         world.pools.capacity.add(Share(0.0, 4000))
         world.call(1)
-        await _told(world, "f waits for 128 MiB of memory: others have it, 96 of 4096 MiB are free")
+        await _told(world, "f waits for 128 MiB of memory: 96 of 4096 MiB are free")
         world.pools.capacity.give_back(Share(0.0, 4000), "other")
         await _told(world, "A container of f starts")
 
@@ -78,15 +78,17 @@ def test_memory_that_others_have_is_told_until_it_is_given_back(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("share", "words"),
     [
-        (Share(2.0, 128), "2 cores: other functions have them, 1 of 4 are free"),
+        (Share(2.0, 128), "2 cores: 1 of 4 are free"),
         (Share(1.0, 128), ""),
-        (Share(0.0, 4096), "4096 MiB of memory: others have it, 3968 of 4096 MiB are free"),
+        (Share(0.0, 4096), "4096 MiB of memory: 3968 of 4096 MiB are free"),
     ],
 )
 def test_what_lacks_is_said_in_words(share: Share, words: str) -> None:
     capacity = host_of(4.0, 4096)
     capacity.add(Share(3.0, 128))
     assert capacity.waits_for(share) == words
+    capacity.add(Share(1.0, 128))
+    assert capacity.waits_for(Share(1.0, 128)) == "1 core: other functions have them"
 
 
 def test_processors_that_others_use_are_said_in_words() -> None:
