@@ -24,6 +24,12 @@ _NO_RUNTIME = ("unknown runtime specified", "invalid runtime name")
 # How engine and toolkit say that there is no such GPU.
 _NO_GPU = ("could not select device driver", "nvidia-container-cli", "nvidia-container-runtime")
 
+# How the system says that nothing listens there.
+_ABSENT = (
+    "Connection refused", "No such file", "Name or service not known", "No route to host", "Network is unreachable",
+    "Temporary failure in name resolution",
+)  # fmt: skip
+
 
 class DockerConnection:
     """Opens clients of the engine that is meant; `endpoint` is asked each time, and raises `Unready`."""
@@ -79,6 +85,9 @@ class DockerConnection:
                 f"Docker does not answer within {TIMEOUT_S} s at {where}: look at its log (`journalctl -u docker`), or "
                 "restart it (`systemctl restart docker`): calls go on by themselves"
             )
+        if not any(sign in text for sign in _ABSENT):
+            # One that is there, or a fault of our own: a lack of descriptors looks like this, too.
+            return f"Docker broke off at {where}: {text[-300:]}"
         if where.is_named:
             return f"Docker does not answer at {where}: start that engine, or choose another: {_CHOICE}"
         return (

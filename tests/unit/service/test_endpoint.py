@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,14 @@ def test_what_docker_does_not_answer_is_told_with_where(home: Path) -> None:
     )
     searched = Endpoint(f"unix://{home}/docker.sock", "Docker's own socket", is_named=False)
     assert "start it (`systemctl start docker`" in asyncio.run(told(searched))
+    # One that hangs up is told as it is, and nobody is asked to start what runs.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        closing = threading.Thread(target=lambda: [listening.accept()[0].close() for _ in range(2)], daemon=True)
+        closing.start()
+        rude = Endpoint(f"tcp://127.0.0.1:{listening.getsockname()[1]}", "the docker context 'rude'")
+        said = asyncio.run(told(rude))
+    assert said.startswith(f"Docker broke off at {rude}: ")
+    assert "start" not in said
     far = Endpoint("ssh://me@far", "DOCKER_HOST")
     assert "is on another machine: run the service there, and point WHERRY_SERVER_URL at it" in asyncio.run(told(far))
     gc.collect()
