@@ -514,7 +514,7 @@ def test_b60_commands(box: Sandbox, run: Callable[..., Sandbox], environment: di
     assert json.loads(logs.stdout)["stdout"] == "out\n"
     for code, wrong, told in (
         (1, ("exec", "nobody", "ls"), "no sandbox named 'nobody' runs in environment"),
-        (1, ("logs", "sb-x"), "is not the id of a sandbox"),
+        (1, ("logs", "sb-x"), "no sandbox has an id that begins with sb-x"),
         (2, ("list", "--tag", "x"), "write NAME=VALUE"),
     ):
         refused = wherry_command(environment, *wrong)

@@ -285,11 +285,11 @@ def test_code_without_a_terminal_is_told_how_to_get_one(app: ModuleType) -> None
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["co-nothere"], b"is not an id of the form"),
+        (["co-nothere"], b"no running container has an id that begins with co-nothere"),
         (["co-01HZZZZZZZZZZZZZZZZZZZZZZZ", "--cmd", "ls"], b"`wherry container list` shows those that do"),
         ([f"{APP}::enterd"], b"has no function 'enterd'"),
         (["nofile.py::f"], b"there is no file"),
-        (["im-nothere"], b"not the id of an image"),
+        (["im-nothere"], b"no image has an id that begins with im-nothere"),
         (["--cmd", ""], b"--cmd is empty"),
         (["--no-pty"], b"--no-pty needs --cmd"),
         (["co-x", "--image", "debian:13"], b"leave out --image"),

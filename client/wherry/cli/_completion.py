@@ -99,7 +99,8 @@ def join_words(variables: MutableMapping[str, str]) -> None:
         return
     words: list[str] = []
     place, number = 0, int(variables.get("COMP_CWORD", "0"))
-    for index, word in enumerate(variables.get("COMP_WORDS", "").split("\n")):
+    text = variables.get("COMP_WORDS", "")
+    for index, word in enumerate(text.split("\n" if "\n" in text else " ")):
         goes_on = bool(words) and (word.startswith(":") or words[-1].endswith(":"))
         words[-1:] = [words[-1] + word] if goes_on else [*words[-1:], word]
         if index <= number:

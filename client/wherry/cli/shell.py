@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -79,10 +78,9 @@ def shell(
     if command is None and pty is False:
         raise UsageError("--no-pty needs --cmd: say what to run")
     values = dict(_variable(item) for item in variables)
-    if ref is not None and not Path(ref).exists():
-        ref = whole(ref, environment)
     if ref is not None and ref[:3] in ("co-", "sb-"):
         _refuse(excluded, f"{ref} is a container that runs already")
+        ref = whole(ref, environment)
         raise typer.Exit(execute(client, ref, line, pty=pty, env=values))
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     try:
@@ -113,7 +111,7 @@ def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list
     if given["--add-python"] and not given["--image"]:
         raise UsageError("--add-python belongs to --image: the small Debian has a Python")
     if ref is not None:
-        image = Image.from_id(ref)
+        image = Image.from_id(whole(ref))
     elif given["--image"]:
         image = Image.from_registry(given["--image"], add_python=given["--add-python"])
     else:
