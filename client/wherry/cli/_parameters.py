@@ -13,6 +13,8 @@ from wherry.exception import InvalidError
 
 _EMPTY = inspect.Parameter.empty
 _SIMPLE = (str, int, float, bool)
+# What help texts say that an option takes.
+_WORDS = {str: "TEXT", int: "INTEGER", float: "NUMBER"}
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S.%f"]
 
 
@@ -78,6 +80,7 @@ def _option(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter | None
     required = default is _EMPTY
     if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
         kind, extra = _type_of(name, str if hint is _EMPTY else hint)
+        extra["metavar"] = f"{name.upper()}..."
         return _made(name, list[kind] | None, typer.Argument(None, **extra))  # type: ignore[valid-type]
     if hint is _EMPTY:
         hint = str if required or default is None else type(default)
@@ -109,13 +112,13 @@ def _flags(name: str, hint: Any) -> list[str]:
 def _type_of(name: str, hint: Any) -> tuple[Any, dict[str, Any]]:
     """Return the annotation for typer, and what else it needs to know."""
     if hint in _SIMPLE:
-        return hint, {}
+        return hint, {"metavar": _WORDS.get(hint)}
     if hint is datetime.datetime:
-        return hint, {"formats": _DATES}
+        return hint, {"formats": _DATES, "metavar": "DATE"}
     if hint in (list, Sequence, Iterable):
-        return list[str], {}
+        return list[str], {"metavar": _WORDS[str]}
     if typing.get_origin(hint) in (list, Sequence, Iterable) and (own := typing.get_args(hint)[0]) in _SIMPLE:
-        return list[own], {}  # type: ignore[valid-type]
+        return list[own], {"metavar": _WORDS.get(own)}  # type: ignore[valid-type]
     if typing.get_origin(hint) is typing.Literal:
         values = typing.get_args(hint)
         return str, {"parser": _one_of(values), "metavar": "[" + "|".join(map(str, values)) + "]"}

@@ -109,10 +109,14 @@ def test_help_tells_what_is_no_option(capsys: pytest.CaptureFixture[str]) -> Non
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """Says what it does."""
 
-    def g(a: int = 1) -> None:
+    def g(a: int = 1, *rest: float, name: str = "", at: datetime.datetime | None = None) -> None:
         """Count things."""
 
     with pytest.raises(SystemExit) as caught:
         parse(g, "g", ["--help"])
     assert caught.value.code == 0
-    assert "Count things" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Count things" in text
+    # Words, not types of Python.
+    for shown in ("--a INTEGER", "--name TEXT", "--at DATE", "[OPTIONS] [REST...]"):
+        assert shown in text
