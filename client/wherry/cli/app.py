@@ -24,7 +24,8 @@ STATES = {
 }
 
 
-def _described(app: AppInfo) -> dict[str, object]:
+def described(app: AppInfo) -> dict[str, object]:
+    """Return an app as JSON shows it."""
     return {
         "app_id": app.app_id,
         "name": app.name,
@@ -53,7 +54,7 @@ APPS = Listed[AppInfo](
     Column("url", lambda app: app.url, leaves=6),
     Column("last error", lambda app: app.last_error, leaves=5, cut=True),
     key=lambda app: app.app_id,
-    described=_described,
+    described=described,
     empty="No app runs here. Start one with `wherry run FILE.py` or `wherry deploy FILE.py`; --all shows stopped ones.",
 )
 

@@ -27,12 +27,14 @@ from wherry.cli._common import (
     use_environment,
     use_modal,
 )
+from wherry.cli._find import list_of_apps
 from wherry.cli._functions import describe_function, function_of, urls_of
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing, show_rows
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._trace import show_error
 from wherry.cli._usage import UsageError
+from wherry.cli.app import described
 from wherry.cli.logs import Prefix, show_logs
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
@@ -217,8 +219,17 @@ def info(
     no_color: bool = typer.Option(False, "--no-color", help="Accepted for scripts: nothing here has a colour."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Show a running app: version, functions, URLs, next runs."""
-    shown = _shown(app, environment)
+    """Show an app: version, functions, URLs, next runs.
+
+    Of one that has stopped: when it ran.
+    """
+    try:
+        shown = _shown(app, environment)
+    except NotFoundError:
+        if (stopped := _stopped(app, environment)) is None:
+            raise
+        _show_stopped(stopped, as_json)
+        return
     found = shown.app
     assert found is not None
     client = default_client()
@@ -256,6 +267,22 @@ def info(
     )
     for name, url in (pair for status in shown.functions for pair in urls_of(function_of(status))):
         say(f"{name}: {url}")
+
+
+def _stopped(app: str, environment: str | None) -> AppInfo | None:
+    """Return the newest app of that name or id that has stopped, if there is one."""
+    app_id = whole(app, environment)
+    found = [one for one in list_of_apps(environment, True) if one.stopped_at_ms and app_id in (one.app_id, one.name)]
+    return max(found, key=lambda one: one.created_at_ms, default=None)
+
+
+def _show_stopped(app: AppInfo, as_json: bool) -> None:
+    if as_json:
+        show_json(described(app))
+        return
+    say(f"{app.name} ({app.app_id}) in environment {app.environment} has stopped")
+    say(f"it ran from {time_of(app.created_at_ms)} to {time_of(app.stopped_at_ms)}")
+    say(f"its log: wherry app logs {app.app_id}")
 
 
 def _again(app: str, environment: str | None, as_json: bool, deploy_again: Callable[[AppInfo], Deployed]) -> None:

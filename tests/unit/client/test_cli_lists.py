@@ -230,3 +230,16 @@ def test_a_list_shows_ids_that_no_other_begins_with(
     shown = next(word for word in row.split() if word.startswith("ap-"))
     assert run("", "app", "stop", shown) == 0
     assert stopped(service) == [FIRST]
+
+
+def test_an_app_that_has_stopped_says_when_it_ran(run: Run, service: Lists, capsys: pytest.CaptureFixture[str]) -> None:
+    service.stopped[0].stopped_at_ms = CREATED_MS
+    for given in ("old", STOPPED, STOPPED[:9]):
+        assert run("", "app", "info", given) == 0
+        out = capsys.readouterr().out
+        assert f"old ({STOPPED})" in out
+        assert f"wherry app logs {STOPPED}" in out
+    assert run("", "app", "info", "old", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "stopped"
+    assert run("", "app", "info", "nope") == 1
+    assert "no app named 'nope' runs" in capsys.readouterr().err
