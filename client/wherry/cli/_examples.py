@@ -115,6 +115,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "environment delete": ("environment delete dev -y",),
     "config set": ("config set environment dev", "config set server_url https://host:8720"),
     "config set-environment": ("config set-environment dev",),
+    "config schema": ("config schema",),
     "config show": ("config show", "config show --json"),
     "token new": ("token new ci --scope deploy", "token new alice -e prod --profile work"),
     "token list": ("token list",),
