@@ -130,7 +130,9 @@ def _common(a: str, b: str) -> int:
 def _shown(column: Column[Any], rows: Sequence[Any], now_ms: int, known: Iterable[str]) -> list[str]:
     values = [column.value(row) for row in rows]
     if column.kind is Kind.ID:
-        length = shortest([*(value or "" for value in values), *known])
+        # Ids of other kinds have other lengths.
+        kinds = {str(value).partition("-")[0] for value in values if value}
+        length = shortest([*(value or "" for value in values), *(one for one in known if one[:2] in kinds)])
         return [in_one_line(str(value or ""))[:length] for value in values]
     if column.kind is Kind.TIME:
         return [value if isinstance(value, str) else relative(value or 0, now_ms) for value in values]

@@ -86,7 +86,7 @@ _LISTED = Listed[SecretInfo](
     Column("name", lambda info: info.name),
     Column("values", lambda info: ", ".join(info.keys), leaves=3, cut=True),
     Column("changed", lambda info: info.updated_at_ms, Kind.TIME, leaves=2),
-    Column("last used", lambda info: info.used_at_ms, Kind.TIME, leaves=1),
+    Column("last used", lambda info: info.used_at_ms or "never", Kind.TIME, leaves=1),
     key=lambda info: info.name,
     keys="names",
     described=_described,

@@ -110,6 +110,8 @@ def test_ids_are_cut_to_what_tells_them_apart_from_all_others() -> None:
     assert shortest(row.id for row in ROWS) == 14
     other = "ap-01KB8ZQ4M3AAAAAAAAAAAAAAAB"
     assert ROWS[0].id in shown(ROWS, 120, known=(other,))
+    # Of another kind: nobody takes the one for the other.
+    assert "ap-01KB8ZQ4M3A  " in shown(ROWS, 120, known=(f"im-{26 * '0'}", f"im-{25 * '0'}1"))
 
 
 def test_a_table_is_sorted_by_any_column_both_ways() -> None:
