@@ -41,9 +41,9 @@ T = TypeVar("T")
 class App(OlderApp, AskedApp):
     """A set of functions that are run, and later deployed, together. `Stub` is the same class under its old name.
 
-    `image` is the image of those functions that name none; all get `secrets`, `volumes` and `mounts`, and theirs
-    after them. With `include_source=False` functions come without their source files, unless they say otherwise: the
-    image then holds them. `tags` are your own names and values, which `get_tags` returns. (reference: Stub)
+    Functions that name no image use `image`. All functions get `secrets`, `volumes` and `mounts`, then their own.
+    With `include_source=False` functions come without their source files, unless they say otherwise: the image then
+    holds them. `tags` are your own names and values, which `get_tags` returns. (reference: Stub)
     """
 
     _include_source = True  # of apps pickled by a version before
@@ -90,7 +90,7 @@ class App(OlderApp, AskedApp):
 
     @property
     def name(self) -> str | None:
-        """The name that it was given, None for an app without."""
+        """The app's name; None if it has none."""
         return self.__wherry_owner__.name
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class App(OlderApp, AskedApp):
 
     @property
     def image(self) -> Image | None:
-        """The image of those functions that name none."""
+        """The image of functions that name none."""
         image: Image | None = self.__wherry_owner__.image
         return image
 
@@ -132,7 +132,7 @@ class App(OlderApp, AskedApp):
 
     @property
     def description(self) -> str:
-        """The name; for an app without, the name of the module that defines it. (reference: App.description)"""
+        """The name; for an app without a name, that of the module that defines it. (reference: App.description)"""
         owner = self.__wherry_owner__
         return owner.name or owner.module_name
 
@@ -203,7 +203,7 @@ class App(OlderApp, AskedApp):
         experimental_options: Any = None,
         **private: Never,
     ) -> FunctionDecorator:
-        """Make the function below one that runs in containers.
+        """Make the function below run in containers.
 
         `cpu` in cores and `memory` in MiB, each a request or (request, limit); `timeout` (default 300),
         `startup_timeout` and `scaledown_window` (default 60) in seconds; `max_containers` (old: concurrency_limit),
@@ -267,7 +267,7 @@ class App(OlderApp, AskedApp):
         experimental_options: Any = None,
         **private: Never,
     ) -> Callable[[type[T]], type[T]]:
-        """Make the class below one whose methods with `@method()` run in containers.
+        """Make the methods with `@method()` of the class below run in containers.
 
         Its options are those of `function`. (reference: Stub.cls)
         """
@@ -324,14 +324,14 @@ class App(OlderApp, AskedApp):
         label: str | None = None,
         custom_domains: Sequence[str] | None = None,
     ) -> Callable[[type], Server]:
-        """Make the class below a server: a method with `@enter()` starts what listens on `port`, requests go there.
+        """Make the class below a server: a method with `@enter()` starts a program that serves `port`.
 
-        A container is ready once it listens, within `startup_timeout` seconds. `target_concurrency`, in requests for
-        each container, has more containers start; without it there is one, or `min_containers`. `max_concurrency`
-        (at most 1000) is what one takes at once. Requests need a token unless `unauthenticated`; those in a container
-        that ends get `exit_grace_period` seconds. `scaleup_window` and `scaledown_window` in seconds; `label` and
-        `custom_domains` as of `web_server`; the others as of `function`. Raises InvalidError for values out of range
-        and classes that can't be one. (reference: App.server)
+        A container is ready once it listens, within `startup_timeout` seconds. With `target_concurrency`, in requests
+        for each container, more containers start; without it there is one, or `min_containers`. `max_concurrency` (at
+        most 1000) limits the requests at once in one. Requests need a token unless `unauthenticated`; those in a
+        container that ends get `exit_grace_period` seconds. `scaleup_window` and `scaledown_window` in seconds; `label`
+        and `custom_domains` as of `web_server`; the others as of `function`. Raises InvalidError for values out of
+        range and classes that can't be one. (reference: App.server)
         """
         if _warn_parentheses_missing is not None:
             raise InvalidError("parentheses are missing: write @app.server() instead of @app.server")
@@ -372,7 +372,7 @@ class App(OlderApp, AskedApp):
         return lambda function: self._roster.add_entrypoint(function, name or function.__qualname__, self)
 
     def include(self, other_app: App, inherit_tags: bool = True) -> App:
-        """Make the functions and classes of another app this one's, too, and return this one.
+        """Add the functions and classes of another app to this one, and return this one.
 
         They keep what their own app gives them: its image, secrets, volumes and mounts. What it defines afterwards
         is not included. `inherit_tags`: the other's tags as well, where this app has none of the name. Raises
@@ -394,9 +394,9 @@ class App(OlderApp, AskedApp):
         name: str | None = None,
         interactive: bool = False,
     ) -> AppRun[App]:
-        """Return what runs the app within `with` or `async with`: its functions can be called there.
+        """Run the app within a `with` or `async with` block, where its functions can be called.
 
-        `detach` leaves it running afterwards, until its last call ends. `name` is what this run is called in lists,
+        `detach` leaves it running afterwards, until its last call ends. `name` is the name of this run in lists,
         instead of the app's own name. Raises InvalidError for `interactive`: that is `wherry run -i`.
         (reference: Stub.run)
         """
@@ -420,9 +420,9 @@ class App(OlderApp, AskedApp):
         tag: str = "",
         strategy: str = "rolling",
     ) -> App:
-        """Make the app outlive this program: the functions as they are here become its next version, and are callable.
+        """Deploy the app: its functions become its next version, and stay callable after this program has ended.
 
-        What is done and waited for is said on stderr, or by `wherry.enable_output()` within such a block.
+        Progress is shown on stderr, or by `wherry.enable_output()` inside such a block.
         `strategy` is "rolling" or "recreate". Raises DeploymentError where the version does not start: the one before
         serves on; InvalidError for an app that has no name. (reference: Stub.deploy)
         """

@@ -132,13 +132,13 @@ class Cls(Object):
         return self.__wherry_kind__.changed(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> Cls:
-        """Return the class with so many inputs at once in a container. (reference: Cls.with_concurrency)"""
+        """Return the class with this many inputs at once in a container. (reference: Cls.with_concurrency)"""
         from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
 
         return self.__wherry_kind__.changed(concurrency(max_inputs, target_inputs))
 
     def with_batching(self, *, max_batch_size: int, wait_ms: int) -> Cls:
-        """Return the class with its batched method's other sizes. (reference: Cls.with_batching)"""
+        """Return the class with other sizes of its method's batches. (reference: Cls.with_batching)"""
         from wherry._calling.variants import batching  # noqa: PLC0415 - start-up cost: as above
 
         return self.__wherry_kind__.changed(batching(max_batch_size, wait_ms))
@@ -312,7 +312,7 @@ class Obj:
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
     ) -> None:
-        """Change how the containers of this object's arguments scale, until the app is published anew.
+        """Change how the containers of this object's arguments scale, until the app is published again.
 
         Counts of containers, and seconds; None changes nothing. Raises InvalidError out of range.
         (reference: Obj.update_autoscaler)
@@ -323,7 +323,7 @@ class Obj:
 
     @blocking
     def keep_warm(self, warm_pool_size: int) -> None:
-        """Keep so many containers with this object's arguments, until the app is published anew.
+        """Keep this many containers with this object's arguments, until the app is published again.
 
         (reference: Obj.keep_warm)
         """

@@ -96,7 +96,7 @@ class _BatchedDecorator:
 def batched(
     _warn_parentheses_missing: Any = None, *, max_batch_size: int | None = None, wait_ms: int | None = None
 ) -> _BatchedDecorator:
-    """Have one run of the function take several inputs: each parameter is a list, and so is the value.
+    """Run several inputs in one call of the function: each parameter is a list, and so is the value.
 
     A batch begins with `max_batch_size` (1..1000) inputs, or `wait_ms` (0..600000) milliseconds after its first one
     came. The list that is returned has one item for each input, in their order. Goes below `@app.function()` or

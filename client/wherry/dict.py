@@ -129,7 +129,7 @@ class Dict(SharedObject, Generic[K, V]):
     def new(cls, data: Mapping[K, V] | None = None) -> Self:
         """Return a dict that an app has as its own, with these entries at first: `app.results = Dict.new()`.
 
-        It goes with the app. (reference: Dict.new)
+        It is deleted with the app. (reference: Dict.new)
         """
         return cls(is_own=True, data=data)
 
@@ -171,7 +171,7 @@ class Dict(SharedObject, Generic[K, V]):
 
     @blocking
     def contains(self, key: K) -> bool:
-        """Return whether the key is there. (reference: Dict.contains)"""
+        """Return whether the key exists. (reference: Dict.contains)"""
         return self._ask(key, without_value=True).found
 
     @blocking
@@ -186,8 +186,7 @@ class Dict(SharedObject, Generic[K, V]):
     def keys(self) -> Pages[K]:
         """Iterate the keys, in the order in which they came, with `for` or `async for`. (reference: Dict.keys)
 
-        What is written while this goes on may come or not; of what is there all the while nothing is left out, and
-        nothing comes twice.
+        Keys that are written meanwhile may come or not. Keys that exist all the time come exactly once.
         """
         return self._pages(False, lambda key, value: key())
 
@@ -208,7 +207,7 @@ class Dict(SharedObject, Generic[K, V]):
         """Write an entry; return whether it was written.
 
         `skip_if_exists`: only where the key is not there; of many who try at once, one gets True. `ttl`: seconds
-        after which the entry is gone; None: never. (reference: Dict.put)
+        after which the entry is deleted; None: never. (reference: Dict.put)
         """
         if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or ttl <= 0):
             raise InvalidError(f"ttl is {ttl!r}: it must be a number of seconds above 0, or None")

@@ -159,11 +159,11 @@ class ConnectionError(Error):
 
 
 class InvalidError(Error):
-    """The caller asked for something that makes no sense."""
+    """The request makes no sense."""
 
 
 class ConflictError(InvalidError):
-    """What was asked contradicts what is there."""
+    """The request contradicts what exists."""
 
 
 class VersionError(Error):

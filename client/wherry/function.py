@@ -243,7 +243,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     def shell(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Open a shell, with this process's terminal, in a container as the function's; arguments mean nothing.
 
-        The container goes when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
+        The container is removed when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
         function's source is not here. (reference: Function.shell)
         """
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: only here

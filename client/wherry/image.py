@@ -30,7 +30,7 @@ class Image(Recipe, Packages, Files, Object):
     """A chain of build steps. Each method returns a new image; the service builds it when an app first needs it.
 
     An image's id is made of its definition and of the files that it copies, so the same definition has the same id on
-    any machine, and is built once. `force_build=True` of any step runs that step, and those after it, anew.
+    any machine, and is built once. `force_build=True` of a step runs that step and all later ones again.
     (reference: Image)
     """
 
@@ -347,7 +347,7 @@ class Image(Recipe, Packages, Files, Object):
     def imports(self) -> AbstractContextManager[None]:
         """Import within this block what only the image has: here a missing module is passed over.
 
-        In a container of this image a missing module is an error, as ever. (reference: Image.imports)
+        In a container of this image a missing module is an error. (reference: Image.imports)
         """
         from wherry._define.imports import importing  # noqa: PLC0415 - start-up cost: contextlib is not needed to import wherry
 

@@ -91,7 +91,7 @@ class NetworkFileSystem(VolumeFiles):
 
     @blocking
     def write_file(self, remote_path: str, fp: IO[bytes], progress_cb: Any = None) -> int:
-        """Write what an open file holds, in place of what is there; return its size.
+        """Write the contents of an open file, and replace an existing file; return the size.
 
         (reference: NetworkFileSystem.write_file)
         """
@@ -105,7 +105,7 @@ class NetworkFileSystem(VolumeFiles):
     def add_local_file(
         self, local_path: str | os.PathLike[str], remote_path: str | None = None, progress_cb: Any = None
     ) -> None:
-        """Write a file of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_file)"""
+        """Write a file of this machine, and replace an existing one. (reference: NetworkFileSystem.add_local_file)"""
         without_progress(progress_cb)
         with self.batch_upload(force=True) as batch:
             batch.put_file(local_path, remote_path or os.path.basename(local_path))
@@ -114,7 +114,7 @@ class NetworkFileSystem(VolumeFiles):
     def add_local_dir(
         self, local_path: str | os.PathLike[str], remote_path: str | None = None, progress_cb: Any = None
     ) -> None:
-        """Write a directory of this machine, in place of what is there. (reference: NetworkFileSystem.add_local_dir)"""
+        """Write a directory of this machine over existing files. (reference: NetworkFileSystem.add_local_dir)"""
         without_progress(progress_cb)
         with self.batch_upload(force=True) as batch:
             batch.put_directory(local_path, remote_path or os.path.basename(os.path.normpath(local_path)))

@@ -257,7 +257,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
 
     @blocking
     def reload_volumes(self, *, timeout: float = 55) -> None:
-        """Return: what others write to its volumes is there at once. Raises NotFoundError when it has ended.
+        """Do nothing: a sandbox sees at once what others write to its volumes. Raises NotFoundError when it has ended.
 
         `timeout` is accepted, and nothing takes time. (reference: Sandbox.reload_volumes)
         """
@@ -366,7 +366,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
     def tunnels(self, timeout: float = 50) -> dict[int, Tunnel]:
         """Return, by the sandbox's port, where each port is reached from the service's host.
 
-        `timeout` is accepted: they are there from the beginning. (reference: Sandbox.tunnels)
+        `timeout` has no effect: they exist from the beginning. (reference: Sandbox.tunnels)
         """
         info = self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
         return {item.port: tunnel_at(item.host, item.host_port, item.url) for item in info.tunnels}

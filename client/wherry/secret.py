@@ -22,7 +22,7 @@ class Secret(Object):
     """Environment variables for functions; encrypted where the service keeps them. (reference: Secret)
 
     One with a name is kept until it is deleted, and made with `wherry secret create` or `Secret.create_deployed`. One
-    that is made of values here goes when no app uses it any more. No method gives the values back.
+    that is made of values here is deleted when no app uses it. No method returns the values.
     """
 
     objects: Managed[SecretManager] = Managed("SecretManager")
@@ -199,7 +199,7 @@ class Secret(Object):
     def info(self, *, refresh: bool = False) -> SecretInfo:
         """Return the secret's name and environment, the names of its values, and when it was made, changed and used.
 
-        It is asked for each time: `refresh` makes no difference. (reference: Secret.info)
+        It is fetched each time: `refresh` makes no difference. (reference: Secret.info)
         """
         from wherry._objects.secrets import info_of  # noqa: PLC0415 - start-up cost: loads the messages
 

@@ -106,7 +106,7 @@ class Server(Object):
         scaleup_window: float | None = None,
         scaledown_window: float | None = None,
     ) -> ServerAutoscalerSettings:
-        """Change how the server scales from now on, until its app is published anew; None changes nothing.
+        """Change how the server scales from now on, until its app is published again; None changes nothing.
 
         `target_concurrency` in requests for each container (0: their number starts none beside the first), counts of
         containers, and windows in seconds. Return what holds now. Raises InvalidError out of range.

@@ -21,7 +21,7 @@ __all__ = ["FileEntry", "FileEntryType", "Volume"]
 class Volume(VolumeFiles):
     """A directory that functions have at a place of their own: `@app.function(volumes={"/data": volume})`.
 
-    What one container writes the others and clients see at once. It lies on the service's disk. (reference: Volume)
+    All containers and clients see at once what one of them writes. It is on the service's disk. (reference: Volume)
     """
 
     _kind, _prefix, _service = "volume", "vo", "Volumes"

@@ -70,7 +70,7 @@ class AskedApp:
 
     @blocking
     def info(self, refresh: bool = False) -> AppInfo:
-        """Return its id, state, times and functions; asked for each time. (reference: App.info)"""
+        """Return its id, state, times and functions; fetched each time. (reference: App.info)"""
         from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
 
         return info_of(*self.__wherry_owner__.reached("info", None))

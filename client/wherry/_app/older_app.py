@@ -38,7 +38,7 @@ class OlderApp:
             raise KeyError(f"{self!r} has nothing named {name!r}") from None
 
     def is_inside(self, image: Any = None) -> bool:
-        """Whether this code runs in a container; of which image is not told apart. Newer: `not wherry.is_local()`.
+        """Whether this code runs in a container, of whatever image. Newer: `not wherry.is_local()`.
 
         (reference: Stub.is_inside)
         """

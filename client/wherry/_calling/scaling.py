@@ -49,7 +49,7 @@ class Scaling(Generic[F]):
 
     @blocking
     def keep_warm(self, warm_pool_size: int) -> None:
-        """Keep so many containers from now on, until the app is published anew. (reference: Function.keep_warm)"""
+        """Keep this many containers from now on, until the app is published again. (reference: Function.keep_warm)"""
         self._update(warm_pool_size, None, None, None)
 
     @blocking
@@ -61,7 +61,7 @@ class Scaling(Generic[F]):
         buffer_containers: int | None = None,
         scaledown_window: float | None = None,
     ) -> None:
-        """Change how the function scales from now on, until its app is published anew; None changes nothing.
+        """Change how the function scales from now on, until its app is published again; None changes nothing.
 
         Counts of containers, and seconds. Raises InvalidError out of range. (reference: Function.update_autoscaler)
         """

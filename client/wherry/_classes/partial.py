@@ -125,7 +125,7 @@ def build(
 ) -> Callable[[Callable[[Any], Any]], PartialFunction[Any, Any]]:
     """Run the method below while the image of its class is built: what it leaves in the file system is part of it.
 
-    It may have `@enter()` as well: then it also runs in each container. `force`: anew each time; `timeout` in seconds.
+    It may have `@enter()` as well: then it also runs in each container. `force`: again each time; `timeout` in seconds.
     It is the older way of `Image.run_function`. (reference: build, until 2024)
     """
     _check_parentheses("build", _warn_parentheses_missing)

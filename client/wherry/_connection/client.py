@@ -172,7 +172,7 @@ class Client:
 
     @blocking
     def hello(self) -> None:
-        """Ask the service something; raise ConnectionError, AuthError or VersionError. (reference: Client.hello)"""
+        """Ask whether it answers; raise ConnectionError, AuthError or VersionError. (reference: Client.hello)"""
         self.info()
 
     def is_closed(self) -> bool:
@@ -258,7 +258,7 @@ class Client:
         return None
 
     def persist(self, work: Callable[[], T]) -> T:
-        """Do what needs the service, from the beginning again when that goes and comes back."""
+        """Do something that needs the service; if the service ends and comes back, from the beginning again."""
         if self._server is not None:
             self._server.ensure(self.transport)
         for breaks in range(1, _MOST_BREAKS + 1):
@@ -274,7 +274,7 @@ class Client:
         raise ConnectionError(f"the service broke this off {breaks} times, and came back each time: {told}") from told
 
     def stream(self, method: str, request: Message, repeat: bool = False) -> Iterator[Message]:
-        """Call a method whose answer is many messages; with `repeat` it is called again when the service has gone."""
+        """Call a method whose answer is many messages; with `repeat` it is called again if the service has ended."""
         if self._server is not None:
             self._server.ensure(self.transport)
         if repeat:
@@ -282,9 +282,9 @@ class Client:
         return self.transport.stream(method, request)
 
     def stream_once_begun(self, method: str, request: Message) -> Iterator[Message]:
-        """As `stream`; called again when the service goes before it has answered anything.
+        """Like `stream`; called again if the service ends before it has answered anything.
 
-        Raises ConnectionError when it goes later: what would come then may not fit what came before.
+        Raises ConnectionError if it ends later: new messages might not fit the earlier ones.
         """
         while True:
             begun = False
@@ -298,7 +298,7 @@ class Client:
                     raise
 
     def await_service(self) -> bool:
-        """Wait for a service that has gone; return False when this client is closed meanwhile.
+        """Wait for a service that has ended; return False if this client is closed meanwhile.
 
         Raises ConnectionError when it does not come back.
         """
@@ -308,7 +308,7 @@ class Client:
         return again(ask, self._closing, awaited=True) is not None
 
     def exchange(self, method: str, first: Message) -> "Exchange":
-        """Call a method with many messages both ways; it is not repeated when the service goes."""
+        """Call a method with many messages both ways; it is not repeated if the service ends."""
         if self._server is not None:
             self._server.ensure(self.transport)
         return self.transport.exchange(method, first)
@@ -325,7 +325,7 @@ class Client:
 
     @blocking
     def close(self) -> None:
-        """Say goodbye: running ephemeral apps end soon after. (reference: Client.close)"""
+        """Close the connection: running ephemeral apps end soon after. (reference: Client.close)"""
         self._closing.set()
         if self._session is not None:
             self._session.close()

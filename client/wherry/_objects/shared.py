@@ -115,7 +115,7 @@ class SharedObject(Object):
 
     @classmethod
     def new(cls) -> Self:
-        """Return an object that an app has as its own: `app.results = Dict.new()`; it goes with the app.
+        """Return an object that belongs to an app: `app.results = Dict.new()`; it is deleted with the app.
 
         (reference: new)
         """

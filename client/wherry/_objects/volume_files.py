@@ -165,7 +165,7 @@ class VolumeFiles(SharedObject):
     def batch_upload(self, force: bool = False) -> UploadBatch:
         """Return what uploads, at the end of a `with` block, all that was put into it.
 
-        Raises VolumeFileExistsError, a FileExistsError, before anything is sent where a file is there already, unless
+        Raises VolumeFileExistsError, a FileExistsError, before anything is sent, if a file exists already, unless
         `force`. (reference: Volume.batch_upload)
         """
         from wherry._objects.volume_upload import UploadBatch  # noqa: PLC0415 - start-up cost: functions that only mount it do without

@@ -184,7 +184,7 @@ class SandboxInside:
         """Have an image's files at a place of the sandbox, of a snapshot or of any image, which is built if need be.
 
         They are copied: what the sandbox changes there is its own. What was at the place is back after `unmount_image`.
-        Raises InvalidError for a place that can't be, NotFoundError when the image is gone or the sandbox has ended.
+        Raises InvalidError for a path that is not allowed, NotFoundError if image or sandbox do not exist any more.
         (reference: Sandbox.mount_image)
         """
         if not isinstance(image, Image):

@@ -35,7 +35,7 @@ class Probe:
 
     @classmethod
     def with_tcp(cls, port: int, *, interval_ms: int = 100) -> Probe:
-        """Ready is what accepts connections to this port, at its loopback too. (reference: Probe.with_tcp)"""
+        """Ready when something accepts connections to this port, on the loopback too. (reference: Probe.with_tcp)"""
         return cls(tcp_port=port, interval_ms=interval_ms)
 
     @classmethod

@@ -57,7 +57,7 @@ class SandboxReach:
         """Stop all of its processes where they are, until `resume`: they keep their memory and take no processor time.
 
         A paused sandbox is not idle; when it is resumed its `idle_timeout` counts from the beginning. Its `timeout`
-        goes on. Commands can't be started meanwhile. Nothing happens where it is paused already. Raises NotFoundError
+        goes on. Commands can't be started meanwhile. Nothing happens if it is paused already. Raises NotFoundError
         when it has ended.
         """
         self._client.call("Sandboxes.Pause", messages.SandboxPauseRequest(sandbox_id=self._sandbox_id), SandboxInfo)
