@@ -187,9 +187,9 @@ def test_retries_as_a_number_are_one_second_apart() -> None:
 
 def test_missing_parentheses_show_the_right_line() -> None:
     with pytest.raises(InvalidError, match=r"@app\.function\(\)"):
-        App("x").function(f)
+        App("x").function(int)
     with pytest.raises(InvalidError, match=r"@app\.local_entrypoint\(\)"):
-        App("x").local_entrypoint(f)
+        App("x").local_entrypoint(int)
 
 
 def test_what_a_container_can_not_import_needs_serialized() -> None:
