@@ -97,6 +97,18 @@ _ROOMS = (
         "",
         "Where `debian_slim` finds versions of Python that Debian lacks: `python:{version}-slim`.",
     ),
+    Key(
+        "images.base",
+        "auto",
+        "How `debian_slim`'s base is made: `registry` pulls a Debian and puts Python into it; `debootstrap` makes "
+        "it from Debian's packages, in a container unless as root; `auto` does the first where a registry answers.",
+        choices=("auto", "registry", "debootstrap"),
+    ),
+    Key(
+        "images.base_image",
+        "debian:{suite}-slim",
+        "The registry's image that it is made of. `{suite}` is Debian's release, `{version}` is Python's.",
+    ),
     Key("images.apt_mirror", "", "A mirror of Debian's packages for builds; it is not part of any image."),
     Key(
         "images.add_urls",

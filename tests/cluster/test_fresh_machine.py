@@ -36,12 +36,18 @@ def test_from_nothing_to_the_demo_and_back(machine: Machine) -> None:
     assert machine.run("cp", "-r", HOME, "/srv/wherry").returncode == 0
     refused = machine.run("./dev", "setup", cwd="/srv/wherry", user="nobody")
     assert refused.returncode == 1
-    assert re.search(r"missing on this system: debootstrap docker\.io iptables.* python3\S*-venv", refused.stdout)
+    assert re.search(r"missing on this system: docker\.io iptables.* python3\S*-venv", refused.stdout)
     assert "apt-get install" in refused.stdout
     assert "Traceback" not in refused.stdout
 
     said = succeed(machine, "setup")
-    for step in ("install debootstrap docker.io", "start dockerd", "make .venv", "install wherry"):
+    for step in (
+        "install debootstrap docker.io",
+        "start dockerd",
+        "make .venv",
+        "install wherry",
+        "make the base image",
+    ):
         assert re.search(rf"^✓ {re.escape(step)}.* \(\d+\.\d s\)$", said, re.MULTILINE), said
     assert all(line.startswith("✓ ") for line in said.splitlines()), said
 
@@ -65,8 +71,35 @@ def test_from_nothing_to_the_demo_and_back(machine: Machine) -> None:
     assert machine.run("git", "status", "--short", "--ignored", cwd=HOME).stdout == ""
 
 
-def succeed(machine: Machine, *arguments: str) -> str:
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("machine", ["bookworm"], indirect=True)
+def test_a_user_who_may_use_docker_needs_no_root(machine: Machine) -> None:
+    # What root leaves: an engine, and neither a base nor what makes one.
+    succeed(machine, "setup")
+    gone = (
+        "docker rmi wherry/base:bookworm && apt-get purge -y -qq debootstrap && useradd --create-home --groups docker u"
+    )
+    assert (done := machine.run("sh", "-c", gone)).returncode == 0, done.stdout
+    clone = "mv /root/wherry.bundle /home/u/ && chown u /home/u/wherry.bundle"
+    assert machine.run("sh", "-c", clone).returncode == 0
+    home = "/home/u/wherry"
+    assert (
+        machine.run("git", "clone", "--quiet", "/home/u/wherry.bundle", home, cwd="/home/u", user="u").returncode == 0
+    )
+
+    assert machine.run("sh", "-c", "command -v debootstrap").returncode != 0
+    said = succeed(machine, "demo", cwd=home, user="u")
+    assert re.search(r"^✓ make the base image \(\d+\.\d s\)$", said, re.MULTILINE), said
+    assert re.search(r"^✓ wherry/base:bookworm was made of .*; images.base chooses another way", said, re.MULTILINE), (
+        said
+    )
+    assert re.search(r"\d{3} modules in \d+\.\d\d s by [1-9] containers", said), said
+    said = succeed(machine, "setup", cwd=home, user="u")
+    assert said == ""
+
+
+def succeed(machine: Machine, *arguments: str, cwd: str = HOME, user: str = "root") -> str:
     """Run ./dev, and return what it said."""
-    done = machine.run("./dev", *arguments, cwd=HOME)
+    done = machine.run("./dev", *arguments, cwd=cwd, user=user)
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -21,6 +21,7 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.images import host
 from wherry_service.images.base import BaseImages
+from wherry_service.images.settings import ImageSettings
 
 DEADLINE_S = 30.0
 IMAGE = "wherry/base:bookworm"
@@ -34,7 +35,8 @@ async def engine(kind: str, tmp_path: Path) -> AsyncIterator[Engine]:
         found = FakeEngine({IMAGE: {"wherry.kind": "base"}})
     else:
         found = DockerEngine()
-        await BaseImages(found, tmp_path).ensure("3.11", (await host.find_build_cli()).docker, lambda line: None)
+        bases = BaseImages(found, tmp_path, ImageSettings())
+        await bases.ensure("3.11", await host.find_build_cli(), lambda line: None)
     try:
         yield found
     finally:

@@ -79,7 +79,8 @@ def test_the_wheel_has_all_that_runs_and_nothing_else(wheel: Path) -> None:
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", *PACKAGES.values()], check=True, capture_output=True
     )
-    wanted = {"wherry_variable.pth", *(f"wherry_service/images/recipes/{name}.sh" for name in ("debian", "python"))}
+    recipes = ("contained", "debian", "packages", "python", "tools")
+    wanted = {"wherry_variable.pth", *(f"wherry_service/images/recipes/{name}.sh" for name in recipes)}
     for path in filter(None, listed.stdout.decode().split("\0")):
         package, root = next((name, root) for name, root in PACKAGES.items() if path.startswith(f"{root}/"))
         wanted.add(package + path.removeprefix(root))

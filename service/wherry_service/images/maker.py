@@ -68,7 +68,7 @@ class Maker:
         self._registry = registry
         self._run_function = run_function
         self._objects = objects
-        self._bases = BaseImages(engine, work_dir)
+        self._bases = BaseImages(engine, work_dir, settings)
         self._caches = CacheNames(work_dir)
         self._cli: host.BuildCli | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -273,7 +273,7 @@ class Maker:
             version = step.options.get("python_version", "")
             short = ".".join((version or DEFAULT_PYTHON).split(".")[:2])
             if short in SUITES or not self._settings.python:
-                return await self._bases.ensure(version, cli.docker, making.on_log)
+                return await self._bases.ensure(version, cli, making.on_log)
             reference = self._settings.python.replace("{version}", version)
         else:
             reference = _PULLED.get(step.kind) or render.registry_reference(step)

@@ -14,7 +14,7 @@ from tests.fakes.images import builder_of
 from wherry_proto.messages import ImageDefinition, ImageState, ImageStep
 from wherry_service.errors import InvalidRequest
 from wherry_service.images import host
-from wherry_service.images.base import BaseImages
+from wherry_service.images.base_ways import BaseWays, Wanted
 from wherry_service.images.build import OnEvent
 from wherry_service.images.builder import ImageBuilder
 from wherry_service.images.caches import KEY_FILE
@@ -175,11 +175,11 @@ def test_an_image_is_built_and_the_runner_laid_on_top(builder: ImageBuilder, doc
 def test_a_base_that_was_removed_is_made_again(
     builder: ImageBuilder, docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def bootstrap(bases: BaseImages, suite: str, tag: str, cli: str, on_log: Callable[[str], None]) -> None:
-        docker.images_here[tag] = {}
+    async def make(ways: BaseWays, wanted: Wanted, cli: host.BuildCli, on_log: Callable[[str], None]) -> None:
+        docker.images_here[wanted.tag] = {}
         (tmp_path / "lost").unlink()
 
-    monkeypatch.setattr(BaseImages, "_bootstrap", bootstrap)
+    monkeypatch.setattr(BaseWays, "make", make)
     asyncio.run(builder.ensure(chain(), ignore))
     docker.does(image=f"[ ! -e {tmp_path}/lost ] || {{ echo 'ERROR: failed to solve: no such base'; exit 1; }}")
     other = chain(ImageStep(kind="run_commands", args=["two"]))
