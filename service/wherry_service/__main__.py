@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from wherry_service import own_log
+from wherry_service.limits import MAX_STATE_DIR
 from wherry_service.open_files import OpenFiles, raise_limit
 from wherry_service.settings import Settings, SettingsError, load
 
 LOCK_NAME = "server.lock"
-# The path of a unix socket has at most 107 bytes; the longest here is DIR/run/co-ULID/runner.sock.
-MAX_STATE_DIR = 107 - len("/run/co-/runner.sock") - 26
 
 
 def main() -> int:

@@ -92,11 +92,7 @@ _ROOMS = (
     Key("images.registry_username", "", "The user name for that registry."),
     Key("images.registry_password", "", "The password for that registry; best as a variable."),
     Key("images.keep_days", 30.0, "Days that an image is kept which nothing uses; 0 keeps all.", "number"),
-    Key(
-        "images.python",
-        "",
-        "Where `debian_slim` finds versions of Python that Debian lacks: `python:{version}-slim`.",
-    ),
+    Key("images.python", "", "Where `debian_slim` finds Pythons that Debian lacks: `python:{version}-slim`."),
     Key(
         "images.base",
         "auto",

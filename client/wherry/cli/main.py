@@ -34,6 +34,7 @@ from wherry.cli._install import install, uninstall
 from wherry.cli._purge import purge
 from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
+from wherry.cli.doctor import doctor
 from wherry.cli.init import init
 from wherry.cli.logs import app_logs, function_logs, logs
 from wherry.cli.open import open_endpoint
@@ -71,6 +72,7 @@ cli.command("shell")(shell)
 cli.command("init")(init)
 cli.command("open")(open_endpoint)
 cli.command("logs")(logs)
+cli.command("doctor")(doctor)
 server.group.command("install")(install)
 server.group.command("uninstall")(uninstall)
 server.group.command("purge")(purge)

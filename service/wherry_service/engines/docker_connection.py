@@ -1,10 +1,11 @@
 """Connections to Docker Engine, and what its errors are to us."""
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from wherry_service.engines.endpoint import Endpoint, find
+from wherry_service.engines.endpoint import Endpoint, find, path_of
 from wherry_service.engines.engine import (
     ContainerMissing,
     DeviceMissing,
@@ -45,7 +46,7 @@ class DockerConnection:
             raise EngineUnreachable(str(error)) from error
 
     def open(self, timeout: int | None = TIMEOUT_S) -> "docker.APIClient":
-        """Return a client; raise `EngineUnreachable`, or what the SDK raises (see `translated`)."""
+        """Return a client; raise `EngineUnreachable`, OSError, or what the SDK raises (see `translated`)."""
         import docker  # noqa: PLC0415 - start-up cost: 150 ms: loaded when the first container or image is asked for
         import docker.utils as docker_utils  # noqa: PLC0415 - start-up cost: as above
 
@@ -54,6 +55,10 @@ class DockerConnection:
             raise EngineUnreachable(
                 f"the engine {found} is on another machine: run the service there, and point WHERRY_SERVER_URL at it"
             )
+        if path := path_of(found.address):
+            # Where nobody listens the SDK leaves its socket open.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
         variables = docker_utils.kwargs_from_env(environment=_environment(found))
         # The SDK takes None for "no limit", which its stubs do not know.
         return docker.APIClient(timeout=timeout, **variables)  # type: ignore[arg-type]

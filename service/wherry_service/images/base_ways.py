@@ -35,6 +35,11 @@ LOCALE = "C.UTF-8"
 LOCALE_LABEL = "wherry.locale"
 # Says which way it was made.
 WAY_LABEL = "wherry.base"
+WAYS = {
+    "registry": "was made of a registry's Debian",
+    "debootstrap": "was made of Debian's packages",
+    "container": "was made of Debian's packages, in a container",
+}
 # Not every sh has pipefail: a tar that fails leaves a mark, and what was made of its part goes again.
 # sh -c … MARK DOCKER TAG WAY COMMAND…
 _IMPORT = (

@@ -18,16 +18,10 @@ from wherry_service.engines.engine import Engine, EngineError
 from wherry_service.errors import ServiceError
 from wherry_service.images import host
 from wherry_service.images.base import SUITES, BaseImages, tag_of
-from wherry_service.images.base_ways import WAY_LABEL
+from wherry_service.images.base_ways import WAY_LABEL, WAYS
 from wherry_service.images.pythons import nearest
 from wherry_service.images.settings import ImageSettings
 from wherry_service.settings import load
-
-_WAYS = {
-    "registry": "was made of a registry's Debian",
-    "debootstrap": "was made of Debian's packages",
-    "container": "was made of Debian's packages, in a container",
-}
 
 
 def main() -> int:
@@ -59,7 +53,7 @@ async def _run(engine: Engine, settings: ImageSettings, only_check: bool, tell: 
             with tempfile.TemporaryDirectory(prefix="wherry-base-") as folder:
                 await BaseImages(engine, Path(folder), settings).ensure(version, await host.find_build_cli(), tell)
             labels = await engine.image_labels(tag) or {}
-        tell(f"{tag} {_WAYS.get(labels.get(WAY_LABEL, ''), 'is there')}; images.base chooses another way")
+        tell(f"{tag} {WAYS.get(labels.get(WAY_LABEL, ''), 'is there')}; images.base chooses another way")
         return 0
     finally:
         await engine.close()
