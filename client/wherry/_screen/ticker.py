@@ -21,15 +21,19 @@ class Ticker:
         # When each is told of next, and what is said then.
         self._due: dict[object, tuple[float, Callable[[], str]]] = {}
         self._runs = False
+        # When the thread looks again: a program may make thousands of short maps, which must not wake it each time.
+        self._looks_at = 0.0
 
     def add(self, what: object, tell: Callable[[], str], first_s: float | None = None) -> None:
         """Tell of something from now on, for the first time after so many seconds."""
         with self._changed:
-            self._due[what] = (self._now() + (self._every_s if first_s is None else first_s), tell)
+            at = self._now() + (self._every_s if first_s is None else first_s)
+            self._due[what] = (at, tell)
             if not self._runs:
                 self._runs = True
                 threading.Thread(target=self._run, name="wherry-ticker", daemon=True).start()
-            self._changed.notify()
+            elif at < self._looks_at:
+                self._changed.notify()
 
     def remove(self, what: object) -> None:
         """Tell no more of it."""
@@ -50,10 +54,11 @@ class Ticker:
 
     def _run(self) -> None:
         while True:
-            wait_s = self.tick()
+            self.tick()
             with self._changed:
                 if not self._due:
                     self._runs = False
                     return
-                # What came meanwhile may be due before.
-                self._changed.wait(min(wait_s if wait_s is not None else 0.0, self._every_s))
+                # With what came meanwhile.
+                self._looks_at = min(at for at, _ in self._due.values())
+                self._changed.wait(max(0.0, self._looks_at - self._now()))
