@@ -144,7 +144,7 @@ class Dict(SharedObject, Generic[K, V]):
             environment_name: str | None = None,
             create_if_missing: bool = False,
         ) -> Dict[Any, Any]:
-            """As `from_name`, looked for at once. (reference: lookup)"""
+            """Like `from_name`, but looked up at once. (reference: lookup)"""
             raise NotImplementedError
 
     @iterating_classmethod
@@ -206,7 +206,7 @@ class Dict(SharedObject, Generic[K, V]):
     def put(self, key: K, value: V, *, skip_if_exists: bool = False, ttl: float | None = None) -> bool:
         """Write an entry; return whether it was written.
 
-        `skip_if_exists`: only where the key is not there; of many who try at once, one gets True. `ttl`: seconds
+        `skip_if_exists`: only if the key does not exist; of many who try at once, one gets True. `ttl`: seconds
         after which the entry is deleted; None: never. (reference: Dict.put)
         """
         if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or ttl <= 0):
@@ -215,7 +215,7 @@ class Dict(SharedObject, Generic[K, V]):
 
     @blocking
     def update(self, other: Mapping[K, V] | None = None, /, **kwargs: V) -> None:
-        """Write many entries; each is written whole, all of them not at one moment. (reference: Dict.update)"""
+        """Write many entries; each is written whole, but not all at one moment. (reference: Dict.update)"""
         entries: dict[Any, V] = {**dict(other or {}), **kwargs}
         self._put_all(list(entries.items()), False, 0.0)
 
@@ -223,7 +223,7 @@ class Dict(SharedObject, Generic[K, V]):
     def pop(self, key: Any, default: Any = _ABSENT) -> Any:
         """Take an entry out and return its value; of many who try, one gets it.
 
-        Raises KeyError where the key is not there and no `default` is given. (reference: Dict.pop)
+        Raises KeyError if the key does not exist and no `default` is given. (reference: Dict.pop)
         """
         value = self._pop(key)
         if value is not _ABSENT:

@@ -97,7 +97,7 @@ class Environment(Object):
 
     @staticmethod
     def from_name(name: str, *, create_if_missing: bool = False, client: Client | None = None) -> Environment:
-        """Return a handle on the environment of that name; looked for when it is first used.
+        """Return a handle on the environment of that name; it is looked up when first used.
 
         Raises NotFoundError then where there is none, unless `create_if_missing`. (reference: Environment.from_name)
         """

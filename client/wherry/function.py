@@ -163,7 +163,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
 
     @blocking
     def spawn(self, /, *args: P.args, **kwargs: P.kwargs) -> FunctionCall[R]:
-        """Begin a call and return when the service has it on disk; its result is kept for 7 days.
+        """Start a call and return when the service has it on disk; its result is kept for 7 days.
 
         (reference: Function.spawn)
         """
@@ -189,7 +189,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         *input_iterators: Iterable[Any] | AsyncIterable[Any],
         kwargs: dict[str, Any] = {},  # noqa: B006 - the reference's signature; never changed
     ) -> FunctionCall[R]:
-        """Begin a call with an input for each row of the zipped iterators; return when all are on the service's disk.
+        """Start a call with an input for each row of the zipped iterators; return when all are on the service's disk.
 
         Its results are kept for 7 days: `get(index=)`, `iter()`. Each input is a call of its own, too, with the id that
         `current_function_call_id()` gives in it. (reference: Function.spawn_map)
@@ -241,7 +241,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         )
 
     def shell(self, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Open a shell, with this process's terminal, in a container as the function's; arguments mean nothing.
+        """Open a shell, with this process's terminal, in a container like the function's; arguments have no effect.
 
         The container is removed when the shell ends. Raises InvalidError without a terminal, ExecutionError where the
         function's source is not here. (reference: Function.shell)

@@ -42,7 +42,7 @@ class Image(Recipe, Packages, Files, Object):
     def debian_slim(cls, python_version: str | None = None, force_build: bool = False) -> Image:
         """Return a small Debian with Python; `python_version` is "3.13" for example, None this program's.
 
-        Where the service does not have this program's, the nearest is taken, and a warning says so.
+        If the service does not have this program's version, it takes the nearest, and a warning says so.
 
         Raises InvalidError when the version does not look like one. (reference: Image.debian_slim)
         """
@@ -167,7 +167,7 @@ class Image(Recipe, Packages, Files, Object):
     def from_name(cls, name: str, *, environment_name: str | None = None, client: Any = None) -> Image:
         """Return the image that has a name, "NAME", "NAME:TAG" or "ENVIRONMENT/NAME:TAG", given by `publish`.
 
-        It is looked for when it is used: the image that has the name then. (reference: Image.from_name)
+        It is looked up when it is used: the image that has the name at that time. (reference: Image.from_name)
         """
         return Image((Step("from_name", (image_name(name, ""),), given=(environment_name or "",)),))
 
@@ -175,7 +175,7 @@ class Image(Recipe, Packages, Files, Object):
     def publish(
         self, name: str, *, environment_name: str | None = None, client: Any = None, experimental_options: Any = None
     ) -> None:
-        """Give the image a name, "NAME" or "NAME:TAG", in an environment; it is built first, where it is not built.
+        """Give the image a name, "NAME" or "NAME:TAG", in an environment; it is built first if necessary.
 
         A name that another image had is this one's from then on. Raises ImageBuildError; InvalidError for what can't be
         a name. (reference: Image.publish)
@@ -277,10 +277,10 @@ class Image(Recipe, Packages, Files, Object):
         force_build: bool = False,
         **ignored: Any,
     ) -> Image:
-        """Run a Python function as a build step: what it leaves in the file system becomes part of the image.
+        """Run a Python function as a build step: files that it leaves become part of the image.
 
         It runs again when its source text, the globals it names, its arguments or the files of its `mounts` change.
-        Raises InvalidError for what is no plain function. (reference: Image.run_function)
+        Raises InvalidError if it is not a plain function. (reference: Image.run_function)
         """
         from wherry._define.build_function import BuildFunction  # noqa: PLC0415 - start-up cost: only for images with such a step
 
@@ -345,7 +345,7 @@ class Image(Recipe, Packages, Files, Object):
     # Use
 
     def imports(self) -> AbstractContextManager[None]:
-        """Import within this block what only the image has: here a missing module is passed over.
+        """Import within this block modules that only the image has: here a missing module is ignored.
 
         In a container of this image a missing module is an error. (reference: Image.imports)
         """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NetworkFileSystem(VolumeFiles):
-    """A directory that functions have at a place of their own: `network_file_systems={"/shared": nfs}`.
+    """A directory that functions mount at a path of their choice: `network_file_systems={"/shared": nfs}`.
 
     The same as a `Volume`, with names of its own. (reference: NetworkFileSystem)
     """
@@ -68,7 +68,7 @@ class NetworkFileSystem(VolumeFiles):
         *,
         namespace: Any = None,
     ) -> str:
-        """Create one of that name, unless there is one; return its id. (reference: NetworkFileSystem)"""
+        """Create one of that name if it does not exist; return its id. (reference: NetworkFileSystem)"""
         object_id: str = cls.lookup(
             deployment_name, client=client, environment_name=environment_name, create_if_missing=True
         ).object_id
@@ -83,7 +83,7 @@ class NetworkFileSystem(VolumeFiles):
         *,
         allow_missing: bool = False,
     ) -> None:
-        """Delete the one of that name with all it holds; there is no undo.
+        """Delete the one of that name, with everything in it; there is no undo.
 
         Raises NotFoundError where there is none, unless `allow_missing`. (reference: NetworkFileSystem.delete)
         """

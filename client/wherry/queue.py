@@ -78,7 +78,7 @@ class Queue(SharedObject, Generic[T]):
             environment_name: str | None = None,
             create_if_missing: bool = False,
         ) -> Queue[Any]:
-            """As `from_name`, looked for at once. (reference: lookup)"""
+            """Like `from_name`, but looked up at once. (reference: lookup)"""
             raise NotImplementedError
 
     @iterating_classmethod

@@ -119,7 +119,7 @@ class Secret(Object):
         environment_name: str | None = None,
         required_keys: Sequence[str] = (),
     ) -> Secret:
-        """As `from_name`, looked for at once. (reference: Secret.lookup)"""
+        """Like `from_name`, but looked up at once. (reference: Secret.lookup)"""
         secret: Secret = Secret.from_name(
             name, environment_name=environment_name, required_keys=required_keys, client=client
         )
@@ -192,7 +192,7 @@ class Secret(Object):
 
     @property
     def name(self) -> str | None:
-        """The name; None for one without."""
+        """The name; None if it has none."""
         return self._name or None
 
     @blocking

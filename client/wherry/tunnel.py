@@ -98,7 +98,7 @@ def forward(
 ) -> Forwarding:
     """Open a port of the function's container to the outside, within a `with` block that gives its `Tunnel`.
 
-    What listens there must listen on all of the container's addresses ("0.0.0.0"). `unencrypted` and `h2_enabled` are
+    The server must listen on all of the container's addresses ("0.0.0.0"). `unencrypted` and `h2_enabled` are
     accepted: the port is reached both over HTTP, with TLS where the service's domain has it, and as a port of the
     service's host. Raises InvalidError for what is no port and in a function without network, ExecutionError outside a
     function. (reference: forward)

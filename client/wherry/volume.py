@@ -19,7 +19,7 @@ __all__ = ["FileEntry", "FileEntryType", "Volume"]
 
 
 class Volume(VolumeFiles):
-    """A directory that functions have at a place of their own: `@app.function(volumes={"/data": volume})`.
+    """A directory that functions mount at a path of their choice: `@app.function(volumes={"/data": volume})`.
 
     All containers and clients see at once what one of them writes. It is on the service's disk. (reference: Volume)
     """

@@ -23,7 +23,7 @@ class Object:
     def hydrate(self: T, client: Any = None) -> T:
         """Look for it now, with this client if one is given, and return it; raise NotFoundError if there is none.
 
-        Handles look for what they stand for when they are first used: few programs need this. (reference: hydrate)
+        Handles look up their object when they are first used: few programs need this. (reference: hydrate)
         """
         self.__wherry_find__(client)
         return self

@@ -33,7 +33,7 @@ class Scaling(Generic[F]):
         return self._variant(changes_of(options))
 
     def with_concurrency(self, *, max_inputs: int, target_inputs: int | None = None) -> F:
-        """Return the function with so many inputs at once in a container. (reference: Function.with_concurrency)"""
+        """Return the function with this many inputs at once in a container. (reference: Function.with_concurrency)"""
         from wherry._calling.variants import concurrency  # noqa: PLC0415 - start-up cost: as above
 
         return self._variant(concurrency(max_inputs, target_inputs))
@@ -74,7 +74,7 @@ class Scaling(Generic[F]):
 
     @property
     def autoscaler(self) -> FunctionAutoscalerManager:
-        """How the function scales: to see, and to change. (reference: Function.autoscaler)"""
+        """How the function scales: shows and changes it. (reference: Function.autoscaler)"""
         return FunctionAutoscalerManager(self)
 
     @blocking

@@ -40,9 +40,9 @@ def fastapi_endpoint(
     """Answer HTTP requests of one `method` with the function below: a FastAPI handler at "/"; its image needs fastapi.
 
     `label` is part of the URL (default `<app>-<function>`); `docs` serves `/docs`. Without `wait_for_response` every
-    request is answered at once with 202 and the URL of its result; with it, one that has no response after
+    request is answered at once with 202 and the URL of its result; with it, a request without a response after
     `response_timeout` seconds (default: the service's, 150; 0: no limit) is led there. With `requires_proxy_auth` only
-    requests with a token get through. Raises InvalidError for values that can't be. (reference: fastapi_endpoint)
+    requests with a token are accepted. Raises InvalidError for invalid values. (reference: fastapi_endpoint)
     """
     _check_parentheses("fastapi_endpoint", _warn_parentheses_missing)
     return _endpoint(

@@ -48,7 +48,7 @@ class Packages:
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
-        """Install Python packages with pip. Their order means nothing. (reference: Image.pip_install)"""
+        """Install Python packages with pip. Their order does not matter. (reference: Image.pip_install)"""
         no_gpu("pip_install", gpu)
         options = _pip_options(find_links, index_url, extra_index_url, pre, extra_options)
         names = strings("pip_install", packages)
@@ -103,7 +103,7 @@ class Packages:
         secrets: Sequence[Any] = (),
         force_build: bool = False,
     ) -> Self:
-        """Install what a requirements file lists, and the files it includes; comments and order mean nothing.
+        """Install what a requirements file and the files it includes list; comments and order do not matter.
 
         (reference: Image.pip_install_from_requirements)
         """

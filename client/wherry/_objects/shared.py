@@ -76,7 +76,7 @@ class SharedObject(Object):
         namespace: Any = None,
         client: Client | None = None,
     ) -> Self:
-        """Return a handle on the object of that name; looked for when first used.
+        """Return a handle on the object of that name; it is looked up when first used.
 
         Raises NotFoundError then where there is none, unless `create_if_missing`. (reference: from_name)
         """
@@ -93,7 +93,7 @@ class SharedObject(Object):
         environment_name: str | None = None,
         create_if_missing: bool = False,
     ) -> Any:
-        """As `from_name`, looked for at once. (reference: lookup)"""
+        """Like `from_name`, but looked up at once. (reference: lookup)"""
         found = cls.from_name(
             name, environment_name=environment_name, create_if_missing=create_if_missing, client=client
         )
@@ -134,7 +134,7 @@ class SharedObject(Object):
         allow_missing: bool = False,
         client: Client | None = None,
     ) -> None:
-        """Delete the object of that name with all it holds.
+        """Delete the object of that name, with everything in it.
 
         Raises NotFoundError where there is none, unless `allow_missing`. (reference: delete)
         """
@@ -161,12 +161,12 @@ class SharedObject(Object):
 
     @property
     def object_id(self) -> str:
-        """The id; looked for where it is not known yet."""
+        """The id; looked up if it is not known yet."""
         return self._resolve()
 
     @property
     def name(self) -> str | None:
-        """The name; None for one without."""
+        """The name; None if it has none."""
         return self._name or None
 
     def __repr__(self) -> str:

@@ -72,7 +72,7 @@ class VolumeFiles(SharedObject):
     def with_mount_options(self, *, read_only: bool | None = None, sub_path: str | None = None) -> Self:
         """Return a handle that functions mount otherwise: without writing, or only the directory `sub_path` of it.
 
-        That directory is made where it is missing. (reference: Volume.with_mount_options)
+        That directory is created if it does not exist. (reference: Volume.with_mount_options)
         """
         made: Self = self._twin()
         if read_only is not None:
@@ -88,7 +88,7 @@ class VolumeFiles(SharedObject):
 
     @blocking
     def commit(self) -> None:
-        """Do nothing: what a container writes is seen by all others at once. (reference: Volume.commit)"""
+        """Do nothing: all others see at once what a container writes. (reference: Volume.commit)"""
 
     @blocking
     def reload(self) -> None:
