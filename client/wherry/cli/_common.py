@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from typing import Any
 
 import typer
@@ -65,6 +67,24 @@ def say(text: str) -> None:
     stream = ScreenStream(sys.stdout)
     stream.write((harmless(text) if stream.isatty() else text) + "\n")
     stream.flush()
+
+
+def in_words(text: str, stream: ScreenStream) -> str:
+    """Return sentences in lines that end between words, where they go to a terminal."""
+    if not stream.isatty():
+        return text
+    width = max(20, shutil.get_terminal_size().columns)
+    lines = [
+        textwrap.fill(line, width, subsequent_indent=" " * (len(line) - len(line.lstrip())), break_long_words=False,
+                      break_on_hyphens=False, drop_whitespace=True)
+        for line in text.splitlines()
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def tell(text: str) -> None:
+    """Print a sentence beside what was asked for, to standard error."""
+    typer.echo(in_words(text, ScreenStream(sys.stderr)), err=True)
 
 
 def show_json(value: Any) -> None:

@@ -20,7 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "server logs": ("server logs -n 20", "server logs -f"),
     "server rotate-key": ("server rotate-key",),
     "server install": ("server install", "server install --dry-run"),
-    "server notify": ("server notify",),
+    "server notify": ("server notify --test",),
     "server purge": ("server purge --dry-run", "server purge --images -y"),
     "server uninstall": ("server uninstall",),
     "system df": ("system df",),

@@ -9,7 +9,7 @@ import typer
 
 from wherry._screen.stream import ScreenStream
 from wherry._screen.table import Column, Table
-from wherry.cli._common import JSON_OPTION, say, show_json
+from wherry.cli._common import JSON_OPTION, say, show_json, tell
 from wherry.cli._options import with_options
 from wherry.cli._usage import UsageError
 
@@ -77,7 +77,7 @@ class Listing(Generic[T]):
             for row in rows:
                 say(self._listed.key(row))
         elif not rows:
-            typer.echo(self._listed.empty, err=True)
+            tell(self._listed.empty)
         elif ScreenStream(sys.stdout).isatty():
             show_lines(self._lines(everything, terminal_console().width))
         else:

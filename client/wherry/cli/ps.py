@@ -8,7 +8,7 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.stream import ScreenStream
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, tell
 from wherry.cli._find import functions_in, list_of_apps, list_of_sandboxes, running_containers
 from wherry.cli._listing import Listed, show_lines, terminal_console, watch
 from wherry.cli._usage import UsageError
@@ -49,7 +49,7 @@ def ps(
             for row in rows:
                 say(listed.key(row))
     elif not any(rows for _, _, rows in parts):
-        typer.echo(_nothing(environment), err=True)
+        tell(_nothing(environment))
     elif on_terminal:
         show_lines(_lines(parts, terminal_console().width, environment))
     else:

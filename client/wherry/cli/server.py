@@ -17,8 +17,9 @@ from wherry._connection.transport import open_transport
 from wherry._connection.transport.transport import Transport
 from wherry._connection.unit import Unit
 from wherry._screen.output import waited
+from wherry._screen.stream import ScreenStream
 from wherry.cli import secret
-from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.cli._common import JSON_OPTION, in_words, show_json, tell, time_of
 from wherry.cli._disk import described, lines, warnings
 from wherry.cli._own_log import OwnLog
 from wherry.cli._usage import UsageError
@@ -110,27 +111,27 @@ def status(as_json: bool = JSON_OPTION) -> None:
         return
     engine = info.engine
     process = f"pid {info.pid}" if info.pid else settings.server_url
-    typer.echo(f"The service is running: wherry {info.version}, {process}, since {time_of(info.started_at_ms)}.")
+    _line(f"The service is running: wherry {info.version}, {process}, since {time_of(info.started_at_ms)}.")
     if info.state_dir:
-        typer.echo(f"State: {info.state_dir}")
+        _line(f"State: {info.state_dir}")
     if engine is not None:
         where = f" at {engine.address} ({engine.origin})" if engine.address else ""
-        typer.echo(f"Engine: Docker {engine.version}{where}" if engine.reachable else f"Engine: {engine.error}")
+        _line(f"Engine: Docker {engine.version}{where}" if engine.reachable else f"Engine: {engine.error}")
     if (isolation := info.isolation) is not None:
-        typer.echo(f"Isolation: {_sentence(isolation)}")
+        _line(f"Isolation: {_sentence(isolation)}")
         if isolation.network_problem:
-            typer.echo(f"  Network: {isolation.network_problem}")
+            _line(f"  Network: {isolation.network_problem}")
         if isolation.build_runtime:
-            typer.echo(f"  Image builds: {_builds(isolation)}")
+            _line(f"  Image builds: {_builds(isolation)}")
     for line in lines(info.disks):
-        typer.echo(f"Disk: {line}")
+        _line(f"Disk: {line}")
     if settings.is_default_server and (unit := Unit(settings.state_dir)).is_installed:
-        typer.echo(f"Starts with this machine: {unit.name}")
+        _line(f"Starts with this machine: {unit.name}")
     if info.load is not None:
-        typer.echo(f"Load: {_load(info.load)}")
-    typer.echo(f"Apps: {info.num_apps}, containers: {info.num_containers}")
+        _line(f"Load: {_load(info.load)}")
+    _line(f"Apps: {info.num_apps}, containers: {info.num_containers}")
     for line in warnings(info.disks):
-        typer.echo(line, err=True)
+        tell(line)
 
 
 @group.command()
@@ -221,6 +222,10 @@ def _described(info: ServerInfo) -> dict[str, object]:
         "apps": info.num_apps,
         "containers": info.num_containers,
     }
+
+
+def _line(text: str) -> None:
+    typer.echo(in_words(text, ScreenStream(sys.stdout)))
 
 
 def _load_fields(load: HostLoad) -> dict[str, object]:

@@ -10,7 +10,7 @@ import typer
 from wherry._connection.client import default_client
 from wherry._screen.stream import ScreenStream
 from wherry._screen.table import Column, Kind, Table
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, tell
 from wherry.cli._find import functions_in
 from wherry.cli._functions import function_of
 from wherry.cli._listing import show_lines, terminal_console, watch
@@ -77,7 +77,7 @@ def top(
     if as_json:
         show_json([_described(row) for row in rows])
     elif not rows:
-        typer.echo(_nothing(environment), err=True)
+        tell(_nothing(environment))
     elif ScreenStream(sys.stdout).isatty():
         show_lines(_lines(rows, terminal_console().width, environment))
     else:

@@ -141,6 +141,21 @@ def test_an_empty_list_says_what_to_do(run: Run, service: Lists, capsys: pytest.
         assert capsys.readouterr() == ("[]\n", "")
 
 
+def test_a_sentence_ends_its_lines_between_words(
+    run: Run, service: Lists, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.apps = []
+    assert run("", "app", "list") == 0
+    (whole,) = capsys.readouterr().err.splitlines()
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run("", "app", "list") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert all(len(line) <= 60 for line in lines)
+    assert " ".join(lines) == whole
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
