@@ -28,7 +28,15 @@ MADE = {"reference.md", "from-modal.md"}
 FOUND = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "extras").rglob("*.md"))]
 PAGES = [page for page in FOUND if page.name not in MADE]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-NAMED = [section for page in PAGES for section in sections(str(page.relative_to(ROOT))) if section.files]
+# Its programs belong together; test_testing.py runs them.
+TOGETHER = {"testing.md"}
+NAMED = [
+    section
+    for page in PAGES
+    if page.name not in TOGETHER
+    for section in sections(str(page.relative_to(ROOT)))
+    if section.files
+]
 # Handles that pages call by these names, without a line that makes them.
 USUAL = {"app": wherry.App, "sandbox": wherry.Sandbox, "image": wherry.Image}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
