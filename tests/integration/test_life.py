@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -133,3 +134,38 @@ def test_a_start_that_fails_ends_what_has_begun_and_leaves_what_runs(tmp_path: P
     with pytest.raises(SettingsError, match=r"listen\.address"):
         asyncio.run(main())
     assert called == ["clients.close", "tasks.close", "engine.close", "blobs.close", "database.close"]
+
+
+class _Hook:
+    """What a webhook was sent."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split()[0])
+        self.events.append(json.loads(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+
+def test_the_webhook_is_told_that_the_service_has_started_again(tmp_path: Path) -> None:
+    hook = _Hook()
+
+    async def main() -> None:
+        async with hook.listening() as url:
+            for _ in range(2):
+                settings = Settings(rooms={"WHERRY_NOTIFY_URL": url})
+                service = Service(tmp_path, settings, lambda driver, network: FakeEngine({}))
+                async with _serving(service, tmp_path):
+                    service.request_stop(False)
+
+    asyncio.run(main())
+    assert [(event["event"], event["was_killed"]) for event in hook.events] == [("service_restarted", False)]
