@@ -34,7 +34,7 @@ _TAIL = typer.Option(None, "-n", "--tail", help="Only so many, the latest; 0 wit
 _SEARCH = typer.Option("", "--search", help="Lines that contain this, in whatever case.")
 _CALL = typer.Option("", "--call", "--function-call", help="Lines of one call: fc-….")
 _CONTAINER = typer.Option("", "--container", help="Lines of one container: co-….")
-_STREAM = typer.Option("", "-s", "--source", "--stream", help="stdout, stderr or system (how containers ended).")
+_STREAM = typer.Option("", "-s", "--source", "--stream", help="stdout, stderr or system (ends and requests).")
 _TIMESTAMPS = typer.Option(False, "-t", "--timestamps", help="Begin each line with its time.")
 _FUNCTION_IDS = typer.Option(False, "--show-function-id", help="Begin each line with its function's id.")
 _CALL_IDS = typer.Option(False, "--show-function-call-id", help="Begin each line with its call's id.")
