@@ -31,6 +31,8 @@ OPTIONAL = {
     "boto3",
     # Imports wherry.mypy, its plugin.
     "mypy",
+    # Imports wherry.testing, its fixtures.
+    "pytest",
 }
 # The service is never without the client, which is in the same distribution.
 CLIENT = {"wherry", "wherry_proto"}
