@@ -167,6 +167,16 @@ class EngineStatus:
     # Who root in a container is on the host, (uid, gid); None: root, or it is not known.
     root: tuple[int, int] | None = None
 
+    @property
+    def as_elsewhere(self) -> str:
+        """What is said, and to be done, where containers turned out not to see this service's files."""
+        where = f" {self.address} ({self.origin})" if self.address else ""
+        return (
+            f"does not see this service's files or sockets: the engine{where} is on another machine, or in a virtual "
+            "machine. Run the service where the engine is, and point WHERRY_SERVER_URL at it, or choose an engine of "
+            "this machine (docs/server.md, Which engine)"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EngineImage:

@@ -201,6 +201,8 @@ class BuildFunctions:
         if '"python3": executable file not found' in told:
             tail.clear()
             return f"`{title}` needs Python 3.10 or newer in the image so far: give its base add_python="
+        if f"can't open file '{_PROGRAM}'" in told:
+            return f"`{title}` {(await self._engine.status()).as_elsewhere}"
         status = await self._engine.inspect(name)
         if status is not None and status.oom_killed:
             limit = self._memory_limit(function)

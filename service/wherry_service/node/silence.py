@@ -67,11 +67,5 @@ async def unreached(engine: Engine, engine_id: str, gone: asyncio.Event) -> str:
         except EngineError:
             continue
         if not gone.is_set() and MARK in printed:
-            status = await engine.status()
-            where = f" {status.address} ({status.origin})" if status.address else ""
-            return (
-                f"runs, and does not see this service's files or sockets: the engine{where} is on another machine, or "
-                "in a virtual machine. Run the service where the engine is, and point WHERRY_SERVER_URL at it, or "
-                "choose an engine of this machine (docs/server.md, Which engine)"
-            )
+            return f"runs, and {(await engine.status()).as_elsewhere}"
     return ""
