@@ -119,7 +119,7 @@ def test_schedules_are_listed_run_paused_and_resumed(service: OwnService, app_id
 
 
 def test_an_environment_is_made_used_renamed_and_deleted(service: OwnService, environment: dict[str, str]) -> None:
-    assert "use it with --env dev" in command("environment", "create", "dev")
+    assert "Use it with --env dev" in command("environment", "create", "dev")
     command("secret", "create", "s-of-dev", "A=1", "--env", "dev")
     assert [one["name"] for one in json.loads(command("secret", "list", "--env", "dev", "--json"))] == ["s-of-dev"]
     assert "s-of-dev" not in [one["name"] for one in json.loads(command("secret", "list", "--json"))]

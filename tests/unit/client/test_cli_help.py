@@ -102,7 +102,7 @@ def test_each_command_has_an_example_that_can_be_read() -> None:
     assert missing == []
     known = dict(leaves())
     for path, lines in EXAMPLES.items():
-        for line in lines if tuple(path.split()) in known else ():
+        for line in lines:
             assert line.startswith(path), line
             args = shlex.split(line)[len(path.split()) :]
             command = known[tuple(path.split())]
