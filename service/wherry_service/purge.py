@@ -69,7 +69,7 @@ class Inventory:
             "containers": len(self.containers),
             "networks": len(self.networks),
             "volumes": len(self.volumes),
-            "images": len({image.layers for image in self.images}),
+            "images": len(self.images),
             "images_bytes": bytes_of(self.images),
             "images_stay": self.images_stay,
             "engine_error": self.engine_error,
@@ -115,7 +115,7 @@ def _images(state_dir: Path, settings: Settings, stock: Stock, instance: str) ->
         theirs |= ids
     mine = _own_ids(state_dir, settings)
     alone = [image for image in stock.images if image.image_id in mine - theirs]
-    stay = len({image.layers for image in stock.images}) - len({image.layers for image in alone})
+    stay = len(stock.images) - len(alone)
     places = ", ".join(sorted(others.values()))
     return alone, f"{stay} more are shared with, or belong to, {places}" if stay else ""
 

@@ -100,7 +100,7 @@ def disk_of(client: "docker.APIClient") -> EngineDisk:
     cache = [row for row in told.get("BuildCache") or () if not row.get("Shared")]
     return EngineDisk(
         str(client.info().get("DockerRootDir") or ""),
-        len({image.layers for image in images}),
+        len(images),
         bytes_of(images),
         sum(int(row.get("Size") or 0) for row in cache),
         sum(int(row.get("Size") or 0) for row in cache if not row.get("InUse")),

@@ -123,6 +123,16 @@ def test_a_network_of_a_service_that_has_gone_keeps_no_image(state: Path, tmp_pa
     assert looked(state, stock).told()["images"] == 4
 
 
+def test_images_that_differ_in_their_settings_alone_are_two(state: Path, tmp_path: Path) -> None:
+    other = made(tmp_path / "other", "im-theirs")
+    stock = stock_of(state, other)
+    stock.images = [image("mine", "a", "b"), image("theirs", "a", "b")]
+    found = looked(state, stock)
+    assert [one.image_id for one in found.images] == ["im-mine"]
+    assert found.images_stay == f"1 more are shared with, or belong to, {other}"
+    assert bytes_of(stock.images) == 100
+
+
 @pytest.mark.parametrize("why", ["no network", "no database"])
 def test_images_stay_where_it_is_not_known_who_needs_them(state: Path, tmp_path: Path, why: str) -> None:
     other = made(tmp_path / "other", "im-theirs")
