@@ -198,6 +198,11 @@ async def _said(*command: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    out, _ = await process.communicate()
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), ANSWER_WITHIN_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return 1, f"no answer within {ANSWER_WITHIN_S} s"
     lines = out.decode(errors="replace").strip().splitlines()
     return process.returncode or 0, lines[-1] if lines else ""

@@ -164,7 +164,7 @@ class BaseWays:
 
     async def _in_container(self, wanted: Wanted, cli: host.BuildCli, on_log: OnLog) -> None:
         """Make it in a container that has this machine's programs and nothing else: that needs no root."""
-        on_log(f"making the base image from Debian {wanted.suite} packages in a container, once (about two minutes)")
+        on_log(f"making the base image from Debian {wanted.suite} packages in a container, once (a minute or two)")
         tail: list[str] = []
         note = _phases(tail, on_log)
         async with self._scratch(wanted) as folder:

@@ -285,7 +285,7 @@ def test_a_user_without_root_makes_it_in_a_container(
     lines: list[str] = []
     assert ensured(bases(tmp_path, "debootstrap"), docker, "3.11", lines.append) == "wherry/base:bookworm"
     assert lines == [
-        "making the base image from Debian bookworm packages in a container, once (about two minutes)",
+        "making the base image from Debian bookworm packages in a container, once (a minute or two)",
         "Base system installed",
     ]
     assert sorted(asked(tmp_path)) == ["import", "import", "rm", "rmi", "run"]

@@ -281,11 +281,16 @@ def test_an_engine_that_is_well(tmp_path: Path, look: Callable[..., dict[str, Fi
     }  # fmt: skip
 
 
-def test_builds_elsewhere_are_told(tmp_path: Path, look: Callable[..., dict[str, Finding]]) -> None:
+def test_builds_elsewhere_are_told(
+    tmp_path: Path, look: Callable[..., dict[str, Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\necho engine-2\n")
     assert look(Client(tmp_path))["Builds"].said.endswith("builds in another engine")
     (tmp_path / "docker").write_text("#!/bin/sh\necho refused >&2; exit 1\n")
     assert look(Client(tmp_path))["Builds"].said.endswith("does not reach the engine: refused")
+    monkeypatch.setattr("wherry_service.doctor.engine.ANSWER_WITHIN_S", 0.2)
+    (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 60\n")
+    assert look(Client(tmp_path))["Builds"].said.endswith("does not reach the engine: no answer within 0.2 s")
 
 
 def test_an_engine_that_does_not_answer_is_all_there_is_to_say(tmp_path: Path) -> None:
