@@ -1,6 +1,5 @@
 """Apps: functions that run together."""
 
-# large: its decorators name each of their parameters
 from __future__ import annotations
 
 from wherry._app.asked import AskedApp
@@ -478,22 +477,6 @@ class App(OlderApp, AskedApp):
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
-
-    def _repr_html_(self) -> str:
-        from wherry._base.card import card  # noqa: PLC0415 - start-up cost: only notebooks show this
-
-        owner = self.__wherry_owner__
-        return card(
-            repr(self),
-            {
-                "state": owner.state,
-                "id": owner.app_id,
-                "environment": owner.environment if owner.app_id else "",
-                "functions": list(self.registered_functions),
-                "classes": list(self.registered_classes),
-                "entrypoints": list(self.registered_entrypoints),
-            },
-        )
 
 
 def _default_image() -> Image:

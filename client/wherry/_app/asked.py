@@ -9,15 +9,17 @@ from wherry._define.names import checked_tags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wherry._app.roster import Roster
     from wherry._calling.owner import Owner
     from wherry._connection.client import Client
     from wherry.types import AppInfo
 
 
 class AskedApp:
-    """Part of an App: what the service knows of it."""
+    """Part of an App: what the service knows of it, and notebooks show."""
 
     __wherry_owner__: Owner
+    _roster: Roster
 
     @blocking
     def get_dashboard_url(self) -> str:
@@ -74,3 +76,19 @@ class AskedApp:
         from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
 
         return info_of(*self.__wherry_owner__.reached("info", None))
+
+    def _repr_html_(self) -> str:
+        from wherry._base.card import card  # noqa: PLC0415 - start-up cost: only notebooks show this
+
+        owner, roster = self.__wherry_owner__, self._roster
+        return card(
+            repr(self),
+            {
+                "state": owner.state,
+                "id": owner.app_id,
+                "environment": owner.environment if owner.app_id else "",
+                "functions": list(roster.plain_functions),
+                "classes": list(roster.classes),
+                "entrypoints": list(roster.entrypoints),
+            },
+        )
