@@ -29,7 +29,8 @@ class World:
         self.schedules: list[ScheduleInfo] = []
         self.on_failed: list[Any] = []
         self.on_crash_loop: list[Any] = []
-        notifier = Notifier(NotifySettings("http://127.0.0.1:9/", **settings))
+        # This host's own disk is no matter, unless a test says so.
+        notifier = Notifier(NotifySettings("http://127.0.0.1:9/", **{"disk_free": 0.0, **settings}))
         notifier.begin = lambda: None  # type: ignore[method-assign]
         notifier.tell = self._tell  # type: ignore[method-assign]
         self.record = SimpleNamespace(app_id="ap-1", name="shop", environment="main")

@@ -16,7 +16,7 @@ from tests.acceptance.service import OwnService
 from tests.databases import Postgres
 from tests.waiting import wait_until
 
-DURABLE = Path(__file__).parent / "apps" / "durable.py"
+DURABLE = Path(__file__).parent.parent / "acceptance" / "apps" / "durable.py"
 COUNT = 40
 
 

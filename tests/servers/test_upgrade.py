@@ -16,7 +16,7 @@ from tests.databases import KINDS, Postgres
 from wherry_service.store import database as database_module
 from wherry_service.store.schema import HEAD
 
-DURABLE = Path(__file__).parent / "apps" / "durable.py"
+DURABLE = Path(__file__).parent.parent / "acceptance" / "apps" / "durable.py"
 # Before apps were deployed, and before there were tokens.
 EARLIER = "0016"
 COUNT = 20
