@@ -65,7 +65,8 @@ def _resolved(step: Step, files: list[SourceFile], resolver: "Resolver | None", 
         message.files = [described(file) for file in own]
         files.extend(own)
     if step.kind == "from_name" and names is not None:
-        environment, _, name = image_name(step.args[0], step.given[0] or names.environment).partition("/")
+        # In a container no environment is known: the service knows the container's.
+        environment, _, name = image_name(step.args[0], step.given[0] or names.environment).rpartition("/")
         asked = ImageNameRequest(name=name, environment=environment)
         message.kind = "from_id"
         message.args = [names.client.call("Images.Named", asked, ImageName).image_id]

@@ -95,10 +95,13 @@ def test_an_image_is_used_by_its_name(service: FakeService, client: Client) -> N
 
 
 def test_an_image_is_used_by_its_name_in_a_container_that_builds_none(
-    service: FakeService, client: Client, monkeypatch: pytest.MonkeyPatch
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.image_names["main", "base"] = "im-7"
+    # The service knows which environment is the container's; its SDK does not.
+    client = Client(service, "", give_up_s=5)
+    service.image_names["", "base"] = "im-7"
     monkeypatch.setattr("wherry._publish.images.is_local", lambda: False)
     ensure_images(client, [wherry.Image.from_name("base").env({"A": "b"})])
     (definition,) = _asked(service).images
     assert [(step.kind, list(step.args)) for step in definition.steps] == [("from_id", ["im-7"]), ("env", [])]
+    client.close()
