@@ -27,7 +27,7 @@ class Machine:
     """
 
     def __init__(self, suite: str, packages: Sequence[str], volumes: Sequence[str] = ()) -> None:
-        self._image = _image(suite, packages)
+        self._image = image_of(suite, packages)
         # Directories of this host: "HERE:THERE".
         self._volumes = volumes
         self._id = ""
@@ -69,7 +69,7 @@ class Machine:
         _docker("cp", str(source), f"{self._id}:{target}")
 
 
-def _image(suite: str, packages: Sequence[str]) -> str:
+def image_of(suite: str, packages: Sequence[str]) -> str:
     """Return a local image of the smallest Debian system with these packages, bootstrapped when it is not there."""
     # A tag has 128 characters at most.
     contents = hashlib.sha256(" ".join(sorted(packages)).encode()).hexdigest()[:12]
