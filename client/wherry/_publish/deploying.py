@@ -110,10 +110,8 @@ def looked_up(plan: Plan, client: Client | None, environment: str | None, create
     if found is not None and (app_id or found.version or found.app_id == own_id):
         return found
     if not creates:
-        raise NotFoundError(
-            f"no app {plan.name!r} is deployed in environment {environment!r}: deploy it, or pass "
-            "create_if_missing=True"
-        )
+        where = f"environment {environment!r}" if environment else "this container's environment"
+        raise NotFoundError(f"no app {plan.name!r} is deployed in {where}: deploy it, or pass create_if_missing=True")
     if not is_local():
         return AppInfo(app_id=own_id, name=plan.name or "", environment=environment)
     made = _deployed(plan, client, plan.name or "", environment, "", "rolling")

@@ -206,8 +206,13 @@ def test_an_app_is_looked_up_in_a_container_where_its_own_stands_for_a_missing_o
     monkeypatch.setenv("WHERRY_CONTAINER", "/run/wherry")
     monkeypatch.setenv("WHERRY_APP_ID", "ap-own")
     assert App.lookup("deployed", client=client).app_id == "ap-deployed"
-    with pytest.raises(NotFoundError, match="no app 'pool' is deployed"):
+    with pytest.raises(NotFoundError, match="no app 'pool' is deployed in environment 'main': deploy it"):
         App.lookup("pool", client=client)
+    # Its SDK is not told which environment it belongs to.
+    inside = Client(service, "", give_up_s=5)
+    with pytest.raises(NotFoundError, match="no app 'pool' is deployed in this container's environment: deploy it"):
+        App.lookup("pool", client=inside)
+    inside.close()
     pool = App.lookup("pool", client=client, create_if_missing=True)
     assert (pool.name, pool.app_id) == ("pool", "ap-own")
     assert not {"Apps.Open", "Deployments.Create"} & {method for method, _ in service.requests}
