@@ -67,6 +67,8 @@ class LogFile:
             if not self._max_bytes or not is_own or own.st_size <= self._max_bytes or not stat.S_ISREG(own.st_mode):
                 return False
             self._turn(is_own, stat.S_IMODE(own.st_mode))
+        except FileNotFoundError:
+            return False  # whoever started it has the output elsewhere, or removed the file
         except OSError as error:
             log.warning("the log %s could not be continued in a new file: %s", self._path, error.strerror)
             return False

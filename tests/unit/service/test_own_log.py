@@ -50,11 +50,14 @@ def test_a_large_file_is_continued_in_a_new_one_and_few_are_kept(tmp_path: Path)
     assert len(numbers) >= 2 * OLD_FILES
 
 
-def test_a_file_that_is_not_this_process_s_output_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_this_process_s_output_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "server.log"
     path.write_text("x" * 1000)
     assert not LogFile(path, 10).look()
     assert not LogFile(tmp_path / "none", 10).look()
+    assert not caplog.records, "whoever has the output elsewhere is not told so every few seconds"
     assert [one.name for one in tmp_path.iterdir()] == ["server.log"]
 
 
