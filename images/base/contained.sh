@@ -17,12 +17,12 @@ command -v debootstrap >/dev/null || {
     echo "this machine has no debootstrap, or its engine does not see this machine's files" >&2
     exit 1
 }
-mkdir -p /work/packages
+mkdir -p /making/packages
 try=1
-until sh -c "$recipe" debian.sh "$suite" /work/root /work/packages >&2; do
+until sh -c "$recipe" debian.sh "$suite" /making/root /making/packages >&2; do
     [ "$try" -lt "$tries" ] || exit 1
     try=$((try + 1))
     echo "I: debootstrap failed; trying again" >&2
-    rm -rf /work/root
+    rm -rf /making/root
 done
-exec tar -C /work/root --numeric-owner -c .
+exec tar -C /making/root --numeric-owner -c .

@@ -45,7 +45,9 @@ def _raised(wrong: Callable[[], object]) -> BaseException:
     ],
 )
 def test_an_unexpected_argument_has_a_hint(wrong: Callable[[], object], hint: str) -> None:
-    assert hint_of(_raised(wrong)) == hint
+    error = _raised(wrong)
+    # From Python 3.13 on it says what may have been meant: that is enough.
+    assert hint_of(error) == ("" if "Did you mean" in str(error) else hint)
 
 
 class Terminal(io.StringIO):
@@ -54,7 +56,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_colour_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = _raised(lambda: norm([1], powr=3))  # type: ignore[call-arg]
+    error = _raised(lambda: norm([1], nothing_like_it=3))  # type: ignore[call-arg]
     shown, piped = Terminal(), io.StringIO()
     for stream in (shown, piped):
         monkeypatch.setattr("sys.stderr", stream)
@@ -64,9 +66,9 @@ def test_a_terminal_gets_colour_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPa
     lines = shown.getvalue().splitlines()
     assert lines[0] == "\x1b[2mTraceback (most recent call last):\x1b[0m"
     assert '\x1b[36mFile "' in lines[1]
-    assert any(line.startswith("\x1b[1m    ") and "norm([1], powr=3)" in line for line in lines)
+    assert any(line.startswith("\x1b[1m    ") and "norm([1], nothing_like_it=3)" in line for line in lines)
     assert lines[-2].startswith("\x1b[1;31mTypeError:\x1b[0m ")
-    assert lines[-1].startswith("\x1b[36mhint: norm has no parameter 'powr'")
+    assert lines[-1].startswith("\x1b[36mhint: norm has no parameter 'nothing_like_it'")
 
 
 def test_what_others_wrote_in_a_traceback_steers_no_terminal() -> None:
