@@ -243,11 +243,20 @@ def test_b58_a_full_partition_lets_those_in_who_waited_first(disk: Disk) -> None
         assert not await world.offer(queue_id, b"y")
         assert not await world.offer(queue_id, b"y", wait_s=0.01)
         assert await world.offer(queue_id, b"y", partition="other")
-        large = asyncio.ensure_future(world.offer(queue_id, b"1", b"2", wait_s=None))
-        await asyncio.sleep(0)
-        small = asyncio.ensure_future(world.offer(queue_id, b"3", wait_s=None))
-        cancelled = asyncio.ensure_future(world.offer(queue_id, b"4", wait_s=None))
-        await asyncio.sleep(0)
+        putters = world.objects.queues._queues[queue_id].partition("")._putters
+
+        async def waiting(*values: bytes) -> asyncio.Future[bool]:
+            """Offer, and return once it waits: the database is asked before."""
+            before = len(putters)
+            offer = asyncio.ensure_future(world.offer(queue_id, *values, wait_s=None))
+            async with asyncio.timeout(30):
+                while len(putters) == before:
+                    await asyncio.sleep(0.001)
+            return offer
+
+        large = await waiting(b"1", b"2")
+        small = await waiting(b"3")
+        cancelled = await waiting(b"4")
         cancelled.cancel()
         await world.take(queue_id)
         # There is room for the small one, but the large one was first.
@@ -258,7 +267,7 @@ def test_b58_a_full_partition_lets_those_in_who_waited_first(disk: Disk) -> None
         assert not large.done()
         positions = [item.position for item in getter.items]
         assert await world.objects.queues.acknowledge(queue_id, getter.lease_id, "", positions)
-        assert await asyncio.gather(large, small) == [True, True]
+        assert [*await asyncio.gather(large, small)] == [True, True]
         rest = await world.take(queue_id, MAX_ITEMS)
         assert rest[-3:] == [b"1", b"2", b"3"]
         assert len(rest) == MAX_ITEMS
