@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ _KEPT = re.compile(
 _LEFT_OUT = re.compile(
     r"WHERRY_(SERVER_URL|TOKEN_ID|TOKEN_SECRET|TLS_CA|PROFILE|CONFIG_PATH|ENVIRONMENT|STATE_DIR|MODAL|CONTAINER.*)"
 )
+# A line of the file that `as_file` makes.
+_VARIABLE = re.compile(r'^([A-Z0-9_a-z]+)="((?:[^"\\]|\\.)*)"$', re.MULTILINE | re.DOTALL)
 # In double quotes.
 _SPECIAL = re.compile(r'([\\"$`])')
 _ESCAPED = r"\\\1"
@@ -39,17 +42,52 @@ class Unit:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        key = "" if state_dir == usual_state_dir() else "-" + hashlib.sha256(str(state_dir).encode()).hexdigest()[:8]
-        self.name = f"wherry{key}.service"
         self.is_system = os.geteuid() == 0
         own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd/user"
-        self.path = (_SYSTEM_UNITS if self.is_system else own) / self.name
+        folder = _SYSTEM_UNITS if self.is_system else own
+        self.name = "wherry.service"
+        # The short name is the usual directory's. Which that is depends on HOME: another one may have it.
+        if state_dir != usual_state_dir() or not self._is_ours(folder / self.name, or_missing=True):
+            self.name = f"wherry-{hashlib.sha256(str(state_dir).encode()).hexdigest()[:8]}.service"
+        self.path = folder / self.name
         self.variables_path = state_dir / _VARIABLES
+
+    def _is_ours(self, path: Path, *, or_missing: bool = False) -> bool:
+        """Whether a unit is there, and starts the service of this state directory."""
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return or_missing
+        except OSError:
+            return False
+        started = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+        return any(f"{line} ".find(f" --state-dir {_word(str(self.state_dir))} ") >= 0 for line in started)
 
     @property
     def is_installed(self) -> bool:
         """Whether systemd has been told of it."""
-        return self.path.exists()
+        return self._is_ours(self.path)
+
+    @property
+    def config(self) -> Path | None:
+        """The file of settings that an installed unit names."""
+        if not self.is_installed:
+            return None
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("ExecStart="):
+                words = [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(line)]
+                return Path(words[words.index("--config") + 1]) if "--config" in words else None
+        return None
+
+    def variables(self) -> dict[str, str]:
+        """Return what `install` found in its environment; raise ConnectionError where that can't be read."""
+        try:
+            text = self.variables_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ConnectionError(f"{self.variables_path} can't be read: {error.strerror}") from None
+        return {name: re.sub(r"\\(.)", r"\1", value) for name, value in _VARIABLE.findall(text)}
 
     def text(self, config: Path | None = None) -> str:
         """Return the file; `config`: a file of settings."""
@@ -117,15 +155,19 @@ class Unit:
 
     def uninstall(self) -> bool:
         """Have systemd forget it; the service goes on if it runs. Return whether it was there."""
-        self.variables_path.unlink(missing_ok=True)
-        if not self.is_installed:
-            return False
-        if _BOOTED.is_dir():
+        was = self.is_installed
+        if was and _BOOTED.is_dir():
+            # First: a unit that systemd goes on to start needs its variables.
             self.systemctl("disable", "--quiet", self.name)
-        self.path.unlink(missing_ok=True)
-        if _BOOTED.is_dir():
+        try:
+            if was:
+                self.path.unlink(missing_ok=True)
+            self.variables_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConnectionError(f"{error.filename or self.path} can't be removed: {error.strerror}") from None
+        if was and _BOOTED.is_dir():
             self.systemctl("daemon-reload")
-        return True
+        return was
 
     def start(self) -> bool:
         """Have systemd start it; False where it can't, as in a shell without the user's manager."""

@@ -1,6 +1,7 @@
 """`wherry server purge`: nothing of Wherry's stays on this machine."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,8 +43,11 @@ def purge(
     check_service_installed()
     unit = Unit(settings.state_dir)
     options = ["--images"] if images else []
+    # What an installed service was given says where its volumes, its database and its values are.
+    config = config if config is not None else unit.config
     options += ["--config", str(config)] if config is not None else []
-    found = _asked(settings, options)
+    variables = unit.variables() if unit.is_installed else {}
+    found = _asked(settings, options, variables)
     if not (_is_something(found) or unit.is_installed):
         if as_json:
             show_json({**found, "removed": False})
@@ -62,7 +66,7 @@ def purge(
     if server.answers():
         open_transport(settings).call("Server.Stop", ServerStopRequest(force=True))
         wait_until_gone(settings)
-    done = _asked(settings, [*options, "--remove"])
+    done = _asked(settings, [*options, "--remove"], variables)
     if as_json:
         # What there was before the service ended; its containers went with it.
         show_json({**found, "left": done["left"], "removed": not done["left"]})
@@ -74,10 +78,16 @@ def purge(
         typer.echo(f"Removed all that Wherry kept in {found['state_dir']}.")
 
 
-def _asked(settings: Settings, options: list[str]) -> dict[str, Any]:
+def _asked(settings: Settings, options: list[str], variables: dict[str, str]) -> dict[str, Any]:
     line = [sys.executable, "-P", "-m", "wherry_service.purge", "--state-dir", str(settings.state_dir), *options]
     ended = subprocess.run(
-        line, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        line,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if ended.returncode:
         raise Error(ended.stderr.strip().removeprefix("wherry: ") or f"{line[3]} ended with code {ended.returncode}")

@@ -60,7 +60,7 @@ def test_a_yes_removes_it_and_the_unit(
 
     unit = Unit(state)
     unit.path.parent.mkdir(parents=True)
-    unit.path.touch()
+    unit.path.write_text(unit.text())
     code, out, _ = purge(capsys, monkeypatch, "-y", "--json")
     assert code == 0
     told = json.loads(out)

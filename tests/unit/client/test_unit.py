@@ -15,6 +15,7 @@ from tests.waiting import wait_until
 from wherry._connection import unit as unit_module
 from wherry._connection.unit import Unit, as_file, variables_of
 from wherry.cli.main import main
+from wherry.exception import ConnectionError
 
 # `start` starts what the unit says, as systemd would.
 SYSTEMCTL = """#!/bin/sh
@@ -225,6 +226,42 @@ def test_the_usual_directory_has_the_short_name(
     monkeypatch.setenv("WHERRY_STATE_DIR", str(tmp_path / "elsewhere"))
     assert Unit(tmp_path / "wherry").name == "wherry.service"
     assert Unit(tmp_path / "elsewhere").name != "wherry.service"
+
+
+def test_the_unit_of_another_directory_is_left_alone(
+    systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which directory is the usual one depends on HOME and XDG_STATE_HOME, as after `su`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "first"))
+    first = Unit(tmp_path / "first/wherry")
+    first.install(first.text(), "")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "second"))
+    second = Unit(tmp_path / "second/wherry")
+    assert second.name != first.name
+    assert not second.is_installed
+    assert not second.uninstall()
+    second.install(second.text(), "")
+    assert (first.path.read_text(), second.path.read_text()) == (first.text(), second.text())
+    # One whose directory only begins so is another, too.
+    assert not Unit(tmp_path / "second/wher").is_installed
+
+
+def test_where_systemd_refuses_to_forget_it_nothing_is_removed(systemd: Systemd, tmp_path: Path) -> None:
+    unit = Unit(tmp_path / "state")
+    unit.install(unit.text(), as_file({"WHERRY_SECRET_KEY": "the only copy"}))
+    systemd.make(fails="*disable*")
+    with pytest.raises(ConnectionError, match="no such bus"):
+        unit.uninstall()
+    assert unit.is_installed
+    assert unit.variables() == {"WHERRY_SECRET_KEY": "the only copy"}
+
+
+def test_what_a_unit_was_given_is_read_again(systemd: Systemd, tmp_path: Path) -> None:
+    unit = Unit(tmp_path / "state 100%$x")
+    assert (unit.config, unit.variables()) == (None, {})
+    given = {"WHERRY_VOLUMES_DIR": '/a "b" $c `d` \\', "PATH": "/bin:/usr/bin"}
+    unit.install(unit.text(tmp_path / "it's 5%.yaml"), as_file(given))
+    assert (unit.config, unit.variables()) == (tmp_path / "it's 5%.yaml", given)
 
 
 def test_no_sign_in_a_path_means_something_to_systemd(systemd: Systemd, tmp_path: Path) -> None:
