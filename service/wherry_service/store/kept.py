@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,10 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # Seconds that looking may take; a volume can have millions of files.
 WITHIN_S = 20.0
+# Files between two looks at the time.
+_LOOK_EVERY = 1000
+# How many directories may wait, and how many files with several names are known again.
+_MOST = 100_000
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -48,8 +52,24 @@ def entries(state_dir: Path, part: str) -> list[Path]:
     return [state_dir / name for name in names if any(fnmatch.fnmatchcase(name, one) for one in PARTS[part])]
 
 
-def sizes(state_dir: Path, volumes_dir: Path | None = None, within_s: float = WITHIN_S) -> list[Size]:
-    """Return how much disk each part takes; `volumes_dir`: where volumes are, if not in the state directory."""
+def is_gone(path: str) -> bool:
+    """Whether there is nothing at a path. What this user may not see is not known to be gone."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def sizes(
+    state_dir: Path, volumes_dir: Path | None = None, within_s: float = WITHIN_S, without: Collection[Path] = ()
+) -> list[Size]:
+    """Return how much disk each part takes; `volumes_dir`: where volumes are, if not in the state directory.
+
+    Entries of the state directory that are in `without` are left out.
+    """
     until = time.monotonic() + within_s
     found = []
     for part in PARTS:
@@ -58,6 +78,8 @@ def sizes(state_dir: Path, volumes_dir: Path | None = None, within_s: float = WI
         if part == "volumes" and volumes_dir is not None:
             paths = [volumes_dir]
         for path in paths:
+            if path in without:
+                continue
             _measure(path, size, until)
         found.append(size)
     return found
@@ -101,19 +123,33 @@ def _measure(root: Path, size: Size, until: float) -> None:
             size.complete = False
             return
         try:
-            found = list(_below(waiting.pop(), first.st_dev))
+            # A directory may have millions of files: no list of them is made, and time may be up among them.
+            for number, (path, told) in enumerate(_below(waiting.pop(), first.st_dev), 1):
+                _count(path, told, size, several, waiting)
+                if number % _LOOK_EVERY == 0 and time.monotonic() > until:
+                    size.complete = False
+                    return
         except OSError:
             size.complete = False
-            continue
-        for path, told in found:
-            if stat.S_ISDIR(told.st_mode):
-                waiting.append(path)
-            elif told.st_nlink > 1:
-                if (told.st_dev, told.st_ino) in several:
-                    continue
-                several.add((told.st_dev, told.st_ino))
-            size.num_bytes += told.st_blocks * 512
-            size.num_files += not stat.S_ISDIR(told.st_mode)
+
+
+def _count(path: str, told: os.stat_result, size: Size, several: set[tuple[int, int]], waiting: list[str]) -> None:
+    """Add one entry of a directory; beyond what may be remembered, say that there is more."""
+    if stat.S_ISDIR(told.st_mode):
+        if len(waiting) < _MOST:
+            waiting.append(path)
+        else:
+            size.complete = False
+    elif told.st_nlink > 1:
+        if (told.st_dev, told.st_ino) in several:
+            return
+        if len(several) >= _MOST:
+            # It may have been counted by another name.
+            size.complete = False
+            return
+        several.add((told.st_dev, told.st_ino))
+    size.num_bytes += told.st_blocks * 512
+    size.num_files += not stat.S_ISDIR(told.st_mode)
 
 
 def _below(directory: str, device: int) -> Iterator[tuple[str, os.stat_result]]:

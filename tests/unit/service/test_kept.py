@@ -1,6 +1,7 @@
 """What a state directory has in it: how much, part by part."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,51 @@ def test_looking_ends_in_time(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     logs = next(size for size in kept.sizes(tmp_path, within_s=0) if size.name == "logs")
     assert not logs.complete
+
+
+def test_looking_ends_in_time_within_one_large_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs").mkdir()
+    for number in range(50):
+        (tmp_path / f"logs/{number}").touch()
+    monkeypatch.setattr(kept, "_LOOK_EVERY", 10)
+    listed: list[str] = []
+    below = kept._below
+
+    def endless(directory: str, device: int) -> Iterator[tuple[str, os.stat_result]]:
+        for path, told in below(directory, device):
+            listed.append(path)
+            yield path, told
+
+    monkeypatch.setattr(kept, "_below", endless)
+    monkeypatch.setattr("time.monotonic", lambda: 99.0 if len(listed) >= 15 else 0.0)
+    logs = next(size for size in kept.sizes(tmp_path, within_s=20) if size.name == "logs")
+    assert (logs.complete, logs.num_files, len(listed)) == (False, 20, 20)
+
+
+def test_no_more_is_remembered_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "_MOST", 3)
+    for part in ("blobs", "volumes"):
+        (tmp_path / part).mkdir()
+    for number in range(5):
+        (tmp_path / f"blobs/{number}").touch()
+        os.link(tmp_path / f"blobs/{number}", tmp_path / f"blobs/also-{number}")
+        (tmp_path / f"volumes/{number}").mkdir()
+    found = {size.name: size for size in kept.sizes(tmp_path)}
+    assert (found["blobs"].num_files, found["blobs"].complete) == (3, False)
+    assert not found["volumes"].complete
+
+
+def test_what_may_not_be_seen_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    assert kept.is_gone(str(tmp_path / "no"))
+    assert kept.is_gone(str(tmp_path / "file/below"))
+    assert not kept.is_gone(str(tmp_path))
+
+    def refused(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.lstat", refused)
+    assert not kept.is_gone(str(tmp_path / "no"))
 
 
 def test_volumes_may_be_elsewhere(tmp_path: Path) -> None:
