@@ -32,6 +32,8 @@ from wherry_service.store import kept
 from wherry_service.store.schema import images
 
 _LOCK = "server.lock"
+# What images have for an id that are bases of any.
+_OF_A_BASE = ""
 
 
 class PurgeError(Exception):
@@ -54,6 +56,8 @@ class Inventory:
     engine_error: str = ""
     # What is kept elsewhere, and stays.
     elsewhere: list[str] = field(default_factory=list)
+    # What of it is in this directory, and stays there.
+    stays: frozenset[Path] = frozenset()
     # What could not be removed, with the reason.
     left: list[str] = field(default_factory=list)
 
@@ -80,9 +84,11 @@ class Inventory:
 
 async def look(state_dir: Path, settings: Settings, engine: DockerStock, with_images: bool) -> Inventory:
     """Return what there is."""
+    stays = _staying(state_dir, settings)
     # Any directory may have "logs" and "images" in it; a service has made those of its own.
-    parts = await asyncio.to_thread(kept.sizes, state_dir) if (state_dir / _LOCK).exists() else []
-    found = Inventory(state_dir, parts, elsewhere=_elsewhere(settings))
+    is_own = (state_dir / _LOCK).exists()
+    parts = await asyncio.to_thread(kept.sizes, state_dir, without=stays) if is_own else []
+    found = Inventory(state_dir, parts, elsewhere=_elsewhere(settings), stays=stays)
     try:
         stock = await engine.stock()
     except EngineError as error:
@@ -93,19 +99,15 @@ async def look(state_dir: Path, settings: Settings, engine: DockerStock, with_im
     found.networks = [one for one in stock.networks if one.instance == instance]
     found.volumes = [one for one in stock.volumes if one.instance == instance]
     if with_images:
-        found.images, found.images_stay = await asyncio.to_thread(_images, state_dir, settings, stock, instance)
+        found.images, found.images_stay = await asyncio.to_thread(_images, state_dir, settings, stock, instance, engine)
     return found
 
 
-def _images(state_dir: Path, settings: Settings, stock: Stock, instance: str) -> tuple[list[KeptImage], str]:
+def _images(
+    state_dir: Path, settings: Settings, stock: Stock, instance: str, engine: DockerStock
+) -> tuple[list[KeptImage], str]:
     """Return which images may go, and why others stay: images have no owner, all services of an engine share them."""
-    others = {one.instance: one.state_dir for one in (*stock.containers, *stock.networks) if one.instance != instance}
-    for one in stock.networks:
-        # A network stays when its service has stopped, and also when the state directory has gone.
-        if one.instance in others and one.state_dir and not os.path.exists(one.state_dir):
-            del others[one.instance]
-    if not others:
-        return stock.images, ""
+    others = _others(stock, instance, is_local=engine.is_local())
     theirs: set[str] = set()
     for place in others.values():
         ids = _ids_in(Path(place) / "wherry.db") if place else None
@@ -113,11 +115,30 @@ def _images(state_dir: Path, settings: Settings, stock: Stock, instance: str) ->
             which = f"the state directory {place}" if place else "another state directory"
             return [], f"{which} uses this engine too, and it can't be told which images are needed there"
         theirs |= ids
-    mine = _own_ids(state_dir, settings)
-    alone = [image for image in stock.images if image.image_id in mine - theirs]
-    stay = len(stock.images) - len(alone)
-    places = ", ".join(sorted(others.values()))
-    return alone, f"{stay} more are shared with, or belong to, {places}" if stay else ""
+    # A service that has stopped may have left nothing by which it is known: what is not of this one stays.
+    going = _own_ids(state_dir, settings) - theirs
+    if not (others or any(one.instance != instance for one in stock.volumes)):
+        going.add(_OF_A_BASE)
+    found = [image for image in stock.images if image.image_id in going]
+    stay = len(stock.images) - len(found)
+    places = ", ".join(sorted(others.values())) or "a service that is not known here"
+    return found, f"{stay} more are shared with, or belong to, {places}" if stay else ""
+
+
+def _others(stock: Stock, instance: str, *, is_local: bool) -> dict[str, str]:
+    """Return the other services that use the engine, with their state directories ("": not known)."""
+    found: dict[str, str] = {}
+    for one in (*stock.containers, *stock.networks):
+        if one.instance != instance:
+            found[one.instance] = one.state_dir or found.get(one.instance, "")
+    active = {one.instance for one in stock.containers}
+    # A network stays when its service has stopped, and also when the state directory has gone. Of another machine's
+    # engine that can't be told.
+    return {
+        name: place
+        for name, place in found.items()
+        if name in active or not (is_local and place and kept.is_gone(place))
+    }
 
 
 def _own_ids(state_dir: Path, settings: Settings) -> set[str]:
@@ -152,6 +173,17 @@ def _elsewhere(settings: Settings) -> list[str]:
     return found
 
 
+def _staying(state_dir: Path, settings: Settings) -> frozenset[Path]:
+    """Return what is in the state directory and is, or has in it, a directory that the settings name."""
+    if settings.volumes_dir is None:
+        return frozenset()
+    named = Path(os.path.realpath(settings.volumes_dir))
+    try:
+        return frozenset(path for path in state_dir.iterdir() if path == named or path in named.parents)
+    except OSError:
+        return frozenset()
+
+
 async def remove(found: Inventory, engine: DockerStock) -> None:
     """Remove it, as far as that goes; what is left is in `left`."""
     if mounts := kept.mounts_below(found.state_dir):
@@ -162,10 +194,12 @@ async def remove(found: Inventory, engine: DockerStock) -> None:
     await _remove_of_engine(found, engine)
     for part in kept.PARTS:
         for path in kept.entries(found.state_dir, part):
-            if path.name != _LOCK:
+            if path.name != _LOCK and path not in found.stays:
                 _remove_path(path, found.left)
     if not found.left:
         _remove_path(found.state_dir / _LOCK, found.left)
+    if found.engine_error:
+        found.left.append(f"what is in the engine: {found.engine_error}")
     try:
         found.state_dir.rmdir()
     except FileNotFoundError:
@@ -174,6 +208,7 @@ async def remove(found: Inventory, engine: DockerStock) -> None:
         found.left += [
             f"{path}: not Wherry's"
             for path in _strangers(found.state_dir, [text.partition(": ")[0] for text in found.left])
+            if path not in found.stays
         ]
 
 

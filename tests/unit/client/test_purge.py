@@ -61,10 +61,13 @@ def test_a_yes_removes_it_and_the_unit(
     unit = Unit(state)
     unit.path.parent.mkdir(parents=True)
     unit.path.write_text(unit.text())
-    code, out, _ = purge(capsys, monkeypatch, "-y", "--json")
-    assert code == 0
+    code, out, err = purge(capsys, monkeypatch, "-y", "--json")
+    # What is in the engine may be there still: it does not answer.
+    assert code == 1
     told = json.loads(out)
-    assert (told["removed"], told["left"], told["state_dir"]) == (True, [], str(state))
+    assert (told["removed"], told["state_dir"]) == (False, str(state))
+    assert [text.partition(": ")[0] for text in told["left"]] == ["what is in the engine"]
+    assert "Left: what is in the engine: Docker does not answer" in err
     assert not state.exists()
     assert not unit.path.exists()
     code, out, _ = purge(capsys, monkeypatch)

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from wherry_service import purge
+from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.docker_purge import DockerStock
 from wherry_service.engines.docker_stock import Kept, KeptImage, Stock, bytes_of
+from wherry_service.engines.endpoint import Endpoint
 from wherry_service.engines.engine import EngineError
 from wherry_service.ids import instance_of
 from wherry_service.settings import Settings
@@ -23,8 +25,9 @@ from wherry_service.settings import Settings
 class FakeStock(DockerStock):
     """Has what it is given."""
 
-    def __init__(self, stock: Stock, stuck: str = "", error: str = "") -> None:
+    def __init__(self, stock: Stock, stuck: str = "", error: str = "", local: bool = True) -> None:
         super().__init__()
+        self._local = local
         self._stock, self._stuck, self._error = stock, stuck, error
         self.removed: list[str] = []
 
@@ -32,6 +35,9 @@ class FakeStock(DockerStock):
         if self._error:
             raise EngineError(self._error)
         return self._stock
+
+    def is_local(self) -> bool:
+        return self._local
 
     async def remove(self, engine_id: str) -> None:
         self._remove(engine_id)
@@ -75,8 +81,10 @@ def image(name: str, *layers: str, num_bytes: int = 100) -> KeptImage:
 IMAGES = [image("base", "a"), image("mine", "a", "b"), image("both", "a", "c"), image("theirs", "a", "d")]
 
 
-def looked(state: Path, stock: Stock, settings: Settings | None = None, images: bool = True) -> purge.Inventory:
-    engine = FakeStock(stock)
+def looked(
+    state: Path, stock: Stock, settings: Settings | None = None, images: bool = True, local: bool = True
+) -> purge.Inventory:
+    engine = FakeStock(stock, local=local)
     return asyncio.run(purge.look(state, settings or Settings(), engine, images))
 
 
@@ -106,13 +114,16 @@ def test_all_goes_and_what_is_anothers_stays(state: Path, tmp_path: Path) -> Non
     assert (other / "volumes/vo-1/data").exists()
 
 
-def test_alone_all_images_go_and_the_directory_too(state: Path) -> None:
+def test_alone_its_images_and_bases_go_and_the_directory_too(state: Path) -> None:
     engine = FakeStock(stock_of(state))
     found = asyncio.run(purge.look(state, Settings(), engine, True))
-    assert (found.told()["images"], found.images_stay) == (4, "")
+    # Of a service that has stopped nothing but its images may be in the engine.
+    assert found.told()["images"] == 3
+    assert found.images_stay == "1 more are shared with, or belong to, a service that is not known here"
     asyncio.run(purge.remove(found, engine))
     assert engine.removed[-1] == "wherry/image:base"
-    assert len(engine.removed) == 7
+    assert "wherry/image:theirs" not in engine.removed
+    assert len(engine.removed) == 6
     assert not state.exists()
     assert found.left == []
 
@@ -120,7 +131,43 @@ def test_alone_all_images_go_and_the_directory_too(state: Path) -> None:
 def test_a_network_of_a_service_that_has_gone_keeps_no_image(state: Path, tmp_path: Path) -> None:
     stock = stock_of(state)
     stock.networks.append(Kept("network-gone", "0" * 12, str(tmp_path / "gone")))
-    assert looked(state, stock).told()["images"] == 4
+    assert looked(state, stock).told()["images"] == 3
+
+
+@pytest.mark.parametrize("why", ["may not be seen", "another machine's", "has containers", "has a volume"])
+def test_a_service_is_gone_only_where_that_is_certain(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    place = str(tmp_path / "gone")
+    stock = stock_of(state)
+    if why == "has a volume":
+        stock.volumes.append(Kept("volume-gone", "0" * 12))
+        assert {one.image_id for one in looked(state, stock).images} == {"im-mine", "im-both"}
+        return
+    stock.networks.append(Kept("network-gone", "0" * 12, place))
+    if why == "has containers":
+        stock.containers.append(Kept("container-gone", "0" * 12))
+    if why == "may not be seen":
+        lstat = os.lstat
+
+        def refused(path: str | Path) -> os.stat_result:
+            if str(path) == place:
+                raise PermissionError(13, "Permission denied", place)
+            return lstat(path)
+
+        monkeypatch.setattr("wherry_service.store.kept.os.lstat", refused)
+    found = looked(state, stock, local=why != "another machine's")
+    assert found.images == []
+    assert f"the state directory {place} uses this engine too" in found.images_stay
+
+
+@pytest.mark.parametrize(
+    ("address", "is_local"), [("unix:///d.sock", True), ("tcp://far:2376", False), ("ssh://far", False)]
+)
+def test_whether_the_engine_is_this_machines(address: str, is_local: bool) -> None:
+    engine = DockerStock(connection=DockerConnection(lambda: Endpoint(address, "DOCKER_HOST")))
+    assert engine.is_local() is is_local
+    asyncio.run(engine.close())
 
 
 def test_images_that_differ_in_their_settings_alone_are_two(state: Path, tmp_path: Path) -> None:
@@ -183,6 +230,21 @@ def test_without_an_engine_it_says_what_stays_there(state: Path) -> None:
     assert found.told()["engine_error"] == "Docker does not answer"
     asyncio.run(purge.remove(found, engine))
     assert not state.exists()
+    assert found.left == ["what is in the engine: Docker does not answer"]
+
+
+@pytest.mark.parametrize("place", ["volumes", "volumes/deeper", "own"])
+def test_volumes_that_the_settings_put_into_the_directory_stay(state: Path, place: str) -> None:
+    (state / place).mkdir(exist_ok=True)
+    (state / place / "file").write_text("x")
+    engine, settings = FakeStock(stock_of(state)), Settings(volumes_dir=state / place)
+    found = asyncio.run(purge.look(state, settings, engine, False))
+    assert found.elsewhere == [f"volumes in {state / place} (volumes.dir)"]
+    assert ("volumes" in {part["name"] for part in found.told()["parts"]}) is (place == "own")
+    asyncio.run(purge.remove(found, engine))
+    assert found.left == []
+    assert (state / place / "file").exists()
+    assert [path.name for path in state.iterdir()] == [place.partition("/")[0]]
 
 
 def test_what_is_kept_elsewhere_is_named_without_a_password(state: Path) -> None:
@@ -230,7 +292,8 @@ def test_it_shows_first_and_removes_when_told(state: Path) -> None:
     }
     assert "Docker does not answer" in told["engine_error"]
     assert (state / "wherry.db").exists()
-    assert json.loads(ran(state, "--remove").stdout)["left"] == []
+    left = json.loads(ran(state, "--remove").stdout)["left"]
+    assert [text.partition(": ")[0] for text in left] == ["what is in the engine"]
     assert not state.exists()
     # Again: there is nothing, which is fine.
     assert json.loads(ran(state, "--remove").stdout)["parts"] == []
