@@ -168,14 +168,17 @@ class BaseWays:
         tail: list[str] = []
         note = _phases(tail, on_log)
         async with self._scratch(wanted) as folder:
-            tools, helper = await _tools(folder, on_log), f"{_HELPER}:{wanted.suite}"
+            # Its own for each run, which removes it at its end.
+            number = folder.name.rpartition("-")[2]
+            tools, helper = await _tools(folder, on_log), f"{_HELPER}:{wanted.suite}-{number}"
             if await follow([cli.docker, "import", "-", helper], keeping(tail), stdin=_empty_root()):
                 raise BaseError(f"the container that makes the base image has no image: {tail[-1] if tail else ''}")
-            name = f"wherry-base-{wanted.suite}-{folder.name.rpartition('-')[2]}"
+            name = f"wherry-base-{wanted.suite}-{number}"
             texts = [recipe(file).read_text() for file in ("contained.sh", "debian.sh")]
             command = [
-                cli.docker, "run", "--rm", f"--name={name}", "--network=host", "--userns=host", "--user=0:0",
-                "--security-opt=label=disable", "--log-driver=none", "--label=wherry.kind=base-maker",
+                cli.docker, "run", "--rm", "--pull=never", f"--name={name}", "--network=host",
+                "--userns=host", "--user=0:0", "--security-opt=label=disable", "--log-driver=none",
+                "--label=wherry.kind=base-maker",
                 *_lent_programs(), *tools, helper, "/bin/sh", "-c", texts[0], "contained.sh",
                 wanted.suite, texts[1], str(BOOTSTRAP_ATTEMPTS),
             ]  # fmt: skip

@@ -297,7 +297,11 @@ def test_a_user_without_root_makes_it_in_a_container(
     assert {"--volume=/usr:/usr:ro", "--volume=/etc:/etc:ro"} <= set(volumes)
     assert all(word.endswith(":ro") for word in volumes)
     assert not any(word.startswith(("--privileged", "--cap-add")) for word in run)
-    with tarfile.open(tmp_path / "host-programs:bookworm") as tar:
+    # An image of this run alone, which no registry is asked for.
+    assert "--pull=never" in run
+    (helper,) = tmp_path.glob("host-programs:bookworm-*")
+    assert f"wherry/{helper.name}" in run
+    with tarfile.open(helper) as tar:
         links = {entry.name: entry.linkname for entry in tar if entry.issym()}
     assert links == {name: os.readlink(f"/{name}") for name in ("bin", "sbin", "lib", "lib64") if name in links}
 
