@@ -75,12 +75,21 @@ class LogFile:
         return True
 
     def _turn(self, outputs: list[int], mode: int) -> None:
-        for number in range(OLD_FILES, 0, -1):
-            before = self._old(number - 1) if number > 1 else self._path
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(before, self._old(number))
-        new = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, mode)
+        # The new one first: where none can be opened, the log stays as it is, and the next look tries again.
+        beside = self._path.with_name(f"{self._path.name}.new")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        new = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, mode)
         try:
+            for number in range(OLD_FILES, 1, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(self._old(number - 1), self._old(number))
+            os.replace(self._path, self._old(1))
+            try:
+                os.replace(beside, self._path)
+            except OSError:
+                os.replace(self._old(1), self._path)
+                raise
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(OSError, ValueError, AttributeError):
                     stream.flush()

@@ -1,12 +1,14 @@
 """The service's own log: its lines, its files, and `wherry server logs`, which reads them."""
 
 import asyncio
+import errno
 import json
 import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,41 @@ def test_a_file_keeps_its_mode_and_a_link_is_not_followed(tmp_path: Path) -> Non
         path.rename(tmp_path / "elsewhere")
         path.symlink_to(tmp_path / "elsewhere")
         assert not LogFile(path, 10, (own,)).look()
+    finally:
+        os.close(own)
+
+
+@pytest.mark.parametrize("broken", ["open", "replace"])
+def test_where_no_new_file_can_be_made_the_log_stays_and_the_next_look_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    path = tmp_path / "server.log"
+    path.write_text("x" * 1000)
+    own = os.open(path, os.O_APPEND | os.O_WRONLY)
+    real_replace = os.replace
+
+    def no_open(*args: Any) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def no_replace(old: Path, new: Path) -> None:
+        if old.suffix == ".new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real_replace(old, new)
+
+    try:
+        with monkeypatch.context() as within:
+            if broken == "open":
+                within.setattr("wherry_service.own_log.os.open", no_open)
+            else:
+                within.setattr("wherry_service.own_log.os.replace", no_replace)
+            assert not LogFile(path, 10, (own,)).look()
+        os.write(own, b"more")
+        assert path.read_text() == "x" * 1000 + "more"
+        assert not path.with_name("server.log.1").exists()
+        assert LogFile(path, 10, (own,)).look()
+        os.write(own, b"new")
+        assert path.read_text() == "new"
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["server.log", "server.log.1"]
     finally:
         os.close(own)
 
