@@ -15,6 +15,7 @@ from wherry_service.doctor.seen import NAME as SEEN
 from wherry_service.doctor.seen import seen
 from wherry_service.engines.docker_connection import DockerConnection
 from wherry_service.engines.docker_stock import Kept, stock_of
+from wherry_service.engines.endpoint import path_of
 from wherry_service.engines.engine import EngineError
 from wherry_service.errors import Unready
 from wherry_service.ids import instance_of
@@ -22,6 +23,7 @@ from wherry_service.images import host
 from wherry_service.images.base import SUITES, tag_of
 from wherry_service.images.base_ways import WAY_LABEL, WAYS
 from wherry_service.images.settings import ImageSettings
+from wherry_service.store.kept import is_gone
 
 if TYPE_CHECKING:
     import docker
@@ -108,8 +110,9 @@ class EngineDoctor:
     def _leftovers(self, client: "docker.APIClient") -> Finding:
         stock = stock_of(client)
         own, gone = instance_of(self._state_dir / "run"), []
+        is_local = bool(path_of(self._connection.endpoint().address))
         for kept in (*stock.containers, *stock.networks):
-            if _is_left(kept, own, is_served=self._is_served):
+            if _is_left(kept, own, is_served=self._is_served, is_local=is_local):
                 gone.append(kept)
         if not gone:
             return well("Leftovers", "no container or network of a service that has gone is there")
@@ -117,10 +120,11 @@ class EngineDoctor:
         return wrong("Leftovers", f"{len(gone)} containers and networks of services that have gone are there", mend)
 
 
-def _is_left(kept: Kept, own: str, *, is_served: bool) -> bool:
+def _is_left(kept: Kept, own: str, *, is_served: bool, is_local: bool) -> bool:
     if kept.instance == own:
         return not is_served
-    return bool(kept.state_dir) and not Path(kept.state_dir).is_dir()
+    # In another machine's engine are services of other machines, whose directories are not here.
+    return is_local and bool(kept.state_dir) and is_gone(kept.state_dir)
 
 
 def _removal(gone: list[Kept], containers: list[Kept]) -> str:

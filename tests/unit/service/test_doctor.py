@@ -259,9 +259,11 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
 
     monkeypatch.setattr(host, "find_build_cli", cli)
 
-    def at(client: Client, *, is_served: bool = False, state_dir: Path = tmp_path) -> dict[str, Finding]:
+    def at(
+        client: Client, *, is_served: bool = False, state_dir: Path = tmp_path, address: str = "unix:///d.sock"
+    ) -> dict[str, Finding]:
         monkeypatch.setattr(DockerConnection, "open", lambda self, timeout: client)
-        connection = DockerConnection(lambda: Endpoint("unix:///d.sock", "Docker's own socket"))
+        connection = DockerConnection(lambda: Endpoint(address, "Docker's own socket"))
         doctor = EngineDoctor(connection, state_dir, ImageSettings(), is_served=is_served)
         return {found.name: found for found in doctor.findings()}
 
@@ -320,6 +322,31 @@ def test_what_services_left_is_told(tmp_path: Path, look: Callable[..., dict[str
     assert look(client, is_served=True)["Leftovers"].mend == "docker rm -f aaaaaaaaaaaa; docker network rm cccccccccccc"
     client.containers_here = []
     assert look(client, is_served=True)["Leftovers"].mend == "docker network rm cccccccccccc"
+
+
+def test_what_may_be_another_services_is_no_leftover(
+    look: Callable[..., dict[str, Finding]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = Client(tmp_path), str(tmp_path / "another/home")
+    client.containers_here = [{"Id": "a" * 64, "Labels": {"wherry.instance": "x", "wherry.state_dir": place}}]
+    assert not look(client, is_served=True)["Leftovers"].ok
+    # Of another machine's engine, the directories are there.
+    assert look(client, is_served=True, address="tcp://far:2376")["Leftovers"].ok
+    real = os.lstat, os.stat
+
+    def refused(how: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def ask(path: Any, **options: Any) -> os.stat_result:
+            if str(path) == place:
+                raise PermissionError(13, "Permission denied", place)
+            return how(path, **options)
+
+        return ask
+
+    monkeypatch.setattr(os, "lstat", refused(real[0]))
+    monkeypatch.setattr(os, "stat", refused(real[1]))
+    found = look(client, is_served=True)
+    assert found["Engine"].ok
+    assert found["Leftovers"].ok
 
 
 def test_clocks() -> None:
