@@ -31,7 +31,10 @@ from wherry.function import Function
 __all__ = ["Call", "Calls", "wherry_faked", "wherry_local", "wherry_service"]
 
 # What is the service's, and would lead the tests elsewhere.
-_VARIABLES = ("WHERRY_SERVER_URL", "WHERRY_PROFILE", "WHERRY_TOKEN_ID", "WHERRY_TOKEN_SECRET", "WHERRY_ENVIRONMENT")
+_VARIABLES = (
+    "WHERRY_SERVER_URL", "WHERRY_PROFILE", "WHERRY_TOKEN_ID", "WHERRY_TOKEN_SECRET", "WHERRY_ENVIRONMENT",
+    "WHERRY_TLS_CA",
+)  # fmt: skip
 
 
 class Call(NamedTuple):
@@ -164,6 +167,8 @@ def wherry_service() -> Generator[Path, None, None]:
         for name in _VARIABLES:
             patch.delenv(name, raising=False)
         patch.setenv("WHERRY_STATE_DIR", str(state_dir))
+        # There is none: the user's active profile may be a service with something to lose.
+        patch.setenv("WHERRY_CONFIG_PATH", str(state_dir / "no-profiles.toml"))
         # One client of each process is kept, and this one may be another service's.
         connection._client_of.cache_clear()  # noqa: SLF001 - nobody else has to forget it
         try:
@@ -205,7 +210,8 @@ def _installed(calls: Calls, patch: pytest.MonkeyPatch) -> Calls:
             except Exception as error:
                 if not return_exceptions:
                     raise
-                value = error
+                yield error
+                continue
             if _is_generator(function):
                 yield from value
             else:

@@ -55,6 +55,13 @@ def fails(n: int) -> int:
 
 
 @app.function()
+def count_to_two(n: int) -> Iterator[int]:
+    if n > 2:
+        raise ValueError(f"no {n}")
+    yield from range(n)
+
+
+@app.function()
 def changes(values: list[int]) -> list[int]:
     values.append(1)
     return values
@@ -122,6 +129,13 @@ def test_errors_are_those_of_the_function(wherry_local: Calls) -> None:
         list(fails.map([3]))
     with pytest.raises(wherry.exception.InvalidError, match=r"count is a generator function: use count.remote_gen"):
         count.remote(1)
+
+
+def test_an_error_of_a_generator_function_takes_its_place_in_a_map(wherry_local: Calls) -> None:
+    found = list(count_to_two.map([1, 3], return_exceptions=True))
+    assert (found[0], str(found[1])) == (0, "no 3")
+    with pytest.raises(ValueError, match="no 3"):
+        list(count_to_two.map([3]))
 
 
 def test_nothing_is_shared_and_what_can_not_be_sent_is_an_error(wherry_local: Calls) -> None:
@@ -198,6 +212,26 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     ran = pytest_in(tmp_path, "test_plain.py", "test_local.py", "test_faked.py")
     assert "6 passed" in ran.stdout, ran.stdout + ran.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_a_service_of_the_tests_own_is_no_profile_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile in use would have the tests deploy, and delete, where it leads."""
+    profiles = 'active = "work"\n[work]\nserver_url = "https://real.example.com:1"\ntoken_id = "tk-1"\n'
+    (tmp_path / ".wherry.toml").write_text(profiles)
+    (tmp_path / ".wherry.toml").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("WHERRY_CONFIG_PATH", raising=False)
+    monkeypatch.setenv("WHERRY_TLS_CA", "ca.pem")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["wherry.testing"]\n')
+    (tmp_path / "test_it.py").write_text(
+        "import os\n\nfrom wherry._connection.settings import Settings\n\n\n"
+        "def test_before():\n    assert Settings.from_environment().profile == 'work'\n\n\n"
+        "def test_it(wherry_service):\n    found = Settings.from_environment()\n"
+        "    assert (found.profile, found.remote, found.socket.parent) == ('', None, wherry_service)\n"
+        "    assert 'WHERRY_TLS_CA' not in os.environ\n"
+    )
+    ran = pytest_in(tmp_path, "test_it.py")
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_a_failure_is_shown_without_frames_of_wherry(tmp_path: Path) -> None:
