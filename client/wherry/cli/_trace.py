@@ -66,6 +66,13 @@ def _lines(lines: list[str]) -> Iterator[str]:
 
 def hint_of(error: BaseException) -> str:
     """Return a line that helps with an error, "" where none is known: which parameter may have been meant."""
+    try:
+        return _hint_of(error)
+    except Exception:  # noqa: BLE001 - objects of the user's may raise anything; the error is what is to be seen
+        return ""
+
+
+def _hint_of(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == modal_name.NAME:
         return "hint: programs that `import modal` run as they are with --modal, or WHERRY_MODAL=1"
     found = _UNEXPECTED.search(str(error)) if type(error) is TypeError else None
@@ -98,6 +105,9 @@ def _named(name: str, frame: FrameType) -> Iterator[Any]:
     first, *others = name.split(".")
     for known in (frame.f_locals.get(first), frame.f_globals.get(first), getattr(sys.modules["wherry"], first, None)):
         found: Any = functools.reduce(lambda owner, attribute: getattr(owner, attribute, None), others, known)
+        if isinstance(found, Function) and found.definition is None:
+            # Looked up: its code is not here.
+            continue
         # Of a handle: what was decorated has the parameters.
         function = found.get_raw_f() if isinstance(found, Function) else found
         if callable(function):

@@ -37,9 +37,9 @@ def _raised(wrong: Callable[[], object]) -> BaseException:
         ),
         (lambda: norm([1], powr=3), "hint: norm has no parameter 'powr'; did you mean 'power'?"),  # type: ignore[call-arg]
         (
-            lambda: norm([1], nothing_like_it=3),
+            lambda: norm([1], nothing_like_it=3),  # type: ignore[call-arg]
             "hint: norm has no parameter 'nothing_like_it'; there are 'power', 'values'",
-        ),  # type: ignore[call-arg]
+        ),
         (lambda: int("x"), ""),
         (lambda: dict(1), ""),  # type: ignore[call-overload]
     ],
@@ -48,6 +48,21 @@ def test_an_unexpected_argument_has_a_hint(wrong: Callable[[], object], hint: st
     error = _raised(wrong)
     # From Python 3.13 on it says what may have been meant: that is enough.
     assert hint_of(error) == ("" if "Did you mean" in str(error) else hint)
+
+
+class Raises:
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("thing", [wherry.Function.from_name("a", "f"), Raises()], ids=["looked up", "raises"])
+@pytest.mark.parametrize("name", ["thing", "thing.f"])
+def test_what_makes_no_hint_hides_no_error(thing: object, name: str) -> None:
+    def wrong() -> None:
+        assert thing is not None
+        raise TypeError(f"{name}() got an unexpected keyword argument 'x'")
+
+    assert hint_of(_raised(wrong)) == ""
 
 
 class Terminal(io.StringIO):
