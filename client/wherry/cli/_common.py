@@ -54,7 +54,8 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not stdin_is_terminal():
         raise InvalidError(f"{question} There is no terminal to ask on: say so with --yes")
-    typer.confirm(question, abort=True)
+    # Not among what was asked for: that may be JSON for another program.
+    typer.confirm(question, abort=True, err=True)
 
 
 def stdin_is_terminal() -> bool:

@@ -27,8 +27,9 @@ def split_name(function: str) -> tuple[str, str]:
 def find_function(function: str, environment: str | None) -> FunctionInfo:
     """Return a function of a running app by its id, or by APP/FUNCTION; raise NotFoundError or UsageError."""
     client = default_client()
-    request = FunctionLookupRequest(function_id=whole(function, environment))
-    if not function.startswith("fu-"):
+    if function.startswith("fu-"):
+        request = FunctionLookupRequest(function_id=whole(function, environment, prefix="fu"))
+    else:
         app_name, name = split_name(function)
         request = FunctionLookupRequest(
             app_name=app_name, name=name.removesuffix(".*"), environment=environment or client.environment

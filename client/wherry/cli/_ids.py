@@ -18,6 +18,8 @@ from wherry_proto.messages import (
 
 # Of a whole id, behind its kind.
 _DIGITS = 26
+# Of those, what commands need that end something without asking. Tables show as many at least.
+_TO_END = 8
 # Candidates that an error lists.
 _LISTED = 10
 
@@ -30,15 +32,21 @@ class _Kind(NamedTuple):
     ids: tuple[Callable[[str | None], Iterator[str]], ...]
 
 
-def whole(given: str, environment: str | None = None) -> str:
-    """Return the one id that begins so, of those of an environment; names and whole ids as they are.
+def whole(given: str, environment: str | None = None, *, prefix: str, ends: bool = False) -> str:
+    """Return the one id of a kind (`prefix`: "ap") that begins so, of those of an environment; all else as it is.
 
-    Raises NotFoundError where there is none, and InvalidError, with the candidates, where there are several.
+    Raises NotFoundError where there is none, and InvalidError, with the candidates, where there are several. `ends`:
+    what it is of is ended unasked, so a few digits, which may be a slip, are an InvalidError.
     """
-    prefix, dash, digits = given.partition("-")
-    kind = _KINDS.get(prefix)
-    if kind is None or not dash or len(digits) >= _DIGITS:
+    found_prefix, dash, digits = given.partition("-")
+    if found_prefix != prefix or not dash or len(digits) >= _DIGITS:
         return given
+    kind = _KINDS[prefix]
+    if ends and digits and len(digits) < _TO_END:
+        raise InvalidError(
+            f"{given} is too short for a command that asks nothing: give at least {_TO_END} characters behind "
+            f"{prefix}-; {kind.shown_by}"
+        )
     found: list[str] = []
     for ids in kind.ids if digits else ():
         found = found or sorted({one for one in ids(environment) if one.casefold().startswith(given.casefold())})
@@ -53,12 +61,17 @@ def whole(given: str, environment: str | None = None) -> str:
     )
 
 
+def is_whole(given: str, prefix: str) -> bool:
+    """Whether it is a whole id of that kind."""
+    return given.startswith(f"{prefix}-") and len(given) >= len(prefix) + 1 + _DIGITS
+
+
 def running_app(app: str, environment: str | None) -> str:
     """Return the id of a running app, by its id, what is left of it, or its name; raise NotFoundError."""
     client = default_client()
     request = AppShowRequest(app_name=app, environment=environment or client.environment)
     if app.startswith("ap-"):
-        request = AppShowRequest(app_id=whole(app, environment))
+        request = AppShowRequest(app_id=whole(app, environment, prefix="ap"))
     shown = client.call("Apps.Show", request, AppShowResponse).app
     assert shown is not None
     return shown.app_id
@@ -67,7 +80,7 @@ def running_app(app: str, environment: str | None) -> str:
 def any_app(app: str, environment: str | None) -> str:
     """Return the id of the newest app of that name, running or not; or as `running_app`."""
     if app.startswith("ap-"):
-        return whole(app, environment)
+        return whole(app, environment, prefix="ap")
     apps = list_of_apps(environment, True)
     found = next((one.app_id for one in apps if one.name == app), None)
     if found is None:

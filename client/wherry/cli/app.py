@@ -83,7 +83,10 @@ def stop(
 
     Exits with 1, and names them, if containers are left.
     """
-    app_id = whole(app, environment) if app.startswith("ap-") else _id_of(app, environment)
+    if app.startswith("ap-"):
+        app = app_id = whole(app, environment, prefix="ap", ends=True)
+    else:
+        app_id = _id_of(app, environment)
     client = default_client()
     if not as_json and sys.stderr.isatty():
         typer.echo(f"Stopping {app}: what runs gets a moment to end …", err=True)

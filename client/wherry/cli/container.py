@@ -83,7 +83,7 @@ def exec_in_container(
 
     It has this terminal's input and output. Exits with the command's code.
     """
-    container = whole(container, environment)
+    container = whole(container, environment, prefix="co")
     code = execute(default_client(), container, command, pty=pty, timeout=timeout, workdir=workdir, user=user)
     raise typer.Exit(code)
 
@@ -100,7 +100,7 @@ def stop(
     client = default_client()
     stopped: dict[str, int] = {}
     # All of them before the first is stopped: a wrong one stops none.
-    for container_id in [whole(one, environment) for one in containers]:
+    for container_id in [whole(one, environment, prefix="co", ends=True) for one in containers]:
         request = ContainerStopRequest(container_id=container_id, graceful=graceful)
         stopped[container_id] = client.call("Containers.Stop", request, ContainerStopResponse).num_inputs
     if as_json:

@@ -271,7 +271,7 @@ def info(
 
 def _stopped(app: str, environment: str | None) -> AppInfo | None:
     """Return the newest app of that name or id that has stopped, if there is one."""
-    app_id = whole(app, environment)
+    app_id = whole(app, environment, prefix="ap")
     found = [one for one in list_of_apps(environment, True) if one.stopped_at_ms and app_id in (one.app_id, one.name)]
     return max(found, key=lambda one: one.created_at_ms, default=None)
 
@@ -303,7 +303,7 @@ def _shown(app: str, environment: str | None) -> AppShowResponse:
     client = default_client()
     request = AppShowRequest(app_name=app, environment=environment or client.environment)
     if app.startswith("ap-"):
-        request = AppShowRequest(app_id=whole(app, environment))
+        request = AppShowRequest(app_id=whole(app, environment, prefix="ap"))
     return client.call("Apps.Show", request, AppShowResponse)
 
 
@@ -311,7 +311,7 @@ def _versions(app: str, environment: str | None) -> DeploymentListResponse:
     client = default_client()
     request = DeploymentListRequest(app_name=app, environment=environment or client.environment)
     if app.startswith("ap-"):
-        request = DeploymentListRequest(app_id=whole(app, environment))
+        request = DeploymentListRequest(app_id=whole(app, environment, prefix="ap"))
     answer = client.call("Deployments.List", request, DeploymentListResponse)
     if not answer.deployments:
         raise NotFoundError(f"app {app!r} was never deployed: `wherry deploy` does that")

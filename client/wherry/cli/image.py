@@ -194,7 +194,9 @@ def logs(
     environment: str | None = _NO_ENVIRONMENT,
 ) -> None:
     """Print the log of an image's last build."""
-    for chunk in default_client().stream("Images.Logs", ImageLogsRequest(image_id=whole(image_id), follow=follow)):
+    for chunk in default_client().stream(
+        "Images.Logs", ImageLogsRequest(image_id=whole(image_id, prefix="im"), follow=follow)
+    ):
         text = cast("ImageLogChunk", chunk).text
         sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
@@ -232,7 +234,7 @@ def prune(
 
 def _requests(ref: str) -> list[ImageShowRequest]:
     if ref.startswith("im-") and not Path(ref).exists():
-        return [ImageShowRequest(image_id=whole(ref))]
+        return [ImageShowRequest(image_id=whole(ref, prefix="im"))]
     return [ImageShowRequest(definition=resolve(image, None).definition) for image in images_of(ref)]
 
 

@@ -49,6 +49,10 @@ class _Asked:
         self.request = request
         self.prefix = prefix
 
+    def find_container(self, environment: str | None) -> None:
+        """Have a container's id that was cut be the whole one, of that environment's."""
+        self.request.container_id = whole(self.request.container_id, environment, prefix="co")
+
 
 def _asked(
     follow: bool = _FOLLOW,
@@ -65,7 +69,7 @@ def _asked(
     show_container: bool = _CONTAINER_IDS,
 ) -> _Asked:
     request = _request(follow, since, until, tail, search, call, stream)
-    request.container_id = whole(_container_id(container))
+    request.container_id = _container_id(container)
     return _Asked(request, Prefix(timestamps, show_function, show_call, show_container))
 
 
@@ -82,7 +86,8 @@ def logs(
 
     With -f it goes on until you stop it, also with apps that begin later.
     """
-    names = [whole(name, environment) for name in apps or ()]
+    asked.find_container(environment)
+    names = [whole(name, environment, prefix="ap") for name in apps or ()]
     read = AllLogs(default_client(), lambda: copy.copy(asked.request), environment, everything, apps_named(names))
     functions = FunctionNames(environment)
     asked.prefix.owner = lambda line: "/".join(filter(None, (read.app_name(line), functions.of(line))))
@@ -112,9 +117,10 @@ def app_logs(
     asked: _Asked,
 ) -> None:
     """Show what an app's containers printed, also those that are gone."""
+    asked.find_container(environment)
     request = asked.request
     if app.startswith("ap-"):
-        request.app_id = whole(app, environment)
+        request.app_id = whole(app, environment, prefix="ap")
     else:
         request.app_name = app
         request.environment = environment or default_client().environment
@@ -135,9 +141,10 @@ def function_logs(
 
     Also what those printed that are gone. A name means the function and its variants, an id only that one.
     """
+    asked.find_container(environment)
     request = asked.request
     if function.startswith("fu-"):
-        function = whole(function, environment)
+        function = whole(function, environment, prefix="fu")
         found = find_function(function, environment)
         request.app_id = found.app_id
         request.function = found.name if all_variants else function
@@ -165,7 +172,7 @@ def container_logs(
     if everything and tail is not None:
         raise UsageError("--all shows all lines, and --tail some of them: use one of them")
     request = _request(follow, since, until, tail, search, call, stream)
-    request.container_id = whole(_container_id(container), environment)
+    request.container_id = whole(_container_id(container), environment, prefix="co")
     show_logs(request, Prefix(timestamps), as_json)
 
 

@@ -10,7 +10,7 @@ from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import JSON_OPTION, show_json, time_of
 from wherry.cli._exec import copy, copy_beside, execute
-from wherry.cli._ids import any_app, whole
+from wherry.cli._ids import any_app, is_whole, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.sandbox import Sandbox
@@ -140,7 +140,7 @@ def terminate(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Kill sandboxes."""
-    ids = [_find(sandbox, environment).object_id for sandbox in sandboxes]
+    ids = [_find(sandbox, environment, ends=True).object_id for sandbox in sandboxes]
     request = [SandboxTerminateRequest(sandbox_id=sandbox_id) for sandbox_id in ids]
     infos = [default_client().call("Sandboxes.Terminate", item, SandboxInfo) for item in request]
     if as_json:
@@ -185,18 +185,21 @@ def _show_done(sandboxes: list[Sandbox], word: str, as_json: bool) -> None:
         typer.echo(f"Sandbox {sandbox.object_id} is {word}.")
 
 
-def _find(sandbox: str, environment: str | None) -> Sandbox:
-    if sandbox.startswith("sb-"):
-        return Sandbox.from_id(whole(sandbox, environment))
+def _find(sandbox: str, environment: str | None, ends: bool = False) -> Sandbox:
     app_name, _, name = sandbox.rpartition("/")
     if app_name:
         return Sandbox.from_name(app_name, name, environment_name=environment)
+    if is_whole(sandbox, "sb"):
+        return Sandbox.from_id(sandbox)
+    # A name may begin as an id does: who gave it means that one.
     named = [info for info in _list(environment, "", {}, False) if info.name == sandbox]
     if len(named) == 1:
         return Sandbox(named[0].sandbox_id)
     if named:
         which = ", ".join(f"{info.app_name}/{info.name}" for info in named)
         raise UsageError(f"{len(named)} sandboxes run under the name {sandbox!r}: say which, of {which}")
+    if sandbox.startswith("sb-"):
+        return Sandbox.from_id(whole(sandbox, environment, prefix="sb", ends=ends))
     return Sandbox.from_name(None, sandbox, environment_name=environment)
 
 

@@ -80,7 +80,7 @@ def shell(
     values = dict(_variable(item) for item in variables)
     if ref is not None and ref[:3] in ("co-", "sb-"):
         _refuse(excluded, f"{ref} is a container that runs already")
-        ref = whole(ref, environment)
+        ref = whole(ref, environment, prefix=ref[:2])
         raise typer.Exit(execute(client, ref, line, pty=pty, env=values))
     client.listener.screen = screen = screen_for_stdout(quiet=False, verbose=False)
     try:
@@ -111,7 +111,7 @@ def _make(client: Client, ref: str | None, given: dict[str, Any], excluded: list
     if given["--add-python"] and not given["--image"]:
         raise UsageError("--add-python belongs to --image: the small Debian has a Python")
     if ref is not None:
-        image = Image.from_id(whole(ref))
+        image = Image.from_id(whole(ref, prefix="im"))
     elif given["--image"]:
         image = Image.from_registry(given["--image"], add_python=given["--add-python"])
     else:

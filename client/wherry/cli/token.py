@@ -103,7 +103,9 @@ def list_tokens(
 @group.command()
 def revoke(token_id: str = typer.Argument(help="Its id."), as_json: bool = JSON_OPTION) -> None:
     """End a token at once; its open sessions end too."""
-    token = default_client().call("Tokens.Revoke", TokenRevokeRequest(token_id=whole(token_id)), TokenInfo)
+    token = default_client().call(
+        "Tokens.Revoke", TokenRevokeRequest(token_id=whole(token_id, prefix="tk", ends=True)), TokenInfo
+    )
     if as_json:
         show_json(_described(token))
     else:

@@ -1,5 +1,6 @@
 """Commands that list, and ids that are cut: on a fake service."""
 
+import io
 import json
 import re
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import exception
+from wherry.cli._common import confirm
 from wherry_proto.messages import (
     AppInfo,
     AppListRequest,
@@ -21,9 +23,15 @@ from wherry_proto.messages import (
     ContainerListResponse,
     ContainerStopRequest,
     ContainerStopResponse,
+    FunctionLookupRequest,
     ObjectInfo,
     ObjectListRequest,
     ObjectListResponse,
+    SandboxGetRequest,
+    SandboxInfo,
+    SandboxListRequest,
+    SandboxListResponse,
+    SandboxTerminateRequest,
 )
 
 Run = Callable[..., int]
@@ -50,6 +58,7 @@ class Lists(FakeService):
             ContainerInfo(container_id=BUSY, app_id=FIRST, app_name="shop", function_name="price", state="busy"),
             ContainerInfo(container_id=IDLE, app_id=FIRST, app_name="shop", function_name="price", state="idle"),
         ]
+        self.sandboxes: list[SandboxInfo] = []
         self.objects = [ObjectInfo(object_id="di-1", name="seen", num_items=3, created_at_ms=CREATED_MS)]
 
     def _apps_list(self, request: AppListRequest) -> AppListResponse:
@@ -67,6 +76,15 @@ class Lists(FakeService):
 
     def _containers_stop(self, request: ContainerStopRequest) -> ContainerStopResponse:
         return ContainerStopResponse()
+
+    def _sandboxes_list(self, request: SandboxListRequest) -> SandboxListResponse:
+        return SandboxListResponse(sandboxes=self.sandboxes)
+
+    def _sandboxes_get(self, request: SandboxGetRequest) -> SandboxInfo:
+        return SandboxInfo(sandbox_id=request.sandbox_id)
+
+    def _sandboxes_terminate(self, request: SandboxTerminateRequest) -> SandboxInfo:
+        return SandboxInfo(sandbox_id=request.sandbox_id)
 
     def _dicts_list(self, request: ObjectListRequest) -> ObjectListResponse:
         return ObjectListResponse(objects=self.objects)
@@ -223,16 +241,85 @@ def test_an_id_that_two_begin_with_is_refused_with_both(
 
 
 def test_an_id_that_none_begins_with_is_told(run: Run, service: Lists, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (("container", "stop", "co-7"), ("container", "stop", "co-"), ("app", "stop", "ap-7")):
+    for words in (("container", "exec", "co-7", "ls"), ("container", "stop", "co-"), ("app", "info", "ap-7")):
         assert run("", *words) == 1
-        assert f"has an id that begins with {words[-1]}; `wherry {words[0]} list" in capsys.readouterr().err
+        assert f"has an id that begins with {words[2]}; `wherry {words[0]} list" in capsys.readouterr().err
     assert stopped(service) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("container", "stop", BUSY[:10]),
+        ("app", "stop", STOPPED[:10]),
+        ("token", "revoke", "tk-0"),
+        ("sandbox", "terminate", "sb-01"),
+    ],
+)
+def test_what_ends_something_unasked_needs_more_than_a_few_digits(
+    run: Run, service: Lists, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    service.sandboxes = [SandboxInfo(sandbox_id=FIRST.replace("ap-", "sb-"), name="box")]
+    assert run("", *words) == 1
+    assert f"{words[-1]} is too short for a command that asks nothing: give at least 8" in capsys.readouterr().err
+    assert not any(name.endswith((".Stop", ".Revoke", ".Terminate")) for name, _ in service.requests)
+
+
+def test_an_app_that_is_stopped_by_the_beginning_of_its_id_is_told_whole(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("", "app", "stop", STOPPED[:11]) == 0
+    assert STOPPED in capsys.readouterr().out
+
+
+def test_the_name_of_a_sandbox_may_begin_as_an_id_does(run: Run, service: Lists) -> None:
+    other = FIRST.replace("ap-", "sb-")
+    named = SECOND.replace("ap-", "sb-")
+    service.sandboxes = [SandboxInfo(sandbox_id=other), SandboxInfo(sandbox_id=named, name=other[:13])]
+    for given in (other[:13], other):
+        assert run("", "sandbox", "terminate", given) == 0
+    ended = [r.sandbox_id for _, r in service.requests if isinstance(r, SandboxTerminateRequest)]
+    assert ended == [named, other]
+
+
+def test_names_of_apps_may_begin_as_ids_of_other_things_do(run: Run, service: Lists) -> None:
+    for prefix in ("co", "fu", "im", "sb", "tk"):
+        name = f"{prefix}-pilot"
+        service.apps = [AppInfo(app_id=FIRST, name=name, state=AppState.DEPLOYED)]
+        service.logs = [[]]
+        service.stopped = [AppInfo(app_id=STOPPED, name=f"{prefix}-old", state=AppState.STOPPED, stopped_at_ms=1)]
+        assert run("", "logs", name) == 0
+        assert run("", "app", "info", f"{prefix}-old") == 0
+        if prefix != "fu":
+            run("", "function", "info", f"{name}/f")
+            asked = next(r for _, r in reversed(service.requests) if isinstance(r, FunctionLookupRequest))
+            assert (asked.app_name, asked.name) == (name, "f")
+
+
+def test_a_container_of_a_log_is_looked_for_in_the_environment_of_the_command(run: Run, service: Lists) -> None:
+    for words in (("logs",), ("app", "logs", "shop"), ("function", "logs", "shop/price")):
+        service.requests.clear()
+        service.logs = [[], []]
+        assert run("", *words, "--container", BUSY[:14], "-e", "prod") == 0
+        looked = [r.environment for _, r in service.requests if isinstance(r, ContainerListRequest)]
+        assert looked == ["prod"]
+
+
+def test_a_question_is_beside_what_was_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.cli._common.stdin_is_terminal", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    confirm("Delete it?", yes=False)
+    out, err = capsys.readouterr()
+    assert "Delete it?" in err
+    assert not out.strip()
 
 
 def test_what_has_stopped_stands_in_no_running_app_s_way(run: Run, service: Lists) -> None:
     service.stopped.append(AppInfo(app_id=FIRST[:16] + "Z" * 13, name="older", state=AppState.STOPPED))
     assert run("", "app", "stop", FIRST[:15]) == 0
-    assert run("", "app", "stop", STOPPED[:8]) == 0
+    assert run("", "app", "stop", STOPPED[:11]) == 0
     assert stopped(service) == [FIRST, STOPPED]
 
 
