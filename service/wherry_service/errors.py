@@ -77,10 +77,14 @@ _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
 
 
 _NAMED = 5  # names that a message lists
+# Characters of a name that is compared with others: whoever sends it decides how long it is.
+MOST_COMPARED = 128
 
 
 def near(name: str, names: Sequence[str]) -> str:
     """Return the end of a message that `name` is not there: which of these may have been meant, or which there are."""
+    if len(name) > MOST_COMPARED:
+        return ""
     import difflib  # noqa: PLC0415 - start-up cost: only for this message
 
     close = difflib.get_close_matches(name, names, n=3)

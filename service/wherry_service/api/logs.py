@@ -90,7 +90,8 @@ class LogApi:
         found = await self._store.latest(name, environment)
         if found is None:
             names = await self._store.names(environment)
-            raise NotFound(f"no app named {name!r} was ever run in environment {environment!r}{near(name, names)}")
+            where = f"environment {environment[:64]!r}"
+            raise NotFound(f"no app named {name[:64]!r} was ever run in {where}{near(name, names)}")
         return found
 
     async def _functions(self, app_id: str, wanted: str) -> frozenset[str]:
@@ -98,5 +99,5 @@ class LogApi:
         found = frozenset(function_id for function_id, name in known if wanted in (function_id, name))
         if not found:
             names = sorted({name for _, name in known})
-            raise NotFound(f"the app has no function {wanted!r}{near(wanted, names)}")
+            raise NotFound(f"the app has no function {wanted[:64]!r}{near(wanted, names)}")
         return found

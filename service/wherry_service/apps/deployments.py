@@ -223,7 +223,7 @@ class Deployments:
                 raise NotFound(f"{app} has no version {version}: it has {kept}, of which the last 100 are kept")
             found = {one.spec.name: one for one in deployment.functions if one.spec is not None}
             if name not in found:
-                raise NotFound(f"version {version} of {app} has no function {name!r}{near(name, list(found))}")
+                raise NotFound(f"version {version} of {app} has no function {name[:64]!r}{near(name, list(found))}")
             wanted = found[name]
             assert wanted.spec is not None
             for record in app.functions.values():

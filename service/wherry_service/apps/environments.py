@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wherry_proto.messages import EnvironmentInfo
-from wherry_service.errors import AlreadyExists, InvalidRequest, NotFound
+from wherry_service.errors import MOST_COMPARED, AlreadyExists, InvalidRequest, NotFound
 from wherry_service.store.environment_records import EnvironmentRecord, EnvironmentRecords
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Environments:
             return
         if name in self._closing:
             raise NotFound(f"environment {name!r} is being deleted")
-        near = difflib.get_close_matches(name, self._known, n=1)
+        near = difflib.get_close_matches(name, self._known, n=1) if len(name) <= MOST_COMPARED else []
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self._known)[:10])}."
         name = name[:64]
         raise NotFound(f"there is no environment {name!r}: {hint} To make it: wherry environment create {name}")

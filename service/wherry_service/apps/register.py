@@ -98,7 +98,8 @@ class AppRegister:
         apps = [a for a in self._apps.values() if a.record.environment == environment and a.record.name == app_name]
         if not apps:
             names = [a.record.name for a in self._apps.values() if a.record.environment == environment]
-            raise NotFound(f"no app named {app_name!r} runs in environment {environment!r}{near(app_name, names)}")
+            hint = near(app_name, names)
+            raise NotFound(f"no app named {app_name[:64]!r} runs in environment {environment[:64]!r}{hint}")
         return max(apps, key=lambda a: (a.record.state == AppState.DEPLOYED, a.record.created_at_ms))
 
     # What they use
@@ -187,7 +188,7 @@ class AppRegister:
             if record.name == name:
                 return self.function_info(app, record)
         names = [record.name for record in app.bases]
-        raise NotFound(f"app {app.record.name!r} has no function {name!r}{near(name, names)}")
+        raise NotFound(f"app {app.record.name!r} has no function {name[:64]!r}{near(name, names)}")
 
     def lookup(self, app_name: str, name: str, environment: str) -> FunctionInfo:
         """Return a function by the name of its app; raise `NotFound` listing near names."""

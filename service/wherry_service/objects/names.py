@@ -4,8 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from wherry_service.errors import InvalidRequest
+from wherry_service.errors import MOST_COMPARED, InvalidRequest
 
+_SHOWN = 64  # characters of a name that a message has
 DEFAULT_ENVIRONMENT = "main"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
@@ -25,10 +26,10 @@ def not_there(kind: str, name: str, environment: str, names: Iterable[str], *, c
 
     With `creates` it says how to create it, which is no advice to somebody who wants to delete it.
     """
-    known = list(names)
-    near = difflib.get_close_matches(name, known, n=3)
+    is_short = len(name) <= MOST_COMPARED
+    near = difflib.get_close_matches(name, list(names), n=3) if is_short else []
     if near:
         hint = f"; did you mean {', '.join(repr(item) for item in near)}?"
     else:
-        hint = f": create it with `wherry {kind} create {name}`" if creates else ""
-    return f"environment {environment!r} has no {kind} {name!r}{hint}"
+        hint = f": create it with `wherry {kind} create {name}`" if creates and is_short else ""
+    return f"environment {environment[:_SHOWN]!r} has no {kind} {name[:_SHOWN]!r}{hint}"

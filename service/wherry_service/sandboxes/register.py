@@ -82,7 +82,7 @@ class SandboxRegister:
                     return sandbox.info()
                 if record.name:
                     names.append(record.name)
-        of_app = f" of app {app_name!r}" if app_name else ""
+        of_app = f" of app {app_name[:64]!r}" if app_name else ""
         raise NotFound(f"no sandbox{of_app} named {name[:64]!r} runs in environment {environment!r}{near(name, names)}")
 
     async def latest(self, name: str, app_name: str, environment: str) -> SandboxInfo:
