@@ -10,7 +10,7 @@ from tests.fakes.calls import Paper
 from wherry_service.calls import requests
 from wherry_service.calls.client import Clients
 from wherry_service.calls.exchange import Exchange
-from wherry_service.calls.requests import MAX_A_SECOND, MOST_OF_A_PATH, RequestLog, shown
+from wherry_service.calls.requests import MAX_A_MINUTE, MAX_A_SECOND, MOST_OF_A_PATH, RequestLog, shown
 from wherry_service.ids import new_id
 from wherry_service.logs.masks import Masks
 
@@ -98,6 +98,45 @@ def test_a_flood_leaves_a_bounded_number_of_lines() -> None:
         texts = world.texts()
         assert len(texts) == MAX_A_SECOND + 1
         assert texts[-1] == f"and {9 * MAX_A_SECOND} more requests within 1 s"
+
+    run(scenario)
+
+
+def test_an_app_has_a_bounded_number_of_lines_in_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "GATHER_S", 0.001)
+
+    async def scenario(world: World) -> None:
+        def note(app_id: str, function_id: str) -> None:
+            world.log.note(app_id, function_id, "GET", b"/", False, 200, None, 0.01)
+
+        for _ in range(30):
+            world.time += 1.0
+            for number in range(2 * MAX_A_SECOND):
+                note("ap-1", f"fu-{number % 2}")
+        # Another app has its own.
+        note("ap-2", "fu-9")
+        left_out = 30 * 2 * MAX_A_SECOND - MAX_A_MINUTE
+        world.time += 60.0
+        async with asyncio.timeout(5):
+            while world.log._timer is not None:
+                await asyncio.sleep(0.001)
+        assert world.log._minutes == {}
+        note("ap-1", "fu-1")
+        texts = world.texts()
+        assert len(texts) == MAX_A_MINUTE + 3
+        assert f"and {left_out:,} more requests within 1 min" in texts
+        assert texts[-1].startswith("GET")
+
+    run(scenario)
+
+
+def test_what_a_second_left_out_counts_in_the_minute_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_A_MINUTE", MAX_A_SECOND)
+
+    async def scenario(world: World) -> None:
+        for _ in range(MAX_A_SECOND + 7):
+            world.note()
+        assert world.texts()[-1] == "and 7 more requests within 1 min"
 
     run(scenario)
 
