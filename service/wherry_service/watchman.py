@@ -78,7 +78,8 @@ class Watchman:
         load = pool.plan.load
         self._notifier.tell(
             CRASH_LOOP,
-            pool.plan.function_id,
+            # All variants of a function have its name.
+            f"{load.app_id} {pool.plan.name}",
             f"Containers of function {pool.plan.name} end before they can work, one after the other.",
             {**self._of_app(load.app_id), "function": pool.plan.name, "error": self._masked(load.app_id, error)},
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from wherry_service.errors import Rarely
 from wherry_service.notify.settings import NotifySettings
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
         # When something was told last, and how often it came since.
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._dropped = Rarely()
 
     @property
     def is_on(self) -> bool:
@@ -98,7 +100,10 @@ class Notifier:
         try:
             self._waiting.put_nowait(described(event, text, {**(facts or {}), "repeated": repeated}, self._now()))
         except queue.Full:
-            log.warning("a notification (%s) was dropped: %d others wait to be sent", event, MOST_WAITING)
+            # It was not told: the next one is, as soon as there is room, and counts it.
+            self._told[event, subject] = -REPEAT_S, repeated + 1
+            if self._dropped.may_tell(f"{event} {subject}"):
+                log.warning("a notification (%s) was dropped: %d others wait to be sent", event, MOST_WAITING)
 
     def _repeated(self, event: str, subject: str) -> int | None:
         """Return how often it came since it was told last; None if it is not to be told now."""

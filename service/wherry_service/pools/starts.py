@@ -56,6 +56,8 @@ class Starts(Generic[A]):
         self._orders: dict[Hearer[Container[A]], asyncio.Task[None]] = {}
         # Failed starts in a row, by fault of the function and of the host.
         self._strikes = self._absences = 0
+        # Those of the strikes whose container had started.
+        self._deaths = 0
         self._retry_at = 0.0
         # Starting a container failed in a way that will not change until somebody asks anew.
         self._gave_up = False
@@ -154,7 +156,7 @@ class Starts(Generic[A]):
     def retry_now(self) -> None:
         """Forget earlier failures to start: somebody asks anew."""
         if self._strikes >= MAX_STRIKES:
-            self._strikes = 0
+            self._strikes = self._deaths = 0
         self._retry_at = 0.0
         self._gave_up = False
 
@@ -162,15 +164,14 @@ class Starts(Generic[A]):
 
     def succeeded(self) -> None:
         """Hear that a container has imported the user's code."""
-        self._strikes = self._absences = 0
+        self._strikes = self._absences = self._deaths = 0
         self._retry_at = 0.0
 
     def could_not_load(self, failure: Failure) -> None:
         """Hear that a container could not import the user's code."""
         self._strikes += 1
         self._back_off()
-        if self._strikes >= MAX_STRIKES:
-            self.watcher.on_crashing(self._pool, f"{failure.type_name.removeprefix('builtins.')}: {failure.message}")
+        self._died(f"{failure.type_name.removeprefix('builtins.')}: {failure.message}")
         self.watcher.on_start_failed(self._pool, failure)
 
     def failed(self, exit: ContainerExit) -> None:
@@ -186,11 +187,17 @@ class Starts(Generic[A]):
         if exit.permanent or self._strikes >= MAX_STRIKES:
             tail = f"\nIts last output:\n{exit.log_tail}" if exit.log_tail else ""
             self._fail(f"{exit.describe()}{tail}")
+        if exit.exit_code is not None and not exit.permanent:
+            self._died(f"it {exit.describe()}")
         self._back_off()
+
+    def _died(self, text: str) -> None:
+        self._deaths += 1
+        if self._deaths >= MAX_STRIKES:
+            self.watcher.on_crashing(self._pool, text)
 
     def _fail(self, text: str) -> None:
         message = f"No container of function {self._pool.plan.name!r} could start: it {text}"
-        self.watcher.on_crashing(self._pool, message)
         self.watcher.on_start_failed(self._pool, Failure(kind=FailureKind.STARTUP, message=message))
 
     def _back_off(self) -> None:

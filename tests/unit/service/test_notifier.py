@@ -162,6 +162,26 @@ def test_telling_never_waits_and_what_waits_is_bounded(caplog: pytest.LogCapture
     told.close()
 
 
+def test_what_was_dropped_is_told_when_there_is_room() -> None:
+    posted: list[dict[str, Any]] = []
+
+    def post(url: str, data: bytes) -> int:
+        posted.append(json.loads(data))
+        return 200
+
+    told = made(post=post)
+    for number in range(module.MOST_WAITING):
+        told.tell(SCHEDULE_FAILED, f"fu-{number}", "It failed.")
+    for _ in range(2):
+        told.tell(CRASH_LOOP, "f", "It crashes.")
+    told.begin()
+    wait_until(lambda: len(posted) == module.MOST_WAITING, "all that waited")
+    told.tell(CRASH_LOOP, "f", "It crashes.")
+    wait_until(lambda: len(posted) > module.MOST_WAITING, "what was dropped")
+    told.close()
+    assert (posted[-1]["text"], posted[-1]["repeated"]) == ("It crashes.", 2)
+
+
 def test_the_same_about_the_same_is_told_once_in_ten_minutes() -> None:
     now = [1000.0]
     posted: list[dict[str, Any]] = []

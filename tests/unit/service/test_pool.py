@@ -289,7 +289,7 @@ def test_containers_that_die_while_they_start_are_tried_again_ever_later_and_the
                 pool.scale()
         ((_, failure),) = world.listener.of("start failed")
         assert "Its last output:\nno such file" in failure.message
-        assert world.listener.of("crashing") == [("crashing", failure.message)]
+        assert world.listener.of("crashing") == [("crashing", "it exited with code 1")]
 
     run(scenario, auto=False)
 
@@ -304,6 +304,20 @@ def test_code_that_can_not_be_imported_time_and_again_is_a_crash_loop() -> None:
         pool.starts.succeeded()
         pool.starts.could_not_load(Failure(type_name="builtins.ImportError", message="no module"))
         assert len(world.listener.of("crashing")) == 1
+
+    run(scenario, auto=False)
+
+
+def test_what_never_started_is_no_crash_loop() -> None:
+    async def scenario(world: World) -> None:
+        too_large = world.open(memory_mib=1 << 20)
+        too_large.set_backlog(1)
+        assert "ask for less" in world.listener.of("start failed")[0][1].message
+        pool = world.open("fu-2")
+        for _ in range(2 * MAX_STRIKES):
+            pool.starts.failed(ContainerExit(reason="could not be ordered", not_started=True))
+            pool.starts.failed(ContainerExit(exit_code=1, not_started=True, permanent=True))
+        assert not world.listener.of("crashing")
 
     run(scenario, auto=False)
 

@@ -99,12 +99,15 @@ def test_deploys_and_crash_loops_are_told_with_their_first_line(tmp_path: Path) 
     world.masks.add("ap-1", ["hunter22"])
     app = SimpleNamespace(record=world.record)
     world.on_failed[0](app, "function 'f' could not start: KeyError: hunter22\nTraceback")
+    # Of a function and a variant of it, which has an id of its own.
     plan = SimpleNamespace(function_id="fu-1", name="f", load=SimpleNamespace(app_id="ap-1"))
+    variant = SimpleNamespace(function_id="fu-2", name="f", load=SimpleNamespace(app_id="ap-1"))
+    world.on_crash_loop[0](SimpleNamespace(plan=variant), "it exited with code 1")
     world.on_crash_loop[0](SimpleNamespace(plan=plan), "it exited with code 1\nIts last output:\nhunter22")
-    (deploy, crash) = world.told
+    (deploy, of_variant, crash) = world.told
     assert deploy[:2] == ("deploy_failed", "ap-1")
     assert deploy[3]["error"] == "function 'f' could not start: KeyError: ****"
-    assert crash[:2] == ("crash_loop", "fu-1")
+    assert crash[:2] == of_variant[:2] == ("crash_loop", "ap-1 f")
     assert (crash[3]["function"], crash[3]["error"]) == ("f", "it exited with code 1")
 
 
