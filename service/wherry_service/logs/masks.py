@@ -35,7 +35,7 @@ class Masks:
                     text = line.strip()
                     parts = (text[start : start + _PART] for start in range(0, len(text), _PART))
                     found.update(part for part in parts if len(part) >= MIN_LENGTH)
-        if found:
+        if not found <= self._values.get(owner_id, set()):
             self._values.setdefault(owner_id, set()).update(found)
             self.version += 1
 
@@ -68,7 +68,8 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Return the text with every value in it replaced."""
-        self._look()
+        if self._version != self._masks.version:
+            self._look()
         return self._masked(text) if self._values else text
 
     def rows(self, rows: Sequence[LogRow]) -> Sequence[LogRow]:

@@ -123,7 +123,9 @@ class LocalContainer:
         """Make the directory, listen, and have the engine create and start the container."""
         limits = order.memory_limit_mib, order.memory_request_mib
         self._memory_limit = self._host.containment.memory_limit(*limits)
-        self._host.masks.add(self.container_id, order.secrets.values())
+        # Under the app's id too, until it stops: what is told of the app may quote them when the container has ended.
+        for owner_id in (self.container_id, order.load.app_id):
+            self._host.masks.add(owner_id, order.secrets.values())
         held = ExitStack()
         try:
             self._files.make()

@@ -47,6 +47,14 @@ def test_values_are_those_of_the_app_and_of_the_container() -> None:
     assert masks.masker("ap-2", "co-2").text(line) == line
 
 
+def test_what_is_masked_already_is_no_change() -> None:
+    masks = Masks()
+    masks.add("ap-1", ["hunter22", "hunter33"])
+    before = masks.version
+    masks.add("ap-1", ["hunter33"])
+    assert masks.version == before
+
+
 def test_values_count_from_when_they_are_added_until_they_are_forgotten() -> None:
     masks = Masks()
     masker = masks.masker("ap-1", "co-1")

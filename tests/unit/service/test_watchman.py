@@ -2,22 +2,50 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from tests.fakes.apps import no_secrets
+from tests.fakes.calls import Paper
+from tests.fakes.engine import FakeEngine
+from tests.fakes.node import no_buckets, no_guests, no_web
 from tests.unit.service.test_deployments import Run, run, spec
 from tests.unit.service.test_deployments import World as Deploying
 from wherry_proto.messages import ScheduledRun, ScheduledState, ScheduleInfo
+from wherry_service.apps.plans import plan_of
 from wherry_service.assembly import Parts
+from wherry_service.calls.client import Clients
+from wherry_service.calls.requests import RequestLog
+from wherry_service.engines.containment import Containment
 from wherry_service.logs.masks import Masks
+from wherry_service.node.events import ContainerEvents, ContainerExit, Hearer
+from wherry_service.node.local import LocalNode
 from wherry_service.notify.notifier import Notifier
 from wherry_service.notify.settings import NotifySettings
+from wherry_service.store.blobs import BlobStore
+from wherry_service.store.sources import SourceStore
+from wherry_service.store.volumes import VolumeStore
 from wherry_service.watchman import Watchman
 
 __all__ = ["run"]
+
+
+async def ready(image_id: str) -> str:
+    return "image"
+
+
+class Ends(ContainerEvents[str]):
+    """Hears that a container has ended."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def on_exit(self, container: str, exit: ContainerExit) -> None:
+        self.ended.set()
 
 
 class World:
@@ -109,6 +137,37 @@ def test_deploys_and_crash_loops_are_told_with_their_first_line(tmp_path: Path) 
     assert deploy[3]["error"] == "function 'f' could not start: KeyError: ****"
     assert crash[:2] == of_variant[:2] == ("crash_loop", "ap-1 f")
     assert (crash[3]["function"], crash[3]["error"]) == ("f", "it exited with code 1")
+
+
+def test_secrets_that_a_container_was_given_are_masked_when_it_has_ended(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.watchman.begin()
+
+    async def scenario() -> None:
+        engine, blobs = FakeEngine({}), BlobStore(tmp_path / "blobs")
+        node = LocalNode(
+            engine, tmp_path / "run", blobs, SourceStore(tmp_path / "sources", blobs),
+            VolumeStore(tmp_path / "volumes"), no_buckets(engine, tmp_path), world.masks, Containment(),
+            starts_at_once=4, connect_guest=no_guests, connect_web=no_web,
+        )  # fmt: skip
+        plan = plan_of("ap-1", "fu-1", spec("f"), ready, no_secrets, lambda: "main")
+        order = replace(await plan.make_order("co-1"), secrets={"PASSWORD": "hunter22"})
+        events = Ends()
+        node.start(order, Hearer("co-1", events, events))
+        await asyncio.wait_for(events.ended.wait(), 5)
+        await node.close()
+        await engine.close()
+        assert world.masks.values("co-1") == []
+        world.on_crash_loop[0](SimpleNamespace(plan=plan), "KeyError: hunter22")
+        assert world.told[0][3]["error"] == "KeyError: ****"
+        paper = Paper()
+        dispatcher = SimpleNamespace(queue=lambda function_id: None)
+        log = RequestLog(paper, world.masks, cast("Any", dispatcher), Clients())
+        log.note("ap-1", "fu-1", "GET", b"/hunter22", False, 200, None, 0.01)
+        log.close()
+        assert [row[3] for batch in paper.batches for row in batch.rows] == ["GET /**** → 200 (10 ms)"]
+
+    asyncio.run(scenario())
 
 
 def test_a_low_disk_is_told_once_until_there_is_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
