@@ -1,16 +1,34 @@
 """One service and one app for all acceptance tests: what a container start costs is paid once per function."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import wherry
 from tests.acceptance.service import OwnService, give_time, own_service
 from tests.waiting import wait_until
+
+
+class _WithoutClosing:
+    """`os` for ptyprocess: between fork and exec it would close what threads of gRPC still poll there, who then abort.
+
+    All descriptors are closed by exec anyway.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def closerange(self, low: int, high: int) -> None:
+        pass
+
+
+vars(importlib.import_module("ptyprocess.ptyprocess"))["os"] = _WithoutClosing()
 
 RunApp = Callable[[wherry.App], AbstractContextManager[wherry.App]]
 

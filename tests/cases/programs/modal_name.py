@@ -16,7 +16,7 @@ COMMANDS = {
 EXPECTED = {
     "option": (0, "NotFoundError there is no dict True\nwherry True\nwherry\nwherry\n"),
     "variable": (0, "NotFoundError there is no dict True\nwherry True\nwherry\nwherry\n"),
-    "unasked": (1, "wherry: programs that `import modal` run as they are with --modal, or WHERRY_MODAL=1\n"),
+    "unasked": (1, "hint: programs that `import modal` run as they are with --modal, or WHERRY_MODAL=1\n"),
     "shell": (0, "wherry\n"),
 }
 

@@ -1,6 +1,7 @@
 """Which engine is meant, of Docker's variables, its contexts and the sockets that there are."""
 
 import asyncio
+import contextlib
 import gc
 import hashlib
 import json
@@ -199,10 +200,18 @@ def test_what_docker_does_not_answer_is_told_with_where(home: Path) -> None:
     assert "start it (`systemctl start docker`" in asyncio.run(told(searched))
     # One that hangs up is told as it is, and nobody is asked to start what runs.
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        closing = threading.Thread(target=lambda: [listening.accept()[0].close() for _ in range(2)], daemon=True)
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):  # it is shut down
+                while True:
+                    listening.accept()[0].close()
+
+        closing = threading.Thread(target=hang_up)
         closing.start()
         rude = Endpoint(f"tcp://127.0.0.1:{listening.getsockname()[1]}", "the docker context 'rude'")
         said = asyncio.run(told(rude))
+        listening.shutdown(socket.SHUT_RDWR)
+        closing.join(30)
     assert said.startswith(f"Docker broke off at {rude}: ")
     assert "start" not in said
     far = Endpoint("ssh://me@far", "DOCKER_HOST")
