@@ -18,7 +18,8 @@ from tests.waiting import wait_until
 from wherry.exception import RemoteError
 
 pytestmark = pytest.mark.skipif(
-    not Path("/dev/fuse").exists(), reason="mounting a bucket needs /dev/fuse, which this host has not"
+    not Path("/dev/fuse").exists(),
+    reason="this host has no /dev/fuse, and a bucket is mounted by it; orders and refusals have unit tests",
 )
 
 SECRET_KEY = "kept-from-sight"

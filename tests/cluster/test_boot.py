@@ -16,8 +16,11 @@ from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.skipif(os.geteuid() != 0, reason="a system of its own needs root"),
-    pytest.mark.skipif(sys.base_prefix == "/usr", reason="the system's Python can't be lent to another system"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a system of its own needs root; the unit's lines are tested without"),
+    pytest.mark.skipif(
+        sys.base_prefix == "/usr",
+        reason="a Python in /usr can't be lent to a system that has a /usr of its own; the unit is tested anyway",
+    ),
 ]
 
 CHECKOUT = Path(__file__).parents[2]

@@ -22,7 +22,10 @@ from tests.engine_host import bridge_gateway
 
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.skipif(os.geteuid() != 0, reason="making a machine's file system (debootstrap) needs root"),
+    pytest.mark.skipif(
+        os.geteuid() != 0,
+        reason="only root can make a machine's file system; whoever runs this suite is asked to be root",
+    ),
 ]
 
 CHECKOUT = Path(__file__).parents[2]

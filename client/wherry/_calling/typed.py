@@ -453,8 +453,8 @@ if TYPE_CHECKING:
         def aio(self, *inputs: Any, **options: Any) -> Any:
             """Do the same without blocking the event loop."""
 
-    class mapping:
-        """Decorates a method that type checkers see as `Map`."""
+    class _OverInputs:
+        """What the decorators of map, starmap and for_each have in common."""
 
         def __init__(self, method: Callable[..., Any]) -> None:
             self.plain = method
@@ -470,6 +470,9 @@ if TYPE_CHECKING:
 
         def aio(self, function: Any, /, *inputs: Any, **options: Any) -> Any:
             """Do the same without blocking the event loop."""
+
+    class mapping(_OverInputs):
+        """Decorates a method that type checkers see as `Map`."""
 
         @overload
         def __get__(self, instance: None, owner: type) -> Self: ...
@@ -482,23 +485,8 @@ if TYPE_CHECKING:
         def __get__(self, instance: Any, owner: type) -> Any:
             """Give what the method is of a function."""
 
-    class starring:
+    class starring(_OverInputs):
         """Decorates a method that type checkers see as `StarMap`."""
-
-        def __init__(self, method: Callable[..., Any]) -> None:
-            self.plain = method
-
-        def awaiting(
-            self, method: Callable[..., Coroutine[Any, Any, None]]
-        ) -> Callable[..., Coroutine[Any, Any, None]]:
-            """Decorate the coroutine function that is the `.aio` form."""
-            raise NotImplementedError
-
-        def __call__(self, function: Any, /, *inputs: Any, **options: Any) -> Any:
-            """Call the method on its class, with the function in front."""
-
-        def aio(self, function: Any, /, *inputs: Any, **options: Any) -> Any:
-            """Do the same without blocking the event loop."""
 
         @overload
         def __get__(self, instance: None, owner: type) -> Self: ...
@@ -511,23 +499,8 @@ if TYPE_CHECKING:
         def __get__(self, instance: Any, owner: type) -> Any:
             """Give what the method is of a function."""
 
-    class visiting:
+    class visiting(_OverInputs):
         """Decorates a method that type checkers see as `ForEach`."""
-
-        def __init__(self, method: Callable[..., Any]) -> None:
-            self.plain = method
-
-        def awaiting(
-            self, method: Callable[..., Coroutine[Any, Any, None]]
-        ) -> Callable[..., Coroutine[Any, Any, None]]:
-            """Decorate the coroutine function that is the `.aio` form."""
-            raise NotImplementedError
-
-        def __call__(self, function: Any, /, *inputs: Any, **options: Any) -> Any:
-            """Call the method on its class, with the function in front."""
-
-        def aio(self, function: Any, /, *inputs: Any, **options: Any) -> Any:
-            """Do the same without blocking the event loop."""
 
         @overload
         def __get__(self, instance: None, owner: type) -> Self: ...

@@ -27,7 +27,6 @@ for cell in (
 
 
 def test_errors_have_the_cells_frames_and_none_of_wherrys() -> None:
-    pytest.importorskip("IPython")
     ran = subprocess.run([sys.executable, "-c", CELLS], capture_output=True, text=True, check=True)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
     for told in (

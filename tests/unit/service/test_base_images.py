@@ -349,7 +349,7 @@ def test_debootstrap_is_fetched_where_it_is_not_installed(command: Command, tmp_
     ensured(bases(tmp_path, "debootstrap"), docker, "3.11", lines.append)
     assert lines[1] == "fetching debootstrap, which is not installed here"
     (lent,) = (line for line in (tmp_path / "asked").read_text().splitlines() if line.endswith(":/tools:ro"))
-    assert lent.startswith(f"--volume={tmp_path}/work/base-bookworm-")
+    assert lent.startswith(f"--volume={tmp_path / 'work' / 'base-bookworm-'}")
 
 
 @pytest.mark.usefixtures("as_root", "without_debootstrap")

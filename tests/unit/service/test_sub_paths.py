@@ -12,7 +12,9 @@ from wherry_service.errors import InvalidRequest
 from wherry_service.store.volumes import VolumeStore
 
 VOLUME = "vo-" + "0" * 26
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may mount; who may not has the other tests of this file, which refuse"
+)
 
 
 @pytest.fixture
