@@ -3,6 +3,7 @@
 from wherry_proto.messages import HostLoad
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
+from wherry_service.api.callers import Callers
 from wherry_service.api.calls import CallApi
 from wherry_service.api.chain import chained
 from wherry_service.api.containers import ContainerApi
@@ -49,6 +50,8 @@ class Handlers:
         # On wherry.sock and on local.sock, for the service's own user.
         self.over_grpc = chained(table, notes, expected)
         self.over_frames = chained({**table, "Execs.Run": execs.run_here}, notes, expected)
+        # From within this process, for who came by HTTP.
+        self.callers = Callers(self.over_grpc, self.over_tcp, entrances.door.access)
         # From inside containers; `Guest` stands before them for each container.
         inside = chained(table, expected)
         for_guests = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places, parts.machine.builder.settled)

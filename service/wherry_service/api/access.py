@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 from wherry_proto import services
+from wherry_proto.messages import TokenInfo
 from wherry_service.api.chain import during
 from wherry_service.api.member import Member, RequestContext, refusal
 from wherry_service.api.notes import NotedRequest, Notes
@@ -30,8 +32,8 @@ class Access:
         self._places = places
         self._surroundings = surroundings
         self._notes = notes
-        # What each token has open.
-        self._open: dict[str, set[asyncio.Task[Any]]] = {}
+        # What each token has open: tasks, and how many requests each of them has.
+        self._open: dict[str, Counter[asyncio.Task[Any]]] = {}
         # Source files that tokens of the same environments have sent in this life of the service.
         self._sent: dict[tuple[str, ...], set[str]] = {}
 
@@ -42,8 +44,18 @@ class Access:
     def guard(self, name: str, handler: Any, metadata: Mapping[str, str], peer: str) -> Any:
         """Return the handler for one request: it raises where the token does not allow it."""
 
+        def prove() -> TokenInfo:
+            return self._tokens.check(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""), _address(peer))
+
+        return self._guard(name, handler, prove, peer)
+
+    def guard_token(self, name: str, handler: Any, token_id: str, peer: str) -> Any:
+        """Return the handler for one request of who has proven that token before: it raises once it is revoked."""
+        return self._guard(name, handler, lambda: self._tokens.unrevoked(token_id), peer)
+
+    def _guard(self, name: str, handler: Any, prove: Callable[[], TokenInfo], peer: str) -> Any:
         def enter(request: Any) -> AbstractContextManager[NotedRequest]:
-            return self._entered(name, request, metadata, peer)
+            return self._entered(name, request, prove, peer)
 
         def find(request: Any, asked: NotedRequest) -> Awaitable[Any]:
             return self._allowed(name, handler, request, asked, peer)
@@ -53,7 +65,7 @@ class Access:
     def revoked(self, token_id: str) -> None:
         """End what a token has open."""
         current = asyncio.current_task()
-        for task in self._open.get(token_id, ()):
+        for task in list(self._open.get(token_id, ())):
             if task is not current:
                 task.cancel()
 
@@ -64,15 +76,15 @@ class Access:
     # Who asks
 
     @contextlib.contextmanager
-    def _entered(self, name: str, request: Any, metadata: Mapping[str, str], peer: str) -> Iterator[NotedRequest]:
+    def _entered(self, name: str, request: Any, prove: Callable[[], TokenInfo], peer: str) -> Iterator[NotedRequest]:
         asked = NotedRequest(request)
         task = asyncio.current_task()
         assert task is not None
         audited = name in RULES and RULES[name].audited
         try:
-            token = self._tokens.check(metadata.get(ID_KEY, ""), metadata.get(SECRET_KEY, ""), _address(peer))
+            token = prove()
             asked.token = token
-            self._open.setdefault(token.token_id, set()).add(task)
+            self._open.setdefault(token.token_id, Counter())[task] += 1
             if audited:
                 self._notes.log.check()
             yield asked
@@ -95,7 +107,10 @@ class Access:
         finally:
             token_id = asked.token.token_id if asked.token is not None else ""
             if (tasks := self._open.get(token_id)) is not None:
-                tasks.discard(task)
+                # One of this process's own may have several at a time (callers.py).
+                tasks[task] -= 1
+                if tasks[task] <= 0:
+                    del tasks[task]
                 if not tasks:
                     del self._open[token_id]
 

@@ -132,6 +132,13 @@ class Tokens:
             "this token is not valid here: check WHERRY_TOKEN_ID and WHERRY_TOKEN_SECRET, or ask for another"
         )
 
+    def unrevoked(self, token_id: str) -> TokenInfo:
+        """Return a token that was proven before; raise `Unauthenticated` if it was revoked since."""
+        token, _ = self._tokens.get(token_id, (None, b""))
+        if token is None or token.revoked_at_ms:
+            raise Unauthenticated("the token of this log-in is not valid any more: log in with another")
+        return token
+
     def is_valid(self, token_id: str, secret: str) -> bool:
         """Whether these prove a token. Failures are not counted: `check` does that."""
         return self._proven(token_id, secret) is not None

@@ -14,6 +14,7 @@ from wherry_proto import messages, services
 from wherry_proto.messages import AuditEntry, ExecStart, TokenInfo
 from wherry_service.api.access import Access
 from wherry_service.api.audit import AuditLog
+from wherry_service.api.callers import Caller, Callers, ask, follow
 from wherry_service.api.chain import chained
 from wherry_service.api.environments import ExpectedEnvironment
 from wherry_service.api.guests import Guest
@@ -95,6 +96,11 @@ class OneToken:
             raise Unauthenticated("no")
         return self.token
 
+    def unrevoked(self, token_id: str) -> TokenInfo:
+        if token_id != "tk-1" or self.token.revoked_at_ms:
+            raise Unauthenticated("no")
+        return self.token
+
 
 class NoSources:
     """Nothing was sent (in place of `SourceStore`)."""
@@ -128,6 +134,19 @@ async def call(name: str, handler: Any, **fields: str) -> None:
                 pass
     else:
         await handler(request)
+
+
+class Asked:
+    """Calls as `call` does, from within the process."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+
+    async def call(self, name: str, **fields: str) -> None:
+        def handler(request: Any) -> Any:
+            return (follow if services.METHODS[name].server_stream else ask)(self.caller, name, request)
+
+        await call(name, handler, **fields)
 
 
 def run(scenario: Callable[[Spies], Any]) -> list[str]:
@@ -289,3 +308,123 @@ def test_interceptors_are_asked_in_their_order_and_the_first_that_refuses_ends_i
 
     assert run(scenario) == ["Apps.Stop"]
     assert asked == ["first", "second", "first"]
+
+
+# From within the process: the same walk, for each kind of caller.
+
+
+def callers_of(spies: Spies, tokens: OneToken, audit: Audit | None = None) -> tuple[Callers, Access]:
+    access = access_of(tokens)
+    notes = Notes(AuditLog(cast("AuditStore", audit or Audit())))
+    return Callers(chained(spies.handlers(), notes), spies.handlers(), access), access
+
+
+def test_who_has_no_token_reaches_nothing_from_within_the_process() -> None:
+    async def scenario(spies: Spies) -> None:
+        callers, access = callers_of(spies, OneToken(("admin",), ("*",)))
+        strangers = (
+            callers.by_secret("tk-1", "wrong", "1.2.3.4:5"),
+            callers.by_secret("", "", "1.2.3.4:5"),
+            callers.by_token("tk-2", "1.2.3.4:5"),
+        )
+        for stranger in strangers:
+            for name in METHODS:
+                with pytest.raises(Unauthenticated):
+                    await Asked(stranger).call(name, **fields_of(name))
+        await access.close()
+
+    assert run(scenario) == []
+
+
+@pytest.mark.parametrize("way", ["secret", "token"])
+def test_a_token_reaches_from_within_the_process_what_it_reaches_over_tcp(way: str) -> None:
+    def caller_of(callers: Callers) -> Asked:
+        found = callers.by_secret("tk-1", "right", "1.2.3.4:5") if way == "secret" else callers.by_token("tk-1", "")
+        return Asked(found)
+
+    async def with_nothing(spies: Spies) -> None:
+        callers, access = callers_of(spies, OneToken(()))
+        for name in METHODS:
+            if RULES[name].where in (Where.TOKEN, Where.SESSION):
+                await caller_of(callers).call(name)
+            else:
+                with pytest.raises((Denied, NotFound)):
+                    await caller_of(callers).call(name)
+        await access.close()
+
+    async def with_all(spies: Spies) -> None:
+        callers, access = callers_of(spies, OneToken(("admin",), ("*",)))
+        for name in METHODS:
+            if RULES[name].where is Where.NOWHERE:
+                with pytest.raises(Denied, match="is not served over TCP"):
+                    await caller_of(callers).call(name)
+            else:
+                await caller_of(callers).call(name, **fields_of(name))
+        await access.close()
+
+    assert run(with_nothing) == [name for name in METHODS if RULES[name].where in (Where.TOKEN, Where.SESSION)]
+    assert run(with_all) == [name for name in METHODS if RULES[name].where is not Where.NOWHERE]
+
+
+def test_the_services_own_user_reaches_all_from_within_the_process_and_is_noted() -> None:
+    audit = Audit()
+
+    async def scenario(spies: Spies) -> None:
+        callers, access = callers_of(spies, OneToken(()), audit)
+        for name in METHODS:
+            await Asked(callers.local()).call(name)
+        await access.close()
+        await asyncio.sleep(0)
+
+    assert run(scenario) == METHODS
+    assert sorted(entry.action for entry in audit.entries) == [name for name in METHODS if RULES[name].audited]
+    assert {entry.token_id for entry in audit.entries} == {"local"}
+
+
+def test_a_revoked_token_ends_what_it_follows_though_the_same_task_asked_for_more_meanwhile() -> None:
+    tokens = OneToken(("admin",), ("*",))
+    seen: list[Any] = []
+
+    async def scenario(spies: Spies) -> None:
+        async def endless(request: Any) -> AsyncIterator[Any]:
+            while True:
+                yield messages.LogLines()
+                await asyncio.sleep(0)
+
+        callers, access = callers_of(spies, tokens)
+        callers = Callers({}, {**spies.handlers(), "Logs.Read": endless}, access)
+        caller = callers.by_token("tk-1", "1.2.3.4:5")
+        began = asyncio.Event()
+
+        async def page() -> None:
+            asked = messages.LogReadRequest(app_id="ap-1")
+            async with contextlib.aclosing(follow(caller, "Logs.Read", asked)) as lines:
+                async for line in lines:
+                    await ask(caller, "Apps.List", messages.AppListRequest())
+                    seen.append(line)
+                    began.set()
+
+        task = asyncio.ensure_future(page())
+        await asyncio.wait_for(began.wait(), 5)
+        tokens.token.revoked_at_ms = 1
+        access.revoked("tk-1")
+        with pytest.raises(Unauthenticated):
+            await asyncio.wait_for(task, 5)
+        await access.close()
+
+    run(scenario)
+    assert seen
+
+
+def test_what_answers_with_many_messages_is_followed_and_what_answers_with_one_is_asked() -> None:
+    async def scenario(spies: Spies) -> None:
+        callers, access = callers_of(spies, OneToken(()))
+        with pytest.raises(ValueError, match="use follow"):
+            await ask(callers.local(), "Logs.Read", messages.LogReadRequest())
+        with pytest.raises(ValueError, match="use ask"):
+            await anext(follow(callers.local(), "Apps.List", messages.AppListRequest()))
+        with pytest.raises(InvalidRequest, match=r"no rpc 'Apps\.Nothing'"):
+            callers.local().handler("Apps.Nothing")
+        await access.close()
+
+    assert run(scenario) == []
