@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from docs.made_page import write
-from wherry_service.settings import FIELDS, Key
+from wherry_service.settings import FIELDS
+from wherry_service.settings_key import Key
 
 PLACE = Path(__file__).parents[1] / "client/wherry/cli/settings.schema.json"
 COMMAND = "python -m docs.make_settings_schema"

@@ -13,7 +13,8 @@ from pathlib import Path
 from wherry_service import own_log
 from wherry_service.limits import MAX_STATE_DIR
 from wherry_service.open_files import OpenFiles, raise_limit
-from wherry_service.settings import Settings, SettingsError, load
+from wherry_service.settings import Settings, load
+from wherry_service.settings_key import SettingsError
 
 LOCK_NAME = "server.lock"
 

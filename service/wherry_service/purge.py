@@ -27,7 +27,8 @@ from wherry_service.engines.engine import EngineError
 from wherry_service.errors import ServiceError
 from wherry_service.host import database_url
 from wherry_service.ids import instance_of
-from wherry_service.settings import Settings, SettingsError, load
+from wherry_service.settings import Settings, load
+from wherry_service.settings_key import SettingsError
 from wherry_service.store import kept
 from wherry_service.store.schema import images
 

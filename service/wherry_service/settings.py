@@ -1,10 +1,8 @@
 """The service's settings: a YAML file, and WHERRY_… variables that go before it. The page about them is made of it."""
 
-# large: every key there is, with what it means
 # A key such as `tls.certificate` is `certificate:` below `tls:` in the file, and WHERRY_TLS_CERTIFICATE as a variable.
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,32 +10,10 @@ from typing import Any
 
 import yaml
 
-from wherry_service.errors import InvalidRequest
-
-_SIZE = re.compile(r"(\d+)\s*(?:([KMGT])(i?)B?|B)?\Z", re.IGNORECASE)
+from wherry_service.settings_key import Key, SettingsError
 
 MIN_SOURCES_DAYS = 0.25
 _DATABASES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
-
-
-class SettingsError(InvalidRequest):
-    """A setting is wrong; the message says which, where it comes from, and what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key."""
-
-    key: str
-    default: Any
-    doc: str
-    # "text", "path", "whole", "number", "size", "list" or "mapping".
-    kind: str = "text"
-    choices: tuple[str, ...] = ()
-    # The environment's name for it, where that is not made of the key.
-    variable: str = ""
-    # The field of `Settings`; "" for what is passed on to a room.
-    name: str = ""
 
 
 def _key(key: str, default: Any, doc: str, kind: str = "text", choices: tuple[str, ...] = ()) -> Any:
@@ -382,20 +358,6 @@ class Settings:
         return self
 
 
-def _mapping(key: str, value: Any, place: str) -> dict[str, str]:
-    """Return options by name, of a mapping or its text; raise `SettingsError` naming the one that is no text."""
-    try:
-        tree = yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
-        tree = None
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{place} is {value!r}, and should be options by name: {{type: nfs, …}}")
-    for name, one in tree.items():
-        if not isinstance(name, str) or isinstance(one, bool | dict | list) or one is None:
-            raise SettingsError(f"{place}.{name} is {one!r}, and should be text: write it in quotes")
-    return {name: str(one) for name, one in tree.items()}
-
-
 def _fields() -> dict[str, Key]:
     own = [(item.name, item.metadata["key"]) for item in fields(Settings) if item.metadata]
     keys = [replace(key, name=name) for name, key in own]
@@ -420,7 +382,7 @@ def load(path: Path | None, environ: Mapping[str, str] = os.environ, **given: An
     places: dict[str, str] = {}
 
     def put(key: str, value: Any, place: str) -> None:
-        checked = _value(key, value, place)
+        checked = FIELDS[key].read(value, place)
         if FIELDS[key].name:
             values[FIELDS[key].name] = checked
         else:
@@ -452,17 +414,6 @@ def _given(name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
         return f"{name}_FILE", Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}_FILE is {path!r}, which can't be read: {error}") from None
-
-
-def read_size(name: str, text: str) -> int:
-    """Return bytes of "500000", "200MB" or "2GiB"; raise `SettingsError` naming the setting."""
-    match = _SIZE.match(text.strip())
-    if match is None:
-        raise SettingsError(f"{name} is {text!r}, which is no size: write bytes, or for example 200MB or 2GiB")
-    number, unit, binary = match.groups()
-    power = "KMGT".index(unit.upper()) + 1 if unit else 0
-    scale: int = (1024 if binary else 1000) ** power
-    return int(number) * scale
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -497,33 +448,3 @@ def _flat(tree: dict[Any, Any], above: str, path: Path) -> "list[tuple[str, Any]
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
             raise SettingsError(f"{path} has the unknown key {key}: {hint}")
     return found
-
-
-_KINDS: dict[str, tuple[Any, str]] = {
-    "text": (str, "text"),
-    "path": (Path, "a path"),
-    "whole": (int, "a whole number"),
-    "number": (float, "a number"),
-}
-
-
-def _value(key: str, value: Any, place: str) -> Any:
-    item = FIELDS[key]
-    if item.kind == "mapping":
-        return _mapping(key, value, place)
-    if value is False and "off" in item.choices:
-        value = "off"  # YAML's reading of a bare `off`
-    if item.kind == "list" and isinstance(value, list):
-        value = ",".join(map(str, value))
-    if item.kind == "size" and not isinstance(value, bool | dict | list):
-        return read_size(place, str(value))
-    make, named = _KINDS.get(item.kind, _KINDS["text"])
-    try:
-        if isinstance(value, bool | dict | list):
-            raise TypeError
-        result = make(str(value))
-    except (TypeError, ValueError):
-        raise SettingsError(f"{place} is {value!r}, and should be {named}") from None
-    if item.choices and result not in item.choices:
-        raise SettingsError(f"{place} is {value!r}, and should be one of {', '.join(item.choices)}")
-    return result

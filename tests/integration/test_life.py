@@ -13,7 +13,8 @@ import pytest
 
 from tests.fakes.engine import FakeEngine
 from wherry_service.server import Service
-from wherry_service.settings import Settings, SettingsError
+from wherry_service.settings import Settings
+from wherry_service.settings_key import SettingsError
 from wherry_service.store import kept
 
 # What clients see depends on this order: the log's followers hear of the end before their connection closes, spawned

@@ -9,7 +9,8 @@ import pytest
 
 from wherry_service.api.certificates import own_certificate
 from wherry_service.api.tcp import TcpServer
-from wherry_service.settings import Settings, SettingsError
+from wherry_service.settings import Settings
+from wherry_service.settings_key import SettingsError
 
 
 class Nobody:

@@ -11,7 +11,8 @@ from wherry_proto import services
 from wherry_service.api.certificates import own_certificate
 from wherry_service.api.edge import MESSAGE_LIMIT, Gate, generic_handlers
 from wherry_service.api.rpc import Handler
-from wherry_service.settings import Settings, SettingsError
+from wherry_service.settings import Settings
+from wherry_service.settings_key import SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wherry_service.engines.engine import Engine, EngineStatus
 from wherry_service.errors import Unready
-from wherry_service.settings import read_size
+from wherry_service.settings_key import read_size
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wherry_service.settings import SettingsError
+from wherry_service.settings_key import SettingsError
 
 DEFAULT_PORT = 8720
 

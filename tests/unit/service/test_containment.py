@@ -20,7 +20,8 @@ from wherry_service.node.container_files import CONTAINMENT_LABEL, LABEL, LAYOUT
 from wherry_service.node.events import ContainerExit
 from wherry_service.node.local import LocalNode
 from wherry_service.sandboxes.settings import SandboxSettings
-from wherry_service.settings import SettingsError, load
+from wherry_service.settings import load
+from wherry_service.settings_key import SettingsError
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore

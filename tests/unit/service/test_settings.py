@@ -13,7 +13,8 @@ from docs import make_configuration, make_settings_schema
 from wherry_service.images.settings import ImageSettings
 from wherry_service.ingress.settings import HttpSettings
 from wherry_service.sandboxes.settings import SandboxSettings
-from wherry_service.settings import FIELDS, Settings, SettingsError, load, read_size, variable
+from wherry_service.settings import FIELDS, Settings, load, variable
+from wherry_service.settings_key import SettingsError, read_size
 
 
 def write(tmp_path: Path, text: str) -> Path:

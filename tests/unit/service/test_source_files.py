@@ -23,7 +23,8 @@ from wherry_proto.messages import (
 )
 from wherry_service.apps.source_use import DAY_S, files_of_images, trees_of
 from wherry_service.errors import NotFound
-from wherry_service.settings import SettingsError, load
+from wherry_service.settings import load
+from wherry_service.settings_key import SettingsError
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import Bucket
 from wherry_service.store.bucket_blobs import OWNER, BucketBlobStore

@@ -12,7 +12,8 @@ from wherry_service.engines.engine import ContainerSpec, EngineError, Mount
 from wherry_service.engines.volume_driver import VolumeDriver, volume_id_of
 from wherry_service.host import volumes_of
 from wherry_service.node.driver_volumes import DriverVolumes
-from wherry_service.settings import Settings, SettingsError, load
+from wherry_service.settings import Settings, load
+from wherry_service.settings_key import SettingsError
 
 ONE, OTHER = f"vo-{'A' * 26}", f"sv-{'B' * 26}"
 OWNER = {"wherry.instance": "mine"}
