@@ -6,7 +6,7 @@ from __future__ import annotations
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from wherry._base.object import Object, given
-from wherry._calling.callee import Callee, Derived, by_id, by_name, check, own_by_name, ready
+from wherry._calling.callee import Callee, Derived, Target, by_id, by_name, own_by_name
 from wherry._calling.owner import Own
 from wherry._calling.scaling import Scaling
 from wherry.context import is_local
@@ -59,6 +59,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
             self.__name__ = name
             self.__module__ = definition.function.__module__
             self.__wrapped__ = definition.function
+        self._target = Target(name, definition, self.callee)
 
     if TYPE_CHECKING:
 
@@ -74,7 +75,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
 
         Raises InvalidError on a generator function. Ctrl-C cancels the call. (reference: Function.remote)
         """
-        value: R = self._ready("remote", generator=False).remote(args, kwargs)
+        value: R = self._target.ready("remote", generator=False).remote(args, kwargs)
         return value
 
     @remote.awaiting
@@ -83,9 +84,9 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         if caller is None:
             import asyncio  # noqa: PLC0415 - start-up cost: the caller has it already
 
-            caller = await asyncio.to_thread(self._ready, "remote", generator=False)
+            caller = await asyncio.to_thread(self._target.ready, "remote", generator=False)
         else:
-            check(self._name, "remote", self.definition, self.callee, caller, generator=False)
+            self._target.check("remote", caller, generator=False)
         value: R = await caller.remote_async(args, kwargs)
         return value
 
@@ -97,10 +98,10 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         (reference: Function.remote_gen)
         """
         if self.definition is not None:
-            check(self._name, "remote_gen", self.definition, self.callee, None, generator=True)
+            self._target.check("remote_gen", None, generator=True)
         from wherry._calling.caller import generator_results  # noqa: PLC0415 - start-up cost: loads the session
 
-        return generator_results(self._name, lambda: self._ready("remote_gen", generator=True), args, kwargs)
+        return generator_results(self._name, lambda: self._target.ready("remote_gen", generator=True), args, kwargs)
 
     @mapping
     def map(
@@ -121,7 +122,9 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         """
         if not input_iterators:
             raise InvalidError(f"{self._name}.map needs at least one iterable of inputs")
-        return self._mapped("map", input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions)
+        return self._target.map(
+            "map", input_iterators, kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
+        )
 
     @starring
     def starmap(
@@ -134,7 +137,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         wrap_returned_exceptions: bool | None = None,
     ) -> Results[R]:
         """Like `map`, but each input is a sequence of arguments. (reference: Function.starmap)"""
-        return self._mapped(
+        return self._target.map(
             "starmap", (input_iterator,), kwargs, order_outputs, return_exceptions, wrap_returned_exceptions
         )
 
@@ -180,7 +183,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     def _spawned(self, args: tuple[Any, ...], kwargs: dict[str, Any], opening: Opening) -> FunctionCall[R]:
         from wherry.call import FunctionCall  # noqa: PLC0415 - start-up cost: below us only in time: its handles are made here
 
-        caller = self._ready("spawn", generator=None)
+        caller = self._target.ready("spawn", generator=None)
         return FunctionCall(caller.spawn(args, kwargs, opening), caller.client)
 
     @blocking
@@ -217,7 +220,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
             raise InvalidError(f"{self._name}.spawn_map needs at least one iterable of inputs")
         from wherry.call import FunctionCall  # noqa: PLC0415 - start-up cost: as above
 
-        caller = self._ready("spawn_map", generator=False)
+        caller = self._target.ready("spawn_map", generator=False)
         return FunctionCall(caller.spawn_map(input_iterators, kwargs, opening), caller.client)
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -351,9 +354,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     @property
     def is_generator(self) -> bool:
         """Whether the function yields values."""
-        if self.definition is not None:
-            return self.definition.is_generator
-        return self.callee.resolved().is_generator
+        return self._target.is_generator
 
     @property
     def web_url(self) -> str:
@@ -419,37 +420,6 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         # In a container the functions of its own app are there, whoever asks.
         is_own = not is_local() and isinstance(self.callee, Own)
         return is_own or bool(self.callee.known_id) or self.callee.known() is not None
-
-    def _ready(self, how: str, *, generator: bool | None) -> Caller:
-        return ready(self._name, how, self.definition, self.callee, generator=generator)
-
-    def _mapped(
-        self,
-        how: str,
-        iterables: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        order_outputs: bool | None,
-        return_exceptions: bool,
-        wrap_exceptions: bool | None,
-    ) -> Results[R]:
-        from wherry._calling.caller import map_results  # noqa: PLC0415 - start-up cost: loads the session
-
-        if self.definition is not None and self.definition.web is not None:
-            check(self._name, how, self.definition, self.callee, None, generator=None)
-        # A looked-up handle is resolved here only if the answer depends on it.
-        if order_outputs is True and self.is_generator:
-            raise ValueError(f"{self._name} is a generator function: its results can't be ordered (order_outputs=True)")
-        return map_results(
-            f"{self._name}.{how}",
-            self.callee.resolved,
-            iterables,
-            kwargs,
-            spread=how == "starmap",
-            generator=self.is_generator,
-            ordered=order_outputs is not False,
-            return_exceptions=return_exceptions,
-            wrap_exceptions=wrap_exceptions,
-        )
 
 
 class Variant(Function[P, R, L]):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wherry._calling.caller import Caller
+    from wherry._calling.results import Results
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
 
@@ -63,6 +64,100 @@ class Derived(Callee):
         return derived[1]
 
 
+class Target:
+    """What the calls of a handle go to: its name, how it is defined where that is known here, and who finds it."""
+
+    def __init__(self, name: str, definition: Definition | None, callee: Callee) -> None:
+        self.name = name
+        self.definition = definition
+        self.callee = callee
+
+    @property
+    def is_generator(self) -> bool:
+        """Whether it yields values. Asks the service where no definition tells."""
+        if self.definition is not None:
+            return self.definition.is_generator
+        return self.callee.resolved().is_generator
+
+    def ready(self, how: str, *, generator: bool | None) -> Caller:
+        """Return who makes the call `how`; raise InvalidError where the function can't be called so.
+
+        `generator`: whether its values are iterated, None: either way.
+        """
+        if self.definition is not None:
+            # What is wrong in any case is told first.
+            self.check(how, None, generator=generator)
+        caller = self.callee.resolved()
+        self.check(how, caller, generator=generator)
+        return caller
+
+    def map(
+        self,
+        how: str,
+        iterables: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        order_outputs: bool | None,
+        return_exceptions: bool,
+        wrap_exceptions: bool | None,
+    ) -> Results[Any]:
+        """Return the results of `how` ("map" or "starmap"), which begins when they are first asked for.
+
+        Raises InvalidError where the function can't be called so, ValueError where its results can't be in order.
+        """
+        from wherry._calling.caller import map_results  # noqa: PLC0415 - start-up cost: loads the session
+
+        if self.definition is not None and self.definition.web is not None:
+            self.check(how, None, generator=None)
+        # A looked-up handle is resolved here only if the answer depends on it.
+        if order_outputs is True and self.is_generator:
+            raise ValueError(f"{self.name} is a generator function: its results can't be ordered (order_outputs=True)")
+        return map_results(
+            f"{self.name}.{how}",
+            self.callee.resolved,
+            iterables,
+            kwargs,
+            spread=how == "starmap",
+            generator=self.is_generator,
+            ordered=order_outputs is not False,
+            return_exceptions=return_exceptions,
+            wrap_exceptions=wrap_exceptions,
+        )
+
+    def check(self, how: str, caller: Caller | None, *, generator: bool | None) -> None:
+        """Raise InvalidError where the function can't be called so, as far as its definition, and its caller, tell."""
+        if caller is not None and caller.methods and not caller.method:
+            raise InvalidError(
+                f"{self.name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
+                f"{self.name}().{next(iter(caller.methods))}.{how}(...)"
+            )
+        web_url = caller.web_url if caller is not None else ""
+        if caller is None and self.definition is not None and self.definition.web is not None:
+            try:
+                web_url = self.callee.resolved().web_url
+            except ExecutionError:  # its app does not run
+                web_url = ""
+        if web_url or (self.definition is not None and self.definition.web is not None):
+            where = f"at {web_url}" if web_url else "while its app runs, for example by `wherry serve`"
+            raise InvalidError(
+                f"{self.name} is a web endpoint, which answers requests {where}: it has no .{how}(...); "
+                "put what both need into a plain function"
+            )
+        if generator is None:
+            return
+        is_generator = (
+            self.definition.is_generator if self.definition is not None else bool(caller and caller.is_generator)
+        )
+        if is_generator and not generator:
+            raise InvalidError(f"{self.name} is a generator function: use {self.name}.remote_gen(...), not .{how}(...)")
+        if generator and not is_generator:
+            hint = ""
+            if self.definition is not None and wraps_generator(self.definition.function):
+                hint = "; if it returns the generator that it wraps, say is_generator=True where it is decorated"
+            raise InvalidError(
+                f"{self.name} is not a generator function: use {self.name}.remote(...), not .{how}(...){hint}"
+            )
+
+
 def by_id(function_id: str, client: Any = None, method: str = "") -> Callee:
     """Return what finds a function by its id."""
 
@@ -96,55 +191,3 @@ def by_name(
         return look_up(app_name, name, environment, asking or client, version)
 
     return Callee(resolve)
-
-
-def ready(name: str, how: str, definition: Definition | None, callee: Callee, *, generator: bool | None) -> Caller:
-    """Return who makes the call `how`; raise InvalidError where the function can't be called so.
-
-    `generator`: whether its values are iterated, None: either way.
-    """
-    if definition is not None:
-        # What is wrong in any case is told first.
-        check(name, how, definition, callee, None, generator=generator)
-    caller = callee.resolved()
-    check(name, how, definition, callee, caller, generator=generator)
-    return caller
-
-
-def check(
-    name: str,
-    how: str,
-    definition: Definition | None,
-    callee: Callee,
-    caller: Caller | None,
-    *,
-    generator: bool | None,
-) -> None:
-    """Raise InvalidError where the function can't be called so, as far as its definition, and its caller, tell."""
-    if caller is not None and caller.methods and not caller.method:
-        raise InvalidError(
-            f"{name} is a class: find it with wherry.Cls.lookup, and call a method of an object, "
-            f"{name}().{next(iter(caller.methods))}.{how}(...)"
-        )
-    web_url = caller.web_url if caller is not None else ""
-    if caller is None and definition is not None and definition.web is not None:
-        try:
-            web_url = callee.resolved().web_url
-        except ExecutionError:  # its app does not run
-            web_url = ""
-    if web_url or (definition is not None and definition.web is not None):
-        where = f"at {web_url}" if web_url else "while its app runs, for example by `wherry serve`"
-        raise InvalidError(
-            f"{name} is a web endpoint, which answers requests {where}: it has no .{how}(...); "
-            "put what both need into a plain function"
-        )
-    if generator is None:
-        return
-    is_generator = definition.is_generator if definition is not None else bool(caller and caller.is_generator)
-    if is_generator and not generator:
-        raise InvalidError(f"{name} is a generator function: use {name}.remote_gen(...), not .{how}(...)")
-    if generator and not is_generator:
-        hint = ""
-        if definition is not None and wraps_generator(definition.function):
-            hint = "; if it returns the generator that it wraps, say is_generator=True where it is decorated"
-        raise InvalidError(f"{name} is not a generator function: use {name}.remote(...), not .{how}(...){hint}")
