@@ -1,6 +1,5 @@
 """What type checkers see of `map` and its like: inputs are checked against parameters. Loaded by no program."""
 
-# large: each form of a call once to block and once to await
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -66,8 +65,8 @@ if TYPE_CHECKING:
             """Take and give what the function does; of a generator function, what it yields."""
             raise NotImplementedError
 
-    class Map(_Bound[P, R]):
-        """What `f.map` gives: an iterable of inputs for each parameter."""
+    class MapInputs(_Bound[P, R]):
+        """How `f.map` is called: with an iterable of inputs for each parameter."""
 
         @overload
         def __call__(
@@ -127,66 +126,16 @@ if TYPE_CHECKING:
         def __call__(self, *inputs: Any, **options: Any) -> Any:
             """Run it for each input."""
 
-        @overload
-        def aio(
-            self: One[A, V],
-            a: Inputs[A],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Two[A, B, V],
-            a: Inputs[A],
-            b: Inputs[B],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Three[A, B, C, V],
-            a: Inputs[A],
-            b: Inputs[B],
-            c: Inputs[C],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self,
-            a: Inputs[Any],
-            b: Inputs[Any],
-            c: Inputs[Any],
-            d: Inputs[Any],
-            /,
-            *more: Inputs[Any],
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[R]: ...
-        @overload
-        def aio(
-            self,
-            *input_iterators: Inputs[Any],
-            kwargs: dict[str, Any],
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[R]: ...
-        def aio(self, *inputs: Any, **options: Any) -> Any:
-            """Do the same without blocking the event loop."""
+    class Map(MapInputs[P, R]):
+        """What `f.map` gives."""
 
-    class StarMap(_Bound[P, R]):
-        """What `f.starmap` gives: an iterable of rows, each with a value for each parameter."""
+        @property
+        def aio(self) -> MapInputs[P, R]:
+            """Do the same without blocking the event loop: the results are iterated with `async for`."""
+            raise NotImplementedError
+
+    class StarMapInputs(_Bound[P, R]):
+        """How `f.starmap` is called: with rows, each with a value for each parameter."""
 
         @overload
         def __call__(
@@ -271,88 +220,13 @@ if TYPE_CHECKING:
         def __call__(self, *inputs: Any, **options: Any) -> Any:
             """Run it for each input."""
 
-        @overload
-        def aio(
-            self: One[A, V],
-            rows: Inputs[tuple[A]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Two[A, B, V],
-            rows: Inputs[tuple[A, B]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Three[A, B, C, V],
-            rows: Inputs[tuple[A, B, C]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Two[A, A, V],
-            rows: Inputs[Iterable[A]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self: Three[A, A, A, V],
-            rows: Inputs[Iterable[A]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[V]: ...
-        @overload
-        def aio(
-            self,
-            rows: Iterable[list[Any]],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[R]: ...
-        @overload
-        def aio(
-            self,
-            rows: Iterable[Longer],
-            /,
-            *,
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[R]: ...
-        @overload
-        def aio(
-            self,
-            input_iterator: Inputs[Iterable[Any]],
-            *,
-            kwargs: dict[str, Any],
-            order_outputs: bool | None = None,
-            return_exceptions: bool = False,
-            wrap_returned_exceptions: bool | None = None,
-        ) -> Results[R]: ...
-        def aio(self, *inputs: Any, **options: Any) -> Any:
-            """Do the same without blocking the event loop."""
+    class StarMap(StarMapInputs[P, R]):
+        """What `f.starmap` gives."""
+
+        @property
+        def aio(self) -> StarMapInputs[P, R]:
+            """Do the same without blocking the event loop: the results are iterated with `async for`."""
+            raise NotImplementedError
 
     class ForEach(_Bound[P, R]):
         """What `f.for_each` gives: inputs as those of `map`."""
