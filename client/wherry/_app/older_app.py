@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from wherry._base.hints import TYPE_CHECKING, Any
-from wherry._define.step import deprecated
 from wherry.context import is_local
 from wherry.exception import InvalidError
 
@@ -78,6 +77,8 @@ class OlderApp:
         return self._with_web("wsgi", "wsgi_app", web, _function, options)
 
     def _with_web(self, old: str, new: str, web: Any, function: Any, options: dict[str, Any]) -> Any:
+        from wherry._define.step import deprecated  # noqa: PLC0415 - start-up cost: only where an old name is used
+
         deprecated(f"@app.{old}", f"@wherry.{new}(), below @app.function()", stacklevel=4)
         make: Any = self.function(**options)  # type: ignore[attr-defined]
         return make(web(function)) if function is not None else lambda given: make(web(given))
@@ -86,6 +87,8 @@ class OlderApp:
         """Inside wherry: decorate a plain function as `@app.NAME` did; raise InvalidError for anything else."""
         if not hasattr(function, "__code__"):
             raise InvalidError(f"parentheses are missing: write @app.{name}() instead of @app.{name}")
+        from wherry._define.step import deprecated  # noqa: PLC0415 - start-up cost: as above
+
         deprecated(f"@app.{name}", f"@app.{name}(), with parentheses", stacklevel=4)
         return getattr(self, name)()(function)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from wherry._app.reminder import remind_at_exit
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from wherry._calling.owner import Own
 from wherry._define.definition import Definition
@@ -88,7 +87,9 @@ class Roster:
         if name in self.entrypoints:
             raise InvalidError(f"the app has two local entrypoints named {name!r}: give one another name=")
         entrypoint = LocalEntrypoint(function, name, app)
-        if not self.entrypoints:
+        if not self.entrypoints and function.__module__ == "__main__":
+            from wherry._app.reminder import remind_at_exit  # noqa: PLC0415 - start-up cost: only in scripts
+
             remind_at_exit(function, self._owner)
         self.entrypoints[name] = entrypoint
         return entrypoint
