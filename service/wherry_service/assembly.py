@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from wherry_service.api.door import Door
 from wherry_service.api.member import RequestContext
 from wherry_service.api.places import Places
@@ -38,6 +40,7 @@ from wherry_service.engines.gpus import Gpus, GpuSettings
 from wherry_service.engines.listed import ListedNetwork
 from wherry_service.engines.network import NetworkSettings, OwnNetwork, host_name_servers
 from wherry_service.engines.volume_driver import VolumeDriver
+from wherry_service.health import Health
 from wherry_service.host import Processors, blobs_of, database_url, host_size, open_ports, volumes_of
 from wherry_service.ids import instance_of, new_id
 from wherry_service.images import host
@@ -185,6 +188,7 @@ class Published:
     web: WebStore
     ingress: Ingress
     tunnels: Tunnels
+    health: Health
     apps: Apps
     deployments: Deployments
     pruner: Pruner
@@ -362,6 +366,14 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     auth = EitherProxyAuth(StaticProxyAuth(http.proxy_tokens), TokenProxyAuth(tokens.invokes))
     names = TunnelNames(basics.state_dir / TUNNELS_KEY)
     tunnels = Tunnels(names, endpoints, {"sb": work.sandboxes.target, "co": work.forwards.target})
+
+    async def database_answers() -> bool:
+        return bool(await database.read(lambda connection: connection.scalar(sa.text("select 1"))))
+
+    async def engine_answers() -> bool:
+        return (await machine.engine.status()).reachable
+
+    health = Health({"database": database_answers, "engine": engine_answers}, basics.stop.asked.is_set)
     ingress = Ingress(
         http,
         endpoints,
@@ -374,6 +386,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         work.sessions,
         tunnels,
         RequestLog(stores.logs, stores.masks, work.dispatcher, work.clients),
+        health,
     )
     store = AppStore(database)
 
@@ -415,7 +428,9 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         register = machine.objects.register
         driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, register.exists)
         register.on_gone.append(driver_volumes.gone)
-    return Published(store, web, ingress, tunnels, apps, deployments, pruner, image_names, source_use, driver_volumes)
+    return Published(
+        store, web, ingress, tunnels, health, apps, deployments, pruner, image_names, source_use, driver_volumes
+    )
 
 
 def _entrances(

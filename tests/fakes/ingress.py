@@ -13,6 +13,7 @@ from wherry_proto.messages import Failure, Format, FunctionSpec, Output, Payload
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site, endpoints_of
 from wherry_service.calls.exchange import Exchange, Refusal
+from wherry_service.health import Health
 from wherry_service.ingress.auth import StaticProxyAuth
 from wherry_service.ingress.ingress import Ingress
 from wherry_service.ingress.settings import HttpSettings
@@ -150,6 +151,11 @@ class World:
         return heard
 
 
+def well() -> Health:
+    """Return the health of a service that lacks nothing."""
+    return Health({}, lambda: False)
+
+
 def head_of(exchange: Exchange) -> dict[str, Any]:
     data = exchange.item.payload.data
     size = int.from_bytes(data[:4], "big")
@@ -167,6 +173,7 @@ def play(
     web: WebSpec | None = None,
     sessions: "PlayedSessions | None" = None,
     requests: NotedRequests | None = None,
+    health: Health | None = None,
     **settings: Any,
 ) -> None:
     async def main() -> None:
@@ -188,6 +195,7 @@ def play(
             sessions or PlayedSessions(),  # type: ignore[arg-type]
             Tunnels(TunnelNames(tmp_path / "tunnels.key"), endpoints, {}),
             requests or NotedRequests(),  # type: ignore[arg-type]
+            health or well(),
         )
         await ingress.ready()
         port = int(endpoints.url("fu-1").rpartition(":")[2])

@@ -15,6 +15,7 @@ import pytest
 from tests.fakes.ingress import HOST, NotedRequests, PlayedContainer, World, answer, head_of, play
 from wherry_proto.messages import Failure, FailureKind, Output, WebKind, WebSpec
 from wherry_service.calls.exchange import WINDOW_BYTES, Exchange
+from wherry_service.health import Health
 
 
 def test_a_request_there_and_back(tmp_path: Path) -> None:
@@ -370,6 +371,29 @@ def test_tokens_and_domains(tmp_path: Path) -> None:
             assert (await world.client.get(url, headers={"host": "localhost"})).status_code == status
 
     play(tmp_path, work, WebSpec(kind=WebKind.ASGI, requires_proxy_auth=True), proxy_tokens=("a:b",))
+
+
+def test_health_and_readiness_are_told_at_hosts_of_no_endpoint(tmp_path: Path) -> None:
+    answers = {"engine": False}
+
+    async def engine() -> bool:
+        return answers["engine"]
+
+    async def work(world: World) -> None:
+        own = {"host": "localhost"}
+        live = await world.client.get("/.wherry/health", headers=own)
+        assert (live.status_code, live.json(), live.headers["cache-control"]) == (200, {"live": True}, "no-store")
+        ready = await world.client.get("/.wherry/ready", headers={"host": "10.0.0.5:8720"})
+        assert (ready.status_code, ready.json()) == (503, {"ready": False, "engine": "does not answer"})
+        assert (await world.client.head("/.wherry/health", headers=own)).status_code == 200
+        assert (await world.client.get("/.wherry/healthy", headers=own)).status_code == 404
+        # At an endpoint's host all paths are the app's.
+        asked = asyncio.ensure_future(world.client.get("/.wherry/health"))
+        exchange, _ = await world.function.next()
+        answer(exchange, b"the app's own")
+        assert (await asked).text == "the app's own"
+
+    play(tmp_path, work, health=Health({"engine": engine}, lambda: False))
 
 
 def chunked(*trailers: str, head: str = "") -> bytes:

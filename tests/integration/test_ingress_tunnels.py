@@ -11,7 +11,7 @@ import websockets.asyncio.client
 import websockets.asyncio.server
 import websockets.exceptions
 
-from tests.fakes.ingress import NotedRequests, PlayedFunction, PlayedSessions
+from tests.fakes.ingress import NotedRequests, PlayedFunction, PlayedSessions, well
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.ids import new_id
@@ -95,7 +95,7 @@ def play(tmp_path: Path, work: Callable[[World], Awaitable[None]]) -> None:
         world = World(tunnels, names)
         owners |= {"sb": world.target, "co": lambda owner_id, port: None}
         stores = WebStore(database), BlobStore(tmp_path / "blobs"), tmp_path
-        beside = StaticProxyAuth(()), ByQuery(), PlayedSessions(), tunnels, NotedRequests()
+        beside = StaticProxyAuth(()), ByQuery(), PlayedSessions(), tunnels, NotedRequests(), well()
         ingress = Ingress(http, endpoints, PlayedFunction(), *stores, *beside)  # type: ignore[arg-type]
         server = await asyncio.start_server(world.serve, "127.0.0.1", 0)
         world.server_port = server.sockets[0].getsockname()[1]

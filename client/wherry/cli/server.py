@@ -39,6 +39,8 @@ from wherry_proto.messages import (
 group = typer.Typer(help="Manage the service.", no_args_is_help=True)
 
 STOP_DEADLINE_S = 60.0
+# The exit code of `status` where the service runs and its engine does not answer.
+NO_ENGINE = 3
 
 
 @group.command()
@@ -97,7 +99,7 @@ def start(as_json: bool = JSON_OPTION) -> None:
 
 @group.command()
 def status(as_json: bool = JSON_OPTION) -> None:
-    """Show whether the service runs; exit 1 when it does not."""
+    """Show whether the service runs: exit 1 if not, 3 without engine."""
     settings = Settings.from_environment()
     if settings.remote is None and not LocalServer(settings).answers():
         if as_json:
@@ -108,7 +110,13 @@ def status(as_json: bool = JSON_OPTION) -> None:
     info = _info(_transport(settings), with_engine=True)
     if as_json:
         show_json(_described(info))
-        return
+    else:
+        _show(info, settings)
+    if info.engine is not None and not info.engine.reachable:
+        raise typer.Exit(NO_ENGINE)
+
+
+def _show(info: ServerInfo, settings: Settings) -> None:
     engine = info.engine
     process = f"pid {info.pid}" if info.pid else settings.server_url
     _line(f"The service is running: wherry {info.version}, {process}, since {time_of(info.started_at_ms)}.")

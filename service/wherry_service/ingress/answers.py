@@ -53,6 +53,14 @@ class Answer:
         await send({"type": f"{prefix}.body", "body": self.body, "more_body": not finish})
 
 
+def of_json(status: int, text: str) -> Answer:
+    """Return an answer that is JSON, and that nobody on the way may keep."""
+    answer = Answer(status, "", headers=[(b"cache-control", b"no-store")])
+    answer.headers[0] = (b"content-type", b"application/json")
+    answer.body = f"{text}\n".encode()
+    return answer
+
+
 def of_refusal(refusal: Refusal, request_id: str) -> Answer:
     """Return what a request is answered that was not taken."""
     if not refusal.status:

@@ -15,6 +15,7 @@ from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import ServiceError, Unready
+from wherry_service.health import Health
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
@@ -51,7 +52,9 @@ class Ingress:
         sessions: ServerSessions,
         tunnels: Tunnels,
         requests: RequestLog,
+        health: Health,
     ) -> None:
+        self._health = health
         self._requests = requests
         self._by_query = by_query
         self._sessions = sessions
@@ -139,6 +142,7 @@ class Ingress:
             self._by_query,
             self._tunnels,
             self._requests,
+            self._health,
         )
         protocol = type(
             "Http",

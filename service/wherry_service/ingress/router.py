@@ -14,8 +14,9 @@ from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import Exhausted, InvalidRequest, NotFound
+from wherry_service.health import Health
 from wherry_service.ingress import results as result_urls
-from wherry_service.ingress.answers import Answer
+from wherry_service.ingress.answers import Answer, of_json
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.heads import HOME, Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
@@ -51,7 +52,9 @@ class WebRouter:
         by_query: ByQuery,
         tunnels: Tunnels,
         requests: RequestLog,
+        health: Health,
     ) -> None:
+        self._health = health
         self._requests = requests
         self._door = SessionDoor(sessions)
         self._tunnels = tunnels
@@ -78,7 +81,7 @@ class WebRouter:
             return
         found = self._find(scope, host)
         if found is None:
-            await self._unknown(scope, host).send(send)
+            await (await self._own(scope, host)).send(send)
             return
         await self._noted(self._answered, scope, receive, send, *found)
 
@@ -272,6 +275,11 @@ class WebRouter:
             "client": [peer.host, peer.port],
             "server": list(scope.get("server") or ("", 0)),
         }
+
+    async def _own(self, scope: dict[str, Any], host: str) -> Answer:
+        """Return what the service itself answers, at hosts that are no endpoint's."""
+        told = await self._health.told(scope["path"])
+        return of_json(*told) if told is not None else self._unknown(scope, host)
 
     def _unknown(self, scope: dict[str, Any], host: str) -> Answer:
         if scope["path"] == DOMAIN_PATH:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from wherry.cli import system
+from wherry.cli import server, system
 from wherry.cli._disk import described, warnings
 from wherry.cli.main import main
 from wherry_proto.messages import (
     DiskPart,
     DiskSpace,
+    EngineInfo,
     ImageInfo,
     ImagePruneRequest,
     ImagePruneResponse,
@@ -158,3 +159,22 @@ def test_a_disk_is_low_below_a_tenth(free: float, low: bool) -> None:
     disk = DiskSpace(path="/", free_bytes=int(free * GB), total_bytes=100 * GB)
     assert described([disk])[0]["low"] is low
     assert bool(warnings([disk])) is low
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+@pytest.mark.parametrize(("is_reachable", "code"), [(True, 0), (False, 3)])
+def test_status_exits_with_3_where_the_engine_does_not_answer(
+    arguments: list[str], is_reachable: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    class Told:
+        def call(self, method: str, request: Any, timeout: float) -> Message:
+            assert method == "Server.Info"
+            return ServerInfo(version="1", engine=EngineInfo(reachable=is_reachable, error="No engine answers"))
+
+    monkeypatch.setattr(server.LocalServer, "answers", lambda _: True)
+    monkeypatch.setattr(server, "open_transport", lambda *_: Told())
+    monkeypatch.setattr(sys, "argv", ["wherry", "server", "status", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code or 0) == code
+    assert is_reachable or "No engine answers" in capsys.readouterr().out
