@@ -174,6 +174,7 @@ def play(
     sessions: "PlayedSessions | None" = None,
     requests: NotedRequests | None = None,
     health: Health | None = None,
+    begin: Callable[[Ingress], Awaitable[None]] = Ingress.ready,
     **settings: Any,
 ) -> None:
     async def main() -> None:
@@ -197,7 +198,7 @@ def play(
             requests or NotedRequests(),  # type: ignore[arg-type]
             health or well(),
         )
-        await ingress.ready()
+        await begin(ingress)
         port = int(endpoints.url("fu-1").rpartition(":")[2])
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=base, headers={"host": HOST}, trust_env=False) as client:

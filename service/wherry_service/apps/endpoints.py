@@ -34,6 +34,16 @@ class Site:
         """Where endpoints are reached by path."""
         return f"{self.scheme}://{self.domain}{self._port}"
 
+    @property
+    def own_host(self) -> str:
+        """The host at which the service itself answers: no endpoint's, and no other program's of this machine."""
+        return f"{self.workspace}.localhost" if self.domain == "localhost" else self.domain
+
+    @property
+    def own_origin(self) -> str:
+        """Where the service itself answers."""
+        return f"{self.scheme}://{self.own_host}{self._port}"
+
     def name(self, environment: str, label: str) -> str:
         """Return the first part of an endpoint's host, which is also its path: at most 63 characters."""
         prefix = self.workspace if environment == "main" else f"{self.workspace}-{label_of(environment)}"

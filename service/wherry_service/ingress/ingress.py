@@ -1,4 +1,4 @@
-"""The HTTP server in the service's process: it begins when there is something to serve."""
+"""The HTTP server in the service's process: its libraries are loaded when there is something to serve."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.errors import ServiceError, Unready
 from wherry_service.health import Health
 from wherry_service.ingress.auth import ProxyAuth
+from wherry_service.ingress.own import OwnPages
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
 from wherry_service.ingress.tunnels import Tunnels
@@ -55,6 +56,8 @@ class Ingress:
         health: Health,
     ) -> None:
         self._health = health
+        # What the service itself answers.
+        self.own = OwnPages(endpoints)
         self._requests = requests
         self._by_query = by_query
         self._sessions = sessions
@@ -82,12 +85,31 @@ class Ingress:
     async def ready(self) -> None:
         """Listen, if it does not already; raise `Unready` where the port can't be had."""
         async with self._lock:
-            if self._serving is None:
-                self._socket = self._bind()
-                port = self._socket.getsockname()[1]
-                self._endpoints.set_site(self._site(port))
-                self._begin(self._socket)
-                log.info("web endpoints answer at %s (port %d)", self._endpoints.site.origin, port)
+            self._serve(self._socket or self._open())
+
+    async def await_first(self) -> None:
+        """Listen, and load what serves only when somebody connects; raise `Unready` where the port can't be had."""
+        async with self._lock:
+            if self._socket is None:
+                listener = self._open()
+                asyncio.get_running_loop().add_reader(listener, self._serve, listener)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether what serves is loaded."""
+        return self._serving is not None
+
+    def _open(self) -> socket.socket:
+        self._socket = self._bind()
+        port = self._socket.getsockname()[1]
+        self._endpoints.set_site(self._site(port))
+        log.info("web endpoints answer at %s (port %d)", self._endpoints.site.origin, port)
+        return self._socket
+
+    def _serve(self, listener: socket.socket) -> None:
+        if self._serving is None:
+            asyncio.get_running_loop().remove_reader(listener)
+            self._begin(listener)
 
     def _bind(self) -> socket.socket:
         settings = self._settings
@@ -143,6 +165,7 @@ class Ingress:
             self._tunnels,
             self._requests,
             self._health,
+            self.own,
         )
         protocol = type(
             "Http",
@@ -210,6 +233,9 @@ class Ingress:
     async def close(self) -> None:
         """Stop listening; open requests get a moment."""
         if self._serving is None:
+            if self._socket is not None:
+                asyncio.get_running_loop().remove_reader(self._socket)
+                self._socket.close()
             return
         self._server.should_exit = True
         await asyncio.gather(self._serving, return_exceptions=True)

@@ -20,6 +20,7 @@ from wherry_service.ingress.answers import Answer, of_json
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.heads import HOME, Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
+from wherry_service.ingress.own import OwnPages
 from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
@@ -53,8 +54,10 @@ class WebRouter:
         tunnels: Tunnels,
         requests: RequestLog,
         health: Health,
+        pages: OwnPages,
     ) -> None:
         self._health = health
+        self._pages = pages
         self._requests = requests
         self._door = SessionDoor(sessions)
         self._tunnels = tunnels
@@ -81,6 +84,10 @@ class WebRouter:
             return
         found = self._find(scope, host)
         if found is None:
+            if (page := self._pages.find(scope, host, self._peer(scope))) is not None:
+                app, scope = page
+                await app(scope, receive, send)
+                return
             await (await self._own(scope, host)).send(send)
             return
         await self._noted(self._answered, scope, receive, send, *found)
@@ -180,6 +187,10 @@ class WebRouter:
             return
         found = self._find(scope, host)
         if found is None:
+            if (page := self._pages.find(scope, host, self._peer(scope))) is not None:
+                app, scope = page
+                await app(scope, receive, send)
+                return
             await receive()
             await self._unknown(scope, host).send(send, prefix=REFUSED)
             return
