@@ -6,6 +6,7 @@ from wherry_proto import Message as Message
 class Format:
     UNSPECIFIED = 0
     PICKLE = 1
+    JSON = 2
     WEB = 10
 
 

@@ -78,30 +78,46 @@ class Blobs:
 
         Raises DeserializationError, and RemoteError when its blob is gone.
         """
+        if payload.format == Format.JSON:
+            from wherry._connection.json_values import load  # noqa: PLC0415 - start-up cost: only for calls made over HTTP
+
+            return load(self._bytes(payload))
         if payload.format not in (Format.PICKLE, Format.UNSPECIFIED):
             raise DeserializationError(
                 f"the value has format {payload.format}, which this version of wherry can't read"
             )
         if not payload.blob_id:
             return self.loads(payload.data) if payload.data else None
+        return self._load_blob(payload, self.load_file, pickling.load)
+
+    def _bytes(self, payload: Payload) -> bytes:
+        if not payload.blob_id:
+            return payload.data
+        return cast("bytes", self._load_blob(payload, lambda file: file.read(), lambda file: file.read()))
+
+    def _load_blob(
+        self, payload: Payload, load_here: Callable[[BinaryIO], Any], load_fetched: Callable[[BinaryIO], Any]
+    ) -> Any:
         try:
-            return self._load_blob(payload)
+            return self._read_blob(payload, load_here, load_fetched)
         except (NotFoundError, FileNotFoundError) as error:
             raise RemoteError(f"the value ({payload.size} bytes) is no longer stored: {error}") from None
 
-    def _load_blob(self, payload: Payload) -> Any:
+    def _read_blob(
+        self, payload: Payload, load_here: Callable[[BinaryIO], Any], load_fetched: Callable[[BinaryIO], Any]
+    ) -> Any:
         request = BlobGetRequest(blob_id=payload.blob_id)
         if self._handover_dir is not None:
             location = cast("BlobLocation", self._transport.call("Blobs.Locate", request))
             with open(location.path, "rb") as file:
-                return self.load_file(file)
+                return load_here(file)
         with tempfile.TemporaryFile() as file, self._shown("Fetching a value", payload.size) as report:
             for chunk in self._transport.stream("Blobs.Get", request):
                 data = cast("BlobChunk", chunk).data
                 file.write(data)
                 report(len(data))
             file.seek(0)
-            return pickling.load(cast("BinaryIO", file))
+            return load_fetched(cast("BinaryIO", file))
 
     def _hand_over(self, folder: Path, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
         path = folder / blob_id

@@ -9,7 +9,7 @@ from wherry_runner.context import call_id, input_id
 from wherry_runner.inputs import Input, Intake
 from wherry_runner.link import FRAME, OUTPUTS, YIELDS, Link
 from wherry_runner.output import Pipes, Stream
-from wherry_runner.payload import PICKLE, Payloads, ValueRefused, with_article
+from wherry_runner.payload import JSON, PICKLE, Payloads, ValueRefused, with_article
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Desk:
         try:
             args, kwargs = self._payloads.read(item.format, item.blob, item.payload)
         except BaseException as error:  # a user's __setstate__ may raise anything, SystemExit as well  # noqa: BLE001
-            self.fail(item, error, "serialization", "the arguments could not be unpickled in the container")
+            how = "unpickled" if item.format == PICKLE else "read"
+            self.fail(item, error, "serialization", f"the arguments could not be {how} in the container")
             return None
         item.payload = b""
         return args, kwargs
@@ -119,6 +120,9 @@ class Desk:
 
     def give(self, item: Input, value: Any) -> None:
         """Answer with the function's value."""
+        if item.format == JSON:
+            self._give_json(item, value)
+            return
         try:
             data, blob, size = self._payloads.write(value)
         except ValueRefused as error:
@@ -131,6 +135,25 @@ class Desk:
             return
         self._answer(item, [item.input_id, PICKLE, blob, size, item.window.index if item.window else 0], data)
 
+    def _give_json(self, item: Input, value: Any) -> None:
+        written = self._write_json(item, value, "result")
+        if written is not None:
+            data, blob, size = written
+            self._answer(item, [item.input_id, JSON, blob, size, item.window.index if item.window else 0], data)
+
+    def _write_json(self, item: Input, value: Any, name: str) -> tuple[bytes, str | None, int] | None:
+        """Return a value as JSON, as `Payloads.write` does; where that fails, answer so and return None."""
+        try:
+            return self._payloads.write_json(value, name)
+        except BaseException as error:  # a user's class that is nearly a dict may raise anything  # noqa: BLE001
+            from wherry_runner.json_values import NotJson  # noqa: PLC0415 - start-up cost: only for such inputs
+
+            if not isinstance(error, NotJson | ValueRefused):
+                self.fail(item, error, "serialization", f"the {name} could not be written as JSON")
+                return None
+            self._fail_refused(item, "the call was made with JSON, and is answered with JSON", error)
+            return None
+
     def give_raw(self, item: Input, format: int, data: bytes) -> None:
         """Answer with bytes of another format than a pickle."""
         self._answer(item, [item.input_id, format, None, len(data), 0], data)
@@ -138,11 +161,15 @@ class Desk:
     def give_end(self, item: Input) -> None:
         """Answer for a generator that has ended."""
         assert item.window is not None
-        self._answer(item, [item.input_id, PICKLE, None, len(_NONE), item.window.index], _NONE)
+        format, data = (JSON, b"null") if item.format == JSON else (PICKLE, _NONE)
+        self._answer(item, [item.input_id, format, None, len(data), item.window.index], data)
 
     def give_yield(self, item: Input, value: Any) -> bool:
         """Send one value of a generator; False: it is answered, perhaps since the value can't be pickled."""
         assert item.window is not None
+        if item.format == JSON:
+            written = self._write_json(item, value, f"yielded[{item.window.index}]")
+            return written is not None and self._put_yield(item, JSON, *written)
         try:
             data, blob, size = self._payloads.write(value)
         except ValueRefused as error:
@@ -152,12 +179,16 @@ class Desk:
             what = f"the generator yielded {with_article(type(value).__name__)}, which can't be pickled"
             self.fail(item, error, "serialization", what)
             return False
+        return self._put_yield(item, PICKLE, data, blob, size)
+
+    def _put_yield(self, item: Input, format: int, data: bytes, blob: str | None, size: int) -> bool:
+        assert item.window is not None
         self._end_lines(item)
         # Another thread may answer just now, with a timeout: no value follows that, and it counts those before it.
         with self._claims:
             if item.answered:
                 return False
-            row = [item.input_id, item.window.note(size), PICKLE, blob, size]
+            row = [item.input_id, item.window.note(size), format, blob, size]
             self.link.put_row(YIELDS, row if item.run is None else [*row, item.run], data)
         return True
 
@@ -186,7 +217,7 @@ class Desk:
             data = b""
         self._fail(item, header, data)
 
-    def _fail_refused(self, item: Input, what: str, why: ValueRefused) -> None:
+    def _fail_refused(self, item: Input, what: str, why: Exception) -> None:
         # Its traceback would tell of the runner's own code alone.
         from wherry_runner.failures import fields  # noqa: PLC0415 - start-up cost: 9 ms and 1.7 MiB, only for failures
 

@@ -12,10 +12,12 @@ from time import monotonic, sleep
 
 TYPE_CHECKING = False  # typing and collections cost 12 ms and 2 MiB; only the type checker needs them
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 INLINE_BYTES = 1 << 20
 PICKLE = 1
+JSON = 2
 # As long as the runner looks for an agent that is away (watch.py).
 AGENT_AWAY_S = 600.0
 ASK_EVERY_S = 0.1
@@ -46,13 +48,26 @@ class Payloads:
         self._socket = os.path.join(directory, "values.sock")
 
     def read(self, format: int, blob: str | None, data: bytes) -> Any:
-        """Unpickle. Raise whatever unpickling raises. The agent takes the file away when the input has ended."""
+        """Return args and kwargs. Raise whatever reading them raises.
+
+        The agent takes the file away when the input has ended.
+        """
         if format != PICKLE:
-            raise ValueError(f"format {format} is unknown here")
+            return self._read_json(format, blob, data)
         if blob is None:
             return loads(data)
         with open(os.path.join(self._in, blob), "rb", buffering=64 << 10) as file:
             return load(file)
+
+    def _read_json(self, format: int, blob: str | None, data: bytes) -> Any:
+        if format != JSON:
+            raise ValueError(f"format {format} is unknown here")
+        from wherry_runner.json_values import read_arguments  # noqa: PLC0415 - start-up cost: json's 3 ms, only for such inputs
+
+        if blob is not None:
+            with open(os.path.join(self._in, blob), "rb") as file:
+                data = file.read()
+        return read_arguments(data)
 
     def write(self, value: Any) -> tuple[bytes, str | None, int]:
         """Pickle: return the bytes, or the name by which the agent knows them, and the size.
@@ -63,11 +78,28 @@ class Payloads:
         if type(value) in _SMALL:
             data = pickle_dumps(value, _PROTOCOL)
             return data, None, len(data)
+        try:
+            return self._write(value)
+        except (_Cut, NoRoom):
+            return self._patiently(self._write, value)
+
+    def write_json(self, value: Any, name: str) -> tuple[bytes, str | None, int]:
+        """As `write`, as JSON; raise `NotJson` for what that can't hold, which names it from `name` on."""
+        from wherry_runner.json_values import dump  # noqa: PLC0415 - start-up cost: as above
+
+        data = dump(value, name)
+        if len(data) <= INLINE_BYTES:
+            return data, None, len(data)
+        return self._patiently(self._send, data)
+
+    def _patiently(
+        self, write: Callable[[Any], tuple[bytes, str | None, int]], value: Any
+    ) -> tuple[bytes, str | None, int]:
         no_room_until = 0.0
         pause = ASK_EVERY_S
         while True:
             try:
-                return self._write(value)
+                return write(value)
             except _Cut:
                 # What it has is lost with it.
                 sleep(ASK_EVERY_S)
@@ -77,6 +109,14 @@ class Payloads:
                     raise
                 sleep(pause)
                 pause = min(2 * pause, 2.0)
+
+    def _send(self, data: bytes) -> tuple[bytes, str | None, int]:
+        sink = _Sink(self._socket)
+        try:
+            sink.write(data)
+            return sink.finish()
+        finally:
+            sink.discard()
 
     def _write(self, value: Any) -> tuple[bytes, str | None, int]:
         sink = _Sink(self._socket)

@@ -310,9 +310,9 @@ class RunnerLink(asyncio.Protocol):
         # Nearly all are these.
         if format_ == Format.PICKLE and name is None and len(part) <= MAX_INLINE:
             return Payload(format=Format.PICKLE, data=part, size=len(part))
-        if format_ == Format.WEB and name is None and len(part) <= MAX_INLINE:
-            return Payload(format=Format.WEB, data=part, size=len(part))
-        if format_ != Format.PICKLE:
+        if format_ in (Format.WEB, Format.JSON) and name is None and len(part) <= MAX_INLINE:
+            return Payload(format=format_, data=part, size=len(part))
+        if format_ not in (Format.PICKLE, Format.JSON):
             raise ProtocolError(f"unknown payload format, of {len(part)} bytes")
         if name is None:
             raise ProtocolError(f"inline payload of {len(part)} bytes, at most {MAX_INLINE} are allowed")
@@ -320,7 +320,7 @@ class RunnerLink(asyncio.Protocol):
             raise ProtocolError("malformed blob name or size")
         if not 0 <= size <= protocol.MAX_SIZE:
             raise ProtocolError("malformed blob name or size")
-        return Payload(format=Format.PICKLE, blob_id=self._take_blob(name, size), size=size)
+        return Payload(format=format_, blob_id=self._take_blob(name, size), size=size)
 
     def _failure(self, header: Header, parts: list[bytes]) -> Failure:
         kind = _FAILURE_KINDS.get(_text(header, "kind", 32) or "exception")
