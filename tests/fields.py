@@ -16,7 +16,9 @@ KINDS = {
     "blob_ids": "blob",
     "call_id": "call",
     "client_id": "client",
+    "app": "app",
     "container_id": "container",
+    "record_id": "input",
     "dict_id": "dict",
     "environment": "environment",
     "environments": "environment",
@@ -42,6 +44,8 @@ KINDS = {
 PLAIN = {
     # Nobody knows that of another's session.
     "token",
+    # A record's, in the order of lists.
+    "after",
     "args", "bucket", "command", "commit", "cron", "custom_domains", "default_json", "destination", "endpoint_url",
     "domains", "exec_args", "fields", "networks", "types",
     "file_name", "key", "key_prefix", "kind", "label", "link", "method", "module_name", "name", "new_name", "partition",

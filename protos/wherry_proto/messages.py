@@ -64,6 +64,7 @@ class CallKind:
     SPAWN = 4
     SPAWN_MAP = 5
     WEB = 10
+    SCHEDULE = 11
 
 
 class InputStatus:
@@ -104,6 +105,19 @@ class ImageState:
     FAILED = 3
     PRUNED = 4
     STOPPED = 5
+
+
+class RecordState:
+    UNSPECIFIED = 0
+    QUEUED = 1
+    RUNNING = 2
+    RETRYING = 3
+    SUCCEEDED = 4
+    FAILED = 5
+    TIMEOUT = 6
+    CANCELLED = 7
+    LOST = 8
+    REJECTED = 9
 
 
 class SandboxState:
@@ -2407,6 +2421,492 @@ class QueuePage(Message):
     def __init__(self, *, values: "list[Payload] | None" = None, after: int = 0) -> None:
         self.values: list[Payload] = [] if values is None else values
         self.after = after
+
+
+class Record(Message):
+    __slots__ = (
+        "input_id",
+        "call_id",
+        "index",
+        "parent_input_id",
+        "environment",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "method",
+        "version",
+        "kind",
+        "state",
+        "queued_ms",
+        "started_ms",
+        "ended_ms",
+        "container_id",
+        "retries",
+        "losses",
+        "argument_bytes",
+        "result_bytes",
+        "error",
+        "kept",
+        "replay_of",
+        "replayed_by",
+    )
+    __kinds__ = "string string uint32 string string string string string string string uint32 enum enum uint64 uint64 uint64 string uint32 uint32 uint64 uint64 string bool string string"
+
+    def __init__(
+        self,
+        *,
+        input_id: str = "",
+        call_id: str = "",
+        index: int = 0,
+        parent_input_id: str = "",
+        environment: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        method: str = "",
+        version: int = 0,
+        kind: int = 0,
+        state: int = 0,
+        queued_ms: int = 0,
+        started_ms: int = 0,
+        ended_ms: int = 0,
+        container_id: str = "",
+        retries: int = 0,
+        losses: int = 0,
+        argument_bytes: int = 0,
+        result_bytes: int = 0,
+        error: str = "",
+        kept: bool = False,
+        replay_of: str = "",
+        replayed_by: str = "",
+    ) -> None:
+        self.input_id = input_id
+        self.call_id = call_id
+        self.index = index
+        self.parent_input_id = parent_input_id
+        self.environment = environment
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.method = method
+        self.version = version
+        self.kind = kind
+        self.state = state
+        self.queued_ms = queued_ms
+        self.started_ms = started_ms
+        self.ended_ms = ended_ms
+        self.container_id = container_id
+        self.retries = retries
+        self.losses = losses
+        self.argument_bytes = argument_bytes
+        self.result_bytes = result_bytes
+        self.error = error
+        self.kept = kept
+        self.replay_of = replay_of
+        self.replayed_by = replayed_by
+
+
+class RecordListRequest(Message):
+    __slots__ = (
+        "environment",
+        "app",
+        "function",
+        "call_id",
+        "states",
+        "kinds",
+        "container_id",
+        "since_ms",
+        "until_ms",
+        "search",
+        "limit",
+        "after",
+    )
+    __kinds__ = "string string string string enum[] enum[] string uint64 uint64 string uint32 string"
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app: str = "",
+        function: str = "",
+        call_id: str = "",
+        states: "list[int] | None" = None,
+        kinds: "list[int] | None" = None,
+        container_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        search: str = "",
+        limit: int = 0,
+        after: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app = app
+        self.function = function
+        self.call_id = call_id
+        self.states: list[int] = [] if states is None else states
+        self.kinds: list[int] = [] if kinds is None else kinds
+        self.container_id = container_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.search = search
+        self.limit = limit
+        self.after = after
+
+
+class RecordListResponse(Message):
+    __slots__ = ("records", "next")
+    __kinds__ = "Record[] string"
+
+    def __init__(self, *, records: "list[Record] | None" = None, next: str = "") -> None:
+        self.records: list[Record] = [] if records is None else records
+        self.next = next
+
+
+class RecordShowRequest(Message):
+    __slots__ = ("record_id", "limit")
+    __kinds__ = "string uint32"
+
+    def __init__(self, *, record_id: str = "", limit: int = 0) -> None:
+        self.record_id = record_id
+        self.limit = limit
+
+
+class RecordAttempt(Message):
+    __slots__ = ("container_id", "started_ms", "ended_ms", "outcome", "error")
+    __kinds__ = "string uint64 uint64 enum string"
+
+    def __init__(
+        self, *, container_id: str = "", started_ms: int = 0, ended_ms: int = 0, outcome: int = 0, error: str = ""
+    ) -> None:
+        self.container_id = container_id
+        self.started_ms = started_ms
+        self.ended_ms = ended_ms
+        self.outcome = outcome
+        self.error = error
+
+
+class RecordDetail(Message):
+    __slots__ = ("record", "attempts", "traceback")
+    __kinds__ = "Record RecordAttempt[] string"
+
+    def __init__(
+        self, *, record: "Record | None" = None, attempts: "list[RecordAttempt] | None" = None, traceback: str = ""
+    ) -> None:
+        self.record = record
+        self.attempts: list[RecordAttempt] = [] if attempts is None else attempts
+        self.traceback = traceback
+
+
+class RecordStateCount(Message):
+    __slots__ = ("state", "count")
+    __kinds__ = "enum uint64"
+
+    def __init__(self, *, state: int = 0, count: int = 0) -> None:
+        self.state = state
+        self.count = count
+
+
+class RecordShowResponse(Message):
+    __slots__ = ("records", "counts")
+    __kinds__ = "RecordDetail[] RecordStateCount[]"
+
+    def __init__(
+        self, *, records: "list[RecordDetail] | None" = None, counts: "list[RecordStateCount] | None" = None
+    ) -> None:
+        self.records: list[RecordDetail] = [] if records is None else records
+        self.counts: list[RecordStateCount] = [] if counts is None else counts
+
+
+class OutcomeCounts(Message):
+    __slots__ = ("succeeded", "failed", "timeout", "cancelled", "lost", "rejected", "retries", "losses")
+    __kinds__ = "uint64 uint64 uint64 uint64 uint64 uint64 uint64 uint64"
+
+    def __init__(
+        self,
+        *,
+        succeeded: int = 0,
+        failed: int = 0,
+        timeout: int = 0,
+        cancelled: int = 0,
+        lost: int = 0,
+        rejected: int = 0,
+        retries: int = 0,
+        losses: int = 0,
+    ) -> None:
+        self.succeeded = succeeded
+        self.failed = failed
+        self.timeout = timeout
+        self.cancelled = cancelled
+        self.lost = lost
+        self.rejected = rejected
+        self.retries = retries
+        self.losses = losses
+
+
+class Percentiles(Message):
+    __slots__ = ("p50", "p90", "p95", "p99", "mean", "count")
+    __kinds__ = "double double double double double uint64"
+
+    def __init__(
+        self,
+        *,
+        p50: float = 0.0,
+        p90: float = 0.0,
+        p95: float = 0.0,
+        p99: float = 0.0,
+        mean: float = 0.0,
+        count: int = 0,
+    ) -> None:
+        self.p50 = p50
+        self.p90 = p90
+        self.p95 = p95
+        self.p99 = p99
+        self.mean = mean
+        self.count = count
+
+
+class StatsRequest(Message):
+    __slots__ = ("environment", "app", "function", "since_ms", "until_ms")
+    __kinds__ = "string string string uint64 uint64"
+
+    def __init__(
+        self, *, environment: str = "", app: str = "", function: str = "", since_ms: int = 0, until_ms: int = 0
+    ) -> None:
+        self.environment = environment
+        self.app = app
+        self.function = function
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+
+
+class RecordStats(Message):
+    __slots__ = (
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "counts",
+        "queue",
+        "run",
+        "backlog",
+        "running",
+        "containers",
+        "cold_starts",
+    )
+    __kinds__ = "string string string string OutcomeCounts Percentiles Percentiles uint32 uint32 uint32 uint64"
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        counts: "OutcomeCounts | None" = None,
+        queue: "Percentiles | None" = None,
+        run: "Percentiles | None" = None,
+        backlog: int = 0,
+        running: int = 0,
+        containers: int = 0,
+        cold_starts: int = 0,
+    ) -> None:
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.counts = counts
+        self.queue = queue
+        self.run = run
+        self.backlog = backlog
+        self.running = running
+        self.containers = containers
+        self.cold_starts = cold_starts
+
+
+class StatsResponse(Message):
+    __slots__ = ("functions", "total", "since_ms", "until_ms")
+    __kinds__ = "RecordStats[] RecordStats uint64 uint64"
+
+    def __init__(
+        self,
+        *,
+        functions: "list[RecordStats] | None" = None,
+        total: "RecordStats | None" = None,
+        since_ms: int = 0,
+        until_ms: int = 0,
+    ) -> None:
+        self.functions: list[RecordStats] = [] if functions is None else functions
+        self.total = total
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+
+
+class SeriesRequest(Message):
+    __slots__ = ("environment", "app", "function", "since_ms", "until_ms", "step_ms")
+    __kinds__ = "string string string uint64 uint64 uint64"
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app: str = "",
+        function: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        step_ms: int = 0,
+    ) -> None:
+        self.environment = environment
+        self.app = app
+        self.function = function
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.step_ms = step_ms
+
+
+class SeriesPoint(Message):
+    __slots__ = (
+        "at_ms",
+        "counts",
+        "run_p50",
+        "run_p95",
+        "queue_p95",
+        "cold_starts",
+        "backlog",
+        "running",
+        "containers",
+    )
+    __kinds__ = "uint64 OutcomeCounts double double double uint64 uint32 uint32 uint32"
+
+    def __init__(
+        self,
+        *,
+        at_ms: int = 0,
+        counts: "OutcomeCounts | None" = None,
+        run_p50: float = 0.0,
+        run_p95: float = 0.0,
+        queue_p95: float = 0.0,
+        cold_starts: int = 0,
+        backlog: int = 0,
+        running: int = 0,
+        containers: int = 0,
+    ) -> None:
+        self.at_ms = at_ms
+        self.counts = counts
+        self.run_p50 = run_p50
+        self.run_p95 = run_p95
+        self.queue_p95 = queue_p95
+        self.cold_starts = cold_starts
+        self.backlog = backlog
+        self.running = running
+        self.containers = containers
+
+
+class SeriesResponse(Message):
+    __slots__ = ("points", "step_ms", "since_ms", "until_ms")
+    __kinds__ = "SeriesPoint[] uint64 uint64 uint64"
+
+    def __init__(
+        self, *, points: "list[SeriesPoint] | None" = None, step_ms: int = 0, since_ms: int = 0, until_ms: int = 0
+    ) -> None:
+        self.points: list[SeriesPoint] = [] if points is None else points
+        self.step_ms = step_ms
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+
+
+class ContainerHistoryRequest(Message):
+    __slots__ = ("environment", "app", "function", "container_id", "since_ms", "until_ms", "limit", "bars")
+    __kinds__ = "string string string string uint64 uint64 uint32 uint32"
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app: str = "",
+        function: str = "",
+        container_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        limit: int = 0,
+        bars: int = 0,
+    ) -> None:
+        self.environment = environment
+        self.app = app
+        self.function = function
+        self.container_id = container_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.limit = limit
+        self.bars = bars
+
+
+class ContainerTransition(Message):
+    __slots__ = ("state", "at_ms")
+    __kinds__ = "string uint64"
+
+    def __init__(self, *, state: str = "", at_ms: int = 0) -> None:
+        self.state = state
+        self.at_ms = at_ms
+
+
+class ContainerBar(Message):
+    __slots__ = ("input_id", "begin_ms", "end_ms", "outcome")
+    __kinds__ = "string uint64 uint64 enum"
+
+    def __init__(self, *, input_id: str = "", begin_ms: int = 0, end_ms: int = 0, outcome: int = 0) -> None:
+        self.input_id = input_id
+        self.begin_ms = begin_ms
+        self.end_ms = end_ms
+        self.outcome = outcome
+
+
+class ContainerLane(Message):
+    __slots__ = (
+        "container_id",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "transitions",
+        "bars",
+        "ended",
+        "bars_truncated",
+    )
+    __kinds__ = "string string string string string ContainerTransition[] ContainerBar[] string bool"
+
+    def __init__(
+        self,
+        *,
+        container_id: str = "",
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        transitions: "list[ContainerTransition] | None" = None,
+        bars: "list[ContainerBar] | None" = None,
+        ended: str = "",
+        bars_truncated: bool = False,
+    ) -> None:
+        self.container_id = container_id
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.transitions: list[ContainerTransition] = [] if transitions is None else transitions
+        self.bars: list[ContainerBar] = [] if bars is None else bars
+        self.ended = ended
+        self.bars_truncated = bars_truncated
+
+
+class ContainerHistoryResponse(Message):
+    __slots__ = ("containers",)
+    __kinds__ = "ContainerLane[]"
+
+    def __init__(self, *, containers: "list[ContainerLane] | None" = None) -> None:
+        self.containers: list[ContainerLane] = [] if containers is None else containers
 
 
 class SandboxPort(Message):

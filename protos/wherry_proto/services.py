@@ -94,6 +94,13 @@ METHODS: dict[str, Method] = {
     "Queues.Count": Method("/wherry.v1.Queues/Count", "QueueCountRequest", "QueueCount", False, False),
     "Queues.Clear": Method("/wherry.v1.Queues/Clear", "QueueClearRequest", "QueueCount", False, False),
     "Queues.Scan": Method("/wherry.v1.Queues/Scan", "QueueScanRequest", "QueuePage", False, False),
+    "Records.List": Method("/wherry.v1.Records/List", "RecordListRequest", "RecordListResponse", False, False),
+    "Records.Show": Method("/wherry.v1.Records/Show", "RecordShowRequest", "RecordShowResponse", False, False),
+    "Records.Stats": Method("/wherry.v1.Records/Stats", "StatsRequest", "StatsResponse", False, False),
+    "Records.Series": Method("/wherry.v1.Records/Series", "SeriesRequest", "SeriesResponse", False, False),
+    "Records.Containers": Method(
+        "/wherry.v1.Records/Containers", "ContainerHistoryRequest", "ContainerHistoryResponse", False, False
+    ),
     "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
     "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
     "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),

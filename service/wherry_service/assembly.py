@@ -22,6 +22,7 @@ from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
+from wherry_service.apps.names import FunctionNames
 from wherry_service.apps.source_use import SourceUse
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Clients
@@ -30,6 +31,7 @@ from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.recorder import Recorder
 from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.calls.values import Values
@@ -72,6 +74,9 @@ from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
+from wherry_service.records.reader import RecordReader
+from wherry_service.records.records import CallRecords
+from wherry_service.records.settings import RecordSettings
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
 from wherry_service.schedules.schedules import Schedules
@@ -171,6 +176,9 @@ class Work:
     execs: Execs
     calls: CallStore
     values: Values
+    records: CallRecords
+    reader: RecordReader
+    names: FunctionNames
     journal: Journal
     clients: Clients
     dispatcher: Dispatcher
@@ -341,9 +349,13 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         status = await machine.engine.inspect(engine_id) if engine_id else None
         return status.address if status is not None else ""
 
-    journal = Journal(calls, stores.blobs, values, load_of)
+    diary = Diary(stores.logs, stores.masks)
+    names = FunctionNames()
+    records = CallRecords(RecordSettings.from_environment(rooms), names.subject)
+    recorder = Recorder(records, names.version, diary.line)
+    journal = Journal(calls, stores.blobs, values, load_of, recorder)
     clients = Clients()
-    dispatcher = Dispatcher(pools, clients, journal, Diary(stores.logs, stores.masks), QueueLimit())
+    dispatcher = Dispatcher(pools, clients, journal, diary, QueueLimit())
     return Work(
         pools,
         sandboxes,
@@ -351,6 +363,9 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         Execs(machine.engine, use.begin, use.end),
         calls,
         values,
+        records,
+        RecordReader(records, lambda: recorder.open_inputs(journal.known_inputs())),
+        names,
         journal,
         clients,
         dispatcher,
@@ -411,6 +426,7 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         )
     )
     by_query.begin(apps.binding)
+    work.names.begin(apps.register)
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 
@@ -437,13 +453,13 @@ def _entrances(
     basics: Basics, stores: Stores, machine: Machine, work: Work, published: Published, tokens: Tokens
 ) -> Entrances:
     database, apps = stores.database, published.apps
-    places = Places(EnvironmentStore(database), work.journal, work.pools, work.sandboxes, stores.logs)
+    places = Places(EnvironmentStore(database), work.journal, work.pools, work.sandboxes, stores.logs, work.reader)
     environments = Environments(
         EnvironmentRecords(database),
         apps,
         work.sandboxes,
         machine.objects,
-        (places, tokens),
+        (places, tokens, work.records),
     )
     door = Door(
         basics.settings,

@@ -18,6 +18,7 @@ from wherry_service.api.images import ImageApi
 from wherry_service.api.info import Isolation, ServerApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import object_handlers
+from wherry_service.api.records import RecordApi
 from wherry_service.api.rpc import Handler, handlers_of
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
@@ -84,6 +85,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
+        RecordApi(work.reader, published.store),
         SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),

@@ -139,5 +139,5 @@ def restored(rows: list[OpenInput]) -> list[Input]:
             call = calls[row.call_id] = Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
             call.num_inputs = 0
         call.num_inputs = (call.num_inputs or 0) + 1
-        items.append(Input(row.input_id, call, row.index, row.payload, row.method))
+        items.append(Input(row.input_id, call, row.index, row.payload, row.method, row.created_at_ms))
     return items

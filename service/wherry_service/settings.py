@@ -167,6 +167,12 @@ _ROOMS = (
         "number",
     ),
     Key(
+        "records.keep",
+        10_000,
+        "Records of calls that are kept in memory of each function, of inputs that have ended; 0: none.",
+        "whole",
+    ),
+    Key(
         "schedule.catch_up",
         "newest",
         "Which ticks run that a schedule missed while the service was down: `newest`, or `none`.",

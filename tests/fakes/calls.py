@@ -8,11 +8,15 @@ from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.recorder import Recorder
 from wherry_service.calls.values import Values
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.masks import Masks
 from wherry_service.node.node import NodeContainer
 from wherry_service.pools.pools import Pools
+from wherry_service.records.records import CallRecords
+from wherry_service.records.rows import Subject
+from wherry_service.records.settings import RecordSettings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
@@ -48,9 +52,20 @@ def unnamed(function_id: str) -> None:
     """Describe no function (`graph.Describe`)."""
 
 
+def named(function_id: str) -> Subject:
+    """Name a function as it is called by its id (`records.Describe`)."""
+    return Subject("main", "ap-1", "app", function_id, function_id)
+
+
+def recorder_of(records: CallRecords | None = None) -> Recorder:
+    """Return what tells these records, or some that nobody reads; no app has a version, and nothing is masked."""
+    records = records or CallRecords(RecordSettings(), named)
+    return Recorder(records, lambda function_id: 0, lambda app_id, failure: failure.message)
+
+
 def journal_of(database: Database, blobs: BlobStore) -> Journal:
     """Return a journal in which no function has a name."""
-    return Journal(CallStore(database), blobs, Values(YieldStore(database), blobs), unnamed)
+    return Journal(CallStore(database), blobs, Values(YieldStore(database), blobs), unnamed, recorder_of())
 
 
 def dispatcher_of(pools: Pools[Input], clients: Clients, journal: Journal) -> Dispatcher:

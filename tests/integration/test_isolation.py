@@ -141,6 +141,7 @@ class World:
             "sandbox_id": sandbox_id,
             "call_id": await self._call(function_id),
         }
+        self.ids["record_id"] = self.ids["call_id"]
 
     async def _call(self, function_id: str) -> str:
         """Begin a durable call."""

@@ -8,6 +8,7 @@ from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import check_id, time_of
 from wherry_service.logs.store import LogStore
 from wherry_service.pools.pools import Pools
+from wherry_service.records.reader import RecordReader
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.store.environments import EnvironmentStore
 
@@ -19,13 +20,20 @@ class Places:
     """Finds the environments of what a request names, by the name of its field."""
 
     def __init__(
-        self, store: EnvironmentStore, journal: Journal, pools: Pools[Input], sandboxes: Sandboxes, logs: LogStore
+        self,
+        store: EnvironmentStore,
+        journal: Journal,
+        pools: Pools[Input],
+        sandboxes: Sandboxes,
+        logs: LogStore,
+        records: RecordReader,
     ) -> None:
         self._store = store
         self._journal = journal
         self._pools = pools
         self._sandboxes = sandboxes
         self._logs = logs
+        self._records = records
         # What has an environment keeps it, while that is called so.
         self._known: dict[str, frozenset[str]] = {}
         self._finders: dict[str, Callable[[str], Awaitable[str | None]]] = {
@@ -33,6 +41,7 @@ class Places:
             "function": store.of_function,
             "call": self._of_call,
             "container": self._of_container,
+            "record": self._of_record,
             "sandbox": self._of_sandbox,
             "secret": store.of_object,
             "object": store.of_object,
@@ -69,6 +78,10 @@ class Places:
         if function_id is not None:
             return await self._store.of_function(function_id)
         return await self._store.of_call(call_id)
+
+    async def _of_record(self, record_id: str) -> str | None:
+        """Of an input or a call of which there is a record."""
+        return await self._records.environment_of(record_id) if record_id[:3] in ("in-", "fc-") else None
 
     async def _of_container(self, container_id: str) -> str | None:
         """Of one that runs, a sandbox too, or one that has left lines in the log."""

@@ -17,6 +17,7 @@ from wherry_service.api.info import ServerApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import ObjectApi, VolumeNames
 from wherry_service.api.queues import QueueApi
+from wherry_service.api.records import RecordApi
 from wherry_service.api.rpc import rules_of
 from wherry_service.api.rules import Rule
 from wherry_service.api.sandboxes import SandboxApi
@@ -30,8 +31,8 @@ from wherry_service.api.volumes import VolumeApi
 # Those of which there is one each, and those that serve several groups of rpcs.
 _APIS: tuple[type, ...] = (
     AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, DiskApi, EnvironmentApi, ExecApi, ImageApi,
-    ImageNameApi, LogApi, QueueApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi, Terminals,
-    VolumeApi,
+    ImageNameApi, LogApi, QueueApi, RecordApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi,
+    Terminals, VolumeApi,
 )  # fmt: skip
 _GROUPS: Mapping[str, type] = {
     "Dicts": ObjectApi,

@@ -21,14 +21,22 @@ class Answers:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._recorder = journal.recorder
         self._keeps_durable = False
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
         self._keeps_durable = True
 
+    def succeed_late(self, item: Input, payload: Payload, num_yields: int) -> None:
+        """End an input with a value that its container has brought along from an earlier life."""
+        container = item.container
+        if not item.done and container is not None:
+            self._recorder.succeeded(container, [(item, payload.size)])
+        self.succeed(item, payload, num_yields)
+
     def succeed(self, item: Input, payload: Payload, num_yields: int) -> None:
-        """End an input with its value."""
+        """End an input with its value; the records are told of a container's inputs together, by the dispatcher."""
         self._end(
             item,
             Output(
@@ -40,10 +48,19 @@ class Answers:
             ),
         )
 
-    def fail(self, item: Input, failure: Failure, num_yields: int = 0) -> None:
-        """End an input with a failure."""
+    def fail(
+        self,
+        item: Input,
+        failure: Failure,
+        num_yields: int = 0,
+        container: Container[Input] | None = None,
+        error: str = "",
+    ) -> None:
+        """End an input with a failure; `container` is the one that had it, `error` what may be shown of it."""
         if self._keeps_durable and item.call.durable and not item.is_cancelled and failure.kind in _INTERRUPTED:
             return
+        if not item.done:
+            self._recorder.failed(item, failure, container or item.container, error)
         self._end(
             item,
             Output(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from wherry_proto.messages import CallKind, Output, Payload, Yield
 from wherry_service.ids import call_of_input
+from wherry_service.records.rows import Facts
 
 if TYPE_CHECKING:
     from wherry_service.calls.client import Client
@@ -30,14 +31,18 @@ class Input:
         "method",
         "payload",
         "queued",
+        "queued_ms",
         "retries",
         "saved",
+        "started_ms",
         "stream",
         "yields",
         "yields_taken",
     )
 
-    def __init__(self, input_id: str, call: "Call", index: int, payload: Payload, method: str = "") -> None:
+    def __init__(
+        self, input_id: str, call: "Call", index: int, payload: Payload, method: str = "", queued_ms: int = 0
+    ) -> None:
         self.input_id = input_id
         self.call = call
         self.call_id = call.call_id
@@ -46,6 +51,9 @@ class Input:
         # Of a class: which method runs.
         self.method = method
         self.container: Container[Input] | None = None
+        # When it was taken, and when it was handed to its container, in milliseconds since 1970.
+        self.queued_ms = queued_ms
+        self.started_ms = 0
         # Whether it alone was cancelled, of the inputs of its call.
         self.cancelled = False
         # Whether a call graph has it.
@@ -122,6 +130,7 @@ class Call:
         "cancelled",
         "client",
         "durable",
+        "facts",
         "finished",
         "function_id",
         "kind",
@@ -130,6 +139,7 @@ class Call:
         "open",
         "parent_input_id",
         "restored",
+        "scheduled",
         "watchers",
     )
 
@@ -149,6 +159,10 @@ class Call:
         # None until the client has said how many there are.
         self.num_inputs: int | None = None if kind in (CallKind.MAP, CallKind.SPAWN_MAP) else 1
         self.cancelled = False
+        # What its records have in common, from the first of them on.
+        self.facts: Facts | None = None
+        # Whether the clock has made it.
+        self.scheduled = False
         # Whether an earlier life had it: of its inputs, those that ended there are only on disk.
         self.restored = False
         # Whether inputs and results live in the database (reference: Function.spawn).

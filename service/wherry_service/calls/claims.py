@@ -86,6 +86,7 @@ class Claims:
             return False
         container.hold(item)
         item.container = container
+        item.started_ms = item.started_ms or item.queued_ms
         return True
 
     def _drop(self, container: Container[Input], input_ids: Sequence[str]) -> None:
@@ -139,6 +140,7 @@ class Claims:
             return self.old_runs.hold_back(item)
         container.hold(item)
         item.container = container
+        item.started_ms = item.started_ms or item.queued_ms
         return True
 
     def _answer(self, item: Input, pool: Pool[Input]) -> bool:
@@ -152,7 +154,7 @@ class Claims:
         if isinstance(early.result, Failure):
             self._answers.fail(item, early.result, early.num_yields)
         else:
-            self._answers.succeed(item, early.result, early.num_yields)
+            self._answers.succeed_late(item, early.result, early.num_yields)
         return True
 
 

@@ -16,6 +16,9 @@ _STDERR, _SYSTEM = 2, 3
 # How an input ends that its function is to blame for.
 _TOLD = (FailureKind.EXCEPTION, FailureKind.TIMEOUT, FailureKind.SERIALIZATION, FailureKind.STARTUP)
 
+# What the service itself says, with nothing of the function's in it.
+_OURS = (FailureKind.CANCELLED, FailureKind.NOT_FOUND, FailureKind.EXHAUSTED)
+
 
 class Log(Protocol):
     """The log store, as far as containers are concerned (see `logs/store.py`)."""
@@ -65,6 +68,13 @@ class Diary:
         self.printed(container, rows)
         kind = failure.type_name.removeprefix("builtins.")
         return masker.text(f"{kind}: {failure.message}" if kind else failure.message)
+
+    def line(self, app_id: str, failure: Failure) -> str:
+        """Return what a failure was, in a line that may be shown."""
+        if failure.kind in _OURS:
+            return failure.message
+        kind = failure.type_name.removeprefix("builtins.")
+        return self._masks.masker(app_id).text(f"{kind}: {failure.message}" if kind else failure.message)
 
     def ended(self, container: Container[Input], exit: ContainerExit) -> None:
         """Keep a container's last words, which only the engine has, and how it ended; it still holds its inputs."""

@@ -1,6 +1,7 @@
 """The dispatcher: hands waiting inputs to containers, and what becomes of them back to their calls."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from wherry_proto.messages import Failure, FailureKind, Payload, Yield
@@ -38,6 +39,7 @@ class Dispatcher(PoolEvents[Input]):
         self._journal = journal
         self._diary = diary
         self._queue_limit = queue_limit
+        self._recorder = journal.recorder
         self._answers = Answers(journal)
         self._claims = Claims(journal, self._answers)
         self._notices = Notices(clients)
@@ -158,7 +160,9 @@ class Dispatcher(PoolEvents[Input]):
             if has_claims and self._claims.settle(item, queue.pool):
                 continue
             queue.put(item)
-        for queue in touched.values():
+        for function_id, queue in touched.items():
+            # While it has a name: once its app has stopped, nobody knows that.
+            self._recorder.records.function(function_id)
             queue.pool.starts.retry_now()
             self._pump(queue)
 
@@ -220,6 +224,7 @@ class Dispatcher(PoolEvents[Input]):
         if queue:
             pool.backlog = len(queue)
             rooms = pool.with_room()
+            now_ms = int(time.time() * 1000) if rooms else 0
             for position, (container, room) in enumerate(rooms):
                 share = max(pool.plan.least_share, -(-len(queue) // (len(rooms) - position)))
                 batch = queue.take(min(room, share))
@@ -227,6 +232,7 @@ class Dispatcher(PoolEvents[Input]):
                     break
                 for item in batch:
                     item.container = container
+                    item.started_ms = now_ms
                 container.send(batch)
             if queue.client_id and (queue or not (rooms and rooms[0][0].ready)):
                 self._waits.look()
@@ -246,6 +252,7 @@ class Dispatcher(PoolEvents[Input]):
         queue = self._queues.get(container.pool.plan.function_id)
         if queue is not None:
             queue.outcomes.num_succeeded += len(rows)
+        ended: list[tuple[Input, int]] = []
         for input_id, payload, num_yields in rows:
             item = container.release(input_id)
             if item is None:
@@ -253,7 +260,11 @@ class Dispatcher(PoolEvents[Input]):
             else:
                 if item.done:
                     _let_go(container, item)
+                else:
+                    ended.append((item, payload.size))
                 self._answers.succeed(item, payload, num_yields)
+        if ended:
+            self._recorder.succeeded(container, ended)
 
     def on_yields(self, container: Container[Input], rows: Sequence[YieldRow]) -> None:
         for input_id, index, payload in rows:
@@ -287,6 +298,7 @@ class Dispatcher(PoolEvents[Input]):
         queue = self._queues.get(item.call.function_id)
         if queue is not None and may_retry(item, queue.retry, failure):
             delay = queue.retry.delay(item.retries)
+            self._recorder.tried(item, container, failure.kind, error)
             item.retries += 1
             item.container = None
             _let_go(container, item)
@@ -295,7 +307,7 @@ class Dispatcher(PoolEvents[Input]):
             return
         if queue is not None and failure.kind != FailureKind.CANCELLED:
             queue.outcomes.failed(1, error)
-        self._answers.fail(item, failure, num_yields)
+        self._answers.fail(item, failure, num_yields, container, error)
 
     def on_log(self, container: Container[Input], rows: Sequence[LogRow]) -> None:
         batch = self._diary.printed(container, rows)
@@ -345,8 +357,10 @@ class Dispatcher(PoolEvents[Input]):
                 failure = lost(item, container, exit)
                 if queue is not None:
                     queue.outcomes.failed(1, failure.message)
-                self._answers.fail(item, failure)
+                self._answers.fail(item, failure, container=container)
             else:
+                kind = FailureKind.OUT_OF_MEMORY if exit.oom_killed else FailureKind.CONTAINER_LOST
+                self._recorder.tried(item, container, kind, f"The container {exit.describe()}.")
                 again.append(item)
         for item in again:
             self.on_notice(

@@ -1,6 +1,7 @@
 """A web request and its response, between the ingress and a container: both ways in pieces, with back-pressure."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Exchange:
         data = write_header(head)
         data = b"".join((len(data).to_bytes(4, "big"), data, body))
         payload = Payload(format=Format.WEB, data=data, size=len(data))
-        self.item = Input(new_id("in"), self.call, 0, payload, method)
+        self.item = Input(new_id("in"), self.call, 0, payload, method, time.time_ns() // 1_000_000)
         self.item.stream = self
         # Set once it has ended.
         self.ended: Output | None = None
@@ -260,6 +261,7 @@ class Exchanges:
             return Refusal(Failure(kind=FailureKind.EXHAUSTED, message=text), 503)
         self._journal.take_in(exchange.item)
         exchange.item.container = container
+        exchange.item.started_ms = time.time_ns() // 1_000_000
         container.send((exchange.item,))
         return None
 

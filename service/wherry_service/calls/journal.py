@@ -1,6 +1,7 @@
 """The journal of open calls: what clients have asked, what they have been told, and what of it is on disk."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from wherry_proto.messages import (
@@ -18,6 +19,7 @@ from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
 from wherry_service.calls.graph import CallGraphs, Describe, around
+from wherry_service.calls.recorder import Recorder
 from wherry_service.calls.values import Values
 from wherry_service.calls.watching import Watching
 from wherry_service.errors import NotFound, Rarely, ServiceError
@@ -38,10 +40,13 @@ _YIELDING = (CallKind.GENERATOR, CallKind.MAP, CallKind.SPAWN, CallKind.SPAWN_MA
 class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 
-    def __init__(self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe) -> None:
+    def __init__(
+        self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe, recorder: Recorder
+    ) -> None:
         self._store = store
         self._values = values
         self._blobs = blobs
+        self.recorder = recorder
         self._calls: dict[str, Call] = {}
         self._inputs: dict[str, Input] = {}
         self._tasks = Tasks("the journal could not be written")
@@ -71,6 +76,10 @@ class Journal:
         """Return the id of the call of an input in memory."""
         item = self._inputs.get(input_id)
         return item.call_id if item is not None else None
+
+    def known_inputs(self) -> list[Input]:
+        """Return the inputs in memory, also those that have ended and whose outputs were not taken."""
+        return list(self._inputs.values())
 
     @property
     def num_open(self) -> int:
@@ -123,6 +132,7 @@ class Journal:
         """
         fresh: list[Input] = []
         inputs = self._inputs
+        now_ms = int(time.time() * 1000)
         for message in messages:
             known = inputs.get(message.input_id)
             call = self._calls.get(message.call_id)
@@ -136,7 +146,7 @@ class Journal:
                 if self._rarely.may_tell("unknown"):
                     log.warning("an input of unknown call %.40s was ignored", message.call_id)
                 continue
-            item = Input(message.input_id, call, message.index, message.payload, message.method)
+            item = Input(message.input_id, call, message.index, message.payload, message.method, now_ms)
             if gate is not None and (failure := gate(item)) is not None:
                 self._refuse(item, failure)
                 continue
@@ -189,6 +199,7 @@ class Journal:
         failure = Failure(kind=FailureKind.EXHAUSTED, message=f"the input could not be written: {why}")
         self._ends.never_saved(items)
         for item in items:
+            self.recorder.failed(item, failure, None, "")
             item.done = True
             self._inputs.pop(item.input_id, None)
             item.call.open.pop(item.input_id, None)

@@ -74,6 +74,8 @@ class Container(Generic[A]):
         self.num_sessions = 0
         self.created_at_ms = time.time_ns() // 1_000_000
         self.last_progress = pool.now()
+        # When the last input of it ended, for the records: in milliseconds since 1970.
+        self.last_end_ms = 0
         # When the last of its slots was taken, or one of the inputs in them ended and another took its place.
         self.full_since = pool.now()
         self.recalled = False

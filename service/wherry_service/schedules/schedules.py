@@ -203,7 +203,9 @@ class Schedules:
         """Return the input of a run, what is written of it, and why it can't be taken ("": it can)."""
         function_id, call_id = one.record.function_id, new_id("fc")
         payload = Payload(format=Format.PICKLE, data=_NO_ARGUMENTS, size=len(_NO_ARGUMENTS))
-        item = Input(input_of_call(call_id), Call(call_id, function_id, CallKind.SPAWN, None, ""), 0, payload)
+        call = Call(call_id, function_id, CallKind.SPAWN, None, "")
+        call.scheduled = True
+        item = Input(input_of_call(call_id), call, 0, payload, queued_ms=self._now_ms())
         refusal = self._host.gate()(item)
         if refusal is not None:
             return item, None, refusal.message

@@ -33,6 +33,7 @@ class OpenInput:
     index: int
     payload: Payload
     method: str
+    created_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class CallStore:
                 row.position,
                 codec.deserialize(Payload, row.payload),
                 row.method,
+                row.created_at_ms,
             )
             for row in rows
         ]

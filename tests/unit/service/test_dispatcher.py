@@ -34,6 +34,7 @@ from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import CONTAINERS_PER_CORE
 from wherry_service.pools.pools import Pools
+from wherry_service.records.records import CallRecords
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
@@ -93,6 +94,9 @@ class World:
         if durable:
             self.journal.save(self.client, durable, self.dispatcher.submit)
         self.dispatcher.submit([item for item in fresh if not item.call.durable])
+
+    def records(self) -> CallRecords:
+        return self.journal.recorder.records
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(self.deadline_s):

@@ -1,0 +1,112 @@
+"""What became of inputs: asked by who may see the environment that they are of."""
+
+from collections import Counter
+
+from wherry_proto.messages import (
+    ContainerHistoryRequest,
+    ContainerHistoryResponse,
+    RecordAttempt,
+    RecordDetail,
+    RecordListRequest,
+    RecordListResponse,
+    RecordShowRequest,
+    RecordShowResponse,
+    RecordState,
+    RecordStateCount,
+    RecordStats,
+    SeriesRequest,
+    SeriesResponse,
+    StatsRequest,
+    StatsResponse,
+)
+from wherry_service.api.rpc import rpc
+from wherry_service.api.rules import ANY, FIELD, Inside
+from wherry_service.errors import NotFound, near
+from wherry_service.ids import check_id
+from wherry_service.records.query import MAX_LIMIT, Query, key_of, limit_of
+from wherry_service.records.reader import Found, RecordReader
+from wherry_service.store.apps import AppStore
+
+
+class RecordApi:
+    """Serves records. What a request names is looked for in its environment alone."""
+
+    def __init__(self, reader: RecordReader, apps: AppStore) -> None:
+        self._reader = reader
+        self._apps = apps
+
+    @rpc("Records.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
+    async def list(self, request: RecordListRequest) -> RecordListResponse:
+        environment = request.environment or "main"
+        query = Query(
+            call_id=request.call_id and check_id(request.call_id, "fc", "call id"),
+            states=frozenset(request.states),
+            kinds=frozenset(request.kinds),
+            container_id=request.container_id and check_id(request.container_id, "co", "container id"),
+            since_ms=request.since_ms,
+            until_ms=request.until_ms,
+            search=request.search.lower(),
+            limit=limit_of(request.limit),
+            after=key_of(request.after),
+        )
+        found, after = await self._reader.select(environment, request.app, request.function, query)
+        if not found and query.after is None:
+            await self._check_names(environment, request.app, request.function)
+        return RecordListResponse(records=[one.record() for one in found], next=after)
+
+    @rpc("Records.Show", ANY, ("record_id",), inside=Inside.ENVIRONMENT)
+    async def show(self, request: RecordShowRequest) -> RecordShowResponse:
+        record_id = request.record_id
+        if not record_id.startswith("in-"):
+            check_id(record_id, "fc", "id of an input (in-…) or a call")
+        else:
+            check_id(record_id, "in", "input id")
+        limit = limit_of(request.limit)
+        found = await self._reader.find(record_id, MAX_LIMIT)
+        if not found:
+            raise NotFound(f"nothing is kept of {record_id}: it is unknown, or its record was dropped for newer ones")
+        counts = Counter(one.row.state for one in found)
+        found.sort(key=lambda one: (one.row.state == RecordState.SUCCEEDED, one.row.position))
+        return RecordShowResponse(
+            records=[_detail(one) for one in found[:limit]],
+            counts=[RecordStateCount(state=state, count=count) for state, count in sorted(counts.items())],
+        )
+
+    @rpc("Records.Stats", ANY, FIELD, inside=Inside.ENVIRONMENT)
+    async def stats(self, request: StatsRequest) -> StatsResponse:
+        return StatsResponse(total=RecordStats())
+
+    @rpc("Records.Series", ANY, FIELD, inside=Inside.ENVIRONMENT)
+    async def series(self, request: SeriesRequest) -> SeriesResponse:
+        return SeriesResponse()
+
+    @rpc("Records.Containers", ANY, FIELD)
+    async def containers(self, request: ContainerHistoryRequest) -> ContainerHistoryResponse:
+        return ContainerHistoryResponse()
+
+    async def _check_names(self, environment: str, app: str, function: str) -> None:
+        """Raise `NotFound` for names that were never there in an environment; with ids, nothing is just nothing."""
+        if not app or app.startswith("ap-"):
+            return
+        record = await self._apps.latest(app, environment)
+        if record is None:
+            names = await self._apps.names(environment)
+            where = f"environment {environment[:64]!r}"
+            raise NotFound(f"no app named {app[:64]!r} was ever run in {where}{near(app, names)}")
+        known = [name for _, name in await self._apps.functions_ever(record.app_id)]
+        if function and not function.startswith("fu-") and function not in known:
+            raise NotFound(f"app {app[:64]!r} has no function {function[:64]!r}{near(function, known)}")
+
+
+def _detail(found: Found) -> RecordDetail:
+    attempts = [
+        RecordAttempt(
+            container_id=one.container_id,
+            started_ms=one.started_ms,
+            ended_ms=one.ended_ms,
+            outcome=one.outcome,
+            error=one.error,
+        )
+        for one in found.attempts
+    ]
+    return RecordDetail(record=found.record(), attempts=attempts)

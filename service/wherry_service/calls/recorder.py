@@ -1,0 +1,180 @@
+"""Tells the records what becomes of inputs: once for each batch, since there are very many."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from wherry_proto.messages import CallKind, Failure, RecordState
+from wherry_service.calls.call import Call, Input
+from wherry_service.pools.container import Container
+from wherry_service.records.records import MAX_ATTEMPTS, CallRecords
+from wherry_service.records.rows import Attempt, Facts, PlainRow, first_line, state_of
+
+_SUCCEEDED = RecordState.SUCCEEDED
+
+VersionOf = Callable[[str], int]
+"""From a function's id to the version of its app, 0 where it is not deployed."""
+
+Line = Callable[[str, Failure], str]
+"""From an app's id and a failure to a line that may be shown."""
+
+
+class Recorder:
+    """Makes rows of inputs. What fails in one turn of the event loop is told together."""
+
+    def __init__(self, records: CallRecords, version_of: VersionOf, line: Line) -> None:
+        self.records = records
+        self._version_of = version_of
+        self._line = line
+        # The last failure that many may share, and its line.
+        self._last: tuple[Failure | None, str] = (None, "")
+        self._is_on = records.settings.keep > 0
+        # By function.
+        self._failed: dict[str, list[PlainRow]] = {}
+
+    def succeeded(self, container: Container[Input], ended: Sequence[tuple[Input, int]]) -> None:
+        """Hear that a container has answered inputs, each with the size of its value.
+
+        Where it runs one after the other, they have shared the time since the last of them.
+        """
+        if not self._is_on:
+            return
+        now_ms = int(time.time() * 1000)
+        plan = container.pool.plan
+        function = self.records.function(plan.function_id, plan.load.app_id, plan.name)
+        container_id, facts_of = container.container_id, self._facts
+        rows: list[PlainRow]
+        if container.slots > 1:
+            rows = [
+                (
+                    item.queued_ms, item.input_id, item.call.facts or facts_of(item.call), item.index, item.method,
+                    item.started_ms, now_ms, container_id, item.retries, item.losses, item.payload.size, size,
+                    _SUCCEEDED,
+                )
+                for item, size in ended
+            ]  # fmt: skip
+        else:
+            begin_ms = max(container.last_end_ms, ended[0][0].started_ms)
+            span_ms, count = now_ms - begin_ms, len(ended)
+            if span_ms < count:
+                rows = [
+                    (
+                        item.queued_ms, item.input_id, item.call.facts or facts_of(item.call), item.index, item.method,
+                        begin_ms, now_ms, container_id, item.retries, item.losses, item.payload.size, size, _SUCCEEDED,
+                    )
+                    for item, size in ended
+                ]  # fmt: skip
+            else:
+                rows = [
+                    (
+                        item.queued_ms, item.input_id, item.call.facts or facts_of(item.call), item.index, item.method,
+                        begin_ms + span_ms * number // count, begin_ms + span_ms * (number + 1) // count,
+                        container_id, item.retries, item.losses, item.payload.size, size, _SUCCEEDED,
+                    )
+                    for number, (item, size) in enumerate(ended)
+                ]  # fmt: skip
+        container.last_end_ms = now_ms
+        self.records.add(function, rows, now_ms)
+
+    def failed(self, item: Input, failure: Failure, container: Container[Input] | None, error: str) -> None:
+        """Hear that an input has ended without a value; `error` may be shown, "" is made of the failure."""
+        if not self._is_on:
+            return
+        now_ms = int(time.time() * 1000)
+        function_id = item.call.function_id
+        subject = self.records.function(function_id).subject
+        if not error:
+            if self._last[0] is not failure:
+                self._last = (failure, self._line(subject.app_id, failure))
+            error = self._last[1]
+        if not self._failed:
+            asyncio.get_running_loop().call_soon(self._tell_failed)
+        container_id, started_ms = failure.container_id, 0
+        if container is not None:
+            container_id, started_ms = container.container_id, begin_of(item, container)
+            container.last_end_ms = now_ms
+        self._failed.setdefault(function_id, []).append(
+            (
+                item.queued_ms, item.input_id, item.call.facts or self._facts(item.call), item.index, item.method,
+                started_ms, now_ms, container_id, item.retries, item.losses, item.payload.size, 0,
+                state_of(failure.kind),
+            )
+        )  # fmt: skip
+        if error:
+            self.records.story(item.input_id).error = first_line(error)
+
+    def tried(self, item: Input, container: Container[Input], kind: int, error: str) -> None:
+        """Hear that an attempt has failed, or was lost with its container, and that there will be another."""
+        if not self._is_on:
+            return
+        now_ms = int(time.time() * 1000)
+        attempts = self.records.story(item.input_id).attempts
+        if len(attempts) >= MAX_ATTEMPTS:
+            # The first one tells most.
+            del attempts[1]
+        attempts.append(
+            Attempt(container.container_id, begin_of(item, container), now_ms, state_of(kind), first_line(error))
+        )
+        container.last_end_ms = now_ms
+
+    def _tell_failed(self) -> None:
+        failed, self._failed = self._failed, {}
+        now_ms = int(time.time() * 1000)
+        for function_id, rows in failed.items():
+            self.records.add(self.records.function(function_id), rows, now_ms)
+
+    def _facts(self, call: Call) -> Facts:
+        kind = CallKind.SCHEDULE if call.scheduled else call.kind
+        # Ids are the client's own, and may be anything of some length.
+        call.facts = (call.call_id, kind, call.parent_input_id, self._version_of(call.function_id))
+        return call.facts
+
+    # What has not ended
+
+    def open_inputs(self, items: Sequence[Input]) -> "OpenInputs":
+        """Return those of the inputs that have not ended."""
+        return OpenInputs(self, items)
+
+    def open_rows(self, items: Iterable[Input]) -> Iterator[tuple[str, PlainRow]]:
+        """Yield the function and the row of each of these inputs that has not ended; in any thread."""
+        running: dict[str, set[str]] = {}
+        for item in items:
+            if item.done:
+                continue
+            container, started_ms, container_id = item.container, 0, ""
+            state: int = RecordState.RETRYING if item.retries and not item.queued else RecordState.QUEUED
+            if container is not None:
+                container_id = container.container_id
+                if container_id not in running:
+                    running[container_id] = set(list(container.held)[: container.slots])
+                if item.input_id in running[container_id]:
+                    state, started_ms = RecordState.RUNNING, begin_of(item, container)
+                else:
+                    state = RecordState.QUEUED
+            call = item.call
+            kind = CallKind.SCHEDULE if call.scheduled else call.kind
+            facts = call.facts or (call.call_id, kind, call.parent_input_id, self._version_of(call.function_id))
+            yield call.function_id, (
+                item.queued_ms, item.input_id, facts, item.index, item.method, started_ms, 0, container_id,
+                item.retries, item.losses, item.payload.size, 0, state,
+            )  # fmt: skip
+
+
+class OpenInputs:
+    """Inputs in memory as the reader of records asks for them (implements `reader.OpenInputs`)."""
+
+    def __init__(self, recorder: Recorder, items: Sequence[Input]) -> None:
+        self._recorder = recorder
+        self._items = items
+
+    def function_ids(self) -> set[str]:
+        return {item.call.function_id for item in self._items if not item.done}
+
+    def rows(self) -> Iterator[tuple[str, PlainRow]]:
+        return self._recorder.open_rows(self._items)
+
+
+def begin_of(item: Input, container: Container[Input]) -> int:
+    """Return when a container has begun an input, as far as is known: where it runs one after the other, not before
+    the end of the last one."""
+    return max(item.started_ms, container.last_end_ms) if container.slots == 1 else item.started_ms

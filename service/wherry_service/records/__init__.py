@@ -1,0 +1,1 @@
+"""What became of inputs: those that ended lately, in memory, and some of them on disk."""

@@ -1,0 +1,37 @@
+"""What the service's environment says about records of calls."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wherry_service.errors import Unready
+
+# Inputs of one function that are kept in memory when they have ended.
+KEEP = 10_000
+MAX_KEEP = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """How much of what inputs did is kept."""
+
+    # WHERRY_RECORDS_KEEP: inputs of each function that have ended, in memory; 0: none.
+    keep: int = KEEP
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "RecordSettings":
+        """Read the variables; raise `Unready`, which names the one, for nonsense."""
+        return cls(keep=_whole(environ, "WHERRY_RECORDS_KEEP", KEEP, MAX_KEEP))
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= most:
+        raise Unready(f"{name} is {text!r}: it must be a whole number from 0 to {most}")
+    return value
