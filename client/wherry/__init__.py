@@ -182,6 +182,12 @@ class _Moved:
 
 sys.meta_path.append(_Moved)
 
+if not is_local():
+    from wherry._connection.localhost import resolve
+
+    resolve()
+    del resolve
+
 if "IPython" in sys.modules:
     from wherry._connection.notebook import hide_internals_in_ipython
 

@@ -369,7 +369,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         `timeout` has no effect: they exist from the beginning. (reference: Sandbox.tunnels)
         """
         info = self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
-        return {item.port: tunnel_at(item.host, item.host_port, item.url) for item in info.tunnels}
+        return {item.port: tunnel_at(item) for item in info.tunnels}
 
     @blocking
     def get_tags(self) -> dict[str, str]:

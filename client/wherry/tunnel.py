@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wherry._connection.client import Client
+    from wherry_proto.messages import SandboxTunnel
 
 
 class Tunnel:
@@ -35,7 +36,11 @@ class Tunnel:
 
     @property
     def url(self) -> str:
-        """For HTTP, for example "https://tunnel--….example.com", or "http://127.0.0.1:40123"."""
+        """For HTTP, for example "https://tunnel--….example.com".
+
+        Where the service has no domain it is "http://127.0.0.1:40123" in a program, and in a function
+        "http://tunnel--….localhost:8720", which functions reach, and programs of the service's host.
+        """
         return self._url or f"http://{self.host}:{self.port}"
 
     @property
@@ -52,10 +57,15 @@ class Tunnel:
         return f"Tunnel({self.url!r}, {self.unencrypted_host!r}, {self.unencrypted_port})"
 
 
-def tunnel_at(host: str, port: int, url: str) -> Tunnel:
+def tunnel_at(opened: SandboxTunnel | ContainerForward) -> Tunnel:
     """Inside wherry: return a port of the service's host, which answers at a URL, too, if there is one."""
+    host, port, url = opened.host, opened.host_port, opened.url or opened.local_url
     if not url:
         return Tunnel(host, port)
+    if opened.local_url:
+        from wherry._connection.web_names import reachable  # noqa: PLC0415 - start-up cost: only for containers
+
+        reachable(url)
     parts = urlsplit(url)
     return Tunnel(parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80), host, port, url=url)
 
@@ -79,7 +89,7 @@ class Forwarding:
         client = self._client or default_client()
         self._answers = iter(client.stream("Containers.Forward", ContainerForwardRequest(port=self._port)))
         opened = cast("ContainerForward", next(self._answers))
-        return tunnel_at(opened.host, opened.host_port, opened.url)
+        return tunnel_at(opened)
 
     def __exit__(self, *exc: object) -> None:
         answers, self._answers = self._answers, None

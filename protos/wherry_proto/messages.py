@@ -1461,13 +1461,14 @@ class ContainerForwardRequest(Message):
 
 
 class ContainerForward(Message):
-    __slots__ = ("host", "host_port", "url")
-    __kinds__ = "string uint32 string"
+    __slots__ = ("host", "host_port", "url", "local_url")
+    __kinds__ = "string uint32 string string"
 
-    def __init__(self, *, host: str = "", host_port: int = 0, url: str = "") -> None:
+    def __init__(self, *, host: str = "", host_port: int = 0, url: str = "", local_url: str = "") -> None:
         self.host = host
         self.host_port = host_port
         self.url = url
+        self.local_url = local_url
 
 
 class ContainerListRequest(Message):
@@ -3050,17 +3051,25 @@ class SandboxCreateRequest(Message):
 
 
 class SandboxTunnel(Message):
-    __slots__ = ("port", "host", "host_port", "encrypted", "url")
-    __kinds__ = "uint32 string uint32 bool string"
+    __slots__ = ("port", "host", "host_port", "encrypted", "url", "local_url")
+    __kinds__ = "uint32 string uint32 bool string string"
 
     def __init__(
-        self, *, port: int = 0, host: str = "", host_port: int = 0, encrypted: bool = False, url: str = ""
+        self,
+        *,
+        port: int = 0,
+        host: str = "",
+        host_port: int = 0,
+        encrypted: bool = False,
+        url: str = "",
+        local_url: str = "",
     ) -> None:
         self.port = port
         self.host = host
         self.host_port = host_port
         self.encrypted = encrypted
         self.url = url
+        self.local_url = local_url
 
 
 class SandboxInfo(Message):

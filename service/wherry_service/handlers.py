@@ -55,7 +55,15 @@ class Handlers:
         self.callers = Callers(self.over_grpc, self.over_tcp, entrances.door.access)
         # From inside containers; `Guest` stands before them for each container.
         inside = chained(table, expected)
-        for_guests = GuestSandboxes(work.sandboxes, apps, work.pools, entrances.places, parts.machine.builder.settled)
+        for_guests = GuestSandboxes(
+            work.sandboxes,
+            apps,
+            work.pools,
+            entrances.places,
+            parts.machine.builder.settled,
+            parts.published.tunnels,
+            parts.published.ingress.ready,
+        )
         self.guests = Guests(inside, entrances.sessions, apps, work.journal, entrances.places, terminals, for_guests)
 
 

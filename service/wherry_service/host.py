@@ -1,6 +1,5 @@
 """What a service finds on its host: where its database and its blobs are, and how much containers may share."""
 
-import ipaddress
 import os
 import time
 import urllib.parse
@@ -10,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from wherry_service.engines.volume_driver import VolumeDriver
-from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
+from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings, is_loopback
 from wherry_service.settings import Settings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import BlobSettings, Bucket
@@ -92,20 +91,13 @@ def open_ports(settings: Settings, http: HttpSettings) -> tuple[int, ...]:
     """Return the ports of this host that the service has opened to everyone, so also to containers on it."""
     found: set[int] = set()
     host, _, port = settings.listen.rpartition(":")
-    if host and not _is_loopback(host):
+    if host and not is_loopback(host):
         found.add(int(port))
         if settings.public_url:
             url = urllib.parse.urlsplit(settings.public_url)
             found.add(url.port or (80 if url.scheme == "http" else 443))
-    if not _is_loopback(http.host):
+    if not is_loopback(http.host):
         found.add(http.port or DEFAULT_PORT)
     if http.public_port is not None:
         found.add(http.public_port)
     return tuple(sorted(found - {0}))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

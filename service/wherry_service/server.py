@@ -60,9 +60,12 @@ class Service:
     def _connect_guest(self, container_id: str, app_id: str) -> asyncio.Protocol:
         return self.handlers.guests.connect(container_id, app_id)
 
-    def _connect_web(self, app_id: str) -> Callable[[], asyncio.Protocol]:
+    def _connect_web(self, container_id: str, app_id: str) -> Callable[[], asyncio.Protocol]:
         published = self.parts.published
-        return published.ingress.from_inside(lambda: published.apps.register.running(app_id).record.environment)
+        return published.ingress.from_inside(
+            lambda: published.apps.register.running(app_id).record.environment,
+            lambda owner_id: self.handlers.guests.may_reach(container_id, app_id, owner_id),
+        )
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""

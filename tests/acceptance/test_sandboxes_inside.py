@@ -34,6 +34,19 @@ def test_a_function_makes_one_and_uses_all_of_it(app: wherry.App) -> None:
     }
 
 
+def test_a_tunnels_url_is_opened_in_functions_and_here(app: wherry.App) -> None:
+    with wherry.Queue.ephemeral() as done:
+        call = inside.serve_and_ask.spawn(done)
+        url, asked, by_token = done.get(timeout=60)
+        assert (asked, by_token) == ("there", "there")
+        # Another container was told nothing but the URL; neither was this process.
+        assert inside.ask_there.remote(url) == "there"
+        assert inside.ask(url) == "there"
+        assert inside.ask_without_network.remote(url) == "404"
+        done.put("over", partition="over")
+        call.get()
+
+
 def test_they_are_the_apps_and_end_with_it(service: OwnService) -> None:
     app = wherry.App("makes-one", image=wherry.Image.debian_slim())
 

@@ -167,7 +167,7 @@ class FakeNode:
         pass
 
 
-def no_web(app_id: str) -> Callable[[], asyncio.Protocol]:
+def no_web(container_id: str, app_id: str) -> Callable[[], asyncio.Protocol]:
     """Nothing answers requests to web endpoints."""
     return asyncio.Protocol
 

@@ -14,6 +14,11 @@ from wherry_service.errors import NotFound
 from wherry_service.ingress import ingress
 
 
+async def anywhere(owner_id: str) -> bool:
+    """Whether a container may use the ports of another: of any."""
+    return True
+
+
 @contextlib.asynccontextmanager
 async def inside(world: World, path: Path, environment: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client as code in a container of that environment is one; "": its app has gone."""
@@ -23,7 +28,9 @@ async def inside(world: World, path: Path, environment: str) -> AsyncIterator[ht
             raise NotFound("app ap-9 does not exist or has stopped")
         return environment
 
-    server = await asyncio.get_running_loop().create_unix_server(world.ingress.from_inside(where), path=str(path))
+    server = await asyncio.get_running_loop().create_unix_server(
+        world.ingress.from_inside(where, anywhere), path=str(path)
+    )
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     headers = {"host": HOST}
     async with httpx.AsyncClient(transport=transport, base_url="http://inside", headers=headers) as client:
@@ -80,7 +87,7 @@ def test_code_in_a_container_is_no_proxy_whatever_is_trusted(tmp_path: Path) -> 
 
 def test_a_websocket_of_another_environment_is_refused(tmp_path: Path) -> None:
     async def work(world: World) -> None:
-        connect = world.ingress.from_inside(lambda: "other")
+        connect = world.ingress.from_inside(lambda: "other", anywhere)
         server = await asyncio.get_running_loop().create_unix_server(connect, path=str(tmp_path / "web.sock"))
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "web.sock"))
         key = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -100,7 +107,7 @@ def test_one_container_has_only_so_many_connections(tmp_path: Path, monkeypatch:
 
     async def work(world: World) -> None:
         path = str(tmp_path / "web.sock")
-        connect = world.ingress.from_inside(lambda: "main")
+        connect = world.ingress.from_inside(lambda: "main", anywhere)
         server = await asyncio.get_running_loop().create_unix_server(connect, path=path)
         held = [await asyncio.open_unix_connection(path) for _ in range(3)]
         # The one too many is closed, and those before it are not.

@@ -1,9 +1,11 @@
 """Ports of sandboxes at hosts of their own, and by tokens: requests there and back, and who is let in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -34,7 +36,10 @@ class World:
         self.tunnels = tunnels
         self.names = names
         self.sandbox_id = new_id("sb")
+        self.ingress: Any = None
         self.runs = self.admits = True
+        # Whether no list says who may connect.
+        self.lists_none = True
         self.server_port = self.port = 0
         self.uses = 0
         self.asked: list[bytes] = []
@@ -54,7 +59,7 @@ class World:
         def end() -> None:
             self.uses -= 1
 
-        return Target(owner_id, port, address, begin, end, lambda address: self.admits)
+        return Target(owner_id, port, address, begin, end, lambda address: self.admits if address else self.lists_none)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -84,11 +89,11 @@ class World:
             return await client.request(method, path, headers=headers, **options)
 
 
-def play(tmp_path: Path, work: Callable[[World], Awaitable[None]]) -> None:
+def play(tmp_path: Path, work: Callable[[World], Awaitable[None]], domain: str = "apps.example.com") -> None:
     async def main() -> None:
         database = Database(f"sqlite:///{tmp_path / 'wherry.db'}")
         await asyncio.to_thread(database.begin)
-        http = HttpSettings(port=0, domain="apps.example.com", scheme="https", public_port=443)
+        http = HttpSettings(port=0, domain=domain, scheme="https", public_port=443)
         endpoints, names = Endpoints(Site()), TunnelNames(tmp_path / "tunnels.key")
         owners: dict[str, Any] = {}
         tunnels = Tunnels(names, endpoints, owners)
@@ -100,6 +105,7 @@ def play(tmp_path: Path, work: Callable[[World], Awaitable[None]]) -> None:
         server = await asyncio.start_server(world.serve, "127.0.0.1", 0)
         world.server_port = server.sockets[0].getsockname()[1]
         await ingress.ready()
+        world.ingress = ingress
         assert ingress._socket is not None
         world.port = ingress._socket.getsockname()[1]
         try:
@@ -260,6 +266,87 @@ def test_who_is_not_admitted_is_refused(tmp_path: Path) -> None:
         assert (got.status_code, world.asked) == (403, [])
 
     play(tmp_path, work)
+
+
+@contextlib.asynccontextmanager
+async def inside(world: World, path: Path, may: bool) -> AsyncIterator[httpx.AsyncClient]:
+    """A client as code in a container is one, which may use the sandbox's ports or not."""
+
+    async def reaches(owner_id: str) -> bool:
+        assert owner_id == world.sandbox_id
+        return may
+
+    connect = world.ingress.from_inside(lambda: "main", reaches)
+    server = await asyncio.get_running_loop().create_unix_server(connect, path=str(path))
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    async with httpx.AsyncClient(transport=transport, base_url="http://inside") as client:
+        yield client
+    server.close()
+
+
+def test_code_in_a_container_reaches_the_ports_that_it_may(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        host = f"{world.host.partition('.')[0]}.localhost"
+        url = world.tunnels.local_url(world.sandbox_id, world.server_port, "127.0.0.1")
+        assert url.startswith(f"http://{host}:")
+        bearer = {"Authorization": f"Bearer {world.tunnels.token(world.sandbox_id, world.server_port, '')}"}
+        by_path = f"/{world.connect_host.partition('.')[0]}/x"
+        async with inside(world, tmp_path / "web.sock", True) as client:
+            assert (await client.get("/a", headers={"host": host})).text == "fine"
+            assert (await client.get(by_path, headers={"host": "127.0.0.1", **bearer})).text == "fine"
+            assert len(world.asked) == 2
+            # Where the sandbox has a list of who may connect, no container is on it, whatever it says of itself.
+            world.lists_none = False
+            for said in ({}, {"x-forwarded-for": "10.0.0.1"}):
+                assert (await client.get("/a", headers={"host": host, **said})).status_code == 403
+        world.lists_none = True
+        async with inside(world, tmp_path / "other.sock", False) as client:
+            assert (await client.get("/a", headers={"host": host})).status_code == 404
+            assert (await client.get(by_path, headers={"host": "127.0.0.1", **bearer})).status_code == 404
+        assert len(world.asked) == 2
+
+    play(tmp_path, work, domain="localhost")
+
+
+def test_a_web_socket_from_a_container_is_judged_alike(tmp_path: Path) -> None:
+    async def work(world: World) -> None:
+        async def echo(socket: websockets.asyncio.server.ServerConnection) -> None:
+            async for message in socket:
+                await socket.send(message)
+
+        async with websockets.asyncio.server.serve(echo, "127.0.0.1", 0) as server:
+            world.server_port = next(iter(server.sockets)).getsockname()[1]
+            url = f"ws://{world.host.partition('.')[0]}.localhost/"
+            paths = [str(tmp_path / name) for name in ("web.sock", "other.sock")]
+            async with inside(world, tmp_path / "web.sock", True), inside(world, tmp_path / "other.sock", False):
+                async with websockets.asyncio.client.unix_connect(paths[0], url) as socket:
+                    await socket.send("heard")
+                    assert await socket.recv() == "heard"
+                with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+                    await websockets.asyncio.client.unix_connect(paths[1], url)
+                assert refused.value.response.status_code == 404
+
+    play(tmp_path, work, domain="localhost")
+
+
+@pytest.mark.parametrize("domain", ["localhost", "192.0.2.7", "apps.example.com"])
+def test_an_address_is_no_domain(tmp_path: Path, domain: str) -> None:
+    async def work(world: World) -> None:
+        url = world.tunnels.url(world.sandbox_id, 8000)
+        local = world.tunnels.local_url(world.sandbox_id, 8000, "127.0.0.1")
+        connect = world.tunnels.connect_url(world.sandbox_id)
+        if domain == "apps.example.com":
+            assert (url[:16], local) == ("https://tunnel--", "")
+            assert connect.endswith(".apps.example.com")
+            return
+        # Nobody resolves a host below an address.
+        assert url == ""
+        assert urlsplit(local).hostname == f"{world.names.name(world.sandbox_id, 8000)}.localhost"
+        assert urlsplit(connect).hostname == domain.replace("localhost", "127.0.0.1")
+        # What listens for other machines is what code hands on.
+        assert world.tunnels.local_url(world.sandbox_id, 8000, "0.0.0.0") == ""
+
+    play(tmp_path, work, domain=domain)
 
 
 def test_where_nobody_listens_that_is_said(tmp_path: Path) -> None:

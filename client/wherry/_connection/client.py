@@ -15,6 +15,7 @@ from wherry._base.ids import new_id
 from wherry._base.version import __version__
 from wherry._connection.blobs import Blobs, handover_dir
 from wherry._connection.failure import Failures
+from wherry._connection.localhost import resolve
 from wherry._connection.reconnect import Reconnect
 from wherry._connection.session import Session
 from wherry._connection.settings import Settings
@@ -410,6 +411,9 @@ def _connected(settings: Settings) -> Client:
         from wherry._connection.remote import RemoteServer  # noqa: PLC0415 - start-up cost: only for services elsewhere
 
         server = RemoteServer(settings)
+    else:
+        # URLs of its endpoints and of tunnels, however the program comes by them.
+        resolve()
     client = Client(open_transport(settings), settings.environment, server)
     local.waiting = client.listener.waiting
     return client

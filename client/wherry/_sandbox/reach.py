@@ -50,7 +50,9 @@ class SandboxReach:
             user_data=data,
         )
         made = self._client.call("Sandboxes.CreateConnectToken", request, messages.SandboxConnectToken)
-        return SandboxConnectCredentials(made.url, made.token)
+        from wherry._connection.web_names import reachable  # noqa: PLC0415 - start-up cost: only for those who use it
+
+        return SandboxConnectCredentials(reachable(made.url), made.token)
 
     @blocking
     def pause(self) -> None:

@@ -26,7 +26,7 @@ from wherry_proto.v1 import function_pb2 as wherry_dot_v1_dot_function__pb2
 from wherry_proto.v1 import log_pb2 as wherry_dot_v1_dot_log__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/sandbox.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\x1a\x13wherry/v1/log.proto\".\n\x0bSandboxPort\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tencrypted\x18\x02 \x01(\x08\"4\n\x0fSandboxOutbound\x12\x10\n\x08networks\x18\x01 \x03(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\"H\n\x0cSandboxProbe\x12\x10\n\x08tcp_port\x18\x01 \x01(\r\x12\x11\n\texec_args\x18\x02 \x03(\t\x12\x13\n\x0binterval_ms\x18\x03 \x01(\r\"\"\n\x0eSandboxInbound\x12\x10\n\x08networks\x18\x01 \x03(\t\"\xec\x05\n\x0bSandboxSpec\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12,\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1f.wherry.v1.SandboxSpec.EnvEntry\x12\x0f\n\x07workdir\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\x16\n\x0eidle_timeout_s\x18\x06 \x01(\x01\x12\'\n\tresources\x18\x07 \x01(\x0b\x32\x14.wherry.v1.Resources\x12#\n\x04gpus\x18\x08 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x15\n\rblock_network\x18\t \x01(\x08\x12\x0b\n\x03pty\x18\n \x01(\x08\x12%\n\x05ports\x18\x0b \x03(\x0b\x32\x16.wherry.v1.SandboxPort\x12\x12\n\nsecret_ids\x18\x0c \x03(\t\x12\'\n\x07volumes\x18\r \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18\x0e \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12\x11\n\tsource_id\x18\x10 \x01(\t\x12+\n\x0clocal_mounts\x18\x11 \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x10\n\x08with_sdk\x18\x12 \x01(\x08\x12\x12\n\nonly_waits\x18\x13 \x01(\x08\x12,\n\x08outbound\x18\x14 \x01(\x0b\x32\x1a.wherry.v1.SandboxOutbound\x12*\n\x07inbound\x18\x15 \x01(\x0b\x32\x19.wherry.v1.SandboxInbound\x12\x1b\n\x13\x63opies_local_mounts\x18\x1e \x01(\x08\x12&\n\x05probe\x18\x1f \x01(\x0b\x32\x17.wherry.v1.SandboxProbe\x12\x14\n\x0cmasks_output\x18  \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10\"\xdf\x02\n\x14SandboxCreateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x37\n\x04tags\x18\x05 \x03(\x0b\x32).wherry.v1.SandboxCreateRequest.TagsEntry\x12$\n\x04spec\x18\x06 \x01(\x0b\x32\x16.wherry.v1.SandboxSpec\x12\x42\n\nsecret_env\x18\x07 \x03(\x0b\x32..wherry.v1.SandboxCreateRequest.SecretEnvEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\rSandboxTunnel\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x11\n\thost_port\x18\x03 \x01(\r\x12\x11\n\tencrypted\x18\x04 \x01(\x08\x12\x0b\n\x03url\x18\x05 \x01(\t\"\xbb\x03\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12.\n\x04tags\x18\x06 \x03(\x0b\x32 .wherry.v1.SandboxInfo.TagsEntry\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.wherry.v1.SandboxState\x12\x12\n\nreturncode\x18\x08 \x01(\x05\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_ms\x18\n \x01(\x04\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x04\x12\x0f\n\x07\x63ommand\x18\x0c \x03(\t\x12\x10\n\x08image_id\x18\r \x01(\t\x12)\n\x07tunnels\x18\x0e \x03(\x0b\x32\x18.wherry.v1.SandboxTunnel\x12\x11\n\ttimeout_s\x18\x0f \x01(\x01\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x12\r\n\x05ready\x18\x1e \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x11SandboxGetRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rinclude_ended\x18\x05 \x01(\x08\"P\n\x12SandboxWaitRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\x12\x13\n\x0buntil_ready\x18\x03 \x01(\x08\"-\n\x17SandboxTerminateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"\xb4\x01\n\x12SandboxListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32\'.wherry.v1.SandboxListRequest.TagsEntry\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x13SandboxListResponse\x12)\n\tsandboxes\x18\x01 \x03(\x0b\x32\x16.wherry.v1.SandboxInfo\"\x92\x01\n\x15SandboxSetTagsRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x38\n\x04tags\x18\x02 \x03(\x0b\x32*.wherry.v1.SandboxSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x1aSandboxConnectTokenRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x11\n\tuser_data\x18\x03 \x01(\t\"1\n\x13SandboxConnectToken\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\")\n\x13SandboxPauseRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"*\n\x14SandboxResumeRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"]\n\x19SandboxSetOutboundRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12,\n\x08outbound\x18\x02 \x01(\x0b\x32\x1a.wherry.v1.SandboxOutbound\"}\n\x14SandboxOutputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12!\n\x06stream\x18\x02 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0e\n\x06masked\x18\x05 \x01(\x08\"\x1d\n\rSandboxOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"g\n\x13SandboxInputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\twriter_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x05 \x01(\x08\"\x16\n\x14SandboxInputResponse\"I\n\x16SandboxSnapshotRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\"I\n\x13SandboxMountRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\"\x16\n\x14SandboxMountResponse\"+\n\x17SandboxSnapshotResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t*\x9d\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_RUNNING\x10\x01\x12\x18\n\x14SANDBOX_STATE_EXITED\x10\x02\x12\x1b\n\x17SANDBOX_STATE_TIMED_OUT\x10\x03\x12\x1c\n\x18SANDBOX_STATE_TERMINATED\x10\x04\x32\xfb\x07\n\tSandboxes\x12\x41\n\x06\x43reate\x12\x1f.wherry.v1.SandboxCreateRequest\x1a\x16.wherry.v1.SandboxInfo\x12;\n\x03Get\x12\x1c.wherry.v1.SandboxGetRequest\x1a\x16.wherry.v1.SandboxInfo\x12=\n\x04Wait\x12\x1d.wherry.v1.SandboxWaitRequest\x1a\x16.wherry.v1.SandboxInfo\x12G\n\tTerminate\x12\".wherry.v1.SandboxTerminateRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x04List\x12\x1d.wherry.v1.SandboxListRequest\x1a\x1e.wherry.v1.SandboxListResponse\x12\x43\n\x07SetTags\x12 .wherry.v1.SandboxSetTagsRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x06Output\x12\x1f.wherry.v1.SandboxOutputRequest\x1a\x18.wherry.v1.SandboxOutput0\x01\x12H\n\x05Input\x12\x1e.wherry.v1.SandboxInputRequest\x1a\x1f.wherry.v1.SandboxInputResponse\x12[\n\x12\x43reateConnectToken\x12%.wherry.v1.SandboxConnectTokenRequest\x1a\x1e.wherry.v1.SandboxConnectToken\x12?\n\x05Pause\x12\x1e.wherry.v1.SandboxPauseRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x41\n\x06Resume\x12\x1f.wherry.v1.SandboxResumeRequest\x1a\x16.wherry.v1.SandboxInfo\x12K\n\x0bSetOutbound\x12$.wherry.v1.SandboxSetOutboundRequest\x1a\x16.wherry.v1.SandboxInfo\x12Q\n\x08Snapshot\x12!.wherry.v1.SandboxSnapshotRequest\x1a\".wherry.v1.SandboxSnapshotResponse\x12H\n\x05Mount\x12\x1e.wherry.v1.SandboxMountRequest\x1a\x1f.wherry.v1.SandboxMountResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17wherry/v1/sandbox.proto\x12\twherry.v1\x1a\x18wherry/v1/function.proto\x1a\x13wherry/v1/log.proto\".\n\x0bSandboxPort\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x11\n\tencrypted\x18\x02 \x01(\x08\"4\n\x0fSandboxOutbound\x12\x10\n\x08networks\x18\x01 \x03(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\"H\n\x0cSandboxProbe\x12\x10\n\x08tcp_port\x18\x01 \x01(\r\x12\x11\n\texec_args\x18\x02 \x03(\t\x12\x13\n\x0binterval_ms\x18\x03 \x01(\r\"\"\n\x0eSandboxInbound\x12\x10\n\x08networks\x18\x01 \x03(\t\"\xec\x05\n\x0bSandboxSpec\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12,\n\x03\x65nv\x18\x03 \x03(\x0b\x32\x1f.wherry.v1.SandboxSpec.EnvEntry\x12\x0f\n\x07workdir\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\x16\n\x0eidle_timeout_s\x18\x06 \x01(\x01\x12\'\n\tresources\x18\x07 \x01(\x0b\x32\x14.wherry.v1.Resources\x12#\n\x04gpus\x18\x08 \x03(\x0b\x32\x15.wherry.v1.GpuRequest\x12\x15\n\rblock_network\x18\t \x01(\x08\x12\x0b\n\x03pty\x18\n \x01(\x08\x12%\n\x05ports\x18\x0b \x03(\x0b\x32\x16.wherry.v1.SandboxPort\x12\x12\n\nsecret_ids\x18\x0c \x03(\t\x12\'\n\x07volumes\x18\r \x03(\x0b\x32\x16.wherry.v1.VolumeMount\x12-\n\rbucket_mounts\x18\x0e \x03(\x0b\x32\x16.wherry.v1.BucketMount\x12\x11\n\tsource_id\x18\x10 \x01(\t\x12+\n\x0clocal_mounts\x18\x11 \x03(\x0b\x32\x15.wherry.v1.LocalMount\x12\x10\n\x08with_sdk\x18\x12 \x01(\x08\x12\x12\n\nonly_waits\x18\x13 \x01(\x08\x12,\n\x08outbound\x18\x14 \x01(\x0b\x32\x1a.wherry.v1.SandboxOutbound\x12*\n\x07inbound\x18\x15 \x01(\x0b\x32\x19.wherry.v1.SandboxInbound\x12\x1b\n\x13\x63opies_local_mounts\x18\x1e \x01(\x08\x12&\n\x05probe\x18\x1f \x01(\x0b\x32\x17.wherry.v1.SandboxProbe\x12\x14\n\x0cmasks_output\x18  \x01(\x08\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x0f\x10\x10\"\xdf\x02\n\x14SandboxCreateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x37\n\x04tags\x18\x05 \x03(\x0b\x32).wherry.v1.SandboxCreateRequest.TagsEntry\x12$\n\x04spec\x18\x06 \x01(\x0b\x32\x16.wherry.v1.SandboxSpec\x12\x42\n\nsecret_env\x18\x07 \x03(\x0b\x32..wherry.v1.SandboxCreateRequest.SecretEnvEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eSecretEnvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"q\n\rSandboxTunnel\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x11\n\thost_port\x18\x03 \x01(\r\x12\x11\n\tencrypted\x18\x04 \x01(\x08\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x11\n\tlocal_url\x18\x06 \x01(\t\"\xbb\x03\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12.\n\x04tags\x18\x06 \x03(\x0b\x32 .wherry.v1.SandboxInfo.TagsEntry\x12&\n\x05state\x18\x07 \x01(\x0e\x32\x17.wherry.v1.SandboxState\x12\x12\n\nreturncode\x18\x08 \x01(\x05\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x15\n\rcreated_at_ms\x18\n \x01(\x04\x12\x13\n\x0b\x65nded_at_ms\x18\x0b \x01(\x04\x12\x0f\n\x07\x63ommand\x18\x0c \x03(\t\x12\x10\n\x08image_id\x18\r \x01(\t\x12)\n\x07tunnels\x18\x0e \x03(\x0b\x32\x18.wherry.v1.SandboxTunnel\x12\x11\n\ttimeout_s\x18\x0f \x01(\x01\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x12\r\n\x05ready\x18\x1e \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x11SandboxGetRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x15\n\rinclude_ended\x18\x05 \x01(\x08\"P\n\x12SandboxWaitRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\ttimeout_s\x18\x02 \x01(\x01\x12\x13\n\x0buntil_ready\x18\x03 \x01(\x08\"-\n\x17SandboxTerminateRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"\xb4\x01\n\x12SandboxListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32\'.wherry.v1.SandboxListRequest.TagsEntry\x12\x15\n\rinclude_ended\x18\x04 \x01(\x08\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"@\n\x13SandboxListResponse\x12)\n\tsandboxes\x18\x01 \x03(\x0b\x32\x16.wherry.v1.SandboxInfo\"\x92\x01\n\x15SandboxSetTagsRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x38\n\x04tags\x18\x02 \x03(\x0b\x32*.wherry.v1.SandboxSetTagsRequest.TagsEntry\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x1aSandboxConnectTokenRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\x12\x11\n\tuser_data\x18\x03 \x01(\t\"1\n\x13SandboxConnectToken\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\")\n\x13SandboxPauseRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"*\n\x14SandboxResumeRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\"]\n\x19SandboxSetOutboundRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12,\n\x08outbound\x18\x02 \x01(\x0b\x32\x1a.wherry.v1.SandboxOutbound\"}\n\x14SandboxOutputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12!\n\x06stream\x18\x02 \x01(\x0e\x32\x11.wherry.v1.Stream\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x0e\n\x06masked\x18\x05 \x01(\x08\"\x1d\n\rSandboxOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"g\n\x13SandboxInputRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x11\n\twriter_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65of\x18\x05 \x01(\x08\"\x16\n\x14SandboxInputResponse\"I\n\x16SandboxSnapshotRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\"I\n\x13SandboxMountRequest\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\"\x16\n\x14SandboxMountResponse\"+\n\x17SandboxSnapshotResponse\x12\x10\n\x08image_id\x18\x01 \x01(\t*\x9d\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_RUNNING\x10\x01\x12\x18\n\x14SANDBOX_STATE_EXITED\x10\x02\x12\x1b\n\x17SANDBOX_STATE_TIMED_OUT\x10\x03\x12\x1c\n\x18SANDBOX_STATE_TERMINATED\x10\x04\x32\xfb\x07\n\tSandboxes\x12\x41\n\x06\x43reate\x12\x1f.wherry.v1.SandboxCreateRequest\x1a\x16.wherry.v1.SandboxInfo\x12;\n\x03Get\x12\x1c.wherry.v1.SandboxGetRequest\x1a\x16.wherry.v1.SandboxInfo\x12=\n\x04Wait\x12\x1d.wherry.v1.SandboxWaitRequest\x1a\x16.wherry.v1.SandboxInfo\x12G\n\tTerminate\x12\".wherry.v1.SandboxTerminateRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x04List\x12\x1d.wherry.v1.SandboxListRequest\x1a\x1e.wherry.v1.SandboxListResponse\x12\x43\n\x07SetTags\x12 .wherry.v1.SandboxSetTagsRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x45\n\x06Output\x12\x1f.wherry.v1.SandboxOutputRequest\x1a\x18.wherry.v1.SandboxOutput0\x01\x12H\n\x05Input\x12\x1e.wherry.v1.SandboxInputRequest\x1a\x1f.wherry.v1.SandboxInputResponse\x12[\n\x12\x43reateConnectToken\x12%.wherry.v1.SandboxConnectTokenRequest\x1a\x1e.wherry.v1.SandboxConnectToken\x12?\n\x05Pause\x12\x1e.wherry.v1.SandboxPauseRequest\x1a\x16.wherry.v1.SandboxInfo\x12\x41\n\x06Resume\x12\x1f.wherry.v1.SandboxResumeRequest\x1a\x16.wherry.v1.SandboxInfo\x12K\n\x0bSetOutbound\x12$.wherry.v1.SandboxSetOutboundRequest\x1a\x16.wherry.v1.SandboxInfo\x12Q\n\x08Snapshot\x12!.wherry.v1.SandboxSnapshotRequest\x1a\".wherry.v1.SandboxSnapshotResponse\x12H\n\x05Mount\x12\x1e.wherry.v1.SandboxMountRequest\x1a\x1f.wherry.v1.SandboxMountResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,8 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._loaded_options = None
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_options = b'8\001'
-  _globals['_SANDBOXSTATE']._serialized_start=3411
-  _globals['_SANDBOXSTATE']._serialized_end=3568
+  _globals['_SANDBOXSTATE']._serialized_start=3430
+  _globals['_SANDBOXSTATE']._serialized_end=3587
   _globals['_SANDBOXPORT']._serialized_start=85
   _globals['_SANDBOXPORT']._serialized_end=131
   _globals['_SANDBOXOUTBOUND']._serialized_start=133
@@ -66,53 +66,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SANDBOXCREATEREQUEST_SECRETENVENTRY']._serialized_start=1352
   _globals['_SANDBOXCREATEREQUEST_SECRETENVENTRY']._serialized_end=1400
   _globals['_SANDBOXTUNNEL']._serialized_start=1402
-  _globals['_SANDBOXTUNNEL']._serialized_end=1496
-  _globals['_SANDBOXINFO']._serialized_start=1499
-  _globals['_SANDBOXINFO']._serialized_end=1942
+  _globals['_SANDBOXTUNNEL']._serialized_end=1515
+  _globals['_SANDBOXINFO']._serialized_start=1518
+  _globals['_SANDBOXINFO']._serialized_end=1961
   _globals['_SANDBOXINFO_TAGSENTRY']._serialized_start=1307
   _globals['_SANDBOXINFO_TAGSENTRY']._serialized_end=1350
-  _globals['_SANDBOXGETREQUEST']._serialized_start=1944
-  _globals['_SANDBOXGETREQUEST']._serialized_end=2059
-  _globals['_SANDBOXWAITREQUEST']._serialized_start=2061
-  _globals['_SANDBOXWAITREQUEST']._serialized_end=2141
-  _globals['_SANDBOXTERMINATEREQUEST']._serialized_start=2143
-  _globals['_SANDBOXTERMINATEREQUEST']._serialized_end=2188
-  _globals['_SANDBOXLISTREQUEST']._serialized_start=2191
-  _globals['_SANDBOXLISTREQUEST']._serialized_end=2371
+  _globals['_SANDBOXGETREQUEST']._serialized_start=1963
+  _globals['_SANDBOXGETREQUEST']._serialized_end=2078
+  _globals['_SANDBOXWAITREQUEST']._serialized_start=2080
+  _globals['_SANDBOXWAITREQUEST']._serialized_end=2160
+  _globals['_SANDBOXTERMINATEREQUEST']._serialized_start=2162
+  _globals['_SANDBOXTERMINATEREQUEST']._serialized_end=2207
+  _globals['_SANDBOXLISTREQUEST']._serialized_start=2210
+  _globals['_SANDBOXLISTREQUEST']._serialized_end=2390
   _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_start=1307
   _globals['_SANDBOXLISTREQUEST_TAGSENTRY']._serialized_end=1350
-  _globals['_SANDBOXLISTRESPONSE']._serialized_start=2373
-  _globals['_SANDBOXLISTRESPONSE']._serialized_end=2437
-  _globals['_SANDBOXSETTAGSREQUEST']._serialized_start=2440
-  _globals['_SANDBOXSETTAGSREQUEST']._serialized_end=2586
+  _globals['_SANDBOXLISTRESPONSE']._serialized_start=2392
+  _globals['_SANDBOXLISTRESPONSE']._serialized_end=2456
+  _globals['_SANDBOXSETTAGSREQUEST']._serialized_start=2459
+  _globals['_SANDBOXSETTAGSREQUEST']._serialized_end=2605
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_start=1307
   _globals['_SANDBOXSETTAGSREQUEST_TAGSENTRY']._serialized_end=1350
-  _globals['_SANDBOXCONNECTTOKENREQUEST']._serialized_start=2588
-  _globals['_SANDBOXCONNECTTOKENREQUEST']._serialized_end=2669
-  _globals['_SANDBOXCONNECTTOKEN']._serialized_start=2671
-  _globals['_SANDBOXCONNECTTOKEN']._serialized_end=2720
-  _globals['_SANDBOXPAUSEREQUEST']._serialized_start=2722
-  _globals['_SANDBOXPAUSEREQUEST']._serialized_end=2763
-  _globals['_SANDBOXRESUMEREQUEST']._serialized_start=2765
-  _globals['_SANDBOXRESUMEREQUEST']._serialized_end=2807
-  _globals['_SANDBOXSETOUTBOUNDREQUEST']._serialized_start=2809
-  _globals['_SANDBOXSETOUTBOUNDREQUEST']._serialized_end=2902
-  _globals['_SANDBOXOUTPUTREQUEST']._serialized_start=2904
-  _globals['_SANDBOXOUTPUTREQUEST']._serialized_end=3029
-  _globals['_SANDBOXOUTPUT']._serialized_start=3031
-  _globals['_SANDBOXOUTPUT']._serialized_end=3060
-  _globals['_SANDBOXINPUTREQUEST']._serialized_start=3062
-  _globals['_SANDBOXINPUTREQUEST']._serialized_end=3165
-  _globals['_SANDBOXINPUTRESPONSE']._serialized_start=3167
-  _globals['_SANDBOXINPUTRESPONSE']._serialized_end=3189
-  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_start=3191
-  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_end=3264
-  _globals['_SANDBOXMOUNTREQUEST']._serialized_start=3266
-  _globals['_SANDBOXMOUNTREQUEST']._serialized_end=3339
-  _globals['_SANDBOXMOUNTRESPONSE']._serialized_start=3341
-  _globals['_SANDBOXMOUNTRESPONSE']._serialized_end=3363
-  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_start=3365
-  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_end=3408
-  _globals['_SANDBOXES']._serialized_start=3571
-  _globals['_SANDBOXES']._serialized_end=4590
+  _globals['_SANDBOXCONNECTTOKENREQUEST']._serialized_start=2607
+  _globals['_SANDBOXCONNECTTOKENREQUEST']._serialized_end=2688
+  _globals['_SANDBOXCONNECTTOKEN']._serialized_start=2690
+  _globals['_SANDBOXCONNECTTOKEN']._serialized_end=2739
+  _globals['_SANDBOXPAUSEREQUEST']._serialized_start=2741
+  _globals['_SANDBOXPAUSEREQUEST']._serialized_end=2782
+  _globals['_SANDBOXRESUMEREQUEST']._serialized_start=2784
+  _globals['_SANDBOXRESUMEREQUEST']._serialized_end=2826
+  _globals['_SANDBOXSETOUTBOUNDREQUEST']._serialized_start=2828
+  _globals['_SANDBOXSETOUTBOUNDREQUEST']._serialized_end=2921
+  _globals['_SANDBOXOUTPUTREQUEST']._serialized_start=2923
+  _globals['_SANDBOXOUTPUTREQUEST']._serialized_end=3048
+  _globals['_SANDBOXOUTPUT']._serialized_start=3050
+  _globals['_SANDBOXOUTPUT']._serialized_end=3079
+  _globals['_SANDBOXINPUTREQUEST']._serialized_start=3081
+  _globals['_SANDBOXINPUTREQUEST']._serialized_end=3184
+  _globals['_SANDBOXINPUTRESPONSE']._serialized_start=3186
+  _globals['_SANDBOXINPUTRESPONSE']._serialized_end=3208
+  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_start=3210
+  _globals['_SANDBOXSNAPSHOTREQUEST']._serialized_end=3283
+  _globals['_SANDBOXMOUNTREQUEST']._serialized_start=3285
+  _globals['_SANDBOXMOUNTREQUEST']._serialized_end=3358
+  _globals['_SANDBOXMOUNTRESPONSE']._serialized_start=3360
+  _globals['_SANDBOXMOUNTRESPONSE']._serialized_end=3382
+  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_start=3384
+  _globals['_SANDBOXSNAPSHOTRESPONSE']._serialized_end=3427
+  _globals['_SANDBOXES']._serialized_start=3590
+  _globals['_SANDBOXES']._serialized_end=4609
 # @@protoc_insertion_point(module_scope)

@@ -92,9 +92,11 @@ class ContainerApi:
     async def forward(self, request: ContainerForwardRequest) -> AsyncIterator[ContainerForward]:
         self._find(request.container_id)
         async with self._forwards.opened(request.container_id, request.port) as tunnel:
-            if url := self._urls.url(request.container_id, request.port):
+            url = self._urls.url(request.container_id, request.port)
+            local_url = self._urls.local_url(request.container_id, request.port, tunnel.host)
+            if url or local_url:
                 await self._ready()
-            yield ContainerForward(host=tunnel.host, host_port=tunnel.host_port, url=url)
+            yield ContainerForward(host=tunnel.host, host_port=tunnel.host_port, url=url, local_url=local_url)
             # Until the stream is closed.
             await asyncio.Event().wait()
 

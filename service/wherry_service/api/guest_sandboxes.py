@@ -15,10 +15,12 @@ from wherry_proto.messages import (
     ImageEvent,
     SandboxCreateRequest,
     SandboxGetRequest,
+    SandboxInfo,
     SandboxListRequest,
     SandboxSpec,
 )
 from wherry_service.api.places import Places
+from wherry_service.api.sandboxes import Ready, TunnelUrls
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
 from wherry_service.errors import Denied, Exhausted, NotFound
@@ -59,7 +61,12 @@ class GuestSandboxes:
         pools: Pools[Input],
         places: Places,
         settle: Callable[[ImageDefinition], ImageDefinition],
+        urls: TunnelUrls,
+        ready: Ready,
     ) -> None:
+        self._urls = urls
+        # Has the ingress listen.
+        self._ready = ready
         # Says which Python a definition's base gets.
         self._settle = settle
         self._sandboxes = sandboxes
@@ -103,11 +110,19 @@ class GuestSandboxes:
         if lacks := self._lacks(asking, record.spec):
             raise Denied(f"code inside a container can't use sandbox {sandbox_id}: {lacks}")
 
+    async def may_reach(self, asking: Asking, owner_id: str) -> bool:
+        """Whether it may use a port of a sandbox or container whose name it knows: of its environment, with a network.
+
+        Without a network of its own it reaches none: what is there could pass on what it is told.
+        """
+        kind = "sandbox" if owner_id.startswith("sb-") else "container"
+        return not self._is_blocked(asking.container_id) and asking.environment in await self._places.of(kind, owner_id)
+
     async def get(self, asking: Asking, handler: Any, request: SandboxGetRequest) -> Any:
         """Find one by id or name: of its own app, whichever is named, since that has all that containers make."""
         if request.sandbox_id:
             await self.check_use(asking, request.sandbox_id)
-            return await handler(request)
+            return await self._told(await handler(request))
         own = self._apps.running(asking.app_id).record.name
         request.app_name, request.environment = request.app_name or own, asking.environment
         missing = NotFound(f"no sandbox of app {request.app_name[:64]!r} named {request.name[:64]!r} runs")
@@ -116,6 +131,14 @@ class GuestSandboxes:
                 await self.check_use(asking, sandbox.sandbox_id)
                 return sandbox.info()
         raise missing
+
+    async def _told(self, info: SandboxInfo) -> SandboxInfo:
+        """Return a sandbox with where its ports answer in containers."""
+        for tunnel in info.tunnels:
+            tunnel.local_url = self._urls.local_url(info.sandbox_id, tunnel.port, tunnel.host)
+        if any(tunnel.local_url for tunnel in info.tunnels):
+            await self._ready()
+        return info
 
     async def list(self, asking: Asking, handler: Any, request: SandboxListRequest) -> Any:
         """List its app's."""

@@ -112,6 +112,11 @@ class Guests:
             self._apis[container_id] = api
         return api()
 
+    async def may_reach(self, container_id: str, app_id: str, owner_id: str) -> bool:
+        """Whether a container's code may use the ports of a sandbox or container, if it knows their names."""
+        environment = self.apps.running(app_id).record.environment
+        return await self.sandboxes.may_reach(Asking(container_id, app_id, environment), owner_id)
+
     def _relieve(self) -> None:
         """Drop the requests of the container that has the most of them open."""
         container_id, api = max(self._apis.items(), key=lambda item: item[1].budget.used)

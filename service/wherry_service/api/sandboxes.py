@@ -50,6 +50,9 @@ class TunnelUrls(Protocol):
     def url(self, owner_id: str, port: int) -> str:
         """Return where a port answers; "" where this service has no domain."""
 
+    def local_url(self, owner_id: str, port: int, host: str) -> str:
+        """Return where a port whose tunnel listens at a host of ours answers in containers; "" where `url` does."""
+
     def connect_url(self, owner_id: str) -> str:
         """Return where tokens are taken."""
 

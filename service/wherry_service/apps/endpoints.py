@@ -66,6 +66,11 @@ class Site:
             return False
         return not (domain.endswith(f".{self.domain}") and "--" in domain.partition(".")[0])
 
+    @property
+    def has_hosts(self) -> bool:
+        """Whether other machines can resolve hosts below the domain."""
+        return self.domain != "localhost" and not _is_address(self.domain)
+
     def at(self, name: str) -> str:
         """Return the URL of a host below this service's domain."""
         return f"{self.scheme}://{name}.{self.domain}{self._port}"

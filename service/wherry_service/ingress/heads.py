@@ -10,6 +10,8 @@ from wherry_service.ingress.settings import Network
 
 # In a scope: the environment whose code asks from inside a container. It reaches no other's endpoints.
 HOME = "wherry.home"
+# Likewise: whether that code may use the ports of a sandbox or container, by its id.
+REACHES = "wherry.reaches"
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -5,7 +5,7 @@ import contextlib
 import copy
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,10 +196,13 @@ class Ingress:
         self._server = _Server(config)
         self._serving = asyncio.ensure_future(self._server.serve([listener]))
 
-    def from_inside(self, environment: Callable[[], str]) -> Callable[[], asyncio.Protocol]:
+    def from_inside(
+        self, environment: Callable[[], str], reaches: Callable[[str], Awaitable[bool]]
+    ) -> Callable[[], asyncio.Protocol]:
         """Return what makes the protocol of one container's connections: its code reaches its environment's endpoints.
 
         `environment` tells which that is; it raises `ServiceError` where the container belongs to none any more.
+        `reaches` tells whether it may use the ports of a sandbox or container, by that one's id.
         """
         is_open: set[asyncio.Protocol] = set()
         made: list[Any] = []
@@ -209,15 +212,15 @@ class Ingress:
                 return _Refusing()
             if not made:
                 config = copy.copy(self._config)
-                config.loaded_app = self._inside(config.loaded_app, environment)
+                config.loaded_app = self._inside(config.loaded_app, environment, reaches)
                 made.extend((config, _counting(config.http_protocol_class, is_open)))
             config, protocol = made
             return protocol(config=config, server_state=self._server.server_state, app_state={})  # type: ignore[no-any-return]
 
         return connect
 
-    def _inside(self, app: Any, environment: Callable[[], str]) -> Any:
-        from wherry_service.ingress.heads import HOME  # noqa: PLC0415 - start-up cost: as above
+    def _inside(self, app: Any, environment: Callable[[], str], reaches: Callable[[str], Awaitable[bool]]) -> Any:
+        from wherry_service.ingress.heads import HOME, REACHES  # noqa: PLC0415 - start-up cost: as above
 
         async def from_inside(scope: dict[str, Any], receive: Any, send: Any) -> None:
             try:
@@ -226,7 +229,7 @@ class Ingress:
                 home = ""
             # Of the socket's own place nobody is told.
             place = {"client": ("127.0.0.1", 0), "server": ("localhost", self._endpoints.site.port)}
-            await app({**scope, **place, HOME: home}, receive, send)
+            await app({**scope, **place, HOME: home, REACHES: reaches}, receive, send)
 
         return from_inside
 

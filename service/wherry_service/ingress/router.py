@@ -18,7 +18,7 @@ from wherry_service.health import Health
 from wherry_service.ingress import results as result_urls
 from wherry_service.ingress.answers import Answer, of_json
 from wherry_service.ingress.auth import ProxyAuth
-from wherry_service.ingress.heads import HOME, Headers, Peer, header, host_of, passed_on
+from wherry_service.ingress.heads import HOME, REACHES, Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
 from wherry_service.ingress.own import OwnPages
 from wherry_service.ingress.patience import Patience, Stalled
@@ -243,8 +243,13 @@ class WebRouter:
         is_socket = scope["type"] == "websocket"
         if not isinstance(found, Answer):
             target, prefix = found
-            peer = Peer(scope, self._settings.trusted)
-            if not target.admits(peer.host):
+            peer = self._peer(scope)
+            is_inside = HOME in scope
+            if is_inside and not await scope[REACHES](target.owner_id):
+                await self._tunnel(scope, receive, send, Answer(404, "nothing answers here for this container"))
+                return
+            # Code in a container has no address that a list could name.
+            if not target.admits("" if is_inside else peer.host):
                 await self._tunnel(scope, receive, send, Answer(403, "its ports are not for the address that asks"))
                 return
             with self._tunnels.using(target) as has_room:

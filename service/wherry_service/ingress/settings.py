@@ -121,3 +121,11 @@ class _Reader:
                 f"WHERRY_HTTP_URL is {raw!r}: write it like https://apps.example.com or http://host:8720"
             )
         return scheme, host.lower(), int(port) if port else {"http": 80, "https": 443}[scheme]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach what listens at a host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

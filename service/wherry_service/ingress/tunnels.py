@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 from wherry_service.apps.endpoints import Endpoints
 from wherry_service.ingress.answers import Answer
 from wherry_service.ingress.auth import credential_of
-from wherry_service.ingress.heads import HOME, header
+from wherry_service.ingress.heads import header
+from wherry_service.ingress.settings import is_loopback
 from wherry_service.node.tunnel import FindTarget, Target
 from wherry_service.node.tunnel_names import CODE_CHARACTERS, TunnelNames
 
@@ -34,16 +35,25 @@ class Tunnels:
     def url(self, owner_id: str, port: int) -> str:
         """Return where a port answers; "" where this service has no domain, whose hosts other machines find."""
         site = self._endpoints.site
-        if site.domain == "localhost":
+        return site.at(self._names.name(owner_id, port)) if site.has_hosts else ""
+
+    def local_url(self, owner_id: str, port: int, host: str) -> str:
+        """Return where a port answers in containers and on this machine: a host below localhost.
+
+        "" where there is a domain, and where its tunnel listens at a `host` that other machines reach: code in a
+        container hands such a URL on.
+        """
+        site = self._endpoints.site
+        if site.has_hosts or not is_loopback(host):
             return ""
-        return site.at(self._names.name(owner_id, port))
+        return replace(site, domain="localhost", scheme="http").at(self._names.name(owner_id, port))
 
     def connect_url(self, owner_id: str) -> str:
         """Return where tokens are taken: at a host, or by path where this service has no domain."""
         site, name = self._endpoints.site, self._names.name(owner_id, 0)
-        if site.domain == "localhost":
-            return f"{site.origin.replace('//localhost', '//127.0.0.1')}/{name}"
-        return site.at(name)
+        if site.has_hosts:
+            return site.at(name)
+        return f"{site.origin.replace('//localhost', '//127.0.0.1')}/{name}"
 
     def token(self, owner_id: str, port: int, metadata: str) -> str:
         """Return a token for a port of a sandbox."""
@@ -55,9 +65,6 @@ class Tunnels:
 
     def find(self, scope: dict[str, Any], host: str) -> "tuple[Target, str] | Answer | None":
         """Return what a request is for, with the part of the path that led there; None: no tunnel at all."""
-        if scope.get(HOME) is not None:
-            # Code in a container has the network for that, or has none.
-            return None
         prefix = ""
         found = self._named(host)
         if found is None:

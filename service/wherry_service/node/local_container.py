@@ -45,8 +45,8 @@ _LOG_TAIL_LINES = 20
 
 # Makes the protocol that answers a container's own requests: (container id, app id).
 ConnectGuest = Callable[[str, str], asyncio.Protocol]
-# Makes what makes the protocol of its requests to web endpoints: (app id).
-ConnectWeb = Callable[[str], Callable[[], asyncio.Protocol]]
+# Makes what makes the protocol of its requests to web endpoints and tunnels: (container id, app id).
+ConnectWeb = Callable[[str, str], Callable[[], asyncio.Protocol]]
 
 
 class Host(Protocol):
@@ -187,7 +187,7 @@ class LocalContainer:
             self.container_id,
             self.conversation.connect,
             lambda: connect(self.container_id, app_id),
-            self._host.connect_web(app_id),
+            self._host.connect_web(self.container_id, app_id),
         )
 
     def _spec(self, order: ContainerOrder, mounts: Sequence[Mount], labels: Mapping[str, str]) -> ContainerSpec:

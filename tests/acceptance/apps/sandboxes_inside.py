@@ -1,8 +1,21 @@
 """Functions that make sandboxes."""
 
+import urllib.error
+import urllib.request
+
 import wherry
 
 app = wherry.App("sandboxes-inside", image=wherry.Image.debian_slim(), secrets=[wherry.Secret.from_dict({"OWN": "s1"})])
+
+PROBE = wherry.Probe.with_tcp(8000)
+SERVE = (
+    "import http.server\n"
+    "class Handler(http.server.BaseHTTPRequestHandler):\n"
+    "    def do_GET(self):\n"
+    "        self.send_response(200); self.send_header('Content-Length', '5'); self.end_headers()\n"
+    "        self.wfile.write(b'there')\n"
+    "http.server.ThreadingHTTPServer(('0.0.0.0', 8000), Handler).serve_forever()\n"
+)
 
 
 @app.function()
@@ -54,3 +67,36 @@ def build() -> str:
 @app.function()
 def take(name: str) -> str:
     return wherry.Sandbox.create(secrets=[wherry.Secret.from_name(name)]).object_id
+
+
+@app.function(timeout=60)
+def serve_and_ask(done: wherry.Queue) -> None:
+    """Hand out where a port of a sandbox answers, once it does, and wait."""
+    command = ("python3", "-c", SERVE)
+    with wherry.Sandbox.create(*command, encrypted_ports=[8000], readiness_probe=PROBE, timeout=60) as sandbox:
+        sandbox.wait_until_ready(timeout=30)
+        url = sandbox.tunnels()[8000].url
+        token = sandbox.create_connect_token(port=8000)
+        request = urllib.request.Request(token.url, headers={"Authorization": f"Bearer {token.token}"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            by_token = response.read().decode()
+        done.put((url, ask(url), by_token))
+        done.get(partition="over", timeout=60)
+
+
+@app.function()
+def ask_there(url: str) -> str:
+    return ask(url)
+
+
+@app.function(block_network=True)
+def ask_without_network(url: str) -> str:
+    return ask(url)
+
+
+def ask(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.code)

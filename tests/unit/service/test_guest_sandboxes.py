@@ -21,9 +21,11 @@ from wherry_proto.messages import (
     LocalMount,
     SandboxCreateRequest,
     SandboxGetRequest,
+    SandboxInfo,
     SandboxListRequest,
     SandboxListResponse,
     SandboxSpec,
+    SandboxTunnel,
 )
 from wherry_service.api.guest_sandboxes import Asking, GuestSandboxes
 from wherry_service.errors import Denied, Exhausted, NotFound
@@ -64,8 +66,15 @@ class Place:
         self.app_id = world.app_id
         self.blocked = False
         self.places = {IMAGE: {"main"}, "im-theirs": {"other"}, image_id(BUILT): {"main"}}
+        self.num_ready = 0
         self.guests = GuestSandboxes(
-            house.sandboxes, world.apps.register, cast("Any", self), cast("Any", self), lambda one: settled(one, False)
+            house.sandboxes,
+            world.apps.register,
+            cast("Any", self),
+            cast("Any", self),
+            lambda one: settled(one, False),
+            cast("Any", self),
+            self.ready,
         )
         self.asking = Asking("co-1", self.app_id, "main")
 
@@ -73,8 +82,18 @@ class Place:
         """Play the pools."""
         return (SimpleNamespace(plan=SimpleNamespace(block_network=self.blocked)), None)
 
+    def local_url(self, owner_id: str, port: int, host: str) -> str:
+        """Play the tunnels."""
+        return f"http://{owner_id}-{port}.localhost" if host == "127.0.0.1" else ""
+
+    async def ready(self) -> None:
+        """Play the ingress."""
+        self.num_ready += 1
+
     async def of(self, kind: str, object_id: str) -> frozenset[str]:
         """Play the places."""
+        if kind == "container":
+            return frozenset(self.places.get(object_id, ()))
         if kind == "image":
             return frozenset(self.places.get(object_id, ()))
         return frozenset({"main"} if await self.house.sandboxes.register.record(object_id) else ())
@@ -102,6 +121,40 @@ def scene(
             await house.sandboxes.close("over")
 
     run(tmp_path, main)
+
+
+def test_ports_are_reached_within_the_environment_by_those_with_a_network(tmp_path: Path) -> None:
+    async def scenario(place: Place) -> None:
+        place.places |= {"co-2": {"main"}, "co-3": {"other"}}
+        own, without_app = await place.sandbox(), await place.sandbox(app_id="")
+        may = place.guests.may_reach
+        # Of its environment all: who knows a port's name was told it.
+        assert [await may(place.asking, one) for one in (own, without_app, "co-2")] == [True] * 3
+        assert [await may(place.asking, one) for one in (new_id("sb"), "co-3", new_id("co"))] == [False] * 3
+        stranger = Asking("co-1", place.app_id, "other")
+        assert not await may(stranger, own)
+        place.blocked = True
+        assert not await may(place.asking, own)
+
+    scene(tmp_path, scenario)
+
+
+def test_a_container_is_told_where_ports_answer_for_it(tmp_path: Path) -> None:
+    async def scenario(place: Place) -> None:
+        made = await place.sandbox()
+
+        async def handler(request: SandboxGetRequest) -> SandboxInfo:
+            tunnels = [SandboxTunnel(port=8000, host=host, host_port=9) for host in ("127.0.0.1", "0.0.0.0")]
+            return SandboxInfo(sandbox_id=made, tunnels=tunnels if request.environment else [])
+
+        info = await place.guests.get(place.asking, handler, SandboxGetRequest(sandbox_id=made, environment="main"))
+        assert [tunnel.local_url for tunnel in info.tunnels] == [f"http://{made}-8000.localhost", ""]
+        assert place.num_ready == 1
+        # For one without ports nothing begins to listen.
+        await place.guests.get(place.asking, handler, SandboxGetRequest(sandbox_id=made))
+        assert place.num_ready == 1
+
+    scene(tmp_path, scenario)
 
 
 def test_a_new_one_is_its_own_apps_whatever_it_says(tmp_path: Path) -> None:
