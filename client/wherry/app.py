@@ -8,7 +8,7 @@ from wherry._app.roster import FunctionDecorator, LocalEntrypoint, Roster
 from wherry._base.blocking import blocking, blocking_classmethod, iterating
 from wherry._base.hints import TYPE_CHECKING, Any, ParamSpec, TypeVar, dataclass_transform
 from wherry._calling.owner import Owner
-from wherry._define.names import check_app_name, checked_tags, is_app_id
+from wherry._define.names import check_app_name, check_written_name, checked_tags, is_app_id
 from wherry._define.options import FunctionOptions, translate
 from wherry._define.recipe import checked_recipe
 from wherry.exception import InvalidError
@@ -60,7 +60,7 @@ class App(OlderApp, AskedApp):
         **objects: Any,
     ) -> None:
         if name is not None:
-            check_app_name(name)
+            check_written_name(name)
         checked_recipe(image)
         places: Placed = ()
         if volumes:
@@ -456,7 +456,7 @@ class App(OlderApp, AskedApp):
                 raise InvalidError(f"App.lookup({name!r}) names an app by its id: create_if_missing needs a name")
             app = App()
         else:
-            app = App(name)
+            app = App(check_app_name(name))
         owner = app.__wherry_owner__
         found = looked_up(owner.plan(), client, environment_name, create_if_missing, name if app.name is None else "")
         owner.became(found.app_id, found.name, found.environment, client)

@@ -15,6 +15,22 @@ def check_app_name(name: Any) -> str:
     return _checked("an app's name", name, _LONGEST_APP)
 
 
+def check_written_name(name: Any) -> str:
+    """Return the name that a program gives an app, which it need not deploy; raise InvalidError for what is no name.
+
+    Where only the characters are wrong, or there are too many, it runs under another (`run_name`).
+    """
+    if isinstance(name, str) and name.strip() and not is_app_id(name):
+        return name
+    return check_app_name(name)
+
+
+def run_name(name: str) -> str:
+    """Return what an app of that name runs as: the same, but for what no app's name has."""
+    plain = "".join(char if char.isprintable() and char != "/" else "-" for char in name.replace("::", "-"))
+    return plain.strip()[:_LONGEST_APP].strip() or "app"
+
+
 def check_function_name(name: Any) -> str:
     """Return the name that `name=` gives a function; raise InvalidError as above."""
     return _checked("a function's name", name, _LONGEST_FUNCTION)

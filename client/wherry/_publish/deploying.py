@@ -224,9 +224,10 @@ def strategy_of(strategy: str) -> int:
 
 
 def _named(plan: Plan, name: str | None) -> str:
-    found = plan.name if name is None else check_app_name(name)
+    found = plan.name if name is None else name
     if not found:
         raise InvalidError('the app has no name to deploy it under: write wherry.App("its-name"), or use --name')
+    check_app_name(found)
     if not plan.definitions:
         raise InvalidError(f"app {found!r} has no function to deploy: decorate one with @app.function()")
     return found

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wherry._base.code import importable_name
+from wherry._define.names import run_name
 from wherry._publish.needs import modules_of
 from wherry_proto.messages import AppInfo, AppOpenRequest, AppSetTagsRequest, AppStopRequest, Notice
 
@@ -39,9 +40,14 @@ def opened(
     if not owner_id:
         _ = client.session  # connected first: the service ties the app to it
         owner_id = client.client_id
-    name = name or plan.name
-    name = name or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
-    request = AppOpenRequest(name=name[:64], environment=environment, client_id=owner_id, detach=detach, deploy=deploys)
+    written = name or plan.name
+    written = written or next((importable_name(module.__name__).rpartition(".")[2] for module in modules), "app")
+    name = run_name(written)
+    if name != written and not deploys:
+        text = f"the app's name is {written!r}: it runs as {name!r}, and can't be deployed under a name with '/', '::' "
+        text += "or line breaks, or with more than 64 characters"
+        client.listener.screen.notice(Notice(text=text))
+    request = AppOpenRequest(name=name, environment=environment, client_id=owner_id, detach=detach, deploy=deploys)
     info = client.call("Apps.Open", request, AppInfo)
     try:
         if plan.tags and info.tags != plan.tags:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wherry._base.code import has_file
+from wherry._define.names import run_name
 from wherry._publish.bring_up import bring_up
 from wherry._publish.images import check_python
 from wherry._publish.needs import alias_main, modules_of, needs_of
@@ -52,7 +53,8 @@ def prepared(
     modules = modules_of(plan.definitions)
     alias_main()
     specs = [function_spec(definition) for definition in plan.definitions]
-    called = name or plan.name
+    written = name or plan.name
+    called = run_name(written) if written else None
     for spec, definition in zip(specs, plan.definitions, strict=True):
         # What the code calls the app that defines it: this one, or one that it includes.
         own_name = plan.of(definition).name

@@ -12,10 +12,13 @@ from wherry import App, Image, Secret
 from wherry._connection.client import Client
 from wherry._publish.needs import needs_of
 from wherry._sandbox.origin import origin_of
+from wherry._screen.output import Silent
 from wherry.cli._ref import find_app
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry_proto.messages import (
     AppInfo,
+    AppOpenRequest,
+    AppPublishRequest,
     AppSetTagsRequest,
     AppShowRequest,
     AppShowResponse,
@@ -305,3 +308,32 @@ def test_experiments_of_modal_are_ignored_with_a_word() -> None:
         app.function(timeot=3)
     made = app.function(serialized=True, name="h", allow_concurrent_inputs=True)(plus(1))
     assert made.info.options.max_inputs == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "runs_as"),
+    [("models/resnet", "models-resnet"), ("a::b", "a-b"), ("two\nlines", "two-lines"), ("x" * 70, "x" * 64)],
+)
+def test_a_name_that_no_deployed_app_has_is_no_hindrance_to_running(
+    service: FakeService, client: Client, name: str, runs_as: str
+) -> None:
+    told: list[str] = []
+
+    class Screen(Silent):
+        def notice(self, notice: Any) -> None:
+            told.append(notice.text)
+
+    client.listener.screen = Screen()
+    app = App(name)
+    f = app.function(name="f", serialized=True)(plus(1))
+    service.functions["f"] = plus(1)
+    with app.run(client=client):
+        assert (f.remote(1), app.name) == (2, name)
+    (opened,) = [request for _, request in service.requests if isinstance(request, AppOpenRequest)]
+    (published,) = [request for _, request in service.requests if isinstance(request, AppPublishRequest)]
+    # What the code calls the app is not what it is called: the container finds it by the former.
+    assert (opened.name, published.functions[0].app_name) == (runs_as, name)
+    (said,) = told
+    assert said.startswith(f"the app's name is {name!r}: it runs as {runs_as!r}, and can't be deployed")
+    with pytest.raises(InvalidError, match="an app's name is"):
+        app.deploy()
