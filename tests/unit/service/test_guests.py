@@ -54,6 +54,7 @@ from wherry_service.store.environments import EnvironmentStore
 if TYPE_CHECKING:
     from wherry_service.api.guest_sandboxes import GuestSandboxes
     from wherry_service.logs.store import LogStore
+    from wherry_service.records.reader import RecordReader
     from wherry_service.sandboxes.sandboxes import Sandboxes
 
 
@@ -87,6 +88,7 @@ class World:
             self.pools,
             cast("Sandboxes", None),
             cast("LogStore", None),
+            cast("RecordReader", None),
         )
         handlers = {
             "Server.Info": _info,
