@@ -20,7 +20,6 @@ from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
     CallKind,
     CallStart,
-    Failure,
     Format,
     FunctionInfo,
     FunctionLookupRequest,
@@ -169,7 +168,7 @@ class Caller:
             session.drop(call)
         try:
             if output.failure is not None:
-                raise self.failure(output.failure)
+                raise self.failure(output)
             return self.client.blobs.load(output.payload) if output.payload is not None else None
         finally:
             if has_blob(output):
@@ -234,9 +233,9 @@ class Caller:
             return self.client.blobs.put_bytes(data)
         return Payload(format=Format.PICKLE, data=data, size=len(data))
 
-    def failure(self, failure: Failure) -> BaseException:
-        """Return the exception to raise for a failure."""
-        return self.client.failures.exception(failure, self._local_root)
+    def failure(self, output: Output) -> BaseException:
+        """Return the exception to raise for an output that is a failure."""
+        return self.client.failures.of(output, self._local_root)
 
 
 def map_results(

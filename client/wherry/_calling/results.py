@@ -239,7 +239,7 @@ class Results(Generic[T]):
                 if event.num_yields or self._is_generator:
                     return _NOTHING
                 return opened.client.blobs.load(event.payload) if event.payload is not None else None
-            error = opened.fail(event.failure)
+            error = opened.fail(event)
             if not self._return_exceptions:
                 raise error
             if self._wrap_exceptions is None:

@@ -102,7 +102,7 @@ class Watch:
     def value(self, output: Output) -> Any:
         """Return the value of an output, or raise its failure."""
         if output.failure is not None:
-            raise self._client.failures.exception(output.failure)
+            raise self._client.failures.of(output)
         return self._client.blobs.load(output.payload) if output.payload is not None else None
 
     def _check(self, state: CallState) -> None:

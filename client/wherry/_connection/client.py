@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from wherry._base.blocking import blocking, blocking_classmethod
 from wherry._base.ids import new_id
@@ -24,7 +24,7 @@ from wherry._screen.output import Output as Screen
 from wherry._screen.output import Silent
 from wherry.context import container_directory
 from wherry.exception import ConnectionError, InvalidError, NotFoundError
-from wherry_proto.messages import Hello, LogLine, Message, Notice, ServerInfo, ServerInfoRequest
+from wherry_proto.messages import Hello, LogLine, Message, Notice, Payload, ServerInfo, ServerInfoRequest
 
 if TYPE_CHECKING:
     from wherry._connection.transport.transport import Exchange, Transport
@@ -199,6 +199,8 @@ class Client:
         self._lock = threading.RLock()
         self._session: Session | None = None
         self._blobs: Blobs | None = None
+        # What makes exceptions of failures. What moves large values is asked for when there is one.
+        self.failures = Failures(self._load)
         self._closing = threading.Event()
 
     def become_child(self) -> None:
@@ -224,6 +226,9 @@ class Client:
         """Whether the session is open and large values need no set-up: using it then does not block."""
         return self._session is not None
 
+    def _load(self, payload: Payload) -> Any:
+        return self.blobs.load(payload)
+
     @property
     def blobs(self) -> Blobs:
         """What moves large values."""
@@ -236,11 +241,6 @@ class Client:
 
     def _transfer(self, what: str, size: int) -> "Transfer":
         return self.listener.screen.transfer(what, size)
-
-    @property
-    def failures(self) -> Failures:
-        """What makes exceptions of failures."""
-        return Failures(self.blobs.load)
 
     def info(self) -> ServerInfo:
         """Return what the service says of itself."""

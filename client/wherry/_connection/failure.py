@@ -4,7 +4,9 @@ import linecache
 import os
 import re
 import sys
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from wherry import exception
 from wherry._connection.rebuilt import Rebuilt
 from wherry.exception import DeserializationError, ExecutionError, RemoteError
-from wherry_proto.messages import Failure, FailureKind, Payload
+from wherry_proto.messages import Failure, FailureKind, Output, Payload
 
 _INSTALLED = str(Path(exception.__file__).parent)
 # Where a container has the source, in the order in which it looks for a module.
@@ -23,6 +25,8 @@ _INSIDE = re.compile(r"<[^<>]*>:/wherry/(sdk|runner)/")
 
 # Each container that fails has its own.
 _MAX_SHOWN = 200
+# Exceptions whose input is known: one of the latest ends a program.
+_MAX_KNOWN = 200
 
 Load = Callable[[Payload], Any]
 
@@ -34,6 +38,23 @@ class Failures:
         self._load = load
         # The names of files whose lines can be shown, the oldest first.
         self._shown: dict[str, None] = {}
+        # How many inputs have failed, and which the latest exceptions are of: by `id`, so that none is kept for it.
+        self.num_failed = 0
+        self._inputs: deque[tuple[int, type[BaseException], str]] = deque(maxlen=_MAX_KNOWN)
+        self._lock = threading.Lock()
+
+    def of(self, output: Output, local_root: Path | None = None) -> BaseException:
+        """Return the exception to raise for an output that is a failure; `input_of` knows it from then on."""
+        assert output.failure is not None
+        error = self.exception(output.failure, local_root)
+        self.num_failed += 1
+        self._inputs.append((id(error), type(error), output.input_id))
+        return error
+
+    def input_of(self, error: BaseException) -> str:
+        """Return the input ("in-…") that has failed with an exception, or with one that led to it; "" for none."""
+        known = {(number, kind): input_id for number, kind, input_id in self._inputs}
+        return next((found for one in _all_of(error) if (found := known.get((id(one), type(one))))), "")
 
     def exception(self, failure: Failure, local_root: Path | None = None) -> BaseException:
         """Return the exception to raise for a failure."""
@@ -66,12 +87,13 @@ class Failures:
         if lines:
             # An entry without a time is never checked against a file.
             linecache.cache[marked] = (sum(map(len, lines)), None, lines, marked)
-            self._shown.pop(marked, None)
-            self._shown[marked] = None
-            if len(self._shown) > _MAX_SHOWN:
-                oldest = next(iter(self._shown))
-                del self._shown[oldest]
-                linecache.cache.pop(oldest, None)
+            with self._lock:
+                self._shown.pop(marked, None)
+                self._shown[marked] = None
+                if len(self._shown) > _MAX_SHOWN:
+                    oldest = next(iter(self._shown))
+                    del self._shown[oldest]
+                    linecache.cache.pop(oldest, None)
         return marked
 
 
@@ -128,17 +150,23 @@ def hide_internals(error: BaseException) -> None:
 
     Frames that are all Wherry's stay where the exception is none of Wherry's: what went wrong is then in them.
     """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
+    for current in _all_of(error):
         kept = _without_internals(current.__traceback__)
         if kept is not None or isinstance(current, exception.Error):
             # Not by assignment: a class may refuse that.
             BaseException.with_traceback(current, kept)
+
+
+def _all_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, what led to it, and a group's members, each once."""
+    seen: set[int] = set()
+    waiting: deque[BaseException | None] = deque([error])
+    while waiting:
+        current = waiting.popleft()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
         waiting += [current.__cause__, current.__context__]
         if isinstance(current, BaseExceptionGroup):
             waiting += current.exceptions

@@ -161,7 +161,7 @@ def _run(
         if isinstance(error, Error) and not report.app_id:
             raise
         show_error(error)
-        report.ends("Failed after")
+        report.ends("Failed after", client.failures.input_of(error))
         raise typer.Exit(1) from None
     report.ends("Done in")
     return value
@@ -197,13 +197,19 @@ class _Report:
                 self._screen.notice(Notice(text=text))
             raise
 
-    def ends(self, how: str) -> None:
-        """Say how it ended, and after how long."""
-        number = self._client.session.num_answered
+    def ends(self, how: str, input_id: str = "") -> None:
+        """Say how it ended, and after how long; `input_id`: of the call whose failure ended it."""
+        number, failed = self._client.session.num_answered, self._client.failures.num_failed
         calls = f"{number:,} {'call' if number == 1 else 'calls'}"
+        if failed and number > 1:
+            calls += f", {failed:,} failed"
         seconds = time.monotonic() - self._began
         text = f"{how} {f'{seconds:.1f} s' if seconds < 10 else span(seconds)}, {calls}"
         self._screen.step(text)
+        if input_id:
+            self._screen.step(f"The call that failed: wherry call show {input_id}")
+        elif failed:
+            self._screen.step(f"What failed: wherry call list --app {self.app_id} --state failed")
         if self.runs_on:
             *lines, last = self._left()
             for line in lines:

@@ -29,12 +29,60 @@ def test_a_run_begins_with_the_app_and_ends_with_a_summary(run: Run, capsys: Tol
     assert lines[-1] == "wherry: Log: wherry app logs ap-1"
 
 
-def test_a_run_that_fails_says_after_how_long(run: Run, capsys: Told) -> None:
+def test_a_run_that_fails_says_after_how_long(run: Run, capsys: Told, service: FakeService) -> None:
     assert run("", "run", "SCRIPT::fail", "--n", "1") == 1
     err = capsys.readouterr().err
     assert re.search(
-        r"LookupError: \('bad', 1\)\nwherry: Failed after \d\.\d s, 1 call\nwherry: Log: wherry app logs ap-1", err
+        r"LookupError: \('bad', 1\)\nwherry: Failed after \d\.\d s, 1 call\n"
+        rf"wherry: The call that failed: wherry call show {service.offered[-1]}\nwherry: Log: wherry app logs ap-1",
+        err,
     )
+
+
+ONE_OF_MANY = """
+@app.local_entrypoint()
+def main(where: str):
+    double.remote(1)
+    try:
+        if where == "caught":
+            fail.remote(2)
+    except LookupError:
+        return
+    if where == "as a cause":
+        try:
+            fail.remote(3)
+        except LookupError as error:
+            raise ValueError("no") from error
+    if where == "of a map":
+        list(fail.map([4]))
+    if where == "in a group":
+        raise ExceptionGroup("all", list(fail.map([5], return_exceptions=True)))
+    fail.spawn(6).get()
+"""
+
+
+@pytest.mark.parametrize("where", ["as a cause", "of a map", "in a group", "spawned"])
+def test_a_run_that_fails_names_the_call_whose_failure_ended_it(
+    run: Run, capsys: Told, service: FakeService, where: str
+) -> None:
+    assert run(ONE_OF_MANY, "run", "SCRIPT", "--where", where) == 1
+    *_, how, which, log = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"wherry: Failed after \d\.\d s, [12] calls?, 1 failed", how) or where == "spawned"
+    assert which == f"wherry: The call that failed: wherry call show {service.offered[-1]}"
+    assert log == "wherry: Log: wherry app logs ap-1"
+
+
+def test_a_run_that_bore_failures_says_how_to_see_them(run: Run, capsys: Told) -> None:
+    assert run(ONE_OF_MANY, "run", "SCRIPT", "--where", "caught") == 0
+    *_, how, which, log = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"wherry: Done in \d\.\d s, 2 calls, 1 failed", how)
+    assert which == "wherry: What failed: wherry call list --app ap-1 --state failed"
+    assert log == "wherry: Log: wherry app logs ap-1"
+
+
+def test_a_run_that_fails_by_itself_names_no_call(run: Run, capsys: Told) -> None:
+    assert run("@app.local_entrypoint()\ndef main():\n    1 / 0\n", "run", "SCRIPT") == 1
+    assert "wherry call" not in capsys.readouterr().err
 
 
 def test_quiet_says_none_of_it(run: Run, capsys: Told) -> None:
