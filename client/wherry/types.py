@@ -150,6 +150,100 @@ class AppInfo:
     servers: dict[str, str]
 
 
+@dataclass(frozen=True)
+class CallRecord:
+    """What became of one input: `Function.calls` gives these.
+
+    `state` is "queued", "running", "retrying", "succeeded", "failed", "timeout", "cancelled", "lost" (its container
+    ended) or "rejected" (too many waited); `kind` is "remote", "map", "generator", "spawn", "spawn_map", "web" or
+    "schedule". Times are in UTC, None where it has not come so far; sizes in bytes. `index` is its position within the
+    call. `version` is the app's, None where it is not deployed. `retries` counts further attempts, `losses` containers
+    that were lost with it. `error` is the first line of what it raised. `kept`: its arguments are, so it can be run
+    again; `replay_of` and `replayed_by` are inputs that are runs of the same arguments.
+    """
+
+    input_id: str
+    function_call_id: str
+    index: int
+    state: str
+    kind: str
+    app_name: str
+    function_name: str
+    function_id: str
+    version: int | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    container_id: str | None
+    retries: int
+    losses: int
+    argument_bytes: int
+    result_bytes: int
+    error: str | None
+    kept: bool
+    parent_input_id: str | None
+    replay_of: str | None
+    replayed_by: str | None
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """How long it waited until a container began it, the last time; None if none has."""
+        if self.queued_at is None or self.started_at is None:
+            return None
+        return max(0.0, (self.started_at - self.queued_at).total_seconds())
+
+    @property
+    def run_seconds(self) -> float | None:
+        """How long its last attempt ran; None if it has not ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True)
+class StatsPercentile:
+    """One percentile, from 0 to 100, and the value that so many do not exceed. (reference: types.StatsPercentile)"""
+
+    percentile: float
+    value: float
+
+
+@dataclass(frozen=True)
+class StatsPercentileDistribution:
+    """How values are spread; `unit` is "s". (reference: types.StatsPercentileDistribution)"""
+
+    unit: str
+    percentiles: list[StatsPercentile]
+
+
+@dataclass(frozen=True)
+class FunctionStats:
+    """How a function did between `since` and `until`. (reference: types.FunctionStats)
+
+    Failures are inputs that raised, lost their container or were rejected; timeouts are counted apart.
+    `input_percentile_stats` has "queue_time" and "run_time", `container_percentile_stats` "start_time", each only if
+    there was any. `input_running_at_end_count` and `backlog` are those of now. `retry_count` counts further attempts.
+    """
+
+    since: datetime
+    until: datetime
+    input_success_count: int
+    input_failure_count: int
+    input_timeout_count: int
+    input_running_at_end_count: int
+    input_percentile_stats: dict[str, StatsPercentileDistribution]
+    container_started_count: int
+    container_error_count: int
+    container_creating_at_end_count: int
+    container_percentile_stats: dict[str, StatsPercentileDistribution]
+    container_total_count: int
+    variant_count: int
+    all_variants: bool
+    input_cancelled_count: int = 0
+    retry_count: int = 0
+    backlog: int = 0
+
+
 class VolumeCreateOptions(dict[str, Any]):
     """Options of a volume that is created; they make no difference. (reference: types.VolumeCreateOptions)"""
 

@@ -1,10 +1,12 @@
 """Functions: `local`, `map` and its like know the function's parameters. Checked, never executed."""
 
+import datetime
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
 
 import wherry
 from wherry import Function, FunctionCall
+from wherry.types import CallRecord, FunctionStats
 
 app = wherry.App("types")
 
@@ -118,6 +120,17 @@ def others() -> None:
     assert_type(plain.is_generator, bool)
 
 
+def asked() -> None:
+    hour = datetime.timedelta(hours=1)
+    assert_type(plain.calls(), list[CallRecord])
+    assert_type(plain.calls(state=["failed"], since=hour, until=datetime.datetime.now(), limit=None)[0].state, str)
+    assert_type(plain.calls()[0].run_seconds, float | None)
+    assert_type(plain.stats(since=hour), FunctionStats)
+    assert_type(plain.stats().input_percentile_stats["run_time"].percentiles[0].value, float)
+    plain.calls(limit="all")  # type: ignore[arg-type]
+    plain.calls("failed")  # type: ignore[call-arg]
+
+
 def looked_up() -> None:
     found = Function.from_name("app", "f")
     assert_type(found.remote(1), Any)
@@ -137,4 +150,6 @@ async def awaiting() -> None:
     async for number in generator.remote_gen.aio(1):
         assert_type(number, int)
     assert_type(await two.for_each.aio([1], ["a"]), None)
+    assert_type(await plain.calls.aio(error="x"), list[CallRecord])
+    assert_type(await plain.stats.aio(all_variants=True), FunctionStats)
     plain.map.aio(["a"])  # type: ignore[list-item]

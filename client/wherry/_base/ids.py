@@ -9,6 +9,8 @@ from wherry.exception import InvalidError
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _LENGTH = 26
+# Of these, those that tell the time.
+_TIME_DIGITS = 10
 
 
 def new_id(prefix: str) -> str:
@@ -37,3 +39,22 @@ def check_id(value: str, prefix: str, kind: str) -> str:
 def _encode(number: int) -> str:
     pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
     return "".join(pairs)
+
+
+def times_of_beginning(digits: str) -> tuple[int, int]:
+    """Return when ids were made that begin with these digits: the first and the last ms since 1970 that it can be.
+
+    Raises ValueError for what no id begins with.
+    """
+    head = digits.upper()[:_TIME_DIGITS]
+    if not set(digits.upper()) <= set(_ALPHABET) or digits[:1] > "7":
+        raise ValueError(digits)
+    first, last = (_number(head.ljust(_TIME_DIGITS, fill)) for fill in (_ALPHABET[0], _ALPHABET[-1]))
+    return first, last
+
+
+def _number(digits: str) -> int:
+    number = 0
+    for digit in digits:
+        number = number * len(_ALPHABET) + _ALPHABET.index(digit)
+    return number

@@ -6,10 +6,14 @@ from wherry._base.blocking import blocking
 from wherry._base.hints import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime, timedelta
+
+    from wherry import types
     from wherry._calling.callee import Callee
     from wherry._calling.stats import FunctionStats
     from wherry._calling.variants import Changes
-    from wherry.types import FunctionAutoscalerSettings
+    from wherry.types import CallRecord, FunctionAutoscalerSettings
 
 F = TypeVar("F")
 # Stands for a setting that is not given, where None takes it back. Below all that there are.
@@ -83,6 +87,46 @@ class Scaling(Generic[F]):
         from wherry._calling.stats import stats_of  # noqa: PLC0415 - start-up cost: only for those who ask
 
         return stats_of(self.callee.resolved())
+
+    @blocking
+    def stats(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        container: str | None = None,
+        all_variants: bool = False,
+    ) -> types.FunctionStats:
+        """Return how calls ended and how long they waited and ran, between two times, in whole minutes.
+
+        By default of the last hour; a `timedelta` is so long ago, a time without a zone is local. `container`: only
+        what that one ran ("co-…"). `all_variants`: also what ran with other options or parameters. Raises InvalidError
+        for what is no interval. (reference: Function.stats)
+        """
+        from wherry._calling.records import stats_of_calls  # noqa: PLC0415 - start-up cost: as above
+
+        return stats_of_calls(self.callee.resolved(), since, until, container, all_variants)
+
+    @blocking
+    def calls(
+        self,
+        *,
+        state: str | Collection[str] | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        error: str | None = None,
+        limit: int | None = 100,
+    ) -> list[CallRecord]:
+        """Return what became of the function's calls: an entry for each input, the latest first.
+
+        `state`: only those, as "failed" or ["failed", "timeout"]. `since`, `until`: queued from then on, and before
+        then; a `timedelta` is so long ago, a time without a zone is local. `error`: a part of the error's first line,
+        in whatever case. `limit`: at most so many; None: all that are kept. Raises InvalidError for a state that there
+        is not.
+        """
+        from wherry._calling.records import calls_of  # noqa: PLC0415 - start-up cost: as above
+
+        return calls_of(self.callee.resolved(), state, since, until, error, limit)
 
 
 class FunctionAutoscalerManager:

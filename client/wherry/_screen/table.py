@@ -25,10 +25,11 @@ _DIGITS = 8
 _ROOM = 16
 _LEAST = 4
 _GREEN = ("busy", "built", "deployed", "live", "ok", "running", "succeeded")
-_YELLOW = ("building", "creating", "detached", "draining", "starting", "ephemeral")
-_RED = ("error", "failed", "timed out")
+_YELLOW = ("building", "creating", "detached", "draining", "retrying", "starting", "ephemeral")
+_RED = ("error", "failed", "lost", "rejected", "timed out", "timeout")
 _DIM = (
-    "exited", "idle", "not built", "paused", "removed", "revoked", "skipped", "stopped", "superseded", "terminated",
+    "cancelled", "exited", "idle", "not built", "paused", "removed", "revoked", "skipped", "stopped", "superseded",
+    "terminated",
 )  # fmt: skip
 _STYLES = {
     word: style

@@ -58,6 +58,13 @@ def confirm(question: str, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
+def without_colour(wanted: bool) -> bool:
+    """Show nothing of this process in colour, if that is wanted; for the option `--no-color`."""
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
+    return wanted
+
+
 def stdin_is_terminal() -> bool:
     """Whether there is somebody to ask; with a closed stdin there is not even a stream."""
     return sys.stdin is not None and sys.stdin.isatty()

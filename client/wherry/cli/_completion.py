@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from wherry._calling.records import KINDS, STATES, full_name
 from wherry._connection.client import default_client
 from wherry._connection.profiles import Profiles, profiles_path
 from wherry_proto.messages import (
@@ -28,6 +29,8 @@ from wherry_proto.messages import (
     Message,
     ObjectListRequest,
     ObjectListResponse,
+    RecordListRequest,
+    RecordListResponse,
     SandboxListRequest,
     SandboxListResponse,
     ScheduleListRequest,
@@ -41,6 +44,8 @@ from wherry_proto.messages import (
 _WITHIN_S = 2.0
 # Who asks a service for more of it looks the name up in a list.
 _MOST_APPS = 20
+# The latest ones.
+_MOST_CALLS = 50
 # Decorators of what can be named behind a file's "::".
 _CLASSES = frozenset(("cls", "server"))
 _FUNCTIONS = frozenset(("function",))
@@ -216,6 +221,13 @@ def _tokens(environment: str, incomplete: str) -> Hints:
         yield Hint(token.token_id, token.name)
 
 
+def _calls(environment: str, incomplete: str) -> Hints:
+    request = RecordListRequest(environment=_here(environment), limit=_MOST_CALLS)
+    for record in cast("RecordListResponse", _ask("Records.List", request)).records:
+        what = f"{record.app_name}/{full_name(record)}: {STATES.get(record.state, '')}"
+        yield Hint(record.call_id if incomplete.startswith("fc") else record.input_id, what)
+
+
 # What this machine has
 
 
@@ -327,6 +339,8 @@ _BY_NAME: dict[str, Callable[[str, str], Hints]] = {
     "add_local": _paths,
     "app": _apps,
     "apps": _apps,
+    "call": _calls,
+    "calls": _calls,
     "certificate": _paths,
     "config": _paths,
     "container": _containers,
@@ -338,12 +352,14 @@ _BY_NAME: dict[str, Callable[[str, str], Hints]] = {
     "from_json": _paths,
     "function": _functions,
     "image_id": _images,
+    "kinds": _words(*KINDS.values()),
     "profile": _profiles,
     "registry_secret": _secrets,
     "sandbox": _sandboxes,
     "sandboxes": _sandboxes,
     "scopes": _words("admin", "deploy", "invoke"),
     "secrets": _secrets,
+    "states": _words(*STATES.values()),
     "strategy": _words("rolling", "recreate"),
     "stream": _words("stdout", "stderr", "system"),
     "token_id": _tokens,

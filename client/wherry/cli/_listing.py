@@ -1,5 +1,7 @@
 """What all commands that list have: a table, and the options for it."""
 
+import copy
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +65,13 @@ class Listing(Generic[T]):
         self._limit = limit
         self._sort = sort
         self._watch = watch
+
+    def keep(self, title: str) -> None:
+        """Have a column stay, however narrow the terminal is."""
+        columns = self._listed.table.columns
+        kept = [dataclasses.replace(one, leaves=0) if one.title == title else one for one in columns]
+        self._listed = copy.copy(self._listed)
+        self._listed.table = Table(*kept)
 
     def show(self, fetch: Callable[[], Sequence[T]]) -> None:
         """List what `fetch` returns; while it is watched, again and again."""
@@ -162,6 +171,14 @@ def _options(listed: Listed[Any], limit: bool, watching: bool) -> Callable[..., 
     def all_of_it(sort: str = sort_option, quiet: bool = quiet_option, as_json: bool = JSON_OPTION) -> Listing[Any]:
         return whole(sort, 0, quiet, False, as_json)
 
+    def watched(
+        sort: str = sort_option,
+        quiet: bool = quiet_option,
+        watch: bool = watch_option,
+        as_json: bool = JSON_OPTION,
+    ) -> Listing[Any]:
+        return whole(sort, 0, quiet, watch, as_json)
+
     if not limit:
-        return all_of_it
+        return watched if watching else all_of_it
     return whole if watching else still

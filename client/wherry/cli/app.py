@@ -6,11 +6,21 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
+from wherry._screen.moments import iso
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, time_of
+from wherry.cli._common import (
+    ENVIRONMENT_OPTION,
+    JSON_OPTION,
+    NEVER_ASKS_OPTION,
+    show_json,
+    tell,
+    time_of,
+    without_colour,
+)
 from wherry.cli._find import list_of_apps
-from wherry.cli._ids import whole
+from wherry.cli._ids import any_app, whole
 from wherry.cli._listing import Listed, Listing
+from wherry.cli._stats import described_app, interval, show_app, stats_of_app
 from wherry.exception import NotFoundError
 from wherry_proto.messages import AppInfo, AppState, AppStopRequest, AppStopResponse
 
@@ -69,6 +79,30 @@ def list_apps(
 ) -> None:
     """List apps, the latest first."""
     listing.show(lambda: list_of_apps(environment, stopped))
+
+
+@group.command()
+def stats(
+    app: str = typer.Argument(help="Id, or name: the newest app of that name, running or not."),
+    since: str | None = typer.Option(None, "--since", help="From then on, an hour by default: 10m, 2h (ago), 19:30."),
+    until: str | None = typer.Option(None, "--until", help="Up to then."),
+    no_color: bool = typer.Option(False, "--no-color", help="Show no colours.", callback=without_colour),
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show how an app's functions do: how calls ended, and times.
+
+    Percentiles are of how long inputs waited, and of how long they ran. Without --since and --until: of the last hour.
+    """
+    when = interval(since, until)
+    app_id = any_app(app, environment)
+    found = stats_of_app(app_id, environment or default_client().environment, when)
+    if as_json:
+        show_json({"app_id": app_id, **described_app(found)})
+    elif not found.functions:
+        tell(f"Nothing was called in {app} between {iso(found.since_ms)} and {iso(found.until_ms)}.")
+    else:
+        show_app(found)
 
 
 @group.command()

@@ -74,7 +74,7 @@ _ENTRIES = Listed[AuditEntry](
 
 
 @group.command("list")
-@_ENTRIES.command(limit=False)
+@_ENTRIES.command(limit=False, watch=False)
 def list_entries(
     limit: int = typer.Option(
         100, "-n", "--limit", metavar="N", min=1, max=10_000, help="Show at most N, the latest first."

@@ -7,21 +7,26 @@ import typer
 from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, without_colour
 from wherry.cli._find import functions_in
 from wherry.cli._functions import describe_function, find_function, function_of, status_of, urls_of
-from wherry.cli._ids import running_app
+from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
+from wherry.cli._records import CALLS, list_records, request_of
+from wherry.cli._stats import described, interval, lines_of
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
 from wherry.function import Function
-from wherry_proto.messages import FunctionInfo, FunctionStatus, ScheduleListRequest, ScheduleListResponse
+from wherry_proto.messages import FunctionInfo, FunctionStatus, Record, ScheduleListRequest, ScheduleListResponse
 
 group = typer.Typer(help="Look at functions of running apps, and scale them.", no_args_is_help=True)
 autoscaler = typer.Typer(help="Show and change how a function scales.", no_args_is_help=True)
 group.add_typer(autoscaler, name="autoscaler")
 
 _FUNCTION = typer.Argument(help="Id, or APP/FUNCTION.")
+_NO_COLOR = typer.Option(False, "--no-color", help="Show no colours.", callback=without_colour)
+# Calls that are shown where nothing says how many.
+_CALLS = 10
 _SCALING = ("min_containers", "max_containers", "buffer_containers", "scaledown_window_s")
 
 
@@ -73,22 +78,74 @@ def info(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION
 
 
 @group.command()
-def stats(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION, as_json: bool = JSON_OPTION) -> None:
-    """Show how many inputs wait and how many containers work."""
-    now = Function.from_id(find_function(function, environment).function_id).get_current_stats()
+def stats(
+    function: str = _FUNCTION,
+    since: str | None = typer.Option(None, "--since", help="From then on, an hour by default: 10m, 2h (ago), 19:30."),
+    until: str | None = typer.Option(None, "--until", help="Up to then."),
+    all_variants: bool = typer.Option(False, "--all-variants", help="Count what its variants ran, too."),
+    container: str = typer.Option("", "--container", help="Only what this one ran: co-…."),
+    no_color: bool = _NO_COLOR,
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Show how a function does: what waits, how calls ended, times.
+
+    Percentiles are of how long inputs waited, and of how long they ran. Without --since and --until: of the last hour.
+    """
+    when = interval(since, until)
+    handle = Function.from_id(find_function(function, environment).function_id)
+    found = handle.stats(
+        since=when.since,
+        until=when.until,
+        container=whole(container.removeprefix("wherry-"), environment, prefix="co") or None,
+        all_variants=all_variants,
+    )
+    now = handle.get_current_stats()
     if as_json:
         show_json(
             {
                 "backlog": now.backlog,
                 "num_active_runners": now.num_active_runners,
                 "num_total_runners": now.num_total_runners,
+                **{name: value for name, value in described(found).items() if name != "backlog"},
             }
         )
         return
-    typer.echo(
+    say(
         f"{counted(now.backlog, 'input')} waiting, {now.num_active_runners} of "
         f"{counted(now.num_total_runners, 'container')} working."
     )
+    for line in lines_of(found):
+        say(line)
+
+
+@group.command("calls")
+@CALLS.command(limit=False)
+def list_calls(
+    function: str = _FUNCTION,
+    tail: int | None = typer.Option(None, "-n", "--tail", help="At most N; 10 without --since or --until.", min=1),
+    since: str | None = typer.Option(None, "--since", help="Queued from then on: 10m, 2h (ago), 19:30."),
+    until: str | None = typer.Option(None, "--until", help="Queued before then."),
+    all_variants: bool = typer.Option(False, "--all-variants", help="With an id: calls of its variants, too."),
+    call_ids: bool = typer.Option(False, "--show-function-call-id", help="Show the id of each call, however narrow."),
+    no_color: bool = _NO_COLOR,
+    environment: str | None = ENVIRONMENT_OPTION,
+    *,
+    listing: Listing[Record],
+) -> None:
+    """List a function's calls, the latest first.
+
+    `wherry call list` has more filters. A name means the function and its variants, an id only that one.
+    """
+    found = find_function(function, environment)
+    request = request_of(found.environment, since=since, until=until)
+    if all_variants or not function.startswith("fu-"):
+        request.app, request.function = found.app_id, found.name
+    else:
+        request.function = found.function_id
+    if call_ids:
+        listing.keep("call")
+    list_records(request, listing, tail or (0 if since or until else _CALLS))
 
 
 @autoscaler.command()

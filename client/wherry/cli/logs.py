@@ -1,10 +1,11 @@
-"""`wherry logs`, `wherry app logs`, `wherry container logs` and `wherry function logs`: what containers printed."""
+"""`wherry logs`, and `logs` of an app, a container, a function and a call: what containers printed."""
 
 import contextlib
 import copy
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -14,11 +15,13 @@ from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
 from wherry._screen.stamps import stamp_of
 from wherry.cli._all_logs import AllLogs, FunctionNames, apps_named, colour_of
+from wherry.cli._call_shown import log_request
 from wherry.cli._common import ENVIRONMENT_OPTION
 from wherry.cli._functions import find_function, split_name
 from wherry.cli._ids import whole
 from wherry.cli._logs import read_logs
 from wherry.cli._options import with_options
+from wherry.cli._records import call_id_of, first_of, known_of, num_open, states_of
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.exception import NotFoundError
@@ -26,6 +29,9 @@ from wherry_proto.messages import LogLine, LogReadRequest, Stream
 
 _STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
 _COLOURS = {Stream.STDERR: "\x1b[33m", Stream.SYSTEM: "\x1b[2m"}
+
+# Between two looks at a call that is followed.
+LOOKS_AGAIN_S = 0.5
 
 _FOLLOW = typer.Option(False, "-f", "--follow", help="Go on with lines as they come, until it has ended.")
 _SINCE = typer.Option(None, "--since", help="From then on: 10m, 2h30m (ago), 19:30, 2026-01-31T19:30.")
@@ -174,6 +180,37 @@ def container_logs(
     request = _request(follow, since, until, tail, search, call, stream)
     request.container_id = whole(_container_id(container), environment, prefix="co")
     show_logs(request, Prefix(timestamps), as_json)
+
+
+def call_logs(
+    call: str = typer.Argument(help="Id (in-… or fc-…), or its beginning."),
+    follow: bool = typer.Option(False, "-f", "--follow", help="Go on with lines as they come, until it has ended."),
+    tail: int | None = _TAIL,
+    search: str = _SEARCH,
+    stream: str = _STREAM,
+    timestamps: bool = _TIMESTAMPS,
+    show_container: bool = _CONTAINER_IDS,
+    environment: str | None = ENVIRONMENT_OPTION,
+    as_json: bool = _JSON,
+) -> None:
+    """Show what a call printed, or one input of it."""
+    record_id = call_id_of(call, environment)
+    asked = _request(False, None, None, tail if tail or not follow else None, search, "", stream)
+    request = log_request(first_of(known_of(record_id)), record_id, tail=tail or 0)
+    request.search, request.stream, request.only_new = asked.search, asked.stream, follow and tail == 0
+    printer = _printer(Prefix(timestamps, show_container=show_container), as_json)
+    any_line = False
+    while True:
+        # Asked before its lines are read: then none can come any more.
+        is_over = not follow or not num_open(states_of(record_id, known_of(record_id)))
+        for lines in read_logs(default_client(), request):
+            any_line = True
+            printer.show(lines)
+        if is_over:
+            break
+        time.sleep(LOOKS_AGAIN_S)
+    printer.end()
+    _say_if_none(any_line, as_json)
 
 
 def _request(

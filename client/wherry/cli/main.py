@@ -11,6 +11,7 @@ from wherry._screen.harmless import harmless
 from wherry.cli import (
     app,
     audit,
+    call,
     config,
     container,
     dict,
@@ -36,7 +37,7 @@ from wherry.cli._usage import UsageError
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.doctor import doctor
 from wherry.cli.init import init
-from wherry.cli.logs import app_logs, function_logs, logs
+from wherry.cli.logs import app_logs, call_logs, function_logs, logs
 from wherry.cli.open import open_endpoint
 from wherry.cli.ps import ps
 from wherry.cli.run import run
@@ -89,6 +90,8 @@ cli.add_typer(app.group, name="app")
 cli.add_typer(container.group, name="container")
 function.group.command("logs")(function_logs)
 cli.add_typer(function.group, name="function")
+call.group.command("logs")(call_logs)
+cli.add_typer(call.group, name="call")
 cli.add_typer(image.group, name="image")
 cli.add_typer(sandbox.group, name="sandbox")
 cli.add_typer(secret.group, name="secret")

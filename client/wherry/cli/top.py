@@ -14,11 +14,23 @@ from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, 
 from wherry.cli._find import functions_in
 from wherry.cli._functions import function_of
 from wherry.cli._listing import show_lines, terminal_console, watch
+from wherry.cli._records import took
+from wherry.cli._stats import middle, went_wrong
 from wherry.cli._usage import UsageError
-from wherry_proto.messages import ContainerInfo, ContainerListRequest, ContainerListResponse, FunctionStatus
+from wherry_proto.messages import (
+    ContainerInfo,
+    ContainerListRequest,
+    ContainerListResponse,
+    FunctionStatus,
+    RecordStats,
+    StatsRequest,
+    StatsResponse,
+)
 
 # Between two looks of `--once`: what is done a second takes two of them.
 BETWEEN_S = 1.0
+# Over what times and errors are counted, which is done in whole minutes.
+_LATELY_MS = 5 * 60_000
 
 
 @dataclass
@@ -40,6 +52,11 @@ class Row:
     # Cores, and bytes; None where the engine has not said.
     cpu: float | None = None
     memory: int | None = None
+    # Of the last minutes: inputs that went wrong, and seconds that half, and nearly all, do not exceed.
+    errors: int = 0
+    run_p50: float | None = None
+    run_p95: float | None = None
+    queue_p95: float | None = None
 
 
 _TABLE = Table[Row](
@@ -48,10 +65,14 @@ _TABLE = Table[Row](
     Column("running", lambda row: row.running),
     Column("containers", lambda row: f"{row.active}/{row.containers}", leaves=2),
     Column("calls/s", lambda row: _number(row.rate), leaves=1),
-    Column("failed", lambda row: row.failed or None, leaves=5),
-    Column("cores", lambda row: _number(row.cpu), leaves=3),
-    Column("memory", lambda row: row.memory, Kind.SIZE, leaves=4),
-    Column("last error", lambda row: row.last_error, leaves=6, cut=True),
+    Column("p50", lambda row: took(row.run_p50), leaves=4),
+    Column("p95", lambda row: took(row.run_p95), leaves=3),
+    Column("errors", lambda row: row.errors or None, leaves=5),
+    Column("failed", lambda row: row.failed or None, leaves=9),
+    Column("wait p95", lambda row: took(row.queue_p95), leaves=8),
+    Column("cores", lambda row: _number(row.cpu), leaves=6),
+    Column("memory", lambda row: row.memory, Kind.SIZE, leaves=7),
+    Column("last error", lambda row: row.last_error, leaves=10, cut=True),
 )
 
 
@@ -61,9 +82,10 @@ def top(
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Show what functions do, live: queues, rates, processors, memory.
+    """Show what functions do, live: queues, rates, times, memory.
 
-    Containers are shown as "busy/all". What has waited longest comes first. Ctrl-C ends it.
+    Containers are shown as "busy/all". p50 and p95 are how long calls ran in the last 5 minutes, and errors those that
+    went wrong in them. What has waited longest comes first. Ctrl-C ends it.
     """
     looks = Looks(environment)
     if not once and not as_json:
@@ -107,8 +129,26 @@ class Looks:
         by_name: dict[tuple[str, str], list[ContainerInfo]] = {}
         for info in containers:
             by_name.setdefault((info.app_id, info.function_name), []).append(info)
+        lately = self._lately()
         rows = [self._row(status, by_name, cores, now) for status in statuses]
+        for row in rows:
+            # Variants are counted apart: their errors come on top, and times are of the one that is called most.
+            own = lately.get((row.app, row.name), [])
+            row.errors = sum(went_wrong(one.counts) for one in own)
+            most = max(own, key=lambda one: one.run.count if one.run is not None else 0, default=RecordStats())
+            row.run_p50, row.run_p95 = middle(most.run, "p50"), middle(most.run, "p95")
+            row.queue_p95 = middle(most.queue, "p95")
         return sorted(rows, key=lambda row: (-row.queued, -row.running, -(row.rate or 0), row.app, row.name))
+
+    def _lately(self) -> dict[tuple[str, str], list[RecordStats]]:
+        """Return the numbers of the last minutes, by the names of app and function."""
+        client = default_client()
+        since_ms = int(time.time() * 1000) - _LATELY_MS
+        request = StatsRequest(environment=self._environment or client.environment, since_ms=since_ms)
+        found: dict[tuple[str, str], list[RecordStats]] = {}
+        for one in client.call("Records.Stats", request, StatsResponse).functions:
+            found.setdefault((one.app_name, one.function_name), []).append(one)
+        return found
 
     def _row(
         self,
@@ -194,4 +234,8 @@ def _described(row: Row) -> dict[str, object]:
         "cores": row.cpu if row.cpu is None else round(row.cpu, 3),
         "memory_bytes": row.memory,
         "last_error": row.last_error or None,
+        "errors_5min": row.errors,
+        "run_p50_seconds": row.run_p50,
+        "run_p95_seconds": row.run_p95,
+        "queue_p95_seconds": row.queue_p95,
     }

@@ -34,6 +34,8 @@ from wherry_proto.messages import (
     ObjectInfo,
     ObjectListRequest,
     ObjectListResponse,
+    Record,
+    RecordListResponse,
     SandboxInfo,
     SandboxListResponse,
     ScheduleInfo,
@@ -49,9 +51,10 @@ Run = Callable[..., int]
 Words = tuple[str, ...]
 
 VERBS = frozenset((
-    "Build", "Change", "Copy", "Create", "Delete", "Deploy", "Download", "Encrypt", "End", "Go", "Kill", "List", "Look",
-    "Make", "Manage", "Open", "Pause", "Print", "Pull", "Put", "Read", "Remove", "Rename", "Replace", "Resume", "Run",
-    "Send", "Set", "Show", "Start", "Stop", "Store", "Take", "Undo", "Upload", "Use", "Write",
+    "Build", "Cancel", "Change", "Copy", "Create", "Delete", "Deploy", "Download", "Encrypt", "End", "Go", "Kill",
+    "List", "Look", "Make", "Manage", "Open", "Pause", "Print", "Pull", "Put", "Read", "Remove", "Rename",
+    "Replace", "Resume", "Run", "Send", "Set", "Show", "Start", "Stop", "Store", "Take", "Undo", "Upload", "Use",
+    "Write",
 ))  # fmt: skip
 
 
@@ -169,6 +172,9 @@ class Everything(FakeService):
     def _tokens_list(self, request: Message) -> TokenListResponse:
         return TokenListResponse(tokens=[TokenInfo(token_id="tk-1", name="ci")])
 
+    def _records_list(self, request: Message) -> RecordListResponse:
+        return RecordListResponse(records=[Record(input_id="in-1", call_id="fc-1")])
+
     def _schedules_list(self, request: Message) -> ScheduleListResponse:
         return ScheduleListResponse(schedules=[ScheduleInfo(app_name="shop", function_name="nightly")])
 
@@ -234,6 +240,13 @@ def plain(): ...
         ("wherry function info shop/p", ["shop/price"]),
         ("wherry container exec ", ["co-1"]),
         ("wherry container list --app ", ["shop"]),
+        ("wherry call show ", ["in-1"]),
+        ("wherry call cancel fc", ["fc-1"]),
+        ("wherry call list --state re", ["retrying", "rejected"]),
+        ("wherry call list --kind sp", ["spawn", "spawn_map"]),
+        ("wherry call list --function shop/", ["shop/price"]),
+        ("wherry function calls ", ["shop/price"]),
+        ("wherry app stats ", ["shop"]),
         ("wherry sandbox terminate ", ["agent"]),
         ("wherry sandbox logs sb", ["sb-1"]),
         ("wherry image logs ", ["im-1"]),
@@ -286,7 +299,7 @@ def test_each_name_and_id_of_each_command_is_completed(monkeypatch: pytest.Monke
     monkeypatch.setenv("_WHERRY_COMPLETE", "complete_bash")
     # What is new, or is text of the user's own.
     own = {
-        "add_python", "buffer_containers", "call", "command", "count", "cpu", "days", "first", "gpu", "image",
+        "add_python", "after", "buffer_containers", "command", "count", "cpu", "days", "error", "first", "gpu", "image",
         "interval", "key", "limit", "lines", "listen", "local", "max_containers", "memory", "min_containers",
         "new_name", "partition", "path", "paths", "prefix", "registry_variables", "remote", "scaledown_window",
         "search", "since", "tag", "tail", "timeout", "token_secret", "ttl", "until", "url", "user", "value", "values",

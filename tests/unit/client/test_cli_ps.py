@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -20,9 +21,14 @@ from wherry_proto.messages import (
     FunctionInfo,
     FunctionStatus,
     Message,
+    OutcomeCounts,
+    Percentiles,
+    RecordStats,
     SandboxInfo,
     SandboxListResponse,
     SandboxState,
+    StatsRequest,
+    StatsResponse,
 )
 
 Run = Callable[..., int]
@@ -43,6 +49,7 @@ class Busy(FakeService):
             container_id=CONTAINER, app_id=APP, app_name="shop", function_name="price", state="busy", num_inputs=2
         )
         self.with_usage: list[bool] = []
+        self.since_ms: list[int] = []
 
     @staticmethod
     def status(name: str, **values: int) -> FunctionStatus:
@@ -62,6 +69,14 @@ class Busy(FakeService):
     def _sandboxes_list(self, request: Message) -> SandboxListResponse:
         sandbox = SandboxInfo(sandbox_id=SANDBOX, name="agent", state=SandboxState.RUNNING)
         return SandboxListResponse(sandboxes=[sandbox] if self.apps else [])
+
+    def _records_stats(self, request: StatsRequest) -> StatsResponse:
+        self.since_ms.append(request.since_ms)
+        counts = OutcomeCounts(succeeded=9, failed=1, timeout=2)
+        run, queue = Percentiles(p50=0.25, p95=3.5, count=10), Percentiles(p95=0.012, count=10)
+        named = {"app_name": "shop", "function_name": "price"}
+        variant = RecordStats(**named, counts=OutcomeCounts(lost=1), run=Percentiles(p50=9, count=1))
+        return StatsResponse(functions=[variant, RecordStats(**named, counts=counts, run=run, queue=queue)])
 
     def work(self) -> None:
         """Two seconds go by, in which 9 inputs succeed and 1 fails, and one processor is busy for a second."""
@@ -135,7 +150,12 @@ def test_top_compares_two_looks(run: Run, service: Busy, capsys: pytest.CaptureF
         "cores": 0.5,
         "memory_bytes": 50_000_000,
         "last_error": None,
+        "errors_5min": 4,
+        "run_p50_seconds": 0.25,
+        "run_p95_seconds": 3.5,
+        "queue_p95_seconds": 0.012,
     }
+    assert service.since_ms[0] < time.time() * 1000 - 5 * 60_000 + 1
     assert (second["function_name"], second["calls_per_second"], second["cores"]) == ("slow", 0, None)
     assert service.with_usage == [True, True]
 
@@ -146,7 +166,7 @@ def test_top_in_a_pipe_is_a_table(run: Run, service: Busy, capsys: pytest.Captur
     heading, price, slow = capsys.readouterr().out.splitlines()
     assert heading.split()[:4] == ["function", "queued", "running", "containers"]
     assert price.split()[:5] == ["shop/price", "7", "2", "1/1", "5"]
-    assert price.endswith("0.5    50 MB")
+    assert price.split()[5:] == ["250", "ms", "3.5", "s", "4", "2", "12", "ms", "0.5", "50", "MB"]
     assert slow.split() == ["shop/slow", "0", "0", "0/0", "0"]
     assert run("", "top") == 2
     assert "there is no terminal here: give --once, or --json" in capsys.readouterr().err
