@@ -21,7 +21,7 @@ from wherry._connection.session import Session
 from wherry._connection.settings import Settings
 from wherry._connection.watched import Watches
 from wherry._screen.output import Output as Screen
-from wherry._screen.output import Silent
+from wherry._screen.unasked import Unasked
 from wherry.context import container_directory
 from wherry.exception import ConnectionError, InvalidError, NotFoundError
 from wherry_proto.messages import Hello, LogLine, Message, Notice, Payload, ServerInfo, ServerInfoRequest
@@ -54,7 +54,7 @@ class ScreenListener:
     """Passes on what arrives to the output that is enabled at that time."""
 
     def __init__(self) -> None:
-        self.screen: Screen = Silent()
+        self.screen: Screen = Unasked()
         self.become_child()
 
     def become_child(self) -> None:

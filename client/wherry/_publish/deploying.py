@@ -13,8 +13,9 @@ from wherry._publish.image_files import resolve
 from wherry._publish.opening import opened
 from wherry._publish.preparing import prepared
 from wherry._publish.published import Published
-from wherry._screen.output import Output, Silent, waited
+from wherry._screen.output import Output, waited
 from wherry._screen.plain import Cells, Steps
+from wherry._screen.unasked import Unasked
 from wherry.context import GUARD, check_local, is_local
 from wherry.exception import ConnectionError, DeploymentError, InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -138,7 +139,7 @@ def deploy_aloud(
     """Do as `deploy`, and say on stderr what is done and waited for, unless an output is enabled that shows it."""
     client = client or default_client()
     listener = client.listener
-    if type(listener.screen) not in (Silent, Cells):
+    if type(listener.screen) not in (Unasked, Cells):
         return deploy(plan, client, name, environment, tag, strategy)
     before, listener.screen = listener.screen, Steps()
     try:

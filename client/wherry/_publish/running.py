@@ -1,7 +1,6 @@
 """Runs an app: it is opened, gets its functions, and is stopped again."""
 
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ from wherry._publish.apps import tell_of_schedules, warn_of
 from wherry._publish.opening import opened
 from wherry._publish.preparing import prepared
 from wherry._publish.published import Published
-from wherry._screen.output import Silent
 from wherry._screen.plain import Cells
+from wherry._screen.unasked import Unasked, in_notebook
 from wherry.context import GUARD, check_local
 from wherry_proto.messages import AppPublishRequest, AppPublishResponse, AppStopRequest, AppStopResponse
 
@@ -50,7 +49,7 @@ def start(
     check_local("running an app", GUARD)
     client = client or default_client()
     environment = environment or client.environment
-    if type(client.listener.screen) is Silent and in_notebook():
+    if type(client.listener.screen) is Unasked and in_notebook():
         client.listener.screen = Cells()
     with opened(plan, client, environment, name, detach=detach) as info:
         client.listener.screen.begin(f"App {info.name} ({info.app_id})")
@@ -58,12 +57,6 @@ def start(
         if scheduled := [one.name for one in plan.definitions if one.options.schedule is not None]:
             tell_of_schedules(scheduled)
     return Running(client, info.app_id, detach, name), published
-
-
-def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook: what is printed appears below the cell that runs."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def publish(plan: "Plan", client: "Client", app_id: str, environment: str, name: str | None = None) -> Published:

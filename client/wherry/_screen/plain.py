@@ -29,12 +29,15 @@ class Plain:
         verbose: bool = False,
         out: TextIO | None = None,
         err: TextIO | None = None,
+        waited_s: float = _WAITED_S,
         on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._quiet = quiet
         # Whether it is told what functions wait for.
         self._tells_waits = not quiet
         self._verbose = verbose
+        # Seconds after which it is told that something is waited for.
+        self._waited_s = waited_s
         self._out = ScreenStream(out or sys.stdout, on_gone)
         self._err = ScreenStream(err or sys.stderr)
         self._lock = threading.Lock()
@@ -69,7 +72,7 @@ class Plain:
     def _wait(self, notice: Notice) -> None:
         if notice.over:
             self._waits.pop(notice.function_id, None)
-        elif self._tells_waits and notice.seconds >= _WAITED_S:
+        elif self._tells_waits and notice.seconds >= self._waited_s:
             text, at = self._waits.get(notice.function_id, ("", 0.0))
             if text != notice.text or notice.seconds - at >= _WAITED_AGAIN_S:
                 self._waits[notice.function_id] = (notice.text, notice.seconds)
@@ -99,7 +102,7 @@ class Plain:
         return NoProgress() if self._quiet else _PlainTransfer(self._ticker, what, Pace(size))
 
     def waiting(self, what: str) -> Waiting:
-        return NoProgress() if self._quiet else _PlainWaiting(self._ticker, what)
+        return NoProgress() if self._quiet else _PlainWaiting(self._ticker, what, self._waited_s)
 
     def close(self) -> None:
         with self._lock:
@@ -121,12 +124,12 @@ class Plain:
 class Cells(Plain):
     """What notebooks show unless an output is enabled: what containers print, warnings, and what is waited for."""
 
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
+    def __init__(self, waited_s: float = _WAITED_S) -> None:
+        super().__init__(quiet=True, waited_s=waited_s)
         self._tells_waits = True
 
     def waiting(self, what: str) -> Waiting:
-        return _PlainWaiting(self._ticker, what)
+        return _PlainWaiting(self._ticker, what, self._waited_s)
 
 
 class Steps(Silent):
@@ -222,10 +225,10 @@ class _PlainTransfer:
 class _PlainWaiting:
     """Is told once it takes some seconds, and again from time to time."""
 
-    def __init__(self, ticker: Ticker, what: str) -> None:
+    def __init__(self, ticker: Ticker, what: str, waited_s: float) -> None:
         self._ticker = ticker
         pace = Pace(None)
-        ticker.add(self, lambda: f"{what} ({span(pace.seconds)})", _WAITED_S)
+        ticker.add(self, lambda: f"{what} ({span(pace.seconds)})", waited_s)
 
     def end(self) -> None:
         self._ticker.remove(self)

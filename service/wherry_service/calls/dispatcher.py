@@ -234,7 +234,7 @@ class Dispatcher(PoolEvents[Input]):
                     item.container = container
                     item.started_ms = now_ms
                 container.send(batch)
-            if queue.client_id and (queue or not (rooms and rooms[0][0].ready)):
+            if queue or not (rooms and rooms[0][0].ready):
                 self._waits.look()
         pool.set_backlog(len(queue))
 

@@ -1,7 +1,7 @@
 """The inputs of one function that wait for a container."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from wherry_service.calls.call import Call, Input
@@ -60,6 +60,10 @@ class FunctionQueue:
         self._waiting.extendleft(reversed(back))
         for item in back:
             self._note(item)
+
+    def next_ones(self) -> Iterator[Input]:
+        """Yield those that wait, in order; nothing may be put or taken meanwhile."""
+        return (item for item in self._waiting if item.queued)
 
     def take(self, count: int) -> list[Input]:
         """Remove and return the first `count`."""

@@ -11,7 +11,7 @@ from rich.console import Console
 import wherry
 from tests.fakes.service import FakeService
 from tests.waiting import wait_until
-from wherry._connection.client import Client
+from wherry._connection.client import Client, ScreenListener
 from wherry._screen.live import Terminal
 from wherry._screen.output import waited
 from wherry._screen.pace import Pace, amount, span
@@ -170,6 +170,34 @@ def test_piped_a_function_that_waits_is_told_of_once_it_takes_some_seconds() -> 
     quiet = Plain(quiet=True, err=err)
     quiet.notice(_waits("hold waits", 9.0))
     assert "hold waits (" not in err.getvalue()
+
+
+class _Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_what_is_waited_for_is_told_after_a_second_though_no_output_is_enabled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = ScreenListener().screen
+    monkeypatch.setattr("sys.stderr", err := _Tty())
+    screen.notice(_waits("A container of hold starts", 0.9))
+    screen.notice(_waits("A container of hold starts", 1.0))
+    screen.notice(_waits("hold goes on", 1.1, over=True))
+    screen.notice(Notice(text="A container died", warning=True))
+    screen.step("a step")
+    assert err.getvalue() == "wherry: A container of hold starts (1 s)\n"
+    starting = screen.waiting("The service starts")
+    wait_until(lambda: "wherry: The service starts (1 s)\n" in err.getvalue(), "the service that starts to be told of")
+    starting.end()
+
+
+def test_a_pipe_is_told_nothing_unless_an_output_is_enabled(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = ScreenListener().screen
+    screen.notice(_waits("A container of hold starts", 9.0))
+    screen.waiting("The service starts").end()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_notebook_is_told_what_a_function_waits_for(capsys: pytest.CaptureFixture[str]) -> None:

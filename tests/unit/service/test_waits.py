@@ -1,4 +1,4 @@
-"""Who runs an app hears what its functions wait for."""
+"""Who runs an app, or calls a deployed one, hears what its functions wait for."""
 
 import asyncio
 from pathlib import Path
@@ -8,8 +8,11 @@ import pytest
 
 from tests.fakes.host import gpus_of, host_of
 from tests.unit.service.test_dispatcher import FUNCTION, World, run
-from wherry_proto.messages import Notice
+from wherry_proto.messages import CallKind, CallStart, Notice
 from wherry_service.calls import waits
+from wherry_service.calls.call import Call
+from wherry_service.calls.client import Client
+from wherry_service.ids import new_id
 from wherry_service.node.events import ContainerExit
 from wherry_service.pools.capacity import Capacity, Share
 
@@ -148,5 +151,71 @@ def test_a_function_that_ended_is_looked_at_no_more(tmp_path: Path) -> None:
         await _told(world, "A container of f starts")
         await world.dispatcher.close_function(FUNCTION, 0.0, "the app was stopped")
         await world.until(lambda: world.dispatcher._waits._timer is None)
+
+    run(tmp_path, scenario, auto=False)
+
+
+def _waited(client: Client) -> list[str]:
+    """Return what a client has been told that it waits for, since this was last asked."""
+    message = client.take()
+    return [notice.text for notice in message.notices if notice.waits] if message is not None else []
+
+
+def _called(world: World, client: Client, kind: int = CallKind.REMOTE) -> Call:
+    """Have a client make a call, and give the call."""
+    start = CallStart(call_id=new_id("fc"), function_id=FUNCTION, kind=kind)
+    call = world.journal.start(client, start)
+    world.offer(call.call_id, [new_id("in")])
+    return call
+
+
+def _deployed(world: World) -> None:
+    queue = world.dispatcher.queue(FUNCTION)
+    assert queue is not None
+    queue.client_id = ""
+
+
+def test_who_calls_a_deployed_function_is_told_what_the_call_waits_for_and_nobody_else(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        _deployed(world)
+        caller, guest = world.clients.connect(new_id("cl")), world.clients.connect(new_id("cl"), "co-1")
+        _called(world, caller)
+        _called(world, guest)
+        told: list[str] = []
+        await world.until(lambda: bool(told.extend(_waited(caller)) or told))
+        assert set(told) <= {"A container of f is prepared: image, secrets, files", "A container of f starts"}
+        container = world.node.containers[0]
+        container.connected = True
+        container.events.on_connected([], False)
+        container.events.on_ready(0.1)
+        await world.until(lambda: bool(told.extend(_waited(caller)) or told[-1] == "f goes on"))
+        assert _waited(guest) == []
+        assert _waited(world.client) == []
+        container.finish()
+
+    run(tmp_path, scenario, auto=False)
+
+
+def test_who_comes_later_waits_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "TELL_EVERY_S", 60.0)
+
+    async def scenario(world: World) -> None:
+        _deployed(world)
+        callers = [world.clients.connect(new_id("cl")) for _ in range(2)]
+        for caller in callers:
+            _called(world, caller)
+            await world.until(lambda caller=caller: bool(_waited(caller)))  # type: ignore[misc]
+
+    run(tmp_path, scenario, auto=False)
+
+
+def test_who_has_spawned_a_call_is_told_once_it_asks_for_the_result(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        _deployed(world)
+        spawner, asker = (world.clients.connect(new_id("cl")) for _ in range(2))
+        call = _called(world, spawner, CallKind.SPAWN)
+        call.watchers.add(asker)
+        await world.until(lambda: bool(_waited(asker)))
+        assert _waited(spawner) == []
 
     run(tmp_path, scenario, auto=False)
