@@ -34,6 +34,7 @@ class FunctionCall(Object, Generic[R]):
     ) -> FunctionCall[Any]:
         """Return a handle on the call of that id ("fc-…"); raise InvalidError when it is no such id.
 
+        `FunctionCall[float]("fc-…")` does the same, and tells type checkers what the call gives.
         `object_id` is the older name of `function_call_id`. (reference: FunctionCall.from_id)
         """
         return FunctionCall(

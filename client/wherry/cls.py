@@ -366,6 +366,9 @@ class Obj:
 class Method(Function[Any, Any]):
     """A method of an object."""
 
+    # So many of the plain function's parameters: `self`.
+    __wherry_given__ = 1
+
     def __init__(self, obj: Obj, method: str) -> None:
         own = obj.__wherry_object__
         service = own.kind.service

@@ -23,6 +23,7 @@ def calls() -> None:
 
 def found_again() -> None:
     assert_type(wherry.FunctionCall.from_id("fc-1").get(), Any)
+    assert_type(wherry.FunctionCall[float]("fc-1").get(), float)
     known: wherry.FunctionCall[float] = wherry.FunctionCall.from_id("fc-1")
     assert_type(known.get(), float)
     assert_type(wherry.FunctionCall.gather(known), list[Any])

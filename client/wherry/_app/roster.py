@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from wherry._base.hints import IN_EDITOR, Any, Generic, ParamSpec, TypeVar, overload
 from wherry._calling.owner import Own
 from wherry._define.definition import Definition
 from wherry.exception import InvalidError
 from wherry.function import Function
+
+# Not that of `hints`: jedi is to read what runs.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -139,3 +142,10 @@ class FunctionDecorator:
             )
         definition = Definition(function, self._name, self._is_generator, self._options, web)
         return self._roster.add(definition)
+
+    if not TYPE_CHECKING and IN_EDITOR:
+
+        def __call__(self, function):
+            from wherry._classes.shown import ShownFunction  # noqa: PLC0415 - no program gets here
+
+            return ShownFunction(function)

@@ -1,12 +1,12 @@
 """Methods that block, each with an `.aio` form that awaits: one definition gives both, with their types.
 
-What gives something back stands here twice: for type checkers with its types, and without for what runs. Editors that
-use jedi know no `ParamSpec`; they find out by what the body without types returns.
+What gives something back stands here up to three times: for type checkers with its types, without for what runs, and
+for editors that use jedi, which know no `ParamSpec` and find out by what the body without types returns.
 """
 
 from __future__ import annotations
 
-from wherry._base.hints import Any, Generic, ParamSpec, TypeVar, overload
+from wherry._base.hints import IN_EDITOR, Any, Generic, ParamSpec, TypeVar, overload
 
 # Not that of `hints`: jedi is to read what runs.
 TYPE_CHECKING = False
@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Concatenate
+
+if IN_EDITOR:
+    from wherry._base.shown import method
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -70,6 +73,12 @@ class Bound(Generic[P, R]):
     def __wrapped__(self) -> Callable[..., R]:
         return self._blocking
 
+    @property
+    def __signature__(self) -> Any:
+        from wherry._base.signatures import bound_signature  # noqa: PLC0415 - start-up cost: loads inspect
+
+        return bound_signature(self._blocking, self._first)
+
 
 class blocking(Generic[S, P, R]):
     """Decorates a method that blocks. Its `.aio` form runs it in a thread, unless `awaiting` gives a better one."""
@@ -109,6 +118,11 @@ class blocking(Generic[S, P, R]):
                 return self
             return Bound((instance,), self.plain, self._awaiting)
 
+        if IN_EDITOR:
+
+            def __get__(self, instance, owner):
+                return method(self.plain)
+
 
 class blocking_classmethod(Generic[P, R]):
     """Decorates a class method that blocks; `.aio` runs it in a thread."""
@@ -126,9 +140,10 @@ class blocking_classmethod(Generic[P, R]):
         def __get__(self, instance, owner):
             return Bound((owner,), self.plain, None)
 
-        def __call__(self, /, *args, **kwargs):
-            # Nobody gets here: jedi asks no descriptor of a class.
-            return self.plain(None, *args, **kwargs)
+        if IN_EDITOR:
+
+            def __get__(self, instance, owner):
+                return method(self.plain)
 
 
 class making(Generic[P]):
@@ -147,9 +162,10 @@ class making(Generic[P]):
         def __get__(self, instance, owner):
             return Bound((owner,), self.plain, None)
 
-        def __call__(self, /, *args, **kwargs):
-            # As above.
-            return self.plain(None, *args, **kwargs)
+        if IN_EDITOR:
+
+            def __get__(self, instance, owner):
+                return method(self.plain)
 
 
 class BoundIteration(Generic[P, R]):
@@ -185,6 +201,12 @@ class BoundIteration(Generic[P, R]):
     def __name__(self) -> str:
         return self._method.__name__
 
+    @property
+    def __signature__(self) -> Any:
+        from wherry._base.signatures import bound_signature  # noqa: PLC0415 - start-up cost: loads inspect
+
+        return bound_signature(self._method, (self._instance,))
+
 
 class iterating(Generic[S, P, R]):
     """Decorates a method that returns what serves `for` and `async for`, or `with` and `async with`, alike."""
@@ -216,6 +238,11 @@ class iterating(Generic[S, P, R]):
                 return self
             return BoundIteration(instance, self.plain)
 
+        if IN_EDITOR:
+
+            def __get__(self, instance, owner):
+                return method(self.plain)
+
 
 class iterating_classmethod(Generic[P, R]):
     """As `iterating`, of a class."""
@@ -233,6 +260,7 @@ class iterating_classmethod(Generic[P, R]):
         def __get__(self, instance, owner):
             return BoundIteration(owner, self.plain)
 
-        def __call__(self, /, *args, **kwargs):
-            # As above.
-            return self.plain(None, *args, **kwargs)
+        if IN_EDITOR:
+
+            def __get__(self, instance, owner):
+                return method(self.plain)

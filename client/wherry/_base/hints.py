@@ -7,6 +7,10 @@ user's module imports. Those import it from here.
 # False. jedi, which completes names in editors, would leave out all that stands below a plain `False`.
 TYPE_CHECKING = bool(0)
 
+# True for jedi alone: it takes no notice of the second line.
+IN_EDITOR = True
+globals()["IN_EDITOR"] = False
+
 if TYPE_CHECKING:
     from typing import Any, Generic, ParamSpec, dataclass_transform, overload
 
@@ -37,4 +41,4 @@ else:
         return lambda decorated: decorated
 
 
-__all__ = ["TYPE_CHECKING", "Any", "Generic", "ParamSpec", "TypeVar", "dataclass_transform", "overload"]
+__all__ = ["IN_EDITOR", "TYPE_CHECKING", "Any", "Generic", "ParamSpec", "TypeVar", "dataclass_transform", "overload"]

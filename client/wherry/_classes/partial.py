@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from wherry._base.checks import DAY_S, number
-from wherry._base.hints import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from wherry._base.hints import IN_EDITOR, Any, Generic, ParamSpec, TypeVar, overload
 from wherry._base.misuse import check_method
 from wherry.exception import InvalidError
+
+# Not that of `hints`: jedi is to read what runs.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -93,6 +96,13 @@ class _MethodDecorator:
     def __call__(self, function: Any) -> Any:
         _check_plain("method", function)
         return PartialFunction(function, METHOD, self._is_generator)
+
+    if not TYPE_CHECKING and IN_EDITOR:
+
+        def __call__(self, function):
+            from wherry._classes.shown import ShownMethod  # noqa: PLC0415 - no program gets here
+
+            return ShownMethod(function)
 
 
 def method(_warn_parentheses_missing: Any = None, *, is_generator: bool | None = None) -> _MethodDecorator:

@@ -1,6 +1,7 @@
 """Methods with an `.aio` form, as values: sent to a process pool, a thread or a function."""
 
 import importlib
+import inspect
 import pickle
 import pkgutil
 from typing import Any
@@ -69,3 +70,24 @@ def test_a_method_is_pickled_as_its_object_and_its_name(pickler: Any, method: An
     again = pickle.loads(data)
     assert again.__name__ == method.__name__
     assert type(again) is type(method)
+
+
+def test_help_shows_what_the_function_takes() -> None:
+    app = wherry.App("signatures")
+
+    @app.function(serialized=True)
+    def plain(a: int, b: str = "") -> float:
+        return a / len(b)
+
+    @app.cls(serialized=True)
+    class Model:
+        @wherry.method()
+        def predict(self, a: int) -> str:
+            return str(a)
+
+    assert str(inspect.signature(plain.remote)) == "(a: int, b: str = '') -> float"
+    assert str(inspect.signature(plain.spawn)) == "(a: int, b: str = '') -> 'FunctionCall[R]'"
+    assert str(inspect.signature(plain.remote_gen)) == "(a: int, b: str = '') -> 'Results[Any]'"
+    assert str(inspect.signature(Model().predict.remote)) == "(a: int) -> str"
+    assert str(inspect.signature(plain.keep_warm)) == "(warm_pool_size: 'int') -> 'None'"
+    assert "a: int" not in str(inspect.signature(wherry.Function.from_name("a", "f").remote))

@@ -23,7 +23,8 @@ class Greeter:
     n: int = wherry.parameter(default=1)
 
     @wherry.method()
-    def greet(self, name: str) -> str: ...
+    def greet(self, name: str) -> str:
+        return name
 
 """
 
@@ -80,6 +81,34 @@ def test_after_an_object_its_members(expression: str, names: str) -> None:
 @pytest.mark.parametrize("call", ["app.function(", "app.cls(", "app.server("])
 def test_within_a_decorator_its_options(call: str) -> None:
     assert {"memory=", "image=", "min_containers="} - offered(call) == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "shown"),
+    [
+        ("square.remote(", "remote(x: int)"),
+        ("square.remote.aio(", "aio(x: int)"),
+        ("square.spawn(", "spawn(x: int)"),
+        ("square.local(", "square(x: int) -> int"),
+        ("square.remote_gen(", "remote_gen(x: int)"),
+        ("Greeter().greet.remote(", "remote(name: str)"),
+        ("Greeter().greet.spawn.aio(", "aio(name: str)"),
+        ("square.spawn(1).get(", "method(timeout: float | None=None, *, index: int=0)"),
+        ("wherry.Volume.from_name('a').listdir(", 'method(path: str="/", *, recursive: bool=False)'),
+        ("wherry.Volume.from_name('a').commit(", "method()"),
+    ],
+)
+def test_within_a_call_the_parameters_of_the_function(call: str, shown: str) -> None:
+    code = PROGRAM + call
+    found = jedi.Script(code).get_signatures(code.count("\n") + 1, len(call))
+    assert [one.to_string() for one in found] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"), [("square.remote(1)", "bit_length"), ("Greeter().greet.remote('a')", "upper")]
+)
+def test_after_a_call_the_members_of_what_it_gives(expression: str, names: str) -> None:
+    assert set(names.split()) - offered(expression + ".") == set()
 
 
 def test_dir_has_what_is_public_and_no_tools_of_ours() -> None:
