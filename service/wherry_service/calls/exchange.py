@@ -225,17 +225,22 @@ class Exchanges:
         self._dispatcher = dispatcher
         self._queue_limit = queue_limit
 
-    def open(self, exchange: Exchange, key: bytes = b"", container: Container[Input] | None = None) -> Refusal | None:
+    def open(
+        self,
+        exchange: Exchange,
+        affinity: Callable[[], bytes] = lambda: b"",
+        container: Container[Input] | None = None,
+    ) -> Refusal | None:
         """Queue a request, or give it to a server; return why not, where it can't be.
 
-        Requests to a server that have the same `key` go to the same container; b"" is none. `container`: that of the
-        request's session.
+        Requests to a server of the same `affinity` go to the same container; b"" is none. Nothing but a server asks
+        for it. `container`: that of the request's session.
         """
         if container is not None:
             return self._give(exchange, container)
         queue = self._dispatcher.queue(exchange.call.function_id)
         if queue is not None and queue.pool.plan.is_server:
-            return self._place(exchange, queue.pool, key)
+            return self._place(exchange, queue.pool, affinity())
         failure = self._refusal(exchange)
         if failure is not None:
             return Refusal(failure)

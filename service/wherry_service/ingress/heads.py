@@ -1,5 +1,6 @@
 """Heads of requests and responses: what is passed on, what is not, and what is added."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
@@ -38,6 +39,12 @@ _FORWARDED = b"x-forwarded-"
 # Wherry's own.
 _KEYS = frozenset((b"modal-key", b"modal-secret"))
 _WHERRY = b"wherry-"
+# Never passed on, of a proxy that is trusted and of anyone else.
+_DROPPED = HOP_BY_HOP | _OURS | _KEYS
+_DROPPED_OF_ANYONE = _DROPPED | _HEARSAY
+# Peers whose addresses are remembered, and characters of an address: what is longer is none.
+_MAX_PEERS = 1024
+_MAX_ADDRESS = 64
 # What says which requests to a server belong together.
 _AFFINITY = (b"wherry-session-id", b"modal-session-id", b"modal-routing-affinity-key")
 # What `Connection` can't take away: the app would be told another request than the one that was let in.
@@ -84,6 +91,11 @@ class Peer:
 
 
 def _is_among(host: str, networks: tuple[Network, ...]) -> bool:
+    return len(host) <= _MAX_ADDRESS and _is_address_among(host, networks)
+
+
+@functools.lru_cache(_MAX_PEERS)
+def _is_address_among(host: str, networks: tuple[Network, ...]) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -132,9 +144,9 @@ def passed_on(scope: dict[str, Any], peer: Peer, is_token: Callable[[bytes], boo
     for name, value in headers:
         if name == b"connection":
             named.update(part.strip().lower() for part in value.split(b","))
-    dropped = HOP_BY_HOP | _OURS | _KEYS | (named - _END_TO_END)
-    if not peer.is_trusted:
-        dropped |= _HEARSAY
+    dropped = _DROPPED if peer.is_trusted else _DROPPED_OF_ANYONE
+    if named:
+        dropped |= named - _END_TO_END
     kept = frozenset[bytes]()
     if scope["type"] == "websocket":
         # Of the handshake the app sees everything but what its own server would answer for.

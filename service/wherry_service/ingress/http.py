@@ -100,7 +100,8 @@ class HttpRequest:
         if self._waits:
             head["waits"] = True
         exchange = self._exchange = Exchange(function_id, self._endpoint.method, head, first)
-        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope), self._container)) is not None:
+        refusal = self._exchanges.open(exchange, lambda: affinity_of(self._scope), self._container)
+        if refusal is not None:
             if self._pending is not None:
                 self._pending.cancel()
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, self._cors)

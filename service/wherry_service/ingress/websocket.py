@@ -48,7 +48,8 @@ class WebSocket:
         if (await self._receive())["type"] != "websocket.connect":
             return
         exchange = self.exchange = Exchange(function_id, self._endpoint.method, head, b"")
-        if (refusal := self._exchanges.open(exchange, affinity_of(self._scope), self._container)) is not None:
+        refusal = self._exchanges.open(exchange, lambda: affinity_of(self._scope), self._container)
+        if refusal is not None:
             await answers.of_refusal(refusal, exchange.request_id).send(self._send, prefix=REFUSED)
             return
         reader: asyncio.Future[None] | None = None

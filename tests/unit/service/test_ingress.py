@@ -8,7 +8,7 @@ import pytest
 
 from wherry_proto.messages import Format, Payload
 from wherry_service.calls.exchange import END, Exchange, response_of
-from wherry_service.ingress import websocket
+from wherry_service.ingress import heads, websocket
 from wherry_service.ingress.auth import EitherProxyAuth, StaticProxyAuth, TokenProxyAuth, token_of
 from wherry_service.ingress.heads import Peer, checked, host_of, is_host, passed_on, status_of
 from wherry_service.ingress.refusals import LINES, Refusals
@@ -60,6 +60,18 @@ def test_only_trusted_proxies_are_believed() -> None:
     proxied = Peer(scope(headers), trusted)
     assert (proxied.host, proxied.scheme) == ("2.2.2.2", "https")
     assert proxied.chain == "1.1.1.1, 2.2.2.2, 10.0.0.5, 10.0.0.9"
+
+
+def test_what_peers_are_remembered_is_bounded() -> None:
+    trusted = HttpSettings.from_environment({"WHERRY_HTTP_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted
+    heads._is_address_among.cache_clear()  # noqa: SLF001 - what it holds is what is asked about
+    for number in range(2000):
+        long = f"10.{number % 250}." + "0" * 60_000
+        assert Peer(scope([(b"x-forwarded-for", long.encode())]), trusted).host == long
+        assert Peer(scope([(b"x-forwarded-for", f"10.1.{number // 250}.{number % 250}".encode())]), trusted).is_trusted
+    known = heads._is_address_among.cache_info()  # noqa: SLF001
+    assert known.currsize <= 1024
+    assert known.hits > 1000
 
 
 def test_what_is_the_connections_stays_there() -> None:

@@ -65,7 +65,7 @@ class Asker:
     def ask(self, key: bytes = b"") -> Refusal | str:
         """Return the container that gets a request, or why none does."""
         exchange = Exchange("fu-1", "", {"type": "http"}, b"")
-        refusal = self._exchanges.open(exchange, key)
+        refusal = self._exchanges.open(exchange, lambda: key)
         if refusal is not None:
             return refusal
         assert exchange.item.container is not None
