@@ -29,7 +29,9 @@ def test_the_readme_claims_what_was_measured() -> None:
     assert float(ratio("memory of an idle container, MiB")) < 7
 
 
-def test_the_comparison_has_the_measured_figures() -> None:
-    task, actor = ratio("warm call over a Ray task, p50"), ratio("warm call over a Ray actor's call, p50")
-    assert f"took {task} of the time of a Ray task and {actor} of the time of a call to a Ray actor" in COMPARISON
-    assert f"ran at {ratio('map of 10,000, rate over Ray tasks')} times the rate of Ray tasks" in COMPARISON
+def test_the_comparison_claims_what_was_measured() -> None:
+    assert "took less than a third of the time of a Ray task, and less than two thirds of the time of" in COMPARISON
+    assert float(ratio("warm call over a Ray task, p50")) < 1 / 3
+    assert float(ratio("warm call over a Ray actor's call, p50")) < 2 / 3
+    assert "ran at more than 15 times the rate of Ray tasks" in COMPARISON
+    assert float(ratio("map of 10,000, rate over Ray tasks")) > 15

@@ -1,5 +1,6 @@
 """What the doctor finds on machines and engines that are as the test says."""
 
+import functools
 import io
 import json
 import os
@@ -251,6 +252,9 @@ def test_whether_the_engine_sees_files_and_sockets(
 def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
     """Look at an engine; return what was found, by name."""
     monkeypatch.setattr("wherry_service.doctor.engine.seen", lambda *args: Finding("Files", True, "seen"))
+    # However full the disk below this test is.
+    roomy = functools.partial(machine.disk, usage=lambda place: (100 << 30, 0, 50 << 30))
+    monkeypatch.setattr("wherry_service.doctor.engine.disk", roomy)
     (tmp_path / "docker").write_text("#!/bin/sh\necho engine-1\n")
     (tmp_path / "docker").chmod(0o755)
 

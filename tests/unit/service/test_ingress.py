@@ -64,12 +64,12 @@ def test_only_trusted_proxies_are_believed() -> None:
 
 def test_what_peers_are_remembered_is_bounded() -> None:
     trusted = HttpSettings.from_environment({"WHERRY_HTTP_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted
-    heads._is_address_among.cache_clear()  # noqa: SLF001 - what it holds is what is asked about
+    heads._is_address_among.cache_clear()
     for number in range(2000):
         long = f"10.{number % 250}." + "0" * 60_000
         assert Peer(scope([(b"x-forwarded-for", long.encode())]), trusted).host == long
         assert Peer(scope([(b"x-forwarded-for", f"10.1.{number // 250}.{number % 250}".encode())]), trusted).is_trusted
-    known = heads._is_address_among.cache_info()  # noqa: SLF001
+    known = heads._is_address_among.cache_info()
     assert known.currsize <= 1024
     assert known.hits > 1000
 
