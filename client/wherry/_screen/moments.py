@@ -1,18 +1,11 @@
 """Times as people read them."""
 
-import datetime
+from wherry_proto.times import iso
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1, 60, 3600, 86_400
 # From then on the date says more.
 _LONGEST = 30 * _DAY
 _UNITS = ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (_SECOND, "second"))
-
-
-def iso(ms: int) -> str:
-    """Return local time with its offset, to the second, of milliseconds since 1970; "" for 0."""
-    if not ms:
-        return ""
-    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="seconds")
 
 
 def relative(ms: int, now_ms: int) -> str:

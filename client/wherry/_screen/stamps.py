@@ -1,16 +1,11 @@
 """The time in front of each line that containers print."""
 
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
 from wherry._screen.output import Output
 from wherry_proto.messages import LogLine
-
-
-def stamp_of(ms: int) -> str:
-    """Return local time, of milliseconds since 1970, to the millisecond in ISO format."""
-    return datetime.datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="milliseconds")
+from wherry_proto.times import stamp
 
 
 class Stamped:
@@ -26,14 +21,14 @@ class Stamped:
         self._below.log([self._stamped(line) for line in lines])
 
     def _stamped(self, line: LogLine) -> LogLine:
-        stamp = stamp_of(line.at_ms)
+        at = stamp(line.at_ms)
         owner = (line.container_id, line.stream, line.input_id)
         begins = self._begun.pop(owner, True)
         if line.goes_on:
             self._begun[owner] = line.text.endswith("\r")
         head, *states = line.text.split("\r")
-        head = f"{stamp} {head}" if begins and (head or not states) else head
-        text = "\r".join([head, *(f"{stamp} {state}" if state else "" for state in states)])
+        head = f"{at} {head}" if begins and (head or not states) else head
+        text = "\r".join([head, *(f"{at} {state}" if state else "" for state in states)])
         return LogLine(
             text=text,
             stream=line.stream,

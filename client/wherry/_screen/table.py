@@ -11,7 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wherry._screen.harmless import in_one_line
-from wherry._screen.moments import iso, relative
+from wherry._screen.moments import relative
+from wherry_proto.times import iso
 
 if TYPE_CHECKING:
     from rich.text import Text

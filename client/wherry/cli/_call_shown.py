@@ -8,9 +8,7 @@ from typing import Any
 from wherry._base.words import counted
 from wherry._calling.records import FAILED, KINDS, OPEN, STATES, full_name, times_of
 from wherry._connection.client import default_client
-from wherry._screen.moments import iso
 from wherry._screen.pace import amount
-from wherry._screen.stamps import stamp_of
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import say, tell
 from wherry.cli._listing import show_rows
@@ -26,6 +24,7 @@ from wherry_proto.messages import (
     RecordShowResponse,
     RecordState,
 )
+from wherry_proto.times import iso, stamp
 
 # Of the log.
 _LINES = 10
@@ -73,7 +72,7 @@ def show_call(call_id: str, shown: RecordShowResponse, states: Counter[int]) -> 
     say(", ".join(f"{count:,} {STATES.get(state, 'unknown')}" for state, count in sorted(states.items())))
     begun = min((record.queued_ms for record in records if record.queued_ms), default=0)
     if begun:
-        say(f"The first was queued at {stamp_of(begun)}")
+        say(f"The first was queued at {stamp(begun)}")
     bad = next((record for record in records if record.state in FAILED), None)
     wanted = [record for record in records if record.state != RecordState.SUCCEEDED] or records
     say("")
@@ -148,16 +147,16 @@ def _timeline(detail: RecordDetail) -> Iterator[str]:
     assert record is not None
     times = times_of(record, int(time.time() * 1000) if record.state in OPEN else 0)
     waited, ran = took(times.queue), took(times.run)
-    yield f"queued   {stamp_of(record.queued_ms)}" + (f"   {amount(record.argument_bytes)} of arguments"
+    yield f"queued   {stamp(record.queued_ms)}" + (f"   {amount(record.argument_bytes)} of arguments"
                                                         if record.argument_bytes else "")  # fmt: skip
     if record.started_ms:
         where = f" in {record.container_id}" if record.container_id else ""
-        yield f"started  {stamp_of(record.started_ms)}   waited {waited}{where}"
+        yield f"started  {stamp(record.started_ms)}   waited {waited}{where}"
     elif record.state in OPEN:
         yield f"         waits for a container{f', for {waited}' if waited else ''}"
     if record.ended_ms:
         result = f", {amount(record.result_bytes)} of result" if record.result_bytes else ""
-        yield f"ended    {stamp_of(record.ended_ms)}   {f'ran {ran}' if ran else f'waited {waited}, never ran'}{result}"
+        yield f"ended    {stamp(record.ended_ms)}   {f'ran {ran}' if ran else f'waited {waited}, never ran'}{result}"
     elif record.state == RecordState.RUNNING:
         yield f"         runs for {ran}"
     elif record.state == RecordState.RETRYING:

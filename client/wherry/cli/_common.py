@@ -12,10 +12,10 @@ import typer
 from wherry._base import modal_name
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
-from wherry._screen.moments import iso
 from wherry._screen.stream import ScreenStream
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
+from wherry_proto.times import iso
 
 JSON_OPTION = typer.Option(False, "--json", help="Write JSON.")
 ENVIRONMENT_OPTION = typer.Option(None, "-e", "--env", help="The environment.")

@@ -5,9 +5,8 @@ import datetime
 from wherry._base.ids import new_id
 from wherry._base.misuse import near
 from wherry._connection.client import Client
-from wherry._screen.moments import iso, relative
+from wherry._screen.moments import relative
 from wherry.exception import InvalidError, NotFoundError
-from wherry.schedule import from_message
 from wherry_proto.messages import (
     ScheduledRun,
     ScheduledState,
@@ -17,13 +16,7 @@ from wherry_proto.messages import (
     SchedulePauseRequest,
     ScheduleRunRequest,
 )
-
-STATES = {
-    ScheduledState.RUNNING: "running",
-    ScheduledState.SUCCEEDED: "succeeded",
-    ScheduledState.FAILED: "failed",
-    ScheduledState.SKIPPED: "skipped",
-}
+from wherry_proto.views import RUN_STATES
 
 
 def schedules(client: Client, environment: str | None = None, app_id: str = "") -> list[ScheduleInfo]:
@@ -62,23 +55,6 @@ def set_paused(client: Client, info: ScheduleInfo, paused: bool) -> ScheduleInfo
     return client.call(method, SchedulePauseRequest(function_id=info.function_id), ScheduleInfo)
 
 
-def described(info: ScheduleInfo) -> dict[str, object]:
-    """Return a schedule as JSON shows it."""
-    assert info.schedule is not None
-    return {
-        "function_id": info.function_id,
-        "function": info.function_name,
-        "app_id": info.app_id,
-        "app": info.app_name,
-        "environment": info.environment,
-        "schedule": repr(from_message(info.schedule)),
-        "paused": info.paused,
-        "next": [iso(ms) for ms in info.next_ms],
-        "last": _run(info.last) if info.last is not None else None,
-        "last_ended": _run(info.last_ended) if info.last_ended is not None else None,
-    }
-
-
 def next_of(info: ScheduleInfo) -> int | str:
     """Return when a function runs next, in milliseconds since 1970; "paused" or "never" where it does not."""
     if info.paused:
@@ -105,18 +81,7 @@ def clock(ms: int) -> str:
     return datetime.datetime.fromtimestamp(ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _run(run: ScheduledRun) -> dict[str, object]:
-    return {
-        "due_at": iso(run.tick_ms),
-        "call_id": run.call_id or None,
-        "state": STATES.get(run.state),
-        "finished_at": iso(run.finished_at_ms) if run.finished_at_ms else None,
-        "error": run.error or None,
-        "asked_for": run.manual,
-    }
-
-
 def _went(run: ScheduledRun) -> str:
     manual = " (manual)" if run.manual else ""
     error = f": {run.error.splitlines()[0][:80]}" if run.error else ""
-    return f"{STATES.get(run.state, '')}{manual}{error}"
+    return f"{RUN_STATES.get(run.state, '')}{manual}{error}"

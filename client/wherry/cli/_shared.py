@@ -10,10 +10,11 @@ import typer
 from wherry._connection.client import default_client
 from wherry._objects.shared import SharedObject, nothing_to_delete
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import confirm, say, show_json, time_of
+from wherry.cli._common import confirm, say, show_json
 from wherry.cli._listing import Listed
 from wherry.cli._usage import UsageError
 from wherry.exception import DeserializationError, NotFoundError
+from wherry_proto import views
 from wherry_proto.messages import ObjectInfo, ObjectListRequest, ObjectListResponse
 
 PARSE_OPTION = typer.Option(False, "--parse", help="Read what is given as JSON: 5 is a number then, not a text.")
@@ -46,7 +47,7 @@ def listed(cls: type[SharedObject], what: str = "", command: str = "") -> Listed
         *columns,
         key=lambda info: info.name,
         keys="names",
-        described=lambda info: described(cls, info, what),
+        described=lambda info: views.shared_object(info, cls._kind, what),
         empty=f"There are none here. Make one with `wherry {kind} create NAME`.",
     )
 
@@ -83,17 +84,6 @@ def missing_allowed(allowed: bool) -> Iterator[None]:
             raise told from None
         typer.echo(f"Nothing to do: {told}", err=True)
         raise typer.Exit from None
-
-
-def described(cls: type[SharedObject], info: ObjectInfo, what: str) -> dict[str, object]:
-    """Return an object as JSON shows it."""
-    return {
-        f"{cls._kind}_id": info.object_id,
-        "name": info.name,
-        "environment": info.environment,
-        **({what: info.num_items} if what else {}),
-        "created_at": time_of(info.created_at_ms),
-    }
 
 
 def parsed(text: str, parse: bool) -> Any:

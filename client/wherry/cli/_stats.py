@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
-from wherry._screen.moments import iso
 from wherry._screen.table import Column
 from wherry.cli._common import say
 from wherry.cli._listing import show_rows
@@ -14,6 +13,7 @@ from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.types import FunctionStats, StatsPercentileDistribution
 from wherry_proto.messages import OutcomeCounts, Percentiles, RecordStats, StatsRequest, StatsResponse
+from wherry_proto.times import iso
 
 _HOUR = datetime.timedelta(hours=1)
 

@@ -6,7 +6,6 @@ import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
-from wherry._screen.moments import iso
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import (
     ENVIRONMENT_OPTION,
@@ -14,7 +13,6 @@ from wherry.cli._common import (
     NEVER_ASKS_OPTION,
     show_json,
     tell,
-    time_of,
     without_colour,
 )
 from wherry.cli._find import list_of_apps
@@ -22,40 +20,16 @@ from wherry.cli._ids import any_app, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._stats import described_app, interval, show_app, stats_of_app
 from wherry.exception import NotFoundError
+from wherry_proto import views
 from wherry_proto.messages import AppInfo, AppState, AppStopRequest, AppStopResponse
+from wherry_proto.times import iso
 
 group = typer.Typer(help="Manage apps.", no_args_is_help=True)
-
-STATES = {
-    AppState.EPHEMERAL: "ephemeral",
-    AppState.DETACHED: "detached",
-    AppState.DEPLOYED: "deployed",
-    AppState.STOPPED: "stopped",
-}
-
-
-def described(app: AppInfo) -> dict[str, object]:
-    """Return an app as JSON shows it."""
-    return {
-        "app_id": app.app_id,
-        "name": app.name,
-        "environment": app.environment,
-        "state": STATES.get(app.state),
-        "version": app.version or None,
-        "functions": app.num_functions,
-        "containers": app.num_containers,
-        "url": app.url or None,
-        "last_error": app.last_error or None,
-        "last_error_at": time_of(app.last_error_at_ms),
-        "created_at": time_of(app.created_at_ms),
-        "stopped_at": time_of(app.stopped_at_ms),
-    }
-
 
 APPS = Listed[AppInfo](
     Column("name", lambda app: app.name),
     Column("id", lambda app: app.app_id, Kind.ID),
-    Column("state", lambda app: STATES.get(app.state), Kind.STATE),
+    Column("state", lambda app: views.APP_STATES.get(app.state), Kind.STATE),
     Column("version", lambda app: app.version or None, leaves=3),
     Column("functions", lambda app: app.num_functions or None, leaves=4),
     Column("containers", lambda app: app.num_containers, leaves=2),
@@ -64,7 +38,7 @@ APPS = Listed[AppInfo](
     Column("url", lambda app: app.url, leaves=6),
     Column("last error", lambda app: app.last_error, leaves=5, cut=True),
     key=lambda app: app.app_id,
-    described=described,
+    described=views.app,
     empty="No app runs here. Start one with `wherry run FILE.py` or `wherry deploy FILE.py`; --all shows stopped ones.",
 )
 

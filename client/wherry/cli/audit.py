@@ -4,8 +4,8 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import time_of
 from wherry.cli._listing import Listed, Listing
+from wherry_proto import views
 from wherry_proto.messages import AuditEntry, AuditListRequest, AuditListResponse
 
 # What was done, by the method of the service that does it.
@@ -58,7 +58,6 @@ def _outcome(outcome: str) -> str:
     return outcome.lower().replace("_", " ")
 
 
-_NAMES = ("token_id", "token_name", "action", "environment", "target", "outcome", "peer")
 _ENTRIES = Listed[AuditEntry](
     Column("who", _who),
     Column("action", lambda entry: words_of(entry.action)),
@@ -68,7 +67,7 @@ _ENTRIES = Listed[AuditEntry](
     Column("at", lambda entry: entry.at_ms, Kind.TIME),
     key=lambda entry: entry.target,
     keys="targets",
-    described=lambda entry: {"at": time_of(entry.at_ms), **{name: getattr(entry, name) for name in _NAMES}},
+    described=views.audit_entry,
     empty="Nothing was changed yet, and nobody was refused.",
 )
 

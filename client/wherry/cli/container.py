@@ -1,18 +1,17 @@
 """`wherry container`: what runs, or ran, in one container."""
 
-from typing import Any
-
 import typer
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, NEVER_ASKS_OPTION, show_json
 from wherry.cli._exec import execute
 from wherry.cli._find import running_containers
 from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli.logs import container_logs
+from wherry_proto import views
 from wherry_proto.messages import ContainerInfo, ContainerStopRequest, ContainerStopResponse
 
 group = typer.Typer(help="Look into containers, and stop them.", no_args_is_help=True)
@@ -20,20 +19,6 @@ group = typer.Typer(help="Look into containers, and stop them.", no_args_is_help
 _CONTAINER = typer.Argument(help="Id (co-... or sb-...).")
 _CONTAINERS = typer.Argument(help="Ids (co-...).")
 _COMMAND = typer.Argument(help="The command and its arguments.")
-
-
-def _described(info: ContainerInfo) -> dict[str, Any]:
-    return {
-        "container_id": info.container_id,
-        "app_id": info.app_id,
-        "app_name": info.app_name,
-        "function_id": info.function_id,
-        "function_name": info.function_name,
-        "state": info.state,
-        "inputs": info.num_inputs,
-        "execs": info.num_execs,
-        "created_at": time_of(info.created_at_ms),
-    }
 
 
 CONTAINERS = Listed[ContainerInfo](
@@ -45,7 +30,7 @@ CONTAINERS = Listed[ContainerInfo](
     Column("shells", lambda info: info.num_execs or None, leaves=4),
     Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1),
     key=lambda info: info.container_id,
-    described=_described,
+    described=views.container,
     empty="No container of a function runs here. A call starts one; `wherry sandbox list` shows sandboxes.",
 )
 

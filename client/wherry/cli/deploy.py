@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import typer
 
@@ -28,16 +27,16 @@ from wherry.cli._common import (
     use_modal,
 )
 from wherry.cli._find import list_of_apps
-from wherry.cli._functions import describe_function, function_of, urls_of
+from wherry.cli._functions import function_of
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing, show_rows
 from wherry.cli._ref import check_module, find_app
 from wherry.cli._trace import show_error
 from wherry.cli._usage import UsageError
-from wherry.cli.app import described
 from wherry.cli.logs import Prefix, show_logs
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
+from wherry_proto import views
 from wherry_proto.messages import (
     AppInfo,
     AppShowRequest,
@@ -45,7 +44,6 @@ from wherry_proto.messages import (
     Deployment,
     DeploymentListRequest,
     DeploymentListResponse,
-    DeploymentState,
     FunctionChangeKind,
     FunctionStatus,
     LogReadRequest,
@@ -61,11 +59,6 @@ _KINDS = {
     FunctionChangeKind.REPLACED: "replaced",
     FunctionChangeKind.TUNED: "tuned",
     FunctionChangeKind.REMOVED: "removed",
-}
-_STATES = {
-    DeploymentState.LIVE: "live",
-    DeploymentState.SUPERSEDED: "superseded",
-    DeploymentState.FAILED: "failed",
 }
 
 
@@ -127,10 +120,6 @@ def deploy(
         show_logs(request, Prefix(timestamps), as_json=False)
 
 
-def _by(one: Deployment) -> str:
-    return one.origin.token_name if one.origin is not None and one.origin.token_name else "local"
-
-
 def _code(one: Deployment) -> str:
     if one.origin is None or not one.origin.commit:
         return ""
@@ -144,33 +133,16 @@ def _note(one: Deployment) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _described(one: Deployment) -> dict[str, Any]:
-    origin = one.origin
-    return {
-        "version": one.version,
-        "deployment_id": one.deployment_id,
-        "state": _STATES.get(one.state),
-        "deployed_at": time_of(one.created_at_ms),
-        "by": _by(one),
-        "tag": origin.tag if origin is not None else "",
-        "commit": origin.commit if origin is not None else "",
-        "dirty": bool(origin is not None and origin.dirty),
-        "rollback_of": one.rollback_of or None,
-        "error": one.error,
-        "functions": [item.spec.name for item in one.functions if item.spec is not None],
-    }
-
-
 _VERSIONS = Listed[Deployment](
     Column("version", lambda one: one.version),
-    Column("state", lambda one: _STATES.get(one.state), Kind.STATE),
+    Column("state", lambda one: views.DEPLOYMENT_STATES.get(one.state), Kind.STATE),
     Column("deployed", lambda one: one.created_at_ms, Kind.TIME),
-    Column("by", _by, leaves=2),
+    Column("by", views.deployed_by, leaves=2),
     Column("commit", _code, leaves=3),
     Column("note", _note, leaves=1, cut=True),
     key=lambda one: str(one.version),
     keys="versions",
-    described=_described,
+    described=views.deployment,
     empty="It was never deployed.",
 )
 
@@ -245,8 +217,8 @@ def info(
                 "app_id": found.app_id,
                 "name": found.name,
                 "environment": found.environment,
-                "deployment": _described(live) if live is not None else None,
-                "functions": [describe_function(status, next_runs) for status in shown.functions],
+                "deployment": views.deployment(live) if live is not None else None,
+                "functions": [views.function(status, next_runs) for status in shown.functions],
             }
         )
         return
@@ -254,7 +226,7 @@ def info(
     if live is not None:
         about = ", ".join(text for text in (_code(live), _note(live)) if text)
         tail = f": {about}" if about else ""
-        typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {_by(live)}{tail}")
+        typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {views.deployed_by(live)}{tail}")
     runs = {one.function_id: next(iter(one.next_ms), 0) for one in schedules}
     show_rows(
         Column[FunctionStatus]("function", lambda status: function_of(status).name),
@@ -265,7 +237,7 @@ def info(
         ),
         rows=shown.functions,
     )
-    for name, url in (pair for status in shown.functions for pair in urls_of(function_of(status))):
+    for name, url in (pair for status in shown.functions for pair in views.urls_of(function_of(status))):
         say(f"{name}: {url}")
 
 
@@ -278,7 +250,7 @@ def _stopped(app: str, environment: str | None) -> AppInfo | None:
 
 def _show_stopped(app: AppInfo, as_json: bool) -> None:
     if as_json:
-        show_json(described(app))
+        show_json(views.app(app))
         return
     say(f"{app.name} ({app.app_id}) in environment {app.environment} has stopped")
     say(f"it ran from {time_of(app.created_at_ms)} to {time_of(app.stopped_at_ms)}")
@@ -330,7 +302,7 @@ def _tell(deployed: Deployed, dry_run: bool, as_json: bool, seconds: float) -> N
                 "changes": {change.name: _KINDS.get(change.kind) for change in deployed.changes},
                 "images_to_build": deployed.unbuilt,
                 "functions": {one.name: one.function_id for one in deployed.functions},
-                "urls": {name: url for one in deployed.functions for name, url in urls_of(one)},
+                "urls": {name: url for one in deployed.functions for name, url in views.urls_of(one)},
                 "seconds": round(seconds, 2),
             }
         )

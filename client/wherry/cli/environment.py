@@ -6,11 +6,12 @@ from wherry._base.misuse import near
 from wherry._connection.client import Client, default_client
 from wherry._screen.output import waited
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json, time_of
+from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, show_json
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
 from wherry.output import screen_for_stderr
+from wherry_proto import views
 from wherry_proto.messages import (
     EnvironmentCreateRequest,
     EnvironmentDeleteRequest,
@@ -143,11 +144,4 @@ def _counted(*counts: tuple[int, str, str]) -> str:
 
 
 def _described(info: EnvironmentInfo, client: Client) -> dict[str, object]:
-    return {
-        "name": info.name,
-        "current": info.name == client.environment,
-        "apps": info.num_apps,
-        "sandboxes": info.num_sandboxes,
-        "objects": info.num_objects,
-        "created_at": time_of(info.created_at_ms),
-    }
+    return {"name": info.name, "current": info.name == client.environment, **views.environment(info)}

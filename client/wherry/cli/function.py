@@ -9,7 +9,7 @@ from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, without_colour
 from wherry.cli._find import functions_in
-from wherry.cli._functions import describe_function, find_function, function_of, status_of, urls_of
+from wherry.cli._functions import find_function, function_of, status_of
 from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._records import CALLS, list_records, request_of
@@ -17,6 +17,7 @@ from wherry.cli._stats import described, interval, lines_of
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
 from wherry.function import Function
+from wherry_proto import views
 from wherry_proto.messages import FunctionInfo, FunctionStatus, Record, ScheduleListRequest, ScheduleListResponse
 
 group = typer.Typer(help="Look at functions of running apps, and scale them.", no_args_is_help=True)
@@ -37,11 +38,11 @@ FUNCTIONS = Listed[FunctionStatus](
     Column("waiting", lambda status: status.backlog),
     Column("running", lambda status: status.num_running),
     Column("failed", lambda status: status.num_failed or None, leaves=5),
-    Column("url", lambda status: next((url for _, url in urls_of(function_of(status))), ""), leaves=1),
+    Column("url", lambda status: next((url for _, url in views.urls_of(function_of(status))), ""), leaves=1),
     Column("variants", lambda status: status.num_variants or None, leaves=4),
     Column("image", lambda status: status.image_id, Kind.ID, leaves=3),
     key=lambda status: function_of(status).function_id,
-    described=lambda status: {"app_name": function_of(status).app_name, **describe_function(status, {})},
+    described=views.listed_function,
     empty="No running app has functions here. `wherry run FILE.py` and `wherry deploy FILE.py` make some.",
 )
 
@@ -66,7 +67,7 @@ def info(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION
     request = ScheduleListRequest(app_id=found.app_id)
     schedules = default_client().call("Schedules.List", request, ScheduleListResponse).schedules
     next_runs = {one.function_id: [time_of(ms) for ms in one.next_ms] for one in schedules}
-    described = describe_function(_status(found), next_runs)
+    described = views.function(_status(found), next_runs)
     if as_json:
         show_json({**described, "app_id": found.app_id, "app_name": found.app_name, "environment": found.environment})
         return
@@ -187,7 +188,7 @@ def update(
 
 
 def _show_scaling(found: FunctionInfo, as_json: bool) -> None:
-    described = describe_function(_status(found), {})["settings"]
+    described = views.function(_status(found), {})["settings"]
     scaling = {name: described[name] for name in _SCALING}
     if as_json:
         show_json(scaling)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import typer
 
@@ -15,7 +15,7 @@ from wherry._publish.images import ensure_images, publish
 from wherry._screen.harmless import harmless
 from wherry._screen.output import waited
 from wherry._screen.table import Column, Kind, size_of
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, use_environment
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, use_environment
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._ref import images_of
@@ -24,6 +24,7 @@ from wherry.cli.image_names import names
 from wherry.image import Image
 from wherry.output import screen_for_stderr, screen_for_stdout
 from wherry.secret import Secret
+from wherry_proto import views
 from wherry_proto.messages import (
     ImageInfo,
     ImageListRequest,
@@ -33,7 +34,6 @@ from wherry_proto.messages import (
     ImagePruneRequest,
     ImagePruneResponse,
     ImageShowRequest,
-    ImageState,
 )
 
 group = typer.Typer(help="Manage images: what containers are made of.", no_args_is_help=True)
@@ -48,38 +48,15 @@ _REGISTRY_VARIABLES = typer.Option(
 _NO_ENVIRONMENT = typer.Option(
     None, "-e", "--env", metavar="NAME", help="Accepted for scripts: images belong to no environment."
 )
-_STATES = {
-    ImageState.BUILDING: "building",
-    ImageState.BUILT: "built",
-    ImageState.FAILED: "failed",
-    ImageState.PRUNED: "removed",
-    ImageState.STOPPED: "stopped",
-}
-
-
-def _described(image: ImageInfo) -> dict[str, Any]:
-    return {
-        "image_id": image.image_id,
-        "state": _STATES.get(image.state, "not built"),
-        "steps": image.summary,
-        "size_bytes": image.size_bytes,
-        "built_at": time_of(image.built_at_ms),
-        "used_at": time_of(image.used_at_ms),
-        "build_seconds": round(image.seconds, 1),
-        "error": image.error,
-        "apps": list(image.apps),
-    }
-
-
 _IMAGES = Listed[ImageInfo](
     Column("steps", lambda image: image.summary if len(image.summary) <= 60 else image.summary[:59] + "…", cut=True),
     Column("id", lambda image: image.image_id, Kind.ID),
-    Column("state", lambda image: _STATES.get(image.state, "not built"), Kind.STATE),
+    Column("state", lambda image: views.IMAGE_STATES.get(image.state, "not built"), Kind.STATE),
     Column("size", lambda image: image.size_bytes, Kind.SIZE, leaves=2),
     Column("used", lambda image: image.used_at_ms, Kind.TIME, leaves=3),
     Column("apps", lambda image: ", ".join(image.apps), leaves=1, cut=True),
     key=lambda image: image.image_id,
-    described=_described,
+    described=views.image,
     empty="There are no images yet. `wherry run`, `wherry deploy` and `wherry image build` build them.",
 )
 
@@ -101,7 +78,7 @@ def show(
     """Show the steps that an image is made of; builds nothing."""
     found = [_shown(request) for request in _requests(ref)]
     if as_json:
-        show_json([{**_described(info), "dockerfile": info.dockerfile} for info in found])
+        show_json([{**views.image(info), "dockerfile": info.dockerfile} for info in found])
         return
     texts = [info.dockerfile if full else "\n".join([f"# {info.image_id}", *info.steps]) for info in found]
     # Others may have written what is in them.
@@ -224,7 +201,7 @@ def prune(
         with waited(screen_for_stderr(), f"{counted(len(found.removed), 'image')} are removed"):
             found = client.call("Images.Prune", request, ImagePruneResponse)
     if as_json:
-        show_json({"removed": [_described(image) for image in found.removed], "freed_bytes": found.freed_bytes})
+        show_json({"removed": [views.image(image) for image in found.removed], "freed_bytes": found.freed_bytes})
         return
     would = "would go" if dry_run else "removed"
     for image in found.removed:

@@ -4,8 +4,9 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json, time_of
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, YES_OPTION, confirm, show_json
 from wherry.cli._listing import Listed, Listing
+from wherry_proto import views
 from wherry_proto.messages import (
     ImageName,
     ImageNameRequest,
@@ -18,28 +19,19 @@ names = typer.Typer(help="Manage names of images, for Image.from_name.", no_args
 _NAME = typer.Argument(metavar="NAME[:TAG]", help="The name; without a tag NAME:latest.")
 
 
-def _described(one: ImageName) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "environment": one.environment,
-        "image_id": one.image_id,
-        "published_at": time_of(one.published_at_ms),
-    }
-
-
 _NAMES = Listed[ImageName](
     Column("name", lambda one: one.name),
     Column("image", lambda one: one.image_id, Kind.ID),
     Column("published", lambda one: one.published_at_ms, Kind.TIME, leaves=1),
     key=lambda one: one.name,
     keys="names",
-    described=_described,
+    described=views.image_name,
     empty="No image has a name here. Give one with `wherry image build FILE.py -t NAME`.",
 )
 _HISTORY = Listed[ImageName](
     *_NAMES.table.columns,
     key=lambda one: one.image_id,
-    described=_described,
+    described=views.image_name,
     empty="No image has had that name.",
 )
 
@@ -77,7 +69,7 @@ def delete(
     confirm(f"Delete the name {found.name} of image {found.image_id}?", yes)
     client.call("Images.Unpublish", request, ImageName)
     if as_json:
-        show_json(_described(found))
+        show_json(views.image_name(found))
     else:
         typer.echo(f"Deleted the name {found.name}; image {found.image_id} stays.")
 

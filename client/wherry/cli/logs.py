@@ -13,7 +13,6 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
-from wherry._screen.stamps import stamp_of
 from wherry.cli._all_logs import AllLogs, FunctionNames, apps_named, colour_of
 from wherry.cli._call_shown import log_request
 from wherry.cli._common import ENVIRONMENT_OPTION
@@ -25,9 +24,10 @@ from wherry.cli._records import call_id_of, first_of, known_of, num_open, states
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.exception import NotFoundError
+from wherry_proto import views
 from wherry_proto.messages import LogLine, LogReadRequest, Stream
+from wherry_proto.times import stamp
 
-_STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
 _COLOURS = {Stream.STDERR: "\x1b[33m", Stream.SYSTEM: "\x1b[2m"}
 
 # Between two looks at a call that is followed.
@@ -218,7 +218,7 @@ def _request(
 ) -> LogReadRequest:
     if follow and until:
         raise UsageError("--follow waits for lines that are still to come, so it can't go with --until")
-    numbers = {name: number for number, name in _STREAMS.items()}
+    numbers = {name: number for number, name in views.STREAMS.items()}
     if stream and stream not in numbers:
         raise UsageError(f"--source {stream!r} is none of {', '.join(numbers)}")
     if tail == 0 and not follow:
@@ -256,7 +256,7 @@ class Prefix:
     def of(self, line: LogLine) -> str:
         """Return the words for a line, each with a space behind it."""
         words = [
-            stamp_of(line.at_ms) if self._timestamps else "",
+            stamp(line.at_ms) if self._timestamps else "",
             line.function_id if self._show_function else "",
             line.call_id or "-" if self._show_call else "",
             line.container_id if self._show_container else "",
@@ -299,18 +299,7 @@ class _Json:
     def show(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
             owner = {"of": self._prefix.owner(line)} if self._prefix.owner is not None else {}
-            described = {
-                **owner,
-                "at": stamp_of(line.at_ms),
-                "stream": _STREAMS.get(line.stream),
-                "text": line.text,
-                "app_id": line.app_id,
-                "function_id": line.function_id,
-                "container_id": line.container_id,
-                "call_id": line.call_id or None,
-                "input_id": line.input_id or None,
-                "goes_on": line.goes_on,
-            }
+            described = {**owner, **views.log_line(line)}
             self._out.write(json.dumps(described) + "\n")
         self._out.flush()
 

@@ -10,10 +10,11 @@ import typer
 from wherry._screen.harmless import harmless
 from wherry.cli._common import ENVIRONMENT_OPTION
 from wherry.cli._find import functions_in
-from wherry.cli._functions import function_of, urls_of
+from wherry.cli._functions import function_of
 from wherry.cli._ids import running_app
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
+from wherry_proto.views import urls_of
 
 # URLs that an error lists.
 _LISTED = 20

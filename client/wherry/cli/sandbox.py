@@ -8,12 +8,13 @@ import typer
 
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.cli._common import JSON_OPTION, show_json
 from wherry.cli._exec import copy, copy_beside, execute
 from wherry.cli._ids import any_app, is_whole, whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._usage import UsageError
 from wherry.sandbox import Sandbox
+from wherry_proto import views
 from wherry_proto.messages import (
     SandboxInfo,
     SandboxListRequest,
@@ -25,37 +26,11 @@ from wherry_proto.messages import (
 
 group = typer.Typer(help="Manage sandboxes: containers that run any command.", no_args_is_help=True)
 
-_STATES = {
-    SandboxState.RUNNING: "running",
-    SandboxState.EXITED: "exited",
-    SandboxState.TIMED_OUT: "timed out",
-    SandboxState.TERMINATED: "terminated",
-}
 _ENVIRONMENT = typer.Option(None, "-e", "--env", help="The environment.")
 _TAGS = typer.Option([], "--tag", help="NAME=VALUE: only those that have it. May be repeated.")
 _COMMAND = typer.Argument(help="The command and its arguments.")
 _SANDBOXES = typer.Argument(help="Ids, or names of running ones.")
 _SANDBOX = typer.Argument(help="Id, or the name of a running one; APP/NAME where it has an app.")
-
-
-def _described(info: SandboxInfo) -> dict[str, object]:
-    return {
-        "sandbox_id": info.sandbox_id,
-        "app_id": info.app_id or None,
-        "app_name": info.app_name or None,
-        "environment": info.environment,
-        "name": info.name or None,
-        "tags": info.tags,
-        "state": _STATES.get(info.state),
-        "returncode": info.returncode if info.state != SandboxState.RUNNING else None,
-        "reason": info.reason or None,
-        "command": info.command,
-        "image_id": info.image_id,
-        "timeout": info.timeout_s,
-        "tunnels": {str(item.port): f"{item.host}:{item.host_port}" for item in info.tunnels},
-        "created_at": time_of(info.created_at_ms),
-        "ended_at": time_of(info.ended_at_ms),
-    }
 
 
 def _short(text: str) -> str:
@@ -66,12 +41,12 @@ def _short(text: str) -> str:
 SANDBOXES = Listed[SandboxInfo](
     Column("name", lambda info: info.name or "-"),
     Column("id", lambda info: info.sandbox_id, Kind.ID),
-    Column("state", lambda info: _STATES.get(info.state), Kind.STATE),
+    Column("state", lambda info: views.SANDBOX_STATES.get(info.state), Kind.STATE),
     Column("code", lambda info: info.returncode if info.state != SandboxState.RUNNING else None, leaves=2),
     Column("command", lambda info: _short(" ".join(info.command) or "(waits)"), leaves=3, cut=True),
     Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1),
     key=lambda info: info.sandbox_id,
-    described=_described,
+    described=views.sandbox,
     empty="No sandbox runs here. A program makes one with wherry.Sandbox.create(); --all shows those that have ended.",
 )
 
@@ -144,7 +119,7 @@ def terminate(
     request = [SandboxTerminateRequest(sandbox_id=sandbox_id) for sandbox_id in ids]
     infos = [default_client().call("Sandboxes.Terminate", item, SandboxInfo) for item in request]
     if as_json:
-        show_json([_described(info) for info in infos])
+        show_json([views.sandbox(info) for info in infos])
         return
     for info in infos:
         typer.echo(f"Sandbox {info.sandbox_id} {info.reason}.")

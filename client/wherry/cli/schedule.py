@@ -10,6 +10,7 @@ from wherry.cli import _schedules
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, show_json
 from wherry.cli._listing import Listed, Listing
 from wherry.schedule import from_message
+from wherry_proto import views
 from wherry_proto.messages import ScheduledState, ScheduleInfo
 
 group = typer.Typer(help="Manage schedules: functions that run by the clock.", no_args_is_help=True)
@@ -29,7 +30,7 @@ _LISTED = Listed[ScheduleInfo](
     Column("outcome", _schedules.last_text, Kind.STATE, cut=True),
     key=_named,
     keys="names",
-    described=_schedules.described,
+    described=views.schedule,
     empty="No function of a deployed app has a schedule here. `schedule=wherry.Cron(…)` of @app.function gives one.",
 )
 
@@ -51,7 +52,7 @@ def run(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION,
     info = _schedules.run_now(client, _schedules.find(client, function, environment))
     run = info.last
     if as_json:
-        show_json(_schedules.described(info))
+        show_json(views.schedule(info))
     elif run is not None and run.state != ScheduledState.SKIPPED:
         typer.echo(f"{_named(info)} runs: {run.call_id}. Its log: wherry app logs {info.app_id} --call {run.call_id}")
     elif run is not None:
@@ -69,7 +70,7 @@ def pause(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTIO
     client = default_client()
     info = _schedules.set_paused(client, _schedules.find(client, function, environment), True)
     if as_json:
-        show_json(_schedules.described(info))
+        show_json(views.schedule(info))
     else:
         typer.echo(f"{_named(info)} is paused. To undo this: wherry schedule resume {_named(info)}")
 
@@ -85,6 +86,6 @@ def resume(
     client = default_client()
     info = _schedules.set_paused(client, _schedules.find(client, function, environment), False)
     if as_json:
-        show_json(_schedules.described(info))
+        show_json(views.schedule(info))
     else:
         typer.echo(f"{_named(info)} runs next at {_schedules.next_text(info, int(time.time() * 1000))}.")

@@ -20,13 +20,13 @@ from wherry.cli._common import (
     confirm,
     show_json,
     stdin_is_terminal,
-    time_of,
 )
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._shared import missing_allowed
 from wherry.cli._usage import UsageError
 from wherry.exception import AlreadyExistsError, InvalidError
 from wherry.secret import Secret
+from wherry_proto import views
 from wherry_proto.messages import SecretInfo, SecretRotateRequest, SecretRotateResponse
 
 group = typer.Typer(help="Manage secrets: values for environment variables.", no_args_is_help=True)
@@ -63,23 +63,11 @@ def create(
         text = str(error).partition(":")[0]
         raise AlreadyExistsError(f"{text}: replace its values with --force, or choose another name") from None
     if as_json:
-        show_json(_described(info))
+        show_json(views.secret(info))
         return
     typer.echo(f"Stored secret {info.name} with {', '.join(info.keys)}. Use it as:")
     typer.echo(f'\n    @app.function(secrets=[wherry.Secret.from_name("{info.name}")])')
     typer.echo(f'    def function():\n        os.environ["{info.keys[0]}"]')
-
-
-def _described(info: SecretInfo) -> dict[str, object]:
-    return {
-        "secret_id": info.secret_id,
-        "name": info.name,
-        "environment": info.environment,
-        "keys": info.keys,
-        "created_at": time_of(info.created_at_ms),
-        "updated_at": time_of(info.updated_at_ms),
-        "used_at": time_of(info.used_at_ms),
-    }
 
 
 _LISTED = Listed[SecretInfo](
@@ -89,7 +77,7 @@ _LISTED = Listed[SecretInfo](
     Column("last used", lambda info: info.used_at_ms or "never", Kind.TIME, leaves=1),
     key=lambda info: info.name,
     keys="names",
-    described=_described,
+    described=views.secret,
     empty="There are no secrets here. Store one with `wherry secret create NAME KEY=VALUE`.",
 )
 
@@ -118,7 +106,7 @@ def delete(
     confirm(f"Delete secret {name}? Its values are kept nowhere else.", yes)
     info = secrets.delete(None, name, environment or "")
     if as_json:
-        show_json(_described(info))
+        show_json(views.secret(info))
     else:
         typer.echo(f"Deleted secret {name}.")
 

@@ -5,10 +5,11 @@ import typer
 from wherry._connection.client import default_client
 from wherry._connection.profiles import Profiles, profiles_path
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import JSON_OPTION, show_json, time_of
+from wherry.cli._common import JSON_OPTION, show_json
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing
 from wherry.exception import InvalidError
+from wherry_proto import views
 from wherry_proto.messages import (
     TokenCreated,
     TokenCreateRequest,
@@ -52,7 +53,7 @@ def new(
         Profiles(profiles_path()).set(profile, values, activate=False)
     if as_json:
         shown = {} if profile is not None else {"token_secret": made.secret}
-        show_json({**_described(made.token), **shown, "server_url": made.server_url, "certificate": made.certificate})
+        show_json({**views.token(made.token), **shown, "server_url": made.server_url, "certificate": made.certificate})
     elif profile is not None:
         typer.echo(
             f"Wrote token {made.token.token_id} into profile {profile!r} ({profiles_path()}); "
@@ -66,17 +67,6 @@ def new(
         typer.echo("The secret is not shown again.", err=True)
 
 
-def _described(token: TokenInfo) -> dict[str, object]:
-    return {
-        "token_id": token.token_id,
-        "name": token.name,
-        "scopes": token.scopes,
-        "environments": token.environments,
-        "created_at": time_of(token.created_at_ms),
-        "revoked_at": time_of(token.revoked_at_ms),
-    }
-
-
 _LISTED = Listed[TokenInfo](
     Column("name", lambda token: token.name),
     Column("id", lambda token: token.token_id, Kind.ID),
@@ -85,7 +75,7 @@ _LISTED = Listed[TokenInfo](
     Column("created", lambda token: token.created_at_ms, Kind.TIME, leaves=4),
     Column("revoked", lambda token: token.revoked_at_ms, Kind.TIME, leaves=2),
     key=lambda token: token.token_id,
-    described=_described,
+    described=views.token,
     empty="There are no tokens. `wherry token new NAME` makes one.",
 )
 
@@ -107,7 +97,7 @@ def revoke(token_id: str = typer.Argument(help="Its id."), as_json: bool = JSON_
         "Tokens.Revoke", TokenRevokeRequest(token_id=whole(token_id, prefix="tk", ends=True)), TokenInfo
     )
     if as_json:
-        show_json(_described(token))
+        show_json(views.token(token))
     else:
         typer.echo(f"Revoked token {token.token_id} ({token.name}).")
 
@@ -117,7 +107,7 @@ def info(as_json: bool = JSON_OPTION) -> None:
     """Show what the token in use allows."""
     token = default_client().call("Tokens.Who", TokenWhoRequest(), TokenInfo)
     if as_json:
-        show_json(_described(token))
+        show_json(views.token(token))
         return
     who = f"token {token.token_id} ({token.name})" if token.token_id else "the service's own user, on its socket"
     typer.echo(f"{who}: {', '.join(token.scopes)} in {', '.join(token.environments)}")

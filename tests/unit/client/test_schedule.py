@@ -9,10 +9,11 @@ import pytest
 import wherry
 from wherry import schedule
 from wherry._publish.spec import function_spec
-from wherry._screen.moments import iso
 from wherry.cli import _schedules
 from wherry.exception import InvalidError
+from wherry_proto import views
 from wherry_proto.messages import ScheduledRun, ScheduledState, ScheduleInfo, ScheduleSpec
+from wherry_proto.times import iso
 
 
 def test_the_service_is_told_of_a_function_s_schedule() -> None:
@@ -117,7 +118,7 @@ def test_next_and_last_runs_read_well() -> None:
         tick_ms=now - 1000, state=ScheduledState.FAILED, error="ValueError: a\nb", manual=True
     )
     assert _schedules.last_text(info) == "running; before that failed (manual): ValueError: a"
-    assert _schedules.described(info)["last_ended"] == {
+    assert views.schedule(info)["last_ended"] == {
         "due_at": iso(now - 1000),
         "call_id": None,
         "state": "failed",

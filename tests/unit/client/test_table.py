@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 from rich.console import Console
 
-from wherry._screen.moments import iso, relative
+from wherry._screen.moments import relative
 from wherry._screen.table import Column, Kind, Table, shortest
+from wherry_proto.times import iso
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
