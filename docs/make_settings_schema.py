@@ -17,6 +17,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "whole": {"type": "integer"},
     "number": {"type": "number"},
     "size": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": _SIZE}]},
+    "switch": {"type": ["string", "boolean"]},
     "list": {"anyOf": [{"type": "array", "items": {"type": ["string", "number"]}}, {"type": "string"}]},
     "mapping": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
 }

@@ -214,6 +214,7 @@ class Entrances:
     environments: Environments
     places: Places
     door: Door
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +472,7 @@ def _entrances(
         RequestContext(apps.register, work.journal, work.clients, stores.sources),
     )
     sessions = SessionApi(work.clients, work.journal, work.dispatcher, basics.instance_id)
-    return Entrances(sessions, environments, places, door)
+    return Entrances(sessions, environments, places, door, tokens)
 
 
 def _die() -> None:

@@ -38,6 +38,11 @@ class Health:
         self._found_at = float("-inf")
         self._lock = asyncio.Lock()
 
+    @property
+    def found(self) -> Mapping[str, str]:
+        """What was found at the last look, by part."""
+        return self._found
+
     def live(self) -> Told:
         """Say that this process answers: 200, whatever else is wrong."""
         return Told(200, json.dumps({"live": True}))

@@ -17,6 +17,7 @@ from wherry_service.engines.containment import check_engine
 from wherry_service.engines.docker import DockerEngine
 from wherry_service.handlers import Handlers
 from wherry_service.housekeeping import Housekeeping
+from wherry_service.metrics.metrics import Metrics
 from wherry_service.node.node import FoundContainer
 from wherry_service.recovery import Recovery
 from wherry_service.settings import Settings
@@ -40,6 +41,7 @@ class Service:
         self.handlers = Handlers(self.parts)
         self._recovery = Recovery(self.parts)
         self._watchman = Watchman(self.parts)
+        self.metrics = Metrics(self.parts)
         self._state_dir = state_dir
         self._local_socket = state_dir / LOCAL_SOCKET_NAME
         self._stop = self.parts.basics.stop
@@ -102,6 +104,7 @@ class Service:
         ends.push_async_callback(edge.stop, GRPC_GRACE_S)
         await edge.start(self.handlers.over_grpc)
         await self._listen_here(ends)
+        self.metrics.begin(ends)
         # Who follows a log is told that this is the end before the connection closes.
         ends.push_async_callback(self.parts.stores.logs.close)
 

@@ -173,6 +173,19 @@ _ROOMS = (
         "whole",
     ),
     Key(
+        "metrics.listen",
+        "",
+        "`HOST:PORT` where Prometheus fetches metrics; `on`: 127.0.0.1:9464. At an address that is not this machine's "
+        "own, with a token alone. Unset: there are none. [Which ones](observability.md#metrics).",
+        "switch",
+    ),
+    Key(
+        "metrics.max_series",
+        10_000,
+        "Series that metrics have, about. 100 are counted for each function; functions beyond are one, `other`.",
+        "whole",
+    ),
+    Key(
         "schedule.catch_up",
         "newest",
         "Which ticks run that a schedule missed while the service was down: `newest`, or `none`.",

@@ -29,7 +29,7 @@ class Key:
     key: str
     default: Any
     doc: str
-    # "text", "path", "whole", "number", "size", "list" or "mapping".
+    # "text", "path", "whole", "number", "size", "list", "mapping", or "switch": text, on or off.
     kind: str = "text"
     choices: tuple[str, ...] = ()
     # The environment's name for it, where that is not made of the key.
@@ -43,6 +43,8 @@ class Key:
             return _mapping(value, place)
         if value is False and "off" in self.choices:
             value = "off"  # YAML's reading of a bare `off`
+        if self.kind == "switch" and isinstance(value, bool):
+            value = "on" if value else "off"
         if self.kind == "list" and isinstance(value, list):
             value = ",".join(map(str, value))
         if self.kind == "size" and not isinstance(value, bool | dict | list):

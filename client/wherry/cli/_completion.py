@@ -357,7 +357,7 @@ _BY_NAME: dict[str, Callable[[str, str], Hints]] = {
     "registry_secret": _secrets,
     "sandbox": _sandboxes,
     "sandboxes": _sandboxes,
-    "scopes": _words("admin", "deploy", "invoke"),
+    "scopes": _words("admin", "deploy", "invoke", "metrics"),
     "secrets": _secrets,
     "states": _words(*STATES.values()),
     "strategy": _words("rolling", "recreate"),

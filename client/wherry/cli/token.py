@@ -26,7 +26,9 @@ group = typer.Typer(help="Manage tokens: who may reach the service over TCP.", n
 @group.command()
 def new(
     name: str = typer.Argument(help="What it is for."),
-    scopes: list[str] = typer.Option(["deploy", "invoke"], "--scope", help="admin, deploy or invoke; repeatable."),
+    scopes: list[str] = typer.Option(
+        ["deploy", "invoke"], "--scope", help="admin, deploy, invoke, metrics; repeatable."
+    ),
     environments: list[str] = typer.Option(
         [], "-e", "--env", help="An environment it is for, '*' for all; repeatable. Default: the one in force."
     ),

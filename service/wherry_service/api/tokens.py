@@ -12,7 +12,7 @@ from wherry_service.errors import Exhausted, InvalidRequest, NotFound, Unauthent
 from wherry_service.ids import new_id
 from wherry_service.store.tokens import TokenStore
 
-SCOPES = ("admin", "deploy", "invoke")
+SCOPES = ("admin", "deploy", "invoke", "metrics")
 EVERYWHERE = "*"
 FAILURES_WITHIN_S = 60.0
 # Addresses whose failures are remembered.
@@ -33,6 +33,8 @@ class Tokens:
         self._failures: dict[str, tuple[float, int]] = {}
         # Addresses and the tokens they have proven: others at the same address (a proxy's) can't lock them out.
         self._proven_at: set[tuple[str, str]] = set()
+        # Log-ins since the service began: that proved a token, and that did not.
+        self.num_proven = self.num_refused = 0
 
     async def begin(self) -> None:
         """Read them from disk."""
@@ -120,7 +122,9 @@ class Tokens:
             if len(self._proven_at) >= MAX_FAILING:
                 self._proven_at.clear()
             self._proven_at.add((address, token_id))
+            self.num_proven += 1
             return token
+        self.num_refused += 1
         if not token_id and not secret:
             raise Unauthenticated(
                 "this service wants a token: set WHERRY_TOKEN_ID and WHERRY_TOKEN_SECRET, or a profile"

@@ -62,6 +62,8 @@ class Deployments:
         self._host = host
         # Called with the app, and with why its new version did not start.
         self.on_failed: list[Callable[[App, str], None]] = []
+        # Called with an app whose new version serves.
+        self.on_deployed: list[Callable[[App], None]] = []
 
     async def restore(self) -> None:
         """Take note of the versions that serve, after `Apps.restore`."""
@@ -177,6 +179,8 @@ class Deployments:
         for record in change.removed:
             self._apps.ending.let_go(app, record, _grace_of(record))
         log.info("version %d of %s serves", wanted.version, app)
+        for hear in self.on_deployed:
+            hear(app)
         await rollout.end_imports()
         await self._apps.serving.schedule(app)
 

@@ -48,6 +48,8 @@ class Dispatcher(PoolEvents[Input]):
         self._waits = Waits(clients, self._queues)
         # Called with a pool whose containers end before they can work, and with why.
         self.on_crash_loop: list[Callable[[Home, str], None]] = []
+        # Hear of containers that are ready and that have ended, before their pool forgets them.
+        self.watchers: list[PoolEvents[Input]] = []
 
     def keep_durable(self) -> None:
         """Leave durable inputs that are interrupted from now on as they are on disk: the next life runs them."""
@@ -321,8 +323,14 @@ class Dispatcher(PoolEvents[Input]):
         if (queue := self._queues.get(container.pool.plan.function_id)) is not None:
             queue.outcomes.failed(0, error)
 
+    def on_ready(self, container: Container[Input], seconds: float) -> None:
+        for watcher in self.watchers:
+            watcher.on_ready(container, seconds)
+
     def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
         self._diary.ended(container, exit)
+        for watcher in self.watchers:
+            watcher.on_exit(container, exit)
         if again := self._claims.gone(container):
             self.submit(again)
 

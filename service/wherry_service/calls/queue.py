@@ -46,6 +46,11 @@ class FunctionQueue:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the arguments that wait."""
+        return self._bytes
+
     def is_full(self, more: int = 0) -> bool:
         """Whether it has no room for another input, after that many `more`."""
         return self._count + more >= self.limit.inputs or self._bytes >= self.limit.payload_bytes

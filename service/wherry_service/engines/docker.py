@@ -5,6 +5,7 @@ import contextlib
 import logging
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +38,7 @@ from wherry_service.engines.engine import (
 )
 from wherry_service.engines.network import DEFAULT, OwnNetwork
 from wherry_service.engines.volume_driver import VolumeDriver
+from wherry_service.metering import Histograms
 
 if TYPE_CHECKING:
     import docker
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS = 8
+# Kinds of requests whose times are told apart: there are fewer.
+MAX_KINDS = 40
 
 
 # large: what `Engine` has, each a request of its own.
@@ -64,6 +68,8 @@ class DockerEngine:
         self._network = network
         if network is not None:
             network.connect(self._run)
+        # Seconds that requests took, by the first word of what they do.
+        self.requests: Histograms[str] = Histograms("other", MAX_KINDS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._lock = threading.Lock()
         self._client: docker.APIClient | None = None
@@ -379,8 +385,12 @@ class DockerEngine:
 
     async def _run(self, what: str, work: "Callable[[docker.APIClient], T]") -> T:
         def run() -> T:
-            with self._connection.translated(what):
-                return work(self._connected())
+            began = time.monotonic()
+            try:
+                with self._connection.translated(what):
+                    return work(self._connected())
+            finally:
+                self.requests.of(what.partition(" ")[0]).add(time.monotonic() - began)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, run)

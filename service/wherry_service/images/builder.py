@@ -7,7 +7,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,8 @@ class ImageBuilder:
         # Built since the runner was last laid on them.
         self._rebuilt: set[str] = set()
         self._builds: dict[str, Build[BuiltImage]] = {}
+        # Called with how each build ended ("built", "failed" or "stopped"), and the seconds it took.
+        self.on_ended: list[Callable[[str, float], None]] = []
 
     async def begin(self) -> None:
         """Clear away what builds of an earlier life left behind."""
@@ -159,6 +161,11 @@ class ImageBuilder:
         """Return the build of an image, if one runs."""
         return self._builds.get(wanted)
 
+    @property
+    def num_building(self) -> int:
+        """How many builds run."""
+        return len(self._builds)
+
     def forget(self, wanted: str) -> None:
         """Forget that an image is ready: it is being removed."""
         self._ready.pop(wanted, None)
@@ -185,6 +192,7 @@ class ImageBuilder:
             stopped = isinstance(error, asyncio.CancelledError)
             record.state = ImageState.STOPPED if stopped else ImageState.FAILED
             record.error = "it was stopped: nobody waited for it any more" if stopped else in_words(error)
+            self._tell("stopped" if stopped else "failed", time.monotonic() - began)
             # Shielded: a build that is cancelled is recorded too.
             await asyncio.shield(self._note_end(noted, record))
             if isinstance(error, ServiceError | EngineError | OSError) and not isinstance(error, ImageBuildError):
@@ -193,11 +201,16 @@ class ImageBuilder:
         await _over(noted)
         record.state = ImageState.BUILT
         record.seconds = time.monotonic() - began
+        self._tell("built", record.seconds)
         record.built_at_ms = time.time_ns() // 1_000_000
         # Before its record: where that can't be written, the image is there all the same.
         self._rebuilt.add(wanted)
         await self.records.put(record, environment)
         return BuiltImage(wanted, True, record.seconds)
+
+    def _tell(self, outcome: str, seconds: float) -> None:
+        for hear in self.on_ended:
+            hear(outcome, seconds)
 
     async def _note_end(self, noted: "asyncio.Future[None]", record: ImageRecord) -> None:
         """Record how a build ended: after that it began, however soon it failed. Its own error is the one to tell."""

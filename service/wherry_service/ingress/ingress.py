@@ -20,6 +20,7 @@ from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.own import OwnPages
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.settings import DEFAULT_PORT, HttpSettings
+from wherry_service.ingress.traffic import Traffic
 from wherry_service.ingress.tunnels import Tunnels
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.web import WebStore
@@ -70,6 +71,7 @@ class Ingress:
         self._state_dir = state_dir
         self._auth = auth
         self._refusals = Refusals()
+        self.traffic = Traffic()
         self._server: Any = None
         self._config: Any = None
         self._serving: asyncio.Task[None] | None = None
@@ -166,6 +168,7 @@ class Ingress:
             self._requests,
             self._health,
             self.own,
+            self.traffic,
         )
         protocol = type(
             "Http",

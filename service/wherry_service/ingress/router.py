@@ -27,6 +27,7 @@ from wherry_service.ingress.results import Results
 from wherry_service.ingress.seen import Seen
 from wherry_service.ingress.sessions import SESSION_ID, SessionDoor, without_tokens
 from wherry_service.ingress.settings import HttpSettings
+from wherry_service.ingress.traffic import SOCKET, Traffic
 from wherry_service.ingress.tunnel_requests import TunnelRequest, TunnelSocket
 from wherry_service.ingress.tunnels import Tunnels, tunnel_headers, tunnel_path
 from wherry_service.ingress.websocket import REFUSED, WebSocket
@@ -55,7 +56,9 @@ class WebRouter:
         requests: RequestLog,
         health: Health,
         pages: OwnPages,
+        traffic: Traffic,
     ) -> None:
+        self._traffic = traffic
         self._health = health
         self._pages = pages
         self._requests = requests
@@ -103,18 +106,22 @@ class WebRouter:
     ) -> None:
         """Serve a request to an endpoint, and note in its app's log how that went."""
         seen, began = Seen(send), time.monotonic()
+        method = scope.get("method", SOCKET)
+        self._traffic.begin(method)
         try:
             await serve(scope, receive, seen, endpoint, prefix)
         finally:
+            seconds = time.monotonic() - began
+            self._traffic.end(endpoint, method, seen.status, seconds)
             self._requests.note(
                 endpoint.app_id,
                 endpoint.function_id,
-                scope.get("method", "WS"),
+                method,
                 scope["raw_path"],
                 bool(scope["query_string"]),
                 seen.status,
                 seen.exchange,
-                time.monotonic() - began,
+                seconds,
             )
 
     async def _answered(self, scope: dict[str, Any], receive: Any, send: Seen, endpoint: Endpoint, prefix: str) -> None:

@@ -56,6 +56,8 @@ class LogStore:
         self._followers: dict[str, set[Follower]] = {}
         self._open = OpenLines()
         self._closed = False
+        # Since the service began.
+        self.num_lines = self.num_bytes = 0
 
     def begin(self) -> None:
         """Take stock of what an earlier life left, and begin to write. Blocks."""
@@ -93,6 +95,8 @@ class LogStore:
         self._next = batch.position + len(rows)
         self._keep(kept)
         size = batch.size
+        self.num_lines += len(rows)
+        self.num_bytes += size
         if self._pending_bytes >= GATHER_BYTES:
             self._hand_over()
         elif self._timer is None:

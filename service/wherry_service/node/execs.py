@@ -82,6 +82,10 @@ class Execs:
         self._end_use = end_use
         self._tasks = Tasks("an exec failed")
 
+    def __len__(self) -> int:
+        """Return how many run."""
+        return len(self._tasks)
+
     async def run(
         self, engine_id: str, start: ExecStart, requests: AsyncIterator[ExecRequest], *, can_hand_over: bool = False
     ) -> AsyncIterator[ExecReply | WithSocket]:

@@ -66,6 +66,7 @@ class Hearing(ContainerEvents[Container[A]], Generic[A]):
         container.became_ready()
         self._pool.starts.succeeded()
         self._pool.tell_if_warm()
+        self.host.on_ready(container, seconds)
 
     def on_load_failed(self, container: Container[A], failure: Failure) -> None:
         container.could_not_load()

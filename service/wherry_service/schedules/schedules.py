@@ -159,6 +159,14 @@ class Schedules:
         soon = [one.next_ms for one in self._scheduled.values() if one.next_ms is not None and not one.record.paused]
         return max(0.0, (min(soon) - self._now_ms()) / 1000) if soon else LOOK_EVERY_S
 
+    def delays(self) -> dict[str, float]:
+        """Return, of each function that runs by the clock, for how many seconds a run of it is due: 0 if none is."""
+        now_ms = self._now_ms()
+        return {
+            function_id: max(0, now_ms - (one.next_ms or now_ms)) / 1000 if not one.record.paused else 0.0
+            for function_id, one in self._scheduled.items()
+        }
+
     def _is_due(self, one: Scheduled, now_ms: int) -> bool:
         return not one.record.paused and one.next_ms is not None and one.next_ms <= now_ms
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from wherry_service.metering import Histogram
 from wherry_service.store.away import DatabaseAway
 from wherry_service.store.schema import HEAD
 from wherry_service.store.sqlite import Sqlite
@@ -68,6 +70,8 @@ class Database:
         self._backend = _backend(url, holder, taken)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._told = Told()
+        # Seconds that transactions took to be written and committed; counted by the writer.
+        self.commits = Histogram()
         self._writer = threading.Thread(target=self._write_all, name="database-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="database-reader")
 
@@ -79,6 +83,11 @@ class Database:
             self._backend.close()
             raise
         self._writer.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """How many writes wait for the transaction after the one that runs."""
+        return self._jobs.qsize()
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction; return its value when that is committed.
@@ -124,8 +133,10 @@ class Database:
             del job, group, jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
+        began = time.monotonic()
         try:
             values = self._backend.write(lambda connection: [job.work(connection) for job in jobs])
+            self.commits.add(time.monotonic() - began)
         except DatabaseAway as error:
             for job in jobs:
                 _answer(job, None, error)

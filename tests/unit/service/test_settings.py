@@ -188,6 +188,7 @@ def test_the_schema_and_the_loader_agree_about_each_key(tmp_path: Path, key: str
         "size": ["1000", "2GiB", "200 MB"],
         "list": ["[a, b]", "a,b", "[1]"],
         "mapping": ["{a: b}", "{a: 1}"],
+        "switch": ["on", "off", "true", "'127.0.0.1:9464'"],
     }[item.kind]
     bad = {
         "text": ["[a]", "{a: b}", "true"],
@@ -197,6 +198,7 @@ def test_the_schema_and_the_loader_agree_about_each_key(tmp_path: Path, key: str
         "size": ["large", "[7]", "true"],
         "list": ["{a: b}", "true"],
         "mapping": ["[a]", "{a: [b]}"],
+        "switch": ["[a]", "{a: b}"],
     }[item.kind]
     if item.choices:
         good, bad = list(item.choices), ["nonsense", "[a]"]
