@@ -218,7 +218,19 @@ def test_a_token_lets_in_and_says_whose_it_is(tmp_path: Path) -> None:
             assert head.startswith(("GET /x HTTP/1.1", "GET /x?a=b HTTP/1.1"))
             assert head.lower().count("verified") == 1
             assert 'x-verified-user-data: {"user": "7"}\r\n' in head
-        assert token not in world.asked[0].decode() + world.asked[1].decode() + world.asked[3].decode()
+        # An authorization that is the server's own, beside the token; a name that is written otherwise; two cookies.
+        theirs = {"Authorization": "Bearer theirs", "Cookie": "c=d"}
+        await world.get(world.connect_host, f"/x?a=b&_wherry_connect_tok%65n={token}", headers=theirs)
+        assert b"authorization: Bearer theirs\r\n" in world.asked[4]
+        assert b"cookie: c=d\r\n" in world.asked[4]
+        assert world.asked[4].startswith(b"GET /x?a=b HTTP/1.1")
+        many = {"Cookie": f"_modal_connect_token=wrong; _wherry_connect_token={token}; e=f"}
+        await world.get(world.connect_host, "/x", headers=many)
+        assert b"cookie: e=f\r\n" in world.asked[5]
+        await world.get(world.connect_host, "/x", headers={"Cookie": f"_wherry_connect_token={token}"})
+        assert b"cookie" not in world.asked[6].lower()
+        # However it came, who answers is not told it, and so can't be whoever sent it.
+        assert all(token.encode() not in head for head in world.asked)
         # At a port's own host nobody is verified.
         await world.get(world.host, headers=forged)
         assert "verified" not in world.asked[-1].decode().lower()

@@ -67,6 +67,8 @@ class Peer:
 
     def __init__(self, scope: dict[str, Any], trusted: tuple[Network, ...]) -> None:
         host, port = scope.get("client") or ("", 0)
+        # What listens for both kinds of addresses says "::ffff:10.0.0.1".
+        host = host.removeprefix("::ffff:") if "." in host else host
         self.host: str = host
         self.port: int = port
         self.scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"

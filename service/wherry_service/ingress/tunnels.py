@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -77,8 +76,8 @@ class Tunnels:
         owner_id, port = found
         metadata = None
         if not port:
-            token = _token_of(scope)
-            said = self._names.read_token(owner_id, token) if token else None
+            tokens = (self._names.read_token(owner_id, token) for token in _tokens_of(scope))
+            said = next((one for one in tokens if one is not None), None)
             if said is None:
                 text = "this address wants the token that create_connect_token() gave, as Authorization: Bearer TOKEN"
                 return Answer(401, text, headers=[(b"www-authenticate", b'Bearer realm="wherry"')])
@@ -127,7 +126,13 @@ def tunnel_headers(headers: list[list[str]], target: Target) -> list[list[str]]:
         return kept
     # The token is the ingress's: who answers could use it as whoever sent it.
     kept = [row for row in kept if row[0] != "authorization" or not _is_ours(row[1])]
-    return [*kept, [name, target.metadata]]
+    kept = [[name, _other_cookies(value) if name == "cookie" else value] for name, value in kept]
+    return [*(row for row in kept if row[0] != "cookie" or row[1]), [name, target.metadata]]
+
+
+def _other_cookies(text: str) -> str:
+    pairs = [part.strip() for part in text.split(";")]
+    return "; ".join(pair for pair in pairs if pair.partition("=")[0].strip() not in PARAMETERS)
 
 
 def _is_ours(authorization: str) -> bool:
@@ -136,20 +141,19 @@ def _is_ours(authorization: str) -> bool:
 
 def _without_token(scope: dict[str, Any]) -> str:
     query: str = scope["query_string"].decode("latin-1")
-    if not any(name in query for name in PARAMETERS):
-        return query
-    return urlencode([row for row in parse_qsl(query, keep_blank_values=True) if row[0] not in PARAMETERS])
+    rows = parse_qsl(query, keep_blank_values=True)
+    # By their names as they are read: a letter of one may be written as "%65".
+    kept = [row for row in rows if row[0] not in PARAMETERS]
+    return urlencode(kept) if len(kept) < len(rows) else query
 
 
-def _token_of(scope: dict[str, Any]) -> str:
+def _tokens_of(scope: dict[str, Any]) -> Iterator[str]:
+    """Yield what may be the token: an authorization can be for the server there, and the token elsewhere."""
     if credential := credential_of(header(scope, b"authorization")):
-        return credential.decode("latin-1")
+        yield credential.decode("latin-1")
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-    for name in PARAMETERS:
-        if query.get(name):
-            return str(query[name])
-    try:
-        cookies = SimpleCookie(header(scope, b"cookie").decode("latin-1"))
-    except CookieError:
-        return ""
-    return next((cookies[name].value for name in PARAMETERS if name in cookies), "")
+    yield from (query[name] for name in PARAMETERS if query.get(name))
+    for name, text in scope["headers"]:
+        if name == b"cookie":
+            pairs = [part.strip().partition("=") for part in text.decode("latin-1").split(";")]
+            yield from (value.strip('"') for own, _, value in pairs if own in PARAMETERS and value)

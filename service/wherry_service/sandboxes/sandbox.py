@@ -121,6 +121,7 @@ class Sandbox:
             found = ipaddress.ip_address(address)
         except ValueError:
             return False
+        found = getattr(found, "ipv4_mapped", None) or found
         return any(found in ipaddress.ip_network(network) for network in inbound.networks)
 
     def note_paused(self, paused: bool) -> None:

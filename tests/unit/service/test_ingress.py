@@ -62,6 +62,14 @@ def test_only_trusted_proxies_are_believed() -> None:
     assert proxied.chain == "1.1.1.1, 2.2.2.2, 10.0.0.5, 10.0.0.9"
 
 
+def test_an_address_that_is_told_as_ipv6_is_the_same() -> None:
+    trusted = HttpSettings.from_environment({"WHERRY_HTTP_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted
+    proxied = Peer(scope([(b"x-forwarded-for", b"1.1.1.1")], "::ffff:10.0.0.9"), trusted)
+    assert (proxied.host, proxied.chain) == ("1.1.1.1", "1.1.1.1, 10.0.0.9")
+    assert Peer(scope([], "::ffff:9.9.9.9"), trusted).host == "9.9.9.9"
+    assert Peer(scope([], "2001:db8::1"), trusted).host == "2001:db8::1"
+
+
 def test_what_peers_are_remembered_is_bounded() -> None:
     trusted = HttpSettings.from_environment({"WHERRY_HTTP_TRUSTED_PROXIES": "10.0.0.0/8"}).trusted
     heads._is_address_among.cache_clear()

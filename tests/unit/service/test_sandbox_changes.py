@@ -73,6 +73,10 @@ def test_what_is_no_network_or_domain_is_named(tmp_path: Path, given: SandboxOut
     run(main())
 
 
+# As a port that listens for both kinds of addresses tells them.
+MAPPED = (("::ffff:10.1.2.3", True), ("::ffff:9.9.9.9", False), ("::ffff:x", False))
+
+
 def test_who_may_reach_its_ports(tmp_path: Path) -> None:
     async def main() -> None:
         house = House(tmp_path)
@@ -82,7 +86,7 @@ def test_who_may_reach_its_ports(tmp_path: Path) -> None:
             await house.create(inbound=SandboxInbound()),
             await house.create(),
         )
-        for address, admitted in (("10.1.2.3", True), ("2001:db8::1", True), ("9.9.9.9", False), ("x", False)):
+        for address, admitted in (("10.1.2.3", True), ("2001:db8::1", True), ("9.9.9.9", False), ("x", False), *MAPPED):
             found = house.sandboxes.target(listed, 0)
             assert found is not None
             assert found.admits(address) is admitted, address
