@@ -188,6 +188,7 @@ class App(OlderApp, AskedApp):
         gpu: Any = None,
         ephemeral_disk: int | None = None,
         schedule: Schedule | None = None,
+        on_failure: Function[..., Any] | str | None = None,
         interactive: Any = None,
         single_use_containers: bool = False,
         max_inputs: int | None = None,
@@ -210,9 +211,10 @@ class App(OlderApp, AskedApp):
         such; `secrets` (old: secret) whose values become environment variables, later ones winning, and `env` over
         them; `volumes` and `network_file_systems` by place; `mounts` of files of this machine; `ephemeral_disk` in
         MiB; `single_use_containers`, or `max_inputs=1`: a container takes one input; `schedule`, a `Cron` or `Period`:
-        when it runs by itself once its app is deployed. What means nothing on your own machines, such as `region`, is
-        ignored with a warning, or refused. Raises InvalidError for values out of range and for features that this
-        version lacks. (reference: Stub.function)
+        when it runs by itself once its app is deployed; `on_failure`, a function or its name: it is called with a dict
+        about each spawned or scheduled input that has failed (docs/replay.md). What means nothing on your own machines,
+        such as `region`, is ignored with a warning, or refused. Raises InvalidError for values out of range and for
+        features that this version lacks. (reference: Stub.function)
         """
         if _warn_parentheses_missing is not None:
             return self.without_parentheses("function", _warn_parentheses_missing)  # type: ignore[no-any-return]
@@ -252,6 +254,7 @@ class App(OlderApp, AskedApp):
         gpu: Any = None,
         ephemeral_disk: int | None = None,
         schedule: Schedule | None = None,
+        on_failure: Function[..., Any] | str | None = None,
         interactive: Any = None,
         single_use_containers: bool = False,
         max_inputs: int | None = None,

@@ -416,6 +416,15 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     def __wherry_find__(self, client: Any) -> None:
         self.callee.resolved(client)
 
+    def __wherry_hears__(self) -> tuple[str, str]:
+        """Return its app's name, "" for an app of this program, and its own: as `on_failure` it hears of failures."""
+        if self.definition is None and not self.callee.app_name:
+            raise InvalidError(
+                f"on_failure is a handle on {self._name}, of which only the id is known: find it with "
+                "wherry.Function.from_name(app, name)"
+            )
+        return "" if self.definition is not None else self.callee.app_name, self._name
+
     def __wherry_known__(self) -> bool:
         # In a container the functions of its own app are there, whoever asks.
         is_own = not is_local() and isinstance(self.callee, Own)

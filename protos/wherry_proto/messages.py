@@ -527,6 +527,15 @@ class LocalMount(Message):
         self.is_file = is_file
 
 
+class FailureHandler(Message):
+    __slots__ = ("app_name", "function_name")
+    __kinds__ = "string string"
+
+    def __init__(self, *, app_name: str = "", function_name: str = "") -> None:
+        self.app_name = app_name
+        self.function_name = function_name
+
+
 class FunctionSpec(Message):
     __slots__ = (
         "name",
@@ -558,8 +567,9 @@ class FunctionSpec(Message):
         "needs_parameters",
         "app_name",
         "class_parameters",
+        "on_failure",
     )
-    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool string ParameterSpec[]"
+    __kinds__ = "string string string Payload string string bool bool Resources PoolSettings RetryPolicy double double map bool string MethodSpec[] Payload GpuRequest[] string[] VolumeMount[] VolumeMount[] BucketMount[] LocalMount[] WebSpec ScheduleSpec bool string ParameterSpec[] FailureHandler"
 
     def __init__(
         self,
@@ -593,6 +603,7 @@ class FunctionSpec(Message):
         needs_parameters: bool = False,
         app_name: str = "",
         class_parameters: "list[ParameterSpec] | None" = None,
+        on_failure: "FailureHandler | None" = None,
     ) -> None:
         self.name = name
         self.module_name = module_name
@@ -623,6 +634,7 @@ class FunctionSpec(Message):
         self.needs_parameters = needs_parameters
         self.app_name = app_name
         self.class_parameters: list[ParameterSpec] = [] if class_parameters is None else class_parameters
+        self.on_failure = on_failure
 
 
 class FunctionInfo(Message):

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
+from wherry_service.apps.failed import FailedOnes
 from wherry_service.apps.names import FunctionNames
 from wherry_service.apps.source_use import SourceUse
 from wherry_service.calls.call import Input
@@ -29,9 +30,11 @@ from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
+from wherry_service.calls.failures import Around, Failures
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.calls.recorder import Recorder
+from wherry_service.calls.replay_settings import ReplaySettings
 from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.calls.values import Values
@@ -90,6 +93,7 @@ from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
+from wherry_service.store.failed_inputs import FailedInputStore
 from wherry_service.store.image_names import ImageNames
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
@@ -179,6 +183,7 @@ class Work:
     records: CallRecords
     reader: RecordReader
     names: FunctionNames
+    failures: Failures
     journal: Journal
     clients: Clients
     dispatcher: Dispatcher
@@ -354,7 +359,8 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
     names = FunctionNames()
     records = CallRecords(RecordSettings.from_environment(rooms), names.subject)
     recorder = Recorder(records, names.version, diary.line)
-    journal = Journal(calls, stores.blobs, values, load_of, recorder)
+    failures = Failures(FailedInputStore(database), stores.blobs, ReplaySettings.from_environment(rooms))
+    journal = Journal(calls, stores.blobs, values, load_of, recorder, failures)
     clients = Clients()
     dispatcher = Dispatcher(pools, clients, journal, diary, QueueLimit())
     return Work(
@@ -367,6 +373,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         records,
         RecordReader(records, lambda: recorder.open_inputs(journal.known_inputs())),
         names,
+        failures,
         journal,
         clients,
         dispatcher,
@@ -428,6 +435,15 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     )
     by_query.begin(apps.binding)
     work.names.begin(apps.register)
+
+    def masked(app_id: str, text: str) -> str:
+        return stores.masks.masker(app_id).text(text)
+
+    def run(items: Sequence[Input]) -> None:
+        work.journal.restore(items)
+        work.dispatcher.submit(items)
+
+    work.failures.begin(Around(FailedOnes(apps.register).look, masked, run))
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
 

@@ -98,12 +98,13 @@ class Housekeeping:
         for blob_id in (*blob_ids, *await published.web.expire()):
             blobs.delete(blob_id)
         await work.schedules.expire()
+        await work.failures.trim()
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
         used = published.apps.register.secret_ids() | work.sandboxes.register.secret_ids()
         await objects.secrets.sweep(used | await published.deployments.store.secret_ids())
         # Blobs that nothing refers to: of clients that died before they named them, or of an earlier life.
-        kept = (work.calls.blob_ids(), objects.blob_ids(), published.web.blob_ids())
+        kept = (work.calls.blob_ids(), work.failures.store.blob_ids(), objects.blob_ids(), published.web.blob_ids())
         keep = work.journal.blob_ids().union(*await asyncio.gather(*kept))
         await asyncio.to_thread(blobs.sweep, keep, BLOB_SWEEP_AGE_S)
         await published.source_use.sweep(self._parts.basics.settings.sources_keep_days)

@@ -138,6 +138,7 @@ def restored(rows: list[OpenInput]) -> list[Input]:
         if call is None:
             call = calls[row.call_id] = Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
             call.num_inputs = 0
+            call.cause, call.origin = row.cause, row.origin
         call.num_inputs = (call.num_inputs or 0) + 1
         items.append(Input(row.input_id, call, row.index, row.payload, row.method, row.created_at_ms))
     return items

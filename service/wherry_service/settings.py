@@ -148,6 +148,15 @@ _ROOMS = (
     Key("sandbox.log_mib", 32, "MiB of each sandbox's output that are kept at least; twice that at most.", "whole"),
     Key("sandbox.tunnel_host", "127.0.0.1", "Where tunnels into sandboxes listen."),
     Key(
+        "replay.max_inputs",
+        10_000,
+        "Spawned and scheduled inputs that failed and are kept with their arguments, to be [run again](replay.md); the "
+        "oldest are dropped first. 0: none is kept.",
+        "whole",
+    ),
+    Key("replay.max_bytes", 1 << 30, "Disk for their arguments, such as `200MB` or `2GiB`.", "size"),
+    Key("replay.keep_days", 30.0, "Days after which one is dropped; 0: none is for its age.", "number"),
+    Key(
         "notify.url",
         "",
         "A webhook, `https://HOST/PATH`, that is told of what went wrong; best as a variable. "

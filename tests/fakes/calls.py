@@ -6,9 +6,11 @@ from wherry_service.calls.call import Input
 from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.failures import Failures
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.calls.recorder import Recorder
+from wherry_service.calls.replay_settings import ReplaySettings
 from wherry_service.calls.values import Values
 from wherry_service.logs.batch import LogBatch, LogRow
 from wherry_service.logs.masks import Masks
@@ -20,6 +22,7 @@ from wherry_service.records.settings import RecordSettings
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
+from wherry_service.store.failed_inputs import FailedInputStore
 from wherry_service.store.yields import YieldStore
 
 
@@ -63,9 +66,15 @@ def recorder_of(records: CallRecords | None = None) -> Recorder:
     return Recorder(records, lambda function_id: 0, lambda app_id, failure: failure.message)
 
 
+def failures_of(database: Database, blobs: BlobStore) -> Failures:
+    """Return what keeps nothing until it is told of apps."""
+    return Failures(FailedInputStore(database), blobs, ReplaySettings())
+
+
 def journal_of(database: Database, blobs: BlobStore) -> Journal:
     """Return a journal in which no function has a name."""
-    return Journal(CallStore(database), blobs, Values(YieldStore(database), blobs), unnamed, recorder_of())
+    values = Values(YieldStore(database), blobs)
+    return Journal(CallStore(database), blobs, values, unnamed, recorder_of(), failures_of(database, blobs))
 
 
 def dispatcher_of(pools: Pools[Input], clients: Clients, journal: Journal) -> Dispatcher:

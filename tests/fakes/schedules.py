@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.databases import Disk
-from tests.fakes.calls import recorder_of, unnamed
+from tests.fakes.calls import failures_of, recorder_of, unnamed
 from tests.fakes.clock import HandClock
 from wherry_proto.messages import Failure, FailureKind, FunctionSpec, Output, ScheduleSpec
 from wherry_service.calls.call import Input
@@ -73,7 +73,8 @@ class World:
         self.host = FakeHost()
         self.calls = CallStore(self.database, self.clock)
         blobs = BlobStore(self.directory / "blobs")
-        self.journal = Journal(self.calls, blobs, Values(YieldStore(self.database), blobs), unnamed, recorder_of())
+        values = Values(YieldStore(self.database), blobs)
+        self.journal = Journal(self.calls, blobs, values, unnamed, recorder_of(), failures_of(self.database, blobs))
         self.store = KillableStore(self.database)
         self.schedules = Schedules(self.store, self.journal, self.host, self.settings, self.clock)
 

@@ -23,6 +23,8 @@ class Callee:
         self._caller: Caller | None = None
         # What a handle that has travelled knows without asking the service.
         self.known_id = known_id
+        # Of one that is found by names: its app's.
+        self.app_name = ""
 
     def known(self) -> Caller | None:
         """Return the caller if nobody has to be asked for it."""
@@ -190,4 +192,6 @@ def by_name(
 
         return look_up(app_name, name, environment, asking or client, version)
 
-    return Callee(resolve)
+    callee = Callee(resolve)
+    callee.app_name = app_name
+    return callee

@@ -12,6 +12,7 @@ from wherry.exception import DeprecationError, InvalidError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wherry._define.on_failure import Hearer
     from wherry._define.places import Placed
     from wherry.gpu import Gpu
     from wherry.mount import Mount
@@ -51,8 +52,9 @@ class FunctionOptions:
     __slots__ = (
         "batch_wait_ms", "block_network", "buffer_containers", "cpu", "env", "ephemeral_disk", "gpus", "image",
         "include_source", "max_batch_size", "max_containers", "max_inputs", "memory", "min_containers", "mounts",
-        "network_file_systems", "retries", "scaledown_window", "scaleup_window", "schedule", "secrets", "serialized",
-        "single_use_containers", "startup_timeout", "target_concurrency", "target_inputs", "timeout", "volumes",
+        "network_file_systems", "on_failure", "retries", "scaledown_window", "scaleup_window", "schedule", "secrets",
+        "serialized", "single_use_containers", "startup_timeout", "target_concurrency", "target_inputs", "timeout",
+        "volumes",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +84,7 @@ class FunctionOptions:
         network_file_systems: Mapping[str, Any] | None = None,
         mounts: Any = (),
         schedule: Schedule | None = None,
+        on_failure: Any = None,
     ) -> None:
         self.image = checked_recipe(image)
         self.env = environment(env)
@@ -129,6 +132,11 @@ class FunctionOptions:
             from wherry.schedule import schedule_of  # noqa: PLC0415 - start-up cost: only for functions that have one
 
             self.schedule = schedule_of(schedule)
+        self.on_failure: Hearer | None = None
+        if on_failure is not None:
+            from wherry._define.on_failure import hearer_of  # noqa: PLC0415 - start-up cost: only where there is one
+
+            self.on_failure = hearer_of(on_failure)
         if self.max_containers and self.min_containers > self.max_containers:
             raise InvalidError(
                 f"min_containers is {self.min_containers}, more than max_containers ({self.max_containers})"
@@ -200,6 +208,7 @@ class FunctionOptions:
         spec.env = dict(self.env)
         spec.block_network = self.block_network
         spec.schedule = self.schedule.message() if self.schedule is not None else None
+        spec.on_failure = self.on_failure.message() if self.on_failure is not None else None
 
 
 def known_options() -> set[str]:

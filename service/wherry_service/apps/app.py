@@ -97,6 +97,8 @@ class App:
         self.leaving: set[str] = set()
         # Whether it is detached and its client is gone: it ends with its last call.
         self.orphaned = False
+        # In which version which revision of a function served last: containers of an earlier one finish what they run.
+        self.served: dict[tuple[str, str], int] = {}
         self.lock = asyncio.Lock()
         # Set once it is being stopped.
         self.stopping: asyncio.Task[tuple[int, list[str]]] | None = None

@@ -10,6 +10,7 @@ from wherry_service.apps.app import App, Beside, grace_of
 from wherry_service.apps.binding import Binding
 from wherry_service.apps.change import Change, change_of, followed
 from wherry_service.apps.ending import AppEnding
+from wherry_service.apps.failed import check_failure_handlers
 from wherry_service.apps.plans import retry_of
 from wherry_service.apps.register import AppRegister
 from wherry_service.apps.room import expect_room
@@ -143,6 +144,7 @@ class Apps:
         names = [spec.name for spec in specs]
         if twice := {name for name in names if names.count(name) > 1}:
             raise InvalidRequest(f"{app} has two functions named {sorted(twice)[0]!r}: give one another name=")
+        check_failure_handlers(specs)
         known = {**(ids or {}), **{record.name: record.function_id for record in app.bases}}
         app_id, plan = app.record.app_id, self.serving.plan
         bases = [FunctionRecord(known.get(spec.name) or new_id("fu"), app_id, spec.name, spec) for spec in specs]

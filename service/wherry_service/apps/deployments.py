@@ -173,6 +173,7 @@ class Deployments:
         except BaseException:
             wanted.state = DeploymentState.UNSPECIFIED
             raise
+        self._note_served(app)
         app.record.state, app.record.client_id = AppState.DEPLOYED, ""
         app.deployment = _summary(wanted)
         self._apps.take(app, change, rollout.pools, _grace_of)
@@ -183,6 +184,14 @@ class Deployments:
             hear(app)
         await rollout.end_imports()
         await self._apps.serving.schedule(app)
+
+    def _note_served(self, app: App) -> None:
+        """Note which version was served by the containers that there are."""
+        version = app.deployment.version if app.deployment is not None else 0
+        pools = ((function_id, self._pools.get(function_id)) for function_id in app.functions)
+        app.served = {
+            (function_id, pool.plan.load.revision): version for function_id, pool in pools if pool is not None
+        }
 
     async def _note_failure(self, app: App, wanted: Deployment, error: str) -> None:
         log.warning("a new version of %s did not start: %s", app, error.partition("\n")[0])

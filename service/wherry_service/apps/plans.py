@@ -163,7 +163,7 @@ def revision_of(spec: FunctionSpec) -> str:
     # A copy, as it will be when it comes from the database: 300 and 300.0 are the same there.
     spec = codec.deserialize(FunctionSpec, codec.serialize(spec))
     spec.env = dict(sorted(spec.env.items()))
-    spec.retry = spec.schedule = None
+    spec.retry = spec.schedule = spec.on_failure = None
     if spec.pool is not None:
         for name in _TUNED:
             setattr(spec.pool, name, 0)

@@ -122,12 +122,14 @@ class Input:
             self.yields.popleft()
 
 
+# large: the whole state of a call, as of an input.
 class Call:
     """One call: its open inputs, and the outputs its client has not taken yet."""
 
     __slots__ = (
         "call_id",
         "cancelled",
+        "cause",
         "client",
         "durable",
         "facts",
@@ -137,6 +139,7 @@ class Call:
         "num_done",
         "num_inputs",
         "open",
+        "origin",
         "parent_input_id",
         "restored",
         "scheduled",
@@ -167,3 +170,6 @@ class Call:
         self.restored = False
         # Whether inputs and results live in the database (reference: Function.spawn).
         self.durable = kind in (CallKind.SPAWN, CallKind.SPAWN_MAP)
+        # Why the service made it itself, and the input because of which it did (store/calls.py).
+        self.cause = 0
+        self.origin = ""

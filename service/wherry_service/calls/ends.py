@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 
 from wherry_proto.messages import CallGraph, Output
 from wherry_service.calls.call import Input
+from wherry_service.calls.failures import Failures
 from wherry_service.calls.values import Values
 from wherry_service.calls.writing import until_written
 from wherry_service.node.node import NodeContainer
 from wherry_service.store.blobs import BlobStore, keep_patiently
 from wherry_service.store.calls import CallStore
+from wherry_service.store.failed_inputs import Failed
 
 # Ends in one write: what others write meanwhile waits no longer than that takes.
 MAX_AT_ONCE = 5000
+_NONE: frozenset[str] = frozenset()
 
 
 class End(NamedTuple):
@@ -23,12 +26,15 @@ class End(NamedTuple):
     output: Output
     # The container that answered, which keeps the answer until it is on disk.
     source: NodeContainer | None
+    # What is to be written beside it where it failed.
+    failed: Failed | None
 
 
 class Ends:
     """Gathers what ends in one turn of the event loop and writes it together: 100,000 inputs are cancelled in one.
 
-    `written` hears of ends that are on disk; `run` runs what has to be waited for.
+    `written` hears of ends that are on disk, and of which of the inputs the arguments are kept; `run` runs what has to
+    be waited for.
     """
 
     def __init__(
@@ -36,12 +42,14 @@ class Ends:
         store: CallStore,
         blobs: BlobStore,
         values: Values,
-        written: Callable[[Sequence[End]], None],
+        failures: Failures,
+        written: Callable[[Sequence[End], frozenset[str]], None],
         run: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._values = values
+        self._failures = failures
         self._written = written
         self._run = run
         self._waiting: list[End] = []
@@ -50,9 +58,9 @@ class Ends:
         self._early: dict[str, End] = {}
         self._gathers = False
 
-    def add(self, item: Input, output: Output, source: NodeContainer | None) -> None:
+    def add(self, item: Input, output: Output, source: NodeContainer | None, failed: Failed | None) -> None:
         """Write the end of an input."""
-        self._waiting.append(End(item, output, source))
+        self._waiting.append(End(item, output, source, failed))
         self._gather()
 
     def add_graph(self, call_id: str, graph: CallGraph) -> None:
@@ -107,8 +115,14 @@ class Ends:
 
     async def _finish(self, ends: Sequence[End]) -> None:
         outputs = [end.output for end in ends]
-        await until_written(lambda: self._store.finish_inputs(outputs))
-        self._written(ends)
+        failed = [end.failed for end in ends if end.failed is not None]
+        if not failed:
+            await until_written(lambda: self._store.finish_inputs(outputs))
+            self._written(ends, _NONE)
+            return
+        done = await until_written(lambda: self._failures.store.finish(outputs, failed))
+        self._written(ends, done.kept)
+        self._failures.written(failed, done.told)
 
 
 def _blob(output: Output) -> str:

@@ -18,6 +18,7 @@ from wherry_proto.messages import Input as InputMessage
 from wherry_service.calls.call import Call, Input
 from wherry_service.calls.client import Client
 from wherry_service.calls.ends import End, Ends
+from wherry_service.calls.failures import Failures
 from wherry_service.calls.graph import CallGraphs, Describe, around
 from wherry_service.calls.recorder import Recorder
 from wherry_service.calls.values import Values
@@ -41,7 +42,13 @@ class Journal:
     """All open calls by id. A call is forgotten when its client has taken every output, or has gone."""
 
     def __init__(
-        self, store: CallStore, blobs: BlobStore, values: Values, describe: Describe, recorder: Recorder
+        self,
+        store: CallStore,
+        blobs: BlobStore,
+        values: Values,
+        describe: Describe,
+        recorder: Recorder,
+        failures: Failures,
     ) -> None:
         self._store = store
         self._values = values
@@ -51,7 +58,8 @@ class Journal:
         self._inputs: dict[str, Input] = {}
         self._tasks = Tasks("the journal could not be written")
         self._rarely = Rarely()
-        self._ends = Ends(store, blobs, values, self._written, self._tasks.spawn)
+        self._failures = failures
+        self._ends = Ends(store, blobs, values, failures, self._written, self._tasks.spawn)
         self.graphs = CallGraphs(describe, self._ends.add_graph)
         self.watching = Watching(self._calls, self._inputs, store, describe, self._tasks.spawn)
 
@@ -290,19 +298,20 @@ class Journal:
         if item.in_graph:
             self.graphs.end(item, output, container.container_id if container is not None else "")
         if item.call.durable:
-            self._ends.add(item, output, container.handle if container is not None else None)
+            failed = self._failures.note(item, output.failure, container) if output.failure is not None else None
+            self._ends.add(item, output, container.handle if container is not None else None, failed)
         else:
             self._deliver(item, output)
 
-    def _written(self, ends: Sequence[End]) -> None:
-        """Deliver the ends of durable inputs that are on disk now."""
+    def _written(self, ends: Sequence[End], kept: frozenset[str]) -> None:
+        """Deliver the ends of durable inputs that are on disk now; those that are `kept` keep their arguments."""
         answers: dict[NodeContainer, list[str]] = {}
         calls: dict[str, Call] = {}
-        for item, output, source in ends:
+        for item, output, source, _ in ends:
             if source is not None:
                 answers.setdefault(source, []).append(item.input_id)
             calls[item.call_id] = item.call
-            self._deliver(item, output)
+            self._deliver(item, output, item.input_id in kept)
         for source, input_ids in answers.items():
             source.kept(input_ids)
         for call_id, call in calls.items():
@@ -326,14 +335,15 @@ class Journal:
             # Its one input fails with it.
             self._drop(call)
 
-    def _deliver(self, item: Input, output: Output) -> None:
+    def _deliver(self, item: Input, output: Output, is_kept: bool = False) -> None:
         call = item.call
         call.open.pop(item.input_id, None)
         call.num_done += 1
         if call.durable:
             # The disk has it, for whoever asks.
             self._inputs.pop(item.input_id, None)
-            self._delete_argument(item)
+            if not is_kept:
+                self._delete_argument(item)
         elif call.call_id in self._calls:
             call.finished[item.input_id] = output
         else:

@@ -1,8 +1,10 @@
 """Durable calls: inputs on disk before they are accepted, results kept until they expire."""
 
+import enum
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +24,17 @@ InputRow = tuple[str, str, str, int, Payload, str]
 """Input id, call id, function id, position, payload, method."""
 
 
+class Cause(enum.IntEnum):
+    """Why the service made an input itself."""
+
+    # It did not: a client has, or a schedule.
+    NONE = 0
+    # It is another run of one that failed.
+    REPLAY = 1
+    # It tells an app's `on_failure` function of one that failed.
+    TELL = 2
+
+
 @dataclass(frozen=True, slots=True)
 class OpenInput:
     """A durable input that had not ended when the service did."""
@@ -34,6 +47,9 @@ class OpenInput:
     payload: Payload
     method: str
     created_at_ms: int
+    cause: int = Cause.NONE
+    # The input because of which the service made it.
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,7 @@ class CallStore:
         Those that end alike, such as the inputs of a call that is cancelled, cost one statement for many.
         """
         now_ms = int(self._now() * 1000)
-        await self._database.write(lambda connection: _finish_in(connection, outputs, now_ms))
+        await self._database.write(lambda connection: finish_in(connection, outputs, now_ms))
 
     async def outputs(self, call_id: str) -> StoredOutputs | None:
         """Return what is known of a call; None if it is not known at all."""
@@ -125,6 +141,8 @@ class CallStore:
                 codec.deserialize(Payload, row.payload),
                 row.method,
                 row.created_at_ms,
+                row.cause,
+                row.origin,
             )
             for row in rows
         ]
@@ -199,7 +217,8 @@ _FINISH_ALIKE = (
 )
 
 
-def _finish_in(connection: sa.Connection, outputs: Sequence[Output], now_ms: int) -> None:
+def finish_in(connection: sa.Connection, outputs: Sequence[Output], now_ms: int) -> None:
+    """Write the ends of inputs within a transaction, each once."""
     rows: list[dict[str, Any]] = []
     # By failure, which many share; and those that have yielded as many values.
     alike: dict[tuple[int, int], list[Output]] = {}
@@ -232,8 +251,18 @@ def _output(data: bytes, input_id: str, call_id: str, position: int) -> Output:
     return output
 
 
-def add_inputs_in(connection: sa.Connection, rows: Sequence[InputRow], client_id: str, now_ms: int) -> set[str]:
-    """Write inputs within a transaction; return the ids of those that are new."""
+def add_inputs_in(
+    connection: sa.Connection,
+    rows: Sequence[InputRow],
+    client_id: str,
+    now_ms: int,
+    cause: Cause = Cause.NONE,
+    origins: Mapping[str, str] = MappingProxyType({}),
+) -> set[str]:
+    """Write inputs within a transaction; return the ids of those that are new.
+
+    `cause` and `origins`, by the inputs' ids, are of those that the service makes itself.
+    """
     values = [
         {
             "input_id": input_id,
@@ -246,6 +275,8 @@ def add_inputs_in(connection: sa.Connection, rows: Sequence[InputRow], client_id
             "created_at_ms": now_ms,
             "finished_at_ms": 0,
             "output": b"",
+            "cause": int(cause),
+            "origin": origins.get(input_id, ""),
         }
         for input_id, call_id, function_id, index, payload, method in rows
     ]

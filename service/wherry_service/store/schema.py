@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 from sqlalchemy.types import BigInteger
 
-HEAD = "0021"
+HEAD = "0022"
 
 metadata = MetaData()
 
@@ -95,8 +95,43 @@ inputs = Table(
     Column("finished_at_ms", BigInteger, nullable=False, default=0),
     # A serialized Output, once finished; empty again when expired.
     Column("output", LargeBinary, nullable=False, default=b""),
+    # A `Cause`: why the service made it itself; and the input because of which it did.
+    Column("cause", Integer, nullable=False, default=0),
+    Column("origin", String(40), nullable=False, default=""),
     Index("inputs_of_call", "call_id"),
     Index("inputs_by_finish", "finished_at_ms"),
+)
+
+# Durable inputs that failed and are kept with their arguments, so that they can be run again.
+failed_inputs = Table(
+    "failed_inputs",
+    metadata,
+    Column("input_id", String(40), primary_key=True),
+    Column("call_id", String(40), nullable=False),
+    Column("function_id", String(40), nullable=False),
+    Column("app_id", String(40), nullable=False),
+    # Of the app that ran it; 0: it is not deployed.
+    Column("version", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("queued_at_ms", BigInteger, nullable=False),
+    Column("failed_at_ms", BigInteger, nullable=False),
+    # A FailureKind, and the error's first line without secrets.
+    Column("kind", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    # How often it has run.
+    Column("attempts", Integer, nullable=False),
+    # As in `inputs`.
+    Column("cause", Integer, nullable=False),
+    Column("origin", String(40), nullable=False),
+    # The latest input that was another run of it.
+    Column("replayed_by", String(40), nullable=False, default=""),
+    # Bytes of its arguments, inline or in the blob, which is its own.
+    Column("size", BigInteger, nullable=False),
+    Column("blob_id", String(40), nullable=False),
+    # A serialized Payload.
+    Column("payload", LargeBinary, nullable=False),
+    Index("failed_inputs_by_time", "failed_at_ms", "input_id"),
 )
 
 # Of durable calls that have ended: what they led to.

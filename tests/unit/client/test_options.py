@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import App, CloudBucketMount, Function, Image, Retries, Stub, Volume
+from wherry._define.options import FunctionOptions
 from wherry._publish.image_files import resolve
 from wherry.exception import DeprecationError, InvalidError
 from wherry_proto.messages import FunctionSpec
@@ -299,3 +300,28 @@ def test_no_parameter_of_a_function_is_forgotten(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("wherry.app.translate", lambda given, stacklevel: taken.update(given) or {})
     App().function()
     assert set(taken) == parameters - {"self", "_warn_parentheses_missing", "name", "is_generator", "private"}
+
+
+def test_on_failure_names_a_function() -> None:
+    app = App("app")
+
+    @app.function(serialized=True)
+    def told(failure: dict[str, object]) -> None: ...
+
+    def named(value: object) -> tuple[str, str]:
+        spec = FunctionSpec()
+        FunctionOptions(on_failure=value).fill(spec)
+        assert spec.on_failure is not None
+        return spec.on_failure.app_name, spec.on_failure.function_name
+
+    assert named(told) == named("told") == ("", "told")
+    assert named(Function.from_name("other", "told")) == ("other", "told")
+    spec = FunctionSpec()
+    FunctionOptions().fill(spec)
+    assert spec.on_failure is None
+
+
+@pytest.mark.parametrize("value", ["", 3, Function, lambda failure: None])
+def test_on_failure_is_nothing_else(value: object) -> None:
+    with pytest.raises(InvalidError, match=r"on_failure is .*Function\.from_name"):
+        FunctionOptions(on_failure=value)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.databases import Disk
 from tests.fakes.apps import apps_of
-from tests.fakes.calls import dispatcher_of, recorder_of, unnamed
+from tests.fakes.calls import dispatcher_of, failures_of, recorder_of, unnamed
 from tests.fakes.host import host_of
 from tests.fakes.node import FakeNode, payload
 from wherry_proto.messages import (
@@ -54,7 +54,8 @@ class World:
         self.clients = Clients()
         self.store = AppStore(database)
         self.calls = CallStore(database)
-        self.journal = Journal(self.calls, blobs, Values(YieldStore(database), blobs), unnamed, recorder_of())
+        values = Values(YieldStore(database), blobs)
+        self.journal = Journal(self.calls, blobs, values, unnamed, recorder_of(), failures_of(database, blobs))
         self.pools = Pools(self.node, host_of(40.0, 1 << 16))
         self.dispatcher = dispatcher_of(self.pools, self.clients, self.journal)
         self.client = self.clients.connect(new_id("cl"))
