@@ -218,7 +218,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
         app.function(name="same")(gen)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, 5])
+@pytest.mark.parametrize("name", ["", " ", 5])
 def test_app_names(name: Any) -> None:
     with pytest.raises(InvalidError, match="name"):
         App(name)
