@@ -2121,8 +2121,21 @@ class ImageStepEnd(Message):
 
 
 class ImageEvent(Message):
-    __slots__ = ("index", "log", "image_id", "built", "seconds", "error", "step", "reason", "python", "engine_away")
-    __kinds__ = "uint32 string string bool double string ImageStepEnd string string bool"
+    __slots__ = (
+        "index",
+        "log",
+        "image_id",
+        "built",
+        "seconds",
+        "error",
+        "step",
+        "reason",
+        "python",
+        "engine_away",
+        "step_number",
+        "step_count",
+    )
+    __kinds__ = "uint32 string string bool double string ImageStepEnd string string bool uint32 uint32"
 
     def __init__(
         self,
@@ -2137,6 +2150,8 @@ class ImageEvent(Message):
         reason: str = "",
         python: str = "",
         engine_away: bool = False,
+        step_number: int = 0,
+        step_count: int = 0,
     ) -> None:
         self.index = index
         self.log = log
@@ -2148,6 +2163,8 @@ class ImageEvent(Message):
         self.reason = reason
         self.python = python
         self.engine_away = engine_away
+        self.step_number = step_number
+        self.step_count = step_count
 
 
 class ImageShowRequest(Message):

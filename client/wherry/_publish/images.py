@@ -95,6 +95,8 @@ def _ids(resolver: Resolver, wants: Sequence[Built]) -> list[str]:
                 builds[event.index].because(event.reason)
             if event.step is not None:
                 builds[event.index].layer(event.step)
+            if event.step_count and event.index in builds:
+                builds[event.index].at(event.step_number, event.step_count)
             if event.engine_away:
                 # Nothing is wrong with the image.
                 raise ConnectionError(f"nothing can be built or run: {event.error}")

@@ -98,7 +98,13 @@ class MovingBuild:
         self._doing = ""
         pace = Pace(None)
         what = f"Building the image of {wanted_by}" if wanted_by else f"Building {image}"
-        self._task: TaskID | None = below.show(moving, cut(what), None, lambda: span(pace.seconds), lambda: self._doing)
+        self._at = ""
+        self._task: TaskID | None = below.show(
+            moving, cut(what), None, lambda: f"{self._at}{span(pace.seconds)}", lambda: self._doing
+        )
+
+    def at(self, number: int, count: int) -> None:
+        self._at = f"{number}/{count} "
 
     def line(self, text: str) -> None:
         if self._task is not None:

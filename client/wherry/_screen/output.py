@@ -46,6 +46,9 @@ class Build(Protocol):
     def because(self, reason: str) -> None:
         """Why it is built."""
 
+    def at(self, number: int, count: int) -> None:
+        """A step has begun: which it is, of how many."""
+
     def layer(self, step: ImageStepEnd) -> None:
         """A step has ended."""
 
@@ -113,6 +116,9 @@ class NoBuild:
         """Show nothing."""
 
     def because(self, reason: str) -> None:
+        """Show nothing."""
+
+    def at(self, number: int, count: int) -> None:
         """Show nothing."""
 
     def layer(self, step: ImageStepEnd) -> None:

@@ -173,7 +173,11 @@ class _PlainBuild:
         self._doing = ""
         pace = Pace(None)
         what = f"the image of {wanted_by}" if wanted_by else cut(image)
-        ticker.add(self, lambda: f"building {what}, {span(pace.seconds)}{self._doing}")
+        self._at = ""
+        ticker.add(self, lambda: f"building {what}, {self._at}{span(pace.seconds)}{self._doing}")
+
+    def at(self, number: int, count: int) -> None:
+        self._at = f"step {number} of {count}, "
 
     def because(self, reason: str) -> None:
         self._reason = f", because {reason}"

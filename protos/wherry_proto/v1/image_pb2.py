@@ -26,7 +26,7 @@ from wherry_proto.v1 import blob_pb2 as wherry_dot_v1_dot_blob__pb2
 from wherry_proto.v1 import function_pb2 as wherry_dot_v1_dot_function__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/image.proto\x12\twherry.v1\x1a\x14wherry/v1/blob.proto\x1a\x18wherry/v1/function.proto\"\x85\x02\n\tImageStep\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x32\n\x07options\x18\x03 \x03(\x0b\x32!.wherry.v1.ImageStep.OptionsEntry\x12$\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x15.wherry.v1.SourceFile\x12\x12\n\nsecret_ids\x18\x05 \x03(\t\x12\x13\n\x0b\x66orce_build\x18\x06 \x01(\x08\x12)\n\x08\x66unction\x18\x07 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x0fImageDefinition\x12#\n\x05steps\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageStep\"c\n\x12ImageEnsureRequest\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.wherry.v1.ImageDefinition\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61re\x18\x03 \x01(\x08\"\xc5\x01\n\nImageEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\r\n\x05\x62uilt\x18\x04 \x01(\x08\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12%\n\x04step\x18\x07 \x01(\x0b\x32\x17.wherry.v1.ImageStepEnd\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06python\x18\t \x01(\t\x12\x13\n\x0b\x65ngine_away\x18\n \x01(\x08\">\n\x0cImageStepEnd\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\"T\n\x10ImageShowRequest\x12.\n\ndefinition\x18\x01 \x01(\x0b\x32\x1a.wherry.v1.ImageDefinition\x12\x10\n\x08image_id\x18\x02 \x01(\t\"\xe2\x01\n\tImageInfo\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.wherry.v1.ImageState\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x13\n\x0b\x62uilt_at_ms\x18\x04 \x01(\x04\x12\x12\n\nused_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12\x12\n\nsize_bytes\x18\x07 \x01(\x04\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x12\n\ndockerfile\x18\t \x01(\t\x12\x0c\n\x04\x61pps\x18\n \x03(\t\x12\r\n\x05steps\x18\x0b \x03(\t\"\x12\n\x10ImageListRequest\"9\n\x11ImageListResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageInfo\"4\n\x10ImageLogsRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"\x1d\n\rImageLogChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\"=\n\x11ImagePruneRequest\x12\x17\n\x0folder_than_days\x18\x01 \x01(\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"P\n\x12ImagePruneResponse\x12%\n\x07removed\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageInfo\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x04\"Y\n\tImageName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x04 \x01(\x04\"J\n\x13ImagePublishRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\"5\n\x10ImageNameRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\"F\n\x11ImageNamesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"9\n\x12ImageNamesResponse\x12#\n\x05names\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageName*\xa3\x01\n\nImageState\x12\x1b\n\x17IMAGE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_STATE_BUILDING\x10\x01\x12\x15\n\x11IMAGE_STATE_BUILT\x10\x02\x12\x16\n\x12IMAGE_STATE_FAILED\x10\x03\x12\x16\n\x12IMAGE_STATE_PRUNED\x10\x04\x12\x17\n\x13IMAGE_STATE_STOPPED\x10\x05\x32\xd2\x04\n\x06Images\x12@\n\x06\x45nsure\x12\x1d.wherry.v1.ImageEnsureRequest\x1a\x15.wherry.v1.ImageEvent0\x01\x12\x39\n\x04Show\x12\x1b.wherry.v1.ImageShowRequest\x1a\x14.wherry.v1.ImageInfo\x12\x41\n\x04List\x12\x1b.wherry.v1.ImageListRequest\x1a\x1c.wherry.v1.ImageListResponse\x12?\n\x04Logs\x12\x1b.wherry.v1.ImageLogsRequest\x1a\x18.wherry.v1.ImageLogChunk0\x01\x12\x44\n\x05Prune\x12\x1c.wherry.v1.ImagePruneRequest\x1a\x1d.wherry.v1.ImagePruneResponse\x12?\n\x07Publish\x12\x1e.wherry.v1.ImagePublishRequest\x1a\x14.wherry.v1.ImageName\x12:\n\x05Named\x12\x1b.wherry.v1.ImageNameRequest\x1a\x14.wherry.v1.ImageName\x12\x44\n\x05Names\x12\x1c.wherry.v1.ImageNamesRequest\x1a\x1d.wherry.v1.ImageNamesResponse\x12>\n\tUnpublish\x12\x1b.wherry.v1.ImageNameRequest\x1a\x14.wherry.v1.ImageNameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15wherry/v1/image.proto\x12\twherry.v1\x1a\x14wherry/v1/blob.proto\x1a\x18wherry/v1/function.proto\"\x85\x02\n\tImageStep\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x32\n\x07options\x18\x03 \x03(\x0b\x32!.wherry.v1.ImageStep.OptionsEntry\x12$\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x15.wherry.v1.SourceFile\x12\x12\n\nsecret_ids\x18\x05 \x03(\t\x12\x13\n\x0b\x66orce_build\x18\x06 \x01(\x08\x12)\n\x08\x66unction\x18\x07 \x01(\x0b\x32\x17.wherry.v1.FunctionSpec\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x0fImageDefinition\x12#\n\x05steps\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageStep\"c\n\x12ImageEnsureRequest\x12*\n\x06images\x18\x01 \x03(\x0b\x32\x1a.wherry.v1.ImageDefinition\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61re\x18\x03 \x01(\x08\"\xee\x01\n\nImageEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\r\n\x05\x62uilt\x18\x04 \x01(\x08\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12%\n\x04step\x18\x07 \x01(\x0b\x32\x17.wherry.v1.ImageStepEnd\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0e\n\x06python\x18\t \x01(\t\x12\x13\n\x0b\x65ngine_away\x18\n \x01(\x08\x12\x13\n\x0bstep_number\x18\x0b \x01(\r\x12\x12\n\nstep_count\x18\x0c \x01(\r\">\n\x0cImageStepEnd\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\"T\n\x10ImageShowRequest\x12.\n\ndefinition\x18\x01 \x01(\x0b\x32\x1a.wherry.v1.ImageDefinition\x12\x10\n\x08image_id\x18\x02 \x01(\t\"\xe2\x01\n\tImageInfo\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.wherry.v1.ImageState\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x13\n\x0b\x62uilt_at_ms\x18\x04 \x01(\x04\x12\x12\n\nused_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12\x12\n\nsize_bytes\x18\x07 \x01(\x04\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x12\n\ndockerfile\x18\t \x01(\t\x12\x0c\n\x04\x61pps\x18\n \x03(\t\x12\r\n\x05steps\x18\x0b \x03(\t\"\x12\n\x10ImageListRequest\"9\n\x11ImageListResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageInfo\"4\n\x10ImageLogsRequest\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"\x1d\n\rImageLogChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\"=\n\x11ImagePruneRequest\x12\x17\n\x0folder_than_days\x18\x01 \x01(\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"P\n\x12ImagePruneResponse\x12%\n\x07removed\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageInfo\x12\x13\n\x0b\x66reed_bytes\x18\x02 \x01(\x04\"Y\n\tImageName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x04 \x01(\x04\"J\n\x13ImagePublishRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\"5\n\x10ImageNameRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\"F\n\x11ImageNamesRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"9\n\x12ImageNamesResponse\x12#\n\x05names\x18\x01 \x03(\x0b\x32\x14.wherry.v1.ImageName*\xa3\x01\n\nImageState\x12\x1b\n\x17IMAGE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_STATE_BUILDING\x10\x01\x12\x15\n\x11IMAGE_STATE_BUILT\x10\x02\x12\x16\n\x12IMAGE_STATE_FAILED\x10\x03\x12\x16\n\x12IMAGE_STATE_PRUNED\x10\x04\x12\x17\n\x13IMAGE_STATE_STOPPED\x10\x05\x32\xd2\x04\n\x06Images\x12@\n\x06\x45nsure\x12\x1d.wherry.v1.ImageEnsureRequest\x1a\x15.wherry.v1.ImageEvent0\x01\x12\x39\n\x04Show\x12\x1b.wherry.v1.ImageShowRequest\x1a\x14.wherry.v1.ImageInfo\x12\x41\n\x04List\x12\x1b.wherry.v1.ImageListRequest\x1a\x1c.wherry.v1.ImageListResponse\x12?\n\x04Logs\x12\x1b.wherry.v1.ImageLogsRequest\x1a\x18.wherry.v1.ImageLogChunk0\x01\x12\x44\n\x05Prune\x12\x1c.wherry.v1.ImagePruneRequest\x1a\x1d.wherry.v1.ImagePruneResponse\x12?\n\x07Publish\x12\x1e.wherry.v1.ImagePublishRequest\x1a\x14.wherry.v1.ImageName\x12:\n\x05Named\x12\x1b.wherry.v1.ImageNameRequest\x1a\x14.wherry.v1.ImageName\x12\x44\n\x05Names\x12\x1c.wherry.v1.ImageNamesRequest\x1a\x1d.wherry.v1.ImageNamesResponse\x12>\n\tUnpublish\x12\x1b.wherry.v1.ImageNameRequest\x1a\x14.wherry.v1.ImageNameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGESTEP_OPTIONSENTRY']._loaded_options = None
   _globals['_IMAGESTEP_OPTIONSENTRY']._serialized_options = b'8\001'
-  _globals['_IMAGESTATE']._serialized_start=1747
-  _globals['_IMAGESTATE']._serialized_end=1910
+  _globals['_IMAGESTATE']._serialized_start=1788
+  _globals['_IMAGESTATE']._serialized_end=1951
   _globals['_IMAGESTEP']._serialized_start=85
   _globals['_IMAGESTEP']._serialized_end=346
   _globals['_IMAGESTEP_OPTIONSENTRY']._serialized_start=300
@@ -46,35 +46,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGEENSUREREQUEST']._serialized_start=404
   _globals['_IMAGEENSUREREQUEST']._serialized_end=503
   _globals['_IMAGEEVENT']._serialized_start=506
-  _globals['_IMAGEEVENT']._serialized_end=703
-  _globals['_IMAGESTEPEND']._serialized_start=705
-  _globals['_IMAGESTEPEND']._serialized_end=767
-  _globals['_IMAGESHOWREQUEST']._serialized_start=769
-  _globals['_IMAGESHOWREQUEST']._serialized_end=853
-  _globals['_IMAGEINFO']._serialized_start=856
-  _globals['_IMAGEINFO']._serialized_end=1082
-  _globals['_IMAGELISTREQUEST']._serialized_start=1084
-  _globals['_IMAGELISTREQUEST']._serialized_end=1102
-  _globals['_IMAGELISTRESPONSE']._serialized_start=1104
-  _globals['_IMAGELISTRESPONSE']._serialized_end=1161
-  _globals['_IMAGELOGSREQUEST']._serialized_start=1163
-  _globals['_IMAGELOGSREQUEST']._serialized_end=1215
-  _globals['_IMAGELOGCHUNK']._serialized_start=1217
-  _globals['_IMAGELOGCHUNK']._serialized_end=1246
-  _globals['_IMAGEPRUNEREQUEST']._serialized_start=1248
-  _globals['_IMAGEPRUNEREQUEST']._serialized_end=1309
-  _globals['_IMAGEPRUNERESPONSE']._serialized_start=1311
-  _globals['_IMAGEPRUNERESPONSE']._serialized_end=1391
-  _globals['_IMAGENAME']._serialized_start=1393
-  _globals['_IMAGENAME']._serialized_end=1482
-  _globals['_IMAGEPUBLISHREQUEST']._serialized_start=1484
-  _globals['_IMAGEPUBLISHREQUEST']._serialized_end=1558
-  _globals['_IMAGENAMEREQUEST']._serialized_start=1560
-  _globals['_IMAGENAMEREQUEST']._serialized_end=1613
-  _globals['_IMAGENAMESREQUEST']._serialized_start=1615
-  _globals['_IMAGENAMESREQUEST']._serialized_end=1685
-  _globals['_IMAGENAMESRESPONSE']._serialized_start=1687
-  _globals['_IMAGENAMESRESPONSE']._serialized_end=1744
-  _globals['_IMAGES']._serialized_start=1913
-  _globals['_IMAGES']._serialized_end=2507
+  _globals['_IMAGEEVENT']._serialized_end=744
+  _globals['_IMAGESTEPEND']._serialized_start=746
+  _globals['_IMAGESTEPEND']._serialized_end=808
+  _globals['_IMAGESHOWREQUEST']._serialized_start=810
+  _globals['_IMAGESHOWREQUEST']._serialized_end=894
+  _globals['_IMAGEINFO']._serialized_start=897
+  _globals['_IMAGEINFO']._serialized_end=1123
+  _globals['_IMAGELISTREQUEST']._serialized_start=1125
+  _globals['_IMAGELISTREQUEST']._serialized_end=1143
+  _globals['_IMAGELISTRESPONSE']._serialized_start=1145
+  _globals['_IMAGELISTRESPONSE']._serialized_end=1202
+  _globals['_IMAGELOGSREQUEST']._serialized_start=1204
+  _globals['_IMAGELOGSREQUEST']._serialized_end=1256
+  _globals['_IMAGELOGCHUNK']._serialized_start=1258
+  _globals['_IMAGELOGCHUNK']._serialized_end=1287
+  _globals['_IMAGEPRUNEREQUEST']._serialized_start=1289
+  _globals['_IMAGEPRUNEREQUEST']._serialized_end=1350
+  _globals['_IMAGEPRUNERESPONSE']._serialized_start=1352
+  _globals['_IMAGEPRUNERESPONSE']._serialized_end=1432
+  _globals['_IMAGENAME']._serialized_start=1434
+  _globals['_IMAGENAME']._serialized_end=1523
+  _globals['_IMAGEPUBLISHREQUEST']._serialized_start=1525
+  _globals['_IMAGEPUBLISHREQUEST']._serialized_end=1599
+  _globals['_IMAGENAMEREQUEST']._serialized_start=1601
+  _globals['_IMAGENAMEREQUEST']._serialized_end=1654
+  _globals['_IMAGENAMESREQUEST']._serialized_start=1656
+  _globals['_IMAGENAMESREQUEST']._serialized_end=1726
+  _globals['_IMAGENAMESRESPONSE']._serialized_start=1728
+  _globals['_IMAGENAMESRESPONSE']._serialized_end=1785
+  _globals['_IMAGES']._serialized_start=1954
+  _globals['_IMAGES']._serialized_end=2548
 # @@protoc_insertion_point(module_scope)

@@ -142,9 +142,14 @@ class ImageApi:
         def reason(text: str) -> None:
             events.put_nowait(ImageEvent(index=index, reason=text))
 
+        def begun(number: int, count: int) -> None:
+            events.put_nowait(ImageEvent(index=index, step_number=number, step_count=count))
+
         environment = request.environment or "main"
         try:
-            built = await self._builder.ensure(definition, OnEvent(log, step, reason), environment, bare=request.bare)
+            built = await self._builder.ensure(
+                definition, OnEvent(log, step, reason, begun), environment, bare=request.bare
+            )
         except ImageBuildError as error:
             events.put_nowait(
                 ImageEvent(index=index, error=error.what, image_id=error.image_id, engine_away=is_unreachable(error))

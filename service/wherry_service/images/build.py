@@ -23,6 +23,8 @@ class OnEvent:
     step: Callable[[str, float, bool], None]
     # What goes after "because"; said once, or never where nothing like it was built before.
     reason: Callable[[str], None] = lambda reason: None
+    # A step has begun: which, of how many.
+    begun: Callable[[int, int], None] = lambda number, count: None
 
 
 class Build(Generic[T]):
@@ -58,7 +60,7 @@ class Build(Generic[T]):
 
     async def _run(self) -> T:
         try:
-            return await self._work(OnEvent(self._log, self._step, self._reason))
+            return await self._work(OnEvent(self._log, self._step, self._reason, self._begun))
         except Exception as error:
             self._keep(str(error))
             raise
@@ -76,6 +78,9 @@ class Build(Generic[T]):
     def _reason(self, reason: str) -> None:
         self._keep(f"built because {reason}")
         self._tell(lambda heard: heard.reason(reason))
+
+    def _begun(self, number: int, count: int) -> None:
+        self._tell(lambda heard: heard.begun(number, count))
 
     # The file
 

@@ -240,7 +240,7 @@ class ImageBuilder:
         docker = (await self._maker.cli()).docker
         if not is_forced(definition) and await self._registry.fetch(docker, tag_of(wanted), heard.log):
             return
-        making = Making(wanted, heard.log, heard.step)
+        making = Making(wanted, heard.log, heard.step, heard.begun)
         made = await self._maker.make(definition, making, environment)
         for stage in made[:-1]:
             part = ImageRecord(stage.image_id, stage.definition, ImageState.BUILT, internal=True)

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from wherry_service.images.functions import FunctionRun, volumes_of
 from wherry_service.images.objects import BuildObjects
 from wherry_service.images.packages import NEED_PIP, tools_of
 from wherry_service.images.process import follow
-from wherry_service.images.progress import OnLog, OnStep, Progress, Titles
+from wherry_service.images.progress import OnBegun, OnLog, OnStep, Progress, Titles
 from wherry_service.images.registry import Registry
 from wherry_service.images.settings import ImageSettings
 from wherry_service.images.steps import Stage, stages
@@ -44,8 +44,17 @@ class Making:
     image_id: str
     on_log: OnLog
     on_step: OnStep
+    # Hears which step has begun, of how many.
+    on_begun: Callable[[int, int], None] = lambda number, count: None
+    # All its steps, and those of the stages that are made.
+    num_steps: int = 0
+    num_done: int = 0
     # By the position of the step.
     secrets: dict[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def begun(self, number: int) -> None:
+        """Note that a step of the stage that is being made has begun."""
+        self.on_begun(min(self.num_done + number, self.num_steps), self.num_steps)
 
 
 class Maker:
@@ -96,6 +105,7 @@ class Maker:
         # Before the base, which may take a minute: what can't be rendered is refused at once.
         plan = stages(definition, lent)
         await self._look_up_objects(definition, making, environment)
+        making.num_steps = sum(stage.num_steps for stage in plan)
         before = ""
         for stage in plan:
             # Stages are shared between chains: one is made once, whoever needs it first.
@@ -104,6 +114,7 @@ class Maker:
                 if last or stage.forced or await self._engine.image(tag_of(stage.image_id)) is None:
                     await self._make_stage(stage, before, making, lent)
             before = stage.image_id
+            making.num_done += stage.num_steps
         return plan
 
     async def build(
@@ -116,6 +127,7 @@ class Maker:
         titles: Titles,
         on_log: OnLog,
         on_step: OnStep = lambda title, seconds, cached: None,
+        on_begun: OnBegun = lambda number: None,
         base: str = "",
     ) -> None:
         """Have BuildKit build a Dockerfile's text; raise `ImageBuildError`.
@@ -125,7 +137,7 @@ class Maker:
         cli = await self.cli()
         file = context.parent / "Dockerfile"
         file.write_text(text)
-        progress, borrowing, fetching = Progress(titles, on_log, on_step), Borrowing(base), Fetching()
+        progress, borrowing, fetching = Progress(titles, on_log, on_step, on_begun), Borrowing(base), Fetching()
 
         def hear(line: str) -> None:
             line = unnamed(line)
@@ -198,6 +210,7 @@ class Maker:
                 raise InvalidRequest("run_function: the step has no function")
             cli = await self.cli()
             values = making.secrets.get(stage.steps[0][0], {})
+            making.begun(1)
             await self._run_function(cli.docker, base, tag, labels, function, values, making.on_log, making.on_step)
             return
         for _, step in stage.steps:
@@ -211,7 +224,16 @@ class Maker:
             arguments = [*labelled, *self._arguments(context.parent, stage, making, lent)]
             titles = stage.titles_by_place if own else stage.titles
             await self.build(
-                making.image_id, tag, text + "\n", context, arguments, titles, making.on_log, making.on_step, base
+                making.image_id,
+                tag,
+                text + "\n",
+                context,
+                arguments,
+                titles,
+                making.on_log,
+                making.on_step,
+                making.begun,
+                base,
             )
 
     def _arguments(self, folder: Path, stage: Stage, making: Making, lent: render.Lent) -> list[str]:

@@ -14,6 +14,8 @@ Titles = Sequence[str] | Mapping[tuple[str, int], str]
 OnLog = Callable[[str], None]
 OnStep = Callable[[str, float, bool], None]
 """Hears of a step that has ended: what a person calls it, its seconds, whether it was taken from an earlier build."""
+OnBegun = Callable[[int], None]
+"""Hears that a step has begun: the how manieth it is of those that have a title, counted from 1."""
 
 
 class Progress:
@@ -22,10 +24,17 @@ class Progress:
     Of a Dockerfile of the user's they are by stage and place there; what has none is called what BuildKit calls it.
     """
 
-    def __init__(self, titles: Titles, on_log: OnLog, on_step: OnStep = lambda title, seconds, cached: None) -> None:
+    def __init__(
+        self,
+        titles: Titles,
+        on_log: OnLog,
+        on_step: OnStep = lambda title, seconds, cached: None,
+        on_begun: OnBegun = lambda number: None,
+    ) -> None:
         self._titles = titles
         self._on_log = on_log
         self._on_step = on_step
+        self._on_begun = on_begun
         self._by_number: dict[str, str] = {}
         self._tails: dict[str, list[str]] = {}
         self._other: list[str] = []
@@ -69,6 +78,8 @@ class Progress:
             self._by_number[number] = self._titles[position - 2]
         else:
             return
+        # BuildKit runs stages of a Dockerfile side by side: their own numbers would jump.
+        self._on_begun(len(self._by_number))
         self._on_log(self._by_number[number])
 
     def _output(self, number: str, text: str) -> None:

@@ -36,6 +36,12 @@ class Stage:
     definition: ImageDefinition = field(default_factory=ImageDefinition)
 
     @property
+    def num_steps(self) -> int:
+        """How many steps are told of while it is made."""
+        layers = [one for one in self.instructions if one.is_layer and not one.title.upper().startswith("FROM ")]
+        return 1 if self.function is not None else len(layers)
+
+    @property
     def titles(self) -> list[str]:
         """What a person calls those instructions that BuildKit reports."""
         return [instruction.title for instruction in self.instructions if instruction.is_layer]

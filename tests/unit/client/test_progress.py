@@ -120,12 +120,13 @@ def test_piped_maps_transfers_builds_and_waits_are_told_of(monkeypatch: pytest.M
     bar.advance()
     bar.failed()
     upload.advance(1_000_000)
+    build.at(2, 5)
     build.line("  step 8")
     wait_until(
         lambda: all(word in err.getvalue() for word in ("f.map: 1/3", "1 failed", "Uploading x: 1.0 MB/4.0 MB")),
         "lines",
     )
-    building = re.compile(r"wherry: building the image of square, \d+ s: step 8\n")
+    building = re.compile(r"wherry: building the image of square, step 2 of 5, \d+ s: step 8\n")
     wait_until(lambda: building.search(err.getvalue()), "the build")
     for one in (bar, upload, wait):
         one.end()
@@ -224,6 +225,7 @@ def _moving(width: int) -> tuple[Terminal, Callable[[], list[str]]]:
 def test_a_terminal_shows_all_that_moves_in_lines_that_fit(width: int) -> None:
     terminal, shown = _moving(width)
     build = terminal.build("Image(debian_slim, pip_install)", "square, cube", True)
+    build.at(2, 5)
     build.line("Collecting \x1b]0;title\x07numpy " + "x" * 200)
     bar, upload = terminal.progress("slow.map", 50), terminal.transfer("Uploading a/long/path/to/a/file.bin", 4_000_000)
     bar.advance()
@@ -233,7 +235,7 @@ def test_a_terminal_shows_all_that_moves_in_lines_that_fit(width: int) -> None:
     lines = shown()
     assert len(lines) == 4
     assert all(len(line) <= width for line in lines)
-    assert "Building the image of square, cube" in lines[0]
+    assert re.search(r"2/5 \d s Building the image of square, cube", lines[0])
     assert re.search(r"\d s hold waits for 2 cores: other functions have them", lines[1])
     assert lines[2].startswith("slow.map ")
     assert "1/50" in lines[2]

@@ -163,3 +163,12 @@ def test_steps_of_a_users_dockerfile_are_called_what_the_user_wrote() -> None:
     )
     assert lines == ["FROM x", "RUN a", "RUN b", "RUN a"]
     assert progress.reason() == "`RUN b` failed: exit code: 3"
+
+
+@pytest.mark.parametrize("text", [OLD, NEW], ids=["old", "new"])
+def test_it_is_told_the_how_manieth_step_begins(text: str) -> None:
+    begun: list[int] = []
+    progress = Progress(TITLES, lambda line: None, on_begun=begun.append)
+    for line in text.splitlines():
+        progress.line(line)
+    assert begun == [1, 2]

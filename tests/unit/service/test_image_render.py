@@ -10,7 +10,7 @@ import pytest
 from wherry_proto.messages import FunctionSpec, ImageDefinition, ImageStep, SourceFile
 from wherry_service.errors import InvalidRequest
 from wherry_service.images.definition import OTHERS, image_id
-from wherry_service.images.maker import steps_of
+from wherry_service.images.maker import Making, steps_of
 from wherry_service.images.render import Instruction, Lent, dockerfile, registry_reference
 from wherry_service.images.steps import stage_ids, stages
 
@@ -279,3 +279,18 @@ def test_steps_are_shown_as_people_call_them() -> None:
     ]
     own = ImageStep(kind="dockerfile", args=["FROM debian:12\nRUN echo  x\n"])
     assert steps_of(ImageDefinition(steps=[own])) == ["FROM debian:12", "RUN echo x"]
+
+
+def test_steps_are_counted_over_all_stages() -> None:
+    run = step("run_function")
+    run.function = FunctionSpec(name="fill", module_name="m", qualname="fill")
+    definition = ImageDefinition(steps=[step("debian_slim"), step("run_commands", "a", "b"), run, step("env", A="1")])
+    plan = stages(definition, Lent())
+    assert [stage.num_steps for stage in plan] == [2, 1, len(plan[-1].titles)]
+    begun: list[tuple[int, int]] = []
+    making = Making("im-1", lambda line: None, lambda title, seconds, cached: None, lambda *at: begun.append(at))
+    making.num_steps = sum(stage.num_steps for stage in plan)
+    making.num_done = plan[0].num_steps
+    making.begun(1)
+    making.begun(9)
+    assert begun == [(3, making.num_steps), (making.num_steps, making.num_steps)]
