@@ -1463,6 +1463,33 @@ class SessionDown(Message):
         self.notices: list[Notice] = [] if notices is None else notices
 
 
+class ContainerUsageRequest(Message):
+    __slots__ = ("container_id", "since_ms")
+    __kinds__ = "string uint64"
+
+    def __init__(self, *, container_id: str = "", since_ms: int = 0) -> None:
+        self.container_id = container_id
+        self.since_ms = since_ms
+
+
+class ContainerUsagePoint(Message):
+    __slots__ = ("at_ms", "cpu_ns", "memory_bytes")
+    __kinds__ = "uint64 uint64 uint64"
+
+    def __init__(self, *, at_ms: int = 0, cpu_ns: int = 0, memory_bytes: int = 0) -> None:
+        self.at_ms = at_ms
+        self.cpu_ns = cpu_ns
+        self.memory_bytes = memory_bytes
+
+
+class ContainerUsageResponse(Message):
+    __slots__ = ("points",)
+    __kinds__ = "ContainerUsagePoint[]"
+
+    def __init__(self, *, points: "list[ContainerUsagePoint] | None" = None) -> None:
+        self.points: list[ContainerUsagePoint] = [] if points is None else points
+
+
 class ContainerForwardRequest(Message):
     __slots__ = ("container_id", "port")
     __kinds__ = "string uint32"
@@ -1507,8 +1534,10 @@ class ContainerInfo(Message):
         "cpu_ns",
         "memory_bytes",
         "measured_at_ms",
+        "cores",
+        "seen_memory_bytes",
     )
-    __kinds__ = "string string string string string string uint64 uint32 uint32 uint64 uint64 uint64"
+    __kinds__ = "string string string string string string uint64 uint32 uint32 uint64 uint64 uint64 double uint64"
 
     def __init__(
         self,
@@ -1525,6 +1554,8 @@ class ContainerInfo(Message):
         cpu_ns: int = 0,
         memory_bytes: int = 0,
         measured_at_ms: int = 0,
+        cores: float = 0.0,
+        seen_memory_bytes: int = 0,
     ) -> None:
         self.container_id = container_id
         self.app_id = app_id
@@ -1538,6 +1569,8 @@ class ContainerInfo(Message):
         self.cpu_ns = cpu_ns
         self.memory_bytes = memory_bytes
         self.measured_at_ms = measured_at_ms
+        self.cores = cores
+        self.seen_memory_bytes = seen_memory_bytes
 
 
 class ContainerListResponse(Message):

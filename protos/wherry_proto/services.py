@@ -39,6 +39,9 @@ METHODS: dict[str, Method] = {
     "Containers.Stop": Method(
         "/wherry.v1.Containers/Stop", "ContainerStopRequest", "ContainerStopResponse", False, False
     ),
+    "Containers.Usage": Method(
+        "/wherry.v1.Containers/Usage", "ContainerUsageRequest", "ContainerUsageResponse", False, False
+    ),
     "Containers.Forward": Method(
         "/wherry.v1.Containers/Forward", "ContainerForwardRequest", "ContainerForward", False, True
     ),

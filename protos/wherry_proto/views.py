@@ -190,6 +190,8 @@ def container(info: ContainerInfo) -> View:
         "state": info.state,
         "inputs": info.num_inputs,
         "execs": info.num_execs,
+        "cores": round(info.cores, 3),
+        "memory_bytes": info.seen_memory_bytes or None,
         "created_at": time_of(info.created_at_ms),
     }
 

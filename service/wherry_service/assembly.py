@@ -69,6 +69,7 @@ from wherry_service.node.local_container import ConnectGuest, ConnectWeb
 from wherry_service.node.local_sandboxes import LocalSandboxes
 from wherry_service.node.node import LoadOrder
 from wherry_service.node.outbound import Outbounds
+from wherry_service.node.sampler import Sampler
 from wherry_service.node.tunnel_names import FILE_NAME as TUNNELS_KEY
 from wherry_service.node.tunnel_names import TunnelNames
 from wherry_service.notify.notifier import Notifier
@@ -191,6 +192,8 @@ class Work:
     # Of servers.
     sessions: ServerSessions
     schedules: Schedules
+    # What containers use of processors and memory.
+    sampler: Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +383,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         Exchanges(journal, dispatcher, basics.http.queue_limit),
         ServerSessions(dispatcher),
         Schedules(ScheduleStore(database), journal, dispatcher, ScheduleSettings.from_environment(rooms)),
+        Sampler(machine.engine, basics.settings.sample_s, pools.whose, machine.node.engine_id),
     )
 
 

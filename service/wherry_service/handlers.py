@@ -41,6 +41,7 @@ class Handlers:
             parts.published.tunnels,
             parts.published.ingress.ready,
             Usages(parts.machine.engine),
+            work.sampler,
         )
         sandboxes = work.sandboxes
         execs = ExecApi(work.execs, {"sb": sandboxes.engine_id, "co": containers.engine_id}, sandboxes)

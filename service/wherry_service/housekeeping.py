@@ -63,6 +63,7 @@ class Housekeeping:
             self._repeat(self._parts.published.apps.ending.stop_finished, FINISHED_EVERY_S),
             self._repeat(self._prune_images, PRUNE_EVERY_S),
             self._repeat(self._give_back, GIVE_BACK_EVERY_S),
+            self._parts.work.sampler.run(),
         ]
         volumes = self._parts.published.driver_volumes
         return works if volumes is None else [*works, volumes.run()]

@@ -308,6 +308,12 @@ class Settings:
     starts_at_once: int = _key(
         "limits.starts_at_once", 4, "Containers that the engine is asked to start at the same time.", "whole"
     )
+    sample_s: float = _key(
+        "containers.sample_seconds",
+        10.0,
+        "Seconds between two looks at what containers use of processors and memory; 0: never.",
+        "number",
+    )
     stop_grace_s: float = _key(
         "stop.grace_s",
         10.0,
@@ -367,6 +373,8 @@ class Settings:
                 f"sources.keep_days is {self.sources_keep_days:g}: it is 0, which keeps all, or at least "
                 f"{MIN_SOURCES_DAYS:g}, since a client that has sent its source may wait for images"
             )
+        if self.sample_s != 0 and not 1 <= self.sample_s <= 3600:
+            raise SettingsError(f"containers.sample_seconds is {self.sample_s:g}: it is 0, for never, or 1 to 3600")
         if not 0 <= self.stop_grace_s <= 1e6:
             raise SettingsError(f"stop.grace_s is {self.stop_grace_s:g}: it is at least 0")
         if not self.listen:

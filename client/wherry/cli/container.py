@@ -28,6 +28,8 @@ CONTAINERS = Listed[ContainerInfo](
     Column("state", lambda info: info.state, Kind.STATE),
     Column("inputs", lambda info: info.num_inputs, leaves=3),
     Column("shells", lambda info: info.num_execs or None, leaves=4),
+    Column("cores", lambda info: f"{info.cores:.1f}" if info.seen_memory_bytes else None, leaves=5),
+    Column("memory", lambda info: info.seen_memory_bytes or None, Kind.SIZE, leaves=6),
     Column("created", lambda info: info.created_at_ms, Kind.TIME, leaves=1),
     key=lambda info: info.container_id,
     described=views.container,

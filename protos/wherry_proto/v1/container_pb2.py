@@ -24,27 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19wherry/v1/container.proto\x12\twherry.v1\"=\n\x17\x43ontainerForwardRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"S\n\x10\x43ontainerForward\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x11\n\thost_port\x18\x02 \x01(\r\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x11\n\tlocal_url\x18\x04 \x01(\t\"O\n\x14\x43ontainerListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x12\n\nwith_usage\x18\x03 \x01(\x08\"\xfe\x01\n\rContainerInfo\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\x12\x15\n\rfunction_name\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x04\x12\x12\n\nnum_inputs\x18\x08 \x01(\r\x12\x11\n\tnum_execs\x18\t \x01(\r\x12\x0e\n\x06\x63pu_ns\x18\n \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x04\x12\x16\n\x0emeasured_at_ms\x18\x0c \x01(\x04\"E\n\x15\x43ontainerListResponse\x12,\n\ncontainers\x18\x01 \x03(\x0b\x32\x18.wherry.v1.ContainerInfo\"S\n\x14\x43ontainerStopRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08graceful\x18\x03 \x01(\x08\"+\n\x15\x43ontainerStopResponse\x12\x12\n\nnum_inputs\x18\x01 \x01(\r2\xf0\x01\n\nContainers\x12I\n\x04List\x12\x1f.wherry.v1.ContainerListRequest\x1a .wherry.v1.ContainerListResponse\x12I\n\x04Stop\x12\x1f.wherry.v1.ContainerStopRequest\x1a .wherry.v1.ContainerStopResponse\x12L\n\x07\x46orward\x12\".wherry.v1.ContainerForwardRequest\x1a\x1b.wherry.v1.ContainerForward0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19wherry/v1/container.proto\x12\twherry.v1\"?\n\x15\x43ontainerUsageRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x10\n\x08since_ms\x18\x02 \x01(\x04\"H\n\x16\x43ontainerUsageResponse\x12.\n\x06points\x18\x01 \x03(\x0b\x32\x1e.wherry.v1.ContainerUsagePoint\"J\n\x13\x43ontainerUsagePoint\x12\r\n\x05\x61t_ms\x18\x01 \x01(\x04\x12\x0e\n\x06\x63pu_ns\x18\x02 \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x04\"=\n\x17\x43ontainerForwardRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"S\n\x10\x43ontainerForward\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x11\n\thost_port\x18\x02 \x01(\r\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x11\n\tlocal_url\x18\x04 \x01(\t\"O\n\x14\x43ontainerListRequest\x12\x13\n\x0b\x65nvironment\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x12\n\nwith_usage\x18\x03 \x01(\x08\"\xa8\x02\n\rContainerInfo\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61pp_id\x18\x02 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x03 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x04 \x01(\t\x12\x15\n\rfunction_name\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x04\x12\x12\n\nnum_inputs\x18\x08 \x01(\r\x12\x11\n\tnum_execs\x18\t \x01(\r\x12\x0e\n\x06\x63pu_ns\x18\n \x01(\x04\x12\x14\n\x0cmemory_bytes\x18\x0b \x01(\x04\x12\x16\n\x0emeasured_at_ms\x18\x0c \x01(\x04\x12\r\n\x05\x63ores\x18\r \x01(\x01\x12\x19\n\x11seen_memory_bytes\x18\x0e \x01(\x04\"E\n\x15\x43ontainerListResponse\x12,\n\ncontainers\x18\x01 \x03(\x0b\x32\x18.wherry.v1.ContainerInfo\"S\n\x14\x43ontainerStopRequest\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\x10\n\x08graceful\x18\x03 \x01(\x08\"+\n\x15\x43ontainerStopResponse\x12\x12\n\nnum_inputs\x18\x01 \x01(\r2\xbe\x02\n\nContainers\x12I\n\x04List\x12\x1f.wherry.v1.ContainerListRequest\x1a .wherry.v1.ContainerListResponse\x12I\n\x04Stop\x12\x1f.wherry.v1.ContainerStopRequest\x1a .wherry.v1.ContainerStopResponse\x12L\n\x05Usage\x12 .wherry.v1.ContainerUsageRequest\x1a!.wherry.v1.ContainerUsageResponse\x12L\n\x07\x46orward\x12\".wherry.v1.ContainerForwardRequest\x1a\x1b.wherry.v1.ContainerForward0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wherry.v1.container_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTAINERFORWARDREQUEST']._serialized_start=40
-  _globals['_CONTAINERFORWARDREQUEST']._serialized_end=101
-  _globals['_CONTAINERFORWARD']._serialized_start=103
-  _globals['_CONTAINERFORWARD']._serialized_end=186
-  _globals['_CONTAINERLISTREQUEST']._serialized_start=188
-  _globals['_CONTAINERLISTREQUEST']._serialized_end=267
-  _globals['_CONTAINERINFO']._serialized_start=270
-  _globals['_CONTAINERINFO']._serialized_end=524
-  _globals['_CONTAINERLISTRESPONSE']._serialized_start=526
-  _globals['_CONTAINERLISTRESPONSE']._serialized_end=595
-  _globals['_CONTAINERSTOPREQUEST']._serialized_start=597
-  _globals['_CONTAINERSTOPREQUEST']._serialized_end=680
-  _globals['_CONTAINERSTOPRESPONSE']._serialized_start=682
-  _globals['_CONTAINERSTOPRESPONSE']._serialized_end=725
-  _globals['_CONTAINERS']._serialized_start=728
-  _globals['_CONTAINERS']._serialized_end=968
+  _globals['_CONTAINERUSAGEREQUEST']._serialized_start=40
+  _globals['_CONTAINERUSAGEREQUEST']._serialized_end=103
+  _globals['_CONTAINERUSAGERESPONSE']._serialized_start=105
+  _globals['_CONTAINERUSAGERESPONSE']._serialized_end=177
+  _globals['_CONTAINERUSAGEPOINT']._serialized_start=179
+  _globals['_CONTAINERUSAGEPOINT']._serialized_end=253
+  _globals['_CONTAINERFORWARDREQUEST']._serialized_start=255
+  _globals['_CONTAINERFORWARDREQUEST']._serialized_end=316
+  _globals['_CONTAINERFORWARD']._serialized_start=318
+  _globals['_CONTAINERFORWARD']._serialized_end=401
+  _globals['_CONTAINERLISTREQUEST']._serialized_start=403
+  _globals['_CONTAINERLISTREQUEST']._serialized_end=482
+  _globals['_CONTAINERINFO']._serialized_start=485
+  _globals['_CONTAINERINFO']._serialized_end=781
+  _globals['_CONTAINERLISTRESPONSE']._serialized_start=783
+  _globals['_CONTAINERLISTRESPONSE']._serialized_end=852
+  _globals['_CONTAINERSTOPREQUEST']._serialized_start=854
+  _globals['_CONTAINERSTOPREQUEST']._serialized_end=937
+  _globals['_CONTAINERSTOPRESPONSE']._serialized_start=939
+  _globals['_CONTAINERSTOPRESPONSE']._serialized_end=982
+  _globals['_CONTAINERS']._serialized_start=985
+  _globals['_CONTAINERS']._serialized_end=1303
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,9 @@ from wherry_proto.messages import (
     ContainerListResponse,
     ContainerStopRequest,
     ContainerStopResponse,
+    ContainerUsagePoint,
+    ContainerUsageRequest,
+    ContainerUsageResponse,
     FunctionInfo,
 )
 from wherry_service.api.rpc import rpc
@@ -23,6 +26,7 @@ from wherry_service.calls.call import Input
 from wherry_service.errors import NotFound, Unready
 from wherry_service.ids import check_id
 from wherry_service.node.forwards import Forwards
+from wherry_service.node.sampler import Sampler
 from wherry_service.pools.container import Container, State
 from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
@@ -46,6 +50,7 @@ class ContainerApi:
         urls: TunnelUrls,
         ready: Ready,
         usages: Usages,
+        sampler: Sampler,
     ) -> None:
         self._apps = apps
         self._forwards = forwards
@@ -55,6 +60,7 @@ class ContainerApi:
         self._pools = pools
         self._node = node
         self._usages = usages
+        self._sampler = sampler
 
     @rpc("Containers.List", ANY, FIELD)
     async def list(self, request: ContainerListRequest) -> ContainerListResponse:
@@ -64,7 +70,7 @@ class ContainerApi:
             function = self._apps.function(pool.plan.function_id)
             app = self._apps.info(function.app_id)
             if app.environment == environment and request.app_id in ("", app.app_id):
-                found += [_info(container, function, app.name) for container in pool.containers.values()]
+                found += [self._info(container, function, app.name) for container in pool.containers.values()]
         found.sort(key=lambda info: info.created_at_ms, reverse=True)
         if request.with_usage:
             await self._measure(found)
@@ -76,6 +82,18 @@ class ContainerApi:
         for info in found:
             if (one := measured.get(ids[info.container_id])) is not None:
                 info.cpu_ns, info.memory_bytes, info.measured_at_ms = *one.usage, one.at_ms
+
+    @rpc("Containers.Usage", ANY, ("container_id",))
+    async def usage(self, request: ContainerUsageRequest) -> ContainerUsageResponse:
+        self._find(request.container_id)
+        points = self._sampler.points(request.container_id)
+        return ContainerUsageResponse(
+            points=[
+                ContainerUsagePoint(at_ms=one.at_ms, cpu_ns=one.cpu_ns, memory_bytes=one.memory_bytes)
+                for one in points
+                if one.at_ms >= request.since_ms
+            ]
+        )
 
     @rpc("Containers.Stop", DEPLOY, ("container_id",), audited=True)
     async def stop(self, request: ContainerStopRequest) -> ContainerStopResponse:
@@ -99,6 +117,12 @@ class ContainerApi:
             yield ContainerForward(host=tunnel.host, host_port=tunnel.host_port, url=url, local_url=local_url)
             # Until the stream is closed.
             await asyncio.Event().wait()
+
+    def _info(self, container: Container[Input], function: FunctionInfo, app_name: str) -> ContainerInfo:
+        info = _info(container, function, app_name)
+        if (seen := self._sampler.latest(info.container_id)) is not None:
+            info.seen_memory_bytes, info.cores = seen[0].memory_bytes, seen[1]
+        return info
 
     async def engine_id(self, container_id: str) -> str:
         """Return the engine's id of a running container; raise `NotFound` or `Unready`."""

@@ -33,8 +33,9 @@ class Collector:
 
     async def collect(self) -> list[Metric]:
         """Return all families. Asks the engine and the database whether they answer; the rest is in memory."""
-        found = [*self._functions(), *self._containers(), *self._http(), *self._builds(), *self._beside()]
-        return [*found, *self._stores(), *await self._machine(), *self._process.collect()]
+        of_functions = [*self._functions(), *self._containers(), *self._usage(), *self._http()]
+        of_service = [*self._builds(), *self._beside(), *self._stores(), *await self._machine()]
+        return [*of_functions, *of_service, *self._process.collect()]
 
     # What is asked
 
@@ -68,6 +69,16 @@ class Collector:
         yield histogram("wherry_container_start_seconds", text, rows, (*NAMES, "phase"))
         exits = [((*labels, reason), count) for (labels, reason), count in seen.exits]
         yield counter("wherry_container_exits", "Containers that ended, by how.", exits, (*NAMES, "reason"))
+
+    def _usage(self) -> Iterator[Metric]:
+        memory: list[Row] = []
+        for container_id, function_id in self._parts.work.pools.whose():
+            if (seen := self._parts.work.sampler.latest(container_id)) is not None:
+                memory.append((self._named.of(function_id), seen[0].memory_bytes))
+        text = "Processor time that containers have used, as seen from time to time."
+        yield counter("wherry_container_cpu_seconds", text, self._watching.used, NAMES)
+        text = "Memory that containers use, as seen from time to time, without page cache that can be had back."
+        yield gauge("wherry_container_memory_bytes", text, memory, NAMES)
 
     def _http(self) -> Iterator[Metric]:
         traffic, seen = self._parts.published.ingress.traffic, self._watching

@@ -43,6 +43,7 @@ class Metrics:
         parts.machine.builder.on_ended.append(watching.on_built)
         parts.published.deployments.on_deployed.append(watching.on_deployed)
         parts.published.deployments.on_failed.append(watching.on_deploy_failed)
+        parts.work.sampler.on_used.append(watching.on_used)
         parts.basics.tasks.spawn(watching.look())
 
 

@@ -41,12 +41,15 @@ class Watching(PoolEvents[Input]):
         self.build_seconds = Histogram(BUILD_S)
         self.deploys: Counts[tuple[str, str, str]] = Counts(("other", "other", "failed"), _MOST)
         self.lag = Histogram(QUICK_S)
+        # Seconds of processor time.
+        self.used: Counts[Labels] = Counts(OTHER, _MOST)
         self._answers: dict[Labels, set[tuple[str, str]]] = {}
         named.on_forgotten.append(self._forget)
 
     def _forget(self, labels: Labels) -> None:
         self.starts.forget(lambda key: key == labels)
         self.start_seconds.forget(lambda key: key[0] == labels)
+        self.used.forget(lambda key: key == labels)
         self.exits.forget(lambda key: key[0] == labels)
         self.answered.forget(lambda key: key[0] == labels)
         self.answer_seconds.forget(lambda key: key == labels)
@@ -79,6 +82,10 @@ class Watching(PoolEvents[Input]):
         self.answered.add((labels, *answer))
         if method != "WS":
             self.answer_seconds.of(labels).add(seconds)
+
+    def on_used(self, function_id: str, seconds: float) -> None:
+        """Hear of processor time that a container of a function has used."""
+        self.used.add(self._named.of(function_id), seconds)
 
     def on_built(self, outcome: str, seconds: float) -> None:
         """Hear of a build of an image that has ended."""

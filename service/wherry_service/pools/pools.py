@@ -98,6 +98,12 @@ class Pools(Generic[A]):
                 return
             await asyncio.sleep(0.05)
 
+    def whose(self) -> Iterator[tuple[str, str]]:
+        """Yield the ids of all containers, each with its function's."""
+        for pool in self:
+            for container_id in pool.containers:
+                yield container_id, pool.plan.function_id
+
     @property
     def num_containers(self) -> int:
         return sum(len(pool.containers) for pool in self)
