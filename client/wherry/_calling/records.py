@@ -88,14 +88,7 @@ def calls_of(
         until_ms=_ms(until, "calls: until", now),
         search=error or "",
     )
-    found: list[CallRecord] = []
-    for record in Records(caller.client, request, limit if not caller.method else None):
-        if caller.method and record.method != caller.method:
-            continue
-        found.append(described(record))
-        if limit is not None and len(found) == limit:
-            break
-    return found
+    return [described(record) for record in Records(caller.client, request, limit, caller.method)]
 
 
 def stats_of_calls(
@@ -180,12 +173,16 @@ def function_stats(
 
 
 class Records:
-    """Iterates records that a request asks for, the latest first, page by page; `limit`: only so many, None: all."""
+    """Iterates records that a request asks for, the latest first, page by page.
 
-    def __init__(self, client: Client, request: RecordListRequest, limit: int | None) -> None:
+    `limit`: only so many, None: all. `method`: only those of that method, of a class.
+    """
+
+    def __init__(self, client: Client, request: RecordListRequest, limit: int | None, method: str = "") -> None:
         self._client = client
         self._request = request
         self._limit = limit
+        self._method = method
         # Where to go on, once all that was asked for was iterated; "": that was all there is.
         self.next = request.after
 
@@ -196,9 +193,11 @@ class Records:
             self._request.after = self.next
             answer = self._client.call("Records.List", self._request, RecordListResponse)
             self.next = answer.next
-            yield from answer.records
+            # No page is larger than what is left: `next` is behind the last one that is yielded.
+            found = [one for one in answer.records if not self._method or one.method == self._method]
+            yield from found
             if left is not None:
-                left -= len(answer.records)
+                left -= len(found)
             if not answer.next:
                 return
 

@@ -106,20 +106,19 @@ CALLS = Listed[Record](
 )
 
 
-def list_records(request: RecordListRequest, listing: Listing[Record], limit: int) -> None:
+def list_records(request: RecordListRequest, listing: Listing[Record], limit: int, method: str = "") -> None:
     """List the calls that a request asks for, at most so many (0: all), and say where to go on."""
     after = request.after
-    client = default_client()
-    records = Records(client, request, limit or None)
+    records: Records | None = None
 
     def fetch() -> list[Record]:
         nonlocal records
         request.after = after
-        records = Records(client, request, limit or None)
+        records = Records(default_client(), request, limit or None, method)
         return list(records)
 
     listing.show(fetch)
-    if records.next:
+    if records is not None and records.next:
         tell(f"There are more: the next ones with --after {records.next}, all with --limit 0.")
 
 
@@ -153,6 +152,13 @@ def request_of(
     return request
 
 
+def split_method(function: str) -> tuple[str, str]:
+    """Return function and method of "Class.method", or of "APP/Class.method"; "": all methods, or no class."""
+    head, slash, name = function.rpartition("/")
+    owner, _, method = name.partition(".")
+    return f"{head}{slash}{owner}", "" if method == "*" else method
+
+
 def named(app: str, function: str, environment: str | None) -> tuple[str, str]:
     """Return an app and a function as records are asked for, by ids or names; `function` may be APP/FUNCTION."""
     if "/" in function:
@@ -160,7 +166,7 @@ def named(app: str, function: str, environment: str | None) -> tuple[str, str]:
         if app and own_app != app:
             raise UsageError(f"--function {own_app}/{function} is not of --app {app}: leave one of them out")
         app = own_app
-    return whole(app, environment, prefix="ap"), whole(function.removesuffix(".*"), environment, prefix="fu")
+    return whole(app, environment, prefix="ap"), whole(function, environment, prefix="fu")
 
 
 def numbers(option: str, given: Sequence[str] | None, known: dict[int, str]) -> list[int]:

@@ -23,6 +23,7 @@ from wherry.cli._records import (
     numbers,
     own_call,
     request_of,
+    split_method,
     states_of,
 )
 from wherry.cli._usage import UsageError
@@ -78,6 +79,7 @@ def list_calls(
     """
     if states and failed:
         raise UsageError("--failed means some states, and --state names others: use one of them")
+    function, method = split_method(function)
     request = request_of(
         environment,
         app=app,
@@ -91,7 +93,7 @@ def list_calls(
         after=after,
     )
     request.call_id = own_call(call_id_of(call, environment)) if call else ""
-    list_records(request, listing, limit)
+    list_records(request, listing, limit, method)
 
 
 @group.command()

@@ -12,7 +12,7 @@ from wherry.cli._find import functions_in
 from wherry.cli._functions import find_function, function_of, status_of
 from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
-from wherry.cli._records import CALLS, list_records, request_of
+from wherry.cli._records import CALLS, list_records, request_of, split_method
 from wherry.cli._stats import described, interval, lines_of
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
@@ -138,6 +138,7 @@ def list_calls(
 
     `wherry call list` has more filters. A name means the function and its variants, an id only that one.
     """
+    function, method = split_method(function)
     found = find_function(function, environment)
     request = request_of(found.environment, since=since, until=until)
     if all_variants or not function.startswith("fu-"):
@@ -146,7 +147,7 @@ def list_calls(
         request.function = found.function_id
     if call_ids:
         listing.keep("call")
-    list_records(request, listing, tail or (0 if since or until else _CALLS))
+    list_records(request, listing, tail or (0 if since or until else _CALLS), method)
 
 
 @autoscaler.command()

@@ -40,7 +40,7 @@ def service() -> Recorded:
         BAD,
         GOOD,
         record("C", RecordState.TIMEOUT, kind=CallKind.SCHEDULE),
-        record("D", container_id=""),
+        record("D", container_id="", method="up"),
     ]
     return service
 
@@ -111,6 +111,9 @@ def test_a_list_says_how_long_each_waited_and_ran(run: Run, capsys: Told) -> Non
         (["--function", "shop/price"], "BACD"),
         (["--function", "price", "--app", "shop"], "BACD"),
         (["--function", FUNCTION], "BACD"),
+        (["--function", "shop/price.up"], "D"),
+        (["--function", "price.up", "-n", "1"], "D"),
+        (["--function", "price.*"], "BACD"),
         (["--container", f"wherry-{CONTAINER}"], "BAC"),
         (["--call", GOOD.call_id], "A"),
         (["--call", GOOD.input_id], "A"),
