@@ -244,6 +244,101 @@ class FunctionStats:
     backlog: int = 0
 
 
+@dataclass(frozen=True)
+class AppStats:
+    """How an app did between `since` and `until`. (reference: types.AppStats)
+
+    `deployment_count` is None in containers, which are not told of versions.
+    """
+
+    @dataclass(frozen=True)
+    class CallCounts:
+        """Inputs that have ended. Failed are also those that timed out, lost their container or were rejected."""
+
+        total: int
+        succeeded: int
+        failed: int
+
+    @dataclass(frozen=True)
+    class RequestCounts:
+        """Requests to a server that have ended."""
+
+        total: int
+        ok: int
+        failed: int
+
+    @dataclass(frozen=True)
+    class ContainerCounts:
+        """Containers that were there, and those that ended otherwise than they were told to."""
+
+        errors: int
+        total: int
+
+    @dataclass(frozen=True)
+    class FunctionCounts:
+        """What is counted of functions."""
+
+        calls: AppStats.CallCounts
+        containers: AppStats.ContainerCounts
+
+    @dataclass(frozen=True)
+    class ServerCounts:
+        """What is counted of servers."""
+
+        requests: AppStats.RequestCounts
+        containers: AppStats.ContainerCounts
+
+    @dataclass(frozen=True)
+    class SandboxCounts:
+        """Sandboxes that were there, that had ended when the interval did, and that had not."""
+
+        total: int
+        finished: int
+        live: int
+
+    @dataclass(frozen=True)
+    class FunctionStats:
+        """One function; `object_id` is its id, "fu-…"."""
+
+        object_id: str
+        counts: AppStats.FunctionCounts
+
+    @dataclass(frozen=True)
+    class ServerStats:
+        """One server; `object_id` is its id, "fu-…"."""
+
+        object_id: str
+        counts: AppStats.ServerCounts
+
+    @dataclass(frozen=True)
+    class FunctionStatsGroup:
+        """All functions together, and each: `group["name"]`."""
+
+        total: AppStats.FunctionCounts
+        by_name: dict[str, AppStats.FunctionStats]
+
+        def __getitem__(self, name: str) -> AppStats.FunctionStats:
+            return self.by_name[name]
+
+    @dataclass(frozen=True)
+    class ServerStatsGroup:
+        """All servers together, and each: `group["name"]`."""
+
+        total: AppStats.ServerCounts
+        by_name: dict[str, AppStats.ServerStats]
+
+        def __getitem__(self, name: str) -> AppStats.ServerStats:
+            return self.by_name[name]
+
+    since: datetime
+    until: datetime
+    functions: AppStats.FunctionStatsGroup
+    servers: AppStats.ServerStatsGroup
+    sandboxes: AppStats.SandboxCounts
+    lifecycle: AppLifecycle
+    deployment_count: int | None
+
+
 class VolumeCreateOptions(dict[str, Any]):
     """Options of a volume that is created; they make no difference. (reference: types.VolumeCreateOptions)"""
 

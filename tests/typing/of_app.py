@@ -26,6 +26,7 @@ def lives() -> None:
     assert_type(app.app_id, str | None)
     assert_type(app.get_tags(), dict[str, str])
     assert_type(app.stop(), None)
+    assert_type(app.stats().functions["f"].counts.calls.failed, int)
     with app.run(detach=True) as running:
         assert_type(running, wherry.App)
     wherry.App(1)  # type: ignore[arg-type]
@@ -33,5 +34,6 @@ def lives() -> None:
 
 async def awaiting() -> None:
     assert_type(await wherry.App.lookup.aio("a"), wherry.App)
+    assert_type((await app.stats.aio()).sandboxes.live, int)
     async with app.run.aio() as running:
         assert_type(running, wherry.App)

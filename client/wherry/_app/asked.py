@@ -8,11 +8,12 @@ from wherry._define.names import checked_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime, timedelta
 
     from wherry._app.roster import Roster
     from wherry._calling.owner import Owner
     from wherry._connection.client import Client
-    from wherry.types import AppInfo
+    from wherry.types import AppInfo, AppStats
 
 
 class AskedApp:
@@ -76,6 +77,20 @@ class AskedApp:
         from wherry._publish.apps import info_of  # noqa: PLC0415 - start-up cost: as above
 
         return info_of(*self.__wherry_owner__.reached("info", None))
+
+    @blocking
+    def stats(
+        self, *, since: datetime | timedelta | None = None, until: datetime | timedelta | None = None
+    ) -> AppStats:
+        """Return how the app's functions, servers and sandboxes did between two times, in whole minutes.
+
+        By default in the last hour; a `timedelta` is so long ago, a time without a zone is local. Raises InvalidError
+        for what is no interval. (reference: App.stats)
+        """
+        from wherry._calling.app_stats import stats_of_app  # noqa: PLC0415 - start-up cost: as above
+
+        client, app_id = self.__wherry_owner__.reached("stats", None)
+        return stats_of_app(client, app_id, self.__wherry_owner__.environment, since, until)
 
     def _repr_html_(self) -> str:
         from wherry._base.card import card  # noqa: PLC0415 - start-up cost: only notebooks show this

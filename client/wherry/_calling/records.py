@@ -99,11 +99,7 @@ def stats_of_calls(
     all_variants: bool,
 ) -> FunctionStats:
     """Return how a function's calls ended and how long they took; as `Function.stats`."""
-    now = datetime.now(UTC)
-    end = _at(until, "stats: until", now) or now
-    begin = _at(since, "stats: since", now) or end - _HOUR
-    if begin >= end:
-        raise InvalidError(f"stats: since ({begin.isoformat()}) must come before until ({end.isoformat()})")
+    begin, end = between(since, until)
     return function_stats(
         caller.client,
         environment=caller.environment,
@@ -128,15 +124,8 @@ def function_stats(
     all_variants: bool = False,
 ) -> FunctionStats:
     """Return the numbers of a function in an interval, or of what one container ran of it."""
-    since_ms, until_ms = _to_ms(since), _to_ms(until)
-    history = ContainerHistoryRequest(
-        environment=environment, app=app, function=function, container_id=container, since_ms=since_ms,
-        until_ms=until_ms, limit=_MOST_CONTAINERS,
-    )  # fmt: skip
-    lanes: Sequence[ContainerLane] = ()
-    # Code in a container is not told of others.
-    with contextlib.suppress(NotFoundError, PermissionDeniedError):
-        lanes = client.call("Records.Containers", history, ContainerHistoryResponse).containers
+    since_ms, until_ms = to_ms(since), to_ms(until)
+    lanes = lanes_of(client, environment, since, until, app=app, function=function, container=container)
     if container:
         counted = _counted_of(client, environment, container, since_ms, until_ms)
         begin, end, num_variants = since, until, 0
@@ -160,7 +149,7 @@ def function_stats(
             if one is not None and one.count
         },
         container_started_count=sum(_first_ms(lane) >= since_ms for lane in lanes),
-        container_error_count=sum(_went_wrong(lane) for lane in lanes),
+        container_error_count=sum(went_wrong(lane) for lane in lanes),
         container_creating_at_end_count=sum(_state_at(lane, until_ms) in ("creating", "starting") for lane in lanes),
         container_percentile_stats=_start_times(lanes),
         container_total_count=len(lanes),
@@ -170,6 +159,36 @@ def function_stats(
         retry_count=counts.retries + counts.losses,
         backlog=counted.backlog,
     )
+
+
+def between(since: datetime | timedelta | None, until: datetime | timedelta | None) -> tuple[datetime, datetime]:
+    """Return two times in UTC, by default of the last hour, as `stats` is given them; raise InvalidError for others."""
+    now = datetime.now(UTC)
+    end = _at(until, "stats: until", now) or now
+    begin = _at(since, "stats: since", now) or end - _HOUR
+    if begin >= end:
+        raise InvalidError(f"stats: since ({begin.isoformat()}) must come before until ({end.isoformat()})")
+    return begin, end
+
+
+def lanes_of(
+    client: Client,
+    environment: str,
+    since: datetime,
+    until: datetime,
+    *,
+    app: str = "",
+    function: str = "",
+    container: str = "",
+) -> list[ContainerLane]:
+    """Return containers that were there in an interval; none for code in a container, which is not told of them."""
+    request = ContainerHistoryRequest(
+        environment=environment, app=app, function=function, container_id=container, since_ms=to_ms(since),
+        until_ms=to_ms(until), limit=_MOST_CONTAINERS,
+    )  # fmt: skip
+    with contextlib.suppress(NotFoundError, PermissionDeniedError):
+        return client.call("Records.Containers", request, ContainerHistoryResponse).containers
+    return []
 
 
 class Records:
@@ -328,13 +347,14 @@ def _state_at(lane: ContainerLane, at_ms: int) -> str:
     return before[-1] if before else ""
 
 
-def _went_wrong(lane: ContainerLane) -> bool:
+def went_wrong(lane: ContainerLane) -> bool:
+    """Whether a container ended otherwise than it was told to."""
     return bool(lane.ended)
 
 
 def _ms(value: datetime | timedelta | None, what: str, now: datetime) -> int:
     at = _at(value, what, now)
-    return _to_ms(at) if at is not None else 0
+    return to_ms(at) if at is not None else 0
 
 
 def _at(value: datetime | timedelta | None, what: str, now: datetime) -> datetime | None:
@@ -348,7 +368,8 @@ def _at(value: datetime | timedelta | None, what: str, now: datetime) -> datetim
     raise InvalidError(f"{what} is {value!r}: it must be a datetime, or a timedelta for how long ago")
 
 
-def _to_ms(at: datetime) -> int:
+def to_ms(at: datetime) -> int:
+    """Return milliseconds since 1970."""
     return max(0, int(at.timestamp() * 1000))
 
 

@@ -10,20 +10,28 @@ from typing import Any
 import pytest
 
 from tests.fakes.records import APP, CONTAINER, FUNCTION, MADE_MS, SECOND, Recorded, record
-from wherry import Function, types
+from wherry import App, Function, types
 from wherry._connection.client import Client
 from wherry.exception import InvalidError
 from wherry_proto.messages import (
     AppInfo,
     AppListResponse,
+    AppShowResponse,
     AppState,
     ContainerLane,
     ContainerTransition,
+    Deployment,
+    DeploymentListResponse,
+    FunctionInfo,
+    FunctionStatus,
     Message,
     OutcomeCounts,
+    PoolSettings,
     RecordListRequest,
     RecordState,
     RecordStats,
+    SandboxInfo,
+    SandboxListResponse,
     StatsRequest,
 )
 
@@ -38,6 +46,24 @@ class Shop(Recorded):
 
     def _apps_list(self, request: Message) -> AppListResponse:
         return AppListResponse(apps=[AppInfo(app_id=APP, name="shop", state=AppState.DEPLOYED)])
+
+    def _apps_show(self, request: Message) -> AppShowResponse:
+        infos = [
+            FunctionInfo(function_id=FUNCTION, name="price"),
+            FunctionInfo(function_id="fu-server", name="site", pool=PoolSettings()),
+        ]
+        app = AppInfo(app_id=APP, name="shop", state=AppState.DEPLOYED, version=2, created_at_ms=MADE_MS)
+        return AppShowResponse(app=app, functions=[FunctionStatus(function=info) for info in infos])
+
+    def _deployments_list(self, request: Message) -> DeploymentListResponse:
+        made = [Deployment(version=1, created_at_ms=MADE_MS - 1), Deployment(version=2, created_at_ms=MADE_MS)]
+        return DeploymentListResponse(deployments=made)
+
+    def _sandboxes_list(self, request: Message) -> SandboxListResponse:
+        hour = 3600 * SECOND
+        times = [(MADE_MS - hour, MADE_MS - 1), (MADE_MS - hour, MADE_MS + 1), (MADE_MS, 0), (MADE_MS + hour, 0)]
+        boxes = [SandboxInfo(created_at_ms=created, ended_at_ms=ended) for created, ended in times]
+        return SandboxListResponse(sandboxes=boxes)
 
 
 @pytest.fixture
@@ -162,6 +188,31 @@ def test_an_interval_that_is_none_is_told(function: Function[..., Any]) -> None:
         function.stats(since=AT, until=AT)
     with pytest.raises(InvalidError, match="until is 3: it must be a datetime"):
         function.stats(until=3)  # type: ignore[arg-type]
+
+
+def test_an_app_s_numbers_are_told_by_function_and_server(client: Client, service: Shop) -> None:
+    service.by_function = [
+        RecordStats(function_id=FUNCTION, counts=service.total.counts),
+        RecordStats(function_id="fu-variant", counts=OutcomeCounts(succeeded=1)),
+        RecordStats(function_id="fu-server", counts=OutcomeCounts(succeeded=7, failed=2)),
+    ]
+    service.lanes = [
+        ContainerLane(container_id="co-1", function_id=FUNCTION, ended="exited with code 1"),
+        ContainerLane(container_id="co-2", function_id="fu-server"),
+    ]
+    stats = App.lookup("shop", client=client).stats(since=AT, until=AT + timedelta(hours=1))
+    assert isinstance(stats, types.AppStats)
+    assert stats.functions["price"].object_id == FUNCTION
+    calls = stats.functions["price"].counts.calls
+    assert (calls.total, calls.succeeded, calls.failed) == (12, 6, 4)
+    assert stats.functions.total.calls.succeeded == 7
+    assert (stats.functions.total.containers.errors, stats.functions.total.containers.total) == (1, 1)
+    requests = stats.servers["site"].counts.requests
+    assert (requests.total, requests.ok, requests.failed) == (9, 7, 2)
+    assert stats.servers.total.containers.total == 1
+    assert (stats.sandboxes.total, stats.sandboxes.finished, stats.sandboxes.live) == (2, 1, 1)
+    assert (stats.deployment_count, stats.lifecycle.version) == (1, 2)
+    assert set(stats.functions.by_name) == {"price"}
 
 
 # Commands
