@@ -47,8 +47,9 @@ def _group(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _property(item: Key) -> dict[str, Any]:
     if item.choices:
-        # A bare `off` is false in YAML.
-        kind: dict[str, Any] = {"enum": [*item.choices, *([False] if "off" in item.choices else [])]}
+        # A bare `off` is false in YAML, and `on` true.
+        bare = [said for said, word in ((False, "off"), (True, "on")) if word in item.choices]
+        kind: dict[str, Any] = {"enum": [*item.choices, *bare]}
     else:
         kind = _TYPES[item.kind]
     described: dict[str, Any] = {"description": item.doc, "anyOf": [kind, {"type": "null"}]}

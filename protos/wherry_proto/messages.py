@@ -1599,6 +1599,21 @@ class ContainerStopResponse(Message):
         self.num_inputs = num_inputs
 
 
+class DashboardLinkRequest(Message):
+    __slots__ = ()
+    __kinds__ = ""
+
+
+class DashboardLink(Message):
+    __slots__ = ("url", "plain_url", "seconds")
+    __kinds__ = "string string uint32"
+
+    def __init__(self, *, url: str = "", plain_url: str = "", seconds: int = 0) -> None:
+        self.url = url
+        self.plain_url = plain_url
+        self.seconds = seconds
+
+
 class DeploymentOrigin(Message):
     __slots__ = ("tag", "commit", "dirty", "token_name")
     __kinds__ = "string string bool string"

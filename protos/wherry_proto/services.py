@@ -45,6 +45,7 @@ METHODS: dict[str, Method] = {
     "Containers.Forward": Method(
         "/wherry.v1.Containers/Forward", "ContainerForwardRequest", "ContainerForward", False, True
     ),
+    "Dashboard.Link": Method("/wherry.v1.Dashboard/Link", "DashboardLinkRequest", "DashboardLink", False, False),
     "Deployments.Create": Method(
         "/wherry.v1.Deployments/Create", "DeploymentCreateRequest", "DeploymentEvent", False, True
     ),

@@ -1,5 +1,7 @@
 """Builds the parts of the service, floor by floor: each is given what it needs of those below it."""
 
+# large: every part there is, in the order in which each needs those before it
+
 import asyncio
 import os
 import socket
@@ -10,6 +12,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from wherry_service.api.door import Door
+from wherry_service.api.logins import FILE_NAME as SESSIONS
+from wherry_service.api.logins import Logins
 from wherry_service.api.member import RequestContext
 from wherry_service.api.places import Places
 from wherry_service.api.sessions import SessionApi
@@ -105,6 +109,7 @@ from wherry_service.store.volumes import VolumeStore
 from wherry_service.store.web import WebStore
 from wherry_service.store.yields import YieldStore
 from wherry_service.tasks import Tasks
+from wherry_service.ui.settings import UiSettings
 
 MakeEngine = Callable[[VolumeDriver | None, OwnNetwork], Engine]
 
@@ -129,6 +134,7 @@ class Basics:
     state_dir: Path
     settings: Settings
     http: HttpSettings
+    ui: UiSettings
     # Of this life of the service.
     instance_id: str
     stop: StopRequest
@@ -223,6 +229,8 @@ class Entrances:
     places: Places
     door: Door
     tokens: Tokens
+    # To the web pages.
+    logins: Logins
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +259,8 @@ def assemble(
     http = HttpSettings.from_environment(settings.rooms)
     tasks = Tasks("a task of the service failed")
     notifier = Notifier(NotifySettings.from_environment(settings.rooms))
-    basics = Basics(state_dir, settings, http, new_id("sv"), StopRequest(), tasks, notifier)
+    ui = UiSettings.from_environment(settings.rooms)
+    basics = Basics(state_dir, settings, http, ui, new_id("sv"), StopRequest(), tasks, notifier)
     stores = _stores(basics)
     machine = _machine(basics, stores, make_engine, connect_guest, connect_web)
     work = _work(basics, stores, machine)
@@ -492,7 +501,8 @@ def _entrances(
         RequestContext(apps.register, work.journal, work.clients, stores.sources),
     )
     sessions = SessionApi(work.clients, work.journal, work.dispatcher, basics.instance_id)
-    return Entrances(sessions, environments, places, door, tokens)
+    logins = Logins(basics.state_dir / SESSIONS, basics.ui.session_hours)
+    return Entrances(sessions, environments, places, door, tokens, logins)
 
 
 def _die() -> None:

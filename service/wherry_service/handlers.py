@@ -1,5 +1,7 @@
 """The rpcs as they are served by each way in."""
 
+from collections.abc import Callable
+
 from wherry_proto.messages import HostLoad
 from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
@@ -7,6 +9,7 @@ from wherry_service.api.callers import Callers
 from wherry_service.api.calls import CallApi
 from wherry_service.api.chain import chained
 from wherry_service.api.containers import ContainerApi
+from wherry_service.api.dashboard import DashboardApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.disk import DiskApi
 from wherry_service.api.environments import EnvironmentApi, ExpectedEnvironment
@@ -25,6 +28,8 @@ from wherry_service.api.schedules import ScheduleApi
 from wherry_service.api.terminals import Terminals
 from wherry_service.api.usages import Usages
 from wherry_service.assembly import Parts
+from wherry_service.ingress.own import FOLDER
+from wherry_service.ui.site import NAME
 
 
 class Handlers:
@@ -88,6 +93,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         AppApi(published.apps, published.deployments, work.clients, work.dispatcher, work.sessions),
         BlobApi(stores.blobs, stores.sources),
         CallApi(work.journal, work.values),
+        DashboardApi(parts.entrances.logins, pages_of(parts), published.ingress.ready),
         DeploymentApi(published.deployments, published.store),
         DiskApi(parts.basics.state_dir, parts.basics.settings.volumes_dir, machine.engine),
         EnvironmentApi(parts.entrances.environments),
@@ -105,6 +111,17 @@ def _table(parts: Parts) -> dict[str, Handler]:
     for api in served:
         table |= handlers_of(api)
     return table
+
+
+def pages_of(parts: Parts) -> Callable[[], tuple[str, str]] | None:
+    """Return what tells where the dashboard is, at its name and at an address; None if it is off."""
+
+    def places() -> tuple[str, str]:
+        site = parts.published.ingress.site
+        plain = site.origin.replace("//localhost", "//127.0.0.1") + FOLDER + NAME
+        return site.own or plain, plain
+
+    return places if parts.basics.ui.enabled else None
 
 
 def _load(parts: Parts) -> HostLoad:

@@ -15,12 +15,15 @@ from wherry_service.assembly import MakeEngine, assemble
 from wherry_service.calls.call import Input
 from wherry_service.engines.containment import check_engine
 from wherry_service.engines.docker import DockerEngine
+from wherry_service.errors import Unready
 from wherry_service.handlers import Handlers
 from wherry_service.housekeeping import Housekeeping
+from wherry_service.ids import instance_of
 from wherry_service.metrics.metrics import Metrics
 from wherry_service.node.node import FoundContainer
 from wherry_service.recovery import Recovery
 from wherry_service.settings import Settings
+from wherry_service.ui.site import NAME, Dashboard
 from wherry_service.watchman import Watchman
 
 log = logging.getLogger(__name__)
@@ -39,10 +42,12 @@ class Service:
     def __init__(self, state_dir: Path, settings: Settings, make_engine: MakeEngine = DockerEngine) -> None:
         self.parts = assemble(state_dir, settings, self._connect_guest, self._connect_web, make_engine)
         self.handlers = Handlers(self.parts)
+        self._state_dir = state_dir
+        if self.parts.basics.ui.enabled:
+            self.parts.published.ingress.own.mount(NAME, "", self._dashboard())
         self._recovery = Recovery(self.parts)
         self._watchman = Watchman(self.parts)
         self.metrics = Metrics(self.parts)
-        self._state_dir = state_dir
         self._local_socket = state_dir / LOCAL_SOCKET_NAME
         self._stop = self.parts.basics.stop
         # Seconds that running inputs get when it stops.
@@ -69,6 +74,18 @@ class Service:
             lambda owner_id: self.handlers.guests.may_reach(container_id, app_id, owner_id),
         )
 
+    def _dashboard(self) -> Dashboard:
+        basics, instance = self.parts.basics, instance_of(self._state_dir / "run")
+        logins, callers = self.parts.entrances.logins, self.handlers.callers
+        ingress = self.parts.published.ingress
+        return Dashboard(basics.ui, lambda: ingress.site, callers, logins, instance, basics.stop.asked)
+
+    async def _open_dashboard(self) -> None:
+        try:
+            await self.parts.published.ingress.await_first()
+        except Unready as error:
+            log.warning("there is no dashboard: %s", error)
+
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
         self._stop.ask(force)
@@ -90,6 +107,7 @@ class Service:
         ends.push_async_callback(machine.engine.close)
         ends.push_async_callback(basics.tasks.close)
         await self.parts.entrances.environments.begin()
+        self.parts.entrances.logins.begin()
         durable = await self._recovery.restore(found or [])
         ends.callback(self.parts.work.clients.close)
         await machine.builder.begin()
@@ -143,6 +161,8 @@ class Service:
         spawn(machine.capacity.gpus.look())
         for goes_on in Housekeeping(self.parts).works():
             spawn(goes_on)
+        if self.parts.basics.ui.enabled:
+            spawn(self._open_dashboard())
         self._watchman.begin()
         ends.push_async_callback(asyncio.to_thread, self._watchman.close)
         spawn(self._watchman.run())

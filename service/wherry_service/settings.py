@@ -195,6 +195,19 @@ _ROOMS = (
         "whole",
     ),
     Key(
+        "ui.enabled",
+        "on",
+        "Whether there is a dashboard (`wherry dashboard`): the port of web endpoints is open from the start then.",
+        choices=("on", "off"),
+    ),
+    Key(
+        "ui.remote",
+        "off",
+        "Whether the dashboard answers browsers on other machines too, over TLS alone: a proxy in front has that.",
+        choices=("on", "off"),
+    ),
+    Key("ui.session_hours", 24.0, "Hours after which one signs in to the dashboard again.", "number"),
+    Key(
         "schedule.catch_up",
         "newest",
         "Which ticks run that a schedule missed while the service was down: `newest`, or `none`.",

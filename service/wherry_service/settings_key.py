@@ -41,8 +41,9 @@ class Key:
         """Return a value as the service keeps it; raise `SettingsError`, which begins with `place`, if it is none."""
         if self.kind == "mapping":
             return _mapping(value, place)
-        if value is False and "off" in self.choices:
-            value = "off"  # YAML's reading of a bare `off`
+        for said, word in ((False, "off"), (True, "on")):
+            if value is said and word in self.choices:
+                value = word  # YAML's reading of a bare `off` or `on`
         if self.kind == "switch" and isinstance(value, bool):
             value = "on" if value else "off"
         if self.kind == "list" and isinstance(value, list):

@@ -287,6 +287,7 @@ OF_NO_ENVIRONMENT = {
     "Blobs.Put",
     "Blobs.PutSource",
     "Calls.Session",
+    "Dashboard.Link",
     "Environments.List",
     "Images.List",
     "Images.Show",

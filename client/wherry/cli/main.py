@@ -34,6 +34,7 @@ from wherry.cli._help import dress, usage_of
 from wherry.cli._install import install, uninstall
 from wherry.cli._purge import purge
 from wherry.cli._usage import UsageError
+from wherry.cli.dashboard import dashboard
 from wherry.cli.deploy import deploy, history, info, rollback, rollover
 from wherry.cli.doctor import doctor
 from wherry.cli.init import init
@@ -72,6 +73,7 @@ cli.command("deploy")(deploy)
 cli.command("shell")(shell)
 cli.command("init")(init)
 cli.command("open")(open_endpoint)
+cli.command("dashboard")(dashboard)
 cli.command("logs")(logs)
 cli.command("doctor")(doctor)
 server.group.command("install")(install)

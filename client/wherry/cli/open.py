@@ -29,7 +29,7 @@ def open_endpoint(
     url = _url_of(name, environment)
     if urlsplit(url).scheme not in ("http", "https"):
         raise InvalidError(f"the service gives {url!r} for {name}, which is no address of a web page")
-    if prints or not _has_browser() or not webbrowser.open(url):
+    if prints or not has_browser() or not webbrowser.open(url):
         typer.echo(harmless(url))
     else:
         typer.echo(f"Opened {harmless(url)}", err=True)
@@ -67,7 +67,7 @@ def _listed(found: dict[str, str], begin: str) -> str:
     return "\n".join([begin, *names[:_LISTED], *more])
 
 
-def _has_browser() -> bool:
+def has_browser() -> bool:
     """Whether there is a window for one: a browser in the terminal would take the terminal away."""
     if sys.platform in ("darwin", "win32") or os.environ.get("BROWSER"):
         return True

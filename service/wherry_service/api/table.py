@@ -6,6 +6,7 @@ from wherry_service.api.apps import AppApi
 from wherry_service.api.blobs import BlobApi
 from wherry_service.api.calls import CallApi
 from wherry_service.api.containers import ContainerApi
+from wherry_service.api.dashboard import DashboardApi
 from wherry_service.api.deployments import DeploymentApi
 from wherry_service.api.dicts import DictApi
 from wherry_service.api.disk import DiskApi
@@ -30,9 +31,9 @@ from wherry_service.api.volumes import VolumeApi
 
 # Those of which there is one each, and those that serve several groups of rpcs.
 _APIS: tuple[type, ...] = (
-    AppApi, BlobApi, CallApi, ContainerApi, DeploymentApi, DictApi, DiskApi, EnvironmentApi, ExecApi, ImageApi,
-    ImageNameApi, LogApi, QueueApi, RecordApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi, TeamApi,
-    Terminals, VolumeApi,
+    AppApi, BlobApi, CallApi, ContainerApi, DashboardApi, DeploymentApi, DictApi, DiskApi, EnvironmentApi, ExecApi,
+    ImageApi, ImageNameApi, LogApi, QueueApi, RecordApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi,
+    TeamApi, Terminals, VolumeApi,
 )  # fmt: skip
 _GROUPS: Mapping[str, type] = {
     "Dicts": ObjectApi,

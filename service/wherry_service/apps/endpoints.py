@@ -62,7 +62,7 @@ class Site:
 
     def can_be_anyones(self, domain: str) -> bool:
         """Whether a host can be an endpoint's own domain: at this service's own hosts all endpoints answer."""
-        if not _DOMAIN.match(domain) or domain == self.domain or domain.endswith(".localhost"):
+        if not _DOMAIN.match(domain) or domain == self.domain or domain.endswith(".localhost") or self.is_own(domain):
             return False
         return not (domain.endswith(f".{self.domain}") and "--" in domain.partition(".")[0])
 
@@ -70,6 +70,16 @@ class Site:
     def has_hosts(self) -> bool:
         """Whether other machines can resolve hosts below the domain."""
         return self.domain != "localhost" and not _is_address(self.domain)
+
+    def is_own(self, host: str) -> bool:
+        """Whether a host is the one that the service itself answers at."""
+        name, _, rest = host.partition(".")
+        return name == self.workspace and rest in (self.domain, "localhost")
+
+    @property
+    def own(self) -> str:
+        """The origin at which the service itself answers; "" where no name leads here."""
+        return "" if _is_address(self.domain) else self.at(self.workspace)
 
     def at(self, name: str) -> str:
         """Return the URL of a host below this service's domain."""
@@ -235,7 +245,9 @@ class Endpoints:
         """Whether something answers at that host: for who makes certificates."""
         first, _, rest = host.partition(".")
         return (
-            host in self._by_domain or host == self.site.domain or (rest == self.site.domain and first in self._by_name)
+            host in self._by_domain
+            or host == self.site.domain
+            or (rest == self.site.domain and (first in self._by_name or first == self.site.workspace))
         )
 
 

@@ -84,6 +84,11 @@ class Ingress:
         settings = self._settings
         return Site(settings.workspace, settings.domain, settings.scheme, settings.public_port or port)
 
+    @property
+    def site(self) -> Site:
+        """How it is reached, as far as that is known before it listens."""
+        return self._endpoints.site
+
     async def ready(self) -> None:
         """Listen, if it does not already; raise `Unready` where the port can't be had."""
         async with self._lock:

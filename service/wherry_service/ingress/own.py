@@ -1,5 +1,6 @@
 """What the service itself answers at the ingress's port: at its own host name, and by path where there are no names."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -51,12 +52,24 @@ class OwnPages:
         if HOME in scope:
             # Code in a container has a socket of its own for that.
             return None
+        return self._at(scope, host == self._endpoints.site.own_host, peer)
+
+    def find_apart(self, scope: dict[str, Any], host: str, peer: Peer) -> tuple[App, dict[str, Any]] | None:
+        """Return the same for the host name at which no endpoint answers: it is asked before these.
+
+        To a browser an endpoint that answered there by path would be one with the service's pages.
+        """
+        if HOME in scope or not self._endpoints.site.is_own(host):
+            return None
+        return self._at(scope, True, peer)
+
+    def _at(self, scope: dict[str, Any], is_own: bool, peer: Peer) -> tuple[App, dict[str, Any]] | None:
         path = scope["path"]
         if path.startswith(FOLDER):
             name = path[len(FOLDER) :].partition("/")[0]
             prefix, below = FOLDER + name, path[len(FOLDER + name) :]
             mounts = [mount for mount in self._mounts if mount.name == name]
-        elif host == self._endpoints.site.own_host:
+        elif is_own:
             prefix, below = "", path
             mounts = self._mounts
         else:
@@ -69,3 +82,29 @@ class OwnPages:
 
 def _is_below(path: str, at: str) -> bool:
     return not at or path == at or path.startswith(f"{at}/")
+
+
+def is_plain(host: str, domain: str) -> bool:
+    """Whether a host is an address, or the service's domain itself: there endpoints answer by path."""
+    if host in ("localhost", domain):
+        return True
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def sheltered(send: Any) -> Any:
+    """Return what sends an endpoint's response where it has its origin in common with the service's own pages.
+
+    It may not say that its service worker is to serve these.
+    """
+
+    async def send_less(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = [row for row in message.get("headers", ()) if row[0].lower() != b"service-worker-allowed"]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_less

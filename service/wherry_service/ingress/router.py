@@ -20,7 +20,7 @@ from wherry_service.ingress.answers import Answer, of_json
 from wherry_service.ingress.auth import ProxyAuth
 from wherry_service.ingress.heads import HOME, REACHES, Headers, Peer, header, host_of, passed_on
 from wherry_service.ingress.http import HttpRequest
-from wherry_service.ingress.own import OwnPages
+from wherry_service.ingress.own import OwnPages, is_plain, sheltered
 from wherry_service.ingress.patience import Patience, Stalled
 from wherry_service.ingress.refusals import Refusals
 from wherry_service.ingress.results import Results
@@ -82,6 +82,10 @@ class WebRouter:
 
     async def _http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
+        if await self._apart(scope, receive, send, host):
+            return
+        if is_plain(host, self._endpoints.site.domain):
+            send = sheltered(send)
         if (tunnel := self._tunnels.find(scope, host)) is not None:
             await self._tunnel(scope, receive, send, tunnel)
             return
@@ -94,6 +98,15 @@ class WebRouter:
             await (await self._own(scope, host)).send(send)
             return
         await self._noted(self._answered, scope, receive, send, *found)
+
+    async def _apart(self, scope: dict[str, Any], receive: Any, send: Any, host: str) -> bool:
+        """Answer what is asked of the service itself, at its own host name; return whether it was."""
+        found = self._pages.find_apart(scope, host, self._peer(scope)) if self._pages else None
+        if found is None:
+            return False
+        app, scope = found
+        await app(scope, receive, send)
+        return True
 
     async def _noted(
         self,
@@ -189,6 +202,8 @@ class WebRouter:
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         host = host_of(scope)
+        if await self._apart(scope, receive, send, host):
+            return
         if (tunnel := self._tunnels.find(scope, host)) is not None:
             await self._tunnel(scope, receive, send, tunnel)
             return

@@ -20,7 +20,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "containers": ("run", "buckets"),
     "settings": (
         "tls", "secret.key*", "tunnels.key*", "http_port*", "server.env", ".server.env.new", "*.sock", "start.lock",
-        "server.lock", "life",
+        "server.lock", "life", "ui_sessions.*",
     ),
 }  # fmt: skip
 # Seconds that looking may take; a volume can have millions of files.

@@ -223,7 +223,11 @@ def test_a_token_that_allows_nothing_reaches_what_looks_at_the_token_itself_over
         await access.close()
 
     asks = [name for name in METHODS if RULES[name].where in (Where.TOKEN, Where.SESSION)]
-    assert run(scenario) == asks == ["Calls.Session", "Tokens.Create", "Tokens.List", "Tokens.Revoke", "Tokens.Who"]
+    assert (
+        run(scenario)
+        == asks
+        == ["Calls.Session", "Dashboard.Link", "Tokens.Create", "Tokens.List", "Tokens.Revoke", "Tokens.Who"]
+    )
 
 
 def test_an_admins_token_reaches_all_that_is_served_over_tcp() -> None:

@@ -1,0 +1,1 @@
+"""The dashboard: web pages of the service, at the ingress's port."""
