@@ -84,6 +84,7 @@ from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
 from wherry_service.records.reader import RecordReader
 from wherry_service.records.records import CallRecords
+from wherry_service.records.rollup import Rollup
 from wherry_service.records.settings import RecordSettings
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -101,6 +102,7 @@ from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.failed_inputs import FailedInputStore
 from wherry_service.store.image_names import ImageNames
 from wherry_service.store.images import ImageStore
+from wherry_service.store.rollups import RollupStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
@@ -189,6 +191,7 @@ class Work:
     values: Values
     records: CallRecords
     reader: RecordReader
+    rollup: Rollup
     names: FunctionNames
     failures: Failures
     journal: Journal
@@ -384,6 +387,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         values,
         records,
         RecordReader(records, lambda: recorder.open_inputs(journal.known_inputs())),
+        Rollup(records, RollupStore(database), dispatcher.gauges),
         names,
         failures,
         journal,

@@ -19,6 +19,7 @@ OBJECTS_EXPIRE_EVERY_S = 60.0
 FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
 GIVE_BACK_EVERY_S = 1.0
+ROLLUP_EVERY_S = 5.0
 # Inputs that have ended since the most were open, from which on memory is given back.
 TRIM_AFTER = 10_000
 
@@ -64,6 +65,8 @@ class Housekeeping:
             self._repeat(self._prune_images, PRUNE_EVERY_S),
             self._repeat(self._give_back, GIVE_BACK_EVERY_S),
             self._parts.work.sampler.run(),
+            self._parts.work.rollup.run(),
+            self._repeat(self._parts.work.rollup.write, ROLLUP_EVERY_S),
         ]
         volumes = self._parts.published.driver_volumes
         return works if volumes is None else [*works, volumes.run()]
@@ -100,6 +103,7 @@ class Housekeeping:
             blobs.delete(blob_id)
         await work.schedules.expire()
         await work.failures.trim()
+        await work.rollup.compact(work.records.settings.keep_days)
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
         used = published.apps.register.secret_ids() | work.sandboxes.register.secret_ids()

@@ -103,6 +103,7 @@ class Service:
         found, _ = await asyncio.gather(self._recovery.find(), asyncio.to_thread(stores.begin))
         ends.callback(self._local_socket.unlink, missing_ok=True)
         ends.callback(stores.database.close)
+        ends.push_async_callback(self.parts.work.rollup.close)
         ends.push_async_callback(asyncio.to_thread, stores.blobs.close)
         ends.push_async_callback(machine.engine.close)
         ends.push_async_callback(basics.tasks.close)

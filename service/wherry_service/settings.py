@@ -182,6 +182,12 @@ _ROOMS = (
         "whole",
     ),
     Key(
+        "records.keep_days",
+        30.0,
+        "Days that counts of calls by the minute, later by the hour, and records on disk are kept.",
+        "number",
+    ),
+    Key(
         "metrics.listen",
         "",
         "`HOST:PORT` where Prometheus fetches metrics; `on`: 127.0.0.1:9464. At an address that is not this machine's "

@@ -13,7 +13,6 @@ from wherry_proto.messages import (
     RecordShowResponse,
     RecordState,
     RecordStateCount,
-    RecordStats,
     SeriesRequest,
     SeriesResponse,
     StatsRequest,
@@ -25,19 +24,21 @@ from wherry_service.errors import NotFound, near
 from wherry_service.ids import check_id
 from wherry_service.records.query import MAX_LIMIT, Query, key_of, limit_of
 from wherry_service.records.reader import Found, RecordReader
+from wherry_service.records.stats import Statistics
 from wherry_service.store.apps import AppStore
 
 
 class RecordApi:
     """Serves records. What a request names is looked for in its environment alone."""
 
-    def __init__(self, reader: RecordReader, apps: AppStore) -> None:
+    def __init__(self, reader: RecordReader, statistics: Statistics, apps: AppStore) -> None:
         self._reader = reader
+        self._statistics = statistics
         self._apps = apps
 
     @rpc("Records.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def list(self, request: RecordListRequest) -> RecordListResponse:
-        environment = request.environment or "main"
+        environment = _main(request)
         query = Query(
             call_id=request.call_id and check_id(request.call_id, "fc", "call id"),
             states=frozenset(request.states),
@@ -74,11 +75,20 @@ class RecordApi:
 
     @rpc("Records.Stats", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def stats(self, request: StatsRequest) -> StatsResponse:
-        return StatsResponse(total=RecordStats())
+        since_ms, until_ms = request.since_ms, request.until_ms
+        found = await self._statistics.stats(_main(request), request.app, request.function, since_ms, until_ms)
+        if not found.functions:
+            await self._check_names(_main(request), request.app, request.function)
+        return found
 
     @rpc("Records.Series", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def series(self, request: SeriesRequest) -> SeriesResponse:
-        return SeriesResponse()
+        found = await self._statistics.series(
+            _main(request), request.app, request.function, request.since_ms, request.until_ms, request.step_ms
+        )
+        if not found.points:
+            await self._check_names(_main(request), request.app, request.function)
+        return found
 
     @rpc("Records.Containers", ANY, FIELD)
     async def containers(self, request: ContainerHistoryRequest) -> ContainerHistoryResponse:
@@ -96,6 +106,10 @@ class RecordApi:
         known = [name for _, name in await self._apps.functions_ever(record.app_id)]
         if function and not function.startswith("fu-") and function not in known:
             raise NotFound(f"app {app[:64]!r} has no function {function[:64]!r}{near(function, known)}")
+
+
+def _main(request: RecordListRequest | StatsRequest | SeriesRequest | ContainerHistoryRequest) -> str:
+    return request.environment or "main"
 
 
 def _detail(found: Found) -> RecordDetail:

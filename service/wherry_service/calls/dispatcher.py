@@ -24,6 +24,7 @@ from wherry_service.pools.events import PoolEvents
 from wherry_service.pools.plan import PoolPlan
 from wherry_service.pools.pool import Pool
 from wherry_service.pools.pools import Pools
+from wherry_service.records.tally import Gauges
 from wherry_service.tasks import Tasks
 
 
@@ -126,6 +127,18 @@ class Dispatcher(PoolEvents[Input]):
     def num_waiting(self) -> int:
         """How many inputs wait, of all functions."""
         return sum(map(len, self._queues.values()))
+
+    def gauges(self) -> dict[str, Gauges]:
+        """Return how much of each function waits and runs."""
+        found: dict[str, Gauges] = {}
+        for pool in self._pools:
+            function_id = pool.plan.function_id
+            queue = self._queues.get(function_id)
+            # An older version's pool may have its function's queue no more, and still containers.
+            waiting = len(queue) if queue is not None and queue.pool is pool else 0
+            own = Gauges(waiting, pool.in_flight, len(pool.containers))
+            found[function_id] = own.and_also(found[function_id]) if function_id in found else own
+        return found
 
     # Inputs
 
@@ -249,6 +262,9 @@ class Dispatcher(PoolEvents[Input]):
 
     def on_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         self._claims.claimed(container, input_ids, self._queues.get(container.pool.plan.function_id))
+
+    def on_ready(self, container: Container[Input], seconds: float) -> None:
+        self._recorder.ready(container)
 
     def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
         queue = self._queues.get(container.pool.plan.function_id)

@@ -116,6 +116,7 @@ class Journal:
             check_id(start.call_id, "fc", "call id")
             call = Call(start.call_id, start.function_id, start.kind, client, start.parent_input_id)
             self._calls[call.call_id] = call
+            self.recorder.called(call)
             if (parent := self._inputs.get(start.parent_input_id)) is not None:
                 parent.children += 1
         elif start.kind == CallKind.SPAWN_MAP:
@@ -130,6 +131,7 @@ class Journal:
         self._calls[item.call_id] = item.call
         self._inputs[item.input_id] = item
         item.call.open[item.input_id] = item
+        self.recorder.called(item.call)
 
     def new_inputs(
         self, messages: Iterable[InputMessage], gate: Callable[[Input], Failure | None] | None = None
@@ -156,6 +158,7 @@ class Journal:
                 continue
             item = Input(message.input_id, call, message.index, message.payload, message.method, now_ms)
             if gate is not None and (failure := gate(item)) is not None:
+                self.recorder.refused(item)
                 self._refuse(item, failure)
                 continue
             inputs[item.input_id] = item

@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from wherry_proto.messages import CallKind, Failure, RecordState
+from wherry_proto.messages import CallKind, Failure, FailureKind, RecordState
 from wherry_service.calls.call import Call, Input
 from wherry_service.pools.container import Container
 from wherry_service.records.records import MAX_ATTEMPTS, CallRecords
 from wherry_service.records.rows import Attempt, Facts, PlainRow, first_line, state_of
+from wherry_service.records.tally import COLD_STARTS, LOSSES, REJECTED, RETRIES
 
 _SUCCEEDED = RecordState.SUCCEEDED
+_MAX_ID = 64
 
 VersionOf = Callable[[str], int]
 """From a function's id to the version of its app, 0 where it is not deployed."""
@@ -37,8 +39,6 @@ class Recorder:
 
         Where it runs one after the other, they have shared the time since the last of them.
         """
-        if not self._is_on:
-            return
         now_ms = int(time.time() * 1000)
         plan = container.pool.plan
         function = self.records.function(plan.function_id, plan.load.app_id, plan.name)
@@ -53,9 +53,17 @@ class Recorder:
                 )
                 for item, size in ended
             ]  # fmt: skip
+            function.tally.ended(rows)
         else:
-            begin_ms = max(container.last_end_ms, ended[0][0].started_ms)
-            span_ms, count = now_ms - begin_ms, len(ended)
+            first, last, count = ended[0][0], ended[-1][0], len(ended)
+            begin_ms = max(container.last_end_ms, first.started_ms)
+            span_ms = max(0, now_ms - begin_ms)
+            container.last_end_ms = now_ms
+            function.tally.succeeded(
+                count, max(0, begin_ms - first.queued_ms), max(0, now_ms - last.queued_ms), span_ms // count
+            )
+            if not self._is_on:
+                return
             if span_ms < count:
                 rows = [
                     (
@@ -73,13 +81,11 @@ class Recorder:
                     )
                     for number, (item, size) in enumerate(ended)
                 ]  # fmt: skip
-        container.last_end_ms = now_ms
-        self.records.add(function, rows, now_ms)
+        if self._is_on:
+            self.records.add(function, rows, now_ms)
 
     def failed(self, item: Input, failure: Failure, container: Container[Input] | None, error: str) -> None:
         """Hear that an input has ended without a value; `error` may be shown, "" is made of the failure."""
-        if not self._is_on:
-            return
         now_ms = int(time.time() * 1000)
         function_id = item.call.function_id
         subject = self.records.function(function_id).subject
@@ -100,11 +106,14 @@ class Recorder:
                 state_of(failure.kind),
             )
         )  # fmt: skip
-        if error:
+        if error and self._is_on:
             self.records.story(item.input_id).error = first_line(error)
 
     def tried(self, item: Input, container: Container[Input], kind: int, error: str) -> None:
         """Hear that an attempt has failed, or was lost with its container, and that there will be another."""
+        self.records.function(item.call.function_id).tally.count(
+            LOSSES if kind in (FailureKind.CONTAINER_LOST, FailureKind.OUT_OF_MEMORY) else RETRIES
+        )
         if not self._is_on:
             return
         now_ms = int(time.time() * 1000)
@@ -117,17 +126,37 @@ class Recorder:
         )
         container.last_end_ms = now_ms
 
+    def refused(self, item: Input) -> None:
+        """Hear that an input was not taken: it may be offered again, so that it has no record."""
+        self.records.function(item.call.function_id).tally.count(REJECTED)
+
+    def called(self, call: Call) -> None:
+        """Hear of a call that has begun."""
+        kind = CallKind.SCHEDULE if call.scheduled else call.kind
+        self.records.function(call.function_id).tally.called(kind)
+
+    def ready(self, container: Container[Input]) -> None:
+        """Hear that a container that was started has imported its code."""
+        plan = container.pool.plan
+        self.records.function(plan.function_id, plan.load.app_id, plan.name).tally.count(COLD_STARTS)
+
     def _tell_failed(self) -> None:
         failed, self._failed = self._failed, {}
         now_ms = int(time.time() * 1000)
         for function_id, rows in failed.items():
-            self.records.add(self.records.function(function_id), rows, now_ms)
+            function = self.records.function(function_id)
+            function.tally.ended(rows)
+            if self._is_on:
+                self.records.add(function, rows, now_ms)
 
     def _facts(self, call: Call) -> Facts:
-        kind = CallKind.SCHEDULE if call.scheduled else call.kind
-        # Ids are the client's own, and may be anything of some length.
-        call.facts = (call.call_id, kind, call.parent_input_id, self._version_of(call.function_id))
+        call.facts = self._facts_now(call)
         return call.facts
+
+    def _facts_now(self, call: Call) -> Facts:
+        kind = CallKind.SCHEDULE if call.scheduled else call.kind
+        # A parent's id is the client's word.
+        return call.call_id, kind, call.parent_input_id[:_MAX_ID], self._version_of(call.function_id)
 
     # What has not ended
 
@@ -152,8 +181,7 @@ class Recorder:
                 else:
                     state = RecordState.QUEUED
             call = item.call
-            kind = CallKind.SCHEDULE if call.scheduled else call.kind
-            facts = call.facts or (call.call_id, kind, call.parent_input_id, self._version_of(call.function_id))
+            facts = call.facts or self._facts_now(call)
             yield call.function_id, (
                 item.queued_ms, item.input_id, facts, item.index, item.method, started_ms, 0, container_id,
                 item.retries, item.losses, item.payload.size, 0, state,

@@ -9,6 +9,8 @@ from wherry_service.errors import Unready
 # Inputs of one function that are kept in memory when they have ended.
 KEEP = 10_000
 MAX_KEEP = 1_000_000
+KEEP_DAYS = 30.0
+MAX_DAYS = 3650.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,20 @@ class RecordSettings:
 
     # WHERRY_RECORDS_KEEP: inputs of each function that have ended, in memory; 0: none.
     keep: int = KEEP
+    # WHERRY_RECORDS_KEEP_DAYS: days that counts, and records on disk, are kept.
+    keep_days: float = KEEP_DAYS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "RecordSettings":
         """Read the variables; raise `Unready`, which names the one, for nonsense."""
-        return cls(keep=_whole(environ, "WHERRY_RECORDS_KEEP", KEEP, MAX_KEEP))
+        days = environ.get("WHERRY_RECORDS_KEEP_DAYS", "")
+        try:
+            keep_days = float(days) if days else KEEP_DAYS
+        except ValueError:
+            keep_days = -1.0
+        if not 0 < keep_days <= MAX_DAYS:
+            raise Unready(f"WHERRY_RECORDS_KEEP_DAYS is {days!r}: it must be a number of days, up to {MAX_DAYS:g}")
+        return cls(keep=_whole(environ, "WHERRY_RECORDS_KEEP", KEEP, MAX_KEEP), keep_days=keep_days)
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, most: int) -> int:

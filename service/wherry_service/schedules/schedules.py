@@ -221,6 +221,7 @@ class Schedules:
 
     def _queue(self, item: Input) -> None:
         self._journal.restore([item])
+        self._journal.recorder.called(item.call)
         self._host.submit([item])
 
     # Asked for

@@ -341,6 +341,69 @@ schedule_runs = Table(
     Index("schedule_runs_by_time", "function_id", "queued_at_ms"),
 )
 
+# What became of inputs: of those that failed, were spawned or scheduled, and of some others.
+call_records = Table(
+    "call_records",
+    metadata,
+    # Ids that clients have made are of any letters.
+    Column("input_id", Text, primary_key=True),
+    Column("call_id", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("parent_input_id", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("app_id", String(40), nullable=False),
+    Column("app_name", Text, nullable=False),
+    Column("function_id", Text, nullable=False),
+    Column("function_name", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # A CallKind, and a RecordState.
+    Column("kind", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("queued_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("container_id", Text, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("argument_bytes", BigInteger, nullable=False),
+    Column("result_bytes", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    # JSON: a list of attempts before the last one, each as in `records.rows.Attempt`.
+    Column("attempts", Text, nullable=False),
+    # Whether its arguments are kept, the input that it ran again, and the latest that ran it again.
+    Column("kept", Boolean, nullable=False, default=False),
+    Column("replay_of", Text, nullable=False, default=""),
+    Column("replayed_by", Text, nullable=False, default=""),
+    Index("call_records_in_order", "environment", "queued_ms"),
+    Index("call_records_of_function", "function_id", "queued_ms"),
+    Index("call_records_of_call", "call_id"),
+    Index("call_records_by_end", "ended_ms"),
+)
+
+# How many inputs of a function ended how in a minute, later in an hour; one may have several rows.
+call_minutes = Table(
+    "call_minutes",
+    metadata,
+    Column("number", _counted, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    # 60,000, or 3,600,000.
+    Column("span_ms", BigInteger, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("app_id", String(40), nullable=False),
+    Column("app_name", Text, nullable=False),
+    Column("function_id", Text, nullable=False),
+    Column("function_name", Text, nullable=False),
+    # Whole numbers, separated by commas: see records/tally.py.
+    Column("counts", Text, nullable=False),
+    # The most of each at one time.
+    Column("backlog", Integer, nullable=False),
+    Column("running", Integer, nullable=False),
+    Column("containers", Integer, nullable=False),
+    Index("call_minutes_in_order", "environment", "at_ms"),
+    Index("call_minutes_by_time", "span_ms", "at_ms"),
+)
+
 # Which environments have asked for an image.
 image_environments = Table(
     "image_environments",
