@@ -82,6 +82,7 @@ from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
+from wherry_service.records.disk import DiskRecords
 from wherry_service.records.reader import RecordReader
 from wherry_service.records.records import CallRecords
 from wherry_service.records.rollup import Rollup
@@ -94,6 +95,7 @@ from wherry_service.settings import Settings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import BlobSettings
+from wherry_service.store.call_records import CallRecordStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
@@ -191,6 +193,7 @@ class Work:
     values: Values
     records: CallRecords
     reader: RecordReader
+    disk_records: DiskRecords
     rollup: Rollup
     names: FunctionNames
     failures: Failures
@@ -373,6 +376,9 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
     diary = Diary(stores.logs, stores.masks)
     names = FunctionNames()
     records = CallRecords(RecordSettings.from_environment(rooms), names.subject)
+    record_store = CallRecordStore(database)
+    disk_records = DiskRecords(record_store, records.settings, records.beside)
+    records.hear(disk_records)
     recorder = Recorder(records, names.version, diary.line)
     failures = Failures(FailedInputStore(database), stores.blobs, ReplaySettings.from_environment(rooms))
     journal = Journal(calls, stores.blobs, values, load_of, recorder, failures)
@@ -386,7 +392,8 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         calls,
         values,
         records,
-        RecordReader(records, lambda: recorder.open_inputs(journal.known_inputs())),
+        RecordReader(records, record_store, lambda: recorder.open_inputs(journal.known_inputs())),
+        disk_records,
         Rollup(records, RollupStore(database), dispatcher.gauges),
         names,
         failures,

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ FINISHED_EVERY_S = 1.0
 PRUNE_EVERY_S = 3600.0
 GIVE_BACK_EVERY_S = 1.0
 ROLLUP_EVERY_S = 5.0
+RECORDS_EVERY_S = 1.0
 # Inputs that have ended since the most were open, from which on memory is given back.
 TRIM_AFTER = 10_000
 
@@ -67,6 +69,7 @@ class Housekeeping:
             self._parts.work.sampler.run(),
             self._parts.work.rollup.run(),
             self._repeat(self._parts.work.rollup.write, ROLLUP_EVERY_S),
+            self._repeat(self._write_records, RECORDS_EVERY_S),
         ]
         volumes = self._parts.published.driver_volumes
         return works if volumes is None else [*works, volumes.run()]
@@ -81,6 +84,12 @@ class Housekeeping:
 
     async def _give_back(self) -> None:
         await self._heap.look(self._parts.work.journal.num_open)
+
+    async def _write_records(self) -> None:
+        disk_records = self._parts.work.disk_records
+        await disk_records.write()
+        if disk_records.is_to_expire:
+            await disk_records.expire(int(time.time() * 1000))
 
     async def _prune_images(self) -> None:
         pruner, keep_days = self._parts.published.pruner, self._parts.machine.image_settings.keep_days
@@ -104,6 +113,7 @@ class Housekeeping:
         await work.schedules.expire()
         await work.failures.trim()
         await work.rollup.compact(work.records.settings.keep_days)
+        await work.disk_records.expire(int(time.time() * 1000))
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
         used = published.apps.register.secret_ids() | work.sandboxes.register.secret_ids()

@@ -63,7 +63,7 @@ class Recovery:
         for client_id in await objects.register.restore(apps.register.ids()):
             clients.expect(client_id, RETURN_WITHIN_S)
         await self._work.sandboxes.restore()
-        items = restored(await self._work.calls.open_inputs())
+        items = restored(await self._work.calls.open_inputs(), await self._work.schedules.open_calls())
         self._work.journal.restore(items)
         if apps.register.num_endpoints:
             try:
@@ -129,8 +129,11 @@ class Recovery:
                 log.warning("container %s of an earlier life could not be removed: %s", container_id, error)
 
 
-def restored(rows: list[OpenInput]) -> list[Input]:
-    """Return inputs as they were before the service ended; those of one call share it."""
+def restored(rows: list[OpenInput], scheduled: set[str]) -> list[Input]:
+    """Return inputs as they were before the service ended; those of one call share it.
+
+    `scheduled` are the calls that the clock has made.
+    """
     calls: dict[str, Call] = {}
     items: list[Input] = []
     for row in rows:
@@ -139,6 +142,7 @@ def restored(rows: list[OpenInput]) -> list[Input]:
             call = calls[row.call_id] = Call(row.call_id, row.function_id, CallKind.SPAWN, None, "")
             call.num_inputs = 0
             call.cause, call.origin = row.cause, row.origin
+            call.scheduled = row.call_id in scheduled
         call.num_inputs = (call.num_inputs or 0) + 1
         items.append(Input(row.input_id, call, row.index, row.payload, row.method, row.created_at_ms))
     return items

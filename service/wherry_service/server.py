@@ -104,6 +104,7 @@ class Service:
         ends.callback(self._local_socket.unlink, missing_ok=True)
         ends.callback(stores.database.close)
         ends.push_async_callback(self.parts.work.rollup.close)
+        ends.push_async_callback(self.parts.work.disk_records.write)
         ends.push_async_callback(asyncio.to_thread, stores.blobs.close)
         ends.push_async_callback(machine.engine.close)
         ends.push_async_callback(basics.tasks.close)

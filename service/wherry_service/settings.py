@@ -188,6 +188,19 @@ _ROOMS = (
         "number",
     ),
     Key(
+        "records.max_rows",
+        100_000,
+        "Records of calls on disk: of inputs that failed, were spawned or scheduled, and of the sample; 0: none.",
+        "whole",
+    ),
+    Key(
+        "records.sample",
+        0.01,
+        "The part of all other inputs of which there are records on disk, too: a number from 0 to 1. At most 10 inputs "
+        "a second are written for it.",
+        "number",
+    ),
+    Key(
         "metrics.listen",
         "",
         "`HOST:PORT` where Prometheus fetches metrics; `on`: 127.0.0.1:9464. At an address that is not this machine's "

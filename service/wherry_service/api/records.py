@@ -1,7 +1,5 @@
 """What became of inputs: asked by who may see the environment that they are of."""
 
-from collections import Counter
-
 from wherry_proto.messages import (
     ContainerHistoryRequest,
     ContainerHistoryResponse,
@@ -11,7 +9,6 @@ from wherry_proto.messages import (
     RecordListResponse,
     RecordShowRequest,
     RecordShowResponse,
-    RecordState,
     RecordStateCount,
     SeriesRequest,
     SeriesResponse,
@@ -22,7 +19,7 @@ from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ANY, FIELD, Inside
 from wherry_service.errors import NotFound, near
 from wherry_service.ids import check_id
-from wherry_service.records.query import MAX_LIMIT, Query, key_of, limit_of
+from wherry_service.records.query import Query, key_of, limit_of
 from wherry_service.records.reader import Found, RecordReader
 from wherry_service.records.stats import Statistics
 from wherry_service.store.apps import AppStore
@@ -63,14 +60,12 @@ class RecordApi:
         else:
             check_id(record_id, "in", "input id")
         limit = limit_of(request.limit)
-        found = await self._reader.find(record_id, MAX_LIMIT)
+        found, counts = await self._reader.find(record_id, limit)
         if not found:
             raise NotFound(f"nothing is kept of {record_id}: it is unknown, or its record was dropped for newer ones")
-        counts = Counter(one.row.state for one in found)
-        found.sort(key=lambda one: (one.row.state == RecordState.SUCCEEDED, one.row.position))
         return RecordShowResponse(
-            records=[_detail(one) for one in found[:limit]],
-            counts=[RecordStateCount(state=state, count=count) for state, count in sorted(counts.items())],
+            records=[_detail(one) for one in found],
+            counts=[RecordStateCount(state=state, count=count) for state, count in counts.items()],
         )
 
     @rpc("Records.Stats", ANY, FIELD, inside=Inside.ENVIRONMENT)

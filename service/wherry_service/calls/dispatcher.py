@@ -263,9 +263,6 @@ class Dispatcher(PoolEvents[Input]):
     def on_claims(self, container: Container[Input], input_ids: Sequence[str]) -> None:
         self._claims.claimed(container, input_ids, self._queues.get(container.pool.plan.function_id))
 
-    def on_ready(self, container: Container[Input], seconds: float) -> None:
-        self._recorder.ready(container)
-
     def on_outputs(self, container: Container[Input], rows: Sequence[OutputRow]) -> None:
         queue = self._queues.get(container.pool.plan.function_id)
         if queue is not None:
@@ -340,6 +337,7 @@ class Dispatcher(PoolEvents[Input]):
             queue.outcomes.failed(0, error)
 
     def on_ready(self, container: Container[Input], seconds: float) -> None:
+        self._recorder.ready(container)
         for watcher in self.watchers:
             watcher.on_ready(container, seconds)
 

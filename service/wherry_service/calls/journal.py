@@ -363,6 +363,7 @@ class Journal:
         for item in items:
             item.saved = True
             item.call.restored = True
+            self.recorder.restored(item.call)
             self._calls[item.call_id] = item.call
             self._inputs[item.input_id] = item
             item.call.open[item.input_id] = item

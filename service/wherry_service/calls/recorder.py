@@ -133,7 +133,15 @@ class Recorder:
     def called(self, call: Call) -> None:
         """Hear of a call that has begun."""
         kind = CallKind.SCHEDULE if call.scheduled else call.kind
-        self.records.function(call.function_id).tally.called(kind)
+        function = self.records.function(call.function_id)
+        function.tally.called(kind)
+        if call.durable:
+            function.subject.has_durable = True
+
+    def restored(self, call: Call) -> None:
+        """Hear of a call that an earlier life has begun."""
+        if call.durable:
+            self.records.function(call.function_id).subject.has_durable = True
 
     def ready(self, container: Container[Input]) -> None:
         """Hear that a container that was started has imported its code."""

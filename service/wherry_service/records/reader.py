@@ -1,18 +1,30 @@
-"""Reads records: those of inputs that are open, and of those that have ended."""
+"""Reads records: those of inputs that are open, of those that ended lately, and of those on disk."""
 
 import asyncio
+import dataclasses
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from wherry_proto.messages import Record, RecordState
+from wherry_service.ids import input_of_call
+from wherry_service.records import disk
 from wherry_service.records.query import Query, text_of
 from wherry_service.records.records import CallRecords
 from wherry_service.records.rows import Attempt, PlainRow, Row, Subject, record_of
+from wherry_service.store.call_records import CallRecordStore, StoredRecord, Wanted
 
 # Questions that are answered at once: each may look at all records, in a thread.
 AT_ONCE = 2
 OPEN = frozenset((RecordState.QUEUED, RecordState.RUNNING, RecordState.RETRYING))
+# How inputs end that do not succeed.
+OTHERS = frozenset(
+    (RecordState.FAILED, RecordState.TIMEOUT, RecordState.CANCELLED, RecordState.LOST, RecordState.REJECTED)
+)
+
+Known = dict[str, tuple[PlainRow, Subject]]
+"""Rows in memory, by the inputs' ids."""
 
 
 class OpenInputs(Protocol):
@@ -32,81 +44,140 @@ class Found(NamedTuple):
     row: Row
     error: str
     attempts: list[Attempt]
+    # What the disk alone knows; None where it has no row.
+    stored: StoredRecord | None = None
 
     def record(self) -> Record:
         """Return it as it is told."""
-        return record_of(self.subject, self.row, self.error)
+        record = record_of(self.subject, self.row, self.error)
+        if self.stored is not None:
+            record.kept, record.replay_of = self.stored.kept, self.stored.replay_of
+            record.replayed_by = self.stored.replayed_by
+        return record
 
 
 class RecordReader:
     """Answers what is asked about inputs."""
 
-    def __init__(self, records: CallRecords, take_open: Callable[[], OpenInputs]) -> None:
+    def __init__(self, records: CallRecords, store: CallRecordStore, take_open: Callable[[], OpenInputs]) -> None:
         self._records = records
+        self._store = store
         self._take_open = take_open
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def select(self, environment: str, app: str, function: str, query: Query) -> tuple[list[Found], str]:
         """Return records of an environment, the latest first, and where to go on ("": that was all)."""
-        return await self._find(query, lambda subject: subject.is_meant(environment, app, function))
+        known = await self._known(query, lambda subject: subject.is_meant(environment, app, function))
+        wanted = _wanted(query, environment, app, function)
+        on_disk = await self._store.select(wanted, query.limit + 1) if wanted is not None else []
+        best = self._latest(known, on_disk, query.limit + 1)
+        found = best[: query.limit]
+        is_more = len(best) > query.limit
+        return found, text_of((found[-1].row.queued_ms, found[-1].row.input_id)) if is_more else ""
 
-    async def find(self, record_id: str, limit: int) -> list[Found]:
-        """Return the record of an input, or those of a call's inputs, of whatever environment."""
-        query = Query(input_id=record_id, limit=limit) if record_id.startswith("in-") else Query(call_id=record_id)
-        found, _ = await self._find(query, lambda subject: bool(subject.environment))
-        return found
+    async def find(self, record_id: str, limit: int) -> tuple[list[Found], dict[int, int]]:
+        """Return the record of an input, or those of a call's inputs, of whatever environment.
+
+        Those that have not succeeded come first; and how many are in which state, of all of them.
+        """
+        is_input = record_id.startswith("in-")
+        query = Query(input_id=record_id) if is_input else Query(call_id=record_id)
+        known = await self._known(query, lambda subject: bool(subject.environment))
+        wanted = Wanted(input_id=record_id) if is_input else _of_call(record_id)
+        states = await self._store.states(wanted)
+        states |= {input_id: row[12] for input_id, (row, _) in known.items()}
+        on_disk = await self._store.select(dataclasses.replace(wanted, states=OTHERS), limit)
+        if len(on_disk) < limit:
+            succeeded = frozenset((RecordState.SUCCEEDED,))
+            on_disk += await self._store.select(dataclasses.replace(wanted, states=succeeded), limit)
+        found = self._latest(known, on_disk, len(known) + len(on_disk))
+        found.sort(key=lambda one: (one.row.state == RecordState.SUCCEEDED, one.row.position))
+        return found[:limit], dict(sorted(Counter(states.values()).items()))
 
     async def environment_of(self, record_id: str) -> str | None:
         """Return the environment of an input or a call; None if nothing of it is kept."""
-        found = await self.find(record_id, 1)
+        found, _ = await self.find(record_id, 1)
         return found[0].subject.environment if found else None
 
-    async def _find(self, query: Query, is_meant: Callable[[Subject], bool]) -> tuple[list[Found], str]:
+    async def _known(self, query: Query, is_meant: Callable[[Subject], bool]) -> Known:
         async with self._slots:
             opened = self._take_open()
             subjects = {one: self._records.function(one).subject for one in opened.function_ids()}
             # Copies, since more inputs end meanwhile.
             ended = [(one.subject, list(one.ended)) for one in self._records if is_meant(one.subject)]
-            rows, is_more = await asyncio.to_thread(self._rows, query, is_meant, subjects, opened, ended)
-        found = [self._found(subject, row) for subject, row in rows]
-        return found, text_of((found[-1].row.queued_ms, found[-1].row.input_id)) if is_more else ""
+            meant = {one: subject for one, subject in subjects.items() if is_meant(subject)}
+            return await asyncio.to_thread(self._rows, query, meant, opened, ended)
 
     def _rows(
         self,
         query: Query,
-        is_meant: Callable[[Subject], bool],
-        subjects: dict[str, Subject],
+        meant: dict[str, Subject],
         opened: OpenInputs,
         ended: Iterable[tuple[Subject, list[PlainRow]]],
-    ) -> tuple[list[tuple[Subject, PlainRow]], bool]:
-        by_id: dict[str, tuple[PlainRow, Subject]] = {}
-        meant = {one for one, subject in subjects.items() if is_meant(subject)}
+    ) -> Known:
+        found: Known = {}
         if meant and (not query.states or query.states & OPEN):
             for function_id, row in opened.rows():
                 if function_id in meant and query.matching((row,)):
-                    by_id[row[1]] = row, subjects[function_id]
+                    found[row[1]] = row, meant[function_id]
         for subject, all_rows in ended:
             # Later than those that were open a moment ago.
-            by_id.update((row[1], (row, subject)) for row in query.matching(all_rows))
-        found: Iterable[tuple[PlainRow, Subject]] = by_id.values()
+            found.update((row[1], (row, subject)) for row in query.matching(all_rows))
         if query.search:
-            found = [one for one in found if query.search in self._error(one[0][1]).lower()]
-        best = heapq.nlargest(query.limit + 1, found, key=lambda one: one[0][:2])
-        return [(subject, row) for row, subject in best[: query.limit]], len(best) > query.limit
+            found = {key: one for key, one in found.items() if query.search in self._error(key).lower()}
+        return found
+
+    def _latest(self, known: Known, on_disk: Iterable[StoredRecord], limit: int) -> list[Found]:
+        stored = {record.input_id: record for record in on_disk}
+        rows: list[tuple[PlainRow, Subject, list[Attempt] | None]] = [
+            (row, subject, None) for row, subject in known.values()
+        ]
+        for record in stored.values():
+            if record.input_id not in known:
+                subject, row, attempts = disk.read(record)
+                rows.append((row, subject, attempts))
+        best = heapq.nlargest(limit, rows, key=lambda one: one[0][:2])
+        return [self._found(row, subject, attempts, stored.get(row[1])) for row, subject, attempts in best]
 
     def _error(self, input_id: str) -> str:
         story = self._records.known_story(input_id)
         return story.error if story is not None else ""
 
-    def _found(self, subject: Subject, plain: PlainRow) -> Found:
+    def _found(
+        self, plain: PlainRow, subject: Subject, before: list[Attempt] | None, stored: StoredRecord | None
+    ) -> Found:
         row = Row._make(plain)
         story = self._records.known_story(row.input_id)
-        error, attempts = (story.error, list(story.attempts)) if story is not None else ("", [])
+        attempts = before if before is not None else list(story.attempts) if story is not None else []
+        error = self._error(row.input_id) or (stored.error if stored is not None else "")
         if row.container_id:
-            attempts.append(
-                Attempt(row.container_id, row.started_ms, row.ended_ms, row.state, error if row.ended_ms else "")
-            )
-        if not error and attempts:
+            last_error = error if row.ended_ms else ""
+            attempts.append(Attempt(row.container_id, row.started_ms, row.ended_ms, row.state, last_error))
+        if not error:
             # Of one that waits for its next attempt, how the last one failed.
-            error = next((one.error for one in reversed(attempts) if one.error), "")
-        return Found(subject, row, error, attempts)
+            error = next((one.error for one in reversed(attempts) if one.error), "") if not row.ended_ms else ""
+        return Found(subject, row, error, attempts, stored)
+
+
+def _of_call(call_id: str) -> Wanted:
+    return Wanted(call_id=call_id, input_id=input_of_call(call_id))
+
+
+def _wanted(query: Query, environment: str, app: str, function: str) -> Wanted | None:
+    """Return what is asked of the disk; None where it has nothing of the kind."""
+    if query.states and query.states <= OPEN:
+        return None
+    return Wanted(
+        environment=environment,
+        input_id=input_of_call(query.call_id) if query.call_id else query.input_id,
+        call_id=query.call_id,
+        app=app,
+        function=function,
+        states=query.states,
+        kinds=query.kinds,
+        container_id=query.container_id,
+        since_ms=query.since_ms,
+        until_ms=query.until_ms,
+        search=query.search,
+        after=query.after,
+    )

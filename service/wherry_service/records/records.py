@@ -108,6 +108,11 @@ class CallRecords:
         """Return what an input has beside its row, if it has that."""
         return self._stories.get(input_id)
 
+    def beside(self, input_id: str) -> tuple[str, Sequence[Attempt]]:
+        """Return an input's error and its attempts before the last one."""
+        story = self._stories.get(input_id)
+        return (story.error, list(story.attempts)) if story is not None else ("", ())
+
     # Environments
 
     async def environment_changed(self, name: str, new_name: str) -> None:

@@ -51,7 +51,7 @@ class Attempt(NamedTuple):
 class Subject:
     """A function as records name it; its environment may be renamed."""
 
-    __slots__ = ("app_id", "app_name", "environment", "function_id", "function_name")
+    __slots__ = ("app_id", "app_name", "environment", "function_id", "function_name", "has_durable")
 
     def __init__(self, environment: str, app_id: str, app_name: str, function_id: str, function_name: str) -> None:
         self.environment = environment
@@ -59,6 +59,8 @@ class Subject:
         self.app_name = app_name
         self.function_id = function_id
         self.function_name = function_name
+        # Whether calls of it were spawned, or scheduled.
+        self.has_durable = False
 
     def is_meant(self, environment: str, app: str, function: str) -> bool:
         """Whether it is of that environment, and the function of that name or id, of such an app; "": any."""

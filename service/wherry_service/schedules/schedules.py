@@ -258,6 +258,10 @@ class Schedules:
         one = self._find(function_id)
         return self._info(one, (await self._store.last_runs([function_id])).get(function_id))
 
+    async def open_calls(self) -> set[str]:
+        """Return the ids of the calls that are runs and, as far as was noted, have not ended."""
+        return await self._store.open_calls()
+
     async def expire(self) -> None:
         """Forget how ticks of long ago went."""
         await self._store.expire(self._now_ms())

@@ -125,6 +125,11 @@ class ScheduleStore:
 
         return await self._database.read(work)
 
+    async def open_calls(self) -> set[str]:
+        """Return the calls of runs of which it is not noted how they ended."""
+        query = sa.select(schedule_runs.c.call_id).where(schedule_runs.c.state == ScheduledState.RUNNING)
+        return set(await self._database.read(lambda connection: connection.execute(query).scalars().all()))
+
     async def expire(self, now_ms: int) -> None:
         """Note how runs ended, while their calls are known; forget old runs but each function's latest."""
 

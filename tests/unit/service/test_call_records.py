@@ -21,11 +21,13 @@ from wherry_service.records.reader import Found, RecordReader
 from wherry_service.records.records import CallRecords
 from wherry_service.records.rows import PlainRow, first_line
 from wherry_service.records.settings import RecordSettings
+from wherry_service.store.call_records import CallRecordStore
 
 
 def reader_of(world: World) -> RecordReader:
     recorder = world.journal.recorder
-    return RecordReader(recorder.records, lambda: recorder.open_inputs(world.journal.known_inputs()))
+    store = CallRecordStore(world.database)
+    return RecordReader(recorder.records, store, lambda: recorder.open_inputs(world.journal.known_inputs()))
 
 
 async def listed(world: World, query: Query | None = None) -> list[Found]:
@@ -110,7 +112,8 @@ def test_attempts_are_kept_with_their_errors(tmp_path: Path) -> None:
         await world.until(lambda: any(c.inputs for c in world.node.running()))
         world.node.running()[0].fail(FailureKind.TIMEOUT)
         await asyncio.sleep(0)
-        (one,) = await reader_of(world).find(input_id, 1)
+        (one,), counts = await reader_of(world).find(input_id, 1)
+        assert counts == {RecordState.TIMEOUT: 1}
         assert (one.row.state, one.row.retries) == (RecordState.TIMEOUT, 1)
         assert [(a.outcome, a.error) for a in one.attempts] == [
             (RecordState.FAILED, "ValueError: no"),

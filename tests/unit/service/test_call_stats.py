@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.databases import Disk
 from tests.fakes.calls import named
 from tests.unit.service.test_dispatcher import FUNCTION, World, run
 from wherry_proto.messages import CallKind, RecordState
@@ -69,10 +70,9 @@ class Clocked:
         await self.rollup.write()
 
 
-def clocked(tmp_path: Path, scenario: Callable[[Clocked], Coroutine[Any, Any, None]]) -> None:
+def clocked(disk: Disk, scenario: Callable[[Clocked], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-        database.begin()
+        database = disk.database()
         try:
             await scenario(Clocked(database))
         finally:
@@ -109,7 +109,7 @@ def test_counts_are_written_and_read() -> None:
     assert len(tally.read("1," * 500)) == tally.LENGTH
 
 
-def test_what_ended_is_counted_in_its_minute(tmp_path: Path) -> None:
+def test_what_ended_is_counted_in_its_minute(disk: Disk) -> None:
     async def scenario(world: Clocked) -> None:
         world.end(ended(5, 10), ended(5, 10, RecordState.FAILED))
         # Neither written nor over.
@@ -135,10 +135,10 @@ def test_what_ended_is_counted_in_its_minute(tmp_path: Path) -> None:
         points = await again.minutes("main", START_MS, START_MS + 60_000)
         assert [point.counts[tally.SUCCEEDED] for point in points] == [1]
 
-    clocked(tmp_path, scenario)
+    clocked(disk, scenario)
 
 
-def test_points_of_five_seconds_are_kept_for_ten_minutes(tmp_path: Path) -> None:
+def test_points_of_five_seconds_are_kept_for_ten_minutes(disk: Disk) -> None:
     async def scenario(world: Clocked) -> None:
         for _ in range(200):
             world.end(ended(1, 1))
@@ -148,10 +148,10 @@ def test_points_of_five_seconds_are_kept_for_ten_minutes(tmp_path: Path) -> None
         assert len(found.points) == 120
         assert all(one.counts.succeeded == 1 for one in found.points)  # type: ignore[union-attr]
 
-    clocked(tmp_path, scenario)
+    clocked(disk, scenario)
 
 
-def test_old_minutes_become_hours_and_old_hours_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_minutes_become_hours_and_old_hours_go(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "_AT_ONCE", 50)
 
     async def scenario(world: Clocked) -> None:
@@ -174,10 +174,10 @@ def test_old_minutes_become_hours_and_old_hours_go(tmp_path: Path, monkeypatch: 
         await world.rollup.compact(30)
         assert len(await world.store.between("main", 0, world.now_ms)) == 3
 
-    clocked(tmp_path, scenario)
+    clocked(disk, scenario)
 
 
-def test_steps_are_whole_minutes_and_not_too_many(tmp_path: Path) -> None:
+def test_steps_are_whole_minutes_and_not_too_many(disk: Disk) -> None:
     async def scenario(world: Clocked) -> None:
         with pytest.raises(InvalidRequest, match="step_ms is 1000: it is a multiple of 60000, or 5000"):
             await world.statistics.series("main", "", "", 0, 0, 1000)
@@ -186,7 +186,7 @@ def test_steps_are_whole_minutes_and_not_too_many(tmp_path: Path) -> None:
         day = await world.statistics.series("main", "", "", START_MS - 24 * HOUR_MS, 0, 0)
         assert day.step_ms == 300_000
 
-    clocked(tmp_path, scenario)
+    clocked(disk, scenario)
 
 
 def test_the_dispatcher_counts_what_happens(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class JournalWorld:
         asyncio.ensure_future(self._restore()).add_done_callback(lambda done: done.result())
 
     async def _restore(self) -> None:
-        items = restored(await CallStore(self.database).open_inputs())
+        items = restored(await CallStore(self.database).open_inputs(), set())
         self.journal.restore(items)
         self.queue.extend(items)
         for one in self.asked:
