@@ -37,6 +37,7 @@ from wherry_service.calls.exchange import Exchanges
 from wherry_service.calls.failures import Around, Failures
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
+from wherry_service.calls.recorded import Recorded, recorded_by
 from wherry_service.calls.recorder import Recorder
 from wherry_service.calls.replay_settings import ReplaySettings
 from wherry_service.calls.requests import RequestLog
@@ -82,10 +83,7 @@ from wherry_service.objects.keys import FILE_NAME, Keys
 from wherry_service.objects.objects import Objects
 from wherry_service.pools.capacity import Capacity
 from wherry_service.pools.pools import Pools
-from wherry_service.records.disk import DiskRecords
-from wherry_service.records.reader import RecordReader
 from wherry_service.records.records import CallRecords
-from wherry_service.records.rollup import Rollup
 from wherry_service.records.settings import RecordSettings
 from wherry_service.sandboxes.sandboxes import Sandboxes
 from wherry_service.sandboxes.settings import SandboxSettings
@@ -95,7 +93,6 @@ from wherry_service.settings import Settings
 from wherry_service.store.apps import AppStore
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.bucket import BlobSettings
-from wherry_service.store.call_records import CallRecordStore
 from wherry_service.store.calls import CallStore
 from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
@@ -104,7 +101,6 @@ from wherry_service.store.environments import EnvironmentStore
 from wherry_service.store.failed_inputs import FailedInputStore
 from wherry_service.store.image_names import ImageNames
 from wherry_service.store.images import ImageStore
-from wherry_service.store.rollups import RollupStore
 from wherry_service.store.sandboxes import SandboxStore
 from wherry_service.store.schedules import ScheduleStore
 from wherry_service.store.sources import SourceStore
@@ -191,10 +187,7 @@ class Work:
     execs: Execs
     calls: CallStore
     values: Values
-    records: CallRecords
-    reader: RecordReader
-    disk_records: DiskRecords
-    rollup: Rollup
+    recorded: Recorded
     names: FunctionNames
     failures: Failures
     journal: Journal
@@ -376,9 +369,6 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
     diary = Diary(stores.logs, stores.masks)
     names = FunctionNames()
     records = CallRecords(RecordSettings.from_environment(rooms), names.subject)
-    record_store = CallRecordStore(database)
-    disk_records = DiskRecords(record_store, records.settings, records.beside)
-    records.hear(disk_records)
     recorder = Recorder(records, names.version, diary.line)
     failures = Failures(FailedInputStore(database), stores.blobs, ReplaySettings.from_environment(rooms))
     journal = Journal(calls, stores.blobs, values, load_of, recorder, failures)
@@ -391,10 +381,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
         Execs(machine.engine, use.begin, use.end),
         calls,
         values,
-        records,
-        RecordReader(records, record_store, lambda: recorder.open_inputs(journal.known_inputs())),
-        disk_records,
-        Rollup(records, RollupStore(database), dispatcher.gauges),
+        recorded_by(journal, dispatcher, pools, database),
         names,
         failures,
         journal,
@@ -493,14 +480,14 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
 def _entrances(
     basics: Basics, stores: Stores, machine: Machine, work: Work, published: Published, tokens: Tokens
 ) -> Entrances:
-    database, apps = stores.database, published.apps
-    places = Places(EnvironmentStore(database), work.journal, work.pools, work.sandboxes, stores.logs, work.reader)
+    database, apps, recorded = stores.database, published.apps, work.recorded
+    places = Places(EnvironmentStore(database), work.journal, work.pools, work.sandboxes, stores.logs, recorded.reader)
     environments = Environments(
         EnvironmentRecords(database),
         apps,
         work.sandboxes,
         machine.objects,
-        (places, tokens, work.records),
+        (places, tokens, recorded.records),
     )
     door = Door(
         basics.settings,

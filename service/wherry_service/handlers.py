@@ -30,7 +30,6 @@ from wherry_service.api.usages import Usages
 from wherry_service.assembly import Parts
 from wherry_service.ingress.own import FOLDER
 from wherry_service.ui.site import NAME
-from wherry_service.records.stats import Statistics
 
 
 class Handlers:
@@ -101,7 +100,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
-        RecordApi(work.reader, Statistics(work.rollup), published.store),
+        RecordApi(work.recorded, published.store),
         SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),

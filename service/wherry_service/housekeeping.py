@@ -67,8 +67,8 @@ class Housekeeping:
             self._repeat(self._prune_images, PRUNE_EVERY_S),
             self._repeat(self._give_back, GIVE_BACK_EVERY_S),
             self._parts.work.sampler.run(),
-            self._parts.work.rollup.run(),
-            self._repeat(self._parts.work.rollup.write, ROLLUP_EVERY_S),
+            self._parts.work.recorded.rollup.run(),
+            self._repeat(self._parts.work.recorded.rollup.write, ROLLUP_EVERY_S),
             self._repeat(self._write_records, RECORDS_EVERY_S),
         ]
         volumes = self._parts.published.driver_volumes
@@ -86,7 +86,7 @@ class Housekeeping:
         await self._heap.look(self._parts.work.journal.num_open)
 
     async def _write_records(self) -> None:
-        disk_records = self._parts.work.disk_records
+        disk_records = self._parts.work.recorded.disk
         await disk_records.write()
         if disk_records.is_to_expire:
             await disk_records.expire(int(time.time() * 1000))
@@ -112,8 +112,8 @@ class Housekeeping:
             blobs.delete(blob_id)
         await work.schedules.expire()
         await work.failures.trim()
-        await work.rollup.compact(work.records.settings.keep_days)
-        await work.disk_records.expire(int(time.time() * 1000))
+        await work.recorded.rollup.compact(work.recorded.records.settings.keep_days)
+        await work.recorded.disk.expire(int(time.time() * 1000))
         await self._parts.entrances.door.expire()
         await work.sandboxes.expire()
         used = published.apps.register.secret_ids() | work.sandboxes.register.secret_ids()

@@ -1,5 +1,6 @@
 """The service's settings: a YAML file, and WHERRY_… variables that go before it. The page about them is made of it."""
 
+# large: every key there is, with what it means
 # A key such as `tls.certificate` is `certificate:` below `tls:` in the file, and WHERRY_TLS_CERTIFICATE as a variable.
 import difflib
 import os

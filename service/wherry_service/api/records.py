@@ -1,8 +1,11 @@
 """What became of inputs: asked by who may see the environment that they are of."""
 
 from wherry_proto.messages import (
+    ContainerBar,
     ContainerHistoryRequest,
     ContainerHistoryResponse,
+    ContainerLane,
+    ContainerTransition,
     RecordAttempt,
     RecordDetail,
     RecordListRequest,
@@ -17,20 +20,23 @@ from wherry_proto.messages import (
 )
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ANY, FIELD, Inside
-from wherry_service.errors import NotFound, near
+from wherry_service.calls.recorded import Recorded
+from wherry_service.errors import InvalidRequest, NotFound, near
 from wherry_service.ids import check_id
+from wherry_service.records.lanes import DEFAULT_LIMIT as LANES
+from wherry_service.records.lanes import MAX_LANES, Lane, Window
 from wherry_service.records.query import Query, key_of, limit_of
-from wherry_service.records.reader import Found, RecordReader
-from wherry_service.records.stats import Statistics
+from wherry_service.records.reader import Found
 from wherry_service.store.apps import AppStore
 
 
 class RecordApi:
     """Serves records. What a request names is looked for in its environment alone."""
 
-    def __init__(self, reader: RecordReader, statistics: Statistics, apps: AppStore) -> None:
-        self._reader = reader
-        self._statistics = statistics
+    def __init__(self, recorded: Recorded, apps: AppStore) -> None:
+        self._reader = recorded.reader
+        self._statistics = recorded.statistics
+        self._lanes = recorded.lanes
         self._apps = apps
 
     @rpc("Records.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
@@ -87,7 +93,22 @@ class RecordApi:
 
     @rpc("Records.Containers", ANY, FIELD)
     async def containers(self, request: ContainerHistoryRequest) -> ContainerHistoryResponse:
-        return ContainerHistoryResponse()
+        if request.limit > MAX_LANES:
+            raise InvalidRequest(f"limit is {request.limit}: an answer has at most {MAX_LANES} containers")
+        window = Window(
+            _main(request),
+            request.app,
+            request.function,
+            request.container_id and check_id(request.container_id, "co", "container id"),
+            request.since_ms,
+            request.until_ms,
+            request.limit or LANES,
+            request.bars,
+        )
+        found = await self._lanes.select(window)
+        if not found:
+            await self._check_names(_main(request), request.app, request.function)
+        return ContainerHistoryResponse(containers=[_lane(lane) for lane in found])
 
     async def _check_names(self, environment: str, app: str, function: str) -> None:
         """Raise `NotFound` for names that were never there in an environment; with ids, nothing is just nothing."""
@@ -105,6 +126,24 @@ class RecordApi:
 
 def _main(request: RecordListRequest | StatsRequest | SeriesRequest | ContainerHistoryRequest) -> str:
     return request.environment or "main"
+
+
+def _lane(lane: Lane) -> ContainerLane:
+    subject = lane.subject
+    return ContainerLane(
+        container_id=lane.container_id,
+        app_id=subject.app_id,
+        app_name=subject.app_name,
+        function_id=subject.function_id,
+        function_name=subject.function_name,
+        transitions=[ContainerTransition(state=one.state, at_ms=one.at_ms) for one in lane.transitions],
+        bars=[
+            ContainerBar(input_id=one.input_id, begin_ms=one.begin_ms, end_ms=one.end_ms, outcome=one.outcome)
+            for one in lane.bars
+        ],
+        ended=lane.ended,
+        bars_truncated=lane.bars_truncated,
+    )
 
 
 def _detail(found: Found) -> RecordDetail:

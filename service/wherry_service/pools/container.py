@@ -12,6 +12,10 @@ from wherry_service.pools.plan import PoolPlan
 # What the inputs of a pool are: its dispatcher's own.
 A = TypeVar("A", bound=Assignment)
 
+# Transitions that are kept: one that serves single calls goes from idle to busy and back with each.
+MAX_HISTORY = 400
+_BEGINNING = 3
+
 
 class State(enum.StrEnum):
     """creating → starting → idle ⇄ busy → draining → stopped."""
@@ -56,7 +60,8 @@ class Home(Protocol):
 
 # large: the facts that a pool decides by; where there is room is for `rooms` to say
 class Container(Generic[A]):
-    """Asked by its pool, and told what happened; every transition is kept with its time in `history`."""
+    """Asked by its pool, and told what happened; its transitions are in `history` with their times, the first and the
+    latest ones."""
 
     def __init__(self, container_id: str, slots: int, pool: Home, batch_size: int) -> None:
         self.container_id = container_id
@@ -103,6 +108,9 @@ class Container(Generic[A]):
             raise RuntimeError(f"container {self.container_id} can't go from {self.state} to {state}")
         self.state = state
         self.history.append((state, self.pool.now()))
+        if len(self.history) > MAX_HISTORY:
+            # How it began stays.
+            del self.history[_BEGINNING : _BEGINNING + MAX_HISTORY // 4]
 
     @property
     def is_used(self) -> bool:
