@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wherry._connection.client import Client
     from wherry._define.definition import Definition
     from wherry.call import FunctionCall
+    from wherry.types import FunctionInfo
 else:
     generating = mapping = starring = iterating
     visiting = blocking
@@ -252,7 +253,7 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         from wherry._connection.client import default_client  # noqa: PLC0415 - start-up cost: only here
         from wherry._publish.shell import open_shell  # noqa: PLC0415 - start-up cost: as above
 
-        open_shell(default_client(), self.app.__wherry_owner__.plan(), self.info)
+        open_shell(default_client(), self.app.__wherry_owner__.plan(), self.written)
 
     # Finding
 
@@ -344,9 +345,20 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
         """The name within its app."""
         return self._name
 
+    @blocking
+    def info(self, *, refresh: bool = False) -> FunctionInfo:
+        """Return what the function asks for: resources, image, volumes, secrets, how it is called.
+
+        It is fetched each time: `refresh` makes no difference. Raises ExecutionError before its app runs.
+        (reference: Function.info)
+        """
+        from wherry._calling.described import function_info  # noqa: PLC0415 - start-up cost: only for those who use it
+
+        return function_info(self.callee.resolved())
+
     @property
-    def info(self) -> Definition:
-        """How the function is defined. Raises ExecutionError on a handle that was looked up."""
+    def written(self) -> Definition:
+        """Inside wherry: how the function is defined. Raises ExecutionError on a handle that was looked up."""
         if self.definition is None:
             raise ExecutionError(f"{self._name} was looked up: its source is not known here")
         return self.definition

@@ -12,7 +12,7 @@ from wherry._classes.server_definition import MOST_REQUESTS, ServerDefinition, S
 from wherry._define.marks import is_sessioned
 from wherry.exception import ExecutionError, InvalidError, NotFoundError
 from wherry.function import Function, _imported
-from wherry.types import ServerAutoscalerSettings, ServerSessionCredentials
+from wherry.types import ServerAutoscalerSettings, ServerInfo, ServerSessionCredentials
 
 if TYPE_CHECKING:
     from wherry._app.roster import Roster
@@ -75,6 +75,18 @@ class Server(Object):
     def get_url(self) -> str | None:
         """Return where the server answers. Raises NotFoundError if it is none. (reference: Server.get_url)"""
         return self._url()
+
+    @blocking
+    def info(self, *, refresh: bool = False) -> ServerInfo:
+        """Return what the server asks for: its URL and port, resources, image, volumes, secrets.
+
+        It is fetched each time: `refresh` makes no difference. Raises NotFoundError if it is none.
+        (reference: Server.info)
+        """
+        from wherry._calling.described import server_info  # noqa: PLC0415 - start-up cost: only for those who use it
+
+        self.__wherry_find__(None)
+        return server_info(self.service.callee.resolved())
 
     @blocking
     def get_urls(self) -> dict[str, str]:

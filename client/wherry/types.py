@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from wherry._base.infos import CloudBucketMountInfo as CloudBucketMountInfo  # noqa: PLC0414 - part of this module
+from wherry._base.infos import FunctionInfo as FunctionInfo  # noqa: PLC0414 - part of this module
+from wherry._base.infos import ServerContainerInfo as ServerContainerInfo  # noqa: PLC0414 - part of this module
+from wherry._base.infos import ServerInfo as ServerInfo  # noqa: PLC0414 - part of this module
+from wherry._base.infos import VolumeMountInfo as VolumeMountInfo  # noqa: PLC0414 - part of this module
+
 
 class FileType(enum.Enum):
     """What a file of a sandbox is. (reference: types.FileType)"""

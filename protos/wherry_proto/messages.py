@@ -777,6 +777,30 @@ class FunctionStats(Message):
         self.num_total_containers = num_total_containers
 
 
+class FunctionDescribeRequest(Message):
+    __slots__ = ("function_id",)
+    __kinds__ = "string"
+
+    def __init__(self, *, function_id: str = "") -> None:
+        self.function_id = function_id
+
+
+class FunctionDescription(Message):
+    __slots__ = ("function", "spec", "names")
+    __kinds__ = "FunctionInfo FunctionSpec map"
+
+    def __init__(
+        self,
+        *,
+        function: "FunctionInfo | None" = None,
+        spec: "FunctionSpec | None" = None,
+        names: "dict[str, str] | None" = None,
+    ) -> None:
+        self.function = function
+        self.spec = spec
+        self.names: dict[str, str] = {} if names is None else names
+
+
 class AppOpenRequest(Message):
     __slots__ = ("name", "environment", "client_id", "detach", "deploy")
     __kinds__ = "string string string bool bool"

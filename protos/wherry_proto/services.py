@@ -9,6 +9,9 @@ METHODS: dict[str, Method] = {
     "Schedules.Resume": Method("/wherry.v1.Schedules/Resume", "SchedulePauseRequest", "ScheduleInfo", False, False),
     "Functions.Lookup": Method("/wherry.v1.Functions/Lookup", "FunctionLookupRequest", "FunctionInfo", False, False),
     "Functions.Stats": Method("/wherry.v1.Functions/Stats", "FunctionStatsRequest", "FunctionStats", False, False),
+    "Functions.Describe": Method(
+        "/wherry.v1.Functions/Describe", "FunctionDescribeRequest", "FunctionDescription", False, False
+    ),
     "Functions.Bind": Method("/wherry.v1.Functions/Bind", "FunctionBindRequest", "FunctionInfo", False, False),
     "Functions.Update": Method("/wherry.v1.Functions/Update", "FunctionUpdateRequest", "FunctionInfo", False, False),
     "Functions.StartSession": Method(

@@ -90,7 +90,14 @@ def _table(parts: Parts) -> dict[str, Handler]:
         lambda: _load(parts),
     )
     served = (
-        AppApi(published.apps, published.deployments, work.clients, work.dispatcher, work.sessions),
+        AppApi(
+            published.apps,
+            published.deployments,
+            work.clients,
+            work.dispatcher,
+            work.sessions,
+            machine.objects.register.name_of,
+        ),
         BlobApi(stores.blobs, stores.sources),
         CallApi(work.journal, work.values),
         DashboardApi(parts.entrances.logins, pages_of(parts), published.ingress.ready),

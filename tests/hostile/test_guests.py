@@ -156,6 +156,7 @@ STRANGE = {
         {"app_name": "treasury", "name": "count", "environment": "prod"},
     ),
     "a function's figures": ("Functions.Stats", {"function_id": "$function"}),
+    "what a function asks for": ("Functions.Describe", {"function_id": "$function"}),
     "bind a function": ("Functions.Bind", {"function_id": "$function"}),
     "scale a function": (
         "Functions.Update",

@@ -408,6 +408,14 @@ def test_what_belongs_to_another_environment_looks_as_if_it_were_not_there(tmp_p
         assert told[0] == told[1]
         stats = messages.FunctionStatsRequest(function_id=world.function_id)
         assert (await world.ask(own, "Functions.Stats", stats)).backlog == 1
+        asked = messages.FunctionDescribeRequest(function_id=world.function_id)
+        described: messages.FunctionDescription = await world.ask(own, "Functions.Describe", asked)
+        assert described.spec is not None
+        # How it runs, and neither what it is made of nor what its variables are.
+        assert (described.spec.name, described.spec.serialized, described.spec.env) == ("f", None, {})
+        for member in (foreign, await world.member(["invoke"], ["main"])):
+            with pytest.raises((NotFoundError, PermissionDeniedError)):
+                await world.ask(member, "Functions.Describe", asked)
 
         info: ServerInfo = await world.ask(foreign, "Server.Info", ServerInfoRequest(with_engine=True))
         assert (info.state_dir, info.handover_dir, info.num_apps, info.pid, info.engine) == ("", "", 0, 0, None)

@@ -121,7 +121,7 @@ def _signature(target: Target) -> tuple[Callable[..., Any], str]:
         return target.function, target.name
     if isinstance(target, MethodTarget):
         return target.signature, target.name
-    return target.get_raw_f(), target.info.name
+    return target.get_raw_f(), target.written.name
 
 
 def _import(ref: str) -> Target:

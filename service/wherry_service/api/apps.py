@@ -1,5 +1,7 @@
 """Apps and Functions."""
 
+from collections.abc import Awaitable, Callable
+
 from wherry_proto.messages import (
     AppInfo,
     AppListRequest,
@@ -13,11 +15,14 @@ from wherry_proto.messages import (
     AppStopRequest,
     AppStopResponse,
     FunctionBindRequest,
+    FunctionDescribeRequest,
+    FunctionDescription,
     FunctionEndSessionRequest,
     FunctionEndSessionResponse,
     FunctionInfo,
     FunctionLookupRequest,
     FunctionSession,
+    FunctionSpec,
     FunctionStartSessionRequest,
     FunctionStats,
     FunctionStatsRequest,
@@ -25,7 +30,7 @@ from wherry_proto.messages import (
     FunctionUpdateRequest,
 )
 from wherry_service.api.rpc import rpc
-from wherry_service.api.rules import ANY, APP, DEPLOY, FIELD, FUNCTION, INVOKE, Inside
+from wherry_service.api.rules import ANY, APP, DEPLOY, DEVELOP, FIELD, FUNCTION, INVOKE, Inside
 from wherry_service.apps.app import App
 from wherry_service.apps.apps import Apps
 from wherry_service.apps.deployments import Deployments
@@ -42,6 +47,17 @@ from wherry_service.store.apps import FunctionRecord
 STOP_DEADLINE_S = 60
 
 
+# Of what a function is published with: what says how it runs, and not what it is.
+DESCRIBED = (
+    "name", "image_id", "is_generator", "is_async", "resources", "pool", "retry", "timeout_s", "startup_timeout_s",
+    "block_network", "methods", "gpus", "secret_ids", "volumes", "network_file_systems", "bucket_mounts", "web",
+    "schedule",
+)  # fmt: skip
+
+NameOf = Callable[[str], Awaitable[str]]
+"""From an object's id to its name; "" where it has none, or is gone."""
+
+
 class AppApi:
     """Serves apps and what is asked about their functions."""
 
@@ -52,7 +68,9 @@ class AppApi:
         clients: Clients,
         dispatcher: Dispatcher,
         sessions: ServerSessions,
+        name_of: NameOf,
     ) -> None:
+        self._name_of = name_of
         self._sessions = sessions
         self._apps = apps
         self._deployments = deployments
@@ -171,4 +189,16 @@ class AppApi:
             backlog=len(queue),
             num_active_containers=sum(1 for container in containers if container.held),
             num_total_containers=len(containers),
+        )
+
+    @rpc("Functions.Describe", DEVELOP, FUNCTION, inside=Inside.APP)
+    async def describe(self, request: FunctionDescribeRequest) -> FunctionDescription:
+        _, record = self._apps.register.find(request.function_id)
+        spec = FunctionSpec(**{name: getattr(record.spec, name) for name in DESCRIBED})
+        ids = [mount.volume_id for mount in (*spec.volumes, *spec.network_file_systems)] + list(spec.secret_ids)
+        names = {object_id: await self._name_of(object_id) for object_id in ids}
+        return FunctionDescription(
+            function=self._apps.register.function(request.function_id),
+            spec=spec,
+            names={object_id: name for object_id, name in names.items() if name},
         )

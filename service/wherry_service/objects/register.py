@@ -60,6 +60,11 @@ class ObjectRegister:
             raise NotFound(f"{object_id} is no {kind}")
         return record
 
+    async def name_of(self, object_id: str) -> str:
+        """Return the name of an object of any kind, a secret too; "" where it has none, or is gone."""
+        record = self._known.get(object_id) or await self._store.get(object_id)
+        return record.name if record is not None and record.is_named else ""
+
     async def exists(self, object_id: str) -> bool:
         """Whether there is an object of that id."""
         return object_id in self._known or await self._store.get(object_id) is not None

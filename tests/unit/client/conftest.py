@@ -40,7 +40,7 @@ def running(service: FakeService, client: Client) -> Iterator[Callable[..., Any]
         def run(function: Callable[..., Any], **options: Any) -> Any:
             app = App("test")
             made = app.function(serialized=True, **options)(function)
-            service.functions[made.info.name] = function
+            service.functions[made.written.name] = function
             stack.enter_context(app.run(client=client))
             return made
 

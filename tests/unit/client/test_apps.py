@@ -307,7 +307,7 @@ def test_experiments_of_modal_are_ignored_with_a_word() -> None:
     with pytest.raises(InvalidError, match="there is no parameter 'timeot'; did you mean 'timeout'"):
         app.function(timeot=3)
     made = app.function(serialized=True, name="h", allow_concurrent_inputs=True)(plus(1))
-    assert made.info.options.max_inputs == 1
+    assert made.written.options.max_inputs == 1
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_b49_looked_up_classes_have_methods(run: Run, client: Client) -> None:
 def test_a_function_is_no_class(running: Callable[..., Any], client: Client) -> None:
     function = running(lambda x: x)
     with pytest.raises(NotFoundError, match="is a function"):
-        Cls.lookup("test", function.info.name, client=client)
+        Cls.lookup("test", function.written.name, client=client)
     with pytest.raises(InvalidError, match="is not a method"):
         function.from_parametrized(None, (1,), {})
 
@@ -543,7 +543,7 @@ def test_warm_containers_need_something_to_run() -> None:
     decorate = make(min_containers=2)
     with pytest.warns(UserWarning, match=r"use Model\(name=\.\.\.\)\.f\.update_autoscaler\(min_containers=2\)"):
         made = decorate(Model)
-    assert made.__wherry_kind__.service.info.options.min_containers == 0
+    assert made.__wherry_kind__.service.written.options.min_containers == 0
 
 
 def test_retries_of_a_variant_are_checked() -> None:
@@ -588,7 +588,7 @@ def test_a_class_that_is_sent_itself_arrives_as_its_handle(tmp_path: Path) -> No
     import cloudpickle
 
     sent = tmp_path / "sent"
-    sent.write_bytes(cloudpickle.dumps(Sent.__wherry_kind__.service.info.shipped))
+    sent.write_bytes(cloudpickle.dumps(Sent.__wherry_kind__.service.written.shipped))
     code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb'))(x=2).g.local(1))"
     # Its methods' globals are those of this module.
     root = Path(__file__).parents[3]

@@ -77,8 +77,8 @@ def test_a_decorator_used_twice_keeps_its_functions_apart() -> None:
     decorate = App("x").function(serialized=True, name="one")
     marked = decorate(wherry.concurrent(max_inputs=8)(fresh()))
     plain = App("y").function(serialized=True)(fresh())
-    assert marked.info.options.max_inputs == 8
-    assert plain.info.options.max_inputs == 0
+    assert marked.written.options.max_inputs == 8
+    assert plain.written.options.max_inputs == 0
 
 
 # Misuse
@@ -302,7 +302,7 @@ def test_marks_on_a_class_and_its_batched_method() -> None:
             return [len(text) for text in texts]
 
     made: Any = App("x").cls(serialized=True)(Model)
-    definition, spec = made.__wherry_kind__.service.info, FunctionSpec()
+    definition, spec = made.__wherry_kind__.service.written, FunctionSpec()
     definition.options.fill(spec)
     assert spec.pool is not None
     assert (spec.pool.max_concurrent_inputs, spec.pool.target_concurrent_inputs) == (3, 2)
@@ -318,7 +318,7 @@ def test_batched_and_method_may_both_be_there() -> None:
             return [len(text) for text in texts]
 
     made: Any = App("x").cls(serialized=True)(Model)
-    assert made.__wherry_kind__.service.info.options.max_batch_size == 8
+    assert made.__wherry_kind__.service.written.options.max_batch_size == 8
     assert made().embed.local(["a", "bc"]) == [1, 2]
 
 

@@ -125,7 +125,7 @@ def test_what_is_defined_while_its_app_runs_takes_the_place_of_what_was(service:
 def test_time_without_end(service: FakeService, client: Client, timeout: float | None) -> None:
     app = wherry.App("patient")
     f = app.function(serialized=True)(lambda: 1)
-    service.functions[f.info.name] = lambda: 1
+    service.functions[f.written.name] = lambda: 1
     with app.run(client=client):
         assert f.spawn().get(timeout=timeout) == 1
 
@@ -142,7 +142,7 @@ def test_an_app_may_have_attributes_of_any_name(service: FakeService, client: Cl
     for name in ("client", "environment", "plan", "owner", "objects", "functions", "callee", "is_running", "begin"):
         setattr(app, name, name)
     f = app.function(serialized=True)(lambda: 1)
-    service.functions[f.info.name] = lambda: 1
+    service.functions[f.written.name] = lambda: 1
     with app.run(client=client):
         assert f.remote() == 1
     assert (app.client, app.environment) == ("client", "environment")

@@ -123,7 +123,7 @@ def test_an_app_that_runs(service: Recording, client: Client, program: Path) -> 
         assert variant.get_current_stats().backlog == 1
         wherry.Sandbox.create("true", app=everything.app, image=everything.image, volumes={"/v": everything.files})
         everything.image.build(everything.app)
-        fresh_for_function(client, everything.app.__wherry_owner__.plan(), everything.work.info)
+        fresh_for_function(client, everything.app.__wherry_owner__.plan(), everything.work.written)
         assert client.environment == "main"
     methods = {
         "Apps.Open", "Images.Ensure", "Volumes.Open", "NetworkFileSystems.Open", "Sandboxes.Create", "Secrets.Lookup",

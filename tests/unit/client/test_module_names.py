@@ -18,7 +18,7 @@ def f():
     return 1
 
 
-wherry._publish.needs.modules_of([f.info])
+wherry._publish.needs.modules_of([f.written])
 print("fine")
 """
 
@@ -53,4 +53,4 @@ def test_a_function_of_pythons_own_is_none_of_the_users() -> None:
 
     app = wherry.App("own")
     function = app.function()(os.path.basename)
-    assert len(modules_of([function.info])) == 1
+    assert len(modules_of([function.written])) == 1

@@ -89,7 +89,7 @@ def test_each_thing_is_brought_up_once_and_in_one_order(service: Recording, clie
 
 def test_a_shell_for_a_function_has_what_the_function_has(service: Recording, client: Client, tmp_path: Path) -> None:
     house = House(tmp_path)
-    fresh_for_function(client, house.app.__wherry_owner__.plan(), house.functions[0].info)
+    fresh_for_function(client, house.app.__wherry_owner__.plan(), house.functions[0].written)
     (request,) = [request for method, request in service.requests if method == "Sandboxes.Create"]
     assert isinstance(request, SandboxCreateRequest)
     spec = request.spec

@@ -82,7 +82,7 @@ def test_old_names_work_with_a_warning(old: str, new: str, value: int) -> None:
     with pytest.warns(DeprecationError, match=new) as caught:
         function = App("x").function(**{old: value})(f)
     assert caught[0].filename == __file__
-    assert getattr(function.info.options, new) == value
+    assert getattr(function.written.options, new) == value
     with pytest.raises(InvalidError, match="old and the new name"):
         App("x").function(**{old: value, new: value})
 
@@ -120,16 +120,16 @@ def test_containers_are_never_preempted_so_that_is_accepted_silently() -> None:
 
 
 def test_max_inputs_of_one_is_the_older_name_of_single_use() -> None:
-    assert App("x").function(max_inputs=1)(f).info.options.single_use_containers
+    assert App("x").function(max_inputs=1)(f).written.options.single_use_containers
     with pytest.raises(InvalidError, match="max_inputs is 5: a container takes one input"):
         App("x").function(max_inputs=5)
 
 
 def test_an_app_may_leave_out_the_source_of_all_its_functions() -> None:
     app = App("x", include_source=False)
-    assert not app.function()(f).info.options.include_source
-    assert app.function(include_source=True)(gen).info.options.include_source
-    assert App("x").function()(f).info.options.include_source
+    assert not app.function()(f).written.options.include_source
+    assert app.function(include_source=True)(gen).written.options.include_source
+    assert App("x").function()(f).written.options.include_source
 
 
 def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callable[..., Any]) -> None:
@@ -163,7 +163,7 @@ def test_b45_settings_are_passed_verbatim(service: FakeService, running: Callabl
 
 @pytest.mark.parametrize("made", [tuple, list])
 def test_request_and_limit_may_be_a_tuple_or_a_list(made: Callable[..., Any]) -> None:
-    options = App("x").function(cpu=made([0.5, 2]), memory=made([128, 256]))(f).info.options
+    options = App("x").function(cpu=made([0.5, 2]), memory=made([128, 256]))(f).written.options
     assert (options.cpu, options.memory) == ((0.5, 2), (128, 256))
     with pytest.raises(InvalidError, match=r"\(request, limit\)"):
         App("x").function(cpu=made([1, 2, 3]))
@@ -218,7 +218,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
         app.function(name="same")(gen)
 
 
-@pytest.mark.parametrize("name", ["", " ", 5])
+@pytest.mark.parametrize("name", ["", "  ", "ap-mine", 5])
 def test_app_names(name: Any) -> None:
     with pytest.raises(InvalidError, match="name"):
         App(name)

@@ -187,9 +187,9 @@ class C:
     app = space["app"]
     assert isinstance(app, wherry.App)
     for function in app._roster.functions.values():
-        assert function.info.module_name == "script"
-        assert function.info.module is not None
-        assert "script.py" in names(function.info.module)
+        assert function.written.module_name == "script"
+        assert function.written.module is not None
+        assert "script.py" in names(function.written.module)
 
 
 def test_what_can_not_be_read_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

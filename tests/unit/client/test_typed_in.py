@@ -46,12 +46,12 @@ def test_they_are_sent_whatever_their_module_says(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
         names = _made(__name__=name) if name else _made()
     for made in ("f", "g", "less"):
-        spec = function_spec(names[made].info, "im-1", "")
+        spec = function_spec(names[made].written, "im-1", "")
         assert spec.serialized is not None
         assert not spec.module_name
     assert function_spec(names["C"].__wherry_kind__.service.definition, "im-1", "").serialized is not None
     # Nothing of that module is left to be found where it arrives.
-    serialized = function_spec(names["g"].info, "im-1", "").serialized
+    serialized = function_spec(names["g"].written, "im-1", "").serialized
     assert serialized is not None
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     if name == "by_hand":
@@ -64,11 +64,11 @@ def test_what_a_doctest_defines_is_not_its_modules(monkeypatch: pytest.MonkeyPat
     # As doctest does: a copy of the names of a module that has a file.
     names = _made(__name__=__name__)
     for made in ("f", "g"):
-        assert function_spec(names[made].info, "im-1", "").serialized is not None
+        assert function_spec(names[made].written, "im-1", "").serialized is not None
     assert function_spec(names["C"].__wherry_kind__.service.definition, "im-1", "").serialized is not None
     # Made by exec, and yet its module's own.
     monkeypatch.setattr(sys.modules[__name__], "f", names["f"], raising=False)
-    spec = function_spec(names["f"].info, "im-1", "")
+    spec = function_spec(names["f"].written, "im-1", "")
     assert (spec.serialized, spec.module_name) == (None, __name__)
 
 

@@ -95,7 +95,7 @@ def test_the_sdk_describes_the_parameters_of_classes_with_endpoints() -> None:
         @wherry.method()
         def run(self) -> None: ...
 
-    site, plain = (app._roster.functions[name].info for name in ("Site", "Plain"))
+    site, plain = (app._roster.functions[name].written for name in ("Site", "Plain"))
     assert site.parameter_specs() == [
         parameter("name", "str", required=True),
         parameter("size", "int", "None", default="null"),

@@ -47,6 +47,10 @@ from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
 
 
+async def _no_name(object_id: str) -> str:
+    return ""
+
+
 class World:
     """Everything above the node, and a node that does what it is told."""
 
@@ -74,7 +78,9 @@ class World:
         self.apps = apps_of(store, self.dispatcher, pools, self.node, ready_image=ready, on_stopped=self.logs.end_app)
         deployments = Deployments(self.apps, store, DeploymentStore(self.database), pools, self.dispatcher)
         self.api = LogApi(self.logs, store, self.apps.register, pools)
-        self.app_api = AppApi(self.apps, deployments, clients, self.dispatcher, ServerSessions(self.dispatcher))
+        self.app_api = AppApi(
+            self.apps, deployments, clients, self.dispatcher, ServerSessions(self.dispatcher), _no_name
+        )
 
     async def run(self, name: str = "app", environment: str = "") -> tuple[str, str]:
         """Run an app of one function `f`; return their ids."""
