@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ class Tab:
     """One page: what it shows, and what it complains of."""
 
     def __init__(self, url: str) -> None:
-        self._socket = connect(url, proxy=None, max_size=None)
+        self._closing = ExitStack()
+        self._socket = self._closing.enter_context(connect(url, proxy=None, max_size=None))
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         # What the console and the log have said: errors, and violations of the content security policy.
         self.complaints: list[str] = []
@@ -135,7 +136,7 @@ class Tab:
 
     def close(self) -> None:
         """Stop listening to it."""
-        self._socket.close()
+        self._closing.close()
 
 
 class Chromium:

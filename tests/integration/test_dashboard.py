@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.fakes.running_service import Running, running_service
 from wherry_proto.messages import (
@@ -314,3 +317,53 @@ def test_sessions_outlive_the_service_and_their_file_tells_no_cookie(service: Ru
         assert read.result(20).startswith(b"retry: 1000\n")
     service.start()
     assert browser.get("/").status == 200
+
+
+TERMINAL = "/terminals/co-01M8P19MQQ5S6SNETSTC8KFPSB"
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec_WebSocket_Version": "13",
+    "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec_Fetch_Site": "same-origin",
+    "Sec_Fetch_Mode": "websocket",
+    "Sec_Fetch_Dest": "empty",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "status"),
+    [
+        (TERMINAL, {}, 101),
+        (TERMINAL, {"Cookie": "a=b"}, 403),
+        (TERMINAL, {"Origin": "http://shop.localhost"}, 403),
+        (TERMINAL, {"Origin": "null"}, 403),
+        (TERMINAL, {"Origin": "", "Sec_Fetch_Site": ""}, 403),
+        (TERMINAL, {"Sec_Fetch_Site": "same-site"}, 403),
+        (TERMINAL, {"proof": "0" * 64}, 403),
+        (TERMINAL, {"proof": ""}, 403),
+        ("/terminals/../../etc/passwd", {}, 403),
+        ("/terminals/co-01M8P19MQQ5S6SNETSTC8KFPSB/x", {}, 403),
+        ("/", {}, 403),
+    ],
+)
+def test_only_our_own_page_opens_a_terminal(browser: Browser, path: str, changed: dict[str, str], status: int) -> None:
+    browser.sign_in()
+    sent = {**UPGRADE, "Origin": browser.origin, **changed}
+    proof = sent.pop("proof", browser.proof)
+    assert browser.get(f"{path}?wherry_page={proof}", **sent).status == status
+
+
+def test_a_tokens_terminal_is_looked_for_in_its_environments(service: Running, browser: Browser) -> None:
+    made = token(service, "invoke")
+    assert made.token is not None
+    browser.take(browser.post("/login", f"id={made.token.token_id}&secret={made.secret}"))
+    page = browser.get("/")
+    found = re.search(r'name="wherry_page" value="(\w+)"', page.text)
+    assert found is not None
+    url = f"ws://{OWN}:{service.port}{TERMINAL}?wherry_page={found[1]}"
+    headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+    sock = socket.create_connection(("127.0.0.1", service.port))
+    with connect(url, sock=sock, additional_headers=headers, origin=Origin(browser.origin), proxy=None) as shell:
+        told = json.loads(shell.recv(timeout=10))
+    assert "environments of this token" in told["error"]

@@ -73,6 +73,8 @@ class Page:
     live: tuple[str, ...] = ()
     # Which part of the menu it belongs to, as the menu has it.
     section: str = ""
+    # Whether its scripts make style sheets of their own, as a terminal does.
+    styles_inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import html
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from wherry_service.ui.pages import ACTIONS, FEEDS, PAGES
 from wherry_service.ui.render import Renderer
 from wherry_service.ui.settings import UiSettings
 from wherry_service.ui.stream import Streams, tag_of
+from wherry_service.ui.terminal import Terminals, refuse
 from wherry_service.ui.web import Place, Request, Response, WebError, address, led_to, phrase
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ NAME = "ui"
 _STATUSES = {"NOT_FOUND": 404, "PERMISSION_DENIED": 403, "UNAUTHENTICATED": 401, "RESOURCE_EXHAUSTED": 429}
 MAX_SAID = 500
 _ENVIRONMENT = "wherry-environment"
+_TERMINAL = re.compile(r"/terminals/((?:co|sb)-[0-9A-Z]{26})")
 
 
 class Dashboard:
@@ -51,6 +54,7 @@ class Dashboard:
         self._callers = callers
         self._entry = Entry(logins, callers, instance)
         self._streams = Streams(logins, stopping)
+        self._terminals = Terminals(logins, stopping)
         self._assets = Assets()
         self._kept = Kept()
         # By session: what its next page says of what was done.
@@ -65,14 +69,10 @@ class Dashboard:
         place = Place(host, scope["root_path"], not site.is_own(host))
         request = Request(scope, receive, place, peer.scheme, f"{peer.host}:{peer.port}")
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await self._socket(request, peer, send)
             return
         try:
-            if place.is_shared and not (place.prefix and is_plain(host, site.domain)):
-                # Some other host name that leads here; or the domain itself, where endpoints answer by path.
-                raise WebError(404, f"The dashboard is at {site.own or site.origin + FOLDER + NAME}.")
-            guard.check_way(peer, self._settings.remote)
+            self._check_place(request, peer)
             found = await self._answer(request)
         except WebError as error:
             found = self._refused(request, error)
@@ -86,6 +86,32 @@ class Dashboard:
             await self._send_stream(request, found, send)
 
     # Who asks, and what for
+
+    def _check_place(self, request: Request, peer: Peer) -> None:
+        """Raise `WebError` where the dashboard does not answer, or not to that machine."""
+        site, place = self._site(), request.place
+        if place.is_shared and not (place.prefix and is_plain(place.host, site.domain)):
+            # Some other host name that leads here; or the domain itself, where endpoints answer by path.
+            raise WebError(404, f"The dashboard is at {site.own or site.origin + FOLDER + NAME}.")
+        guard.check_way(peer, self._settings.remote)
+
+    async def _socket(self, request: Request, peer: Peer, send: Any) -> None:
+        """Serve a terminal."""
+        await request.received()
+        try:
+            self._check_place(request, peer)
+            guard.check_source(request)
+            found = self._entry.find(request)
+            if found is None:
+                raise WebError(401, "Sign in first: run `wherry dashboard`.")
+            guard.check_proof(request, found.cookie, guard.proof_in(request))
+            match = _TERMINAL.fullmatch(request.path)
+            if match is None:
+                raise WebError(404, "There is no terminal at this address.")
+        except WebError as error:
+            await refuse(send, error)
+            return
+        await self._terminals.serve(self._asked(request, found, request.query), match[1], send)
 
     async def _answer(self, request: Request) -> "Response | AsyncIterator[bytes]":
         if request.path.startswith("/static/"):
@@ -197,7 +223,7 @@ class Dashboard:
             "stream": address(request.place.prefix, "/events", stream) if page.live else "",
         }
         text = renderer.page(page.template, {**data, **around})
-        response = Response(text.encode("utf-8", "replace"))
+        response = Response(text.encode("utf-8", "replace"), styles_inline=page.styles_inline)
         if asked.query.get("env") in names:
             path = request.place.prefix or "/"
             cookie = f"{_ENVIRONMENT}={asked.environment}; Path={path}; HttpOnly; SameSite=Strict"

@@ -88,6 +88,11 @@ class Request:
                         found.append(text.strip().strip('"'))
         return found
 
+    async def received(self) -> dict[str, Any]:
+        """Return the next message of a websocket."""
+        message: dict[str, Any] = await self._receive()
+        return message
+
     async def gone(self) -> None:
         """Wait until the browser has gone."""
         while (await self._receive())["type"] != "http.disconnect":
