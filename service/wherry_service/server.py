@@ -15,7 +15,9 @@ from wherry_service.assembly import MakeEngine, assemble
 from wherry_service.calls.call import Input
 from wherry_service.engines.containment import check_engine
 from wherry_service.engines.docker import DockerEngine
-from wherry_service.errors import Unready
+from wherry_service.errors import NotFound, Unready
+from wherry_service.forward.forwarder import Forwarder, Names
+from wherry_service.forward.settings import ForwardSettings
 from wherry_service.handlers import Handlers
 from wherry_service.housekeeping import Housekeeping
 from wherry_service.ids import instance_of
@@ -47,7 +49,8 @@ class Service:
             self.parts.published.ingress.own.mount(NAME, "", self._dashboard())
         self._recovery = Recovery(self.parts)
         self._watchman = Watchman(self.parts)
-        self.metrics = Metrics(self.parts)
+        self._forwarder = Forwarder(ForwardSettings.from_environment(settings.rooms), self._names)
+        self.metrics = Metrics(self.parts, self._forwarder)
         self._local_socket = state_dir / LOCAL_SOCKET_NAME
         self._stop = self.parts.basics.stop
         # Seconds that running inputs get when it stops.
@@ -56,6 +59,7 @@ class Service:
     async def run(self) -> None:
         """Serve until told to stop."""
         async with contextlib.AsyncExitStack() as ends:
+            self._forward(ends)
             found, durable = await self._begin(ends)
             await self._listen(ends)
             self._serve(ends, found, durable)
@@ -86,12 +90,26 @@ class Service:
         except Unready as error:
             log.warning("there is no dashboard: %s", error)
 
+    def _names(self, function_id: str) -> Names:
+        try:
+            app, record = self.parts.published.apps.register.find(function_id)
+        except NotFound:
+            return Names()
+        return Names(app.record.environment, app.record.name, record.name)
+
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
         self._stop.ask(force)
 
     # Each of these pushes how what it begins ends. All ends run in the reverse order, from the last line of `_serve`
     # up to the first of `_begin`; where the start fails, only of what has begun by then.
+
+    def _forward(self, ends: contextlib.AsyncExitStack) -> None:
+        """Send lines of logs on to where they are wanted: the last of this life's too."""
+        if self._forwarder.ways:
+            self._forwarder.begin()
+            ends.push_async_callback(asyncio.to_thread, self._forwarder.close)
+            self.parts.stores.logs.on_kept.append(self._forwarder.on_batch)
 
     async def _begin(self, ends: contextlib.AsyncExitStack) -> tuple[list[FoundContainer] | None, list[Input]]:
         """Open what is on disk and serve again what an earlier life served, before anyone can connect.

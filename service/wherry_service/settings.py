@@ -202,6 +202,22 @@ _ROOMS = (
         "number",
     ),
     Key(
+        "logs.forward",
+        "",
+        "Where lines of logs are sent, too: `otlp`, `syslog`, `file`, or several of them. "
+        "[What is sent](observability.md#forwarding-logs).",
+        "list",
+    ),
+    Key("logs.forward_otlp", "http://127.0.0.1:4318", "The receiver of OpenTelemetry's protocol over HTTP."),
+    Key(
+        "logs.forward_headers",
+        "",
+        "`NAME=VALUE` headers for that receiver, such as a token; best as a variable.",
+        "list",
+    ),
+    Key("logs.forward_syslog", "unix:///dev/log", "The syslog: `udp://HOST:PORT`, `tcp://HOST:PORT`, `unix:///PATH`."),
+    Key("logs.forward_file", "", "The file for `logs.forward: file`, a line of JSON each."),
+    Key(
         "metrics.listen",
         "",
         "`HOST:PORT` where Prometheus fetches metrics; `on`: 127.0.0.1:9464. At an address that is not this machine's "

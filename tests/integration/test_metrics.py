@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.engine import FakeEngine
 from wherry_service.errors import Unready
-from wherry_service.metrics.metrics import Metrics
+from wherry_service.metrics.watching import Watching
 from wherry_service.server import Service
 from wherry_service.settings import Settings
 
@@ -160,8 +160,10 @@ def test_off_loads_nothing_and_counts_nothing() -> None:
     async def main() -> None:
         with tempfile.TemporaryDirectory(prefix="wherry-") as directory:
             service = Service(Path(directory), Settings(), engine)
-            assert Metrics(service.parts).settings.address is None
-            assert service.parts.work.dispatcher.watchers == []
+            assert service.metrics.settings.address is None
+            assert service.parts.stores.logs.on_kept == []
+            watchers = service.parts.work.dispatcher.watchers
+            assert not [one for one in watchers if isinstance(one, Watching)]
             service.parts.machine.node.receiver.close()
 
     asyncio.run(main())

@@ -34,6 +34,7 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
 
+# large: the way in and the way out of the same lines
 class LogStore:
     """All lines of all containers. Needs no engine."""
 
@@ -58,6 +59,8 @@ class LogStore:
         self._closed = False
         # Since the service began.
         self.num_lines = self.num_bytes = 0
+        # Hear of whole lines as they are kept; they must be quick.
+        self.on_kept: list[Callable[[LogBatch], None]] = []
 
     def begin(self) -> None:
         """Take stock of what an earlier life left, and begin to write. Blocks."""
@@ -94,6 +97,8 @@ class LogStore:
             kept = replace(kept, position=kept.position + more)
         self._next = batch.position + len(rows)
         self._keep(kept)
+        for hear in self.on_kept:
+            hear(kept)
         size = batch.size
         self.num_lines += len(rows)
         self.num_bytes += size

@@ -11,6 +11,7 @@ from wherry_service import __version__
 from wherry_service.assembly import Parts
 from wherry_service.calls.call import Input
 from wherry_service.engines.docker import DockerEngine
+from wherry_service.forward.forwarder import Forwarder
 from wherry_service.health import OK
 from wherry_service.metrics.families import Row, counter, gauge, histogram
 from wherry_service.metrics.labels import NAMES, Named
@@ -22,7 +23,8 @@ from wherry_service.store import kept
 class Collector:
     """All metrics of the service, by part."""
 
-    def __init__(self, parts: Parts, named: Named, watching: Watching) -> None:
+    def __init__(self, parts: Parts, named: Named, watching: Watching, forwarder: Forwarder) -> None:
+        self._forwarder = forwarder
         self._parts = parts
         self._named = named
         self._watching = watching
@@ -123,6 +125,10 @@ class Collector:
         logs, database = self._parts.stores.logs, self._parts.stores.database
         yield counter("wherry_log_lines", "Lines that containers have printed.", [((), logs.num_lines)])
         yield counter("wherry_log_bytes", "Bytes of those lines.", [((), logs.num_bytes)])
+        sent: list[Row] = [((way.name, "sent"), way.num_sent) for way in self._forwarder.ways]
+        sent += [((way.name, "dropped"), way.num_dropped) for way in self._forwarder.ways]
+        text = "Lines of logs that were sent on, and that were dropped since they could not be."
+        yield counter("wherry_forwarded_lines", text, sent, ("way", "outcome"))
         rows = [((), database.commits)]
         yield histogram("wherry_db_commit_seconds", "Seconds that transactions took to be committed.", rows)
         yield gauge("wherry_db_queue", "Writes that wait for the next transaction.", [((), database.num_waiting)])

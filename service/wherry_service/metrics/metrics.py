@@ -4,6 +4,7 @@ import contextlib
 
 from wherry_service.apps.register import AppRegister
 from wherry_service.assembly import Parts
+from wherry_service.forward.forwarder import Forwarder
 from wherry_service.metrics.labels import Labels, Named
 from wherry_service.metrics.settings import MetricsSettings
 from wherry_service.metrics.watching import Watching
@@ -12,8 +13,9 @@ from wherry_service.metrics.watching import Watching
 class Metrics:
     """Begins with the service, if `metrics.listen` says so."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, forwarder: Forwarder) -> None:
         self._parts = parts
+        self._forwarder = forwarder
         self.settings = MetricsSettings.from_environment(parts.basics.settings.rooms)
         # Where they answer, once they do.
         self.port = 0
@@ -28,7 +30,7 @@ class Metrics:
         parts = self._parts
         named = Named(RunningFunctions(parts.published.apps.register), self.settings.max_functions)
         watching = Watching(named)
-        collector = Collector(parts, named, watching)
+        collector = Collector(parts, named, watching, self._forwarder)
         app = Exposition(self.settings, collector.collect, parts.entrances.tokens, parts.published.health)
         server = MetricsServer(self.settings, app)
         server.begin()

@@ -1,0 +1,192 @@
+"""The ways on which lines leave. Each `send` blocks, in a thread, and raises OSError where it failed."""
+
+import datetime
+import json
+import logging.handlers
+import os
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from wherry_service.forward.line import Line
+
+TIMEOUT_S = 10.0
+# Of a file: then a new one is begun, and so many older ones are kept.
+FILE_BYTES, OLD_FILES = 100 << 20, 4
+# A datagram is cut there.
+DATAGRAM_BYTES = 8 << 10
+# RFC 5424: the facility local0, and the private enterprise number that is for examples.
+_FACILITY = 16
+_DATA_ID = "wherry@32473"
+_SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+# OpenTelemetry's severities.
+_NUMBERS = {"debug": 5, "info": 9, "warning": 13, "error": 17}
+
+
+class Sender(Protocol):
+    """One way."""
+
+    def send(self, lines: Sequence[Line]) -> None:
+        """Send lines; raise OSError where they were not taken."""
+
+    def close(self) -> None: ...
+
+
+class FileSender:
+    """Lines of JSON in a file, which is begun anew before it grows too large."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: _Rotating | None = None
+
+    def send(self, lines: Sequence[Line]) -> None:
+        if self._file is None or self._file.stream is None or not self._path.exists():
+            self.close()
+            self._file = _Rotating(self._path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
+        for line in lines:
+            self._file.write(
+                json.dumps({"at": _time(line.at_ms), "text": line.text, **line.fields()}, ensure_ascii=False)
+            )
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _Rotating(logging.handlers.RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        # For the service's user and group: what was printed is not for everyone.
+        opened = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        return os.fdopen(opened, "a", encoding="utf-8", errors="replace")
+
+    def write(self, text: str) -> None:
+        """Write a line; raise OSError, which `emit` would only print."""
+        record = logging.makeLogRecord({"msg": text})
+        if self.shouldRollover(record):
+            self.doRollover()
+        if self.stream is None:
+            self.stream = self._open()
+        self.stream.write(f"{text}\n")
+
+
+class SyslogSender:
+    """RFC 5424, over UDP, TCP (with the length of each, RFC 6587) or a socket of this machine."""
+
+    def __init__(self, address: str) -> None:
+        self._parts = urlsplit(address)
+        self._socket: socket.socket | None = None
+        self._host = socket.gethostname()
+
+    def send(self, lines: Sequence[Line]) -> None:
+        try:
+            if self._socket is None:
+                self._socket = self._open()
+            if self._parts.scheme == "tcp":
+                messages = (_syslog(line, self._host) for line in lines)
+                self._socket.sendall(b"".join(b"%d %s" % (len(one), one) for one in messages))
+                return
+            for line in lines:
+                self._socket.send(_syslog(line, self._host)[:DATAGRAM_BYTES])
+        except OSError:
+            self.close()
+            raise
+
+    def _open(self) -> socket.socket:
+        parts = self._parts
+        if parts.scheme == "tcp":
+            return socket.create_connection((parts.hostname, parts.port or 601), TIMEOUT_S)
+        if parts.scheme == "unix":
+            family, address = socket.AF_UNIX, parts.path
+        else:
+            family, _, _, _, address = socket.getaddrinfo(parts.hostname, parts.port or 514, type=socket.SOCK_DGRAM)[0]  # type: ignore[assignment]
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+        opened.settimeout(TIMEOUT_S)
+        try:
+            opened.connect(address)
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _syslog(line: Line, host: str) -> bytes:
+    priority = _FACILITY * 8 + _SEVERITIES.get(line.level, 6)
+    data = " ".join(f'{name}="{_escaped(value)}"' for name, value in line.fields().items())
+    head = f"<{priority}>1 {_time(line.at_ms)} {host} wherry - {line.stream} [{_DATA_ID} {data}] "
+    # One message is one line, whatever a container prints.
+    text = line.text.replace("\n", " ").replace("\r", " ").replace("\0", " ")
+    return head.encode("utf-8", "replace") + text.encode("utf-8", "replace")
+
+
+def _escaped(value: str) -> str:
+    plain = "".join(one if one.isprintable() else "?" for one in value)
+    return plain.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
+
+
+class OtlpSender:
+    """OpenTelemetry's protocol over HTTP, as JSON."""
+
+    def __init__(self, url: str, headers: Sequence[tuple[str, str]]) -> None:
+        self._url = url if urlsplit(url).path not in ("", "/") else f"{url.rstrip('/')}/v1/logs"
+        self._headers = {**dict(headers), "Content-Type": "application/json"}
+        # Proxies are for what lies outside.
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def send(self, lines: Sequence[Line]) -> None:
+        body = json.dumps(_otlp(lines)).encode()
+        request = urllib.request.Request(self._url, body, self._headers)
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                answer.read(1 << 16)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise OSError(f"it answered with {error.code}") from None
+        except urllib.error.URLError as error:
+            raise OSError(str(error.reason)) from None
+
+    def close(self) -> None:
+        pass
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Headers may be secret: they go to nobody else."""
+
+    def redirect_request(self, *args: object, **keywords: object) -> None:
+        return None
+
+
+def _otlp(lines: Sequence[Line]) -> dict[str, object]:
+    resource = {"attributes": [_attribute("service.name", "wherry"), _attribute("host.name", socket.gethostname())]}
+    records = [_record(line) for line in lines]
+    scope = {"scope": {"name": "wherry"}, "logRecords": records}
+    return {"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]}
+
+
+def _record(line: Line) -> dict[str, object]:
+    return {
+        "timeUnixNano": str(line.at_ms * 1_000_000),
+        "severityNumber": _NUMBERS.get(line.level, 9),
+        "severityText": line.level,
+        "body": {"stringValue": line.text},
+        "attributes": [_attribute(f"wherry.{name}", value) for name, value in line.fields().items()],
+    }
+
+
+def _attribute(name: str, value: str) -> dict[str, object]:
+    return {"key": name, "value": {"stringValue": value}}
+
+
+def _time(at_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).isoformat(timespec="milliseconds")
